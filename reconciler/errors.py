@@ -1,0 +1,174 @@
+"""Everything that can go wrong, by whose fault it is.
+
+    MirrorError
+    |-- UsageError            the call: a flag, a file that is not there, a plan that cannot be read
+    |-- MirrorsInvalid        mirrors.yaml: every problem, each with line and column
+    |-- Malformed             a document from outside that breaks its own format
+    |-- SourceError           a source registry or image layout
+    |   |-- NotFound          it says that the thing does not exist
+    |   |-- Denied            it wants other credentials, or none help
+    |   |-- RateLimited       it wants us to come back later
+    |   |-- Unreachable       no usable answer, after retries
+    |   `-- BadAnswer         an answer that contradicts itself, its digest or the specification
+    |-- StoreError            the bucket or folder
+    |   |-- StoreDenied       credentials or permissions
+    |   |-- StoreUnreachable  no usable answer, after retries
+    |   `-- PreconditionFailed  a conditional write lost: the object is not what was read
+    |-- IndexInvalid          the mirror index in the store cannot be read
+    |-- PlanRefused           a plan that may not be applied: stale, too many prunes, not confirmed
+    `-- LockHeld              another apply is at work
+
+Leaves hold data; the text, made for the person who has to act on it, is in `__str__`. Arguments are positional and all
+passed on, so that an error survives pickling on its way back from a worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class MirrorError(Exception):
+    """The root of every error that r2mirror raises on purpose."""
+
+
+class UsageError(MirrorError):
+    """The call itself is wrong; the message says how to call instead."""
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong in a user's file. `line` and `column` count from 1."""
+
+    file: str
+    line: int
+    column: int
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.where}: " if self.where else ""
+        return f"{self.file}:{self.line}:{self.column}: {where}{self.message}"
+
+
+class MirrorsInvalid(MirrorError):
+    """mirrors.yaml cannot be used; `problems` is never empty."""
+
+    def __init__(self, problems: tuple[Problem, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class Malformed(MirrorError):
+    """A document from outside breaks its own format. `what` names the document, `why` what is wrong with it."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(what, why)
+        self.what = what
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}"
+
+
+class SourceError(MirrorError):
+    """A source failed. `what` is the repository and reference asked for, `why` what was expected and what came."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(what, why)
+        self.what = what
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}"
+
+
+class NotFound(SourceError):
+    """The source says that it has no such repository, tag, manifest or blob."""
+
+
+class Denied(SourceError):
+    """The source answered 401 or 403 to the credentials it was given."""
+
+
+class RateLimited(SourceError):
+    """The source answered 429 until the retries were used up. `retry_after` is in seconds, None if it did not say."""
+
+    def __init__(self, what: str, why: str, retry_after: float | None) -> None:
+        super().__init__(what, why)
+        self.args = (what, why, retry_after)
+        self.retry_after = retry_after
+
+
+class Unreachable(SourceError):
+    """No usable answer: name resolution, connection, TLS, time-outs or 5xx, after retries."""
+
+
+class BadAnswer(SourceError):
+    """An answer that contradicts its digest, its length, its media type or the specification."""
+
+
+class StoreError(MirrorError):
+    """A store operation failed. `what` is the store and key, `why` what came and what to do."""
+
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(what, why)
+        self.what = what
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.why}"
+
+
+class StoreDenied(StoreError):
+    """The store refuses the credentials, or there are none."""
+
+
+class StoreUnreachable(StoreError):
+    """No usable answer from the store, after retries."""
+
+
+class PreconditionFailed(StoreError):
+    """A conditional write did not happen, because the object is no longer what it was when it was read."""
+
+
+class IndexInvalid(MirrorError):
+    """The mirror index in the store is not one this version can read."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(where, why)
+        self.where = where
+        self.why = why
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}"
+
+
+class PlanRefused(MirrorError):
+    """A plan may not be applied. `reasons` lists every reason, each with what would allow it."""
+
+    def __init__(self, reasons: tuple[str, ...]) -> None:
+        super().__init__(reasons)
+        self.reasons = reasons
+
+    def __str__(self) -> str:
+        return "\n".join(self.reasons)
+
+
+class LockHeld(MirrorError):
+    """Another apply holds the lock. `since` and `until` are UTC times as the lock object spells them."""
+
+    def __init__(self, where: str, holder: str, since: str, until: str) -> None:
+        super().__init__(where, holder, since, until)
+        self.where = where
+        self.holder = holder
+        self.since = since
+        self.until = until
+
+    def __str__(self) -> str:
+        return (
+            f"{self.where}: another apply is at work: {self.holder}, since {self.since}. Wait for it to end; "
+            f"if it died, its lock runs out at {self.until} and the next apply takes over"
+        )

@@ -1,0 +1,133 @@
+"""What each key of the bucket holds, and under which headers: the only place that spells a key.
+
+Pure. A bucket in this layout is a read-only registry of the OCI distribution specification 1.1, section "Pull": an edge
+in front of it has to do no more than send `/v2/` to `v2/_ping`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from reconciler.errors import Malformed
+from reconciler.oci import Digest, is_repository, is_tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CATALOG = "v2/_catalog"
+PING = "v2/_ping"
+MIRROR_INDEX = "_mirror/index.json"
+LOCK = "_mirror/lock.json"
+
+RESERVED_COMPONENTS = frozenset({"manifests", "blobs", "tags", "referrers"})
+"""Words that a repository's path cannot contain here, for they would make a key readable in two ways."""
+
+
+@dataclass(frozen=True)
+class Headers:
+    """The stored headers of an object. `no-transform` keeps an edge from compressing JSON and dropping its length."""
+
+    content_type: str
+    cache_control: str
+
+
+_FOREVER = "public, max-age=31536000, immutable, no-transform"
+_FRESH = "no-cache, no-transform"
+
+BLOB_HEADERS = Headers("application/octet-stream", _FOREVER)
+JSON_HEADERS = Headers("application/json", _FRESH)
+LOCK_HEADERS = Headers("application/json", "no-store")
+
+
+def manifest_headers(media_type: str, reference: Digest | str) -> Headers:
+    """Headers of a manifest under its digest, which never changes, or under a tag, which may."""
+    return Headers(media_type, _FOREVER if isinstance(reference, Digest) else _FRESH)
+
+
+def blob_key(repository: str, digest: Digest) -> str:
+    return f"{blobs_prefix(repository)}{digest}"
+
+
+def manifest_key(repository: str, reference: Digest | str) -> str:
+    """The key of a manifest by digest or by tag."""
+    return f"{manifests_prefix(repository)}{reference}"
+
+
+def blobs_prefix(repository: str) -> str:
+    return f"v2/{repository}/blobs/"
+
+
+def manifests_prefix(repository: str) -> str:
+    return f"v2/{repository}/manifests/"
+
+
+def tags_key(repository: str) -> str:
+    return f"v2/{repository}/tags/list"
+
+
+@dataclass(frozen=True)
+class BlobKey:
+    repository: str
+    digest: Digest
+
+
+@dataclass(frozen=True)
+class ManifestKey:
+    repository: str
+    reference: Digest | str
+
+
+@dataclass(frozen=True)
+class TagsKey:
+    repository: str
+
+
+Key: TypeAlias = BlobKey | ManifestKey | TagsKey
+
+
+def parse_key(key: str) -> Key | None:
+    """What a key of a repository holds; None for a key that is not of this layout, which is then not ours to touch."""
+    if not key.startswith("v2/"):
+        return None
+    repository, _, kind_and_name = key.removeprefix("v2/").rpartition("/")
+    name = kind_and_name
+    repository, _, kind = repository.rpartition("/")
+    if target_problem(repository):
+        return None
+    if kind == "tags" and name == "list":
+        return TagsKey(repository)
+    if kind == "manifests" and is_tag(name):
+        return ManifestKey(repository, name)
+    if kind not in ("blobs", "manifests"):
+        return None
+    try:
+        digest = Digest.parse(name)
+    except Malformed:
+        return None
+    return BlobKey(repository, digest) if kind == "blobs" else ManifestKey(repository, digest)
+
+
+def target_problem(repository: str) -> str | None:
+    """Why `repository` cannot be a target in a bucket of this layout, in words; None if it can."""
+    reserved = RESERVED_COMPONENTS.intersection(repository.split("/"))
+    if reserved:
+        return f"the part {min(reserved)!r} is a word of the registry's own paths; use another name"
+    if not is_repository(repository):
+        return (
+            "expected lower-case letters and digits, with single . _ - inside a part and / between parts, "
+            "255 characters at most"
+        )
+    return None
+
+
+def known_digests(keys: Iterable[tuple[str, int]]) -> dict[Digest, int]:
+    """Of a listing's (key, size in bytes): the digests of the blobs and manifests it holds, with their sizes."""
+    found = {}
+    for key, size in keys:
+        match parse_key(key):
+            case BlobKey(digest=digest) | ManifestKey(reference=Digest() as digest):
+                found[digest] = size
+            case _:
+                pass
+    return found

@@ -1,0 +1,324 @@
+"""The words of the OCI specifications as values: digest, descriptor, platform, repository, manifest, index.
+
+Pure: text and bytes in, frozen values or `Malformed` out; no I/O. Whatever comes from a registry, a layout folder or a
+bucket passes through here before anything else looks at it.
+
+Sources: OCI image specification 1.1 (descriptor.md, manifest.md, image-index.md), OCI distribution specification 1.1
+(names, tags, digests), and Docker's image manifest version 2, schema 2.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from reconciler.errors import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+OCI_INDEX = "application/vnd.oci.image.index.v1+json"
+DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
+SCHEMA1 = (
+    "application/vnd.docker.distribution.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v1+prettyjws",
+)
+
+MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
+INDEX_TYPES = (OCI_INDEX, DOCKER_LIST)
+ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
+
+MAX_MANIFEST_SIZE = 4 * 1024 * 1024
+"""Bytes. Clients refuse larger manifests (containerd, containers/image), so a mirror has no use for them."""
+
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_REGISTRY = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
+_HEX_LENGTH = {"sha256": 64, "sha512": 128}
+_HEX = re.compile(r"[0-9a-f]+")
+_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+
+MAX_REPOSITORY_LENGTH = 255
+
+
+def is_tag(text: str) -> bool:
+    """Whether `text` is a tag by the distribution specification's grammar."""
+    return _TAG.fullmatch(text) is not None
+
+
+def is_repository(text: str) -> bool:
+    """Whether `text` is a repository path by the distribution specification's grammar."""
+    return len(text) <= MAX_REPOSITORY_LENGTH and _REPOSITORY.fullmatch(text) is not None
+
+
+@dataclass(frozen=True, order=True)
+class Digest:
+    """The name of some bytes: `sha256:<64 hex>` or `sha512:<128 hex>`, lower case."""
+
+    algorithm: str
+    hex: str
+
+    @classmethod
+    def parse(cls, text: str) -> Digest:
+        """Raises `Malformed` for any other algorithm, length or letter."""
+        algorithm, _, value = text.partition(":")
+        if len(value) != _HEX_LENGTH.get(algorithm) or not _HEX.fullmatch(value):
+            raise Malformed(f"digest {_short(text)}", "expected sha256:<64 hex digits> or sha512:<128 hex digits>")
+        return cls(algorithm, value)
+
+    @classmethod
+    def of(cls, body: bytes, algorithm: str = "sha256") -> Digest:
+        return cls(algorithm, hashlib.new(algorithm, body).hexdigest())
+
+    def matches(self, body: bytes) -> bool:
+        return hashlib.new(self.algorithm, body).hexdigest() == self.hex
+
+    def __str__(self) -> str:
+        return f"{self.algorithm}:{self.hex}"
+
+
+@dataclass(frozen=True, order=True)
+class Platform:
+    """`os/architecture[/variant]`, as in `linux/arm64/v8`."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Platform:
+        """Raises `Malformed` unless there are two or three parts."""
+        parts = text.split("/")
+        if len(parts) not in (2, 3) or not all(parts):
+            raise Malformed(f"platform {_short(text)}", "expected os/architecture or os/architecture/variant")
+        return cls(*parts)
+
+    def satisfies(self, wanted: Platform) -> bool:
+        """Whether an image for this platform is one of those `wanted`; a wanted platform with no variant takes all."""
+        return (
+            self.os == wanted.os
+            and self.architecture == wanted.architecture
+            and wanted.variant in ("", self.variant or _DEFAULT_VARIANT.get(self.architecture, ""))
+        )
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+_DEFAULT_VARIANT = {"arm64": "v8", "arm": "v7"}
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository at a registry, normalised: `alpine` is `docker.io/library/alpine`."""
+
+    registry: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> Repository:
+        """Raises `Malformed` for a name that breaks the grammar, or that carries a tag or a digest.
+
+        Follows distribution/reference: the first part is a registry if it has a dot or a colon or is `localhost`.
+        """
+        first, slash, rest = text.partition("/")
+        if slash and ("." in first or ":" in first or first == "localhost"):
+            registry, path = first, rest
+        else:
+            registry, path = "docker.io", text
+        if registry in ("index.docker.io", "registry-1.docker.io"):
+            registry = "docker.io"
+        if registry == "docker.io" and "/" not in path:
+            path = f"library/{path}"
+        if "@" in path or ":" in path:
+            raise Malformed(f"repository {_short(text)}", "a repository has no tag or digest; list those under tags")
+        if not _REGISTRY.fullmatch(registry):
+            raise Malformed(f"repository {_short(text)}", f"{_short(registry)} is not a registry's host[:port]")
+        if not is_repository(path):
+            raise Malformed(
+                f"repository {_short(text)}",
+                "expected [registry/]path of lower-case letters, digits and single . _ - between them",
+            )
+        return cls(registry.lower(), path)
+
+    def __str__(self) -> str:
+        return f"{self.registry}/{self.path}"
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """What points at content: media type, digest, size in bytes; in an index also the platform.
+
+    `urls` is true where the content is said to be elsewhere (foreign layers). `attests` is the digest of the image that
+    an attestation manifest of BuildKit's belongs to.
+    """
+
+    media_type: str
+    digest: Digest
+    size: int
+    platform: Platform | None = None
+    urls: bool = False
+    attests: Digest | None = None
+
+    @property
+    def foreign(self) -> bool:
+        """Whether the bytes are not to be distributed: their media type says so (image specification, layer.md)."""
+        return "nondistributable" in self.media_type or self.media_type.endswith(".foreign.diff.tar.gzip")
+
+    @property
+    def is_index(self) -> bool:
+        return self.media_type in INDEX_TYPES
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An image manifest or an artifact's: the blobs it needs, in order, the config first."""
+
+    media_type: str
+    config: Descriptor | None
+    layers: tuple[Descriptor, ...]
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """What has to be there for a pull: config and layers, foreign layers left out, each digest once."""
+        wanted = (self.config, *self.layers) if self.config else self.layers
+        return tuple({blob.digest: blob for blob in wanted if not blob.foreign}.values())
+
+
+@dataclass(frozen=True)
+class Index:
+    """An OCI image index or a Docker manifest list: its manifests, which may be indexes again."""
+
+    media_type: str
+    manifests: tuple[Descriptor, ...]
+
+
+def parse_manifest(body: bytes, media_type: str, what: str) -> Manifest | Index:
+    """The manifest or index in `body`, which was announced as `media_type`; `what` names it in errors.
+
+    Raises `Malformed` for JSON that is broken, nested too deeply or has a key twice, for Docker's schema 1, and for a
+    document whose own media type or fields contradict the announced type (CVE-2021-41190).
+    """
+    document = load_json(body, what)
+    if not isinstance(document, dict):
+        raise Malformed(what, f"expected a JSON object, got {_kind(document)}")
+    if media_type in SCHEMA1 or document.get("schemaVersion") == 1:
+        raise Malformed(
+            what,
+            "Docker image manifest schema 1, which current clients no longer pull and whose digest cannot be checked; "
+            "push the image again with a current docker or buildah, or take another tag",
+        )
+    announced = own_media_type(document, media_type, what)
+    if announced in INDEX_TYPES:
+        return Index(announced, tuple(_descriptors(document, "manifests", what)))
+    config = document.get("config")
+    return Manifest(
+        announced,
+        None if config is None else _descriptor(config, f"{what}: config"),
+        tuple(_descriptors(document, "layers", what)),
+    )
+
+
+def own_media_type(document: dict[str, Any], announced: str, what: str) -> str:
+    """The media type to believe: `announced` where it is one of the four, else the document's own.
+
+    Raises `Malformed` where the two disagree, or where the fields belong to the other kind.
+    """
+    own = document.get("mediaType")
+    if own is not None and not isinstance(own, str):
+        raise Malformed(what, f"mediaType is {_kind(own)}, expected a string")
+    known = (*MANIFEST_TYPES, *INDEX_TYPES)
+    if own is not None and announced in known and own != announced:
+        raise Malformed(what, f"announced as {announced}, but its own mediaType says {_short(own)}")
+    has_index, has_image = "manifests" in document, "layers" in document or "config" in document
+    if has_index and has_image:
+        raise Malformed(what, "has the fields of an image and of an index, and could be read as either")
+    media_type = announced if announced in known else own
+    if media_type is None:
+        media_type = OCI_INDEX if has_index else OCI_MANIFEST
+    if media_type not in known:
+        raise Malformed(what, f"media type {_short(media_type)} is not a manifest or an index of OCI or Docker")
+    if has_index != (media_type in INDEX_TYPES) and (has_index or has_image):
+        raise Malformed(what, f"announced as {media_type}, but its fields are those of the other kind")
+    return media_type
+
+
+def load_json(body: bytes, what: str) -> Any:
+    """`body` as JSON. Raises `Malformed` for what is not JSON, a key given twice, or nesting beyond reason."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        document = dict(pairs)
+        if len(document) != len(pairs):
+            raise Malformed(what, "a JSON object has the same key twice")
+        return document
+
+    def no_constant(name: str) -> NoReturn:
+        raise Malformed(what, f"{name} is not JSON")
+
+    try:
+        return json.loads(body, object_pairs_hook=unique, parse_constant=no_constant)
+    except RecursionError:
+        raise Malformed(what, "JSON nested too deeply") from None
+    except ValueError as error:
+        raise Malformed(what, f"not JSON: {error}") from None
+
+
+def parse_media_type(text: str, what: str) -> str:
+    """The type/subtype of a Content-Type header or a descriptor, parameters dropped. Raises `Malformed`."""
+    media_type = text.partition(";")[0].strip()
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        raise Malformed(what, f"{_short(text)} is not a media type")
+    return media_type
+
+
+def _descriptors(document: dict[str, Any], field: str, what: str) -> Iterator[Descriptor]:
+    entries = document.get(field, [])
+    if not isinstance(entries, list):
+        raise Malformed(what, f"{field} is {_kind(entries)}, expected a list")
+    for position, entry in enumerate(entries):
+        yield _descriptor(entry, f"{what}: {field}[{position}]")
+
+
+def _descriptor(entry: Any, what: str) -> Descriptor:
+    match entry:
+        case {"mediaType": str(media_type), "digest": str(digest), "size": int(size)} if not isinstance(size, bool):
+            pass
+        case _:
+            raise Malformed(what, "expected a descriptor with mediaType, digest and size")
+    if not 0 <= size < 2**63:
+        raise Malformed(what, f"size {size} is out of range")
+    annotations = entry.get("annotations") or {}
+    attests = annotations.get("vnd.docker.reference.digest") if isinstance(annotations, dict) else None
+    return Descriptor(
+        parse_media_type(media_type, what),
+        Digest.parse(digest),
+        size,
+        _platform(entry.get("platform"), what),
+        bool(entry.get("urls")),
+        Digest.parse(attests) if isinstance(attests, str) else None,
+    )
+
+
+def _platform(entry: Any, what: str) -> Platform | None:
+    match entry:
+        case None:
+            return None
+        case {"os": str(system), "architecture": str(architecture)}:
+            variant = entry.get("variant", "")
+            return Platform(system, architecture, variant if isinstance(variant, str) else "")
+        case _:
+            raise Malformed(what, "platform has no os and architecture")
+
+
+def _kind(value: object) -> str:
+    return {dict: "an object", list: "a list", str: "a string", type(None): "null"}.get(type(value), "a number")
+
+
+def _short(text: str, limit: int = 90) -> str:
+    return repr(text if len(text) <= limit else f"{text[:limit]}...")

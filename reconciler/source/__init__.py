@@ -1,0 +1,43 @@
+"""Where images come from: one protocol, for registries and for OCI image layout folders."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconciler.oci import Descriptor
+
+
+class Source(Protocol):
+    """One repository to mirror from. Every method raises `SourceError` or one of its kinds, after its own retries."""
+
+    def tags(self) -> tuple[str, ...]:
+        """Every tag, each once, as the source orders them; names that break the grammar of tags are left out.
+
+        Raises `NotFound` if the repository does not exist.
+        """
+        ...
+
+    def resolve(self, reference: str) -> Descriptor:
+        """What a tag or digest points at, by HEAD where the source can; `platform` is None.
+
+        Raises `NotFound` if it points at nothing.
+        """
+        ...
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        """The exact bytes of a manifest or index, their digest and size verified."""
+        ...
+
+    def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The bytes of a blob in chunks, from the start; closing the iterator ends the transfer.
+
+        The bytes are not verified here: whoever writes them hashes them as they pass. A dropped connection is resumed.
+        """
+        ...
+
+
+OpenSource: TypeAlias = "Callable[[str], Source]"
+"""Opens a mirror's `source` as mirrors.yaml spells it (`docker.io/library/alpine`, `oci:PATH`). Cheap to call again."""

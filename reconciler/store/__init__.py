@@ -1,0 +1,83 @@
+"""What r2mirror needs of a place to keep objects, and how one is opened.
+
+One contract suite (tests/store) runs against every store. The operations are as few as the job allows: small objects
+whole, blobs as a stream, conditional writes for the mirror index and the lock, listing, deletion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from reconciler.layout import Headers
+    from reconciler.oci import Digest
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Write only if there is no object under the key (`If-None-Match: *`)."""
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Write only if the object still has this ETag (`If-Match`), which is kept verbatim, quotes included."""
+
+    etag: str
+
+
+Condition: TypeAlias = Absent | Matches
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An object as it was read."""
+
+    body: bytes
+    etag: str
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One row of a listing; `size` in bytes."""
+
+    key: str
+    size: int
+
+
+class Store(Protocol):
+    """A flat map from key to object. Every method raises `StoreError` or one of its kinds, after its own retries."""
+
+    @property
+    def name(self) -> str:
+        """What messages call this store, as in `r2://bucket`; no credential in it."""
+        ...
+
+    def get(self, key: str) -> Stored | None:
+        """The whole object, or None if there is none. For small objects only."""
+        ...
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        """Every key that begins with `prefix`, in the order of the keys' bytes, a page at a time."""
+        ...
+
+    def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
+        """Writes a small object at once and returns its ETag.
+
+        Raises `PreconditionFailed` where `condition` does not hold; nothing is written then.
+        """
+        ...
+
+    def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
+        """Writes a stream of `size` bytes. Nothing is visible under `key` before the last chunk has arrived.
+
+        Whatever `chunks` raises is passed on, and then nothing was written: the caller verifies the bytes by raising
+        from the end of its iterator. `digest` is what those bytes hash to, for a server that can check it as well.
+        """
+        ...
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Removes the objects; a key that is not there is no error."""
+        ...
