@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# The main job, start to end, on the embedded folder store: no account, no Docker, no network beyond SOURCE.
+#
+#   examples/demo.sh                                     images made on the spot from this repository's own files
+#   SOURCE=docker.io/library/alpine examples/demo.sh     any repository whose tags are versions, or oci:/an/image/layout
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-.venv/bin/python}
+demo=$PWD/.demo
+bold=$'\e[1m' plain=$'\e[0m'
+[ -t 1 ] || bold='' plain=''
+
+say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
+r2mirror() {
+  printf '%s$ r2mirror %s%s\n' "$bold" "$*" "$plain"
+  (cd "$demo" && "$OLDPWD/$python" -m reconciler "$@")
+}
+mirrors() { # NEWEST: mirrors.yaml that wants the newest so many versions
+  cat <<YAML
+version: 1
+store:
+  type: file
+  path: ./mirror
+mirrors:
+  - source: ${SOURCE:-oci:./images}
+    target: demo/app
+    tags:
+      - semver: ">=0"
+        newest: $1
+YAML
+}
+
+rm -rf "$demo" && mkdir -p "$demo"
+if [ -z "${SOURCE:-}" ]; then
+  say "Four versions of an image for two platforms, made from this repository's files, as an OCI image layout"
+  "$python" -m examples.demo_images "$demo/images"
+fi
+
+say "mirrors.yaml: what should be there"
+mirrors 3 | tee "$demo/mirrors.yaml"
+r2mirror validate
+say "plan: what is missing"
+r2mirror plan
+say "apply: copy it, every byte verified"
+r2mirror apply --yes
+say "plan again: nothing left to do"
+r2mirror plan --detailed-exitcode
+
+say "An edit: only the newest two from now on"
+cp "$demo/mirrors.yaml" "$demo/before.yaml"
+mirrors 2 >"$demo/mirrors.yaml"
+r2mirror diff before.yaml mirrors.yaml
+say "plan: what that means for the bucket"
+r2mirror plan --out plan.json
+say "apply exactly this plan: the tag is pruned, what it pointed at stays pullable for now"
+r2mirror apply plan.json --yes
+
+say "What a client would ask for"
+for key in v2/_catalog v2/demo/app/tags/list; do printf 'GET /%s\n' "$key" && cat "$demo/mirror/$key" && echo; done
+ls "$demo/mirror/v2/demo/app/manifests" | sed 's/^/v2\/demo\/app\/manifests\//'
+say "All of it is in .demo/; make another edit there and plan again"

@@ -1,0 +1,186 @@
+"""Copies one image from its source into the store: streaming, verified, and visible only when whole.
+
+    read_image     the manifests of an image, down from its index, those of unwanted platforms left out
+    copy_blob      one blob, hashed as it passes; wrong bytes never appear under their key
+    publish_image  the manifests, children before parents, then the tags
+
+Memory: manifests of one image at a time (`MAX_IMAGE_MANIFESTS` bytes at most), and of a blob what the store buffers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from reconciler.errors import BadAnswer, Malformed
+from reconciler.layout import BLOB_HEADERS, blob_key, manifest_headers, manifest_key
+from reconciler.oci import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from reconciler.source import Source
+    from reconciler.store import Store
+
+MAX_IMAGE_MANIFESTS = 64 * 1024 * 1024
+MAX_INDEX_DEPTH = 8
+BLOB_ATTEMPTS = 3
+
+
+Copied: TypeAlias = "Callable[[int], None]"
+"""Told of bytes as they arrive, from many threads; a negative number takes some back. Raising stops the copy."""
+
+
+@dataclass(frozen=True)
+class FetchedManifest:
+    """A manifest's or index's exact bytes, and what they were parsed to."""
+
+    digest: Digest
+    body: bytes
+    parsed: Manifest | Index
+
+
+@dataclass(frozen=True)
+class Image:
+    """All that has to be copied for one digest; `manifests` with children before parents, the root last."""
+
+    manifests: tuple[FetchedManifest, ...]
+
+    @property
+    def root(self) -> FetchedManifest:
+        return self.manifests[-1]
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """Every blob once."""
+        wanted = {}
+        for manifest in self.manifests:
+            if isinstance(manifest.parsed, Manifest):
+                wanted.update({blob.digest: blob for blob in manifest.parsed.blobs})
+        return tuple(wanted.values())
+
+
+def read_image(source: Source, what: str, root: Descriptor, platforms: tuple[Platform, ...] | None) -> Image:
+    """Fetches the manifests of the image at `root`; `what` names it in errors.
+
+    Raises `SourceError`, and `Malformed` for manifests that cannot be mirrored or lack every one of `platforms`.
+    """
+    fetched: dict[Digest, FetchedManifest] = {}
+    _read(source, what, root, platforms, fetched, depth=0)
+    return Image(tuple(fetched.values()))
+
+
+def _read(
+    source: Source,
+    what: str,
+    descriptor: Descriptor,
+    platforms: tuple[Platform, ...] | None,
+    fetched: dict[Digest, FetchedManifest],
+    depth: int,
+) -> None:
+    """Adds `descriptor`'s manifest to `fetched` after those that it refers to."""
+    if descriptor.digest in fetched:
+        return
+    if depth > MAX_INDEX_DEPTH:
+        raise Malformed(what, f"indexes are nested more than {MAX_INDEX_DEPTH} deep")
+    if sum(len(manifest.body) for manifest in fetched.values()) + descriptor.size > MAX_IMAGE_MANIFESTS:
+        raise Malformed(what, f"its manifests have more than {MAX_IMAGE_MANIFESTS} bytes together")
+    body = source.manifest(descriptor)
+    parsed = parse_manifest(body, descriptor.media_type, f"{what}@{descriptor.digest}")
+    if isinstance(parsed, Index):
+        for child in choose_platforms(parsed, platforms, what):
+            _read(source, what, child, platforms, fetched, depth + 1)
+    fetched[descriptor.digest] = FetchedManifest(descriptor.digest, body, parsed)
+
+
+def choose_platforms(index: Index, platforms: tuple[Platform, ...] | None, what: str) -> tuple[Descriptor, ...]:
+    """The manifests of `index` to mirror: those for `platforms`, those for none in particular, and their attestations.
+
+    Raises `Malformed` if the index has images for other platforms only.
+    """
+    if platforms is None:
+        return index.manifests
+    images = [child for child in index.manifests if child.platform and not child.attests]
+    chosen = {child.digest for child in images if child.platform and _any(child.platform, platforms)}
+    if images and not chosen:
+        offered = ", ".join(sorted({str(child.platform) for child in images}))
+        wanted = ", ".join(str(platform) for platform in platforms)
+        raise Malformed(what, f"has no image for {wanted}; it has {offered}. Change the mirror's platforms")
+    return tuple(
+        child
+        for child in index.manifests
+        if child.digest in chosen or child.attests in chosen or (child.platform is None and child.attests is None)
+    )
+
+
+def _any(platform: Platform, wanted: tuple[Platform, ...]) -> bool:
+    return any(platform.satisfies(one) for one in wanted)
+
+
+def missing_blobs(image: Image, present: Mapping[Digest, int]) -> tuple[Descriptor, ...]:
+    """The blobs that the repository lacks, or holds at another size (bytes)."""
+    return tuple(blob for blob in image.blobs if present.get(blob.digest) != blob.size)
+
+
+def copy_blob(source: Source, store: Store, what: str, target: str, blob: Descriptor, copied: Copied) -> None:
+    """Streams one blob into `target`. Raises `SourceError` and `StoreError`; wrong bytes are fetched again first."""
+    for attempt in range(1, BLOB_ATTEMPTS + 1):
+        chunks = verified(source.blob(blob), blob, f"{what}@{blob.digest}", copied)
+        try:
+            store.upload(blob_key(target, blob.digest), chunks, blob.size, blob.digest, BLOB_HEADERS)
+        except BadAnswer:
+            if attempt == BLOB_ATTEMPTS:
+                raise
+        else:
+            return
+
+
+def verified(chunks: Iterator[bytes], blob: Descriptor, what: str, copied: Copied) -> Iterator[bytes]:
+    """Passes `chunks` on and raises `BadAnswer` at the end, before the consumer can think them whole, if they are not.
+
+    Bytes that turn out wrong are taken back from `copied`.
+    """
+    digest = hashlib.new(blob.digest.algorithm)
+    size = 0
+    try:
+        for chunk in chunks:
+            size += len(chunk)
+            if size > blob.size:
+                break
+            digest.update(chunk)
+            copied(len(chunk))
+            yield chunk
+        if size != blob.size:
+            much = "more than" if size > blob.size else f"{size} of"
+            raise BadAnswer(what, f"the source sent {much} the {blob.size} bytes that the manifest says it has")
+        if digest.hexdigest() != blob.digest.hex:
+            found = f"{blob.digest.algorithm}:{digest.hexdigest()}"
+            raise BadAnswer(what, f"the source sent other bytes: their digest is {found}. Nothing was stored")
+    except BadAnswer:
+        copied(-min(size, blob.size))
+        raise
+    finally:
+        _close(chunks)
+
+
+def _close(chunks: Iterator[bytes]) -> None:
+    close: Callable[[], None] | None = getattr(chunks, "close", None)
+    if close:
+        close()
+
+
+def publish_image(
+    store: Store, target: str, image: Image, tags: tuple[str, ...], present: Mapping[Digest, int]
+) -> None:
+    """Writes the manifests that `target` lacks, children first, then the root under each of `tags`.
+
+    To be called when every blob is there: what is visible is whole.
+    """
+    for manifest in image.manifests:
+        if present.get(manifest.digest) != len(manifest.body):
+            headers = manifest_headers(manifest.parsed.media_type, manifest.digest)
+            store.put(manifest_key(target, manifest.digest), manifest.body, headers)
+    for tag in tags:
+        headers = manifest_headers(image.root.parsed.media_type, tag)
+        store.put(manifest_key(target, tag), image.root.body, headers)

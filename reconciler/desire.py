@@ -1,0 +1,82 @@
+"""What a mirror's repository should hold, from what its source answered and what the index says. Pure.
+
+All policy is here: what is kept although nothing chooses it, and why. The diff after it is set algebra, and whatever is
+not named here as unwanted cannot be pruned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.errors import SourceError
+from reconciler.oci import Descriptor, Platform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.index import RepositoryState
+    from reconciler.mirrors import Mirror
+
+
+@dataclass(frozen=True)
+class Desired:
+    """One repository as it should be.
+
+    wanted    tag -> what it should point at
+    kept      tag -> why it stays as the index has it
+    unwanted  tag -> why it goes
+    errors    what failed; where anything did, `unwanted` is empty
+    """
+
+    target: str
+    source: str
+    platforms: tuple[Platform, ...] | None
+    wanted: Mapping[str, Descriptor]
+    kept: Mapping[str, str]
+    unwanted: Mapping[str, str]
+    errors: tuple[str, ...] = ()
+
+
+def desire(
+    mirror: Mirror,
+    observed: RepositoryState,
+    listed: frozenset[str] | None,
+    answers: Mapping[str, Descriptor | SourceError],
+) -> Desired:
+    """The repository of one mirror whose source could be listed (`listed` None: no pattern needed the list).
+
+    `answers` has an entry for every chosen tag: what the source says that it points at, or why it could not say.
+    """
+    failures = {tag: answer for tag, answer in answers.items() if isinstance(answer, SourceError)}
+    wanted = {tag: answer for tag, answer in answers.items() if isinstance(answer, Descriptor)}
+    errors = tuple(str(error) for _, error in sorted(failures.items()))
+    kept = {tag: "the source failed" for tag in failures if tag in observed.tags}
+    unwanted = {}
+    for tag in observed.tags.keys() - answers.keys():
+        if not mirror.prune:
+            kept[tag] = "prune: false"
+        elif errors:
+            kept[tag] = "something else in this repository failed"
+        else:
+            unwanted[tag] = _why_unwanted(tag, listed)
+    return Desired(mirror.target, mirror.source, mirror.platforms, wanted, kept, unwanted, errors)
+
+
+def desire_unchanged(mirror: Mirror, observed: RepositoryState, error: str) -> Desired:
+    """The repository of a mirror whose source could not be listed: nothing is known, so everything stays."""
+    kept = dict.fromkeys(observed.tags, "the source failed")
+    return Desired(mirror.target, mirror.source, mirror.platforms, {}, kept, {}, (error,))
+
+
+def desire_nothing(target: str, observed: RepositoryState, *, prune: bool) -> Desired:
+    """A repository of the index that mirrors.yaml does not name any more."""
+    if not prune:
+        return Desired(target, observed.source, None, {}, dict.fromkeys(observed.tags, "prune: false"), {})
+    return Desired(target, observed.source, None, {}, {}, dict.fromkeys(observed.tags, "no longer in mirrors.yaml"))
+
+
+def _why_unwanted(tag: str, listed: frozenset[str] | None) -> str:
+    if listed is not None and tag not in listed:
+        return "no longer at the source"
+    return "no pattern chooses it any more"

@@ -1,0 +1,67 @@
+"""Desired against observed: the changes, tag by tag. Pure set algebra; what may go was decided before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from reconciler.index import RepositoryState
+
+if TYPE_CHECKING:
+    from reconciler.desire import Desired
+    from reconciler.index import MirrorIndex, TagState
+    from reconciler.oci import Descriptor, Platform
+
+
+class Action(StrEnum):
+    ADD = "add"
+    UPDATE = "update"
+    PRUNE = "prune"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One tag's way from `before` to `after`; `reason` where the digests do not tell it."""
+
+    action: Action
+    tag: str
+    before: TagState | None
+    after: Descriptor | None
+    reason: str | None = None
+
+
+def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
+    """The changes that make the repository as desired, sorted by action and tag; empty if it is."""
+    observed = index.repositories.get(desired.target, RepositoryState(desired.source)).tags
+    changes = [
+        Change(Action.PRUNE, tag, observed[tag], None, reason)
+        for tag, reason in desired.unwanted.items()
+        if tag in observed
+    ]
+    for tag, after in desired.wanted.items():
+        before = observed.get(tag)
+        if before is None:
+            changes.append(Change(Action.ADD, tag, None, after))
+        elif before.digest != after.digest:
+            changes.append(Change(Action.UPDATE, tag, before, after))
+        elif _set(before.platforms) != _set(desired.platforms):
+            changes.append(Change(Action.UPDATE, tag, before, after, _filter_change(before, desired)))
+    return tuple(sorted(changes, key=lambda change: (change.action, change.tag)))
+
+
+def _filter_change(before: TagState, desired: Desired) -> str:
+    """As in `platforms: + linux/arm64, - linux/386`: the digest is the same, what is mirrored of it is not."""
+    old, new = _set(before.platforms), _set(desired.platforms)
+    if old is None or new is None:
+        return f"platforms: {_words(before.platforms)} -> {_words(desired.platforms)}"
+    signs = [("+", platform) for platform in sorted(new - old)] + [("-", platform) for platform in sorted(old - new)]
+    return "platforms: " + ", ".join(f"{sign} {platform}" for sign, platform in signs)
+
+
+def _set(platforms: tuple[Platform, ...] | None) -> frozenset[Platform] | None:
+    return None if platforms is None else frozenset(platforms)
+
+
+def _words(platforms: tuple[Platform, ...] | None) -> str:
+    return "all" if platforms is None else ", ".join(str(platform) for platform in platforms)

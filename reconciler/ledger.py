@@ -1,0 +1,61 @@
+"""Reads the mirror index from the store and writes it back, so that no write of another apply is ever lost.
+
+A write is conditional on the ETag that was read. Where it loses, the index is read again and the same changes are made
+to what is there now: they are statements about single tags, true whatever else has changed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from reconciler import __version__
+from reconciler.errors import PreconditionFailed
+from reconciler.index import MirrorIndex, parse, serialise
+from reconciler.layout import JSON_HEADERS, MIRROR_INDEX
+from reconciler.store import Absent, Matches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.store import Store
+
+WRITE_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The mirror index as it was read. `etag` None: there is none yet."""
+
+    index: MirrorIndex
+    etag: str | None
+
+
+def read_index(state: Store) -> Observed:
+    """Raises `IndexInvalid` if there is an index that cannot be read, and `StoreError`."""
+    stored = state.get(MIRROR_INDEX)
+    if stored is None:
+        return Observed(MirrorIndex(), None)
+    return Observed(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag)
+
+
+def write_index(state: Store, observed: Observed, change: Callable[[MirrorIndex], MirrorIndex]) -> Observed:
+    """Writes `change` of the index and returns what is now there; writes nothing where `change` changes nothing.
+
+    Raises `PreconditionFailed` when other writers were faster `WRITE_ATTEMPTS` times in a row.
+    """
+    for attempt in range(1, WRITE_ATTEMPTS + 1):
+        after = change(observed.index)
+        if after == observed.index:
+            return observed
+        after = replace(after, serial=observed.index.serial + 1)
+        body = serialise(after, datetime.now(UTC), f"r2mirror {__version__}")
+        condition = Matches(observed.etag) if observed.etag else Absent()
+        try:
+            return Observed(after, state.put(MIRROR_INDEX, body, JSON_HEADERS, condition))
+        except PreconditionFailed:
+            if attempt == WRITE_ATTEMPTS:
+                raise
+            observed = read_index(state)
+    raise AssertionError("unreachable")

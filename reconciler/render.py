@@ -1,0 +1,261 @@
+"""A plan, or what became of it, as text, markdown or a JSON document. Returns strings and dicts, prints nothing."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from io import StringIO
+from typing import TYPE_CHECKING, Any, assert_never
+
+from reconciler.apply import Done, Failed, Skipped
+from reconciler.diff import Action, Change
+from reconciler.plan import held_back
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from rich.table import Table
+
+    from reconciler.apply import Outcome
+    from reconciler.index import TagState
+    from reconciler.oci import Descriptor
+    from reconciler.plan import Plan, RepositoryPlan
+
+SIGNS = {Action.ADD: "+", Action.UPDATE: "~", Action.PRUNE: "-"}
+STYLES = {Action.ADD: "green", Action.UPDATE: "yellow", Action.PRUNE: "red"}
+WIDE = 1000
+"""Columns where there is no terminal: wide enough that no line is folded."""
+
+COMMENT_LIMIT = 65_536
+"""Characters that GitHub takes in one comment."""
+
+
+def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
+    """The plan for people: a block for each repository with changes or an error, then the summary in one line."""
+    parts: list[Any] = []
+    for repository in plan.repositories:
+        if repository.changes or repository.error:
+            parts += [_heading(repository), _changes_table(repository), *_remarks(repository), ""]
+    return _rendered([*parts, _bold(summary_line(plan))], color=color, width=width)
+
+
+def summary_line(plan: Plan) -> str:
+    """As in `Plan: 1 to add, 1 to update, 0 to prune; 11 unchanged.`"""
+    counts = plan.counts
+    line = (
+        "No changes"
+        if not plan.has_changes
+        else (f"Plan: {counts['add']} to add, {counts['update']} to update, {counts['prune']} to prune")
+    )
+    errors = f"; {_count(counts['errors'], 'repository', 'repositories')} with errors" if counts["errors"] else ""
+    return f"{line}; {counts['unchanged']} unchanged{errors}."
+
+
+def outcome_text(outcomes: Sequence[Outcome], *, interrupted: bool, color: bool = False, width: int = WIDE) -> str:
+    """What became of a plan, a line for each tag, then the summary."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for outcome in sorted(outcomes, key=lambda one: (one.target, one.change.action, one.change.tag)):
+        words, style = _outcome_words(outcome)
+        sign = SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
+        table.add_row(Text(f"{sign} {outcome.target}:{outcome.change.tag}", style), Text(words))
+    parts: list[Any] = [table, ""] if outcomes else []
+    return _rendered([*parts, _bold(outcome_summary(outcomes, interrupted=interrupted))], color=color, width=width)
+
+
+def outcome_summary(outcomes: Sequence[Outcome], *, interrupted: bool) -> str:
+    """As in `Applied: 3 added, 0 updated, 1 pruned.`, with what failed or was skipped where anything did."""
+    done = Counter(outcome.change.action for outcome in outcomes if isinstance(outcome, Done))
+    failed = sum(isinstance(outcome, Failed) for outcome in outcomes)
+    skipped = sum(isinstance(outcome, Skipped) for outcome in outcomes)
+    line = f"{done[Action.ADD]} added, {done[Action.UPDATE]} updated, {done[Action.PRUNE]} pruned"
+    line += f"; {failed} failed" if failed else ""
+    line += f"; {skipped} skipped" if skipped else ""
+    if interrupted:
+        return f"Interrupted: {line}. All of it is recorded; run apply again to go on."
+    return f"Applied: {line}."
+
+
+def outcome_document(outcomes: Sequence[Outcome], *, interrupted: bool) -> dict[str, Any]:
+    """What became of a plan as `schema/outcome.schema.json` has it."""
+    entries = [
+        {
+            "target": outcome.target,
+            "action": outcome.change.action.value,
+            "tag": outcome.change.tag,
+            "status": _status(outcome),
+            "reason": _reason(outcome),
+        }
+        for outcome in outcomes
+    ]
+    counts = Counter(entry["status"] for entry in entries)
+    summary = {status: counts[status] for status in ("done", "failed", "skipped")}
+    return {"version": 1, "outcomes": entries, "summary": summary, "interrupted": interrupted}
+
+
+def plan_markdown(plan: Plan) -> str:
+    """The plan as a pull-request comment: summary, one table, long lists folded; never beyond `COMMENT_LIMIT`."""
+    head = f"**{summary_line(plan)}**\n"
+    troubles = [f"- :warning: {_cell(trouble)}" for trouble in _troubles(plan)]
+    rows = [_markdown_row(repository, change) for repository in plan.repositories for change in repository.changes]
+    budget = COMMENT_LIMIT - len(head) - 1_000
+    shown_troubles = _within(troubles, budget // 3)
+    shown_rows = _within(rows, budget - sum(len(line) + 1 for line in shown_troubles))
+    parts = [head]
+    if shown_troubles:
+        parts += ["\n".join([*shown_troubles, *_more(troubles, shown_troubles, "- ")]) + "\n"]
+    if shown_rows:
+        table = ["| | image | change |", "| --- | --- | --- |", *shown_rows]
+        body = "\n".join([*table, "", *_more(rows, shown_rows, "")])
+        if len(rows) > FOLD_AFTER:
+            body = f"<details><summary>{_count(len(rows), 'change')}</summary>\n\n{body}\n</details>"
+        parts += [body + "\n"]
+    return "\n".join(parts)
+
+
+FOLD_AFTER = 25
+"""Rows of a markdown table that are shown without a click."""
+
+
+def size_words(size: float) -> str:
+    """A number of bytes for people, as in `3.4 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def _heading(repository: RepositoryPlan) -> Any:
+    from rich.text import Text
+
+    return Text.assemble((repository.target, "bold"), f"  from {repository.source}")
+
+
+def _changes_table(repository: RepositoryPlan) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for change in repository.changes:
+        style = STYLES[change.action]
+        table.add_row(
+            Text(f"  {SIGNS[change.action]} {change.tag}", style), Text(_digests(change)), Text(change.reason or "")
+        )
+    return table
+
+
+def _remarks(repository: RepositoryPlan) -> Iterator[Any]:
+    from rich.text import Text
+
+    if repository.unchanged:
+        yield Text(f"    {repository.unchanged} unchanged", "dim")
+    for trouble in (repository.error, held_back(repository)):
+        if trouble:
+            yield Text(f"  ! {trouble}", "bold red")
+
+
+def _digests(change: Change) -> str:
+    before, after = change.before, change.after
+    if before and after and before.digest != after.digest:
+        return f"{_short(before)} -> {_short(after)}"
+    known = after or before
+    return _short(known) if known else ""
+
+
+def _short(state: TagState | Descriptor) -> str:
+    return f"{state.digest.algorithm}:{state.digest.hex[:12]}"
+
+
+def _outcome_words(outcome: Outcome) -> tuple[str, str]:
+    match outcome:
+        case Done(change=change):
+            done = {Action.ADD: "added", Action.UPDATE: "updated", Action.PRUNE: "pruned"}[change.action]
+            return f"{done}  {_digests(change)}", STYLES[change.action]
+        case Failed(error=error):
+            return f"failed: {error}", "bold red"
+        case Skipped(reason=reason):
+            return f"skipped: {reason}", "magenta"
+        case _:
+            assert_never(outcome)
+
+
+def _status(outcome: Outcome) -> str:
+    match outcome:
+        case Done():
+            return "done"
+        case Failed():
+            return "failed"
+        case Skipped():
+            return "skipped"
+        case _:
+            assert_never(outcome)
+
+
+def _reason(outcome: Outcome) -> str | None:
+    match outcome:
+        case Done():
+            return outcome.change.reason
+        case Failed(error=reason) | Skipped(reason=reason):
+            return reason
+        case _:
+            assert_never(outcome)
+
+
+def _troubles(plan: Plan) -> Iterator[str]:
+    for repository in plan.repositories:
+        for trouble in (repository.error, held_back(repository)):
+            if trouble:
+                yield trouble if trouble.startswith(repository.target) else f"{repository.target}: {trouble}"
+
+
+def _markdown_row(repository: RepositoryPlan, change: Change) -> str:
+    reason = f" ({_cell(change.reason)})" if change.reason else ""
+    image = f"{repository.target}:{change.tag}"
+    return f"| `{SIGNS[change.action]}` | `{image}` | {change.action} {_digests(change)}{reason} |"
+
+
+def _cell(text: str) -> str:
+    """Text from outside, made harmless in a table of a comment: no markup, no mention, one line."""
+    flat = " ".join(html.escape(text).replace("|", "&#124;").replace("@", "@<!-- -->").split())
+    return flat.replace("`", "&#96;").replace("[", "&#91;").replace("*", "&#42;")
+
+
+def _within(lines: Iterable[str], budget: int) -> list[str]:
+    """As many of `lines` from the start as have `budget` characters together."""
+    taken = []
+    for line in lines:
+        budget -= len(line) + 1
+        if budget < 0:
+            break
+        taken.append(line)
+    return taken
+
+
+def _more(lines: Sequence[str], shown: Sequence[str], bullet: str) -> list[str]:
+    left = len(lines) - len(shown)
+    return [f"{bullet}... and {left} more; `r2mirror plan` shows all of them."] if left else []
+
+
+def _count(number: int, one: str, many: str | None = None) -> str:
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def _bold(text: str) -> Any:
+    from rich.text import Text
+
+    return Text(text, "bold")
+
+
+def _rendered(parts: Sequence[Any], *, color: bool, width: int) -> str:
+    from rich.console import Console
+
+    out = StringIO()
+    console = Console(
+        file=out, width=width, force_terminal=color, color_system="standard" if color else None, highlight=False
+    )
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, str))
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

@@ -1,0 +1,79 @@
+"""Where work runs side by side: the only module that waits for futures.
+
+`completed` keeps a bounded window of items in flight, so that a plan of any length needs the memory of a few images.
+`Once` lets many callers want the same thing, a blob or a listing, and does it one time.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Hashable, Iterable
+    from concurrent.futures import Executor
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+IMAGE_WORKERS = 6
+BLOB_WORKERS = 8
+RESOLVE_WORKERS = 16
+"""Threads. Images mostly wait for their blobs; blobs are bound by the network; resolving is one small request each."""
+
+
+def completed(
+    executor: Executor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    window: int,
+    pause: float,
+    abandon: Callable[[], None] = lambda: None,
+) -> Generator[tuple[Item, Future[Result]] | None, None, None]:
+    """Runs `function` on every item and yields each with its finished future, in the order in which they finish.
+
+    At most `window` items are in flight. After `pause` seconds without a result it yields None, so that the caller can
+    look after other things. Left early, it starts nothing more, calls `abandon`, which may tell what is running to
+    stop, and waits for that.
+    """
+    waiting = iter(items)
+    running: dict[Future[Result], Item] = {}
+    try:
+        while True:
+            for item in waiting:
+                running[executor.submit(function, item)] = item
+                if len(running) >= window:
+                    break
+            if not running:
+                return
+            done, _ = wait(running, timeout=pause, return_when=FIRST_COMPLETED)
+            if not done:
+                yield None
+            for future in done:
+                yield running.pop(future), future
+    finally:
+        if running:
+            abandon()
+        for future in running:
+            future.cancel()
+        wait(running)
+
+
+class Once:
+    """Does each named piece of work one time on an executor; whoever asks again waits for the same future."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+        self._futures: dict[Hashable, Future[Any]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(
+        self, name: Hashable, function: Callable[..., Result], *arguments: object
+    ) -> tuple[Future[Result], bool]:
+        """The future of the work called `name`, and whether this call is the one that started it."""
+        with self._lock:
+            first = name not in self._futures
+            if first:
+                self._futures[name] = self._executor.submit(function, *arguments)
+            return self._futures[name], first
