@@ -161,7 +161,6 @@ class _Run:
             self._record()
             self._publish_lists()
             raise
-        self._record()
         yield from self._prune()
         self._publish_lists()
 
@@ -212,6 +211,7 @@ class _Run:
         self._recorded_at = time.monotonic()
 
     def _prune(self) -> Iterator[Outcome]:
+        """Records everything, what goes included, before the first tag's object goes."""
         allowed = []
         for repository in self._plan.repositories:
             prunes = repository.of(Action.PRUNE)
@@ -220,14 +220,11 @@ class _Run:
                 yield from (Skipped(repository.target, change, refusal) for change in prunes)
             elif prunes:
                 allowed.append((repository, prunes))
-        if not allowed:
-            return
         self._record(allowed)
-        self._edges.public.delete(
-            manifest_key(repository.target, change.tag) for repository, prunes in allowed for change in prunes
-        )
+        gone = [manifest_key(repository.target, change.tag) for repository, prunes in allowed for change in prunes]
+        if gone:
+            self._edges.public.delete(gone)
         self._touched.update(repository.target for repository, _ in allowed)
-        self._publish_lists()
         yield from (Done(repository.target, change) for repository, prunes in allowed for change in prunes)
 
     def _refusal(self, repository: RepositoryPlan) -> str | None:

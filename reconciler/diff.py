@@ -20,6 +20,9 @@ class Action(StrEnum):
     PRUNE = "prune"
 
 
+_ORDER = {action: place for place, action in enumerate(Action)}
+
+
 @dataclass(frozen=True)
 class Change:
     """One tag's way from `before` to `after`; `reason` where the digests do not tell it."""
@@ -32,7 +35,7 @@ class Change:
 
 
 def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
-    """The changes that make the repository as desired, sorted by action and tag; empty if it is."""
+    """The changes that make the repository as desired: adds, updates, prunes, each by tag; empty if it is."""
     observed = index.repositories.get(desired.target, RepositoryState(desired.source)).tags
     changes = [
         Change(Action.PRUNE, tag, observed[tag], None, reason)
@@ -47,7 +50,7 @@ def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
             changes.append(Change(Action.UPDATE, tag, before, after))
         elif _set(before.platforms) != _set(desired.platforms):
             changes.append(Change(Action.UPDATE, tag, before, after, _filter_change(before, desired)))
-    return tuple(sorted(changes, key=lambda change: (change.action, change.tag)))
+    return tuple(sorted(changes, key=lambda change: (_ORDER[change.action], change.tag)))
 
 
 def _filter_change(before: TagState, desired: Desired) -> str:

@@ -1,17 +1,27 @@
-"""mirrors.yaml -> Mirrors, or every problem with its line and column."""
+"""mirrors.yaml -> Mirrors, or every problem with its line and column.
+
+Three looks at a file, each of which goes on after a problem: the YAML (`document`), its shape by the schema, and then
+what a schema cannot say, for every mirror whose shape is right. Reads the file and the environment, nothing else.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+from reconciler.document import Document, Place, read_document, spell
+from reconciler.errors import Malformed, MirrorsInvalid
+from reconciler.layout import target_problem
+from reconciler.oci import Digest, Platform, Repository, is_tag
+from reconciler.selection import Exact, Glob, Pattern, Pinned, Regex, Semver, compile_range, compile_regex, matching
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import timedelta
-    from pathlib import Path
-
-    from reconciler.oci import Platform
-    from reconciler.selection import Pattern
+    from collections.abc import Iterator, Mapping
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ StoreConfig: TypeAlias = R2 | S3 | Folder
 
 @dataclass(frozen=True)
 class RegistryConfig:
-    """How to reach one registry. `username` and `password` are names of environment variables, never the values."""
+    """How to reach one registry. `username_env` and `password_env` are names of variables, never the values."""
 
     username_env: str | None = None
     password_env: str | None = None
@@ -68,7 +78,11 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Mirrors:
-    """A whole mirrors.yaml. `prune` is the default's, for targets the file no longer names; `sha256` of its bytes."""
+    """A whole mirrors.yaml.
+
+    `registries` by host. `prune` is the default's, for targets that the file no longer names. `folder` is what relative
+    paths in it start from. `sha256` is of the file's bytes.
+    """
 
     store: StoreConfig
     registries: Mapping[str, RegistryConfig]
@@ -78,6 +92,462 @@ class Mirrors:
     sha256: str
 
 
-def load_mirrors(path: Path, environ: Mapping[str, str]) -> Mirrors:
-    """Reads and checks a whole file. Raises `MirrorsInvalid` with every problem in it; nothing is fetched."""
-    raise NotImplementedError
+def load_mirrors(path: Path, environ: Mapping[str, str] | None) -> Mirrors:
+    """Reads and checks a whole file. Raises `MirrorsInvalid` with every problem in it; nothing is fetched.
+
+    `environ` fills in `${NAME}`; None checks a file where its variables are not set, and leaves them as they are.
+    """
+    document = read_document(path)
+    folder = path.resolve().parent
+    broken = _check_shape(document)
+    mirrors = tuple(_mirrors(document, broken))
+    _check_targets(document, mirrors)
+    registries = dict(_registries(document, broken, folder, environ))
+    store = None if _touches(broken, ("store",)) else _store(document, folder, environ)
+    if document.problems or store is None:
+        raise MirrorsInvalid(tuple(sorted(set(document.problems))))
+    prune = document.value.get("defaults", {}).get("prune", True)
+    sha256 = hashlib.sha256(document.body).hexdigest()
+    return Mirrors(store, registries, tuple(mirror for _, mirror in mirrors), prune, folder, sha256)
+
+
+# Shape
+
+
+def _check_shape(document: Document) -> set[Place]:
+    """Notes what the schema says is wrong, and returns the places of everything wrong so far."""
+    from jsonschema import Draft202012Validator
+
+    from reconciler.schema_files import load_schema
+
+    broken = {_place(problem.where) for problem in document.problems}
+    for error in Draft202012Validator(load_schema("mirrors")).iter_errors(document.value):
+        place = tuple(error.absolute_path)
+        text = document.written[place].text if place in document.written else ""
+        for inner, message in _explain(error, place, text):
+            broken.add(inner)
+            document.problem(inner, message, at_key=inner != place)
+    return broken
+
+
+def _place(where: str) -> Place:
+    """The place that `spell` made `where` from."""
+    steps = re.findall(r"\[(\d+)\]|([^.\[\]]+)", where)
+    return tuple(int(number) if number else name for number, name in steps)
+
+
+def _explain(error: Any, place: Place, text: str) -> Iterator[tuple[Place, str]]:
+    """What a schema error means to the person who wrote `text`, and where."""
+    value, schema = error.instance, error.schema
+    match error.validator:
+        case "additionalProperties":
+            known = sorted(schema.get("properties", {}))
+            for key in value.keys() - set(known):
+                yield (*place, key), _unknown_key(key, known, schema.get("title", "the file"))
+        case "required":
+            for key in error.validator_value:
+                if key not in value:
+                    yield (*place, key), f"is missing; {_example(schema, key)}"
+        case "type":
+            yield place, _wrong_type(value, text, error.validator_value, schema)
+        case _:
+            yield place, _wrong_value(value, error)
+
+
+def _wrong_value(value: Any, error: Any) -> str:
+    expected = error.validator_value
+    match error.validator:
+        case "const":
+            return f"expected {_spelled(expected)}, got {_spelled(value)}"
+        case "enum":
+            return f"expected one of {', '.join(map(_spelled, expected))}, got {_spelled(value)}"
+        case "minItems" | "minLength":
+            return f"is empty; {_example(error.schema)}"
+        case "minimum":
+            return f"expected {expected} or more, got {_spelled(value)}"
+        case "pattern":
+            return f"{_spelled(value)} has another form than expected; {_example(error.schema)}"
+        case _:
+            return str(error.message)
+
+
+_CREDENTIAL_WORDS = re.compile(r"secret|password|token|access_key|credential|username|user")
+
+
+def _unknown_key(key: str, known: list[str], where: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(key, known, 1)
+    if not close and _CREDENTIAL_WORDS.search(key.lower()):
+        if where == "entry of registries":
+            return f"no key for secrets: name the variables that hold them, as {key}_env does not; see username_env"
+        return (
+            "no key for secrets: credentials come from R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, or boto3's own chain"
+        )
+    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+    return f"unknown key in {where}; {hint}"
+
+
+def _wrong_type(value: Any, text: str, expected: str | list[str], schema: Mapping[str, Any]) -> str:
+    wanted = [expected] if isinstance(expected, str) else expected
+    words = " or ".join(_KINDS[kind] for kind in wanted)
+    if "string" in wanted and isinstance(value, bool | int | float):
+        return f'YAML reads this as the {_kind(value)} {_spelled(value)}; write it in quotes: "{text[:90]}"'
+    if value is None:
+        return f"expected {words}, but there is nothing; {_example(schema)}"
+    return f"expected {words}, got {_spelled(value)}; {_example(schema)}"
+
+
+def _kind(value: bool | float) -> str:  # noqa: FBT001 any scalar
+    return "truth value" if isinstance(value, bool) else "number"
+
+
+_KINDS = {
+    "object": "keys with values",
+    "array": "a list",
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+}
+
+
+def _example(schema: Mapping[str, Any], key: str | None = None) -> str:
+    if key:
+        schema = schema.get("properties", {}).get(key, {})
+    examples = schema.get("examples")
+    if not examples:
+        return "see docs/mirrors.md" if key is None or "const" not in schema else f"write {key}: {schema['const']}"
+    example = _spelled(examples[0])
+    return f"write for example {key}: {example}" if key else f"write for example {example}"
+
+
+def _spelled(value: Any) -> str:
+    """A value as YAML's flow style has it, cut short."""
+    import json
+
+    match value:
+        case dict() | list() if len(value) > 8:
+            return "a long list" if isinstance(value, list) else "many keys"
+        case int() if not isinstance(value, bool) and abs(value) > 10**20:
+            return "a huge number"
+        case str() if re.fullmatch(r"[A-Za-z0-9_./$-][A-Za-z0-9_./${}:-]*", value[:80]):
+            return value[:80]
+        case _:
+            text = json.dumps(value, ensure_ascii=False)
+            return text if len(text) <= 120 else f"{text[:120]}..."
+
+
+# What a schema cannot say
+
+
+def _touches(broken: set[Place], place: Place) -> bool:
+    """Whether something is wrong at `place`, below it or above it."""
+    return any(other[: len(place)] == place or place[: len(other)] == other for other in broken)
+
+
+_PATTERNS = ("tags", "exclude", "immutable")
+
+
+def _mirrors(document: Document, broken: set[Place]) -> Iterator[tuple[Place, Mirror]]:
+    """The mirrors in which nothing is wrong; what is sound in the others is checked all the same."""
+    top = document.value if isinstance(document.value, dict) else {}
+    defaults = top.get("defaults")
+    sound = _sound(defaults, ("defaults",), broken) if isinstance(defaults, dict) else {}
+    for number, entry in enumerate(top["mirrors"] if isinstance(top.get("mirrors"), list) else []):
+        place: Place = ("mirrors", number)
+        if isinstance(entry, dict):
+            before = len(document.problems)
+            mirror = _mirror(document, place, {**sound, **_sound(entry, place, broken)})
+            if mirror and len(document.problems) == before and not any(other[:2] == place for other in broken):
+                yield place, mirror
+
+
+def _sound(entry: dict[str, Any], place: Place, broken: set[Place]) -> dict[str, Any]:
+    """The values of an entry in which nothing is wrong; of lists of patterns None stands for a broken one."""
+    values = {}
+    for key, value in entry.items():
+        if key in _PATTERNS and isinstance(value, list):
+            wrong = [_touches(broken, (*place, key, number)) for number in range(len(value))]
+            values[key] = [None if bad else one for bad, one in zip(wrong, value, strict=True)]
+        elif not _touches(broken, (*place, key)):
+            values[key] = value
+    return values
+
+
+def _mirror(document: Document, place: Place, values: dict[str, Any]) -> Mirror | None:
+    _check_referrers(document, place, values)
+
+    def patterns(key: str) -> tuple[Pattern, ...]:
+        entries = enumerate(values.get(key, []))
+        found = [_pattern(document, (*place, key, n), one, pins=key == "tags") for n, one in entries if one is not None]
+        return tuple(pattern for pattern in found if pattern)
+
+    tags, exclude, immutable = (patterns(key) for key in _PATTERNS)
+    platforms = _platforms(document, (*place, "platforms"), values.get("platforms", "all"))
+    _check_contradictions(document, place, tags, exclude)
+    if "source" not in values:
+        return None
+    source, target = _source(document, place, values)
+    prune, retain = values.get("prune", True), _duration(values.get("retain", "7d"))
+    return Mirror(source, target, tags, exclude, immutable, platforms, prune, retain)
+
+
+def _check_referrers(document: Document, place: Place, values: dict[str, Any]) -> None:
+    if values.get("referrers"):
+        document.problem((*place, "referrers"), "this version cannot mirror referrers yet; write false or leave it out")
+
+
+def _source(document: Document, place: Place, values: dict[str, Any]) -> tuple[str, str]:
+    source, target = values["source"], values.get("target")
+    if source.startswith("oci:"):
+        if not source.removeprefix("oci:"):
+            document.problem((*place, "source"), "names no folder; write for example oci:./images")
+        if target is None:
+            document.problem(place, "an image layout has no repository path of its own: add target")
+            return source, ""
+    else:
+        try:
+            repository = Repository.parse(source)
+        except Malformed as error:
+            document.problem((*place, "source"), str(error))
+            return source, target or ""
+        source, target = str(repository), target or repository.path
+    problem = target_problem(target)
+    if problem:
+        where = (*place, "target") if "target" in values else (*place, "source")
+        document.problem(where, f"{target[:90]!r} cannot be a target: {problem}")
+    return source, target
+
+
+def _pattern(document: Document, place: Place, entry: Any, *, pins: bool) -> Pattern | None:
+    if isinstance(entry, str):
+        return _name_or_pin(document, place, entry, pins=pins)
+    kinds = [key for key in ("glob", "regex", "semver") if key in entry]
+    if len(kinds) != 1:
+        document.problem(place, "expected exactly one of glob, regex and semver; write several as several entries")
+        return None
+    for key in ("newest", "prereleases", "variant"):
+        if key in entry and kinds != ["semver"]:
+            document.problem((*place, key), f"goes with semver only, not with {kinds[0]}; remove it", at_key=True)
+    text = entry[kinds[0]]
+    match kinds[0]:
+        case "glob":
+            return Glob(text)
+        case "regex":
+            return _regex(document, (*place, "regex"), text)
+        case _:
+            return _semver(document, (*place, "semver"), entry)
+
+
+def _name_or_pin(document: Document, place: Place, text: str, *, pins: bool) -> Pattern | None:
+    tag, at, digest = text.partition("@")
+    if not is_tag(tag):
+        glob = f"; for a pattern write glob: {_spelled(tag)}" if set(tag) & set("*?[") else ""
+        document.problem(
+            place, f"{tag[:90]!r} is not a tag: letters, digits and _ . - are, 128 at most, no . or - first{glob}"
+        )
+        return None
+    if not at:
+        return Exact(tag)
+    if not pins:
+        document.problem(place, f"a pin makes no sense here; write {tag}")
+        return None
+    try:
+        return Pinned(tag, Digest.parse(digest))
+    except Malformed as error:
+        document.problem(place, str(error))
+        return None
+
+
+def _regex(document: Document, place: Place, text: str) -> Pattern | None:
+    import re2
+
+    try:
+        compile_regex(text)
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+        document.problem(place, f"RE2 refuses it: {reason}; look-around and backreferences do not exist there")
+        return None
+    return Regex(text)
+
+
+def _semver(document: Document, place: Place, entry: dict[str, Any]) -> Pattern | None:
+    try:
+        compile_range(entry["semver"])
+    except ValueError:
+        document.problem(
+            place, f'{entry["semver"][:90]!r} is not a range of versions; write for example ">=3.18 <4", ^1.2 or 1.x'
+        )
+        return None
+    return Semver(entry["semver"], entry.get("newest"), entry.get("prereleases", False), entry.get("variant", ""))
+
+
+def _platforms(document: Document, place: Place, value: Any) -> tuple[Platform, ...] | None:
+    if value == "all":
+        return None
+    found: dict[Platform, None] = {}
+    for number, text in enumerate(value):
+        try:
+            found[Platform.parse(text)] = None
+        except Malformed as error:
+            document.problem((*place, number), f"{error}; write for example linux/arm64")
+    return tuple(sorted(found))
+
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _duration(text: str) -> timedelta:
+    return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+
+
+def _check_contradictions(
+    document: Document, place: Place, tags: tuple[Pattern, ...], exclude: tuple[Pattern, ...]
+) -> None:
+    pins: dict[str, Digest] = {}
+    for pattern in tags:
+        if isinstance(pattern, Pinned) and pins.setdefault(pattern.tag, pattern.digest) != pattern.digest:
+            document.problem((*place, "tags"), f"{pattern.tag} is pinned to two digests; keep one")
+        if isinstance(pattern, Exact | Pinned):
+            removed = [one for one in exclude if pattern.tag in matching(one, [pattern.tag])]
+            if removed:
+                document.problem(
+                    (*place, "tags"), f"{pattern.tag} is named here and excluded too; remove one of the two"
+                )
+
+
+def _check_targets(document: Document, mirrors: tuple[tuple[Place, Mirror], ...]) -> None:
+    first: dict[str, Place] = {}
+    for place, mirror in mirrors:
+        earlier = first.setdefault(mirror.target, place)
+        if earlier != place:
+            line = document.written[earlier].line
+            document.problem(
+                place,
+                f"target {mirror.target} is that of {spell(earlier)} in line {line} too; "
+                "give one of them another target, or put their tags into one mirror",
+            )
+
+
+# Store and registries, where variables are filled in
+
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+
+
+def _filled(document: Document, place: Place, text: str, environ: Mapping[str, str] | None) -> str | None:
+    """`text` with its variables filled in; None where one of them stays open because there is no environment."""
+    open_ones = []
+
+    def fill(match: re.Match[str]) -> str:
+        name, default = match["name"], match["default"]
+        if environ is not None and name in environ:
+            return environ[name]
+        if default is not None:
+            return default
+        if environ is None:
+            open_ones.append(name)
+        else:
+            document.problem(
+                place, f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
+            )
+        return match[0]
+
+    filled = _VARIABLE.sub(fill, text)
+    if "${" in _VARIABLE.sub("", text):
+        document.problem(place, f"{text[:90]!r} has a variable of another form than ${{NAME}} or ${{NAME:-default}}")
+    return None if open_ones else filled
+
+
+_ACCOUNT = re.compile(r"[0-9a-f]{32}")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+
+
+def _store(document: Document, folder: Path, environ: Mapping[str, str] | None) -> StoreConfig | None:
+    entry = document.value["store"]
+    values: dict[str, str] = {}
+    for key, text in entry.items():
+        place: Place = ("store", key)
+        filled = _filled(document, place, text, environ)
+        values[key] = text if filled is None else filled
+        if filled is not None:
+            _check_store_value(document, place, key, filled)
+    match values["type"]:
+        case "r2":
+            return R2(
+                values["account_id"],
+                values["bucket"],
+                values.get("jurisdiction", "default"),
+                _base(values),
+                values.get("state_bucket"),
+            )
+        case "s3":
+            return S3(
+                values["bucket"],
+                values.get("region"),
+                values.get("endpoint_url"),
+                _base(values),
+                values.get("state_bucket"),
+            )
+        case _:
+            return Folder(folder / Path(values["path"]).expanduser(), _base(values))
+
+
+def _base(values: Mapping[str, str]) -> str | None:
+    url = values.get("public_url")
+    return url.rstrip("/") if url else None
+
+
+def _check_store_value(document: Document, place: Place, key: str, text: str) -> None:
+    if key == "account_id" and not _ACCOUNT.fullmatch(text):
+        document.problem(place, "expected 32 hex digits: the first part of the endpoint that R2 shows with a token")
+    if key in ("bucket", "state_bucket") and not _BUCKET.fullmatch(text):
+        document.problem(place, f"{text[:90]!r} is not a bucket's name: 3 to 63 lower-case letters, digits, - and .")
+    if key in ("public_url", "endpoint_url") and not _is_url(text):
+        document.problem(place, f"{text[:90]!r} is not a URL; write for example https://cr.example.com")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return False
+    return url.scheme in ("http", "https") and bool(url.hostname) and not (url.username or url.query or url.fragment)
+
+
+def _registries(
+    document: Document, broken: set[Place], folder: Path, environ: Mapping[str, str] | None
+) -> Iterator[tuple[str, RegistryConfig]]:
+    entries = document.value.get("registries") if isinstance(document.value, dict) else None
+    if not isinstance(entries, dict):
+        return
+    seen: dict[str, str] = {}
+    for name, entry in entries.items():
+        place: Place = ("registries", name)
+        if _touches(broken, place):
+            continue
+        try:
+            registry = Repository.parse(f"{name}/a/b").registry
+        except Malformed:
+            registry = ""
+        if not registry or "/" in name or (registry == "docker.io" and "docker.io" not in name):
+            document.problem(place, "expected a registry's host or host:port, as in ghcr.io", at_key=True)
+            continue
+        if seen.setdefault(registry, name) != name:
+            document.problem(place, f"{name} and {seen[registry]} are the same registry; keep one", at_key=True)
+        yield registry, _registry(document, place, entry, folder, environ)
+
+
+def _registry(
+    document: Document, place: Place, entry: dict[str, Any], folder: Path, environ: Mapping[str, str] | None
+) -> RegistryConfig:
+    for one, other in (("username_env", "password_env"), ("password_env", "username_env")):
+        if one in entry and other not in entry:
+            document.problem((*place, one), f"needs {other} beside it", at_key=True)
+    ca_file = _filled(document, (*place, "ca_file"), entry["ca_file"], environ) if "ca_file" in entry else None
+    return RegistryConfig(
+        entry.get("username_env"),
+        entry.get("password_env"),
+        entry.get("plain_http", False),
+        folder / Path(ca_file).expanduser() if ca_file else None,
+        entry.get("max_connections"),
+    )

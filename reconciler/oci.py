@@ -33,6 +33,11 @@ MANIFEST_TYPES = (OCI_MANIFEST, DOCKER_MANIFEST)
 INDEX_TYPES = (OCI_INDEX, DOCKER_LIST)
 ACCEPT = ", ".join((OCI_INDEX, DOCKER_LIST, OCI_MANIFEST, DOCKER_MANIFEST))
 
+SCHEMA1_REFUSAL = (
+    "Docker image manifest schema 1, which current clients no longer pull and whose digest cannot be checked; "
+    "push the image again with a current docker or buildah, or exclude this tag"
+)
+
 MAX_MANIFEST_SIZE = 4 * 1024 * 1024
 """Bytes. Clients refuse larger manifests (containerd, containers/image), so a mirror has no use for them."""
 
@@ -209,18 +214,14 @@ def parse_manifest(body: bytes, media_type: str, what: str) -> Manifest | Index:
     if not isinstance(document, dict):
         raise Malformed(what, f"expected a JSON object, got {_kind(document)}")
     if media_type in SCHEMA1 or document.get("schemaVersion") == 1:
-        raise Malformed(
-            what,
-            "Docker image manifest schema 1, which current clients no longer pull and whose digest cannot be checked; "
-            "push the image again with a current docker or buildah, or take another tag",
-        )
+        raise Malformed(what, SCHEMA1_REFUSAL)
     announced = own_media_type(document, media_type, what)
     if announced in INDEX_TYPES:
         return Index(announced, tuple(_descriptors(document, "manifests", what)))
     config = document.get("config")
     return Manifest(
         announced,
-        None if config is None else _descriptor(config, f"{what}: config"),
+        None if config is None else parse_descriptor(config, f"{what}: config"),
         tuple(_descriptors(document, "layers", what)),
     )
 
@@ -282,10 +283,11 @@ def _descriptors(document: dict[str, Any], field: str, what: str) -> Iterator[De
     if not isinstance(entries, list):
         raise Malformed(what, f"{field} is {_kind(entries)}, expected a list")
     for position, entry in enumerate(entries):
-        yield _descriptor(entry, f"{what}: {field}[{position}]")
+        yield parse_descriptor(entry, f"{what}: {field}[{position}]")
 
 
-def _descriptor(entry: Any, what: str) -> Descriptor:
+def parse_descriptor(entry: Any, what: str) -> Descriptor:
+    """One descriptor of a manifest or an index; `what` names it in errors. Raises `Malformed`."""
     match entry:
         case {"mediaType": str(media_type), "digest": str(digest), "size": int(size)} if not isinstance(size, bool):
             pass

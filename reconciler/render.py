@@ -35,7 +35,8 @@ def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
     parts: list[Any] = []
     for repository in plan.repositories:
         if repository.changes or repository.error:
-            parts += [_heading(repository), _changes_table(repository), *_remarks(repository), ""]
+            table = [_changes_table(repository)] if repository.changes else []
+            parts += [_heading(repository), *table, *_remarks(repository), ""]
     return _rendered([*parts, _bold(summary_line(plan))], color=color, width=width)
 
 
@@ -57,7 +58,7 @@ def outcome_text(outcomes: Sequence[Outcome], *, interrupted: bool, color: bool 
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2, 0, 0))
-    for outcome in sorted(outcomes, key=lambda one: (one.target, one.change.action, one.change.tag)):
+    for outcome in sorted(outcomes, key=lambda one: (one.target, one.change.tag)):
         words, style = _outcome_words(outcome)
         sign = SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
         table.add_row(Text(f"{sign} {outcome.target}:{outcome.change.tag}", style), Text(words))
@@ -73,6 +74,8 @@ def outcome_summary(outcomes: Sequence[Outcome], *, interrupted: bool) -> str:
     line = f"{done[Action.ADD]} added, {done[Action.UPDATE]} updated, {done[Action.PRUNE]} pruned"
     line += f"; {failed} failed" if failed else ""
     line += f"; {skipped} skipped" if skipped else ""
+    if not outcomes and not interrupted:
+        return "Nothing to do."
     if interrupted:
         return f"Interrupted: {line}. All of it is recorded; run apply again to go on."
     return f"Applied: {line}."

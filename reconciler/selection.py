@@ -1,12 +1,17 @@
 """Which tags a mirror wants: patterns x the source's tag list -> chosen tags, each with the pattern that chose it.
 
-Pure: no I/O, no clock.
+Pure: no I/O, no clock. A pattern that a user can write cannot hang it: globs and regular expressions take linear time.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias, assert_never
+
+from reconciler.versions import Version, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -45,7 +50,10 @@ class Regex:
 
 @dataclass(frozen=True)
 class Semver:
-    """Tags that are versions in `range`; of those the `newest` (None: all), counted for each variant apart."""
+    """Tags that are versions in `range`; of those the `newest` (None: all), counted for each variant apart.
+
+    `variant` is a glob; the empty one takes only tags without a variant.
+    """
 
     range: str
     newest: int | None = None
@@ -58,7 +66,7 @@ Pattern: TypeAlias = Exact | Pinned | Glob | Regex | Semver
 
 @dataclass(frozen=True)
 class Chosen:
-    """A tag that a mirror wants, the pattern that chose it first, and whether it is never asked for again."""
+    """A tag that a mirror wants, the pattern that chose it, and whether it is never asked for again."""
 
     tag: str
     pattern: Pattern
@@ -73,5 +81,78 @@ def needs_listing(patterns: Iterable[Pattern]) -> bool:
 def select(
     tags: Iterable[Pattern], exclude: Iterable[Pattern], immutable: Iterable[Pattern], listed: Iterable[str]
 ) -> tuple[Chosen, ...]:
-    """The wanted tags in the order of their names, each once."""
-    raise NotImplementedError
+    """The wanted tags in the order of their names, each once.
+
+    Tags named exactly are wanted whether they are listed or not. Of several patterns that choose a tag, a pin is kept
+    before an exact name, and that before the first of the others.
+    """
+    listed = set(listed)
+    patterns = sorted(tags, key=_weight)
+    chosen: dict[str, Pattern] = {}
+    for pattern in patterns:
+        for tag in matching(pattern, listed):
+            chosen.setdefault(tag, pattern)
+    excluded = {tag for pattern in exclude for tag in matching(pattern, chosen)}
+    frozen = {tag for pattern in immutable for tag in matching(pattern, chosen)}
+    return tuple(Chosen(tag, chosen[tag], tag in frozen) for tag in sorted(chosen.keys() - excluded))
+
+
+def matching(pattern: Pattern, listed: Iterable[str]) -> set[str]:
+    """The tags that one pattern chooses from those listed; an exact one chooses its own in any case."""
+    match pattern:
+        case Exact(tag) | Pinned(tag, _):
+            return {tag}
+        case Glob(glob):
+            return {tag for tag in listed if fnmatchcase(tag, glob)}
+        case Regex(regex):
+            expression = compile_regex(regex)
+            return {tag for tag in listed if expression.fullmatch(tag)}
+        case Semver():
+            return _newest(pattern, listed)
+        case _:
+            assert_never(pattern)
+
+
+@lru_cache(maxsize=256)
+def compile_regex(pattern: str) -> Any:
+    """The compiled expression. Raises `re2.error` for what RE2 refuses, backreferences and look-around among it."""
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(pattern, options=options)
+
+
+@lru_cache(maxsize=256)
+def compile_range(text: str) -> Any:
+    """The range, in npm's syntax. Raises `ValueError`."""
+    from semantic_version import NpmSpec
+
+    return NpmSpec(text)
+
+
+def _weight(pattern: Pattern) -> int:
+    return 0 if isinstance(pattern, Pinned) else 1 if isinstance(pattern, Exact) else 2
+
+
+def _newest(pattern: Semver, listed: Iterable[str]) -> set[str]:
+    variants: defaultdict[str, list[Version]] = defaultdict(list)
+    for tag in listed:
+        version = parse_version(tag)
+        if version and _in_range(version, pattern):
+            variants[version.variant].append(version)
+    return {
+        version.tag for versions in variants.values() for version in sorted(versions, reverse=True)[: pattern.newest]
+    }
+
+
+def _in_range(version: Version, pattern: Semver) -> bool:
+    """The range looks at the first three numbers: a pre-release is in it if the release it leads up to is."""
+    from semantic_version import Version as Semantic
+
+    if version.prerelease and not pattern.prereleases:
+        return False
+    if not fnmatchcase(version.variant, pattern.variant):
+        return False
+    major, minor, patch, _ = version.numbers
+    return compile_range(pattern.range).match(Semantic(major=major, minor=minor, patch=patch)) is True

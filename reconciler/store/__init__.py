@@ -60,7 +60,10 @@ class Store(Protocol):
         ...
 
     def list(self, prefix: str) -> Iterator[Listed]:
-        """Every key that begins with `prefix`, in the order of the keys' bytes, a page at a time."""
+        """Every key that begins with `prefix`, each once, a page at a time.
+
+        In no promised order: R2 and S3 go by the keys' bytes, S3 servers built on folders go folder by folder.
+        """
         ...
 
     def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
@@ -81,3 +84,11 @@ class Store(Protocol):
     def delete(self, keys: Iterable[str]) -> None:
         """Removes the objects; a key that is not there is no error."""
         ...
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where the two kinds of objects go: what clients pull, and what r2mirror remembers. Often one and the same."""
+
+    public: Store
+    state: Store

@@ -1,0 +1,223 @@
+"""YAML text -> plain values, and where each of them is written.
+
+The text is untrusted: its size, depth and number of nodes are bounded before anything is built from it, aliases count
+as often as they are used, and every key that is given twice is reported. Only YAML's plain scalars have a meaning here;
+a date is its text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from reconciler.errors import MirrorsInvalid, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Place: TypeAlias = "tuple[str | int, ...]"
+"""The way to a value: keys and positions from the top, as in `("mirrors", 0, "tags")`."""
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 32
+MAX_NODES = 50_000
+"""The parser takes about four seconds a megabyte. A mirror has some 200 bytes and 20 values."""
+
+_PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")}
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where a value and its key, if it has one, are written, counted from 1; the text of a scalar."""
+
+    line: int
+    column: int
+    key_line: int
+    key_column: int
+    text: str
+
+
+@dataclass
+class Document:
+    """A parsed file. `written` has a row for every place in `value`."""
+
+    file: str
+    body: bytes
+    value: Any = None
+    written: dict[Place, Written] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, place: Place, message: str, *, at_key: bool = False) -> None:
+        """Notes that something is wrong at `place`, or at the nearest place around it that is written."""
+        near = place
+        while near and near not in self.written:
+            near = near[:-1]
+        written = self.written.get(near, Written(1, 1, 1, 1, ""))
+        line, column = (written.key_line, written.key_column) if at_key else (written.line, written.column)
+        self.problems.append(Problem(self.file, line, column, spell(place), message))
+
+
+def spell(place: Place) -> str:
+    """A place as messages have it: `mirrors[0].tags[4].semver`."""
+    text = ""
+    for step in place:
+        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+    return text
+
+
+def read_document(path: Path) -> Document:
+    """Reads and parses a file. Raises `MirrorsInvalid` if it is no text, no YAML, or too much of it."""
+    return parse_document(_read(path), str(path))
+
+
+def parse_document(body: bytes, file: str) -> Document:
+    """The document in `body`, with what is already known to be wrong: keys given twice, tags without a meaning."""
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    text = _decode(body, file)
+    try:
+        root = _compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        why = " ".join(part for part in (error.context, error.problem) if part)
+        tab = "; YAML is indented with spaces, not with tabs" if "'\\t'" in why else ""
+        raise _fatal(file, f"not YAML: {why}{tab}", line, column) from None
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise _fatal(file, f"not YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
+    if root is None:
+        raise _fatal(file, "the file is empty; a mirrors file begins with `version: 1`")
+    document = Document(file, body)
+    document.value = _Builder(document).build(root, (), None, 0)
+    return document
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            body = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise _fatal(str(path), "there is no such file; name one with -f, or write one (docs/mirrors.md)") from None
+    except OSError as error:
+        raise _fatal(str(path), f"cannot be read: {error.strerror}") from None
+    if len(body) > MAX_BYTES:
+        raise _fatal(str(path), f"larger than {MAX_BYTES // 1024} KiB; split it into several mirrors files")
+    return body
+
+
+def _decode(body: bytes, file: str) -> str:
+    if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise _fatal(file, "the text is UTF-16; save it as UTF-8")
+    if body.startswith(b"\xef\xbb\xbf"):
+        raise _fatal(file, "the file begins with a byte order mark; save it as UTF-8 without one")
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as error:
+        line = body.count(b"\n", 0, error.start) + 1
+        raise _fatal(file, f"not UTF-8 text: byte 0x{body[error.start]:02x}", line) from None
+    if "\0" in text:
+        raise _fatal(file, "not text: it has a NUL byte", text.count("\n", 0, text.index("\0")) + 1)
+    return text
+
+
+def _compose(text: str) -> Any:
+    """The tree of nodes. Raises ruamel's errors, among them one of ours for what is too deep or too much."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.composer import Composer, ComposerError
+
+    class BoundedComposer(Composer):
+        depth = nodes = 0
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            self.depth += 1
+            self.nodes += 1
+            if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
+                mark = self.parser.peek_event().start_mark
+                many = (
+                    f"nested more than {MAX_DEPTH} deep" if self.depth > MAX_DEPTH else f"more than {MAX_NODES} values"
+                )
+                raise ComposerError(None, None, many, mark)
+            node = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = BoundedComposer
+    return yaml.compose(text)
+
+
+class _Builder:
+    """Turns nodes into values; counts what aliases multiply."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._built = 0
+
+    def build(self, node: Any, place: Place, key: Any, depth: int) -> Any:
+        self._built += 1
+        line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        if self._built > MAX_NODES or depth > MAX_DEPTH:
+            raise _fatal(self._document.file, "aliases expand to more than a mirrors file can need", line, column)
+        key_mark = (key or node).start_mark
+        text = node.value if isinstance(node.value, str) else ""
+        self._document.written[place] = Written(line, column, key_mark.line + 1, key_mark.column + 1, text)
+        if str(node.tag) not in _PLAIN:
+            self._document.problem(place, f"the tag {str(node.tag)[:60]} has no meaning here; write a plain value")
+            return None
+        if node.id == "mapping":
+            return self._mapping(node, place, depth)
+        if node.id == "sequence":
+            return [self.build(item, (*place, number), None, depth + 1) for number, item in enumerate(node.value)]
+        return self._scalar(node, place)
+
+    def _mapping(self, node: Any, place: Place, depth: int) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, value in node.value:
+            if str(key.tag) == _MERGE:
+                self._note(
+                    key, place, "merge keys (<<) are not supported; write the keys out, or put them under defaults"
+                )
+            elif key.id != "scalar":
+                self._note(key, place, "a key has to be a word")
+            elif key.value in values:
+                first = self._document.written[(*place, key.value)]
+                self._note(
+                    key, (*place, key.value), f"this key is here twice, first in line {first.key_line}; remove one"
+                )
+            else:
+                values[key.value] = self.build(value, (*place, key.value), key, depth + 1)
+        return values
+
+    def _note(self, key: Any, place: Place, message: str) -> None:
+        mark = key.start_mark
+        problem = Problem(self._document.file, mark.line + 1, mark.column + 1, spell(place), message)
+        self._document.problems.append(problem)
+
+    def _scalar(self, node: Any, place: Place) -> Any:
+        kind = str(node.tag).rpartition(":")[2]
+        try:
+            return _SCALARS[kind](node.value)
+        except ValueError:
+            self._document.problem(place, f"{node.value[:40]!r} is out of range")
+            return None
+
+
+def _integer(text: str) -> int:
+    plain = text.replace("_", "").lower()
+    return int(plain, 0) if plain.lstrip("+-").startswith(("0x", "0o", "0b")) else int(plain)
+
+
+_SCALARS: Mapping[str, Any] = {
+    "str": str,
+    "timestamp": str,
+    "int": _integer,
+    "float": lambda text: float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")),
+    "bool": lambda text: text.lower() in ("true", "yes", "on"),
+    "null": lambda _: None,
+}
+
+
+def _fatal(file: str, message: str, line: int = 1, column: int = 1) -> MirrorsInvalid:
+    return MirrorsInvalid((Problem(file, line, column, "", message),))

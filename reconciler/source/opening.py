@@ -1,0 +1,56 @@
+"""Opens the sources that mirrors.yaml names. What a kind of source needs is imported only when it is asked for."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.mirrors import RegistryConfig
+from reconciler.oci import Repository
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reconciler.source import OpenSource, Source
+    from reconciler.source.registry import Registry
+
+
+@contextmanager
+def open_sources(
+    registries: Mapping[str, RegistryConfig], folder: Path, environ: Mapping[str, str]
+) -> Iterator[OpenSource]:
+    """A function that opens sources, for as long as the block lasts. Sends nothing yet.
+
+    `folder` is what the paths of `oci:` sources start from. Each registry is opened once and shared by all threads.
+    """
+    opened: dict[str, Registry] = {}
+    lock = threading.Lock()
+
+    def open_source(source: str) -> Source:
+        if source.startswith("oci:"):
+            from reconciler.source.image_layout import ImageLayout
+
+            return ImageLayout(source, folder / Path(source.removeprefix("oci:")).expanduser())
+        from reconciler.source.registry import RegistrySource
+
+        repository = Repository.parse(source)
+        with lock:
+            if repository.registry not in opened:
+                opened[repository.registry] = _open_registry(repository.registry, registries, environ)
+            return RegistrySource(opened[repository.registry], repository.path)
+
+    try:
+        yield open_source
+    finally:
+        for registry in opened.values():
+            registry.close()
+
+
+def _open_registry(name: str, registries: Mapping[str, RegistryConfig], environ: Mapping[str, str]) -> Registry:
+    from reconciler.source.credentials import find_credentials
+    from reconciler.source.registry import Registry
+
+    config = registries.get(name, RegistryConfig())
+    return Registry(name, config, lambda: find_credentials(name, config, environ))

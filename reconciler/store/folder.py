@@ -1,0 +1,255 @@
+"""A folder as a store: each key is a file of the same path.
+
+Strategy: bytes go to a temporary file first, and a rename makes them visible whole. Renames and removals happen under
+one lock file (flock), which is what conditional writes compare under, so that they hold between threads and processes.
+Both live in `.r2mirror/` inside the folder, which is no part of the store. Nothing is created before the first write.
+
+A folder keeps no headers: whatever serves it has to derive the Content-Type of a manifest from its own `mediaType`.
+Symbolic links inside the folder are not followed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import uuid
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
+from reconciler.store import Absent, Condition, Listed, Matches, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from io import FileIO
+
+    from reconciler.layout import Headers
+    from reconciler.oci import Digest
+
+_OWN = ".r2mirror"
+
+
+class FolderStore:
+    """The `Store` in the folder `root`, which need not exist yet. Many threads and processes may use it at once."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._temporary = root / _OWN / "tmp"
+
+    @property
+    def name(self) -> str:
+        return f"file:{self._root}"
+
+    def get(self, key: str) -> Stored | None:
+        with self._explained(key):
+            body = _read(self._path(key))
+        return None if body is None else Stored(body, _etag(body))
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        folder = self._path(f"{prefix}_").parent
+        folder_key = prefix[: prefix.rfind("/") + 1]
+        with self._explained(prefix):
+            yield from _walk(folder, folder_key, prefix)
+
+    def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
+        del headers  # A folder keeps none.
+        path = self._path(key)
+        with self._explained(key), self._new_file() as file:
+            _write(file, body)
+            self._publish(file, path, condition)
+        return _etag(body)
+
+    def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
+        del headers, digest  # A folder keeps none, and the caller has hashed the bytes already.
+        path = self._path(key)
+        with contextlib.ExitStack() as stack:
+            with self._explained(key):
+                file = stack.enter_context(self._new_file())
+            for chunk in chunks:
+                with self._explained(key):
+                    _write(file, chunk)
+            if file.tell() != size:
+                raise StoreError(self._what(key), f"expected {size} bytes, got {file.tell()}; nothing was written")
+            with self._explained(key):
+                self._publish(file, path, None)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            path = self._path(key)
+            with self._explained(key):
+                if path.is_symlink() or path.is_file():
+                    with self._lock():
+                        self._remove(path)
+
+    def _what(self, key: str) -> str:
+        return f"{self.name}/{key}"
+
+    def _path(self, key: str) -> Path:
+        """Where `key` is kept. Raises `StoreError` for a key that would leave the folder or reach into `.r2mirror`."""
+        parts = key.split("/")
+        if parts[0] == _OWN or any(part in ("", ".", "..") or "\0" in part for part in parts):
+            raise StoreError(f"{self.name}, key {key!r}", "not a key that a folder can hold")
+        path = self._root.joinpath(*parts)
+        # Path.resolve() would raise RuntimeError for a link that points at itself.
+        if os.path.realpath(path.parent) != str(Path(os.path.realpath(self._root), *parts[:-1])):
+            raise StoreError(str(path), "a symbolic link is on the way, and those are not followed; remove it")
+        return path
+
+    @contextlib.contextmanager
+    def _new_file(self) -> Iterator[FileIO]:
+        """A temporary file, locked for as long as its writer lives; gone afterwards unless it was published.
+
+        It has no buffer, so that a full disk is found out by a write, not when it is closed.
+        """
+        path = self._temporary / uuid.uuid4().hex
+        with contextlib.ExitStack() as stack:
+            with self._lock():
+                self._temporary.mkdir(exist_ok=True)
+                self._remove_abandoned()
+                stack.callback(path.unlink, missing_ok=True)
+                file = stack.enter_context(path.open("xb", buffering=0))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+
+    def _remove_abandoned(self) -> None:
+        """Removes temporary files whose writers died: those that nobody holds a lock on."""
+        for path in self._temporary.iterdir():
+            with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+    def _publish(self, file: FileIO, path: Path, condition: Condition | None) -> None:
+        """Moves a complete temporary file to `path`, durably, if `condition` holds."""
+        os.fsync(file.fileno())
+        with self._lock():
+            if condition is not None:
+                _check(path, condition)
+            _make_folder(path.parent)
+            Path(os.fsdecode(file.name)).rename(path)
+        _sync_folder(path.parent)
+
+    def _remove(self, path: Path) -> None:
+        """Removes a file and the folders that are empty without it."""
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            for parent in path.parents:
+                if parent == self._root:
+                    break
+                parent.rmdir()
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One at a time, among all threads and processes that write to this folder."""
+        (self._root / _OWN).mkdir(parents=True, exist_ok=True)
+        with (self._root / _OWN / "lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        """Errors of the file system leave as `StoreError` with what to do about them."""
+        try:
+            yield
+        except OSError as error:
+            kind = StoreDenied if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else StoreError
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise kind(self._what(key), f"{reason}; {_ADVICE.get(error.errno, _OTHER_ADVICE)}") from error
+
+
+_OTHER_ADVICE = "check the folder and the disk that it is on"
+_DENIED_ADVICE = "let this user read and write the folder, or run as the user who owns it"
+_FULL_ADVICE = "free some space; nothing was written under this key, and applying again goes on from here"
+_SHAPE_ADVICE = "a file is where a folder has to be, or the other way round; move it out of the way"
+_ADVICE: dict[int | None, str] = {
+    errno.EACCES: _DENIED_ADVICE,
+    errno.EPERM: _DENIED_ADVICE,
+    errno.EROFS: "the file system is mounted read-only",
+    errno.ENOSPC: _FULL_ADVICE,
+    errno.EDQUOT: _FULL_ADVICE,
+    errno.ENOTDIR: _SHAPE_ADVICE,
+    errno.EEXIST: _SHAPE_ADVICE,
+    errno.EISDIR: _SHAPE_ADVICE,
+    errno.ELOOP: "it is a symbolic link, and those are not followed; remove it",
+}
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            return file.read()
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+
+
+def _check(path: Path, condition: Condition) -> None:
+    body = _read(path)
+    match condition:
+        case Absent() if body is not None:
+            raise PreconditionFailed(str(path), "somebody else has created it in the meantime")
+        case Matches(etag) if body is None or _etag(body) != etag:
+            raise PreconditionFailed(str(path), "somebody else has changed it since it was read")
+        case _:
+            pass
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()}"'
+
+
+def _write(file: FileIO, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _walk(folder: Path, folder_key: str, prefix: str) -> Iterator[Listed]:
+    """The files below `folder`, whose keys begin with `folder_key`, in the order of their keys' bytes, as on R2.
+
+    A folder sorts as its name with a slash, for that is how the keys of its files go on: `a-b` before `a/b`.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(((_key_part(entry), entry) for entry in entries if _is_plain(entry)), key=itemgetter(0))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for part, entry in found:
+        key = folder_key + part
+        if part.endswith("/"):
+            if key != f"{_OWN}/" and (key.startswith(prefix) or prefix.startswith(key)):
+                yield from _walk(folder / entry.name, key, prefix)
+        elif key.startswith(prefix):
+            with contextlib.suppress(FileNotFoundError):
+                yield Listed(key, entry.stat(follow_symlinks=False).st_size)
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    """Whether it can hold keys: a file or folder, no link, with a name in UTF-8."""
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return False
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+
+
+def _key_part(entry: os.DirEntry[str]) -> str:
+    return f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder and those above it; each new name is on the disk before anything is put under it."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir()
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,32 @@
+"""Opens the store that mirrors.yaml describes. What a kind of store needs is imported only when it is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.mirrors import R2, S3, Folder, StoreConfig
+from reconciler.store import Stores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def open_stores(config: StoreConfig, environ: Mapping[str, str]) -> Stores:
+    """The public store and the one for the state, the same one unless `state_bucket` is named.
+
+    Sends nothing yet. Credentials for R2 and S3 are `R2_ACCESS_KEY_ID` and `R2_SECRET_ACCESS_KEY` of `environ`, else
+    what boto3 finds by itself. Raises `StoreDenied` for half a pair of credentials or a profile that does not exist.
+    """
+    match config:
+        case Folder(path=path):
+            from reconciler.store.folder import FolderStore
+
+            folder = FolderStore(path)
+            return Stores(folder, folder)
+        case R2() | S3():
+            from reconciler.store.s3 import open_bucket
+
+            public = open_bucket(config, config.bucket, environ)
+            if config.state_bucket in (None, config.bucket):
+                return Stores(public, public)
+            return Stores(public, open_bucket(config, config.state_bucket, environ))

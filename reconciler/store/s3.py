@@ -1,0 +1,460 @@
+"""Buckets of Cloudflare R2 and of any S3-compatible server: the only module that imports boto3.
+
+What R2 asks for, and other servers do not mind: no checksum trailers (`when_required`), so that every body is sent
+plainly with its SHA-256 in the signature; no `Expect: 100-continue`, which R2 never answers; parts of equal size.
+
+A stream of up to `PART_SIZE` bytes is one PutObject, which carries the digest for the server to check. A longer one is
+a multipart upload: its parts are filled one after the other and sent by a pool of threads that all uploads of the store
+share. Whoever fills a part or a body first takes room for it, so that all uploads together never hold more than
+`BUFFER_BYTES` (or one part, where a part has to be larger than that).
+
+Retries are made here and nowhere else (boto3's own are off), because a conditional write has to know of them: where the
+first attempt was written but its answer lost, the second is told that the precondition fails.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import itertools
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
+
+import botocore.exceptions as boto
+from boto3.session import Session
+from botocore.config import Config
+from botocore.handlers import add_expect_header
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from reconciler.errors import PreconditionFailed, StoreDenied, StoreError, StoreUnreachable
+from reconciler.mirrors import R2, S3
+from reconciler.store import Absent, Condition, Listed, Matches, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+    from reconciler.layout import Headers
+    from reconciler.oci import Digest
+
+MIB = 1024 * 1024
+
+PART_SIZE = 16 * MIB
+"""Bytes of a part, unless the object would then have more than `MAX_PARTS`. R2 and S3 take 5 MiB to 5 GiB."""
+
+MAX_PARTS = 10_000
+
+BUFFER_BYTES = 128 * MIB
+"""Bytes of bodies and parts that all uploads of one store hold in memory at once."""
+
+PART_WORKERS = 8
+"""Threads that send parts, for all uploads of one store together."""
+
+MAX_CONNECTIONS = 32
+"""More than the callers' threads and `PART_WORKERS` together, so that no connection is made twice."""
+
+CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60
+"""Seconds."""
+
+ATTEMPTS = 6
+"""With waits of up to 0.5, 1, 2, 4 and 8 seconds between them: R2 allows one write a second on one key."""
+
+DELETE_BATCH = 1000
+"""Keys in one DeleteObjects request, the most that S3 and R2 take."""
+
+_NO_CREDENTIALS = (
+    "no credentials; set R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, or give boto3 its own "
+    "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, ~/.aws)"
+)
+
+
+def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str]) -> S3Store:
+    """The store in `bucket`, which need not be the one of `config`. Sends nothing yet.
+
+    Raises `StoreDenied` for half a pair of credentials or an AWS profile that does not exist, `StoreError` for an
+    endpoint that is no URL.
+    """
+    name = f"{'r2' if isinstance(config, R2) else 's3'}://{bucket}"
+    try:
+        return S3Store(name, bucket, _client(_session(name, environ), *_place(config)))
+    except (boto.BotoCoreError, ValueError) as error:
+        raise _translated(name, error) from error
+
+
+def _place(config: R2 | S3) -> tuple[str | None, str | None]:
+    """Endpoint URL and region, None for what boto3 is to find by itself."""
+    match config:
+        case R2(account_id=account, jurisdiction=jurisdiction):
+            part = "" if jurisdiction == "default" else f".{jurisdiction}"
+            return f"https://{account}{part}.r2.cloudflarestorage.com", "auto"
+        case S3(region=region, endpoint_url=endpoint):
+            return endpoint, region
+
+
+def _session(name: str, environ: Mapping[str, str]) -> Session:
+    """A session with the credentials of `environ`, or one that finds its own when it first needs them."""
+    key, secret = environ.get("R2_ACCESS_KEY_ID"), environ.get("R2_SECRET_ACCESS_KEY")
+    if bool(key) != bool(secret):
+        is_set, is_not = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY") if key else ("SECRET_ACCESS_KEY", "ACCESS_KEY_ID")
+        raise StoreDenied(name, f"R2_{is_set} is set but R2_{is_not} is not; set both or neither")
+    return Session(aws_access_key_id=key or None, aws_secret_access_key=secret or None)
+
+
+def _client(session: Session, endpoint: str | None, region: str | None) -> S3Client:
+    client: S3Client = session.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name=region or session.region_name or "us-east-1",
+        config=Config(
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            connect_timeout=CONNECT_TIMEOUT,
+            read_timeout=READ_TIMEOUT,
+            max_pool_connections=MAX_CONNECTIONS,
+            tcp_keepalive=True,
+        ),
+    )
+    client.meta.events.unregister("before-call.s3", add_expect_header)
+    return client
+
+
+class S3Store:
+    """The `Store` in one bucket. Many threads may use it at once."""
+
+    def __init__(self, name: str, bucket: str, client: S3Client) -> None:
+        self._name = name
+        self._bucket = bucket
+        self._client = client
+        self._room = _Room(BUFFER_BYTES)
+        self._senders = ThreadPoolExecutor(PART_WORKERS, thread_name_prefix="part")
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def get(self, key: str) -> Stored | None:
+        def read() -> Stored:
+            answer = self._client.get_object(Bucket=self._bucket, Key=key)
+            with contextlib.closing(answer["Body"]) as body:
+                return Stored(body.read(), answer["ETag"])
+
+        with self._explained(key):
+            try:
+                return _patience()(read)
+            except boto.ClientError as error:
+                if _code(error) == "NoSuchKey":
+                    return None
+                raise
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
+        while True:
+            with self._explained(prefix):
+                page = _patience()(self._client.list_objects_v2, **request)
+            for entry in page.get("Contents", []):
+                yield Listed(entry["Key"], entry["Size"])
+            if not page["IsTruncated"]:
+                return
+            request["ContinuationToken"] = page["NextContinuationToken"]
+
+    def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
+        retrying = _patience()
+        checksum = {"ChecksumSHA256": _base64(hashlib.sha256(body).digest())}
+        try:
+            with self._explained(key):
+                return self._put(retrying, key, body, headers, {**checksum, **_condition(condition)})
+        except PreconditionFailed:
+            earlier = self.get(key) if retrying.statistics["attempt_number"] > 1 else None
+            if earlier is None or earlier.body != body:
+                raise
+            # An attempt whose answer was lost did write: what is there is ours.
+            return earlier.etag
+
+    def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
+        part_size = _part_size(size)
+        parts = _parts(chunks, size, part_size, self._what(key))
+        if size > part_size:
+            self._upload_parts(key, parts, size, min(part_size, BUFFER_BYTES), headers)
+            return
+        checksum = {"ChecksumSHA256": _base64(bytes.fromhex(digest.hex))} if digest.algorithm == "sha256" else {}
+        with self._room.taken(size):
+            body = next(parts)
+            with self._explained(key):
+                self._put(_patience(), key, body, headers, checksum)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        waiting = iter(keys)
+        while batch := list(itertools.islice(waiting, DELETE_BATCH)):
+            with self._explained(batch[0]):
+                answer = _patience()(
+                    self._client.delete_objects,
+                    Bucket=self._bucket,
+                    Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
+                )
+            refused = [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]
+            if refused:
+                first = refused[0]
+                raise StoreError(
+                    self._what(first.get("Key", batch[0])),
+                    f"not deleted: {first.get('Code')}: {first.get('Message')}; {len(refused)} of {len(batch)} keys",
+                )
+
+    def _what(self, key: str) -> str:
+        return f"{self._name}/{key}"
+
+    def _put(
+        self, retrying: Retrying, key: str, body: bytes | bytearray, headers: Headers, extra: Mapping[str, str]
+    ) -> str:
+        answer = retrying(
+            self._client.put_object,
+            Bucket=self._bucket,
+            Key=key,
+            Body=body,
+            ContentType=headers.content_type,
+            CacheControl=headers.cache_control,
+            **extra,
+        )
+        return str(answer["ETag"])
+
+    def _upload_parts(self, key: str, parts: Iterator[bytearray], size: int, held: int, headers: Headers) -> None:
+        """A multipart upload, given up on any error, so that nothing of it is kept or paid for."""
+        with self._explained(key):
+            upload_id = _patience()(
+                self._client.create_multipart_upload,
+                Bucket=self._bucket,
+                Key=key,
+                ContentType=headers.content_type,
+                CacheControl=headers.cache_control,
+            )["UploadId"]
+        try:
+            sent = self._send_parts(key, upload_id, parts, held)
+            with self._explained(key):
+                self._complete(key, upload_id, sent, size)
+        except BaseException:
+            # What is left if this fails too, R2 removes after 7 days; the error to report is the first one.
+            with contextlib.suppress(boto.BotoCoreError, boto.ClientError):
+                _patience()(self._client.abort_multipart_upload, Bucket=self._bucket, Key=key, UploadId=upload_id)
+            raise
+
+    def _send_parts(
+        self, key: str, upload_id: str, parts: Iterator[bytearray], held: int
+    ) -> Sequence[CompletedPartTypeDef]:
+        """Sends every part and returns their ETags, in order. On an error it returns when no part is on its way."""
+        waiting: deque[Future[CompletedPartTypeDef]] = deque()
+        sent = []
+        try:
+            for number in itertools.count(1):
+                future = self._send_next(key, upload_id, number, parts, held)
+                if future is None:
+                    break
+                waiting.append(future)
+                while waiting and waiting[0].done():
+                    sent.append(waiting.popleft().result())
+            sent.extend(future.result() for future in waiting)
+        finally:
+            for future in waiting:
+                future.cancel()
+            wait(waiting)
+        return sent
+
+    def _send_next(
+        self, key: str, upload_id: str, number: int, parts: Iterator[bytearray], held: int
+    ) -> Future[CompletedPartTypeDef] | None:
+        """Fills the next part and hands it to the pool; None at the end. The room it takes is free when it is sent."""
+        with contextlib.ExitStack() as room:
+            room.enter_context(self._room.taken(held))
+            part = next(parts, None)
+            if part is None:
+                return None
+            future = self._senders.submit(self._send_part, key, upload_id, number, part)
+            release = room.pop_all().close
+        future.add_done_callback(lambda _: release())
+        return future
+
+    def _send_part(self, key: str, upload_id: str, number: int, body: bytearray) -> CompletedPartTypeDef:
+        with self._explained(key):
+            answer = _patience()(
+                self._client.upload_part,
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=upload_id,
+                PartNumber=number,
+                Body=body,
+            )
+        return {"ETag": answer["ETag"], "PartNumber": number}
+
+    def _complete(self, key: str, upload_id: str, sent: Sequence[CompletedPartTypeDef], size: int) -> None:
+        retrying = _patience()
+        try:
+            retrying(
+                self._client.complete_multipart_upload,
+                Bucket=self._bucket,
+                Key=key,
+                UploadId=upload_id,
+                MultipartUpload={"Parts": sent},
+            )
+        except boto.ClientError as error:
+            # An attempt whose answer was lost may have completed it; then the upload is no more, but the object is.
+            lost_answer = _code(error) == "NoSuchUpload" and retrying.statistics["attempt_number"] > 1
+            if not (lost_answer and any(row.key == key and row.size == size for row in self.list(key))):
+                raise
+
+    @contextlib.contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        """Every error of boto3 leaves as one of ours."""
+        try:
+            yield
+        except (boto.BotoCoreError, boto.ClientError) as error:
+            raise _translated(self._what(key), error) from error
+
+
+class _Room:
+    """Bytes of memory that many threads share. First come, first served: small requests do not starve a large one."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+
+    @contextlib.contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Waits until `size` bytes are free and holds them for the length of the block."""
+        with self._turn, self._changed:
+            self._changed.wait_for(lambda: self._free >= size)
+            self._free -= size
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free += size
+                self._changed.notify()
+
+
+def _part_size(size: int) -> int:
+    """Bytes of each part but the last, in whole MiB, for an object of `size` bytes."""
+    return max(PART_SIZE, -(-size // (MAX_PARTS * MIB)) * MIB)
+
+
+def _parts(chunks: Iterator[bytes], size: int, part_size: int, what: str) -> Iterator[bytearray]:
+    """The same bytes in parts of `part_size`, the last one smaller. Raises `StoreError` if they are not `size` bytes.
+
+    The last part comes out only after `chunks` has ended without an error.
+    """
+    part, total = bytearray(), 0
+    for chunk in chunks:
+        total += len(chunk)
+        if total > size:
+            break
+        rest = memoryview(chunk)
+        while rest:
+            cut = part_size - len(part)
+            part += rest[:cut]
+            rest = rest[cut:]
+            if len(part) == part_size and (rest or total < size):
+                yield part
+                part = bytearray()
+    if total != size:
+        more = " or more" if total > size else ""
+        raise StoreError(what, f"expected {size} bytes, got {total}{more}; nothing was written")
+    yield part
+
+
+def _condition(condition: Condition | None) -> dict[str, str]:
+    match condition:
+        case None:
+            return {}
+        case Absent():
+            return {"IfNoneMatch": "*"}
+        case Matches(etag):
+            return {"IfMatch": etag}
+
+
+def _base64(digest: bytes) -> str:
+    return base64.b64encode(digest).decode()
+
+
+def _patience() -> Retrying:
+    """Calls again what may succeed the next time; after the last attempt the error of that attempt is raised."""
+    return Retrying(
+        retry=retry_if_exception(_may_pass),
+        wait=wait_random_exponential(multiplier=0.5, max=8),
+        stop=stop_after_attempt(ATTEMPTS),
+        reraise=True,
+    )
+
+
+_BROKEN_CONNECTION = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError)
+_BUSY = (429, 500, 502, 503, 504)
+_BUSY_CODES = ("ConditionalRequestConflict", "RequestTimeout", "SlowDown", "TooManyRequests", "BadDigest")
+
+
+def _may_pass(error: BaseException) -> bool:
+    match error:
+        case boto.ClientError():
+            return _status(error) in _BUSY or _code(error) in _BUSY_CODES
+        case _:
+            return isinstance(error, _BROKEN_CONNECTION)
+
+
+def _status(error: boto.ClientError) -> int:
+    return error.response["ResponseMetadata"]["HTTPStatusCode"]
+
+
+def _code(error: boto.ClientError) -> str:
+    return error.response["Error"].get("Code", "")
+
+
+_CREDENTIAL_ERRORS = (
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.CredentialRetrievalError,
+    boto.TokenRetrievalError,
+    boto.ProfileNotFound,
+    boto.SSOError,
+)
+_DENIED = {
+    "AccessDenied": "the credentials may not do this; give the token read and write access to this bucket",
+    "ExpiredToken": "the credentials have run out; get new ones",
+    "InvalidAccessKeyId": "the server does not know this access key; check the key and the account",
+    "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
+    "SignatureDoesNotMatch": "the secret does not belong to the access key; check R2_SECRET_ACCESS_KEY",
+    "Unauthorized": "the server refuses the credentials; check the key, its secret, the account and the jurisdiction",
+}
+
+
+def _translated(what: str, error: Exception) -> StoreError:
+    """What an error of boto3 means to the user, and what to do about it."""
+    match error:
+        case boto.ClientError():
+            return _answered(what, error)
+        case boto.NoCredentialsError():
+            return StoreDenied(what, _NO_CREDENTIALS)
+        case _ if isinstance(error, _CREDENTIAL_ERRORS):
+            return StoreDenied(what, f"the credentials cannot be read: {error}")
+        case _ if isinstance(error, _BROKEN_CONNECTION):
+            return StoreUnreachable(
+                what, f"no answer after {ATTEMPTS} attempts: {error}; check the network and the endpoint"
+            )
+        case _:
+            return StoreError(what, f"{error}; check the store's settings")
+
+
+def _answered(what: str, error: boto.ClientError) -> StoreError:
+    status, code = _status(error), _code(error)
+    answer = f"the server answered {status} {code}: {error.response['Error'].get('Message', 'no message')}"
+    if status == 412 or code == "NoSuchKey":
+        return PreconditionFailed(what, "somebody else has created, changed or removed it in the meantime")
+    if code == "NoSuchBucket":
+        return StoreError(what, "there is no such bucket; create it, or check its name, account and jurisdiction")
+    if status in (401, 403):
+        hint = _DENIED.get(code, "check the credentials and what they may do")
+        return StoreDenied(what, f"{answer}; {hint}")
+    if _may_pass(error):
+        return StoreUnreachable(what, f"{answer}, after {ATTEMPTS} attempts; try again later")
+    return StoreError(what, answer)

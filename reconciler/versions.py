@@ -1,0 +1,72 @@
+"""Tags as versions: which tags are versions, which is newer, and what is kept apart as a variant. Pure.
+
+Docker tags are not strict semantic versions. Here a tag is a version if it is
+
+    [v]N[.N[.N[.N]]]  then any number of suffixes, each after `-`, `_` or `+`; the first may be glued on (1.22rc1)
+
+A suffix that is a pre-release word with an optional number (rc1, beta.2, alpha) makes it a pre-release. The others,
+joined by `-`, are its variant: `1.27.3-alpine3.20` is version 1.27.3 of variant `alpine3.20`. Numbers that are not
+written count as 0.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import total_ordering
+
+_VERSION = re.compile(
+    r"v?(?P<numbers>[0-9]+(?:\.[0-9]+){0,3})(?P<glued>[A-Za-z][A-Za-z0-9.]*)?(?P<rest>(?:[-_+][A-Za-z0-9.]+)*)"
+)
+_PRERELEASE = re.compile(
+    r"(?P<word>alpha|beta|preview|pre|rc|cr|dev|snapshot|nightly|canary|milestone|next|ea|a|b|c|m)[.]?(?P<number>[0-9.]*)",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"[0-9]+")
+
+
+@total_ordering
+@dataclass(frozen=True, eq=True)
+class Version:
+    """A tag read as a version. `numbers` are its four numbers; `written` is how many of them the tag has.
+
+    `prerelease` is empty for a release. Versions compare by their numbers, then pre-releases before the release, then
+    by what the pre-release says; of equal ones the tag that is written out further (3.20.0 before 3.20) is the newer.
+    """
+
+    tag: str
+    numbers: tuple[int, int, int, int]
+    written: int
+    prerelease: tuple[tuple[str, tuple[int, ...]], ...]
+    variant: str
+
+    @property
+    def _order(self) -> tuple[object, ...]:
+        return (self.numbers, not self.prerelease, self.prerelease, self.written, self.tag)
+
+    def __lt__(self, other: Version) -> bool:
+        return self._order < other._order
+
+
+def parse_version(tag: str) -> Version | None:
+    """`tag` as a version, None if it is not one."""
+    match = _VERSION.fullmatch(tag)
+    if not match:
+        return None
+    numbers = [int(number) for number in match["numbers"].split(".")]
+    padded = (*numbers, 0, 0, 0)[:4]
+    suffixes = [match["glued"]] if match["glued"] else []
+    suffixes += re.split(r"[-_+]", match["rest"])[1:]
+    prerelease: list[tuple[str, tuple[int, ...]]] = []
+    variant: list[str] = []
+    for suffix in suffixes:
+        word = _PRERELEASE.fullmatch(suffix)
+        if word:
+            prerelease.append((word["word"].lower(), tuple(int(n) for n in _NUMBER.findall(word["number"]))))
+        elif prerelease and not variant and _NUMBER.fullmatch(suffix):
+            word_before, counted = prerelease[-1]
+            prerelease[-1] = (word_before, (*counted, int(suffix)))
+        else:
+            variant.append(suffix)
+    a, b, c, d = padded
+    return Version(tag, (a, b, c, d), len(numbers), tuple(prerelease), "-".join(variant))

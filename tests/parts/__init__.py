@@ -1,0 +1,1 @@
+"""Real servers and clients that the tests run against, and what builds real images for them."""

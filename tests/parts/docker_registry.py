@@ -1,0 +1,72 @@
+"""A real source registry: CNCF distribution, as Debian's docker-registry packages it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tests.parts.process import find_program, free_port, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_ACCESS = re.compile(r'^\S+ - \S+ \[[^\]]+\] "(?P<method>[A-Z]+) (?P<path>\S+) [^"]*" (?P<status>\d{3}) ', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One line of an access log; `path` includes the query."""
+
+    method: str
+    path: str
+    status: int
+
+
+@dataclass(frozen=True)
+class DockerRegistry:
+    """A running registry. `data` is its storage folder, `log` what it prints."""
+
+    host: str
+    data: Path
+    log: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}"
+
+    def requests(self) -> list[Request]:
+        """Every request so far that has been answered, oldest first, the readiness check included."""
+        return parse_access_log(self.log.read_text())
+
+
+def parse_access_log(text: str) -> list[Request]:
+    """The requests in a log in Apache's format, other lines left out."""
+    return [Request(line["method"], line["path"], int(line["status"])) for line in _ACCESS.finditer(text)]
+
+
+@contextlib.contextmanager
+def start_docker_registry(folder: Path, extra_config: Mapping[str, Any] | None = None) -> Iterator[DockerRegistry]:
+    """Runs an empty registry whose files live in `folder`.
+
+    `extra_config` adds top-level keys to its configuration, as in `{"auth": {"htpasswd": {...}}}`.
+    """
+    program = find_program("docker-registry", "apt-get install docker-registry")
+    registry = DockerRegistry(f"127.0.0.1:{free_port()}", folder / "data", folder / "log")
+    config = {
+        "version": "0.1",
+        "log": {"level": "warn"},
+        "storage": {"filesystem": {"rootdirectory": str(registry.data)}, "delete": {"enabled": True}},
+        "http": {"addr": registry.host},
+        "validation": {"manifests": {"urls": {"allow": ["^https?://"]}}},
+        **(extra_config or {}),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    # JSON is YAML, so the tests need no YAML writer.
+    (folder / "config.yml").write_text(json.dumps(config))
+    command = [program, "serve", str(folder / "config.yml")]
+    with running(command, registry.log, f"{registry.url}/v2/", ready=(200, 401)):
+        yield registry

@@ -1,0 +1,109 @@
+"""An S3 server that answers what a test tells it to, and remembers what it was asked: for what no real one does."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request. `path` includes the query; the names in `headers` are in lower case."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`cut` bytes are missing at the end of the body that was announced."""
+
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    cut: int = 0
+
+
+@dataclass
+class Drop:
+    """Reads the request, then closes the connection without an answer."""
+
+
+def error(status: int, code: str) -> Answer:
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>scripted</Message></Error>"
+    return Answer(status, {"Content-Type": "application/xml"}, body.encode())
+
+
+@dataclass
+class ScriptedServer:
+    """Answers with `script`, one after the other, then with `otherwise`."""
+
+    script: deque[Answer | Drop] = field(default_factory=deque)
+    otherwise: Callable[[Asked], Answer] = lambda _: Answer(headers={"ETag": '"e"'})
+    asked: list[Asked] = field(default_factory=list)
+    url: str = ""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answer(self, asked: Asked) -> Answer | Drop:
+        with self.lock:
+            self.asked.append(asked)
+            if self.script:
+                return self.script.popleft()
+        return self.otherwise(asked)
+
+    def methods(self) -> list[str]:
+        return [asked.method for asked in self.asked]
+
+
+@contextlib.contextmanager
+def serve_script(certificate: Path | None = None) -> Iterator[ScriptedServer]:
+    """Runs one on a free port of 127.0.0.1, with TLS if given a file with a certificate and its key."""
+    scripted = ScriptedServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _handle(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = scripted.answer(Asked(self.command, self.path, headers, body))
+            self.close_connection = isinstance(answer, Drop) or answer.cut > 0
+            if isinstance(answer, Drop):
+                return
+            self.send_response(answer.status)
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body[: len(answer.body) - answer.cut])
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_CONNECT = _handle  # noqa: N815 (the base class's names)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        scripted.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield scripted
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,153 @@
+"""The command line as a user meets it: help, wrong usage, exit codes, what start-up loads, what the terminal shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler import __version__
+from tests.parts.images import image, write_layout
+from tests.world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COMMANDS = ("validate", "plan", "apply", "diff")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A folder store fed from an image layout with two tags; nothing applied yet."""
+    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    write_layout(tmp_path / "images", {"1.0": image({"a": "1"}), "2.0": image({"a": "2"})})
+    world.mirrors({"source": "oci:./images", "target": "app", "tags": [{"glob": "*"}]})
+    return world
+
+
+def test_the_program_and_the_module_are_the_same(world: World) -> None:
+    assert world.run("--version").stdout == f"r2mirror {__version__}\n"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_help_of_whole_sentences(command: str, world: World) -> None:
+    text = world.run(command, "--help").stdout
+    assert text.startswith("Usage: ")
+    sentences = re.search(r"\n\n  ([A-Z].*?)\n\nOptions|\n\n  ([A-Z].*?)\n\nArguments", text, re.DOTALL)
+    assert sentences, text
+    for option in re.findall(r"^  (?:-\w, )?(--[a-z-]+)", text, re.MULTILINE):
+        assert re.search(rf"{option}\b.*?[A-Z].*?\.", text, re.DOTALL), f"{option} is not explained"
+
+
+def test_the_overview_names_every_command_whole(world: World) -> None:
+    text = world.run("--help").stdout
+    assert [line.split()[0] for line in text.partition("Commands:\n")[2].splitlines() if line.startswith("  ")][
+        : len(COMMANDS)
+    ] == list(COMMANDS)
+    assert "..." not in text, "a summary is cut off"
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("validate",), ("plan", "--help")])
+def test_start_up_loads_neither_boto3_nor_httpx(arguments: tuple[str, ...], world: World) -> None:
+    call = [sys.executable, "-X", "importtime", "-m", "reconciler", *arguments]
+    loaded = subprocess.run(call, cwd=world.folder, capture_output=True, text=True, check=True).stderr
+    modules = {line.rpartition("|")[2].strip().partition(".")[0] for line in loaded.splitlines()}
+    assert modules & {"typer"}, "the list of modules is read rightly"
+    assert not modules & {"boto3", "botocore", "httpx", "rich", "deepdiff"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("plan", "--nonsense"), "--nonsense"),
+        (("nonsense",), "nonsense"),
+        (("diff", "only-one"), "NEW"),
+        (("plan", "--format", "xml"), "xml"),
+        (("plan", "-f", "missing.yaml"), "missing.yaml"),
+        (("apply", "missing.json"), "missing.json"),
+        (("apply", "plan.json", "--only", "a"), "--only"),
+        (("plan", "--out", "no/such/folder/plan.json"), "no/such/folder"),
+    ],
+)
+def test_wrong_usage_ends_with_one_and_says_what(arguments: tuple[str, ...], words: str, world: World) -> None:
+    done = world.run(*arguments, code=1)
+    assert words in done.stderr
+    assert done.stderr.startswith("error: ") or "missing.yaml" in words
+
+
+def test_a_plan_that_is_no_plan_is_refused(world: World) -> None:
+    for body in ("", "[]", "{}", '{"version": 2}', '{"version": 1, "mirrors_sha256": 1}', "\x00"):
+        (world.folder / "plan.json").write_text(body)
+        assert "plan.json" in world.run("apply", "plan.json", "--yes", code=1).stderr
+
+
+def test_validate_prints_problems_on_stdout_and_counts_mirrors(world: World) -> None:
+    assert world.run("validate").stdout == "mirrors.yaml: valid, 1 mirror\n"
+    (world.folder / "bad.yaml").write_text("version: 2\nmirrors: no\n")
+    done = world.run("validate", "mirrors.yaml", "bad.yaml", code=1)
+    assert "mirrors.yaml: valid" in done.stdout
+    assert re.search(r"^bad\.yaml:1:\d+: version: ", done.stdout, re.MULTILINE)
+    assert re.search(r"^bad\.yaml:2:\d+: mirrors: ", done.stdout, re.MULTILINE)
+
+
+def test_plan_and_apply_in_text(world: World) -> None:
+    plan = world.run("plan").stdout
+    assert re.fullmatch(
+        r"app  from oci:\./images\n"
+        r"  \+ 1\.0  sha256:[0-9a-f]{12}\n"
+        r"  \+ 2\.0  sha256:[0-9a-f]{12}\n"
+        r"\n"
+        r"Plan: 2 to add, 0 to update, 0 to prune; 0 unchanged\.\n",
+        plan,
+    ), plan
+    done = world.run("apply", "--yes")
+    assert re.search(r"^\d\d:\d\d:\d\d \+ app:1\.0$", done.stderr, re.MULTILINE), "plain lines off a terminal"
+    assert done.stdout.endswith("Applied: 2 added, 0 updated, 0 pruned.\n")
+    assert world.run("plan").stdout == "No changes; 2 unchanged.\n"
+
+
+def test_json_is_one_document_and_nothing_else(world: World) -> None:
+    assert json.loads(world.run("plan", "--format", "json").stdout)["summary"]["add"] == 2
+    assert json.loads(world.run("apply", "--yes", "--format", "json").stdout)["summary"]["done"] == 2
+
+
+def on_a_terminal(world: World, answer: str, *arguments: str) -> tuple[int, str]:
+    """Runs the command on a terminal of its own, types `answer`, and returns exit code and screen."""
+    master, slave = pty.openpty()
+    running = subprocess.Popen(
+        world.command(*arguments), cwd=world.folder, env=world.environment, stdin=slave, stdout=slave, stderr=slave
+    )
+    os.close(slave)
+    os.write(master, answer.encode())
+    screen = b""
+    while True:
+        try:
+            screen += os.read(master, 4096)
+        except OSError:
+            break
+    os.close(master)
+    return running.wait(timeout=60), screen.decode()
+
+
+def test_on_a_terminal_apply_asks_first(world: World) -> None:
+    code, screen = on_a_terminal(world, "n\n", "apply")
+    assert code == 1
+    assert "2 to add" in screen
+    assert "Apply this?" in screen
+    assert not (world.folder / "mirror").exists()
+    code, screen = on_a_terminal(world, "y\n", "apply")
+    assert code == 0
+    assert "2 added" in screen
+
+
+def test_colour_is_for_terminals_that_want_it(world: World) -> None:
+    assert "\x1b[3" in on_a_terminal(world, "", "plan")[1]
+    world.environ = {"NO_COLOR": "1"}
+    assert "\x1b[3" not in on_a_terminal(world, "", "plan")[1]
+    assert "\x1b" not in world.run("plan").stdout

@@ -1,0 +1,98 @@
+"""What people read of a plan and of an apply, written out as they see it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from reconciler.apply import Done, Failed, Skipped
+from reconciler.diff import Action, Change
+from reconciler.index import TagState
+from reconciler.oci import OCI_INDEX, Descriptor, Digest
+from reconciler.plan import Plan, RepositoryPlan
+from reconciler.render import COMMENT_LIMIT, outcome_document, outcome_text, plan_markdown, plan_text, size_words
+
+OLD = TagState(Digest("sha256", "a" * 64), OCI_INDEX, 9218, None, datetime(2026, 11, 20, tzinfo=UTC))
+NEW = Descriptor(OCI_INDEX, Digest("sha256", "b" * 64), 9218)
+
+ADD = Change(Action.ADD, "3.21", None, NEW)
+UPDATE = Change(Action.UPDATE, "latest", OLD, NEW)
+PRUNE = Change(Action.PRUNE, "3.17", OLD, None, "no longer at the source")
+
+
+def plan(*repositories: RepositoryPlan) -> Plan:
+    return Plan("0" * 64, 12, '"etag"', repositories)
+
+
+def alpine(*changes: Change, unchanged: int = 11, error: str | None = None) -> RepositoryPlan:
+    return RepositoryPlan("library/alpine", "docker.io/library/alpine", None, unchanged, changes, error)
+
+
+def test_a_plan_as_text() -> None:
+    text = plan_text(plan(alpine(ADD, PRUNE, UPDATE, error="docker.io/library/alpine:3.19: 503"), alpine()))
+    assert text == (
+        "library/alpine  from docker.io/library/alpine\n"
+        "  + 3.21    sha256:bbbbbbbbbbbb\n"
+        "  - 3.17    sha256:aaaaaaaaaaaa                         no longer at the source\n"
+        "  ~ latest  sha256:aaaaaaaaaaaa -> sha256:bbbbbbbbbbbb\n"
+        "    11 unchanged\n"
+        "  ! docker.io/library/alpine:3.19: 503\n"
+        "\n"
+        "Plan: 1 to add, 1 to update, 1 to prune; 22 unchanged; 1 repository with errors.\n"
+    )
+
+
+def test_a_plan_as_markdown() -> None:
+    assert plan_markdown(plan(alpine(ADD, PRUNE, error="busy <script>@team | `x`"))) == (
+        "**Plan: 1 to add, 0 to update, 1 to prune; 11 unchanged; 1 repository with errors.**\n"
+        "\n"
+        "- :warning: library/alpine: busy &lt;script&gt;@<!-- -->team &#124; &#96;x&#96;\n"
+        "\n"
+        "| | image | change |\n"
+        "| --- | --- | --- |\n"
+        "| `+` | `library/alpine:3.21` | add sha256:bbbbbbbbbbbb |\n"
+        "| `-` | `library/alpine:3.17` | prune sha256:aaaaaaaaaaaa (no longer at the source) |\n"
+        "\n"
+    )
+
+
+@pytest.mark.parametrize("count", [1, 26, 400, 100_000])
+def test_a_comment_fits_whatever_the_plan_holds(count: int) -> None:
+    changes = tuple(Change(Action.PRUNE, f"{number:0128}", OLD, None, "r" * 200) for number in range(count))
+    troubled = [alpine(*changes, error="e" * 5_000)] + [alpine(error="x" * 3_000)] * 100
+    text = plan_markdown(plan(*troubled))
+    assert len(text) < COMMENT_LIMIT
+    assert text.startswith("**Plan: ")
+    assert ("<details>" in text) == (count > 25)
+    assert ("more; `r2mirror plan` shows all" in text) == (
+        text.count("\n| `-`") < count or text.count(":warning:") < 102
+    )
+
+
+def test_what_became_of_a_plan() -> None:
+    outcomes = (
+        Done("library/alpine", UPDATE),
+        Failed("library/alpine", ADD, "docker.io/library/alpine@sha256:b: 503"),
+        Skipped("library/alpine", PRUNE, "something else in this repository failed"),
+    )
+    assert outcome_text(outcomes, interrupted=False) == (
+        "! library/alpine:3.17    skipped: something else in this repository failed\n"
+        "! library/alpine:3.21    failed: docker.io/library/alpine@sha256:b: 503\n"
+        "~ library/alpine:latest  updated  sha256:aaaaaaaaaaaa -> sha256:bbbbbbbbbbbb\n"
+        "\n"
+        "Applied: 0 added, 1 updated, 0 pruned; 1 failed; 1 skipped.\n"
+    )
+    assert outcome_text((), interrupted=True) == (
+        "Interrupted: 0 added, 0 updated, 0 pruned. All of it is recorded; run apply again to go on.\n"
+    )
+    document = outcome_document(outcomes, interrupted=False)
+    assert document["summary"] == {"done": 1, "failed": 1, "skipped": 1}
+    assert [entry["status"] for entry in document["outcomes"]] == ["done", "failed", "skipped"]
+
+
+@pytest.mark.parametrize(
+    ("size", "words"), [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3 * 2**30, "3.0 GiB"), (2**42, "4.0 TiB")]
+)
+def test_sizes(size: int, words: str) -> None:
+    assert size_words(size) == words

@@ -1,0 +1,110 @@
+"""A user's folder with a mirrors.yaml, the real command in it, and a client that walks what it published."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+
+@dataclass
+class World:
+    """Runs `r2mirror` as a user would: its own process, in `folder`, with `environ` added."""
+
+    folder: Path
+    store: Mapping[str, Any]
+    registries: Mapping[str, Any] = field(default_factory=dict)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+    def mirrors(self, *mirrors: Mapping[str, Any]) -> None:
+        """Writes mirrors.yaml; JSON is YAML."""
+        document = {
+            "version": 1,
+            "store": self.store,
+            "registries": self.registries,
+            "defaults": self.defaults,
+            "mirrors": mirrors,
+        }
+        (self.folder / "mirrors.yaml").write_text(json.dumps({k: v for k, v in document.items() if v}, indent=1))
+
+    def command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "reconciler", *arguments]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        home = {"HOME": str(self.folder), "DOCKER_CONFIG": str(self.folder), "PYTHONWARNINGS": "error"}
+        return {**os.environ, **home, **self.environ}
+
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """One call of the command, which has to end with exit code `code`."""
+        done = subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == code, f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        return done
+
+    def plan(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        """The plan as JSON."""
+        document = json.loads(self.run("plan", "--format", "json", *arguments, code=code).stdout)
+        assert isinstance(document, dict)
+        return document
+
+    def apply(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        """What an unattended apply did, as JSON."""
+        document = json.loads(self.run("apply", "--yes", "--format", "json", *arguments, code=code).stdout)
+        assert isinstance(document, dict)
+        return document
+
+
+def changes(plan: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """The changes of a plan as (action, target, tag)."""
+    return [
+        (change["action"], repository["target"], change["tag"])
+        for repository in plan["repositories"]
+        for change in repository["changes"]
+    ]
+
+
+def walk(read: Callable[[str], bytes], repository: str, reference: str) -> set[str]:
+    """Follows a tag or digest to its last blob, as a client that wants all platforms; returns the digests it met.
+
+    `read` gives the bytes of a key and fails where there is none. Foreign layers are not followed.
+    """
+    body = read(f"v2/{repository}/manifests/{reference}")
+    document = json.loads(body)
+    met = {reference} if ":" in reference else set()
+    for digest in met:
+        assert digest_like(digest, body) == digest
+    for child in document.get("manifests", []):
+        assert len(read(f"v2/{repository}/manifests/{child['digest']}")) == child["size"]
+        met |= walk(read, repository, child["digest"])
+    for blob in [document[key] for key in ("config",) if key in document] + document.get("layers", []):
+        if "foreign" in blob["mediaType"] or "nondistributable" in blob["mediaType"]:
+            continue
+        content = read(f"v2/{repository}/blobs/{blob['digest']}")
+        assert (digest_like(blob["digest"], content), len(content)) == (blob["digest"], blob["size"])
+        met.add(blob["digest"])
+    return met
+
+
+def digest_like(digest: str, body: bytes) -> str:
+    """The digest of `body` by the algorithm of `digest`."""
+    algorithm = digest.partition(":")[0]
+    return f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}"
