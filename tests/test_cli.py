@@ -50,7 +50,7 @@ def test_the_overview_names_every_command_whole(world: World) -> None:
     assert [line.split()[0] for line in text.partition("Commands:\n")[2].splitlines() if line.startswith("  ")][
         : len(COMMANDS)
     ] == list(COMMANDS)
-    assert "..." not in text, "a summary is cut off"
+    assert "..." not in text.partition("Commands:\n")[2], "a summary is cut off"
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("validate",), ("plan", "--help")])

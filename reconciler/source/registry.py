@@ -77,7 +77,7 @@ class Patience:
         """Seconds to wait after so many failures: what the registry asked for, else doubling, with jitter."""
         if asked is not None:
             return min(asked, self.longest)
-        return min(2.0**failures, self.longest) * random.uniform(0.25, 0.5)  # noqa: S311 jitter is no secret
+        return min(2.0 ** (failures - 1), self.longest) * random.uniform(0.25, 0.5)  # noqa: S311 jitter is no secret
 
 
 class _TryAgain(Exception):
