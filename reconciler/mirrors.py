@@ -435,7 +435,7 @@ _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^
 
 
 def _filled(document: Document, place: Place, text: str, environ: Mapping[str, str] | None) -> str | None:
-    """`text` with its variables filled in; None where one of them stays open because there is no environment."""
+    """`text` with its variables filled in; None where one of them stays open."""
     open_ones = []
 
     def fill(match: re.Match[str]) -> str:
@@ -444,9 +444,8 @@ def _filled(document: Document, place: Place, text: str, environ: Mapping[str, s
             return environ[name]
         if default is not None:
             return default
-        if environ is None:
-            open_ones.append(name)
-        else:
+        open_ones.append(name)
+        if environ is not None:
             document.problem(
                 place, f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
             )

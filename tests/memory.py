@@ -1,0 +1,192 @@
+"""A store and a source in memory that remember, in order, what was asked of them; the store can break at any operation.
+
+They keep the protocols' promises (conditional writes, ETags, nothing visible of a broken upload), so that a test can
+look at the order of writes and stop a run between any two of them, which no real part lets it do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from reconciler.errors import NotFound, PreconditionFailed
+from reconciler.layout import JSON_HEADERS
+from reconciler.oci import Descriptor, Digest
+from reconciler.store import Absent, Condition, Listed, Matches, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from reconciler.errors import SourceError
+    from reconciler.layout import Headers
+    from tests.parts.images import Image
+
+READS = ("get", "list")
+CHUNK = 1000
+
+
+class Killed(BaseException):
+    """The process is gone: nothing that is written in Python can catch it and go on."""
+
+
+class Operation(NamedTuple):
+    kind: str
+    key: str
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What breaks: the operation number `at`, counted from 0, and if it is `lasting` every one after it.
+
+    `answer_lost`: the operation is done all the same.
+    """
+
+    at: int
+    error: BaseException
+    lasting: bool = True
+    answer_lost: bool = False
+
+
+class MemoryStore:
+    """The `Store` in a dict. `operations` has every one that was asked for, a delete of many keys one for each."""
+
+    name = "memory:bucket"
+
+    def __init__(self, objects: Mapping[str, bytes] | None = None, fault: Fault | None = None) -> None:
+        self.objects = dict(objects or {})
+        self.headers: dict[str, Headers] = {}
+        self.operations: list[Operation] = []
+        self._fault = fault
+        self._lock = threading.Lock()
+
+    @property
+    def writes(self) -> list[Operation]:
+        return [operation for operation in self.operations if operation.kind not in READS]
+
+    def get(self, key: str) -> Stored | None:
+        with self._lock:
+            self._ask("get", key)
+            body = self.objects.get(key)
+            return None if body is None else Stored(body, _etag(body))
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        with self._lock:
+            self._ask("list", prefix)
+            return iter([Listed(key, len(self.objects[key])) for key in sorted(self.objects) if key.startswith(prefix)])
+
+    def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
+        with self._lock:
+            lost = self._ask("put", key)
+            there = self.objects.get(key)
+            match condition:
+                case Absent() if there is not None:
+                    raise PreconditionFailed(f"{self.name}/{key}", "it is there")
+                case Matches(etag) if there is None or _etag(there) != etag:
+                    raise PreconditionFailed(f"{self.name}/{key}", "it is another")
+                case _:
+                    self._write(key, body, headers)
+            if lost:
+                raise lost
+            return _etag(body)
+
+    def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
+        body = b"".join(chunks)
+        assert len(body) == size
+        assert digest.matches(body)
+        with self._lock:
+            lost = self._ask("upload", key)
+            self._write(key, body, headers)
+            if lost:
+                raise lost
+
+    def delete(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            with self._lock:
+                lost = self._ask("delete", key)
+                self.objects.pop(key, None)
+                if lost:
+                    raise lost
+
+    def _write(self, key: str, body: bytes, headers: Headers) -> None:
+        self.objects[key] = body
+        self.headers[key] = headers
+
+    def _ask(self, kind: str, key: str) -> BaseException | None:
+        """Notes the operation; raises what breaks before it is done, returns what is to be raised afterwards."""
+        number = len(self.operations)
+        self.operations.append(Operation(kind, key))
+        fault = self._fault
+        if fault is None or number < fault.at or (number > fault.at and not fault.lasting):
+            return None
+        if number == fault.at and fault.answer_lost and kind not in READS:
+            return fault.error
+        raise fault.error
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.md5(body).hexdigest()}"'
+
+
+def put_json(store: MemoryStore, key: str, body: bytes) -> None:
+    """Puts an object there behind everybody's back: no operation is noted."""
+    store.objects[key] = body
+    store.headers[key] = JSON_HEADERS
+
+
+@dataclass
+class MemorySource:
+    """The `Source` of one repository: tag -> image.
+
+    `broken` maps a digest to the errors and the wrong bytes that are given for it before the true ones; `failing` is
+    raised for the tag list, and for the references it names.
+    """
+
+    images: dict[str, Image]
+    broken: dict[str, list[bytes | SourceError]] = field(default_factory=dict)
+    failing: dict[str, SourceError] = field(default_factory=dict)
+    operations: list[Operation] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def tags(self) -> tuple[str, ...]:
+        self._ask("tags", "")
+        return tuple(self.images)
+
+    def resolve(self, reference: str) -> Descriptor:
+        self._ask("resolve", reference)
+        for tag, image in self.images.items():
+            if reference in (tag, image.digest):
+                return Descriptor(image.media_type, Digest.parse(image.digest), image.size)
+        raise NotFound(f"memory:{reference}", "no such tag")
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        digest = str(descriptor.digest)
+        self._ask("manifest", digest)
+        self._raise_broken(digest)
+        return {one.digest: one.body for image in self.images.values() for one in image.manifests()}[digest]
+
+    def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
+        digest = str(descriptor.digest)
+        self._ask("blob", digest)
+        body = self._raise_broken(digest)
+        if body is None:
+            body = next(all_[digest] for all_ in (i.all_blobs() for i in self.images.values()) if digest in all_)
+        return (body[start : start + CHUNK] for start in range(0, len(body), CHUNK))
+
+    def asked(self, kind: str) -> list[str]:
+        return [operation.key for operation in self.operations if operation.kind == kind]
+
+    def _ask(self, kind: str, key: str) -> None:
+        with self.lock:
+            self.operations.append(Operation(kind, key))
+        if key in self.failing:
+            raise self.failing[key]
+
+    def _raise_broken(self, digest: str) -> bytes | None:
+        with self.lock:
+            given = self.broken.get(digest)
+            wrong = given.pop(0) if given else None
+        if wrong is None or isinstance(wrong, bytes):
+            return wrong
+        raise wrong

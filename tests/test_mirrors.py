@@ -1,0 +1,286 @@
+"""mirrors.yaml: what is read from it, every message about what is wrong in it, and hostile files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import subprocess
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.document import MAX_BYTES, parse_document
+from reconciler.errors import MirrorsInvalid
+from reconciler.mirrors import R2, S3, Folder, Mirrors, load_mirrors
+from reconciler.oci import Digest, Platform
+from reconciler.selection import Exact, Glob, Pinned, Regex, Semver
+
+ROOT = Path(__file__).parents[1]
+HEAD = "version: 1\nstore: {type: file, path: ./m}\n"
+
+
+def load(folder: Path, text: str | bytes, environ: dict[str, str] | None = None) -> Mirrors:
+    path = folder / "mirrors.yaml"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return load_mirrors(path, environ)
+
+
+def problems(folder: Path, text: str | bytes, environ: dict[str, str] | None = None) -> list[str]:
+    """The problems without the path before them."""
+    with pytest.raises(MirrorsInvalid) as caught:
+        load(folder, text, environ)
+    return [str(problem).removeprefix(f"{folder}/mirrors.yaml:") for problem in caught.value.problems]
+
+
+def test_a_whole_file(tmp_path: Path) -> None:
+    mirrors = load(
+        tmp_path,
+        """\
+version: 1
+store:
+  type: r2
+  account_id: ${ACCOUNT}
+  bucket: ${BUCKET:-cr-example}
+  jurisdiction: eu
+  public_url: https://cr.example.com/
+  state_bucket: cr-state
+registries:
+  index.docker.io: {username_env: U, password_env: P}
+  127.0.0.1:5000: {plain_http: true, ca_file: ca.pem, max_connections: 3}
+defaults:
+  platforms: [linux/arm64/v8, linux/amd64]
+  prune: false
+  retain: 36h
+mirrors:
+  - source: alpine
+    tags:
+      - latest
+      - 3.20@sha256:%s
+      - glob: "3.*"
+      - regex: 'v?3\\.\\d+'
+      - {semver: ">=3.18 <4", newest: 5, prereleases: true, variant: "al*"}
+    exclude: [{glob: "*-rc*"}]
+    immutable: [{semver: "*"}]
+    platforms: all
+    prune: true
+    retain: 2w
+  - {source: "oci:./images", target: my/images, tags: [a]}
+"""
+        % ("a" * 64),
+        {"ACCOUNT": "0" * 32},
+    )
+    assert mirrors.store == R2("0" * 32, "cr-example", "eu", "https://cr.example.com", "cr-state")
+    assert set(mirrors.registries) == {"docker.io", "127.0.0.1:5000"}
+    local = mirrors.registries["127.0.0.1:5000"]
+    assert (local.plain_http, local.ca_file, local.max_connections) == (True, tmp_path / "ca.pem", 3)
+    alpine, images = mirrors.mirrors
+    assert (alpine.source, alpine.target) == ("docker.io/library/alpine", "library/alpine")
+    assert alpine.tags == (
+        Exact("latest"),
+        Pinned("3.20", Digest("sha256", "a" * 64)),
+        Glob("3.*"),
+        Regex(r"v?3\.\d+"),
+        Semver(">=3.18 <4", 5, True, "al*"),
+    )
+    assert (alpine.exclude, alpine.immutable) == ((Glob("*-rc*"),), (Semver("*"),))
+    assert (alpine.platforms, alpine.prune, alpine.retain) == (None, True, timedelta(weeks=2))
+    assert (images.source, images.target) == ("oci:./images", "my/images")
+    assert images.platforms == (Platform("linux", "amd64"), Platform("linux", "arm64", "v8"))
+    assert (images.prune, images.retain, mirrors.prune) == (False, timedelta(hours=36), False)
+
+
+def test_the_kinds_of_store(tmp_path: Path) -> None:
+    mirrors = "\nmirrors: []"
+    s3 = load(tmp_path, "version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'http://127.0.0.1:1'}" + mirrors)
+    assert s3.store == S3("abc", None, "http://127.0.0.1:1", None, None)
+    assert load(tmp_path, HEAD + mirrors).store == Folder(tmp_path / "m", None)
+
+
+def mirror(rest: str) -> str:
+    return f"{HEAD}mirrors:\n  - source: alpine\n    {rest}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (mirror("tags: [3.20]"), '5:12: mirrors[0].tags[0]: YAML reads this as the number 3.2; write it in quotes: "3.20"'),
+        (mirror("tags: [true]"), '5:12: mirrors[0].tags[0]: YAML reads this as the truth value true; write it in quotes'),
+        (mirror("tags: [~]"), "5:12: mirrors[0].tags[0]: expected text or keys with values, but there is nothing"),
+        (mirror("tags: []"), "5:11: mirrors[0].tags: is empty; write for example"),
+        (mirror("tags: [a/b]"), "5:12: mirrors[0].tags[0]: 'a/b' is not a tag"),
+        (mirror('tags: ["3.*"]'), "for a pattern write glob"),
+        (mirror("tags: [a@sha256:12]"), "5:12: mirrors[0].tags[0]: digest 'sha256:12': expected sha256:<64 hex"),
+        (mirror("tags: [{regex: '(?=a)'}]"), "5:20: mirrors[0].tags[0].regex: RE2 refuses it: invalid perl operator: (?="),
+        (mirror("tags: [{semver: '> 1'}]"), "5:21: mirrors[0].tags[0].semver: '> 1' is not a range of versions"),
+        (mirror("tags: [{glob: a, regex: b}]"), "mirrors[0].tags[0]: expected exactly one of glob, regex and semver"),
+        (mirror("tags: [{glob: a, newest: 3}]"), "5:22: mirrors[0].tags[0].newest: goes with semver only"),
+        (mirror("tags: [{semvr: a}]"), "5:13: mirrors[0].tags[0].semvr: unknown key in pattern; did you mean semver?"),
+        (mirror("tags: [{semver: '*', newest: 0}]"), "mirrors[0].tags[0].newest: expected 1 or more, got 0"),
+        (mirror("tagz: [a]"), "5:5: mirrors[0].tagz: unknown key in entry of mirrors; did you mean tags?"),
+        (mirror("tags: [a]\n    platforms: [linux]"), "6:17: mirrors[0].platforms[0]: platform 'linux': expected os/arch"),
+        (mirror("tags: [a]\n    platforms: none"), "6:16: mirrors[0].platforms: expected all, got none"),
+        (mirror("tags: [a]\n    retain: 7 days"), '6:13: mirrors[0].retain: "7 days" has another form'),
+        (mirror("tags: [a]\n    referrers: true"), "6:16: mirrors[0].referrers: this version cannot mirror referrers"),
+        (mirror("tags: [a]\n    target: a/tags/b"), "6:13: mirrors[0].target: 'a/tags/b' cannot be a target: the part 'tags'"),
+        (mirror("tags: [a]\n    target: _mirror"), "cannot be a target: expected lower-case"),
+        (mirror("tags: [edge]\n    exclude: [{glob: e*}]"), "mirrors[0].tags: edge is named here and excluded too"),
+        (mirror("tags: [a]\n    exclude: [a@sha256:%s]" % ("0" * 64)), "a pin makes no sense here; write a"),
+        (mirror("tags: [a]\n    source: b"), "6:5: mirrors[0].source: this key is here twice, first in line 4"),
+        (mirror("tags: [a]\n  - {source: x/alpine, target: library/alpine, tags: [b]}"), "is that of mirrors[0] in line 4 too"),
+        (f"{HEAD}mirrors: [{{source: 'a b', tags: [x]}}]", "3:20: mirrors[0].source: repository 'a b'"),
+        (f"{HEAD}mirrors: [{{source: 'a/b:1', tags: [x]}}]", "a repository has no tag or digest"),
+        (f"{HEAD}mirrors: [{{source: 'oci:x', tags: [x]}}]", "add target"),
+        (f"{HEAD}mirrors: [x]", "3:11: mirrors[0]: expected keys with values, got x"),
+        (f"{HEAD}mirrors: [!!python/object:os.system x]", "has no meaning here; write a plain value"),
+        (f"{HEAD}mirrors: []\n? [a]\n: b", "4:3: a key has to be a word"),
+        (f"{HEAD}mirrors: []\n<<: {{a: b}}", "merge keys (<<) are not supported"),
+        (f"{HEAD}mirrors: []\nmirors: []", "4:1: mirors: unknown key in mirrors.yaml; did you mean mirrors?"),
+        (f"{HEAD}registries: {{'a/b': {{}}}}\nmirrors: []", "registries.a/b: expected a registry's host"),
+        (f"{HEAD}registries: {{ghcr.io: {{username_env: U}}}}\nmirrors: []", "username_env: needs password_env beside it"),
+        (f"{HEAD}registries: {{ghcr.io: {{password: x}}}}\nmirrors: []", "password: unknown key in entry of registries"),
+        (f"{HEAD}registries: {{docker.io: {{}}, index.docker.io: {{}}}}\nmirrors: []", "are the same registry; keep one"),
+        ("version: 2\nstore: {type: file, path: m}\nmirrors: []", "1:10: version: expected 1, got 2"),
+        ("version: 1\nmirrors: []", "store: is missing; write for example store: "),
+        ("version: 1\nstore: {type: r3}\nmirrors: []", "2:15: store.type: expected one of r2, s3, file, got r3"),
+        ("version: 1\nstore: {type: s3, bucket: A_B}\nmirrors: []", "2:27: store.bucket: 'A_B' is not a bucket's name"),
+        ("version: 1\nstore: {type: r2, bucket: abc, account_id: x}\nmirrors: []", "account_id: expected 32 hex digits"),
+        ("version: 1\nstore: {type: s3, bucket: abc, secret_key: x}\nmirrors: []", "no key for secrets: credentials come from"),
+        ("version: 1\nstore: {type: file, path: m, public_url: cr.example.com}\nmirrors: []", "is not a URL; write for example"),
+        ("version: 1\nstore: {type: file, path: '${1}'}\nmirrors: []", "has a variable of another form"),
+    ],
+)  # fmt: skip
+def test_each_problem_has_its_place_and_what_to_write(text: str, expected: str, tmp_path: Path) -> None:
+    found = problems(tmp_path, text)
+    assert any(expected in problem for problem in found), found
+
+
+def test_all_problems_are_reported_at_once_in_the_order_of_their_lines(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        "version: 2\nstore: {type: file}\nmirrors:\n  - source: alpine\n"
+        "    tags: [3.20, {regex: '('}, '/', {semver: abc}]\n    platforms: [linux]\n    nonsense: 1\n",
+    )
+    assert [problem.split(": ")[1] for problem in found] == [
+        "version",
+        "store.path",
+        "mirrors[0].tags[0]",
+        "mirrors[0].tags[1].regex",
+        "mirrors[0].tags[2]",
+        "mirrors[0].tags[3].semver",
+        "mirrors[0].platforms[0]",
+        "mirrors[0].nonsense",
+    ]
+
+
+def test_variables_are_filled_in_where_they_may_be(tmp_path: Path) -> None:
+    text = "version: 1\nstore: {type: s3, bucket: '${B}', region: '${R:-eu}'}\nmirrors: [{source: a, tags: [b]}]"
+    store = load(tmp_path, text, {"B": "from-env"}).store
+    assert isinstance(store, S3)
+    assert (store.bucket, store.region) == ("from-env", "eu")
+    assert problems(tmp_path, text, {}) == [
+        "2:27: store.bucket: the environment variable B is not set; set it, or write ${B:-default}"
+    ]
+    assert isinstance(load(tmp_path, text, None).store, S3), "validate does without them"
+    assert "'${B}' is not a tag" in problems(tmp_path, text.replace("[b]", "['${B}']"))[0]
+
+
+def test_the_example_at_the_top_is_valid() -> None:
+    mirrors = load_mirrors(ROOT / "mirrors.yaml", None)
+    assert {"library/alpine", "clickhouse/clickhouse-server"} <= {mirror.target for mirror in mirrors.mirrors}
+
+
+HOSTILE: dict[str, bytes] = {
+    "empty": b"",
+    "comments only": b"# nothing\n",
+    "a NUL byte": b"version: 1\n\0",
+    "not UTF-8": b"version: \xff",
+    "UTF-16": "version: 1".encode("utf-16"),
+    "a byte order mark": b"\xef\xbb\xbfversion: 1",
+    "a tab": b"version: 1\n\tstore: x",
+    "two documents": b"a: 1\n---\nb: 1\n",
+    "deep flow": b"[" * 100_000,
+    "deep blocks": b"- " * 100_000,
+    "deep mappings": b"{a: " * 50_000,
+    "laughs": b"a: &a [x,x,x,x,x,x,x,x,x]\n"
+    + b"".join(b"%c: &%c [%s]\n" % (c + 1, c + 1, b",".join([b"*%c" % c] * 9)) for c in range(97, 110)),
+    "an alias to itself": b"a: &a [*a]\n",
+    "many values": b"[" + b"a," * 120_000 + b"]",
+    "a huge number": b"version: " + b"9" * 5_000,
+    "an open quote": b'a: "' + b"x" * 200_000,
+    "only escapes": b'"\\' * 80_000,
+    "an unknown YAML": b"%YAML 9.9\n---\na: 1",
+    "50 MB": b"x" * 50_000_000,
+    "50 MB of mirrors": b"version: 1\nmirrors:\n" + b"  - {source: a, tags: [b]}\n" * 1_900_000,
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_gets_a_clear_error_in_time(name: str, tmp_path: Path) -> None:
+    """In a process of its own, for its time and its memory: 2 s of CPU and 200 MB resident are the bar."""
+    (tmp_path / "mirrors.yaml").write_bytes(HOSTILE[name])
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.monotonic()
+    script = (
+        "import sys; from reconciler.cli import main\n"
+        "sys.argv = ['r2mirror', 'validate']\n"
+        "try: main()\n"
+        "finally: print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    cpu = resource.getrusage(resource.RUSAGE_CHILDREN)
+    spent = min(cpu.ru_utime - before.ru_utime, time.monotonic() - started)
+    assert done.returncode == 1
+    assert done.stdout.startswith("mirrors.yaml:"), done.stdout
+    assert "Traceback" not in done.stderr
+    assert int(done.stderr.split()[-1]) < 200 * 1024, "resident, in KiB"
+    assert spent < 2
+
+
+def test_the_largest_file_that_is_taken_is_read_in_time(tmp_path: Path) -> None:
+    line = "  - {source: registry.example.com/team/app%04d, tags: [latest, {glob: '1.*'}]}\n"
+    text = HEAD + "mirrors:\n" + "".join(line % number for number in range(3_000))
+    started = time.process_time()
+    assert len(load(tmp_path, text).mirrors) == 3_000
+    assert time.process_time() - started < 20
+    assert len(text) < MAX_BYTES
+
+
+@pytest.mark.parametrize("name", ["missing", "folder"])
+def test_what_is_no_file(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(MirrorsInvalid, match=r"there is no such file|Is a directory"):
+        load_mirrors(tmp_path / name, None)
+
+
+scalars = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.just("alpine"))
+words = st.sampled_from(
+    ["version", "store", "mirrors", "type", "r2", "file", "path", "source", "tags", "glob", "semver", "registries", "x"]
+)
+values: Any = st.recursive(
+    scalars | words,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(words, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(words, values, max_size=6))
+def test_no_shape_of_a_file_is_a_traceback(tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> None:
+    folder = tmp_path_factory.getbasetemp() / "shapes"
+    folder.mkdir(exist_ok=True)
+    with contextlib.suppress(MirrorsInvalid):
+        load(folder, json.dumps(document))
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
+def test_no_bytes_are_a_traceback(body: bytes) -> None:
+    with contextlib.suppress(MirrorsInvalid):
+        parse_document(body, "mirrors.yaml")

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.oci import Digest
+from reconciler.selection import Exact, Glob, Pattern, Pinned, Regex, Semver, matching, needs_listing, select
+from reconciler.versions import parse_version
+
+NGINX = """
+latest stable mainline 1 1.26 1.27 1.26.2 1.27.0 1.27.1 1.27.2 1.27.3 1.28.0-rc1 1.27.3-alpine 1.27.2-alpine
+1.27.1-alpine 1.27.3-alpine3.20 1.27.3-perl stable-alpine
+""".split()  # noqa: SIM905 a list as the registry has it
+DIGEST = Digest("sha256", "a" * 64)
+
+tag_lists = st.lists(
+    st.from_regex(r"v?[0-9]{1,2}(\.[0-9]{1,2}){0,3}(-(rc[0-9]|alpine|slim))?|latest|edge|[a-z]{1,3}", fullmatch=True)
+)
+patterns = st.one_of(
+    st.builds(Exact, st.sampled_from(["latest", "1.0", "nowhere"])),
+    st.builds(Pinned, st.sampled_from(["latest", "2"]), st.just(DIGEST)),
+    st.builds(Glob, st.sampled_from(["*", "1*", "*-rc?", "[a-m]*"])),
+    st.builds(Regex, st.sampled_from([r"\d+", ".*", "v?1.*", "a|b"])),
+    st.builds(
+        Semver,
+        st.sampled_from([">=1 <5", "*", "^2", "1.x || 7"]),
+        st.one_of(st.none(), st.integers(1, 4)),
+        st.booleans(),
+        st.sampled_from(["", "*", "alp*"]),
+    ),
+)
+pattern_lists = st.lists(patterns, max_size=4)
+
+
+def chosen(*tags: Pattern, exclude: tuple[Pattern, ...] = (), listed: list[str] = NGINX) -> list[str]:
+    return [one.tag for one in select(tags, exclude, (), listed)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "tags"),
+    [
+        (Exact("not-listed"), ["not-listed"]),
+        (Pinned("1.27", DIGEST), ["1.27"]),
+        (Glob("stable*"), ["stable", "stable-alpine"]),
+        (Glob("STABLE"), []),
+        (Regex(r"1\.\d+"), ["1.26", "1.27"]),
+        (Regex("table"), []),
+        (Semver("~1.27", newest=2), ["1.27.2", "1.27.3"]),
+        (Semver(">=1.27.2 <2"), ["1.27.2", "1.27.3"]),
+        (Semver(">=1.27.2 <2", newest=1, prereleases=True), ["1.28.0-rc1"]),
+        (Semver(">=1", newest=1, variant="alpine*"), ["1.27.3-alpine", "1.27.3-alpine3.20"]),
+        (Semver(">=1", newest=1, variant="*"), ["1.27.3", "1.27.3-alpine", "1.27.3-alpine3.20", "1.27.3-perl"]),
+        (Semver("<1.28", prereleases=True, newest=1), ["1.27.3"]),
+        (Semver("^1.28", prereleases=True), ["1.28.0-rc1"]),
+    ],
+)
+def test_what_a_pattern_chooses(pattern: Pattern, tags: list[str]) -> None:
+    assert chosen(pattern) == tags
+
+
+def test_exclusion_wins_and_a_pin_is_the_reason_before_a_name_before_a_pattern() -> None:
+    assert chosen(Glob("1.27*"), exclude=(Glob("*-*"),)) == ["1.27", "1.27.0", "1.27.1", "1.27.2", "1.27.3"]
+    (one,) = select([Glob("stable"), Exact("stable"), Pinned("stable", DIGEST)], [], [], NGINX)
+    assert one.pattern == Pinned("stable", DIGEST)
+    (other,) = select([Glob("sta*le"), Regex("stable")], [], [Glob("s*")], NGINX)
+    assert other.pattern == Glob("sta*le")
+    assert other.immutable
+
+
+def test_a_list_is_needed_for_patterns_only() -> None:
+    assert not needs_listing([Exact("a"), Pinned("b", DIGEST)])
+    assert all(needs_listing([Exact("a"), one]) for one in (Glob("*"), Regex("."), Semver("*")))
+
+
+def test_a_hostile_pattern_cannot_hang_it() -> None:
+    listed = ["a" * 127 + "b"] * 10
+    started = time.process_time()
+    for pattern in (Regex("(a+)+$"), Regex("(a|aa)*c"), Glob("*a*a*a*a*a*a*a*a*c"), Glob("*" * 100 + "c")):
+        assert not matching(pattern, listed)
+    assert time.process_time() - started < 1
+
+
+@given(pattern_lists, pattern_lists, pattern_lists, tag_lists, st.randoms())
+def test_selection_is_a_pure_subset(
+    tags: list[Pattern], exclude: list[Pattern], immutable: list[Pattern], listed: list[str], random: object
+) -> None:
+    found = select(tags, exclude, immutable, listed)
+    names = [one.tag for one in found]
+    assert names == sorted(set(names))
+    named = {pattern.tag for pattern in tags if isinstance(pattern, Exact | Pinned)}
+    assert set(names) <= set(listed) | named
+    assert all(one.pattern in tags and one.tag in matching(one.pattern, {*listed}) for one in found)
+    assert not any(
+        one.tag in matching(pattern, [one.tag]) for one in found for pattern in exclude if _is_plain(pattern)
+    )
+    shuffled = list(listed) * 2
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
+    assert select(tags, exclude, immutable, shuffled) == found
+
+
+@given(st.sampled_from([">=1 <5", "*", "^2"]), st.integers(1, 4), tag_lists)
+def test_newest_is_the_top_of_each_variant(range_: str, newest: int, listed: list[str]) -> None:
+    everything = matching(Semver(range_, variant="*", prereleases=True), listed)
+    top = matching(Semver(range_, newest, variant="*", prereleases=True), listed)
+    assert top <= everything
+    versions = [version for tag in everything if (version := parse_version(tag))]
+    for variant in {version.variant for version in versions}:
+        ordered = sorted((version for version in versions if version.variant == variant), reverse=True)
+        assert {version.tag for version in ordered[:newest]} == {v.tag for v in ordered if v.tag in top}
+
+
+def _is_plain(pattern: Pattern) -> bool:
+    """Whether what it chooses does not depend on the other tags."""
+    return not (isinstance(pattern, Semver) and pattern.newest)
