@@ -5,15 +5,15 @@
 #   SOURCE=docker.io/library/alpine examples/demo.sh     any repository whose tags are versions, or oci:/an/image/layout
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=${PYTHON:-.venv/bin/python}
-demo=$PWD/.demo
+python=${PYTHON:-$PWD/.venv/bin/python}
+demo=${DEMO:-$PWD/.demo}
 bold=$'\e[1m' plain=$'\e[0m'
 [ -t 1 ] || bold='' plain=''
 
 say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
 r2mirror() {
   printf '%s$ r2mirror %s%s\n' "$bold" "$*" "$plain"
-  (cd "$demo" && "$OLDPWD/$python" -m reconciler "$@")
+  (cd "$demo" && "$python" -m reconciler "$@")
 }
 mirrors() { # NEWEST: mirrors.yaml that wants the newest so many versions
   cat <<YAML
@@ -58,4 +58,4 @@ r2mirror apply plan.json --yes
 say "What a client would ask for"
 for key in v2/_catalog v2/demo/app/tags/list; do printf 'GET /%s\n' "$key" && cat "$demo/mirror/$key" && echo; done
 ls "$demo/mirror/v2/demo/app/manifests" | sed 's/^/v2\/demo\/app\/manifests\//'
-say "All of it is in .demo/; make another edit there and plan again"
+say "All of it is in $(basename "$demo")/; make another edit there and plan again"

@@ -12,21 +12,17 @@ PLATFORMS = ("linux/amd64", "linux/arm64")
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "2.0.0")
 
 
-def sources(folder: str, pattern: str) -> dict[str, str | bytes]:
-    """The repository's own files below `folder`, by their path in the image."""
-    return {f"app/{path.relative_to(ROOT)}": path.read_bytes() for path in sorted((ROOT / folder).rglob(pattern))}
-
-
 def version(number: str) -> Image:
-    """One version: a layer that all share, and one of its own, for each platform."""
-    shared = layer(sources("reconciler", "*.py"))
+    """One version: a layer that all share, of files that are really there, and one of its own for each platform."""
+    shared = layer({"usr/share/doc/app/LICENSE": (ROOT / "LICENSE").read_bytes()})
     images = [
-        image(shared, {**sources("schema", "*.json"), "app/VERSION": f"{number} {platform}\n"}, platform=platform)
+        image(shared, {"etc/app-release": f"VERSION={number}\nPLATFORM={platform}\n"}, platform=platform)
         for platform in PLATFORMS
     ]
     return index(*images)
 
 
 if __name__ == "__main__":
-    write_layout(Path(sys.argv[1]), {number: version(number) for number in VERSIONS})
-    sys.stdout.write(f"{sys.argv[1]}: {', '.join(VERSIONS)} for {' and '.join(PLATFORMS)}\n")
+    folder = Path(sys.argv[1])
+    write_layout(folder, {number: version(number) for number in VERSIONS})
+    sys.stdout.write(f"{folder.name}/: {', '.join(VERSIONS)} for {' and '.join(PLATFORMS)}\n")

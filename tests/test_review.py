@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -11,6 +11,9 @@ from reconciler.mirrors import load_mirrors
 from reconciler.review import Edit, review, review_document, review_markdown, review_text
 from reconciler.schema_files import load_schema
 from tests.world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 OLD = """\
 version: 1
@@ -66,7 +69,10 @@ def test_an_edit_in_words(tmp_path: Path) -> None:
     )
     Draft202012Validator(load_schema("review")).validate(review_document(found))
     assert review_markdown(found).startswith(
-        "**mirrors.yaml: 2 added, 2 changed, 2 removed.**\n\n- `~` **library/alpine**\n  - platforms: all -&gt; linux/amd64\n"
+        "**mirrors.yaml: 2 added, 2 changed, 2 removed.**\n"
+        "\n"
+        "- `~` **library/alpine**\n"
+        "  - platforms: all -&gt; linux/amd64\n"
     )
     assert "3.2&#42;" in review_markdown(found)
 

@@ -1,0 +1,80 @@
+"""What a repository should hold: what was chosen, and what stays because something could not be seen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.desire import desire, desire_nothing, desire_unchanged
+from reconciler.errors import NotFound, SourceError, Unreachable
+from reconciler.index import RepositoryState, TagState
+from reconciler.oci import OCI_MANIFEST, Descriptor, Digest
+from tests import strategies as draw
+from tests.memory import mirror
+
+ONE = Descriptor(OCI_MANIFEST, Digest.of(b"1"), 1)
+STATE = TagState(ONE.digest, ONE.media_type, 1, None, datetime(2026, 1, 1, tzinfo=UTC))
+OBSERVED = RepositoryState("memory/a", {"gone": STATE, "here": STATE})
+DOWN = Unreachable("memory/a:x", "no answer")
+
+answers = st.dictionaries(draw.tags, draw.descriptors | st.just(DOWN) | st.just(NotFound("memory/a:y", "no such tag")))
+
+
+@given(draw.repository_states, st.none() | st.frozensets(draw.tags), answers, st.booleans())
+def test_every_tag_has_one_fate_and_what_was_not_seen_stays(
+    observed: RepositoryState, listed: frozenset[str] | None, answers: dict[str, Descriptor | SourceError], prune: bool
+) -> None:
+    desired = desire(mirror("a", prune=prune), observed, listed, answers)
+    fates = [*desired.wanted, *desired.kept, *desired.unwanted]
+    assert len(fates) == len(set(fates))
+    assert set(observed.tags) <= set(fates)
+    assert desired.wanted == {tag: answer for tag, answer in answers.items() if isinstance(answer, Descriptor)}
+    assert set(desired.unwanted) <= observed.tags.keys() - answers.keys()
+    if desired.errors or not prune:
+        assert not desired.unwanted
+    assert len(desired.errors) == len(answers) - len(desired.wanted)
+
+
+@pytest.mark.parametrize(
+    ("prune", "listed", "answers", "kept", "unwanted"),
+    [
+        (True, frozenset({"here"}), {"here": ONE}, {}, {"gone": "no longer at the source"}),
+        (True, frozenset({"here", "gone"}), {"here": ONE}, {}, {"gone": "no pattern chooses it any more"}),
+        (True, None, {"here": ONE}, {}, {"gone": "no pattern chooses it any more"}),
+        (False, frozenset(), {"here": ONE}, {"gone": "prune: false"}, {}),
+        (
+            True,
+            None,
+            {"here": DOWN},
+            {"here": "the source failed", "gone": "something else in this repository failed"},
+            {},
+        ),
+        (True, None, {"here": ONE, "new": DOWN}, {"gone": "something else in this repository failed"}, {}),
+        (False, None, {"here": DOWN}, {"here": "the source failed", "gone": "prune: false"}, {}),
+    ],
+)
+def test_reasons(
+    prune: bool,
+    listed: frozenset[str] | None,
+    answers: dict[str, Descriptor | SourceError],
+    kept: dict[str, str],
+    unwanted: dict[str, str],
+) -> None:
+    desired = desire(mirror("a", prune=prune), OBSERVED, listed, answers)
+    assert (dict(desired.kept), dict(desired.unwanted)) == (kept, unwanted)
+
+
+def test_nothing_is_known_of_a_source_that_could_not_be_listed() -> None:
+    desired = desire_unchanged(mirror("a"), OBSERVED, "down")
+    assert (desired.wanted, desired.unwanted, desired.errors) == ({}, {}, ("down",))
+    assert desired.kept.keys() == OBSERVED.tags.keys()
+
+
+@pytest.mark.parametrize("prune", [True, False])
+def test_a_repository_that_is_not_named_any_more(prune: bool) -> None:
+    desired = desire_nothing("a", OBSERVED, prune=prune)
+    assert desired.unwanted == (dict.fromkeys(OBSERVED.tags, "no longer in mirrors.yaml") if prune else {})
+    assert desired.kept == ({} if prune else dict.fromkeys(OBSERVED.tags, "prune: false"))

@@ -1,0 +1,75 @@
+"""The examples do what they say: the workflow is one for GitHub, its commands exist, and the demo runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.world import World
+
+ROOT = Path(__file__).parents[1]
+WORKFLOW = ROOT / "examples/github-workflow.yml"
+
+
+@pytest.fixture(scope="module")
+def workflow() -> dict[str, Any]:
+    document = YAML(typ="safe").load(WORKFLOW)
+    assert isinstance(document, dict)
+    return document
+
+
+def test_the_workflow_is_one_for_github() -> None:
+    call = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows", str(WORKFLOW)]
+    done = subprocess.run(call, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_its_commands_and_options_exist(workflow: dict[str, Any], tmp_path: Path) -> None:
+    scripts = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
+    calls = re.findall(r"^\s*(?:if )?r2mirror (\w+)([^|>\n]*)", "\n".join(scripts), re.MULTILINE)
+    assert {command for command, _ in calls} == {"validate", "diff", "plan", "apply"}
+    world = World(tmp_path, {})
+    for command, rest in calls:
+        text = world.run(command, "--help").stdout
+        for option in re.findall(r"--[a-z-]+", rest):
+            assert option in text, f"r2mirror {command} has no {option}"
+
+
+def test_it_gives_away_no_more_than_it_needs(workflow: dict[str, Any]) -> None:
+    assert workflow["permissions"] == {"contents": "read"}
+    assert "pull_request_target" not in workflow
+    assert workflow["jobs"]["review"]["permissions"] == {"contents": "read", "pull-requests": "write"}
+    for name, job in workflow["jobs"].items():
+        for step in job["steps"]:
+            if "secrets." in str(step):
+                assert name == "apply" or step["if"] == "env.FROM_HERE == 'true'", step["name"]
+            assert "${{" not in step.get("run", ""), "an expression in a script is an injection"
+
+
+def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:
+    """Digests aside, which follow from how this machine's zlib compresses."""
+    done = subprocess.run(
+        [str(ROOT / "examples/demo.sh")],
+        env={"PATH": os.environ["PATH"], "PYTHON": sys.executable, "DEMO": str(tmp_path / ".demo")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown = (ROOT / "README.md").read_text().partition("<!-- demo begin -->\n```text\n")[2].partition("\n```\n")[0]
+    assert shown, "the README has no demo"
+    printed = _masked(done.stdout)
+    for block in _masked(shown).split("\n...\n"):
+        assert block.strip() in printed, block
+
+
+def _masked(text: str) -> str:
+    return re.sub(r"sha256:[0-9a-f]+", "sha256:<hex>", text)

@@ -1,0 +1,142 @@
+"""Plans: written and read back, counted, and held back where they would remove a lot."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.desire import Desired
+from reconciler.diff import Action, Change
+from reconciler.errors import UsageError
+from reconciler.index import MirrorIndex, RepositoryState, TagState
+from reconciler.oci import OCI_MANIFEST, Descriptor, Digest
+from reconciler.plan import Plan, RepositoryPlan, document, held_back, make_plan, parse, serialise, without_prunes
+from tests import strategies as draw
+
+ONE = Descriptor(OCI_MANIFEST, Digest.of(b"1"), 1)
+STATE = TagState(ONE.digest, ONE.media_type, 1, None, datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@cache
+def validator() -> Any:
+    return jsonschema.Draft202012Validator(json.loads(Path("schema/plan.schema.json").read_bytes()))
+
+
+@given(draw.plans)
+def test_written_and_read_back(plan: Plan) -> None:
+    text = serialise(plan)
+    assert parse(text.encode(), "it") == plan
+    assert serialise(parse(text.encode(), "it")) == text
+    validator().validate(json.loads(text))
+
+
+@given(st.binary() | draw.json_values.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_are_a_plan_or_a_usage_error(body: bytes) -> None:
+    with suppress(UsageError):
+        assert isinstance(parse(body, "it"), Plan)
+
+
+@given(draw.indexes, st.data())
+def test_a_plan_counts_every_tag_once(index: MirrorIndex, data: st.DataObject) -> None:
+    desired = data.draw(draw.desired_of(index))
+    plan = make_plan([desired], index, "etag", "0" * 64)
+    (repository,) = plan.repositories
+    observed = index.repositories.get(desired.target, RepositoryState("")).tags
+    counts = plan.counts
+    assert counts["unchanged"] + counts["update"] + counts["prune"] == len(observed)
+    assert counts["prune"] == len(desired.unwanted)
+    assert (plan.serial, plan.etag) == (index.serial, "etag")
+    assert without_prunes(plan).counts == {**counts, "prune": 0, "unchanged": counts["unchanged"] + counts["prune"]}
+    assert plan.has_changes == bool(repository.changes)
+
+
+def plan_document() -> dict[str, Any]:
+    changes = (Change(Action.ADD, "a", None, ONE), Change(Action.PRUNE, "b", STATE, None, "gone"))
+    return document(Plan("0" * 64, 3, '"e"', (RepositoryPlan("t", "s", None, 0, changes, None),)))
+
+
+def edited(*path: str | int, value: Any) -> bytes:
+    """A plan with one field changed."""
+    whole = plan_document()
+    inner: Any = whole
+    for step in path[:-1]:
+        inner = inner[step]
+    inner[path[-1]] = value
+    return json.dumps(whole).encode()
+
+
+CHANGES = ("repositories", 0, "changes")
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (edited("version", value=2), "a plan of version 2"),
+        (edited("index", value={}), "expected version, mirrors_sha256"),
+        (edited("index", "etag", value=5), "expected version"),
+        (edited("repositories", 0, "target", value="../x"), "target '../x'"),
+        (edited("repositories", 0, "target", value="a/blobs"), "word of the registry"),
+        (edited("repositories", 0, "platforms", value=[]), "platforms"),
+        (edited("repositories", 0, "platforms", value=["linux"]), "platform 'linux'"),
+        (edited("repositories", 0, "unchanged", value="1"), "expected target, source"),
+        (edited(*CHANGES, 0, "tag", value="../../x"), "is not a tag"),
+        (edited(*CHANGES, 0, "action", value="delete"), "expected an action"),
+        (edited(*CHANGES, 0, "before", value=plan_document()["repositories"][0]["changes"][1]["before"]), "an action"),
+        (edited(*CHANGES, 0, "after", value=None), "expected an action"),
+        (edited(*CHANGES, 0, "after", "digest", value="latest"), "expected sha256"),
+        (edited(*CHANGES, 0, "after", "size", value=-1), "expected after"),
+        (edited(*CHANGES, 1, "before", value=None), "expected an action"),
+        (edited(*CHANGES, 1, "reason", value=["x"]), "reason"),
+    ],
+)
+def test_an_edited_plan_is_a_usage_error_that_says_where(body: bytes, why: str) -> None:
+    with pytest.raises(UsageError, match=why) as caught:
+        parse(body, "plan.json")
+    assert str(caught.value).startswith("plan.json: ")
+
+
+def repository(prunes: int, unchanged: int, updates: int = 0, adds: int = 0) -> RepositoryPlan:
+    changes = (
+        *(Change(Action.ADD, f"a{n}", None, ONE) for n in range(adds)),
+        *(Change(Action.UPDATE, f"u{n}", STATE, ONE) for n in range(updates)),
+        *(Change(Action.PRUNE, f"p{n}", STATE, None, "gone") for n in range(prunes)),
+    )
+    return RepositoryPlan("t", "s", None, unchanged, changes, None)
+
+
+@pytest.mark.parametrize(
+    ("plan", "held"),
+    [
+        (repository(prunes=10, unchanged=0), None),
+        (repository(prunes=11, unchanged=0), "11 of 11 tags"),
+        (repository(prunes=10, unchanged=1), None),
+        (repository(prunes=12, unchanged=28), None),  # 30 % to the tag
+        (repository(prunes=12, unchanged=27), "12 of 39 tags"),
+        (repository(prunes=12, unchanged=0, updates=28), None),
+        (repository(prunes=12, unchanged=0, updates=27), "12 of 39 tags"),
+        (repository(prunes=12, unchanged=27, adds=100), "12 of 39 tags"),  # what is new does not dilute it
+        (repository(prunes=30, unchanged=70), None),
+        (repository(prunes=31, unchanged=69), "31 of 100 tags"),
+        (repository(prunes=0, unchanged=0, adds=50), None),
+    ],
+)
+def test_the_guard_of_prunes(plan: RepositoryPlan, held: str | None) -> None:
+    told = held_back(plan)
+    assert (held is None) == (told is None)
+    assert held is None or (held in str(told) and "--allow-prune" in str(told))
+
+
+def test_an_error_is_part_of_the_plan_and_no_change() -> None:
+    plan = make_plan([Desired("a", "s", None, {}, {}, {}, ("one", "two"))], MirrorIndex(), None, "0" * 64)
+    assert plan.repositories[0].error == "one; two"
+    assert plan.counts == {"add": 0, "update": 0, "prune": 0, "unchanged": 0, "errors": 1}
+    assert not plan.has_changes

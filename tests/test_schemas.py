@@ -1,0 +1,64 @@
+"""The documents that r2mirror writes are those that its schemas describe."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.apply import Done, Failed, Skipped
+from reconciler.diff import Action, Change
+from reconciler.index import MirrorIndex, RepositoryState, TagState, serialise
+from reconciler.oci import OCI_INDEX, Descriptor, Digest, Platform
+from reconciler.plan import Plan, RepositoryPlan, document
+from reconciler.render import outcome_document
+from reconciler.schema_files import load_schema
+
+NAMES = sorted(path.name.removesuffix(".schema.json") for path in (Path(__file__).parents[1] / "schema").iterdir())
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+DIGEST = Digest("sha256", "a" * 64)
+OLD = TagState(DIGEST, OCI_INDEX, 9218, (Platform("linux", "arm64"),), NOW)
+NEW = Descriptor(OCI_INDEX, Digest("sha512", "b" * 128), 9218)
+CHANGES = (
+    Change(Action.ADD, "1", None, NEW),
+    Change(Action.UPDATE, "2", OLD, NEW, "platforms: + linux/amd64"),
+    Change(Action.PRUNE, "3", OLD, None, "no longer at the source"),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_a_schema_with_words(name: str) -> None:
+    schema = load_schema(name)
+    Draft202012Validator.check_schema(schema)
+    assert schema["$id"] == f"urn:r2mirror:{name}:1"
+    assert schema["description"]
+
+
+def test_the_mirror_index() -> None:
+    states = {"a/b": RepositoryState("docker.io/a/b", MappingProxyType({"1": OLD}), MappingProxyType({DIGEST: NOW}))}
+    index = MirrorIndex(3, MappingProxyType(states))
+    Draft202012Validator(load_schema("index")).validate(json.loads(serialise(index, NOW, "r2mirror 0.1.0")))
+
+
+@pytest.mark.parametrize("etag", [None, '"e"'])
+def test_a_plan(etag: str | None) -> None:
+    repositories = (
+        RepositoryPlan("a/b", "docker.io/a/b", None, 4, CHANGES, None),
+        RepositoryPlan("c", "oci:./x", (Platform("linux", "arm64"),), 0, (), "it failed"),
+    )
+    validator = Draft202012Validator(load_schema("plan"))
+    written = json.loads(json.dumps(document(Plan("0" * 64, 3, etag, repositories))))
+    validator.validate(written)
+    written["repositories"][0]["changes"][0]["before"] = written["repositories"][0]["changes"][1]["before"]
+    assert not validator.is_valid(written), "an add has no before"
+
+
+def test_an_outcome() -> None:
+    outcomes = (Done("a", CHANGES[0]), Failed("a", CHANGES[1], "503"), Skipped("a", CHANGES[2], "held back"))
+    validator = Draft202012Validator(load_schema("outcome"))
+    validator.validate(outcome_document(outcomes, interrupted=False))
+    validator.validate(outcome_document((), interrupted=True))
