@@ -6,8 +6,8 @@
     prunes: index, then the tag's object     only in repositories where nothing failed
     tags/list, _catalog, _ping               what changed of them
 
-A run that dies anywhere leaves tags that can be pulled and a lock that runs out. Whoever finds that lock puts the
-published lists right, since they come last.
+A run that ends early leaves tags that can be pulled and a lock that has run out or will. Whoever finds that lock
+removes the tags' objects that the run did not come to, and puts the published lists right, since they come last.
 """
 
 from __future__ import annotations
@@ -25,9 +25,17 @@ from reconciler.copy import copy_blob, missing_blobs, publish_image, read_image
 from reconciler.diff import Action
 from reconciler.errors import LockHeld, MirrorError, PlanRefused, StoreDenied
 from reconciler.index import TagState
-from reconciler.layout import JSON_HEADERS, blobs_prefix, known_digests, manifest_key, manifests_prefix
+from reconciler.layout import (
+    JSON_HEADERS,
+    ManifestKey,
+    blobs_prefix,
+    known_digests,
+    manifest_key,
+    manifests_prefix,
+    parse_key,
+)
 from reconciler.ledger import Observed, read_index, write_index
-from reconciler.lock import Lock, acquire, read_lock, release, renew
+from reconciler.lock import Lock, acquire, leave, read_lock, release, renew
 from reconciler.plan import held_back
 from reconciler.work import BLOB_WORKERS, IMAGE_WORKERS, Once, completed
 
@@ -116,12 +124,16 @@ def apply(plan: Plan, edges: Edges, command: str, *, allow_prune: bool = False) 
     if not plan.has_changes and not _died_before(edges.state):
         return
     lock = acquire(edges.state, command)
+    unfinished = lock.taken_over
     try:
         observed = read_index(edges.state)
         _refuse_stale(plan, observed)
+        unfinished = True
         yield from _Run(plan, edges, observed, lock, allow_prune=allow_prune).outcomes()
+        unfinished = False
     finally:
-        release(edges.state, lock)
+        end = leave if unfinished else release
+        end(edges.state, lock)
 
 
 def _died_before(state: Store) -> bool:
@@ -150,18 +162,19 @@ class _Run:
         self._unrecorded: list[ImageWork] = []
         self._recorded_at = time.monotonic()
         self._failed: set[str] = set()
+        self._lock_was_left = lock.taken_over
         self._touched: set[str] = set(observed.index.repositories) if lock.taken_over else set()
 
     def outcomes(self) -> Iterator[Outcome]:
         try:
             yield from self._publish()
+            yield from self._prune()
         except LockHeld:
             raise
         except BaseException:
             self._record()
             self._publish_lists()
             raise
-        yield from self._prune()
         self._publish_lists()
 
     def _publish(self) -> Iterator[Outcome]:
@@ -221,10 +234,12 @@ class _Run:
             elif prunes:
                 allowed.append((repository, prunes))
         self._record(allowed)
-        gone = [manifest_key(repository.target, change.tag) for repository, prunes in allowed for change in prunes]
-        if gone:
-            self._edges.public.delete(gone)
         self._touched.update(repository.target for repository, _ in allowed)
+        gone = [manifest_key(repository.target, change.tag) for repository, prunes in allowed for change in prunes]
+        if self._lock_was_left:
+            gone += pruned_but_there(self._edges.public, self._observed.index)
+        if gone:
+            self._edges.public.delete(dict.fromkeys(gone))
         yield from (Done(repository.target, change) for repository, prunes in allowed for change in prunes)
 
     def _refusal(self, repository: RepositoryPlan) -> str | None:
@@ -309,6 +324,24 @@ def list_present(store: Store, target: str) -> dict[Digest, int]:
     """The digests that the repository already holds, with their sizes in bytes, from listings of 1,000 keys each."""
     prefixes = (blobs_prefix(target), manifests_prefix(target))
     return known_digests((row.key, row.size) for prefix in prefixes for row in store.list(prefix))
+
+
+def pruned_but_there(store: Store, index: MirrorIndex) -> Iterator[str]:
+    """The keys of tags that the index no longer has, but that still point at a digest it knows.
+
+    A run left them that ended between recording its prunes and making them. Other tags that the index lacks are not
+    ours to remove.
+    """
+    for target, state in index.repositories.items():
+        known = {tag.digest for tag in state.tags.values()} | state.retired.keys()
+        for row in store.list(manifests_prefix(target)):
+            match parse_key(row.key):
+                case ManifestKey(reference=str(tag)) if tag not in state.tags:
+                    stored = store.get(row.key)
+                    if stored and any(digest.matches(stored.body) for digest in known):
+                        yield row.key
+                case _:
+                    pass
 
 
 def _tag_states(work: ImageWork, now: datetime) -> dict[str, TagState]:

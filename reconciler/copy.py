@@ -142,7 +142,7 @@ def verified(chunks: Iterator[bytes], blob: Descriptor, what: str, copied: Copie
     Bytes that turn out wrong are taken back from `copied`.
     """
     digest = hashlib.new(blob.digest.algorithm)
-    size = 0
+    size = passed = 0
     try:
         for chunk in chunks:
             size += len(chunk)
@@ -150,6 +150,7 @@ def verified(chunks: Iterator[bytes], blob: Descriptor, what: str, copied: Copie
                 break
             digest.update(chunk)
             copied(len(chunk))
+            passed = size
             yield chunk
         if size != blob.size:
             much = "more than" if size > blob.size else f"{size} of"
@@ -158,7 +159,7 @@ def verified(chunks: Iterator[bytes], blob: Descriptor, what: str, copied: Copie
             found = f"{blob.digest.algorithm}:{digest.hexdigest()}"
             raise BadAnswer(what, f"the source sent other bytes: their digest is {found}. Nothing was stored")
     except BadAnswer:
-        copied(-min(size, blob.size))
+        copied(-passed)
         raise
     finally:
         _close(chunks)

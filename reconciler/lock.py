@@ -10,11 +10,12 @@ import json
 import os
 import secrets
 import socket
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reconciler.errors import LockHeld, Malformed, PreconditionFailed
+from reconciler.errors import LockHeld, Malformed, PreconditionFailed, StoreError
 from reconciler.index import format_time, parse_time
 from reconciler.layout import LOCK, LOCK_HEADERS
 from reconciler.oci import load_json
@@ -88,6 +89,17 @@ def release(state: Store, lock: Lock) -> None:
     left = read_lock(state)
     if left and left.owner == lock.owner:
         state.delete([LOCK])
+
+
+def leave(state: Store, lock: Lock) -> None:
+    """Ends the lock but lets its object stand, as the sign of a run that did not finish.
+
+    A store that fails here is passed over: the lock runs out by itself, and its object is that sign as well.
+    """
+    with suppress(StoreError):
+        left = read_lock(state)
+        if left and left.owner == lock.owner:
+            _write(state, replace(lock, until=datetime.now(UTC)), Matches(left.etag))
 
 
 def read_lock(state: Store) -> Left | None:

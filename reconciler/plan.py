@@ -197,15 +197,27 @@ def _parse_change(entry: Any, target: str) -> Change:
             change = Change(Action.ADD, tag, None, _parse_after(after, target))
         case {"action": "update", "tag": str(tag), "before": dict(before), "after": dict(after)}:
             change = Change(
-                Action.UPDATE, tag, parse_tag_document(before, target), _parse_after(after, target), entry.get("reason")
+                Action.UPDATE,
+                tag,
+                parse_tag_document(before, target),
+                _parse_after(after, target),
+                _reason(entry, target),
             )
         case {"action": "prune", "tag": str(tag), "before": dict(before), "after": None}:
-            change = Change(Action.PRUNE, tag, parse_tag_document(before, target), None, entry.get("reason"))
+            change = Change(Action.PRUNE, tag, parse_tag_document(before, target), None, _reason(entry, target))
         case _:
             raise Malformed(f"a change of {target}", "expected an action with its tag, before and after")
     if not is_tag(change.tag):
         raise Malformed(f"a change of {target}", f"{change.tag[:90]!r} is not a tag")
     return change
+
+
+def _reason(entry: dict[str, Any], target: str) -> str | None:
+    match entry.get("reason"):
+        case str() | None as reason:
+            return reason
+        case _:
+            raise Malformed(f"a change of {target}", "expected reason to be text")
 
 
 def _parse_after(entry: dict[str, Any], target: str) -> Descriptor:

@@ -141,7 +141,7 @@ def mirror(rest: str) -> str:
         (f"{HEAD}mirrors: [!!python/object:os.system x]", "has no meaning here; write a plain value"),
         (f"{HEAD}mirrors: []\n? [a]\n: b", "4:3: a key has to be a word"),
         (f"{HEAD}mirrors: []\n<<: {{a: b}}", "merge keys (<<) are not supported"),
-        (f"{HEAD}mirrors: []\nmirors: []", "4:1: mirors: unknown key in mirrors.yaml; did you mean mirrors?"),
+        (f"{HEAD}mirrors: []\nmirrorz: []", "4:1: mirrorz: unknown key in mirrors.yaml; did you mean mirrors?"),
         (f"{HEAD}registries: {{'a/b': {{}}}}\nmirrors: []", "registries.a/b: expected a registry's host"),
         (f"{HEAD}registries: {{ghcr.io: {{username_env: U}}}}\nmirrors: []", "username_env: needs password_env beside it"),
         (f"{HEAD}registries: {{ghcr.io: {{password: x}}}}\nmirrors: []", "password: unknown key in entry of registries"),

@@ -52,7 +52,8 @@ class ImageLayout:
         what = f"{self.name}@{descriptor.digest}"
         body = self._read(self._blob_path(descriptor.digest), what, MAX_MANIFEST_SIZE)
         if len(body) != descriptor.size or not descriptor.digest.matches(body):
-            raise BadAnswer(what, "the file's bytes are not those that its name and descriptor promise")
+            found = Digest.of(body, descriptor.digest.algorithm)
+            raise BadAnswer(what, f"expected {descriptor.size} bytes of this digest, got {len(body)} bytes of {found}")
         return body
 
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
@@ -87,16 +88,16 @@ class ImageLayout:
             raise NotFound(what, f"{self.folder} is not an OCI image layout: it has no file oci-layout")
         body = self._read(self.folder / "index.json", what, MAX_INDEX_SIZE)
         try:
-            match load_json(body, f"{self.folder}/index.json"):
+            match load_json(body, "it"):
                 case {"manifests": list(entries)}:
                     for entry in entries:
-                        descriptor = parse_descriptor(entry, f"{self.folder}/index.json")
+                        descriptor = parse_descriptor(entry, "an entry")
                         name = (entry.get("annotations") or {}).get(_REF_NAME)
                         yield descriptor, name if isinstance(name, str) else ""
                 case _:
-                    raise Malformed(f"{self.folder}/index.json", "expected an object with manifests")
+                    raise Malformed("it", "expected an object with manifests")
         except Malformed as error:
-            raise BadAnswer(what, str(error)) from None
+            raise BadAnswer(what, f"{self.folder}/index.json: {error}") from None
 
     def _read(self, path: Path, what: str, limit: int) -> bytes:
         try:

@@ -38,16 +38,23 @@ from reconciler.oci import (
     own_media_type,
     parse_media_type,
 )
-from reconciler.source.auth import Token, basic, check_redirect, choose, parse_challenges, parse_token, token_request
+from reconciler.source.auth import (
+    Challenge,
+    Token,
+    TokenRequest,
+    basic,
+    check_redirect,
+    choose,
+    parse_challenges,
+    parse_token,
+    token_request,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from reconciler.mirrors import RegistryConfig
     from reconciler.source.credentials import Credentials
-
-CHUNK = 1024 * 1024
-"""Bytes of a blob that are handed on at once."""
 
 MAX_CONNECTIONS = 32
 CONNECT_TIMEOUT, READ_TIMEOUT, POOL_TIMEOUT = 10.0, 60.0, 600.0
@@ -149,24 +156,51 @@ class Registry:
 
     def _once(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
         """Sends a request, follows its redirects, and returns an answer that is final."""
-        auth: httpx.Auth | None = _Auth(self._access, scope)
         for _ in range(MAX_REDIRECTS + 1):
-            request = self._client.build_request(method, url, headers=headers)
-            response = self._client.send(request, stream=True, auth=auth, follow_redirects=False)
+            if _origin(url) == _origin(self.url):
+                response = self._authorized(method, url, scope, headers)
+            else:
+                response = self._send(method, url, headers)
             if not response.has_redirect_location:
                 break
             response.close()
             url = urljoin(url, response.headers["Location"])
             check_redirect(url, self.url)
-            if _origin(url) != _origin(self.url):
-                auth = None
         else:
             raise BadAnswer(self.name, f"redirects more than {MAX_REDIRECTS} times")
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.status_code >= 500:
+        if _may_pass(response.status_code):
             wait = parse_retry_after(response.headers, datetime.now(UTC))
             response.close()
             raise _TryAgain(response.status_code, wait)
         return response
+
+    def _authorized(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
+        """Sends a request with the authorization that we have, and once more if the registry wants another one."""
+        sent = self._access.header(scope)
+        response = self._send(method, url, {**headers, "Authorization": sent} if sent else headers)
+        if response.status_code != httpx.codes.UNAUTHORIZED:
+            return response
+        challenge = choose(parse_challenges(response.headers.get_list("WWW-Authenticate")))
+        header = self._access.renewed(scope, challenge, sent, self._fetch_token) if challenge else None
+        if header is None:
+            return response
+        response.close()
+        return self._send(method, url, {**headers, "Authorization": header})
+
+    def _send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
+        request = self._client.build_request(method, url, headers=dict(headers), content=content)
+        return self._client.send(request, stream=True, auth=None, follow_redirects=False)
+
+    def _fetch_token(self, asked: TokenRequest) -> Token:
+        answer = self._send("POST" if asked.form else "GET", asked.url, asked.headers, asked.form)
+        with contextlib.closing(answer):
+            status = answer.status_code
+            if _may_pass(status):
+                raise _TryAgain(status, parse_retry_after(answer.headers, datetime.now(UTC)))
+            if status != httpx.codes.OK:
+                why = f"its token server answered {status}; check the user name and the password or token"
+                raise Denied(self.name, why)
+            return parse_token(_read(answer, MAX_TOKEN_BYTES, self.name), self.name, time.monotonic())
 
     @contextlib.contextmanager
     def _explained(self, what: str) -> Iterator[None]:
@@ -185,78 +219,47 @@ class Registry:
 
 
 class _Access:
-    """The tokens of one registry, and the way to new ones: one request for a scope, however many threads want it."""
+    """The authorization of one registry: one request for a token of a scope, however many threads want it."""
 
     def __init__(self, url: str, credentials: Callable[[], Credentials | None]) -> None:
-        self.url = url
+        self._url = url
         self._find = credentials
         self._found: list[Credentials | None] = []
+        self._headers: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
         self._locks: dict[str, threading.Lock] = {}
-        self.headers: dict[str, tuple[str, float]] = {}
 
-    def credentials(self) -> Credentials | None:
+    def header(self, scope: str) -> str | None:
+        """The Authorization header for a scope, while it is valid."""
+        header, until = self._headers.get(scope, ("", 0.0))
+        return header if time.monotonic() < until else None
+
+    def renewed(
+        self, scope: str, challenge: Challenge, refused: str | None, fetch: Callable[[TokenRequest], Token]
+    ) -> str | None:
+        """A header that answers `challenge`, other than the one that was refused; None if there is none to be had."""
+        with self._lock_of(scope):
+            header = self.header(scope)
+            if header and header != refused:
+                return header
+            credentials = self._credentials()
+            if challenge.scheme == "basic":
+                header, until = (basic(credentials), float("inf")) if credentials else ("", 0.0)
+            else:
+                token = fetch(token_request(challenge, self._url, scope, credentials))
+                header, until = f"Bearer {token.value}", token.until
+            self._headers[scope] = (header, until)
+            return header if header and header != refused else None
+
+    def _credentials(self) -> Credentials | None:
         with self._lock:
             if not self._found:
                 self._found.append(self._find())
             return self._found[0]
 
-    def lock(self, scope: str) -> threading.Lock:
+    def _lock_of(self, scope: str) -> threading.Lock:
         with self._lock:
             return self._locks.setdefault(scope, threading.Lock())
-
-    def header(self, scope: str) -> str | None:
-        """The Authorization header for a scope, while it is valid."""
-        header, until = self.headers.get(scope, ("", 0.0))
-        return header if time.monotonic() < until else None
-
-
-class _Auth(httpx.Auth):
-    """Answers a challenge: a generator of requests, as httpx drives it."""
-
-    def __init__(self, access: _Access, scope: str) -> None:
-        self._access = access
-        self._scope = scope
-
-    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        sent = self._access.header(self._scope)
-        if sent:
-            request.headers["Authorization"] = sent
-        response = yield request
-        if response.status_code != httpx.codes.UNAUTHORIZED:
-            return
-        with self._access.lock(self._scope):
-            header = self._access.header(self._scope)
-            if header is None or header == sent:
-                header = yield from self._new_header(response)
-        if header:
-            request.headers["Authorization"] = header
-            yield request
-
-    def _new_header(self, response: httpx.Response) -> Generator[httpx.Request, httpx.Response, str | None]:
-        challenge = choose(parse_challenges(response.headers.get_list("WWW-Authenticate")))
-        credentials = self._access.credentials()
-        if challenge is None or (challenge.scheme == "basic" and credentials is None):
-            return None
-        if challenge.scheme == "basic" and credentials:
-            self._access.headers[self._scope] = (basic(credentials), float("inf"))
-            return basic(credentials)
-        asked = token_request(challenge, self._access.url, self._scope, credentials)
-        answer = yield httpx.Request(
-            "POST" if asked.form else "GET", asked.url, headers=dict(asked.headers), content=asked.form
-        )
-        token = _token(answer, self._access.url)
-        self._access.headers[self._scope] = (f"Bearer {token.value}", token.until)
-        return f"Bearer {token.value}"
-
-
-def _token(answer: httpx.Response, registry: str) -> Token:
-    status = answer.status_code
-    if status == httpx.codes.TOO_MANY_REQUESTS or status >= 500:
-        raise _TryAgain(status, parse_retry_after(answer.headers, datetime.now(UTC)))
-    if status != httpx.codes.OK:
-        raise Denied(registry, f"its token server answered {status}; check the user name and the password or token")
-    return parse_token(_read(answer, MAX_TOKEN_BYTES, registry), registry, time.monotonic())
 
 
 @dataclass(frozen=True)
@@ -347,7 +350,7 @@ class RegistrySource:
         with self.registry.answer("GET", url, self._scope, what, headers) as response:
             self._check(response, what, "blob")
             skip = _to_skip(response, offset, what)
-            for chunk in response.iter_raw(CHUNK):
+            for chunk in response.iter_raw():
                 if skip >= len(chunk):
                     skip -= len(chunk)
                     continue
@@ -408,6 +411,11 @@ class RegistrySource:
 
 _NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED)
 """What registries answer that have no HEAD; 404 is not among it, for that is an answer."""
+
+
+def _may_pass(status: int) -> bool:
+    """Whether the same request may be answered otherwise soon."""
+    return status == httpx.codes.TOO_MANY_REQUESTS or (status >= 500 and status != httpx.codes.NOT_IMPLEMENTED)
 
 
 def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

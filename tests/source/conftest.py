@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.mirrors import RegistryConfig
+from reconciler.source.registry import Patience, Registry, RegistrySource
+from tests.source.lying_registry import LyingRegistry, start_lying_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconciler.source.credentials import Credentials
+
+
+@pytest.fixture
+def lying() -> Iterator[LyingRegistry]:
+    with start_lying_registry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[LyingRegistry]:
+    """A second one, on another port."""
+    with start_lying_registry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def sleeps() -> list[float]:
+    """The seconds that a source would have slept."""
+    return []
+
+
+@pytest.fixture
+def open_at(sleeps: list[float]) -> Iterator[Callable[..., RegistrySource]]:
+    """Opens `team/app` at a host, with three attempts and no real waiting."""
+    with ExitStack() as stack:
+
+        def open_at(host: str, credentials: Credentials | None = None) -> RegistrySource:
+            patience = Patience(attempts=3, sleep=sleeps.append)
+            registry = Registry(host, RegistryConfig(plain_http=True), lambda: credentials, patience)
+            stack.callback(registry.close)
+            return RegistrySource(registry, "team/app")
+
+        yield open_at

@@ -1,0 +1,122 @@
+"""A registry that answers what a test tells it to, and remembers what it was asked: for what no real one does."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request. `path` includes the query; the names in `headers` are in lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`cut` bytes are missing at the end of the body that was announced; `drop` closes the connection without a word."""
+
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    cut: int = 0
+    drop: bool = False
+
+
+DROP = Answer(drop=True)
+
+
+@dataclass
+class LyingRegistry:
+    """Answers each `METHOD /path` with what was scripted for it, one after the other, the last one again and again.
+
+    `wants` is the Authorization header that requests below /v2/ need, and the challenge for those without it.
+    """
+
+    host: str = ""
+    asked: list[Asked] = field(default_factory=list)
+    script: defaultdict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
+    wants: tuple[str, str] | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}"
+
+    def on(self, request: str, *answers: Answer) -> None:
+        """What to answer to `request`, as in `GET /v2/a/tags/list?n=1000`."""
+        self.script[request] = deque(answers)
+
+    def requests(self, beginning: str = "") -> list[str]:
+        """Every request so far, as `METHOD /path`."""
+        return [line for asked in self.asked if (line := f"{asked.method} {asked.path}").startswith(beginning)]
+
+    def answer(self, asked: Asked) -> Answer:
+        with self.lock:
+            self.asked.append(asked)
+            if self.wants and asked.path.startswith("/v2/") and asked.headers.get("authorization") != self.wants[0]:
+                return Answer(401, {"WWW-Authenticate": self.wants[1]})
+            answers = self.script.get(f"{asked.method} {asked.path}")
+            if not answers:
+                return Answer(404)
+            return answers.popleft() if len(answers) > 1 else answers[0]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that hangs up is none of our business."""
+
+
+@contextlib.contextmanager
+def start_lying_registry() -> Iterator[LyingRegistry]:
+    """Runs one on a free port."""
+    registry = LyingRegistry()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def reply(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            answer = registry.answer(Asked(self.command, self.path, headers, body))
+            if answer.drop:
+                self.close_connection = True
+                return
+            self.send_response(answer.status)
+            for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
+                for one in value.split("\n"):
+                    if one:
+                        self.send_header(name, one)
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(answer.body[: len(answer.body) - answer.cut])
+            self.close_connection = bool(answer.cut)
+
+        do_GET = do_HEAD = do_POST = reply  # noqa: N815 the names that http.server calls
+
+        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 its name in http.server
+            pass
+
+    server = _Server(("127.0.0.1", 0), Handler)
+    registry.host = f"127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield registry
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

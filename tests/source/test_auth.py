@@ -1,0 +1,249 @@
+"""How registries let us in: what is understood of a challenge, where credentials go, and where they never do."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.errors import BadAnswer, Denied
+from reconciler.source.auth import (
+    DEFAULT_LIFETIME,
+    Challenge,
+    check_realm,
+    check_redirect,
+    choose,
+    parse_challenges,
+    parse_token,
+    token_request,
+)
+from reconciler.source.credentials import Credentials
+from tests.source.lying_registry import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.source.registry import RegistrySource
+    from tests.source.lying_registry import LyingRegistry
+
+HUB = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull"'
+USER = Credentials("user", "s3cret")
+TAGS = "GET /v2/team/app/tags/list?n=1000"
+
+
+@pytest.mark.parametrize(
+    ("headers", "challenges"),
+    [
+        ([], []),
+        (["Basic"], [("basic", {})]),
+        (['Basic realm="x"'], [("basic", {"realm": "x"})]),
+        (
+            [HUB],
+            [
+                (
+                    "bearer",
+                    {
+                        "realm": "https://auth.docker.io/token",
+                        "service": "registry.docker.io",
+                        "scope": "repository:a/b:pull",
+                    },
+                )
+            ],
+        ),
+        (['BEARER Realm="https://a/t" , service=plain'], [("bearer", {"realm": "https://a/t", "service": "plain"})]),
+        (['Bearer realm="a,b", Basic realm="c"'], [("bearer", {"realm": "a,b"}), ("basic", {"realm": "c"})]),
+        (['Bearer realm="a"', "Basic realm=c"], [("bearer", {"realm": "a"}), ("basic", {"realm": "c"})]),
+        ([r'Bearer realm="a\"b"'], [("bearer", {"realm": 'a"b'})]),
+        (['Bearer realm="open'], [("bearer", {})]),
+        ([" ,, "], []),
+        (["\x00\xff"], []),
+    ],
+)
+def test_what_a_challenge_says(headers: list[str], challenges: list[tuple[str, dict[str, str]]]) -> None:
+    assert [(one.scheme, one.parameters) for one in parse_challenges(headers)] == challenges
+
+
+@given(st.lists(st.text(max_size=60) | st.text('Bearer Basic=",\\ a', max_size=60)))
+def test_no_header_is_too_odd(headers: list[str]) -> None:
+    choose(parse_challenges(headers))
+
+
+def test_a_token_is_chosen_before_a_password() -> None:
+    assert choose(parse_challenges(["Basic realm=a, Bearer realm=b"])) == Challenge("bearer", {"realm": "b"})
+    assert choose(parse_challenges(["Negotiate"])) is None
+
+
+def test_what_the_realm_is_asked() -> None:
+    (challenge,) = parse_challenges([HUB])
+    anonymous = token_request(challenge, "https://registry-1.docker.io", "repository:a/b:pull", None)
+    assert anonymous.url == "https://auth.docker.io/token?service=registry.docker.io&scope=repository%3Aa%2Fb%3Apull"
+    assert (anonymous.headers, anonymous.form) == ({}, None)
+    known = token_request(challenge, "https://registry-1.docker.io", "repository:a/b:pull", USER)
+    assert known.url.endswith("&account=user")
+    assert known.headers == {"Authorization": "Basic " + base64.b64encode(b"user:s3cret").decode()}
+    by_identity = token_request(
+        challenge, "https://registry-1.docker.io", "s", Credentials("<token>", identity_token="t")
+    )
+    assert by_identity.url == "https://auth.docker.io/token"
+    assert by_identity.form is not None
+    assert "grant_type=refresh_token" in by_identity.form
+    assert "refresh_token=t" in by_identity.form
+    assert "s3cret" not in repr(known) + repr(USER) + repr(by_identity)
+
+
+REALMS = [
+    ("https://auth.docker.io/token", "https://registry-1.docker.io", True, True),
+    ("https://ghcr.io/token", "https://ghcr.io", True, True),
+    ("https://gitlab.com/jwt/auth", "https://registry.gitlab.com", True, True),
+    ("https://auth.example.org/token", "https://registry.example.com", True, False),
+    ("https://auth.example.org/token", "https://registry.example.com", False, True),
+    ("http://auth.docker.io/token", "https://registry-1.docker.io", False, False),
+    ("http://registry.internal/token", "http://registry.internal", True, True),
+    ("http://other.internal/token", "http://registry.internal", True, False),
+    ("http://127.0.0.1:5001/token", "http://127.0.0.1:5000", True, True),
+    ("http://localhost/token", "http://127.0.0.1:5000", True, True),
+    ("https://127.0.0.1/token", "https://registry.example.com", False, False),
+    ("https://169.254.169.254/latest", "https://registry.example.com", False, False),
+    ("https://10.0.0.1/token", "https://registry.example.com", False, False),
+    ("https://10.0.0.1/token", "https://10.0.0.2", True, False),
+    ("https://[::1]/token", "https://registry.example.com", False, False),
+    ("https://user:x@ghcr.io/token", "https://ghcr.io", False, False),
+    ("ftp://ghcr.io/token", "https://ghcr.io", False, False),
+    ("", "https://ghcr.io", False, False),
+    ("https://[::1", "https://ghcr.io", False, False),
+    ("https://evil.com/token", "https://com", True, False),
+]
+
+
+@pytest.mark.parametrize(("realm", "registry", "has_credentials", "allowed"), REALMS)
+def test_where_a_registry_may_send_us(realm: str, registry: str, has_credentials: bool, allowed: bool) -> None:
+    with contextlib.nullcontext() if allowed else pytest.raises(Denied):
+        check_realm(realm, registry, has_credentials=has_credentials)
+
+
+@pytest.mark.parametrize(
+    ("target", "registry", "allowed"),
+    [
+        ("https://cdn.example.net/x?signature=secret", "https://registry-1.docker.io", True),
+        ("http://cdn.example.net/x?signature=secret", "https://registry-1.docker.io", False),
+        ("http://cdn.example.net/x", "http://registry.internal", True),
+        ("https://127.0.0.1/x", "https://registry-1.docker.io", False),
+        ("https://169.254.169.254/x", "https://registry-1.docker.io", False),
+        ("http://127.0.0.1:9/x", "http://127.0.0.1:5000", True),
+        ("file:///etc/passwd", "https://registry-1.docker.io", False),
+    ],
+)
+def test_where_a_registry_may_redirect_us(target: str, registry: str, allowed: bool) -> None:
+    if allowed:
+        check_redirect(target, registry)
+        return
+    with pytest.raises(BadAnswer) as caught:
+        check_redirect(target, registry)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("document", "until"),
+    [
+        ({"token": "t"}, DEFAULT_LIFETIME - 10),
+        ({"access_token": "t", "expires_in": 300}, 290),
+        ({"token": "t", "expires_in": 4}, 2),
+        ({"token": "t", "expires_in": "300"}, DEFAULT_LIFETIME - 10),
+        ({"token": "t", "expires_in": -1}, DEFAULT_LIFETIME - 10),
+        ({"token": "t", "expires_in": True}, DEFAULT_LIFETIME - 10),
+    ],
+)
+def test_how_long_a_token_is_used(document: dict[str, object], until: float) -> None:
+    token = parse_token(json.dumps(document).encode(), "x", 1000.0)
+    assert (token.value, token.until) == ("t", 1000.0 + until)
+    assert "'t'" not in repr(token)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"token": 1}', b'{"token": "a\\nb"}', b'{"token": "\\u00e9"}', b"[" * 99_999]
+)
+def test_an_answer_without_a_token(body: bytes) -> None:
+    with pytest.raises(Denied, match="token"):
+        parse_token(body, "x", 0)
+
+
+def token_world(lying: LyingRegistry, *tokens: Answer, then: Answer | None = None) -> str:
+    """A registry that wants a token from its own realm; returns the request for one."""
+    challenge = f'Bearer realm="{lying.url}/token",service="lying"'
+    answers = [Answer(401, {"WWW-Authenticate": challenge}), then or Answer(body=b'{"tags": ["1"]}')]
+    lying.on(TAGS, *answers)
+    request = "GET /token?service=lying&scope=repository%3Ateam%2Fapp%3Apull"
+    lying.on(request, *tokens)
+    return request
+
+
+def test_a_token_is_fetched_once_for_many_threads(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
+    request = token_world(lying, Answer(body=b'{"token": "t", "expires_in": 300}'))
+    lying.wants = ("Bearer t", f'Bearer realm="{lying.url}/token",service="lying"')
+    lying.on(TAGS, Answer(body=b'{"tags": ["1"]}'))
+    source = open_at(lying.host)
+    with ThreadPoolExecutor(8) as executor:
+        assert set(executor.map(lambda _: source.tags(), range(24))) == {("1",)}
+    assert lying.requests("GET /token") == [request]
+    assert lying.asked[-1].headers["authorization"] == "Bearer t"
+
+
+def test_a_token_that_is_refused_is_replaced_once(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
+    source = open_at(lying.host)
+    token_world(lying, Answer(body=b'{"token": "one"}'), Answer(body=b'{"token": "two"}'))
+    source.tags()
+    challenge = {"WWW-Authenticate": f'Bearer realm="{lying.url}/token",service="lying"'}
+    lying.on(TAGS, Answer(401, challenge), Answer(body=b'{"tags": ["2"]}'))
+    assert source.tags() == ("2",)
+    assert lying.asked[-1].headers["authorization"] == "Bearer two"
+    lying.on(TAGS, Answer(401, challenge))
+    with pytest.raises(Denied, match="docker login"):
+        source.tags()
+
+
+def test_a_token_server_that_refuses_or_is_busy(
+    lying: LyingRegistry, open_at: Callable[..., RegistrySource], sleeps: list[float]
+) -> None:
+    token_world(lying, Answer(401))
+    lying.on("GET /token?service=lying&scope=repository%3Ateam%2Fapp%3Apull&account=user", Answer(401, body=b"s3cret"))
+    with pytest.raises(Denied, match="token server answered 401"):
+        open_at(lying.host, USER).tags()
+    lying.asked.clear()
+    request = token_world(lying, Answer(503), Answer(body=b'{"token": "t"}'))
+    lying.on(
+        TAGS,
+        *[Answer(401, {"WWW-Authenticate": f'Bearer realm="{lying.url}/token",service="lying"'})] * 2,
+        Answer(body=b'{"tags": []}'),
+    )
+    assert open_at(lying.host).tags() == ()
+    assert lying.requests(request) == [request] * 2
+    assert len(sleeps) == 1
+
+
+def test_a_password_for_a_registry_that_wants_one(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
+    lying.on(TAGS, Answer(401, {"WWW-Authenticate": "Basic realm=x"}), Answer(body=b'{"tags": ["1"]}'))
+    source = open_at(lying.host, USER)
+    assert "authorization" not in "".join(str(asked.headers) for asked in lying.asked)
+    assert source.tags() == source.tags() == ("1",)
+    assert len(lying.asked) == 3, "the second time it is sent at once"
+    lying.on(TAGS, Answer(401, {"WWW-Authenticate": "Basic realm=x"}))
+    with pytest.raises(Denied):
+        open_at(lying.host).tags()
+
+
+def test_credentials_do_not_go_to_another_partys_realm(
+    lying: LyingRegistry, elsewhere: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    """Both are on loopback here, so the realm's name has to be another one."""
+    realm = f"http://localhost.example.org:{elsewhere.host.rpartition(':')[2]}/token"
+    lying.on(TAGS, Answer(401, {"WWW-Authenticate": f'Bearer realm="{realm}"'}))
+    with pytest.raises(Denied, match="plain http") as caught:
+        open_at(lying.host, USER).tags()
+    assert "s3cret" not in str(caught.value)
+    assert not elsewhere.asked

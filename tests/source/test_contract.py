@@ -1,0 +1,128 @@
+"""What every kind of source does: one suite for a real registry and for an OCI image layout folder."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.errors import BadAnswer, NotFound
+from reconciler.mirrors import RegistryConfig
+from reconciler.oci import OCI_INDEX, Descriptor, Digest
+from reconciler.source.opening import open_sources
+from tests.parts.images import Image, artifact, image, index, push, write_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from reconciler.source import OpenSource, Source
+
+SHARED = {"base": bytes(100_000)}
+APP = index(image(SHARED, {"a": "1"}), image(SHARED, {"a": "2"}, platform="linux/arm64"))
+IMAGES = {"1.0": APP, "latest": APP, "docker": image(SHARED, docker=True), "artifact": artifact(), "empty": image(b"")}
+
+
+@pytest.fixture(params=["registry", "layout"])
+def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[OpenSource, str]]:
+    """How to open sources, and where a repository is that does not exist."""
+    environ = {"DOCKER_CONFIG": str(tmp_path)}
+    if request.param == "layout":
+        write_layout(tmp_path / "images", IMAGES)
+        with open_sources({}, tmp_path, environ) as open_source:
+            yield open_source, "oci:./images"
+        return
+    registry = request.getfixturevalue("docker_registry")
+    for tag, one in IMAGES.items():
+        push(one, registry.host, "team/app", tag)
+    with open_sources({registry.host: RegistryConfig(plain_http=True)}, tmp_path, environ) as open_source:
+        yield open_source, f"{registry.host}/team/app"
+
+
+@pytest.fixture
+def source(opened: tuple[OpenSource, str]) -> Source:
+    open_source, name = opened
+    return open_source(name)
+
+
+def test_every_tag_once(source: Source) -> None:
+    assert sorted(source.tags()) == sorted(IMAGES)
+
+
+@pytest.mark.parametrize("tag", IMAGES)
+def test_a_tag_is_resolved_and_all_its_bytes_are_read(tag: str, source: Source) -> None:
+    descriptor = source.resolve(tag)
+    assert (str(descriptor.digest), descriptor.media_type, descriptor.size) == (
+        IMAGES[tag].digest,
+        IMAGES[tag].media_type,
+        IMAGES[tag].size,
+    )
+    for manifest in IMAGES[tag].manifests():
+        described = Descriptor(manifest.media_type, Digest.parse(manifest.digest), manifest.size)
+        assert source.manifest(described) == manifest.body
+        for name, body in manifest.blobs.items():
+            assert b"".join(source.blob(Descriptor("x/y", Digest.parse(name), len(body)))) == body
+
+
+def test_a_digest_is_resolved(source: Source) -> None:
+    assert str(source.resolve(APP.digest).digest) == APP.digest
+
+
+def test_what_is_not_there_is_not_found(opened: tuple[OpenSource, str], source: Source) -> None:
+    nothing = Descriptor(OCI_INDEX, Digest.of(b"nothing"), 7)
+    for ask in (
+        lambda: source.resolve("nothing"),
+        lambda: source.resolve(str(nothing.digest)),
+        lambda: source.manifest(nothing),
+        lambda: list(source.blob(nothing)),
+        lambda: opened[0](f"{opened[1]}x").tags(),
+    ):
+        with pytest.raises(NotFound):
+            ask()
+
+
+def test_a_manifest_of_another_size_than_announced_is_refused(source: Source) -> None:
+    with pytest.raises(BadAnswer, match=str(APP.size)):
+        source.manifest(Descriptor(APP.media_type, Digest.parse(APP.digest), APP.size + 1))
+
+
+def layout(tmp_path: Path, entries: object) -> Source:
+    write_layout(tmp_path / "images", {"1": APP})
+    (tmp_path / "images/index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
+    with open_sources({}, tmp_path, {}) as open_source:
+        return open_source("oci:./images")
+
+
+def entry(name: str, one: Image = APP) -> dict[str, object]:
+    return {**one.descriptor(), "annotations": {"org.opencontainers.image.ref.name": name}}
+
+
+def test_names_of_a_layout_count_by_their_tag(tmp_path: Path) -> None:
+    entries = [
+        entry("docker.io/library/app:3"),
+        entry("localhost:5000/app:4"),
+        entry("plain"),
+        APP.descriptor(),
+        entry("@"),
+    ]
+    assert layout(tmp_path, entries).tags() == ("3", "4", "plain")
+
+
+def test_a_tag_that_a_layout_has_twice_is_an_error(tmp_path: Path) -> None:
+    assert layout(tmp_path, [entry("1"), entry("1")]).tags() == ("1",)
+    with pytest.raises(BadAnswer, match="the tag 1 twice"):
+        layout(tmp_path, [entry("1"), entry("1", artifact())]).tags()
+
+
+@pytest.mark.parametrize("entries", [{}, [1], [{"digest": "sha256:../../etc/passwd", "mediaType": "a/b", "size": 1}]])
+def test_an_index_that_is_none(entries: object, tmp_path: Path) -> None:
+    with pytest.raises(BadAnswer, match=r"index\.json"):
+        layout(tmp_path, entries).tags()
+
+
+def test_bytes_that_are_not_those_of_their_name(tmp_path: Path) -> None:
+    source = layout(tmp_path, [entry("1")])
+    (tmp_path / "images/blobs/sha256" / APP.digest.removeprefix("sha256:")).write_bytes(b"x" * APP.size)
+    with pytest.raises(BadAnswer, match="of this digest, got"):
+        source.manifest(source.resolve("1"))

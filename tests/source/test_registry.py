@@ -1,0 +1,362 @@
+"""Registries that misbehave, each in its own way: what is asked again, what is followed, what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from reconciler.errors import BadAnswer, Denied, NotFound, RateLimited, SourceError, Unreachable
+from reconciler.mirrors import RegistryConfig
+from reconciler.oci import MAX_MANIFEST_SIZE, OCI_INDEX, OCI_MANIFEST, SCHEMA1, Descriptor, Digest
+from reconciler.source.credentials import Credentials
+from reconciler.source.registry import MAX_REDIRECTS, Registry, parse_retry_after
+from tests.source.lying_registry import DROP, Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.source.registry import RegistrySource
+    from tests.source.lying_registry import LyingRegistry
+
+TAGS = "GET /v2/team/app/tags/list"
+BODY = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}).encode()
+DIGEST = Digest.of(BODY)
+ROOT = Descriptor(OCI_INDEX, DIGEST, len(BODY))
+BLOB = bytes(range(256)) * 1024
+LAYER = Descriptor("application/octet-stream", Digest.of(BLOB), len(BLOB))
+
+
+def page(*tags: str, link: str = "") -> Answer:
+    return Answer(headers={"Link": link} if link else {}, body=json.dumps({"name": "x", "tags": tags}).encode())
+
+
+def manifest(body: bytes = BODY, media_type: str = OCI_INDEX, digest: str | None = None) -> Answer:
+    digest = str(Digest.of(body)) if digest is None else digest
+    headers = {"Content-Type": media_type, "Docker-Content-Digest": digest}
+    return Answer(headers={name: value for name, value in headers.items() if value}, body=body)
+
+
+@pytest.fixture
+def source(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> RegistrySource:
+    return open_at(lying.host)
+
+
+# Tag lists
+
+
+def test_pages_are_followed_whether_the_link_is_relative_or_absolute(
+    lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on(f"{TAGS}?n=1000", page("1", "2", link='</v2/team/app/tags/list?last=2&n=2>; rel="next"'))
+    lying.on(f"{TAGS}?last=2&n=2", page("3", link=f"<{lying.url}/v2/team/app/tags/list?last=3>; rel=next"))
+    lying.on(f"{TAGS}?last=3", page("4", "1"))
+    assert source.tags() == ("1", "2", "3", "4")
+
+
+def test_of_a_link_that_lost_the_path_only_last_is_taken(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(f"{TAGS}?n=1000", page("1", link='</v2/app/tags/list?last=1>; rel="next"'))
+    lying.on(f"{TAGS}?n=1000&last=1", page("2"))
+    assert source.tags() == ("1", "2")
+
+
+def test_a_link_to_another_host_is_not_followed(
+    lying: LyingRegistry, elsewhere: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on(f"{TAGS}?n=1000", page("1", link=f'<{elsewhere.url}/v2/team/app/tags/list>; rel="next"'))
+    with pytest.raises(BadAnswer, match="leads elsewhere"):
+        source.tags()
+    assert not elsewhere.asked
+
+
+def test_pages_that_go_round_in_a_circle_end(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(f"{TAGS}?n=1000", page("1", link='<?last=1>; rel="next"'))
+    lying.on(f"{TAGS}?last=1", page("2", link='<?n=1000>; rel="next"'))
+    with pytest.raises(BadAnswer, match="circle"):
+        source.tags()
+
+
+@pytest.mark.parametrize("status", [400, 405])
+def test_a_registry_that_refuses_the_page_size_has_its_own(
+    status: int, lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on(f"{TAGS}?n=1000", Answer(status))
+    lying.on(TAGS, page("1"))
+    assert source.tags() == ("1",)
+
+
+def test_what_is_no_tag_is_left_out(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(f"{TAGS}?n=1000", page("ok", "ok", "../../x", "", "-a", "x" * 129))
+    assert source.tags() == ("ok",)
+    lying.on(f"{TAGS}?n=1000", Answer(body=b'{"name": "x", "tags": null}'))
+    assert source.tags() == ()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"<html>", b'{"tags": [1]}', b'{"tags": {}}', b"[" * 100_000, b'{"tags": [], "tags": []}']
+)
+def test_a_list_that_is_none_is_an_error_not_an_empty_list(
+    body: bytes, lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on(f"{TAGS}?n=1000", Answer(body=body))
+    with pytest.raises(BadAnswer, match="tag list"):
+        source.tags()
+
+
+# Manifests
+
+
+def test_one_head_is_enough_where_the_headers_say_all(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on("HEAD /v2/team/app/manifests/1", manifest())
+    assert source.resolve("1") == ROOT
+    assert lying.requests() == ["HEAD /v2/team/app/manifests/1"]
+    assert OCI_INDEX in lying.asked[0].headers["accept"]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        Answer(405),
+        Answer(400),
+        Answer(501),
+        manifest(digest=""),
+        manifest(digest="sha256:x"),
+        manifest(media_type="text/plain"),
+        manifest(media_type=""),
+    ],
+)
+def test_where_head_does_not_say_all_the_manifest_is_fetched_and_hashed(
+    head: Answer, lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on("HEAD /v2/team/app/manifests/1", head)
+    lying.on("GET /v2/team/app/manifests/1", manifest(digest="", media_type=""))
+    assert source.resolve("1") == ROOT
+
+
+def test_not_found_is_an_answer(lying: LyingRegistry, source: RegistrySource) -> None:
+    with pytest.raises(NotFound, match=r"127.0.0.1:\d+/team/app:1: .* has no such manifest"):
+        source.resolve("1")
+    assert len(lying.asked) == 1
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_refused_says_what_to_do(status: int, lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on("HEAD /v2/team/app/manifests/1", Answer(status))
+    with pytest.raises(Denied, match="docker login"):
+        source.resolve("1")
+
+
+def test_a_digest_is_answered_with_that_digest(lying: LyingRegistry, source: RegistrySource) -> None:
+    asked = Digest("sha256", "0" * 64)
+    lying.on(f"HEAD /v2/team/app/manifests/{asked}", manifest())
+    with pytest.raises(BadAnswer, match=str(DIGEST)):
+        source.resolve(str(asked))
+
+
+@pytest.mark.parametrize("media_type", SCHEMA1)
+def test_schema_1_is_refused_with_an_explanation(media_type: str, lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on("HEAD /v2/team/app/manifests/1", manifest(media_type=media_type))
+    with pytest.raises(BadAnswer, match="no longer pull"):
+        source.resolve("1")
+    lying.on("HEAD /v2/team/app/manifests/1", Answer(405))
+    lying.on("GET /v2/team/app/manifests/1", manifest(b'{"schemaVersion": 1}', "application/json"))
+    with pytest.raises(BadAnswer, match="no longer pull"):
+        source.resolve("1")
+
+
+def test_a_manifest_that_is_too_large_is_refused(lying: LyingRegistry, source: RegistrySource) -> None:
+    large = {**manifest().headers, "Content-Length": str(MAX_MANIFEST_SIZE + 1)}
+    lying.on("HEAD /v2/team/app/manifests/1", Answer(headers=large))
+    with pytest.raises(BadAnswer, match=str(MAX_MANIFEST_SIZE)):
+        source.resolve("1")
+    lying.on(f"GET /v2/team/app/manifests/{DIGEST}", manifest(b" " * (MAX_MANIFEST_SIZE + 1)))
+    with pytest.raises(BadAnswer, match=str(MAX_MANIFEST_SIZE)):
+        source.manifest(ROOT)
+
+
+def test_wrong_bytes_are_fetched_once_more(lying: LyingRegistry, source: RegistrySource) -> None:
+    url = f"GET /v2/team/app/manifests/{DIGEST}"
+    lying.on(url, manifest(b"x" * len(BODY)), manifest())
+    assert source.manifest(ROOT) == BODY
+    lying.on(url, manifest(b"x" * len(BODY)))
+    with pytest.raises(BadAnswer, match="of this digest, got"):
+        source.manifest(ROOT)
+    assert len(lying.requests(url)) == 4
+
+
+# Blobs
+
+GET_BLOB = f"GET /v2/team/app/blobs/{LAYER.digest}"
+
+
+def part(start: int, cut: int = 0) -> Answer:
+    headers = {"Content-Range": f"bytes {start}-{len(BLOB) - 1}/{len(BLOB)}"}
+    return Answer(206, headers, BLOB[start:], cut)
+
+
+@pytest.mark.parametrize("partial", [True, False], ids=["206", "200"])
+def test_a_blob_that_breaks_off_goes_on_where_it_was(
+    partial: bool, lying: LyingRegistry, source: RegistrySource
+) -> None:
+    missing = 100_000
+    lying.on(GET_BLOB, Answer(body=BLOB, cut=missing), part(len(BLOB) - missing) if partial else Answer(body=BLOB))
+    assert b"".join(source.blob(LAYER)) == BLOB
+    assert [asked.headers.get("range") for asked in lying.asked] == [None, f"bytes={len(BLOB) - missing}-"]
+    assert {asked.headers["accept-encoding"] for asked in lying.asked} == {"identity"}
+
+
+def test_a_range_that_was_not_asked_for_is_refused(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(GET_BLOB, Answer(body=BLOB, cut=100), part(5))
+    with pytest.raises(BadAnswer, match="asked for the bytes from"):
+        list(source.blob(LAYER))
+
+
+def test_a_blob_that_always_breaks_off_is_given_up(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(GET_BLOB, Answer(body=BLOB, cut=len(BLOB)))
+    with pytest.raises(Unreachable):
+        list(source.blob(LAYER))
+    assert len(lying.asked) < 20
+
+
+def test_a_short_body_that_says_so_is_not_taken_for_the_whole(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(GET_BLOB, Answer(body=BLOB[:1000]), Answer(416))
+    with pytest.raises(BadAnswer, match="416"):
+        list(source.blob(LAYER))
+
+
+def test_an_empty_blob(lying: LyingRegistry, source: RegistrySource) -> None:
+    empty = Descriptor("application/octet-stream", Digest.of(b""), 0)
+    lying.on(f"GET /v2/team/app/blobs/{empty.digest}", Answer())
+    assert list(source.blob(empty)) == []
+    assert len(lying.asked) == 1
+
+
+def test_leaving_a_blob_early_ends_the_transfer(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(GET_BLOB, Answer(body=BLOB))
+    chunks = source.blob(LAYER)
+    next(iter(chunks))
+    chunks.close()  # type: ignore[attr-defined]  # a generator
+    assert len(lying.asked) == 1
+
+
+# Redirects
+
+
+def test_a_redirect_to_another_host_goes_without_our_authorization(
+    lying: LyingRegistry, elsewhere: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    lying.on(
+        GET_BLOB,
+        Answer(401, {"WWW-Authenticate": "Basic realm=x"}),
+        Answer(307, {"Location": f"{elsewhere.url}/cdn?signature=s"}),
+    )
+    elsewhere.on("GET /cdn?signature=s", Answer(body=BLOB))
+    assert b"".join(open_at(lying.host, Credentials("user", "secret")).blob(LAYER)) == BLOB
+    assert "authorization" in lying.asked[-1].headers
+    assert "authorization" not in elsewhere.asked[0].headers
+
+
+def test_a_redirect_within_the_registry_keeps_it(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
+    lying.on(GET_BLOB, Answer(401, {"WWW-Authenticate": "Basic realm=x"}), Answer(302, {"Location": "/elsewhere"}))
+    lying.on("GET /elsewhere", Answer(body=BLOB))
+    assert b"".join(open_at(lying.host, Credentials("user", "secret")).blob(LAYER)) == BLOB
+    assert "authorization" in lying.asked[-1].headers
+
+
+def test_redirects_without_an_end_are_given_up(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(GET_BLOB, Answer(302, {"Location": f"/v2/team/app/blobs/{LAYER.digest}"}))
+    with pytest.raises(BadAnswer, match="redirects more than"):
+        list(source.blob(LAYER))
+    assert len(lying.asked) == MAX_REDIRECTS + 1
+
+
+# Patience
+
+
+def test_busy_registries_are_asked_again_when_they_say(
+    lying: LyingRegistry, source: RegistrySource, sleeps: list[float]
+) -> None:
+    lying.on(f"{TAGS}?n=1000", Answer(429, {"Retry-After": "7"}), Answer(503), page("1"))
+    assert source.tags() == ("1",)
+    assert sleeps[0] == 7
+    assert 0 < sleeps[1] < 2
+
+
+def test_a_limit_that_stays_is_an_error_with_the_time(
+    lying: LyingRegistry, source: RegistrySource, sleeps: list[float]
+) -> None:
+    lying.on(f"{TAGS}?n=1000", Answer(429, {"Retry-After": "3600"}))
+    with pytest.raises(RateLimited, match="429") as caught:
+        source.tags()
+    assert caught.value.retry_after == 3600
+    assert len(lying.asked) == 3
+    assert max(sleeps) <= 60
+
+
+@pytest.mark.parametrize("trouble", [Answer(500), Answer(502), DROP])
+def test_trouble_that_passes_is_not_seen(trouble: Answer, lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(f"{TAGS}?n=1000", trouble, page("1"))
+    assert source.tags() == ("1",)
+
+
+@pytest.mark.parametrize("trouble", [Answer(500), DROP])
+def test_trouble_that_stays_is_an_error_after_three_attempts(
+    trouble: Answer, lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on(f"{TAGS}?n=1000", trouble)
+    with pytest.raises(Unreachable, match="after 3 attempts"):
+        source.tags()
+    assert len(lying.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "12"}, 12),
+        ({"Retry-After": "0.5"}, 0.5),
+        ({"Retry-After": "Mon, 23 Nov 2026 12:00:30 GMT"}, 30),
+        ({"Retry-After": "Mon, 23 Nov 2020 12:00:30 GMT"}, 0),
+        ({"X-Retry-After": str(int(datetime(2026, 11, 23, 12, 1, tzinfo=UTC).timestamp()))}, 60),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "9" * 400}, None),
+        ({}, None),
+    ],
+)
+def test_when_to_come_back(headers: dict[str, str], seconds: float | None) -> None:
+    assert parse_retry_after(headers, datetime(2026, 11, 23, 12, tzinfo=UTC)) == seconds
+
+
+def _httpx_errors() -> list[type[Exception]]:
+    return [
+        one
+        for _, one in inspect.getmembers(httpx, inspect.isclass)
+        if issubclass(one, Exception) and not issubclass(one, Warning)
+    ]
+
+
+@pytest.mark.parametrize("kind", _httpx_errors(), ids=lambda kind: kind.__name__)
+def test_no_error_of_httpx_gets_out(kind: type[Exception]) -> None:
+    registry = Registry("registry.example.com", RegistryConfig(), lambda: None)
+    arguments: dict[str, Any] = {
+        "HTTPStatusError": {"request": httpx.Request("GET", "http://x"), "response": httpx.Response(500)},
+    }.get(kind.__name__, {})
+    parameters = inspect.signature(kind.__init__).parameters
+    try:
+        error = kind("words", **arguments) if "message" in parameters or "args" in parameters else kind()
+    finally:
+        registry.close()
+    with pytest.raises(SourceError, match="registry"), registry._explained("registry.example.com/a"):
+        raise error
+
+
+def test_sha512_is_hashed_as_such(lying: LyingRegistry, source: RegistrySource) -> None:
+    digest = Digest("sha512", hashlib.sha512(BODY).hexdigest())
+    lying.on(f"HEAD /v2/team/app/manifests/{digest}", Answer(405))
+    lying.on(f"GET /v2/team/app/manifests/{digest}", manifest(digest="", media_type=OCI_INDEX))
+    assert source.resolve(str(digest)).digest == digest
+    assert source.manifest(Descriptor(OCI_MANIFEST, digest, len(BODY))) == BODY
