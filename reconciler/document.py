@@ -21,7 +21,7 @@ Place: TypeAlias = "tuple[str | int, ...]"
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
-MAX_NODES = 50_000
+MAX_NODES = 25_000
 """The parser takes about four seconds a megabyte. A mirror has some 200 bytes and 20 values."""
 
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")}

@@ -3,18 +3,19 @@
     MirrorError
     |-- UsageError            the call: a flag, a file that is not there, a plan that cannot be read
     |-- MirrorsInvalid        mirrors.yaml: every problem, each with line and column
-    |-- Malformed             a document from outside that breaks its own format
-    |-- SourceError           a source registry or image layout
-    |   |-- NotFound          it says that the thing does not exist
-    |   |-- Denied            it wants other credentials, or none help
-    |   |-- RateLimited       it wants us to come back later
-    |   |-- Unreachable       no usable answer, after retries
-    |   `-- BadAnswer         an answer that contradicts itself, its digest or the specification
-    |-- StoreError            the bucket or folder
-    |   |-- StoreDenied       credentials or permissions
-    |   |-- StoreUnreachable  no usable answer, after retries
-    |   `-- PreconditionFailed  a conditional write lost: the object is not what was read
-    |-- IndexInvalid          the mirror index in the store cannot be read
+    |-- NamedError            about one thing, which it names
+    |   |-- Malformed             a document from outside that breaks its own format
+    |   |-- SourceError           a source registry or image layout
+    |   |   |-- NotFound              it says that the thing does not exist
+    |   |   |-- Denied                it wants other credentials, or none help
+    |   |   |-- RateLimited           it wants us to come back later
+    |   |   |-- Unreachable           no usable answer, after retries
+    |   |   `-- BadAnswer             an answer that contradicts itself, its digest or the specification
+    |   |-- StoreError            the bucket or folder
+    |   |   |-- StoreDenied           credentials or permissions
+    |   |   |-- StoreUnreachable      no usable answer, after retries
+    |   |   `-- PreconditionFailed    a conditional write lost: the object is not what was read
+    |   `-- IndexInvalid          the mirror index in the store cannot be read
     |-- PlanRefused           a plan that may not be applied: stale, too many prunes, not confirmed
     `-- LockHeld              another apply is at work
 
@@ -61,8 +62,8 @@ class MirrorsInvalid(MirrorError):
         return "\n".join(str(problem) for problem in self.problems)
 
 
-class Malformed(MirrorError):
-    """A document from outside breaks its own format. `what` names the document, `why` what is wrong with it."""
+class NamedError(MirrorError):
+    """An error about one thing: `what` names it, `why` is what was expected, what came, and what to do."""
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(what, why)
@@ -73,16 +74,12 @@ class Malformed(MirrorError):
         return f"{self.what}: {self.why}"
 
 
-class SourceError(MirrorError):
-    """A source failed. `what` is the repository and reference asked for, `why` what was expected and what came."""
+class Malformed(NamedError):
+    """A document from outside breaks its own format. `what` is the document, or the part of it."""
 
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(what, why)
-        self.what = what
-        self.why = why
 
-    def __str__(self) -> str:
-        return f"{self.what}: {self.why}"
+class SourceError(NamedError):
+    """A source failed. `what` is the repository and the reference that was asked for."""
 
 
 class NotFound(SourceError):
@@ -110,16 +107,8 @@ class BadAnswer(SourceError):
     """An answer that contradicts its digest, its length, its media type or the specification."""
 
 
-class StoreError(MirrorError):
-    """A store operation failed. `what` is the store and key, `why` what came and what to do."""
-
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(what, why)
-        self.what = what
-        self.why = why
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.why}"
+class StoreError(NamedError):
+    """A store operation failed. `what` is the store and key."""
 
 
 class StoreDenied(StoreError):
@@ -134,16 +123,8 @@ class PreconditionFailed(StoreError):
     """A conditional write did not happen, because the object is no longer what it was when it was read."""
 
 
-class IndexInvalid(MirrorError):
-    """The mirror index in the store is not one this version can read."""
-
-    def __init__(self, where: str, why: str) -> None:
-        super().__init__(where, why)
-        self.where = where
-        self.why = why
-
-    def __str__(self) -> str:
-        return f"{self.where}: {self.why}"
+class IndexInvalid(NamedError):
+    """The mirror index in the store is not one this version can read. `what` is the store and key."""
 
 
 class PlanRefused(MirrorError):

@@ -9,11 +9,15 @@ from __future__ import annotations
 import hashlib
 import threading
 from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.errors import NotFound, PreconditionFailed
 from reconciler.layout import JSON_HEADERS
+from reconciler.mirrors import Folder, Mirror, Mirrors
 from reconciler.oci import Descriptor, Digest
+from reconciler.selection import Glob
 from reconciler.store import Absent, Condition, Listed, Matches, Stored
 
 if TYPE_CHECKING:
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 
     from reconciler.errors import SourceError
     from reconciler.layout import Headers
+    from reconciler.oci import Platform
+    from reconciler.selection import Pattern
     from tests.parts.images import Image
 
 READS = ("get", "list")
@@ -190,3 +196,13 @@ class MemorySource:
         if wrong is None or isinstance(wrong, bytes):
             return wrong
         raise wrong
+
+
+def mirror(target: str, *tags: Pattern, prune: bool = True, platforms: tuple[Platform, ...] | None = None) -> Mirror:
+    """A mirror of the memory source `memory/<target>`; with no `tags` every one of them."""
+    patterns = tags or (Glob("*"),)
+    return Mirror(f"memory/{target}", target, patterns, (), (), platforms, prune, timedelta(days=7))
+
+
+def mirrors(*entries: Mirror, prune: bool = True) -> Mirrors:
+    return Mirrors(Folder(Path("unused"), None), {}, entries, prune, Path("unused"), "0" * 64)

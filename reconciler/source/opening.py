@@ -33,7 +33,7 @@ def open_sources(
             from reconciler.source.image_layout import ImageLayout
 
             return ImageLayout(source, folder / Path(source.removeprefix("oci:")).expanduser())
-        from reconciler.source.registry import RegistrySource
+        from reconciler.source.repository import RegistrySource
 
         repository = Repository.parse(source)
         with lock:

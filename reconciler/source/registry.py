@@ -1,9 +1,8 @@
-"""A registry over HTTP, as the OCI distribution specification 1.1 describes pulling.
+"""A registry's host over HTTP: connections, authorization, redirects and patience.
 
-One `Registry` for each host, shared by all threads: it holds the connections, the tokens and the credentials. A
-`RegistrySource` is just a name at one. Every request goes through `Registry.answer`, which waits and tries again where
-that may help, follows redirects by hand (nobody but the registry itself sees an Authorization header), and turns
-whatever went wrong into an error of ours.
+One `Registry` for each host, shared by all threads. Every request goes through `Registry.answer`, which waits and tries
+again where that may help, follows redirects by hand (nobody but the registry itself sees an Authorization header), and
+turns whatever went wrong into an error of ours.
 """
 
 from __future__ import annotations
@@ -17,27 +16,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from reconciler import __version__
-from reconciler.errors import BadAnswer, Denied, Malformed, NotFound, RateLimited, SourceError, Unreachable
-from reconciler.oci import (
-    ACCEPT,
-    INDEX_TYPES,
-    MANIFEST_TYPES,
-    MAX_MANIFEST_SIZE,
-    SCHEMA1,
-    SCHEMA1_REFUSAL,
-    Descriptor,
-    Digest,
-    is_tag,
-    load_json,
-    own_media_type,
-    parse_media_type,
-)
+from reconciler.errors import BadAnswer, Denied, RateLimited, SourceError, Unreachable
 from reconciler.source.auth import (
     Challenge,
     Token,
@@ -61,15 +46,7 @@ CONNECT_TIMEOUT, READ_TIMEOUT, POOL_TIMEOUT = 10.0, 60.0, 600.0
 """Seconds; the last one is for a connection of ours to become free."""
 
 MAX_REDIRECTS = 5
-PAGE_SIZE = 1000
-MAX_TAGS = 1_000_000
-MAX_PAGE_BYTES = 16 * 1024 * 1024
 MAX_TOKEN_BYTES = 1024 * 1024
-BLOB_BREAKS = 3
-BYTES_A_BREAK = 64 * 1024 * 1024
-"""How often a blob may break off and be resumed: so often, and once more for each so many bytes it has."""
-
-_NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel\s*=\s*"?next"?', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -157,7 +134,7 @@ class Registry:
     def _once(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
         """Sends a request, follows its redirects, and returns an answer that is final."""
         for _ in range(MAX_REDIRECTS + 1):
-            if _origin(url) == _origin(self.url):
+            if origin(url) == origin(self.url):
                 response = self._authorized(method, url, scope, headers)
             else:
                 response = self._send(method, url, headers)
@@ -200,7 +177,7 @@ class Registry:
             if status != httpx.codes.OK:
                 why = f"its token server answered {status}; check the user name and the password or token"
                 raise Denied(self.name, why)
-            return parse_token(_read(answer, MAX_TOKEN_BYTES, self.name), self.name, time.monotonic())
+            return parse_token(read_bounded(answer, MAX_TOKEN_BYTES, self.name), self.name, time.monotonic())
 
     @contextlib.contextmanager
     def _explained(self, what: str) -> Iterator[None]:
@@ -262,157 +239,6 @@ class _Access:
             return self._locks.setdefault(scope, threading.Lock())
 
 
-@dataclass(frozen=True)
-class RegistrySource:
-    """The `Source` for one repository at a registry."""
-
-    registry: Registry
-    path: str
-
-    @property
-    def name(self) -> str:
-        return f"{self.registry.name}/{self.path}"
-
-    def tags(self) -> tuple[str, ...]:
-        found: dict[str, None] = {}
-        base = self._url("tags/list")
-        url = f"{base}?n={PAGE_SIZE}"
-        seen = {url}
-        while True:
-            names, following = self._page(url, base)
-            found.update(dict.fromkeys(name for name in names if is_tag(name)))
-            if following is None:
-                return tuple(found)
-            if following in seen or len(found) > MAX_TAGS:
-                why = "its pages go round in a circle" if following in seen else f"it has more than {MAX_TAGS} tags"
-                raise BadAnswer(self.name, f"the tag list cannot be read to its end: {why}")
-            seen.add(following)
-            url = following
-
-    def resolve(self, reference: str) -> Descriptor:
-        what = self._what(reference)
-        with self._manifest("HEAD", reference, what) as response:
-            if response.status_code not in _NO_HEAD:
-                self._check(response, what, "manifest")
-                descriptor = _described(response, what)
-                if descriptor:
-                    return _same(descriptor, reference, what)
-        with self._manifest("GET", reference, what) as response:
-            self._check(response, what, "manifest")
-            body = _read(response, MAX_MANIFEST_SIZE, what)
-        return _same(_hashed(response, body, reference, what), reference, what)
-
-    def manifest(self, descriptor: Descriptor) -> bytes:
-        body = self._fetch(descriptor)
-        if not _is(body, descriptor):
-            # Once more: what a cache or a proxy has mangled may be right the next time.
-            body = self._fetch(descriptor)
-        if _is(body, descriptor):
-            return body
-        found = Digest.of(body, descriptor.digest.algorithm)
-        raise BadAnswer(
-            self._what(str(descriptor.digest)),
-            f"expected {descriptor.size} bytes of this digest, got {len(body)} bytes of {found}",
-        )
-
-    def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
-        what = self._what(str(descriptor.digest))
-        offset = breaks = 0
-        allowed = BLOB_BREAKS + descriptor.size // BYTES_A_BREAK
-        while True:
-            before = offset
-            try:
-                for chunk in self._chunks(descriptor, offset, what):
-                    offset += len(chunk)
-                    yield chunk
-            except Unreachable:
-                if breaks >= allowed:
-                    raise
-            if offset >= descriptor.size:
-                return
-            breaks += 1
-            if breaks > allowed:
-                why = f"the blob broke off {breaks} times, the last time after {offset} of {descriptor.size} bytes"
-                raise Unreachable(what, why)
-            if offset == before:
-                self.registry.patience.sleep(self.registry.patience.pause(breaks))
-
-    def _fetch(self, descriptor: Descriptor) -> bytes:
-        what = self._what(str(descriptor.digest))
-        with self._manifest("GET", str(descriptor.digest), what) as response:
-            self._check(response, what, "manifest")
-            return _read(response, MAX_MANIFEST_SIZE, what)
-
-    def _chunks(self, descriptor: Descriptor, offset: int, what: str) -> Iterator[bytes]:
-        """The bytes of a blob from `offset` on, as far as this answer goes."""
-        headers = {"Range": f"bytes={offset}-"} if offset else {}
-        url = self._url(f"blobs/{descriptor.digest}")
-        with self.registry.answer("GET", url, self._scope, what, headers) as response:
-            self._check(response, what, "blob")
-            skip = _to_skip(response, offset, what)
-            for chunk in response.iter_raw():
-                if skip >= len(chunk):
-                    skip -= len(chunk)
-                    continue
-                yield chunk[skip:]
-                skip = 0
-
-    @property
-    def _scope(self) -> str:
-        return f"repository:{self.path}:pull"
-
-    def _url(self, rest: str) -> str:
-        return f"{self.registry.url}/v2/{self.path}/{rest}"
-
-    def _what(self, reference: str) -> str:
-        return f"{self.name}{'@' if ':' in reference else ':'}{reference}"
-
-    def _manifest(self, method: str, reference: str, what: str) -> contextlib.AbstractContextManager[httpx.Response]:
-        url = self._url(f"manifests/{reference}")
-        return self.registry.answer(method, url, self._scope, what, {"Accept": ACCEPT})
-
-    def _page(self, url: str, base: str) -> tuple[list[str], str | None]:
-        with self.registry.answer("GET", url, self._scope, self.name) as response:
-            refused = response.status_code in (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED)
-            if refused and url == f"{base}?n={PAGE_SIZE}":
-                # A registry that takes smaller pages only (ECR) has a size of its own.
-                return [], base
-            self._check(response, self.name, "repository")
-            body = _read(response, MAX_PAGE_BYTES, self.name)
-        try:
-            match load_json(body, self.name):
-                case {"tags": list(names)} if all(isinstance(name, str) for name in names):
-                    return names, _next_page(response, base)
-                case {"tags": None}:
-                    return [], _next_page(response, base)
-                case _:
-                    raise Malformed(self.name, "expected an object with a list of tags")
-        except Malformed as error:
-            raise BadAnswer(self.name, f"the tag list is not what it should be: {error.why}") from None
-
-    def _check(self, response: httpx.Response, what: str, kind: str) -> None:
-        """Raises unless the answer is a success."""
-        status = response.status_code
-        if status == httpx.codes.NOT_FOUND:
-            raise NotFound(
-                what, f"{self.registry.name} has no such {kind}; check the name, or leave it out of mirrors.yaml"
-            )
-        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-            raise Denied(
-                what,
-                f"{self.registry.name} answered {status}: there is no such {kind}, or it wants other credentials; "
-                "check the name, then log in with docker login, or name the credentials under registries",
-            )
-        if not response.is_success:
-            raise BadAnswer(
-                what, f"{self.registry.name} answered {status}, which is no answer to a request for a {kind}"
-            )
-
-
-_NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED)
-"""What registries answer that have no HEAD; 404 is not among it, for that is an answer."""
-
-
 def _may_pass(status: int) -> bool:
     """Whether the same request may be answered otherwise soon."""
     return status == httpx.codes.TOO_MANY_REQUESTS or (status >= 500 and status != httpx.codes.NOT_IMPLEMENTED)
@@ -432,78 +258,7 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None
         return None
 
 
-def _next_page(response: httpx.Response, base: str) -> str | None:
-    """The URL of the next page: that of the Link header, or, where a proxy lost the path, ours with its `last`."""
-    link = _NEXT.search(", ".join(response.headers.get_list("Link")))
-    if not link:
-        return None
-    try:
-        following: str = urljoin(str(response.request.url), link[1])
-        parts = urlsplit(following)
-        if _origin(following) == _origin(base) and parts.path == urlsplit(base).path:
-            return following
-        last = parse_qs(parts.query).get("last", [])
-    except ValueError:
-        last = []
-    if not last:
-        raise BadAnswer(base, "the tag list's Link header leads elsewhere; it is not followed")
-    return str(httpx.URL(base, params={"n": PAGE_SIZE, "last": last[0]}))
-
-
-def _described(response: httpx.Response, what: str) -> Descriptor | None:
-    """What the headers of an answer say; None if they do not say enough."""
-    try:
-        media_type = parse_media_type(response.headers.get("Content-Type", ""), what)
-        digest = Digest.parse(response.headers.get("Docker-Content-Digest", ""))
-        size = int(response.headers.get("Content-Length", ""))
-    except (Malformed, ValueError):
-        return None
-    if media_type in SCHEMA1:
-        raise BadAnswer(what, SCHEMA1_REFUSAL)
-    if media_type not in (*MANIFEST_TYPES, *INDEX_TYPES) or size <= 0:
-        return None
-    if size > MAX_MANIFEST_SIZE:
-        raise BadAnswer(what, f"a manifest of {size} bytes; clients take {MAX_MANIFEST_SIZE} at the most")
-    return Descriptor(media_type, digest, size)
-
-
-def _hashed(response: httpx.Response, body: bytes, reference: str, what: str) -> Descriptor:
-    """What the body of an answer is, whatever its headers leave out."""
-    try:
-        document = load_json(body, what)
-        if not isinstance(document, dict):
-            raise Malformed(what, "not a JSON object")
-        announced = response.headers.get("Content-Type", "").partition(";")[0].strip()
-        if announced in SCHEMA1 or document.get("schemaVersion") == 1:
-            raise Malformed(what, SCHEMA1_REFUSAL)
-        media_type = own_media_type(document, announced, what)
-    except Malformed as error:
-        raise BadAnswer(what, error.why) from None
-    algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
-    return Descriptor(media_type, Digest.of(body, algorithm), len(body))
-
-
-def _is(body: bytes, descriptor: Descriptor) -> bool:
-    return len(body) == descriptor.size and descriptor.digest.matches(body)
-
-
-def _same(descriptor: Descriptor, reference: str, what: str) -> Descriptor:
-    """The descriptor, unless it is of another digest than the one that was asked for."""
-    if ":" in reference and str(descriptor.digest) != reference:
-        raise BadAnswer(what, f"the registry answered with the digest {descriptor.digest}")
-    return descriptor
-
-
-def _to_skip(response: httpx.Response, offset: int, what: str) -> int:
-    """How many bytes of this answer were had before. Raises `BadAnswer` for a range that was not asked for."""
-    if response.status_code != httpx.codes.PARTIAL_CONTENT:
-        return offset
-    if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-        raise BadAnswer(what, f"asked for the bytes from {offset} on, got {response.headers.get('Content-Range')!r}")
-    return 0
-
-
-def _read(response: httpx.Response, limit: int, what: str) -> bytes:
+def read_bounded(response: httpx.Response, limit: int, what: str) -> bytes:
     """The whole body, which has to have at most `limit` bytes."""
     body = bytearray()
     for chunk in response.iter_raw():
@@ -513,7 +268,7 @@ def _read(response: httpx.Response, limit: int, what: str) -> bytes:
     return bytes(body)
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.mirrors import RegistryConfig
-from reconciler.source.registry import Patience, Registry, RegistrySource
+from reconciler.source.registry import Patience, Registry
+from reconciler.source.repository import RegistrySource
 from tests.source.lying_registry import LyingRegistry, start_lying_registry
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from tests.source.lying_registry import Answer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.source.registry import RegistrySource
+    from reconciler.source.repository import RegistrySource
     from tests.source.lying_registry import LyingRegistry
 
 HUB = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull"'

@@ -21,7 +21,7 @@ from tests.source.lying_registry import DROP, Answer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.source.registry import RegistrySource
+    from reconciler.source.repository import RegistrySource
     from tests.source.lying_registry import LyingRegistry
 
 TAGS = "GET /v2/team/app/tags/list"

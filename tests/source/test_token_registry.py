@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from reconciler.source.registry import RegistrySource
+    from reconciler.source.repository import RegistrySource
 
 USER = Credentials("user", "s3cret")
 HTPASSWD = "user:$2b$12$LNX10ApHfO7mhdXusTgfUuhdtDJdx6/jin7/iB6FqVorw7KN9tBl6\n"

@@ -1,0 +1,267 @@
+"""One repository at a registry as a source: its tag list, manifests and blobs (OCI distribution specification 1.1).
+
+What comes back is untrusted: bounded while it is read, and checked before it is believed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import httpx
+
+from reconciler.errors import BadAnswer, Denied, Malformed, NotFound, Unreachable
+from reconciler.oci import (
+    ACCEPT,
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    MAX_MANIFEST_SIZE,
+    SCHEMA1,
+    SCHEMA1_REFUSAL,
+    Descriptor,
+    Digest,
+    is_tag,
+    load_json,
+    own_media_type,
+    parse_media_type,
+)
+from reconciler.source.registry import origin, read_bounded
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Iterator
+
+    from reconciler.source.registry import Registry
+
+PAGE_SIZE = 1000
+MAX_TAGS = 1_000_000
+MAX_PAGE_BYTES = 16 * 1024 * 1024
+BLOB_BREAKS = 3
+BYTES_A_BREAK = 64 * 1024 * 1024
+"""How often a blob may break off and be resumed: so often, and once more for each so many bytes it has."""
+
+_NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel\s*=\s*"?next"?', re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class RegistrySource:
+    """The `Source` for one repository at a registry."""
+
+    registry: Registry
+    path: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.registry.name}/{self.path}"
+
+    def tags(self) -> tuple[str, ...]:
+        found: dict[str, None] = {}
+        base = self._url("tags/list")
+        url = f"{base}?n={PAGE_SIZE}"
+        seen = {url}
+        while True:
+            names, following = self._page(url, base)
+            found.update(dict.fromkeys(name for name in names if is_tag(name)))
+            if following is None:
+                return tuple(found)
+            if following in seen or len(found) > MAX_TAGS:
+                why = "its pages go round in a circle" if following in seen else f"it has more than {MAX_TAGS} tags"
+                raise BadAnswer(self.name, f"the tag list cannot be read to its end: {why}")
+            seen.add(following)
+            url = following
+
+    def resolve(self, reference: str) -> Descriptor:
+        what = self._what(reference)
+        with self._manifest("HEAD", reference, what) as response:
+            if response.status_code not in _NO_HEAD:
+                self._check(response, what, "manifest")
+                descriptor = _described(response, what)
+                if descriptor:
+                    return _same(descriptor, reference, what)
+        with self._manifest("GET", reference, what) as response:
+            self._check(response, what, "manifest")
+            body = read_bounded(response, MAX_MANIFEST_SIZE, what)
+        return _same(_hashed(response, body, reference, what), reference, what)
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        body = self._fetch(descriptor)
+        if not _is(body, descriptor):
+            # Once more: what a cache or a proxy has mangled may be right the next time.
+            body = self._fetch(descriptor)
+        if _is(body, descriptor):
+            return body
+        found = Digest.of(body, descriptor.digest.algorithm)
+        raise BadAnswer(
+            self._what(str(descriptor.digest)),
+            f"expected {descriptor.size} bytes of this digest, got {len(body)} bytes of {found}",
+        )
+
+    def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
+        what = self._what(str(descriptor.digest))
+        offset = breaks = 0
+        allowed = BLOB_BREAKS + descriptor.size // BYTES_A_BREAK
+        while True:
+            before = offset
+            try:
+                for chunk in self._chunks(descriptor, offset, what):
+                    offset += len(chunk)
+                    yield chunk
+            except Unreachable:
+                if breaks >= allowed:
+                    raise
+            if offset >= descriptor.size:
+                return
+            breaks += 1
+            if breaks > allowed:
+                why = f"the blob broke off {breaks} times, the last time after {offset} of {descriptor.size} bytes"
+                raise Unreachable(what, why)
+            if offset == before:
+                self.registry.patience.sleep(self.registry.patience.pause(breaks))
+
+    def _fetch(self, descriptor: Descriptor) -> bytes:
+        what = self._what(str(descriptor.digest))
+        with self._manifest("GET", str(descriptor.digest), what) as response:
+            self._check(response, what, "manifest")
+            return read_bounded(response, MAX_MANIFEST_SIZE, what)
+
+    def _chunks(self, descriptor: Descriptor, offset: int, what: str) -> Iterator[bytes]:
+        """The bytes of a blob from `offset` on, as far as this answer goes."""
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        url = self._url(f"blobs/{descriptor.digest}")
+        with self.registry.answer("GET", url, self._scope, what, headers) as response:
+            self._check(response, what, "blob")
+            skip = _to_skip(response, offset, what)
+            for chunk in response.iter_raw():
+                if skip >= len(chunk):
+                    skip -= len(chunk)
+                    continue
+                yield chunk[skip:]
+                skip = 0
+
+    @property
+    def _scope(self) -> str:
+        return f"repository:{self.path}:pull"
+
+    def _url(self, rest: str) -> str:
+        return f"{self.registry.url}/v2/{self.path}/{rest}"
+
+    def _what(self, reference: str) -> str:
+        return f"{self.name}{'@' if ':' in reference else ':'}{reference}"
+
+    def _manifest(self, method: str, reference: str, what: str) -> contextlib.AbstractContextManager[httpx.Response]:
+        url = self._url(f"manifests/{reference}")
+        return self.registry.answer(method, url, self._scope, what, {"Accept": ACCEPT})
+
+    def _page(self, url: str, base: str) -> tuple[list[str], str | None]:
+        with self.registry.answer("GET", url, self._scope, self.name) as response:
+            refused = response.status_code in (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED)
+            if refused and url == f"{base}?n={PAGE_SIZE}":
+                # A registry that takes smaller pages only (ECR) has a size of its own.
+                return [], base
+            self._check(response, self.name, "repository")
+            body = read_bounded(response, MAX_PAGE_BYTES, self.name)
+        try:
+            match load_json(body, self.name):
+                case {"tags": list(names)} if all(isinstance(name, str) for name in names):
+                    return names, _next_page(response, base)
+                case {"tags": None}:
+                    return [], _next_page(response, base)
+                case _:
+                    raise Malformed(self.name, "expected an object with a list of tags")
+        except Malformed as error:
+            raise BadAnswer(self.name, f"the tag list is not what it should be: {error.why}") from None
+
+    def _check(self, response: httpx.Response, what: str, kind: str) -> None:
+        """Raises unless the answer is a success."""
+        status = response.status_code
+        if status == httpx.codes.NOT_FOUND:
+            raise NotFound(
+                what, f"{self.registry.name} has no such {kind}; check the name, or leave it out of mirrors.yaml"
+            )
+        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise Denied(
+                what,
+                f"{self.registry.name} answered {status}: there is no such {kind}, or it wants other credentials; "
+                "check the name, then log in with docker login, or name the credentials under registries",
+            )
+        if not response.is_success:
+            raise BadAnswer(
+                what, f"{self.registry.name} answered {status}, which is no answer to a request for a {kind}"
+            )
+
+
+_NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED)
+"""What registries answer that have no HEAD; 404 is not among it, for that is an answer."""
+
+
+def _next_page(response: httpx.Response, base: str) -> str | None:
+    """The URL of the next page: that of the Link header, or, where a proxy lost the path, ours with its `last`."""
+    link = _NEXT.search(", ".join(response.headers.get_list("Link")))
+    if not link:
+        return None
+    try:
+        following: str = urljoin(str(response.request.url), link[1])
+        parts = urlsplit(following)
+        if origin(following) == origin(base) and parts.path == urlsplit(base).path:
+            return following
+        last = parse_qs(parts.query).get("last", [])
+    except ValueError:
+        last = []
+    if not last:
+        raise BadAnswer(base, "the tag list's Link header leads elsewhere; it is not followed")
+    return str(httpx.URL(base, params={"n": PAGE_SIZE, "last": last[0]}))
+
+
+def _described(response: httpx.Response, what: str) -> Descriptor | None:
+    """What the headers of an answer say; None if they do not say enough."""
+    try:
+        media_type = parse_media_type(response.headers.get("Content-Type", ""), what)
+        digest = Digest.parse(response.headers.get("Docker-Content-Digest", ""))
+        size = int(response.headers.get("Content-Length", ""))
+    except (Malformed, ValueError):
+        return None
+    if media_type in SCHEMA1:
+        raise BadAnswer(what, SCHEMA1_REFUSAL)
+    if media_type not in (*MANIFEST_TYPES, *INDEX_TYPES) or size <= 0:
+        return None
+    if size > MAX_MANIFEST_SIZE:
+        raise BadAnswer(what, f"a manifest of {size} bytes; clients take {MAX_MANIFEST_SIZE} at the most")
+    return Descriptor(media_type, digest, size)
+
+
+def _hashed(response: httpx.Response, body: bytes, reference: str, what: str) -> Descriptor:
+    """What the body of an answer is, whatever its headers leave out."""
+    try:
+        document = load_json(body, what)
+        if not isinstance(document, dict):
+            raise Malformed(what, "not a JSON object")
+        announced = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        if announced in SCHEMA1 or document.get("schemaVersion") == 1:
+            raise Malformed(what, SCHEMA1_REFUSAL)
+        media_type = own_media_type(document, announced, what)
+    except Malformed as error:
+        raise BadAnswer(what, error.why) from None
+    algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
+    return Descriptor(media_type, Digest.of(body, algorithm), len(body))
+
+
+def _is(body: bytes, descriptor: Descriptor) -> bool:
+    return len(body) == descriptor.size and descriptor.digest.matches(body)
+
+
+def _same(descriptor: Descriptor, reference: str, what: str) -> Descriptor:
+    """The descriptor, unless it is of another digest than the one that was asked for."""
+    if ":" in reference and str(descriptor.digest) != reference:
+        raise BadAnswer(what, f"the registry answered with the digest {descriptor.digest}")
+    return descriptor
+
+
+def _to_skip(response: httpx.Response, offset: int, what: str) -> int:
+    """How many bytes of this answer were had before. Raises `BadAnswer` for a range that was not asked for."""
+    if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        return offset
+    if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
+        raise BadAnswer(what, f"asked for the bytes from {offset} on, got {response.headers.get('Content-Range')!r}")
+    return 0

@@ -1,0 +1,125 @@
+"""The mirror index: written and read back, never forgetting a digest, and nothing damaged taken for one."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.errors import IndexInvalid
+from reconciler.index import MirrorIndex, RepositoryState, TagState, changed, parse, parse_time, serialise
+from reconciler.oci import OCI_MANIFEST, Digest
+from tests import strategies as draw
+
+if TYPE_CHECKING:
+    from reconciler.oci import Descriptor
+
+NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
+
+
+@given(draw.indexes, draw.times)
+def test_written_and_read_back(index: MirrorIndex, now: datetime) -> None:
+    body = serialise(index, now, "test")
+    assert parse(body, "it") == index
+    assert serialise(parse(body, "it"), now, "test") == body
+
+
+@given(st.binary() | draw.json_values.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_are_an_index_or_invalid(body: bytes) -> None:
+    with suppress(IndexInvalid):
+        assert isinstance(parse(body, "it"), MirrorIndex)
+
+
+def known(index: MirrorIndex, target: str) -> set[Digest]:
+    state = index.repositories.get(target, RepositoryState(""))
+    return {tag.digest for tag in state.tags.values()} | set(state.retired)
+
+
+@given(draw.indexes, st.data())
+def test_changed_never_forgets_a_digest(index: MirrorIndex, data: st.DataObject) -> None:
+    target = data.draw(st.sampled_from(sorted(index.repositories)) if index.repositories else draw.targets)
+    before = index.repositories.get(target, RepositoryState("s"))
+    published = data.draw(st.dictionaries(draw.tags, draw.tag_states, max_size=3))
+    removed = data.draw(st.lists(st.sampled_from(sorted(before.tags)))) if before.tags else []
+    after = changed(index, target, "s", published, removed, NOW)
+    state = after.repositories[target]
+    tagged = {tag.digest for tag in state.tags.values()}
+
+    assert known(after, target) == known(index, target) | {tag.digest for tag in published.values()}
+    assert not tagged & set(state.retired)
+    for digest in before.retired.keys() - {tag.digest for tag in before.tags.values()} - tagged:
+        assert state.retired[digest] == before.retired[digest], "the time of retiring stays"
+    assert set(state.tags) == (set(before.tags) - set(removed)) | set(published)
+    assert {name: after.repositories[name] for name in index.repositories if name != target} == {
+        name: one for name, one in index.repositories.items() if name != target
+    }
+
+
+def tag_state(body: bytes) -> TagState:
+    return TagState(Digest.of(body), OCI_MANIFEST, len(body), None, NOW)
+
+
+def test_a_digest_is_retired_with_its_last_tag_and_comes_back_with_a_new_one() -> None:
+    one, other = tag_state(b"1"), tag_state(b"22")
+    index = changed(MirrorIndex(), "a", "s", {"x": one, "y": one}, (), NOW)
+    index = changed(index, "a", "s", {"x": other}, (), NOW)
+    assert not index.repositories["a"].retired
+    index = changed(index, "a", "s", {}, ["y"], NOW)
+    assert index.repositories["a"].retired == {one.digest: NOW}
+    index = changed(index, "a", "s", {"z": one}, (), NOW)
+    assert not index.repositories["a"].retired
+
+
+def document(**fields: Any) -> dict[str, Any]:
+    whole = json.loads(serialise(changed(MirrorIndex(), "a", "s", {"x": tag_state(b"1")}, (), NOW), NOW, "test"))
+    return {**whole, **fields}
+
+
+def tag(**fields: Any) -> dict[str, Any]:
+    entry = document()["repositories"]["a"]
+    return document(repositories={"a": {**entry, "tags": {"x": {**entry["tags"]["x"], **fields}}}})
+
+
+INVALID: dict[str, tuple[Any, str]] = {
+    "another version": (document(version=2), "has version 2, this r2mirror reads version 1"),
+    "no version": ({"serial": 1, "repositories": {}}, "expected an object with version"),
+    "a negative serial": (document(serial=-1), "damaged"),
+    "a target that is none": (document(repositories={"A": {}}), "repository 'A'"),
+    "a target that climbs": (document(repositories={"../x": {}}), "repository"),
+    "no source": (document(repositories={"a": {"tags": {}, "retired": {}}}), "expected source"),
+    "a tag that is none": (
+        document(repositories={"a": {"source": "s", "tags": {"-": {}}, "retired": {}}}),
+        "not a tag",
+    ),
+    "a wrong digest": (tag(digest="sha256:0"), "expected sha256"),
+    "a wrong time": (tag(synced_at="yesterday"), "YYYY-MM-DD"),
+    "no platform at all": (tag(platforms=[]), "platforms"),
+    "a media type that would split a header": (tag(mediaType="a/b\nX: y"), "media type"),
+    "a retired digest without a time": (
+        document(repositories={"a": {"source": "s", "tags": {}, "retired": {str(Digest.of(b"")): None}}}),
+        "no time",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", INVALID)
+def test_a_damaged_index_is_named_and_not_guessed_at(case: str) -> None:
+    damaged, why = INVALID[case]
+    with pytest.raises(IndexInvalid, match=why) as caught:
+        parse(json.dumps(damaged).encode(), "r2://bucket/_mirror/index.json")
+    assert caught.value.what == "r2://bucket/_mirror/index.json"
+
+
+def test_the_descriptor_of_a_tag_is_what_it_points_at() -> None:
+    described: Descriptor = tag_state(b"1").descriptor
+    assert (described.digest, described.media_type, described.size) == (Digest.of(b"1"), OCI_MANIFEST, 1)
+
+
+@given(draw.times)
+def test_times_are_to_the_second_in_utc(time: datetime) -> None:
+    assert parse_time(time.strftime("%Y-%m-%dT%H:%M:%SZ")) == time
