@@ -23,7 +23,7 @@ from reconciler import index as mirror_index
 from reconciler.catalog import published_lists
 from reconciler.copy import copy_blob, missing_blobs, publish_image, read_image
 from reconciler.diff import Action
-from reconciler.errors import LockHeld, MirrorError, PlanRefused, StoreDenied
+from reconciler.errors import Interrupted, LockHeld, MirrorError, PlanRefused, StoreDenied
 from reconciler.index import TagState
 from reconciler.layout import (
     JSON_HEADERS,
@@ -109,10 +109,6 @@ class ImageWork:
     @property
     def what(self) -> str:
         return f"{self.repository.source}:{self.changes[0].tag}"
-
-
-class Interrupted(MirrorError):
-    """Raised inside workers once the run is to stop."""
 
 
 def apply(plan: Plan, edges: Edges, command: str, *, allow_prune: bool = False) -> Generator[Outcome, None, None]:

@@ -311,9 +311,9 @@ def _apply(made: Plan, stores: Stores, open_source: OpenSource, output: ApplyFor
         interrupted = True
     except MirrorError:
         if outcomes:
-            _print_outcomes(outcomes, output, interrupted=True)
+            _print_outcomes(made, outcomes, output, interrupted=True)
         raise
-    _print_outcomes(outcomes, output, interrupted=interrupted)
+    _print_outcomes(made, outcomes, output, interrupted=interrupted)
     if interrupted:
         return 130
     errors = [repository.error for repository in made.repositories if repository.error]
@@ -322,14 +322,14 @@ def _apply(made: Plan, stores: Stores, open_source: OpenSource, output: ApplyFor
     return 1 if errors or not all(isinstance(outcome, Done) for outcome in outcomes) else 0
 
 
-def _print_outcomes(outcomes: list[Outcome], output: ApplyFormat, *, interrupted: bool) -> None:
+def _print_outcomes(made: Plan, outcomes: list[Outcome], output: ApplyFormat, *, interrupted: bool) -> None:
     from reconciler.render import outcome_document, outcome_text
 
     match output:
         case ApplyFormat.TEXT:
             typer.echo(outcome_text(outcomes, interrupted=interrupted, **_terminal(sys.stdout.isatty())), nl=False)
         case ApplyFormat.JSON:
-            typer.echo(_json(outcome_document(outcomes, interrupted=interrupted)))
+            typer.echo(_json(outcome_document(made, outcomes, interrupted=interrupted)))
 
 
 def _say_what_is_public(mirrors: Mirrors, observed: Observed) -> None:
@@ -362,8 +362,10 @@ def _json(document: dict[str, Any]) -> str:
 
 
 def _complain(message: str) -> None:
+    from reconciler.render import plain
+
     typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(message, err=True)
+    typer.echo(plain(message), err=True)
 
 
 def _interrupt(*_: object) -> NoReturn:

@@ -17,7 +17,8 @@
     |   |   `-- PreconditionFailed    a conditional write lost: the object is not what was read
     |   `-- IndexInvalid          the mirror index in the store cannot be read
     |-- PlanRefused           a plan that may not be applied: stale, too many prunes, not confirmed
-    `-- LockHeld              another apply is at work
+    |-- LockHeld              another apply is at work
+    `-- Interrupted           the run is to stop; it never reaches the user
 
 Leaves hold data; the text, made for the person who has to act on it, is in `__str__`. Arguments are positional and all
 passed on, so that an error survives pickling on its way back from a worker.
@@ -153,3 +154,7 @@ class LockHeld(MirrorError):
             f"{self.where}: another apply is at work: {self.holder}, since {self.since}. Wait for it to end; "
             f"if it died, its lock runs out at {self.until} and the next apply takes over"
         )
+
+
+class Interrupted(MirrorError):
+    """Ends the copies of a run that is to stop."""

@@ -74,13 +74,13 @@ def acquire(state: Store, command: str) -> Lock:
 
 def renew(state: Store, lock: Lock) -> Lock:
     """The lock with a new end. Raises `LockHeld` if it ran out and another apply has taken it over."""
-    now = datetime.now(UTC)
+    renewed = replace(lock, until=datetime.now(UTC) + LIFETIME)
     try:
-        return _write(state, Lock(lock.owner, lock.command, lock.since, now + LIFETIME), Matches(lock.etag))
+        return _write(state, renewed, Matches(lock.etag))
     except PreconditionFailed:
         other = read_lock(state)
         if other is None:
-            return _write(state, Lock(lock.owner, lock.command, lock.since, now + LIFETIME), Absent())
+            return _write(state, renewed, Absent())
         raise _held(state, other) from None
 
 
@@ -127,7 +127,7 @@ def _write(state: Store, lock: Lock, condition: Condition) -> Lock:
         "until": format_time(lock.until),
     }
     etag = state.put(LOCK, json.dumps(document).encode(), LOCK_HEADERS, condition)
-    return Lock(lock.owner, lock.command, lock.since, lock.until, etag, lock.taken_over)
+    return replace(lock, etag=etag)
 
 
 def _held(state: Store, left: Left) -> LockHeld:

@@ -47,6 +47,7 @@ _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _REGISTRY = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
 _HEX = re.compile(r"[0-9a-f]+")
+_PLATFORM_PART = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
 
 MAX_REPOSITORY_LENGTH = 255
@@ -100,7 +101,7 @@ class Platform:
     def parse(cls, text: str) -> Platform:
         """Raises `Malformed` unless there are two or three parts."""
         parts = text.split("/")
-        if len(parts) not in (2, 3) or not all(parts):
+        if len(parts) not in (2, 3) or not all(_PLATFORM_PART.fullmatch(part) for part in parts):
             raise Malformed(f"platform {_short(text)}", "expected os/architecture or os/architecture/variant")
         return cls(*parts)
 
@@ -311,9 +312,14 @@ def _platform(entry: Any, what: str) -> Platform | None:
     match entry:
         case None:
             return None
+        case {"os": "", "architecture": ""}:
+            return None
         case {"os": str(system), "architecture": str(architecture)}:
-            variant = entry.get("variant", "")
-            return Platform(system, architecture, variant if isinstance(variant, str) else "")
+            variant = entry.get("variant") or ""
+            parts = [part for part in (system, architecture, variant) if part]
+            if not all(isinstance(part, str) and _PLATFORM_PART.fullmatch(part) for part in parts):
+                raise Malformed(what, "platform has a part that is no name of a system or an architecture")
+            return Platform(system, architecture, variant)
         case _:
             raise Malformed(what, "platform has no os and architecture")
 

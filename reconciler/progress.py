@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from reconciler.apply import Done, Failed
-from reconciler.render import SIGNS, size_words
+from reconciler.render import SIGNS, plain, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +57,7 @@ class LineProgress:
             if isinstance(outcome, Done):
                 self._line(f"{SIGNS[outcome.change.action]} {name}")
             elif isinstance(outcome, Failed):
-                self._line(f"! {name}: {outcome.error}")
+                self._line(f"! {name}: {plain(outcome.error)}")
             else:
                 self._line(f"! {name}: skipped: {outcome.reason}")
 

@@ -61,7 +61,7 @@ def outcome_text(outcomes: Sequence[Outcome], *, interrupted: bool, color: bool 
     for outcome in sorted(outcomes, key=lambda one: (one.target, one.change.tag)):
         words, style = _outcome_words(outcome)
         sign = SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
-        table.add_row(Text(f"{sign} {outcome.target}:{outcome.change.tag}", style), Text(words))
+        table.add_row(Text(f"{sign} {outcome.target}:{outcome.change.tag}", style), Text(plain(words)))
     parts: list[Any] = [table, ""] if outcomes else []
     return _rendered([*parts, _bold(outcome_summary(outcomes, interrupted=interrupted))], color=color, width=width)
 
@@ -81,7 +81,7 @@ def outcome_summary(outcomes: Sequence[Outcome], *, interrupted: bool) -> str:
     return f"Applied: {line}."
 
 
-def outcome_document(outcomes: Sequence[Outcome], *, interrupted: bool) -> dict[str, Any]:
+def outcome_document(plan: Plan, outcomes: Sequence[Outcome], *, interrupted: bool) -> dict[str, Any]:
     """What became of a plan as `schema/outcome.schema.json` has it."""
     entries = [
         {
@@ -95,7 +95,10 @@ def outcome_document(outcomes: Sequence[Outcome], *, interrupted: bool) -> dict[
     ]
     counts = Counter(entry["status"] for entry in entries)
     summary = {status: counts[status] for status in ("done", "failed", "skipped")}
-    return {"version": 1, "outcomes": entries, "summary": summary, "interrupted": interrupted}
+    errors = [
+        {"target": repository.target, "error": repository.error} for repository in plan.repositories if repository.error
+    ]
+    return {"version": 1, "outcomes": entries, "errors": errors, "summary": summary, "interrupted": interrupted}
 
 
 def plan_markdown(plan: Plan) -> str:
@@ -134,7 +137,7 @@ def size_words(size: float) -> str:
 def _heading(repository: RepositoryPlan) -> Any:
     from rich.text import Text
 
-    return Text.assemble((repository.target, "bold"), f"  from {repository.source}")
+    return Text.assemble((repository.target, "bold"), f"  from {plain(repository.source)}")
 
 
 def _changes_table(repository: RepositoryPlan) -> Table:
@@ -145,7 +148,9 @@ def _changes_table(repository: RepositoryPlan) -> Table:
     for change in repository.changes:
         style = STYLES[change.action]
         table.add_row(
-            Text(f"  {SIGNS[change.action]} {change.tag}", style), Text(_digests(change)), Text(change.reason or "")
+            Text(f"  {SIGNS[change.action]} {change.tag}", style),
+            Text(_digests(change)),
+            Text(plain(change.reason or "")),
         )
     return table
 
@@ -157,7 +162,7 @@ def _remarks(repository: RepositoryPlan) -> Iterator[Any]:
         yield Text(f"    {repository.unchanged} unchanged", "dim")
     for trouble in (repository.error, held_back(repository)):
         if trouble:
-            yield Text(f"  ! {trouble}", "bold red")
+            yield Text(f"  ! {plain(trouble)}", "bold red")
 
 
 def _digests(change: Change) -> str:
@@ -220,9 +225,14 @@ def _markdown_row(repository: RepositoryPlan, change: Change) -> str:
     return f"| `{SIGNS[change.action]}` | `{image}` | {change.action} {_digests(change)}{reason} |"
 
 
+def plain(text: str) -> str:
+    """Text from outside without what a terminal would obey or an encoder refuse."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def _cell(text: str) -> str:
     """Text from outside, made harmless in a table of a comment: no markup, no mention, one line."""
-    flat = " ".join(html.escape(text).replace("|", "&#124;").replace("@", "@<!-- -->").split())
+    flat = " ".join(html.escape(plain(text)).replace("|", "&#124;").replace("@", "@<!-- -->").split())
     return flat.replace("`", "&#96;").replace("[", "&#91;").replace("*", "&#42;")
 
 

@@ -86,7 +86,7 @@ def test_what_became_of_a_plan() -> None:
     assert outcome_text((), interrupted=True) == (
         "Interrupted: 0 added, 0 updated, 0 pruned. All of it is recorded; run apply again to go on.\n"
     )
-    document = outcome_document(outcomes, interrupted=False)
+    document = outcome_document(plan(), outcomes, interrupted=False)
     assert document["summary"] == {"done": 1, "failed": 1, "skipped": 1}
     assert [entry["status"] for entry in document["outcomes"]] == ["done", "failed", "skipped"]
 
@@ -96,3 +96,10 @@ def test_what_became_of_a_plan() -> None:
 )
 def test_sizes(size: int, words: str) -> None:
     assert size_words(size) == words
+
+
+def test_nothing_from_outside_reaches_the_terminal_as_a_command() -> None:
+    text = plan_text(plan(alpine(error="\x1b[2Jgone\r\ud800")))
+    assert "\x1b" not in text
+    assert "\r" not in text
+    assert text.encode()

@@ -60,5 +60,8 @@ def test_a_plan(etag: str | None) -> None:
 def test_an_outcome() -> None:
     outcomes = (Done("a", CHANGES[0]), Failed("a", CHANGES[1], "503"), Skipped("a", CHANGES[2], "held back"))
     validator = Draft202012Validator(load_schema("outcome"))
-    validator.validate(outcome_document(outcomes, interrupted=False))
-    validator.validate(outcome_document((), interrupted=True))
+    plan = Plan("0" * 64, 3, None, (RepositoryPlan("c", "oci:./x", None, 0, (), "it failed"),))
+    document = outcome_document(plan, outcomes, interrupted=False)
+    validator.validate(document)
+    assert document["errors"] == [{"target": "c", "error": "it failed"}]
+    validator.validate(outcome_document(plan, (), interrupted=True))

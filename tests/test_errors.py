@@ -1,0 +1,45 @@
+"""The tree of errors: drawn as it is, and able to travel between processes."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+import re
+
+import pytest
+
+from reconciler import errors
+
+KINDS = [one for _, one in inspect.getmembers(errors, inspect.isclass) if issubclass(one, errors.MirrorError)]
+ARGUMENTS = {
+    errors.MirrorsInvalid: ((errors.Problem("mirrors.yaml", 3, 5, "mirrors[0]", "no"),),),
+    errors.RateLimited: ("docker.io/a/b", "limits our rate", 12.5),
+    errors.PlanRefused: (("one reason", "another"),),
+    errors.LockHeld: ("file:x", "apply on host", "then", "later"),
+}
+
+
+def _arguments(kind: type[errors.MirrorError]) -> tuple[object, ...]:
+    return ARGUMENTS.get(kind, ("what", "why") if issubclass(kind, errors.NamedError) else ("words",))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_an_error_survives_pickling_with_its_words_and_data(kind: type[errors.MirrorError]) -> None:
+    error = kind(*_arguments(kind))
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again), vars(again)) == (kind, str(error), vars(error))
+    assert str(error)
+
+
+def test_the_drawing_shows_the_tree_as_it_is() -> None:
+    drawn: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines():
+        match = re.match(r"^    ([| ]*)(?:\|--|`--) (\w+)", line)
+        if match:
+            drawn.append((len(match[1]) // 4 + 1, match[2]))
+    parents: dict[int, type] = {0: errors.MirrorError}
+    for depth, name in drawn:
+        kind = getattr(errors, name)
+        assert kind.__bases__ == (parents[depth - 1],), name
+        parents[depth] = kind
+    assert {name for _, name in drawn} == {kind.__name__ for kind in KINDS} - {"MirrorError"}
