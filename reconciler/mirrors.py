@@ -104,7 +104,7 @@ def load_mirrors(path: Path, environ: Mapping[str, str] | None) -> Mirrors:
     mirrors = tuple(_mirrors(document, broken))
     _check_targets(document, mirrors)
     registries = dict(_registries(document, broken, folder, environ))
-    store = None if _touches(broken, ("store",)) else _store(document, folder, environ)
+    store = _store(document, broken, folder, environ)
     if document.problems or store is None:
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     prune = document.value.get("defaults", {}).get("prune", True)
@@ -336,15 +336,22 @@ _ACCOUNT = re.compile(r"[0-9a-f]{32}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
-def _store(document: Document, folder: Path, environ: Mapping[str, str] | None) -> StoreConfig | None:
-    entry = document.value["store"]
+def _store(
+    document: Document, broken: set[Place], folder: Path, environ: Mapping[str, str] | None
+) -> StoreConfig | None:
+    """The store, None if its shape is wrong; what is sound in it is checked all the same."""
+    entry = document.value.get("store") if isinstance(document.value, dict) else None
     values: dict[str, str] = {}
-    for key, text in entry.items():
+    for key, text in entry.items() if isinstance(entry, dict) else ():
         place: Place = ("store", key)
+        if _touches(broken, place) or not isinstance(text, str):
+            continue
         filled = _filled(document, place, text, environ)
         values[key] = text if filled is None else filled
         if filled is not None:
             _check_store_value(document, place, key, filled)
+    if _touches(broken, ("store",)):
+        return None
     match values["type"]:
         case "r2":
             return R2(

@@ -164,12 +164,13 @@ def test_each_problem_has_its_place_and_what_to_write(text: str, expected: str, 
 def test_all_problems_are_reported_at_once_in_the_order_of_their_lines(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
-        "version: 2\nstore: {type: file}\nmirrors:\n  - source: alpine\n"
+        "version: 2\nstore: {type: file, public_url: x}\nmirrors:\n  - source: alpine\n"
         "    tags: [3.20, {regex: '('}, '/', {semver: abc}]\n    platforms: [linux]\n    nonsense: 1\n",
     )
     assert [problem.split(": ")[1] for problem in found] == [
         "version",
         "store.path",
+        "store.public_url",
         "mirrors[0].tags[0]",
         "mirrors[0].tags[1].regex",
         "mirrors[0].tags[2]",
