@@ -10,9 +10,10 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from reconciler.errors import BadAnswer, Denied, Malformed
 from reconciler.oci import load_json
@@ -28,6 +29,7 @@ LIFETIME_MARGIN = 10.0
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(rf'\s*({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_WORD}|[^\s,"]+))\s*(?:,|$)')
+_LABEL = re.compile(r"[0-9a-z_:-]{1,63}")
 _SCHEME = re.compile(rf"\s*,*\s*({_WORD})(?:\s+|\s*,|$)")
 
 
@@ -104,13 +106,10 @@ def token_request(challenge: Challenge, registry: str, scope: str, credentials: 
 
 def check_realm(realm: str, registry: str, *, has_credentials: bool) -> None:
     """Raises `Denied` unless `realm` is a place that the registry at this URL may send us to."""
-    try:
-        there, here = urlsplit(realm), urlsplit(registry)
-        host, home = there.hostname or "", here.hostname or ""
-    except ValueError:
-        raise Denied(registry, f"its token realm {realm[:90]!r} is not a URL") from None
-    if there.scheme not in ("http", "https") or not host or there.username:
-        raise Denied(registry, f"its token realm {realm[:90]!r} is not an http or https URL")
+    there, here = split_url(realm), urlsplit(registry)
+    if there is None or "@" in there.netloc:
+        raise Denied(registry, f"its token realm {realm[:90]!r} is not a usable http or https URL")
+    host, home = there.hostname or "", here.hostname or ""
     if there.scheme == "http" and not is_loopback(host) and not (here.scheme == "http" and host == home):
         raise Denied(registry, f"its token realm {realm[:90]} is plain http; no token is asked for there")
     if is_internal(host) and not is_internal(home):
@@ -121,12 +120,12 @@ def check_realm(realm: str, registry: str, *, has_credentials: bool) -> None:
 
 def check_redirect(target: str, registry: str) -> None:
     """Raises `BadAnswer` unless the registry at this URL may redirect us to `target`."""
-    there, here = urlsplit(target), urlsplit(registry)
-    if there.scheme not in ("http", "https") or not there.hostname:
-        raise BadAnswer(registry, f"redirects to {_shown(target)}, which is not an http or https URL")
+    there, here = split_url(target), urlsplit(registry)
+    if there is None:
+        raise BadAnswer(registry, f"redirects to {_shown(target)}, which is not a usable http or https URL")
     if there.scheme == "http" and here.scheme == "https":
         raise BadAnswer(registry, f"redirects from https to plain http, {_shown(target)}; it is not followed")
-    if is_internal(there.hostname) and not is_internal(here.hostname or ""):
+    if is_internal(there.hostname or "") and not is_internal(here.hostname or ""):
         raise BadAnswer(registry, f"redirects to {_shown(target)}, an address inside this network; it is not followed")
 
 
@@ -146,6 +145,18 @@ def parse_token(body: bytes, what: str, now: float) -> Token:
     return Token(value, now + max(lifetime - LIFETIME_MARGIN, lifetime / 2))
 
 
+def split_url(url: str) -> SplitResult | None:
+    """The parts of an http or https URL that a connection can be made to, or None."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    labels = (parts.hostname or "").removesuffix(".").split(".")
+    sound = parts.scheme in ("http", "https") and port != 0 and all(_LABEL.fullmatch(label) for label in labels)
+    return parts if sound else None
+
+
 def is_loopback(host: str) -> bool:
     """Whether a URL's host is this machine by its own name or number."""
     address = _address(host)
@@ -154,14 +165,20 @@ def is_loopback(host: str) -> bool:
 
 def is_internal(host: str) -> bool:
     """Whether a URL's host is, by its own name or number, no place on the public internet."""
-    address = _address(host)
-    return host == "localhost" or (address is not None and not address.is_global)
+    name = host.removesuffix(".")
+    address = _address(name)
+    return name == "localhost" or name.endswith(".localhost") or (address is not None and not address.is_global)
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         return ipaddress.ip_address(host)
     except ValueError:
+        pass
+    try:
+        # What name resolution takes for an address as well: 127.1, 0x7f000001, 2130706433.
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
         return None
 
 

@@ -127,9 +127,12 @@ def _ask_helper(name: str, server: str, environ: Mapping[str, str]) -> Credentia
         raise Denied(server, f"{program} failed with exit code {answer.returncode}; try it by hand")
     try:
         document = json.loads(answer.stdout)
-        username, secret = document["Username"], document["Secret"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise Denied(server, f"{program} answered something else than Username and Secret; try it by hand") from None
-    if username == _IDENTITY_TOKEN_USER:
-        return Credentials(username, identity_token=secret)
-    return Credentials(username, secret)
+    except (ValueError, RecursionError):
+        document = None
+    match document:
+        case {"Username": str(username), "Secret": str(secret)}:
+            if username == _IDENTITY_TOKEN_USER:
+                return Credentials(username, identity_token=secret)
+            return Credentials(username, secret)
+        case _:
+            raise Denied(server, f"{program} answered something else than Username and Secret; try it by hand")

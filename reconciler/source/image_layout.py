@@ -1,19 +1,23 @@
 """An OCI image layout folder as a source (image specification 1.1, image-layout.md).
 
-Its tags are the `org.opencontainers.image.ref.name` annotations of index.json; a whole reference there, as containerd
-and skopeo write it, counts by its tag.
+Its tags are the `org.opencontainers.image.ref.name` annotations of index.json, else containerd's own; a whole reference
+there, as containerd and skopeo write it, counts by its tag. A tag that names two images is an error, for nobody can say
+which of them is meant.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
 from reconciler.oci import MAX_MANIFEST_SIZE, Descriptor, Digest, is_tag, load_json, parse_descriptor
+from reconciler.source.describe import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 CHUNK = 1024 * 1024
@@ -22,31 +26,25 @@ CHUNK = 1024 * 1024
 MAX_INDEX_SIZE = 64 * 1024 * 1024
 """Bytes of index.json, which lists every tag of the layout."""
 
-_REF_NAME = "org.opencontainers.image.ref.name"
+_NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 
 
 @dataclass(frozen=True)
 class ImageLayout:
-    """The `Source` in one folder. `name` is how mirrors.yaml spells it."""
+    """The `Source` in one folder. `name` is how mirrors.yaml spells it. Its index.json is read once."""
 
     name: str
     folder: Path
 
     def tags(self) -> tuple[str, ...]:
-        return tuple(self._tagged())
+        return tuple(self._tagged)
 
     def resolve(self, reference: str) -> Descriptor:
-        what = f"{self.name}:{reference}"
-        tagged = self._tagged()
-        if ":" not in reference:
-            if reference not in tagged:
-                raise NotFound(what, "index.json names no such tag")
-            return tagged[reference]
-        digest = Digest.parse(reference)
-        for descriptor in self._entries(what):
-            if descriptor.digest == digest:
-                return descriptor
-        raise NotFound(what, "index.json lists no such digest")
+        if ":" in reference:
+            return self._resolve_digest(Digest.parse(reference))
+        if reference not in self._tagged:
+            raise NotFound(f"{self.name}:{reference}", "index.json names no such tag")
+        return self._tagged[reference]
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         what = f"{self.name}@{descriptor.digest}"
@@ -60,6 +58,10 @@ class ImageLayout:
         what = f"{self.name}@{descriptor.digest}"
         try:
             with self._blob_path(descriptor.digest).open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size != descriptor.size:
+                    why = f"the file has {size} bytes, its manifest says {descriptor.size}"
+                    raise BadAnswer(what, why)
                 while chunk := file.read(CHUNK):
                     yield chunk
         except FileNotFoundError:
@@ -70,34 +72,47 @@ class ImageLayout:
     def _blob_path(self, digest: Digest) -> Path:
         return self.folder / "blobs" / digest.algorithm / digest.hex
 
+    @cached_property
     def _tagged(self) -> dict[str, Descriptor]:
         tagged: dict[str, Descriptor] = {}
-        for descriptor, name in self._named_entries(self.name):
-            tag = name if is_tag(name) else name.rpartition(":")[2]
-            if not is_tag(tag):
-                continue
-            if tagged.setdefault(tag, descriptor).digest != descriptor.digest:
+        for descriptor, name in self._entries:
+            tag = _tag_of(name)
+            if tag and tagged.setdefault(tag, descriptor).digest != descriptor.digest:
                 raise BadAnswer(self.name, f"index.json has the tag {tag} twice, for different images")
         return tagged
 
-    def _entries(self, what: str) -> Iterator[Descriptor]:
-        return (descriptor for descriptor, _ in self._named_entries(what))
-
-    def _named_entries(self, what: str) -> Iterator[tuple[Descriptor, str]]:
-        if not (self.folder / "oci-layout").is_file():
-            raise NotFound(what, f"{self.folder} is not an OCI image layout: it has no file oci-layout")
-        body = self._read(self.folder / "index.json", what, MAX_INDEX_SIZE)
+    @cached_property
+    def _entries(self) -> tuple[tuple[Descriptor, str], ...]:
+        """What index.json lists, each with the name that it has there, or an empty one."""
+        self._check_marker()
+        body = self._read(self.folder / "index.json", self.name, MAX_INDEX_SIZE)
         try:
             match load_json(body, "it"):
                 case {"manifests": list(entries)}:
-                    for entry in entries:
-                        descriptor = parse_descriptor(entry, "an entry")
-                        name = (entry.get("annotations") or {}).get(_REF_NAME)
-                        yield descriptor, name if isinstance(name, str) else ""
+                    return tuple((parse_descriptor(entry, "an entry"), _name_of(entry)) for entry in entries)
                 case _:
                     raise Malformed("it", "expected an object with manifests")
         except Malformed as error:
-            raise BadAnswer(what, f"{self.folder}/index.json: {error}") from None
+            raise BadAnswer(self.name, f"{self.folder}/index.json: {error}") from None
+
+    def _check_marker(self) -> None:
+        try:
+            found = (self.folder / "oci-layout").is_file()
+        except OSError as error:
+            raise Unreachable(self.name, f"{self.folder} cannot be read: {error.strerror}") from None
+        if not found:
+            raise NotFound(self.name, f"{self.folder} is not an OCI image layout: it has no file oci-layout")
+
+    def _resolve_digest(self, digest: Digest) -> Descriptor:
+        """By index.json, or else, as at a registry, any manifest that is there: one of an index within."""
+        for descriptor, _ in self._entries:
+            if descriptor.digest == digest:
+                return descriptor
+        what = f"{self.name}@{digest}"
+        found = describe(self._read(self._blob_path(digest), what, MAX_MANIFEST_SIZE), "", digest.algorithm, what)
+        if found.digest != digest:
+            raise BadAnswer(what, f"the file of this digest has the bytes of {found.digest}")
+        return found
 
     def _read(self, path: Path, what: str, limit: int) -> bytes:
         try:
@@ -110,3 +125,16 @@ class ImageLayout:
         if len(body) > limit:
             raise BadAnswer(what, f"{path} is larger than {limit} bytes")
         return body
+
+
+def _name_of(entry: Mapping[str, Any]) -> str:
+    annotations = entry.get("annotations")
+    names = [annotations.get(key) for key in _NAMES] if isinstance(annotations, dict) else []
+    return next((name for name in names if isinstance(name, str) and name), "")
+
+
+def _tag_of(name: str) -> str | None:
+    """The tag in a name: itself, or what a whole reference `host/path:tag@digest` has for one."""
+    reference, digest, _ = name.partition("@")
+    tag = reference if not digest and is_tag(reference) else reference.rpartition("/")[2].partition(":")[2]
+    return tag if is_tag(tag) else None

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.errors import NotFound
 from reconciler.mirrors import RegistryConfig
 from reconciler.oci import Repository
 
@@ -23,16 +24,19 @@ def open_sources(
 ) -> Iterator[OpenSource]:
     """A function that opens sources, for as long as the block lasts. Sends nothing yet.
 
-    `folder` is what the paths of `oci:` sources start from. Each registry is opened once and shared by all threads.
+    `folder` is what the paths of `oci:` sources start from. Each registry is opened once and shared by all threads;
+    each layout's index.json is read once, so that all that is said of it in one block agrees.
     """
     opened: dict[str, Registry] = {}
+    layouts: dict[str, Source] = {}
     lock = threading.Lock()
 
     def open_source(source: str) -> Source:
         if source.startswith("oci:"):
-            from reconciler.source.image_layout import ImageLayout
-
-            return ImageLayout(source, folder / Path(source.removeprefix("oci:")).expanduser())
+            with lock:
+                if source not in layouts:
+                    layouts[source] = _open_layout(source, folder)
+                return layouts[source]
         from reconciler.source.repository import RegistrySource
 
         repository = Repository.parse(source)
@@ -46,6 +50,16 @@ def open_sources(
     finally:
         for registry in opened.values():
             registry.close()
+
+
+def _open_layout(source: str, folder: Path) -> Source:
+    from reconciler.source.image_layout import ImageLayout
+
+    path = Path(source.removeprefix("oci:"))
+    try:
+        return ImageLayout(source, folder / path.expanduser())
+    except RuntimeError:
+        raise NotFound(source, f"there is no user {path.parts[0].removeprefix('~')} whose home this could be") from None
 
 
 def _open_registry(name: str, registries: Mapping[str, RegistryConfig], environ: Mapping[str, str]) -> Registry:

@@ -10,29 +10,28 @@ from __future__ import annotations
 import contextlib
 import random
 import re
-import threading
+import ssl
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urljoin, urlsplit
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from reconciler import __version__
 from reconciler.errors import BadAnswer, Denied, RateLimited, SourceError, Unreachable
+from reconciler.source.access import Access
 from reconciler.source.auth import (
-    Challenge,
     Token,
     TokenRequest,
-    basic,
     check_redirect,
     choose,
     parse_challenges,
     parse_token,
-    token_request,
+    split_url,
 )
 
 if TYPE_CHECKING:
@@ -58,25 +57,25 @@ class Patience:
     sleep: Callable[[float], None] = time.sleep
 
     def pause(self, failures: int, asked: float | None = None) -> float:
-        """Seconds to wait after so many failures: what the registry asked for, else doubling, with jitter."""
-        if asked is not None:
-            return min(asked, self.longest)
-        return min(2.0 ** (failures - 1), self.longest) * random.uniform(0.25, 0.5)  # noqa: S311 jitter is no secret
+        """Seconds to wait after so many failures: doubling, with jitter, and no less than what was asked for."""
+        own = 2.0 ** (failures - 1) * random.uniform(0.25, 0.5)  # noqa: S311 jitter is no secret
+        return min(max(asked or 0.0, own), self.longest)
 
 
 class _TryAgain(Exception):
-    """An answer that may be another one soon: 429 or 5xx. `wait` is what it asked for, in seconds."""
+    """An answer that may be another one soon: 429 or 5xx. `wait` is what its host asked for, in seconds."""
 
-    def __init__(self, status: int, wait: float | None) -> None:
-        super().__init__(status, wait)
+    def __init__(self, status: int, host: str, wait: float | None) -> None:
+        super().__init__(status, host, wait)
         self.status = status
+        self.host = host
         self.wait = wait
 
 
 class Registry:
     """One host. `name` is how mirrors.yaml spells it; `credentials` is asked when the registry first wants some.
 
-    Use as a context manager, or close it.
+    To be closed in the end. Raises `Unreachable` for a name that no connection can go to, or a `ca_file` that is none.
     """
 
     def __init__(
@@ -90,7 +89,9 @@ class Registry:
         self.name = name
         self.url = f"{'http' if config.plain_http else 'https'}://{host}"
         self.patience = patience or Patience()
-        self._access = _Access(self.url, credentials)
+        if split_url(self.url) is None:
+            raise Unreachable(name, "this is not a host[:port] that can be connected to; correct it in mirrors.yaml")
+        self._access = Access(self.url, credentials)
         connections = config.max_connections or MAX_CONNECTIONS
         self._client = httpx.Client(
             headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
@@ -118,6 +119,21 @@ class Registry:
         finally:
             response.close()
 
+    def document(
+        self, url: str, scope: str, what: str, limit: int, headers: Mapping[str, str] | None = None
+    ) -> tuple[httpx.Response, bytes]:
+        """The answer to a GET, and its body of at most `limit` bytes, which is empty where the answer is no success.
+
+        A connection that breaks while the body is read is a failed attempt like any other. Raises as `answer` does.
+        """
+
+        def whole() -> tuple[httpx.Response, bytes]:
+            with contextlib.closing(self._once("GET", url, scope, headers or {})) as response:
+                return response, read_bounded(response, limit, what) if response.is_success else b""
+
+        with self._explained(what):
+            return self._retrying()(whole)
+
     def _retrying(self) -> Retrying:
         def wait(state: RetryCallState) -> float:
             error = state.outcome.exception() if state.outcome else None
@@ -138,17 +154,17 @@ class Registry:
                 response = self._authorized(method, url, scope, headers)
             else:
                 response = self._send(method, url, headers)
-            if not response.has_redirect_location:
+            if response.next_request is None:
                 break
             response.close()
-            url = urljoin(url, response.headers["Location"])
+            # As httpx reads it, so that what is checked is what is asked.
+            url = str(response.next_request.url)
             check_redirect(url, self.url)
         else:
             raise BadAnswer(self.name, f"redirects more than {MAX_REDIRECTS} times")
         if _may_pass(response.status_code):
-            wait = parse_retry_after(response.headers, datetime.now(UTC))
             response.close()
-            raise _TryAgain(response.status_code, wait)
+            raise _try_again(response)
         return response
 
     def _authorized(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
@@ -157,12 +173,11 @@ class Registry:
         response = self._send(method, url, {**headers, "Authorization": sent} if sent else headers)
         if response.status_code != httpx.codes.UNAUTHORIZED:
             return response
+        # Before the token is asked for: there may be no other connection for that than this one.
+        response.close()
         challenge = choose(parse_challenges(response.headers.get_list("WWW-Authenticate")))
         header = self._access.renewed(scope, challenge, sent, self._fetch_token) if challenge else None
-        if header is None:
-            return response
-        response.close()
-        return self._send(method, url, {**headers, "Authorization": header})
+        return self._send(method, url, {**headers, "Authorization": header}) if header else response
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
         request = self._client.build_request(method, url, headers=dict(headers), content=content)
@@ -171,11 +186,10 @@ class Registry:
     def _fetch_token(self, asked: TokenRequest) -> Token:
         answer = self._send("POST" if asked.form else "GET", asked.url, asked.headers, asked.form)
         with contextlib.closing(answer):
-            status = answer.status_code
-            if _may_pass(status):
-                raise _TryAgain(status, parse_retry_after(answer.headers, datetime.now(UTC)))
-            if status != httpx.codes.OK:
-                why = f"its token server answered {status}; check the user name and the password or token"
+            if _may_pass(answer.status_code):
+                raise _try_again(answer)
+            if answer.status_code != httpx.codes.OK:
+                why = f"its token server answered {answer.status_code}; check the user name and the password or token"
                 raise Denied(self.name, why)
             return parse_token(read_bounded(answer, MAX_TOKEN_BYTES, self.name), self.name, time.monotonic())
 
@@ -188,60 +202,26 @@ class Registry:
             tries = f"after {self.patience.attempts} attempts"
             if error.status == httpx.codes.TOO_MANY_REQUESTS:
                 raise RateLimited(
-                    what, f"{self.name} limits our rate (429) {tries}; wait, or log in", error.wait
+                    what, f"{error.host} limits our rate (429) {tries}; wait, or log in", error.wait
                 ) from None
-            raise Unreachable(what, f"{self.name} answered {error.status} {tries}; try again later") from None
+            raise Unreachable(what, f"{error.host} answered {error.status} {tries}; try again later") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
             raise _translated(what, self, error) from None
-
-
-class _Access:
-    """The authorization of one registry: one request for a token of a scope, however many threads want it."""
-
-    def __init__(self, url: str, credentials: Callable[[], Credentials | None]) -> None:
-        self._url = url
-        self._find = credentials
-        self._found: list[Credentials | None] = []
-        self._headers: dict[str, tuple[str, float]] = {}
-        self._lock = threading.Lock()
-        self._locks: dict[str, threading.Lock] = {}
-
-    def header(self, scope: str) -> str | None:
-        """The Authorization header for a scope, while it is valid."""
-        header, until = self._headers.get(scope, ("", 0.0))
-        return header if time.monotonic() < until else None
-
-    def renewed(
-        self, scope: str, challenge: Challenge, refused: str | None, fetch: Callable[[TokenRequest], Token]
-    ) -> str | None:
-        """A header that answers `challenge`, other than the one that was refused; None if there is none to be had."""
-        with self._lock_of(scope):
-            header = self.header(scope)
-            if header and header != refused:
-                return header
-            credentials = self._credentials()
-            if challenge.scheme == "basic":
-                header, until = (basic(credentials), float("inf")) if credentials else ("", 0.0)
-            else:
-                token = fetch(token_request(challenge, self._url, scope, credentials))
-                header, until = f"Bearer {token.value}", token.until
-            self._headers[scope] = (header, until)
-            return header if header and header != refused else None
-
-    def _credentials(self) -> Credentials | None:
-        with self._lock:
-            if not self._found:
-                self._found.append(self._find())
-            return self._found[0]
-
-    def _lock_of(self, scope: str) -> threading.Lock:
-        with self._lock:
-            return self._locks.setdefault(scope, threading.Lock())
 
 
 def _may_pass(status: int) -> bool:
     """Whether the same request may be answered otherwise soon."""
     return status == httpx.codes.TOO_MANY_REQUESTS or (status >= 500 and status != httpx.codes.NOT_IMPLEMENTED)
+
+
+def _try_again(response: httpx.Response) -> _TryAgain:
+    wait = parse_retry_after(response.headers, datetime.now(UTC))
+    return _TryAgain(response.status_code, _host(response.request), wait)
+
+
+def _host(request: httpx.Request) -> str:
+    """Who was asked: not always the registry, for it redirects and has a token server."""
+    return request.url.netloc.decode("ascii")
 
 
 def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
@@ -273,28 +253,34 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _trust(config: RegistryConfig, name: str) -> Any:
-    import ssl
-
-    if config.ca_file is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=str(config.ca_file))
-    except (OSError, ssl.SSLError) as error:
-        raise Unreachable(name, f"its ca_file {config.ca_file} cannot be used: {error}") from None
+def _trust(config: RegistryConfig, name: str) -> ssl.SSLContext:
+    """The authorities to trust: the usual ones, for a redirect may lead to a public CDN, and those of `ca_file`."""
+    context = httpx.create_ssl_context()
+    if config.ca_file:
+        try:
+            context.load_verify_locations(cafile=config.ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise Unreachable(name, f"its ca_file {config.ca_file} cannot be used: {error}") from None
+    return context
 
 
 def _translated(what: str, registry: Registry, error: Exception) -> SourceError:
     """What an error of httpx means to the user."""
     tries = f"after {registry.patience.attempts} attempts"
+    host = registry.name
+    if isinstance(error, httpx.RequestError):
+        # Which httpx has where it had got as far as a request.
+        with contextlib.suppress(RuntimeError):
+            host = _host(error.request)
     match error:
         case httpx.ConnectTimeout() | httpx.ConnectError():
-            why = f"cannot connect to {registry.url} {tries}: {error}; check the name and the network"
+            advice = "check the name and the network; for a certificate of your own, name its ca_file in mirrors.yaml"
+            why = f"cannot connect to {host} {tries}: {error}; {advice}"
         case httpx.TimeoutException():
-            why = f"{registry.name} did not answer in time {tries}; try again later"
+            why = f"{host} did not answer in time {tries}; try again later"
         case httpx.TransportError():
             reason = str(error) or type(error).__name__
-            why = f"the connection to {registry.name} broke {tries}: {reason}; try again later"
+            why = f"the connection to {host} broke {tries}: {reason}; try again later"
         case _:
             return BadAnswer(what, f"{registry.name} answered something that is not understood: {type(error).__name__}")
     return Unreachable(what, why)

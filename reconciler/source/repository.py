@@ -5,6 +5,7 @@ What comes back is untrusted: bounded while it is read, and checked before it is
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,23 +25,23 @@ from reconciler.oci import (
     Digest,
     is_tag,
     load_json,
-    own_media_type,
     parse_media_type,
 )
-from reconciler.source.registry import origin, read_bounded
+from reconciler.source.describe import describe
+from reconciler.source.registry import origin
 
 if TYPE_CHECKING:
-    import contextlib
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from reconciler.source.registry import Registry
 
 PAGE_SIZE = 1000
 MAX_TAGS = 1_000_000
+MAX_PAGES = 10_000
 MAX_PAGE_BYTES = 16 * 1024 * 1024
 BLOB_BREAKS = 3
 BYTES_A_BREAK = 64 * 1024 * 1024
-"""How often a blob may break off and be resumed: so often, and once more for each so many bytes it has."""
+"""How often a blob may break off and be resumed; so many bytes that came since make up for one break."""
 
 _NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel\s*=\s*"?next"?', re.IGNORECASE)
 
@@ -66,67 +67,69 @@ class RegistrySource:
             found.update(dict.fromkeys(name for name in names if is_tag(name)))
             if following is None:
                 return tuple(found)
-            if following in seen or len(found) > MAX_TAGS:
-                why = "its pages go round in a circle" if following in seen else f"it has more than {MAX_TAGS} tags"
+            if following in seen:
+                raise BadAnswer(self.name, "the tag list cannot be read to its end: its pages go round in a circle")
+            if len(found) > MAX_TAGS or len(seen) >= MAX_PAGES:
+                why = f"it has more than {MAX_TAGS} tags or {MAX_PAGES} pages"
                 raise BadAnswer(self.name, f"the tag list cannot be read to its end: {why}")
             seen.add(following)
             url = following
 
     def resolve(self, reference: str) -> Descriptor:
         what = self._what(reference)
-        with self._manifest("HEAD", reference, what) as response:
+        url = self._url(f"manifests/{reference}")
+        with self.registry.answer("HEAD", url, self._scope, what, {"Accept": ACCEPT}) as response:
             if response.status_code not in _NO_HEAD:
                 self._check(response, what, "manifest")
                 descriptor = _described(response, what)
                 if descriptor:
                     return _same(descriptor, reference, what)
-        with self._manifest("GET", reference, what) as response:
-            self._check(response, what, "manifest")
-            body = read_bounded(response, MAX_MANIFEST_SIZE, what)
-        return _same(_hashed(response, body, reference, what), reference, what)
+        response, body = self._get_manifest(reference, what)
+        announced = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
+        return _same(describe(body, announced, algorithm, what), reference, what)
 
     def manifest(self, descriptor: Descriptor) -> bytes:
-        body = self._fetch(descriptor)
+        what = self._what(str(descriptor.digest))
+        _, body = self._get_manifest(str(descriptor.digest), what)
         if not _is(body, descriptor):
             # Once more: what a cache or a proxy has mangled may be right the next time.
-            body = self._fetch(descriptor)
+            _, body = self._get_manifest(str(descriptor.digest), what)
         if _is(body, descriptor):
             return body
         found = Digest.of(body, descriptor.digest.algorithm)
-        raise BadAnswer(
-            self._what(str(descriptor.digest)),
-            f"expected {descriptor.size} bytes of this digest, got {len(body)} bytes of {found}",
-        )
+        raise BadAnswer(what, f"expected {descriptor.size} bytes of this digest, got {len(body)} bytes of {found}")
 
-    def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
+    def blob(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
         what = self._what(str(descriptor.digest))
-        offset = breaks = 0
-        allowed = BLOB_BREAKS + descriptor.size // BYTES_A_BREAK
+        offset, spare = 0, float(BLOB_BREAKS)
         while True:
-            before = offset
+            before, reason = offset, "the answer ended early"
             try:
-                for chunk in self._chunks(descriptor, offset, what):
-                    offset += len(chunk)
-                    yield chunk
-            except Unreachable:
-                if breaks >= allowed:
-                    raise
-            if offset >= descriptor.size:
+                with contextlib.closing(self._chunks(descriptor, offset, what)) as chunks:
+                    for chunk in chunks:
+                        offset += len(chunk)
+                        if offset > descriptor.size:
+                            raise BadAnswer(what, f"goes on after the {descriptor.size} bytes that its manifest says")
+                        yield chunk
+            except Unreachable as error:
+                reason = error.why
+            if offset == descriptor.size:
                 return
-            breaks += 1
-            if breaks > allowed:
-                why = f"the blob broke off {breaks} times, the last time after {offset} of {descriptor.size} bytes"
-                raise Unreachable(what, why)
+            spare = min(spare + (offset - before) / BYTES_A_BREAK, BLOB_BREAKS) - 1
+            if spare < 0:
+                why = f"the blob breaks off again and again, the last time after {offset} of {descriptor.size} bytes"
+                raise Unreachable(what, f"{why}: {reason}")
             if offset == before:
-                self.registry.patience.sleep(self.registry.patience.pause(breaks))
+                self.registry.patience.sleep(self.registry.patience.pause(1))
 
-    def _fetch(self, descriptor: Descriptor) -> bytes:
-        what = self._what(str(descriptor.digest))
-        with self._manifest("GET", str(descriptor.digest), what) as response:
-            self._check(response, what, "manifest")
-            return read_bounded(response, MAX_MANIFEST_SIZE, what)
+    def _get_manifest(self, reference: str, what: str) -> tuple[httpx.Response, bytes]:
+        url = self._url(f"manifests/{reference}")
+        response, body = self.registry.document(url, self._scope, what, MAX_MANIFEST_SIZE, {"Accept": ACCEPT})
+        self._check(response, what, "manifest")
+        return response, body
 
-    def _chunks(self, descriptor: Descriptor, offset: int, what: str) -> Iterator[bytes]:
+    def _chunks(self, descriptor: Descriptor, offset: int, what: str) -> Generator[bytes, None, None]:
         """The bytes of a blob from `offset` on, as far as this answer goes."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         url = self._url(f"blobs/{descriptor.digest}")
@@ -150,18 +153,13 @@ class RegistrySource:
     def _what(self, reference: str) -> str:
         return f"{self.name}{'@' if ':' in reference else ':'}{reference}"
 
-    def _manifest(self, method: str, reference: str, what: str) -> contextlib.AbstractContextManager[httpx.Response]:
-        url = self._url(f"manifests/{reference}")
-        return self.registry.answer(method, url, self._scope, what, {"Accept": ACCEPT})
-
     def _page(self, url: str, base: str) -> tuple[list[str], str | None]:
-        with self.registry.answer("GET", url, self._scope, self.name) as response:
-            refused = response.status_code in (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED)
-            if refused and url == f"{base}?n={PAGE_SIZE}":
-                # A registry that takes smaller pages only (ECR) has a size of its own.
-                return [], base
-            self._check(response, self.name, "repository")
-            body = read_bounded(response, MAX_PAGE_BYTES, self.name)
+        response, body = self.registry.document(url, self._scope, self.name, MAX_PAGE_BYTES)
+        refused = response.status_code in (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED)
+        if refused and url == f"{base}?n={PAGE_SIZE}":
+            # A registry that takes smaller pages only (ECR) has a size of its own.
+            return [], base
+        self._check(response, self.name, "repository")
         try:
             match load_json(body, self.name):
                 case {"tags": list(names)} if all(isinstance(name, str) for name in names):
@@ -229,22 +227,6 @@ def _described(response: httpx.Response, what: str) -> Descriptor | None:
     if size > MAX_MANIFEST_SIZE:
         raise BadAnswer(what, f"a manifest of {size} bytes; clients take {MAX_MANIFEST_SIZE} at the most")
     return Descriptor(media_type, digest, size)
-
-
-def _hashed(response: httpx.Response, body: bytes, reference: str, what: str) -> Descriptor:
-    """What the body of an answer is, whatever its headers leave out."""
-    try:
-        document = load_json(body, what)
-        if not isinstance(document, dict):
-            raise Malformed(what, "not a JSON object")
-        announced = response.headers.get("Content-Type", "").partition(";")[0].strip()
-        if announced in SCHEMA1 or document.get("schemaVersion") == 1:
-            raise Malformed(what, SCHEMA1_REFUSAL)
-        media_type = own_media_type(document, announced, what)
-    except Malformed as error:
-        raise BadAnswer(what, error.why) from None
-    algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
-    return Descriptor(media_type, Digest.of(body, algorithm), len(body))
 
 
 def _is(body: bytes, descriptor: Descriptor) -> bool:

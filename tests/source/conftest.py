@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.mirrors import RegistryConfig
+from reconciler.source import registry as registry_module
 from reconciler.source.registry import Patience, Registry
 from reconciler.source.repository import RegistrySource
 from tests.source.lying_registry import LyingRegistry, start_lying_registry
@@ -36,13 +37,18 @@ def sleeps() -> list[float]:
 
 
 @pytest.fixture
-def open_at(sleeps: list[float]) -> Iterator[Callable[..., RegistrySource]]:
-    """Opens `team/app` at a host, with three attempts and no real waiting."""
+def open_at(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RegistrySource]]:
+    """Opens `team/app` at a host, with three attempts, no real waiting, and little for a connection to become free."""
+    monkeypatch.setattr(registry_module, "POOL_TIMEOUT", 5.0)
     with ExitStack() as stack:
 
-        def open_at(host: str, credentials: Credentials | None = None) -> RegistrySource:
+        def open_at(
+            host: str,
+            credentials: Credentials | None = None,
+            config: RegistryConfig = RegistryConfig(plain_http=True),  # noqa: B008 a frozen value
+        ) -> RegistrySource:
             patience = Patience(attempts=3, sleep=sleeps.append)
-            registry = Registry(host, RegistryConfig(plain_http=True), lambda: credentials, patience)
+            registry = Registry(host, config, lambda: credentials, patience)
             stack.callback(registry.close)
             return RegistrySource(registry, "team/app")
 

@@ -10,6 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator, Mapping
 
 
@@ -45,6 +46,7 @@ class LyingRegistry:
     """
 
     host: str = ""
+    scheme: str = "http"
     asked: list[Asked] = field(default_factory=list)
     script: defaultdict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
     wants: tuple[str, str] | None = None
@@ -52,7 +54,7 @@ class LyingRegistry:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}"
+        return f"{self.scheme}://{self.host}"
 
     def on(self, request: str, *answers: Answer) -> None:
         """What to answer to `request`, as in `GET /v2/a/tags/list?n=1000`."""
@@ -81,12 +83,13 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def start_lying_registry() -> Iterator[LyingRegistry]:
-    """Runs one on a free port."""
-    registry = LyingRegistry()
+def start_lying_registry(tls: ssl.SSLContext | None = None) -> Iterator[LyingRegistry]:
+    """Runs one on a free port; `tls` has the certificate to show, without one it speaks plain http."""
+    registry = LyingRegistry(scheme="https" if tls else "http")
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def reply(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -111,6 +114,8 @@ def start_lying_registry() -> Iterator[LyingRegistry]:
             pass
 
     server = _Server(("127.0.0.1", 0), Handler)
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     registry.host = f"127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()

@@ -7,15 +7,19 @@ import contextlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import BadAnswer, Denied
+from reconciler.mirrors import RegistryConfig
+from reconciler.source.access import Access
 from reconciler.source.auth import (
     DEFAULT_LIFETIME,
     Challenge,
+    Token,
     check_realm,
     check_redirect,
     choose,
@@ -118,6 +122,15 @@ REALMS = [
     ("", "https://ghcr.io", False, False),
     ("https://[::1", "https://ghcr.io", False, False),
     ("https://evil.com/token", "https://com", True, False),
+    ("https://2130706433/token", "https://registry.example.com", False, False),
+    ("https://0x7f.1/token", "https://registry.example.com", False, False),
+    ("https://localhost./token", "https://registry.example.com", False, False),
+    ("https://a.localhost/token", "https://registry.example.com", False, False),
+    ("https://@ghcr.io/token", "https://ghcr.io", False, False),
+    ("https://evil.com\\.ghcr.io/token", "https://ghcr.io", True, False),
+    ("https://ghcr.io:99999/token", "https://ghcr.io", False, False),
+    (f"https://{'a' * 64}.ghcr.io/token", "https://ghcr.io", False, False),
+    ("https://a..ghcr.io/token", "https://ghcr.io", False, False),
 ]
 
 
@@ -137,6 +150,10 @@ def test_where_a_registry_may_send_us(realm: str, registry: str, has_credentials
         ("https://169.254.169.254/x", "https://registry-1.docker.io", False),
         ("http://127.0.0.1:9/x", "http://127.0.0.1:5000", True),
         ("file:///etc/passwd", "https://registry-1.docker.io", False),
+        ("https://2852039166/latest", "https://registry-1.docker.io", False),
+        ("https://[::ffff:127.0.0.1]/x", "https://registry-1.docker.io", False),
+        ("https://LOCALHOST/x", "https://registry-1.docker.io", False),
+        ("https://cdn.example.net:x/x", "https://registry-1.docker.io", False),
     ],
 )
 def test_where_a_registry_may_redirect_us(target: str, registry: str, allowed: bool) -> None:
@@ -192,6 +209,74 @@ def test_a_token_is_fetched_once_for_many_threads(lying: LyingRegistry, open_at:
         assert set(executor.map(lambda _: source.tags(), range(24))) == {("1",)}
     assert lying.requests("GET /token") == [request]
     assert lying.asked[-1].headers["authorization"] == "Bearer t"
+
+
+def test_tokens_need_no_connection_of_their_own(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
+    """Eight threads that were all refused must not wait for each other's connections."""
+    token_world(lying, Answer(body=b'{"token": "t"}'))
+    lying.wants = ("Bearer t", f'Bearer realm="{lying.url}/token",service="lying"')
+    lying.on(TAGS, Answer(body=b'{"tags": ["1"]}'))
+    source = open_at(lying.host, None, RegistryConfig(plain_http=True, max_connections=1))
+    with ThreadPoolExecutor(8) as executor:
+        assert set(executor.map(lambda _: source.tags(), range(8))) == {("1",)}
+
+
+def test_a_token_that_ran_out_is_not_sent(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
+    request = token_world(
+        lying, Answer(body=b'{"token": "one", "expires_in": 1e-9}'), Answer(body=b'{"token": "two", "expires_in": 300}')
+    )
+    source = open_at(lying.host)
+    assert source.tags() == ("1",)
+    challenge = {"WWW-Authenticate": f'Bearer realm="{lying.url}/token",service="lying"'}
+    lying.on(TAGS, Answer(401, challenge), Answer(body=b'{"tags": ["2"]}'))
+    assert source.tags() == source.tags() == ("2",)
+    sent = [asked.headers.get("authorization") for asked in lying.asked if asked.path.startswith("/v2/")]
+    assert sent == [None, "Bearer one", None, "Bearer two", "Bearer two"]
+    assert lying.requests("GET /token") == [request] * 2
+
+
+def test_an_identity_token_is_posted(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
+    token_world(lying)
+    lying.on("POST /token", Answer(body=b'{"access_token": "t"}'))
+    assert open_at(lying.host, Credentials("<token>", identity_token="1d")).tags() == ("1",)
+    (posted,) = [asked for asked in lying.asked if asked.method == "POST"]
+    assert parse_qs(posted.body.decode()) == {
+        "grant_type": ["refresh_token"],
+        "client_id": ["r2mirror"],
+        "refresh_token": ["1d"],
+        "service": ["lying"],
+        "scope": ["repository:team/app:pull"],
+    }
+    assert "authorization" not in posted.headers
+    assert lying.asked[-1].headers["authorization"] == "Bearer t"
+
+
+def test_a_refused_password_is_not_tried_for_every_tag(
+    lying: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    source = open_at(lying.host, USER)
+    challenge = {"WWW-Authenticate": f'Bearer realm="{lying.url}/token"'}
+    request = "GET /token?scope=repository%3Ateam%2Fapp%3Apull&account=user"
+    lying.on(request, Answer(401))
+    for tag in ("1", "2", "3"):
+        lying.on(f"HEAD /v2/team/app/manifests/{tag}", Answer(401, challenge))
+        with pytest.raises(Denied, match="token server answered 401"):
+            source.resolve(tag)
+    assert lying.requests(request) == [request]
+
+
+def test_credentials_that_cannot_be_had_are_looked_for_once() -> None:
+    asked = []
+
+    def find() -> Credentials | None:
+        asked.append("helper")
+        raise Denied("registry", "its helper failed")
+
+    access = Access("https://registry.example.com", find)
+    for scope in ("one", "one", "two"):
+        with pytest.raises(Denied, match="its helper failed"):
+            access.renewed(scope, Challenge("basic", {}), None, lambda _: Token("t", 0))
+    assert asked == ["helper"]
 
 
 def test_a_token_that_is_refused_is_replaced_once(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import BadAnswer, NotFound
+from reconciler.errors import BadAnswer, NotFound, SourceError, Unreachable
 from reconciler.mirrors import RegistryConfig
 from reconciler.oci import OCI_INDEX, Descriptor, Digest
 from reconciler.source.opening import open_sources
-from tests.parts.images import Image, artifact, image, index, push, write_layout
+from tests.parts.images import ForeignLayer, Image, artifact, image, index, push, write_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
 
 SHARED = {"base": bytes(100_000)}
 APP = index(image(SHARED, {"a": "1"}), image(SHARED, {"a": "2"}, platform="linux/arm64"))
-IMAGES = {"1.0": APP, "latest": APP, "docker": image(SHARED, docker=True), "artifact": artifact(), "empty": image(b"")}
+IMAGES = {
+    "1.0": APP,
+    "latest": APP,
+    "docker": image(SHARED, docker=True),
+    "docker-list": index(image(SHARED, docker=True), docker=True),
+    "nested": index(APP, image(SHARED, platform="linux/s390x")),
+    "artifact": artifact(),
+    "empty": image(b""),
+    "foreign": image(ForeignLayer(b"elsewhere"), SHARED, docker=True),
+}
 
 
 @pytest.fixture(params=["registry", "layout"])
@@ -65,8 +74,14 @@ def test_a_tag_is_resolved_and_all_its_bytes_are_read(tag: str, source: Source) 
             assert b"".join(source.blob(Descriptor("x/y", Digest.parse(name), len(body)))) == body
 
 
-def test_a_digest_is_resolved(source: Source) -> None:
-    assert str(source.resolve(APP.digest).digest) == APP.digest
+def test_a_digest_is_resolved_whether_a_tag_names_it_or_an_index(source: Source) -> None:
+    for manifest in APP.manifests():
+        found = source.resolve(manifest.digest)
+        assert (str(found.digest), found.media_type, found.size) == (
+            manifest.digest,
+            manifest.media_type,
+            manifest.size,
+        )
 
 
 def test_what_is_not_there_is_not_found(opened: tuple[OpenSource, str], source: Source) -> None:
@@ -87,6 +102,18 @@ def test_a_manifest_of_another_size_than_announced_is_refused(source: Source) ->
         source.manifest(Descriptor(APP.media_type, Digest.parse(APP.digest), APP.size + 1))
 
 
+def test_sha512_in_a_layout(tmp_path: Path) -> None:
+    one = index(image(SHARED, algorithm="sha512"), algorithm="sha512")
+    write_layout(tmp_path / "images", {"1": one})
+    with open_sources({}, tmp_path, {}) as open_source:
+        source = open_source("oci:images")
+    for manifest in one.manifests():
+        found = source.resolve(manifest.digest)
+        assert (str(found.digest), source.manifest(found)) == (manifest.digest, manifest.body)
+        for name, body in manifest.blobs.items():
+            assert b"".join(source.blob(Descriptor("x/y", Digest.parse(name), len(body)))) == body
+
+
 def layout(tmp_path: Path, entries: object) -> Source:
     write_layout(tmp_path / "images", {"1": APP})
     (tmp_path / "images/index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": entries}))
@@ -103,10 +130,37 @@ def test_names_of_a_layout_count_by_their_tag(tmp_path: Path) -> None:
         entry("docker.io/library/app:3"),
         entry("localhost:5000/app:4"),
         entry("plain"),
+        entry("docker.io/library/app:5@" + APP.digest),
+        entry("docker.io/library/app@" + APP.digest),
+        entry("localhost:5000/app"),
+        {**APP.descriptor(), "annotations": {"io.containerd.image.name": "docker.io/library/app:6"}},
+        {**APP.descriptor(), "annotations": [1]},
         APP.descriptor(),
         entry("@"),
     ]
-    assert layout(tmp_path, entries).tags() == ("3", "4", "plain")
+    assert layout(tmp_path, entries).tags() == ("3", "4", "plain", "5", "6")
+
+
+def test_a_layout_is_read_once_and_shared(tmp_path: Path) -> None:
+    write_layout(tmp_path / "images", {"1": APP})
+    with open_sources({}, tmp_path, {}) as open_source:
+        assert open_source("oci:images").tags() == ("1",)
+        (tmp_path / "images/index.json").unlink()
+        assert str(open_source("oci:images").resolve("1").digest) == APP.digest
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "words"),
+    [
+        ("oci:~nobody-of-this-name/images", NotFound, "no user nobody-of-this-name"),
+        ("oci:" + "x" * 300, Unreachable, "File name too long"),
+        ("oci:nowhere", NotFound, "no file oci-layout"),
+        ("oci:nul\0", NotFound, "no file oci-layout"),
+    ],
+)
+def test_a_folder_that_is_no_layout(source: str, error: type[SourceError], words: str, tmp_path: Path) -> None:
+    with open_sources({}, tmp_path, {}) as open_source, pytest.raises(error, match=words):
+        open_source(source).tags()
 
 
 def test_a_tag_that_a_layout_has_twice_is_an_error(tmp_path: Path) -> None:
@@ -126,3 +180,18 @@ def test_bytes_that_are_not_those_of_their_name(tmp_path: Path) -> None:
     (tmp_path / "images/blobs/sha256" / APP.digest.removeprefix("sha256:")).write_bytes(b"x" * APP.size)
     with pytest.raises(BadAnswer, match="of this digest, got"):
         source.manifest(source.resolve("1"))
+
+
+def test_bytes_that_are_not_those_of_the_digest_that_was_asked_for(tmp_path: Path) -> None:
+    source = layout(tmp_path, [entry("1")])
+    child = APP.children[0]
+    (tmp_path / "images/blobs/sha256" / child.digest.removeprefix("sha256:")).write_bytes(artifact().body)
+    with pytest.raises(BadAnswer, match=artifact().digest):
+        source.resolve(child.digest)
+
+
+def test_a_file_of_another_size_than_the_manifest_says(source: Source) -> None:
+    """Neither kind of source gives more than was announced."""
+    ((name, body),) = artifact().blobs.items()
+    with pytest.raises(BadAnswer, match=r"the 1 bytes|says 1$"):
+        list(source.blob(Descriptor("x/y", Digest.parse(name), len(body) - 1)))

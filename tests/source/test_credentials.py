@@ -84,6 +84,7 @@ def test_a_helper_is_asked_on_stdin(tmp_path: Path, environ: dict[str, str]) -> 
         ("echo nonsense", "something else than"),
         ('echo "{}"', "something else than"),
         ("echo '[1]'", "something else than"),
+        ("""echo '{"Username": "user", "Secret": 1}'""", "something else than"),
     ],
 )
 def test_a_helper_that_fails_is_named(script: str, words: str, tmp_path: Path, environ: dict[str, str]) -> None:

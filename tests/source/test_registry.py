@@ -5,17 +5,21 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
+from reconciler import __version__
 from reconciler.errors import BadAnswer, Denied, NotFound, RateLimited, SourceError, Unreachable
 from reconciler.mirrors import RegistryConfig
 from reconciler.oci import MAX_MANIFEST_SIZE, OCI_INDEX, OCI_MANIFEST, SCHEMA1, Descriptor, Digest
+from reconciler.source import repository
 from reconciler.source.credentials import Credentials
 from reconciler.source.registry import MAX_REDIRECTS, Registry, parse_retry_after
+from reconciler.source.repository import BLOB_BREAKS
 from tests.source.lying_registry import DROP, Answer
 
 if TYPE_CHECKING:
@@ -74,6 +78,18 @@ def test_a_link_to_another_host_is_not_followed(
     assert not elsewhere.asked
 
 
+def test_pages_without_an_end_are_given_up(
+    lying: LyingRegistry, source: RegistrySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repository, "MAX_PAGES", 4)
+    lying.on(f"{TAGS}?n=1000", page(link="<?last=0>; rel=next"))
+    for number in range(9):
+        lying.on(f"{TAGS}?last={number}", page(link=f"<?last={number + 1}>; rel=next"))
+    with pytest.raises(BadAnswer, match="4 pages"):
+        source.tags()
+    assert len(lying.asked) == 4
+
+
 def test_pages_that_go_round_in_a_circle_end(lying: LyingRegistry, source: RegistrySource) -> None:
     lying.on(f"{TAGS}?n=1000", page("1", link='<?last=1>; rel="next"'))
     lying.on(f"{TAGS}?last=1", page("2", link='<?n=1000>; rel="next"'))
@@ -116,6 +132,7 @@ def test_one_head_is_enough_where_the_headers_say_all(lying: LyingRegistry, sour
     assert source.resolve("1") == ROOT
     assert lying.requests() == ["HEAD /v2/team/app/manifests/1"]
     assert OCI_INDEX in lying.asked[0].headers["accept"]
+    assert lying.asked[0].headers["user-agent"] == f"r2mirror/{__version__}"
 
 
 @pytest.mark.parametrize(
@@ -189,6 +206,24 @@ def test_wrong_bytes_are_fetched_once_more(lying: LyingRegistry, source: Registr
     assert len(lying.requests(url)) == 4
 
 
+def test_a_connection_that_breaks_within_a_document_is_tried_again(
+    lying: LyingRegistry, source: RegistrySource
+) -> None:
+    whole = page("1")
+    lying.on(f"{TAGS}?n=1000", replace(whole, cut=3), whole)
+    assert source.tags() == ("1",)
+    lying.on(f"GET /v2/team/app/manifests/{DIGEST}", replace(manifest(), cut=3), manifest())
+    assert source.manifest(ROOT) == BODY
+    lying.on("HEAD /v2/team/app/manifests/1", Answer(405))
+    lying.on("GET /v2/team/app/manifests/1", replace(manifest(), cut=3), manifest())
+    assert source.resolve("1") == ROOT
+    lying.on(f"{TAGS}?n=1000", replace(whole, cut=3))
+    lying.asked.clear()
+    with pytest.raises(Unreachable, match="after 3 attempts"):
+        source.tags()
+    assert len(lying.asked) == 3
+
+
 # Blobs
 
 GET_BLOB = f"GET /v2/team/app/blobs/{LAYER.digest}"
@@ -216,11 +251,38 @@ def test_a_range_that_was_not_asked_for_is_refused(lying: LyingRegistry, source:
         list(source.blob(LAYER))
 
 
-def test_a_blob_that_always_breaks_off_is_given_up(lying: LyingRegistry, source: RegistrySource) -> None:
-    lying.on(GET_BLOB, Answer(body=BLOB, cut=len(BLOB)))
-    with pytest.raises(Unreachable):
+@pytest.mark.parametrize("trouble", [Answer(body=BLOB, cut=len(BLOB)), DROP], ids=["no bytes", "no answer"])
+def test_however_large_a_blob_a_host_that_sends_nothing_is_given_up(
+    trouble: Answer, lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on(GET_BLOB, trouble)
+    with pytest.raises(Unreachable, match="after 0 of 10737418240 bytes"):
+        list(source.blob(replace(LAYER, size=10 * 2**30)))
+    assert len(lying.asked) == (1 + BLOB_BREAKS) * (3 if trouble.drop else 1)
+
+
+def test_a_blob_in_drops_is_given_up_and_one_in_large_pieces_is_not(
+    lying: LyingRegistry, source: RegistrySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pieces(size: int) -> list[Answer]:
+        return [part(start, max(0, len(BLOB) - start - size)) for start in range(0, len(BLOB), size)]
+
+    lying.on(GET_BLOB, *pieces(len(BLOB) // 100))
+    with pytest.raises(Unreachable, match="again and again"):
         list(source.blob(LAYER))
-    assert len(lying.asked) < 20
+    assert len(lying.asked) == 1 + BLOB_BREAKS
+    monkeypatch.setattr(repository, "BYTES_A_BREAK", len(BLOB) // 100)
+    lying.on(GET_BLOB, *pieces(len(BLOB) // 100))
+    assert b"".join(source.blob(LAYER)) == BLOB
+
+
+def test_a_blob_that_goes_on_after_its_end_is_cut_off(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(GET_BLOB, Answer(body=BLOB * 4))
+    had: list[bytes] = []
+    with pytest.raises(BadAnswer, match=f"goes on after the {len(BLOB)} bytes"):
+        had.extend(source.blob(LAYER))
+    assert BLOB.startswith(b"".join(had))
+    assert len(lying.asked) == 1
 
 
 def test_a_short_body_that_says_so_is_not_taken_for_the_whole(lying: LyingRegistry, source: RegistrySource) -> None:
@@ -236,12 +298,16 @@ def test_an_empty_blob(lying: LyingRegistry, source: RegistrySource) -> None:
     assert len(lying.asked) == 1
 
 
-def test_leaving_a_blob_early_ends_the_transfer(lying: LyingRegistry, source: RegistrySource) -> None:
+def test_leaving_a_blob_early_gives_its_connection_back(
+    lying: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    source = open_at(lying.host, None, RegistryConfig(plain_http=True, max_connections=1))
     lying.on(GET_BLOB, Answer(body=BLOB))
+    lying.on(f"{TAGS}?n=1000", page("1"))
     chunks = source.blob(LAYER)
-    next(iter(chunks))
-    chunks.close()  # type: ignore[attr-defined]  # a generator
-    assert len(lying.asked) == 1
+    next(chunks)
+    chunks.close()
+    assert source.tags() == ("1",)
 
 
 # Redirects
@@ -268,6 +334,48 @@ def test_a_redirect_within_the_registry_keeps_it(lying: LyingRegistry, open_at: 
     assert "authorization" in lying.asked[-1].headers
 
 
+def test_manifests_are_redirected_too(lying: LyingRegistry, elsewhere: LyingRegistry, source: RegistrySource) -> None:
+    lying.on("HEAD /v2/team/app/manifests/1", Answer(302, {"Location": f"{elsewhere.url}/v2/there/manifests/1"}))
+    elsewhere.on("HEAD /v2/there/manifests/1", manifest())
+    assert source.resolve("1") == ROOT
+    assert OCI_INDEX in elsewhere.asked[0].headers["accept"]
+
+
+@pytest.mark.parametrize(
+    "location",
+    [
+        "https://[::1",
+        "http://127.0.0.1:99999/x",
+        "http://127.0.0.1:x/x",
+        f"http://{'a' * 64}.com/x",
+        "http://a..b/x",
+        "http://",
+        "file:///etc/passwd",
+    ],
+)
+def test_a_redirect_to_nowhere_is_an_error_of_ours(location: str, lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(GET_BLOB, Answer(302, {"Location": location}))
+    with pytest.raises((BadAnswer, Unreachable)):
+        list(source.blob(LAYER))
+
+
+@pytest.mark.parametrize("host", ["a..b", "127.0.0.1:99999", f"{'a' * 64}.com", "registry.example.com:0"])
+def test_a_registry_that_cannot_be_a_host(host: str) -> None:
+    with pytest.raises(Unreachable, match=r"correct it in mirrors\.yaml"):
+        Registry(host, RegistryConfig(), lambda: None)
+
+
+def test_errors_name_the_host_that_failed(
+    lying: LyingRegistry, elsewhere: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on(GET_BLOB, Answer(307, {"Location": f"{elsewhere.url}/cdn?signature=s3cret"}))
+    for trouble, error in ((Answer(503), Unreachable), (DROP, Unreachable), (Answer(429), RateLimited)):
+        elsewhere.on("GET /cdn?signature=s3cret", trouble)
+        with pytest.raises(error, match=elsewhere.host) as caught:
+            list(source.blob(LAYER))
+        assert "s3cret" not in str(caught.value)
+
+
 def test_redirects_without_an_end_are_given_up(lying: LyingRegistry, source: RegistrySource) -> None:
     lying.on(GET_BLOB, Answer(302, {"Location": f"/v2/team/app/blobs/{LAYER.digest}"}))
     with pytest.raises(BadAnswer, match="redirects more than"):
@@ -285,6 +393,14 @@ def test_busy_registries_are_asked_again_when_they_say(
     assert source.tags() == ("1",)
     assert sleeps[0] == 7
     assert 0 < sleeps[1] < 2
+
+
+def test_at_once_is_not_soon(lying: LyingRegistry, source: RegistrySource, sleeps: list[float]) -> None:
+    lying.on(f"{TAGS}?n=1000", Answer(429, {"Retry-After": "0"}))
+    with pytest.raises(RateLimited):
+        source.tags()
+    assert len(sleeps) == 2
+    assert 0 < sleeps[0] < sleeps[1]
 
 
 def test_a_limit_that_stays_is_an_error_with_the_time(

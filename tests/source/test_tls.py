@@ -1,0 +1,107 @@
+"""Registries over https: whose certificates are believed, and what leads away from them."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.errors import BadAnswer, Unreachable
+from reconciler.mirrors import RegistryConfig
+from reconciler.oci import Descriptor, Digest
+from tests.parts.process import missing
+from tests.source.lying_registry import Answer, start_lying_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from reconciler.source.repository import RegistrySource
+    from tests.source.lying_registry import LyingRegistry
+
+TAGS = "GET /v2/team/app/tags/list?n=1000"
+BLOB = Descriptor("a/b", Digest.of(b"blob"), 4)
+GET_BLOB = f"GET /v2/team/app/blobs/{BLOB.digest}"
+
+
+def certificate(folder: Path, name: str) -> Path:
+    """A certificate of 127.0.0.1 that signs itself, with its key in one file."""
+    program = shutil.which("openssl") or missing("openssl", "apt-get install openssl")
+    path = folder / f"{name}.pem"
+    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    names = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = [program, "req", *kind, *names, "-keyout", "-", "-out", "-"]
+    path.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
+    return path
+
+
+def serve(pem: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    return certificate(tmp_path, "own")
+
+
+@pytest.fixture
+def secure(own: Path) -> Iterator[LyingRegistry]:
+    with start_lying_registry(serve(own)) as registry:
+        registry.on(TAGS, Answer(body=b'{"tags": ["1"]}'))
+        yield registry
+
+
+def test_the_authority_of_ca_file_is_believed(
+    secure: LyingRegistry, own: Path, open_at: Callable[..., RegistrySource]
+) -> None:
+    assert open_at(secure.host, None, RegistryConfig(ca_file=own)).tags() == ("1",)
+
+
+def test_nobody_else_is(
+    secure: LyingRegistry, tmp_path: Path, open_at: Callable[..., RegistrySource], sleeps: list[float]
+) -> None:
+    for config in (RegistryConfig(), RegistryConfig(ca_file=certificate(tmp_path, "other"))):
+        with pytest.raises(Unreachable, match=r"CERTIFICATE_VERIFY_FAILED.*ca_file"):
+            open_at(secure.host, None, config).tags()
+    assert not secure.asked
+
+
+def test_the_public_authorities_still_are(
+    secure: LyingRegistry,
+    own: Path,
+    tmp_path: Path,
+    open_at: Callable[..., RegistrySource],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A registry of one's own may redirect to a public CDN; SSL_CERT_FILE stands for the public authorities."""
+    public = certificate(tmp_path, "public")
+    monkeypatch.setenv("SSL_CERT_FILE", str(public))
+    with start_lying_registry(serve(public)) as cdn:
+        cdn.on("GET /cdn", Answer(body=b"blob"))
+        secure.on(GET_BLOB, Answer(307, {"Location": f"{cdn.url}/cdn"}))
+        assert b"".join(open_at(secure.host, None, RegistryConfig(ca_file=own)).blob(BLOB)) == b"blob"
+
+
+def test_a_redirect_to_plain_http_is_refused(
+    secure: LyingRegistry, lying: LyingRegistry, own: Path, open_at: Callable[..., RegistrySource]
+) -> None:
+    secure.on(GET_BLOB, Answer(307, {"Location": f"{lying.url}/cdn"}))
+    with pytest.raises(BadAnswer, match="from https to plain http"):
+        list(open_at(secure.host, None, RegistryConfig(ca_file=own)).blob(BLOB))
+    assert not lying.asked
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate"])
+def test_a_ca_file_that_is_none_is_named(
+    content: bytes | None, tmp_path: Path, open_at: Callable[..., RegistrySource]
+) -> None:
+    path = tmp_path / "authority.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(Unreachable, match=r"authority\.pem cannot be used"):
+        open_at("registry.example.com", None, RegistryConfig(ca_file=path))
