@@ -21,7 +21,7 @@ Place: TypeAlias = "tuple[str | int, ...]"
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
-MAX_NODES = 25_000
+MAX_NODES = 20_000
 """The parser takes about four seconds a megabyte. A mirror has some 200 bytes and 20 values."""
 
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")}
@@ -48,6 +48,8 @@ class Document:
     value: Any = None
     written: dict[Place, Written] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    _broken: set[Place] = field(default_factory=set)
+    _around: set[Place] = field(default_factory=set)
 
     def problem(self, place: Place, message: str, *, at_key: bool = False) -> None:
         """Notes that something is wrong at `place`, or at the nearest place around it that is written."""
@@ -56,14 +58,39 @@ class Document:
             near = near[:-1]
         written = self.written.get(near, Written(1, 1, 1, 1, ""))
         line, column = (written.key_line, written.key_column) if at_key else (written.line, written.column)
+        self.note(place, line, column, message)
+
+    def note(self, place: Place, line: int, column: int, message: str) -> None:
+        """Notes that something is wrong at `place`, and that it is written at this line and column."""
         self.problems.append(Problem(self.file, line, column, spell(place), message))
+        self._broken.add(place)
+        self._around.update(place[:length] for length in range(len(place)))
+
+    def spoiled(self, place: Place) -> bool:
+        """Whether something is wrong with the value at `place` as a whole, or with one around it."""
+        return any(place[:length] in self._broken for length in range(len(place) + 1))
+
+    def wrong(self, place: Place) -> bool:
+        """Whether something is wrong with the value at `place`, with one around it or with one inside it."""
+        return place in self._around or self.spoiled(place)
+
+    def sound(self, place: Place) -> dict[str, Any]:
+        """The mapping at `place` without its spoiled values; an empty one where there is none."""
+        if place not in self.written or self.spoiled(place):
+            return {}
+        value = self.value
+        for step in place:
+            value = value[step]
+        if not isinstance(value, dict):
+            return {}
+        return {key: inner for key, inner in value.items() if not self.spoiled((*place, key))}
 
 
 def spell(place: Place) -> str:
     """A place as messages have it: `mirrors[0].tags[4].semver`."""
     text = ""
     for step in place:
-        text += f"[{step}]" if isinstance(step, int) else f".{step}" if text else str(step)
+        text += f"[{step}]" if isinstance(step, int) else f".{step[:90]}" if text else step[:90]
     return text
 
 
@@ -175,33 +202,45 @@ class _Builder:
     def _mapping(self, node: Any, place: Place, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key, value in node.value:
-            if str(key.tag) == _MERGE:
-                self._note(
-                    key, place, "merge keys (<<) are not supported; write the keys out, or put them under defaults"
-                )
-            elif key.id != "scalar":
-                self._note(key, place, "a key has to be a word")
-            elif key.value in values:
-                first = self._document.written[(*place, key.value)]
-                self._note(
-                    key, (*place, key.value), f"this key is here twice, first in line {first.key_line}; remove one"
-                )
+            name = key.value if key.id == "scalar" and not _unprintable(key.value) else "?"
+            problem = self._key_problem(key, (*place, name), known=name in values)
+            if problem:
+                self._document.note((*place, name), key.start_mark.line + 1, key.start_mark.column + 1, problem)
             else:
-                values[key.value] = self.build(value, (*place, key.value), key, depth + 1)
+                values[name] = self.build(value, (*place, name), key, depth + 1)
         return values
 
-    def _note(self, key: Any, place: Place, message: str) -> None:
-        mark = key.start_mark
-        problem = Problem(self._document.file, mark.line + 1, mark.column + 1, spell(place), message)
-        self._document.problems.append(problem)
+    def _key_problem(self, key: Any, place: Place, *, known: bool) -> str | None:
+        if str(key.tag) == _MERGE:
+            return "merge keys (<<) are not supported; write the keys out, or put them under defaults"
+        if key.id != "scalar":
+            return "a key has to be a word"
+        unprintable = _unprintable(key.value)
+        if unprintable:
+            return f"the key has {unprintable} in it; write it without"
+        if known:
+            return f"this key is here twice, first in line {self._document.written[place].key_line}; remove one"
+        return None
 
     def _scalar(self, node: Any, place: Place) -> Any:
+        unprintable = _unprintable(node.value)
+        if unprintable:
+            self._document.problem(place, f"has {unprintable} in it, which nothing here can need; write it without")
+            return None
         kind = str(node.tag).rpartition(":")[2]
         try:
             return _SCALARS[kind](node.value)
         except ValueError:
             self._document.problem(place, f"{node.value[:40]!r} is out of range")
             return None
+
+
+def _unprintable(text: str) -> str | None:
+    """What is in `text` that neither a path nor a pattern needs, and that would garble a terminal; None if nothing."""
+    odd = next((character for character in text if not character.isprintable()), None)
+    if odd is None:
+        return None
+    return "a line break" if odd in "\r\n" else f"the character U+{ord(odd):04X}"
 
 
 def _integer(text: str) -> int:

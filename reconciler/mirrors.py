@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -100,116 +101,135 @@ def load_mirrors(path: Path, environ: Mapping[str, str] | None) -> Mirrors:
     """
     document = read_document(path)
     folder = path.resolve().parent
-    broken = check_shape(document)
-    mirrors = tuple(_mirrors(document, broken))
-    _check_targets(document, mirrors)
-    registries = dict(_registries(document, broken, folder, environ))
-    store = _store(document, broken, folder, environ)
+    check_shape(document)
+    defaults = _settings(document, ("defaults",), _Settings())
+    mirrors = tuple(_mirrors(document, defaults))
+    registries = dict(_registries(document, folder, environ))
+    store = _store(document, folder, environ)
     if document.problems or store is None:
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
-    prune = document.value.get("defaults", {}).get("prune", True)
     sha256 = hashlib.sha256(document.body).hexdigest()
-    return Mirrors(store, registries, tuple(mirror for _, mirror in mirrors), prune, folder, sha256)
+    return Mirrors(store, registries, mirrors, defaults.prune, folder, sha256)
 
 
 # What a schema cannot say
 
-
-def _touches(broken: set[Place], place: Place) -> bool:
-    """Whether something is wrong at `place`, below it or above it."""
-    return any(other[: len(place)] == place or place[: len(other)] == other for other in broken)
+Placed: TypeAlias = "Mapping[Place, Pattern]"
+"""Patterns by where they are written."""
 
 
-_PATTERNS = ("tags", "exclude", "immutable")
+@dataclass(frozen=True)
+class _Settings:
+    """What `defaults` and a mirror can both say."""
+
+    exclude: Placed = field(default_factory=dict)
+    immutable: Placed = field(default_factory=dict)
+    platforms: tuple[Platform, ...] | None = None
+    prune: bool = True
+    retain: timedelta = timedelta(days=7)
 
 
-def _mirrors(document: Document, broken: set[Place]) -> Iterator[tuple[Place, Mirror]]:
-    """The mirrors in which nothing is wrong; what is sound in the others is checked all the same."""
-    top = document.value if isinstance(document.value, dict) else {}
-    defaults = top.get("defaults")
-    sound = _sound(defaults, ("defaults",), broken) if isinstance(defaults, dict) else {}
-    for number, entry in enumerate(top["mirrors"] if isinstance(top.get("mirrors"), list) else []):
-        place: Place = ("mirrors", number)
-        if isinstance(entry, dict):
-            before = len(document.problems)
-            mirror = _mirror(document, place, {**sound, **_sound(entry, place, broken)})
-            if mirror and len(document.problems) == before and not any(other[:2] == place for other in broken):
-                yield place, mirror
-
-
-def _sound(entry: dict[str, Any], place: Place, broken: set[Place]) -> dict[str, Any]:
-    """The values of an entry in which nothing is wrong; of lists of patterns None stands for a broken one."""
-    values = {}
-    for key, value in entry.items():
-        if key in _PATTERNS and isinstance(value, list):
-            wrong = [_touches(broken, (*place, key, number)) for number in range(len(value))]
-            values[key] = [None if bad else one for bad, one in zip(wrong, value, strict=True)]
-        elif not _touches(broken, (*place, key)):
-            values[key] = value
-    return values
-
-
-def _mirror(document: Document, place: Place, values: dict[str, Any]) -> Mirror | None:
-    _check_referrers(document, place, values)
-
-    def patterns(key: str) -> tuple[Pattern, ...]:
-        entries = enumerate(values.get(key, []))
-        found = [_pattern(document, (*place, key, n), one, pins=key == "tags") for n, one in entries if one is not None]
-        return tuple(pattern for pattern in found if pattern)
-
-    tags, exclude, immutable = (patterns(key) for key in _PATTERNS)
-    platforms = _platforms(document, (*place, "platforms"), values.get("platforms", "all"))
-    _check_contradictions(document, place, tags, exclude)
-    if "source" not in values:
-        return None
-    source, target = _source(document, place, values)
-    prune, retain = values.get("prune", True), _duration(values.get("retain", "7d"))
-    return Mirror(source, target, tags, exclude, immutable, platforms, prune, retain)
-
-
-def _check_referrers(document: Document, place: Place, values: dict[str, Any]) -> None:
-    if values.get("referrers"):
+def _settings(document: Document, place: Place, base: _Settings) -> _Settings:
+    """What is soundly said at `place`, the rest from `base`."""
+    said = document.sound(place)
+    if said.get("referrers"):
         document.problem((*place, "referrers"), "this version cannot mirror referrers yet; write false or leave it out")
+    return _Settings(
+        _patterns(document, (*place, "exclude"), said["exclude"]) if "exclude" in said else base.exclude,
+        _patterns(document, (*place, "immutable"), said["immutable"]) if "immutable" in said else base.immutable,
+        _platforms(document, (*place, "platforms"), said["platforms"]) if "platforms" in said else base.platforms,
+        said.get("prune", base.prune),
+        _duration(said["retain"]) if "retain" in said else base.retain,
+    )
 
 
-def _source(document: Document, place: Place, values: dict[str, Any]) -> tuple[str, str]:
-    source, target = values["source"], values.get("target")
+def _mirrors(document: Document, defaults: _Settings) -> Iterator[Mirror]:
+    """The mirrors in which nothing is wrong; what is sound in the others is checked all the same."""
+    entries = document.value.get("mirrors") if isinstance(document.value, dict) else None
+    targets: dict[str, Place] = {}
+    for number in range(len(entries) if isinstance(entries, list) else 0):
+        place: Place = ("mirrors", number)
+        said = document.sound(place)
+        settings = _settings(document, place, defaults)
+        tags = _patterns(document, (*place, "tags"), said.get("tags", []))
+        _check_contradictions(document, tags, settings.exclude)
+        ends = _ends(document, place, said)
+        if ends:
+            _check_target(document, place, ends[1], targets)
+        if ends and not document.wrong(place):
+            exclude, immutable = tuple(settings.exclude.values()), tuple(settings.immutable.values())
+            yield Mirror(
+                *ends,
+                tuple(tags.values()),
+                exclude,
+                immutable,
+                settings.platforms,
+                settings.prune,
+                settings.retain,
+            )
+
+
+def _ends(document: Document, place: Place, said: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The source and the target of a mirror, None if one of them is wrong."""
+    if "source" not in said or document.spoiled((*place, "target")):
+        return None
+    source, target = said["source"], said.get("target")
     if source.startswith("oci:"):
-        if not source.removeprefix("oci:"):
+        path = source.removeprefix("oci:")
+        if not path:
             document.problem((*place, "source"), "names no folder; write for example oci:./images")
+        _path(document, (*place, "source"), Path(), path)
         if target is None:
-            document.problem(place, "an image layout has no repository path of its own: add target")
-            return source, ""
+            document.problem((*place, "target"), "is missing; an image layout has no repository path of its own")
+            return None
     else:
         try:
             repository = Repository.parse(source)
         except Malformed as error:
             document.problem((*place, "source"), str(error))
-            return source, target or ""
+            return None
         source, target = str(repository), target or repository.path
+    return source, target
+
+
+def _check_target(document: Document, place: Place, target: str, targets: dict[str, Place]) -> None:
+    """Notes why this cannot be a target, and that it is another mirror's already; `targets` are those so far."""
+    where: Place = (*place, "target")
+    if where not in document.written:
+        where = (*place, "source")
     problem = target_problem(target)
     if problem:
-        where = (*place, "target") if "target" in values else (*place, "source")
         document.problem(where, f"{target[:90]!r} cannot be a target: {problem}")
-    return source, target
+    earlier = targets.setdefault(target, place)
+    if earlier != place:
+        line = document.written[earlier].line
+        document.problem(
+            where,
+            f"target {target[:90]} is that of {spell(earlier)} in line {line} too; "
+            "give one of them another target, or put their tags into one mirror",
+        )
+
+
+def _patterns(document: Document, place: Place, entries: list[Any]) -> Placed:
+    """The patterns of a list in which nothing is wrong. Only tags can be pinned."""
+    found = {}
+    for number, entry in enumerate(entries):
+        inner: Place = (*place, number)
+        if not document.wrong(inner):
+            pattern = _pattern(document, inner, entry, pins=place[-1] == "tags")
+            if pattern:
+                found[inner] = pattern
+    return found
 
 
 def _pattern(document: Document, place: Place, entry: Any, *, pins: bool) -> Pattern | None:
     if isinstance(entry, str):
         return _name_or_pin(document, place, entry, pins=pins)
-    kinds = [key for key in ("glob", "regex", "semver") if key in entry]
-    if len(kinds) != 1:
-        document.problem(place, "expected exactly one of glob, regex and semver; write several as several entries")
-        return None
-    for key in ("newest", "prereleases", "variant"):
-        if key in entry and kinds != ["semver"]:
-            document.problem((*place, key), f"goes with semver only, not with {kinds[0]}; remove it", at_key=True)
-    text = entry[kinds[0]]
-    match kinds[0]:
-        case "glob":
-            return Glob(text)
-        case "regex":
-            return _regex(document, (*place, "regex"), text)
+    match entry:
+        case {"glob": str(glob)}:
+            return Glob(glob)
+        case {"regex": str(regex)}:
+            return _regex(document, (*place, "regex"), regex)
         case _:
             return _semver(document, (*place, "semver"), entry)
 
@@ -251,7 +271,9 @@ def _semver(document: Document, place: Place, entry: dict[str, Any]) -> Pattern 
         compile_range(entry["semver"])
     except ValueError:
         document.problem(
-            place, f'{entry["semver"][:90]!r} is not a range of versions; write for example ">=3.18 <4", ^1.2 or 1.x'
+            place,
+            f"{entry['semver'][:90]!r} is not a range of versions of up to three numbers; "
+            'write for example ">=3.18 <4" (no space after an operator), ^1.2 or 1.x',
         )
         return None
     return Semver(entry["semver"], entry.get("newest"), entry.get("prereleases", False), entry.get("variant", ""))
@@ -260,12 +282,13 @@ def _semver(document: Document, place: Place, entry: dict[str, Any]) -> Pattern 
 def _platforms(document: Document, place: Place, value: Any) -> tuple[Platform, ...] | None:
     if value == "all":
         return None
-    found: dict[Platform, None] = {}
+    found: set[Platform] = set()
     for number, text in enumerate(value):
-        try:
-            found[Platform.parse(text)] = None
-        except Malformed as error:
-            document.problem((*place, number), f"{error}; write for example linux/arm64")
+        if not document.spoiled((*place, number)):
+            try:
+                found.add(Platform.parse(text))
+            except Malformed as error:
+                document.problem((*place, number), f"{error}; write for example linux/arm64")
     return tuple(sorted(found))
 
 
@@ -276,32 +299,24 @@ def _duration(text: str) -> timedelta:
     return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
 
 
-def _check_contradictions(
-    document: Document, place: Place, tags: tuple[Pattern, ...], exclude: tuple[Pattern, ...]
-) -> None:
-    pins: dict[str, Digest] = {}
-    for pattern in tags:
-        if isinstance(pattern, Pinned) and pins.setdefault(pattern.tag, pattern.digest) != pattern.digest:
-            document.problem((*place, "tags"), f"{pattern.tag} is pinned to two digests; keep one")
+def _check_contradictions(document: Document, tags: Placed, exclude: Placed) -> None:
+    named: defaultdict[str, list[Place]] = defaultdict(list)
+    pins: dict[str, tuple[Digest, Place]] = {}
+    for place, pattern in tags.items():
         if isinstance(pattern, Exact | Pinned):
-            removed = [one for one in exclude if pattern.tag in matching(one, [pattern.tag])]
-            if removed:
-                document.problem(
-                    (*place, "tags"), f"{pattern.tag} is named here and excluded too; remove one of the two"
-                )
-
-
-def _check_targets(document: Document, mirrors: tuple[tuple[Place, Mirror], ...]) -> None:
-    first: dict[str, Place] = {}
-    for place, mirror in mirrors:
-        earlier = first.setdefault(mirror.target, place)
-        if earlier != place:
-            line = document.written[earlier].line
-            document.problem(
-                place,
-                f"target {mirror.target} is that of {spell(earlier)} in line {line} too; "
-                "give one of them another target, or put their tags into one mirror",
-            )
+            named[pattern.tag].append(place)
+        if isinstance(pattern, Pinned):
+            digest, first = pins.setdefault(pattern.tag, (pattern.digest, place))
+            if digest != pattern.digest:
+                line = document.written[first].line
+                document.problem(place, f"{pattern.tag} is pinned to another digest in line {line}; keep one of them")
+    for excluded, pattern in exclude.items():
+        if isinstance(pattern, Semver) and pattern.newest:
+            continue  # what it takes depends on the other tags
+        for tag in matching(pattern, named) & named.keys():
+            line = document.written[excluded].line
+            for place in named.pop(tag):
+                document.problem(place, f"{tag} is named here and excluded in line {line}; remove one of the two")
 
 
 # Store and registries, where variables are filled in
@@ -329,28 +344,23 @@ def _filled(document: Document, place: Place, text: str, environ: Mapping[str, s
     filled = _VARIABLE.sub(fill, text)
     if "${" in _VARIABLE.sub("", text):
         document.problem(place, f"{text[:90]!r} has a variable of another form than ${{NAME}} or ${{NAME:-default}}")
+        return None
     return None if open_ones else filled
 
 
-_ACCOUNT = re.compile(r"[0-9a-f]{32}")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-
-
-def _store(
-    document: Document, broken: set[Place], folder: Path, environ: Mapping[str, str] | None
-) -> StoreConfig | None:
-    """The store, None if its shape is wrong; what is sound in it is checked all the same."""
-    entry = document.value.get("store") if isinstance(document.value, dict) else None
+def _store(document: Document, folder: Path, environ: Mapping[str, str] | None) -> StoreConfig | None:
+    """The store, None if something is wrong with it; what is sound in it is checked all the same."""
     values: dict[str, str] = {}
-    for key, text in entry.items() if isinstance(entry, dict) else ():
-        place: Place = ("store", key)
-        if _touches(broken, place) or not isinstance(text, str):
-            continue
-        filled = _filled(document, place, text, environ)
-        values[key] = text if filled is None else filled
-        if filled is not None:
-            _check_store_value(document, place, key, filled)
-    if _touches(broken, ("store",)):
+    for key, text in document.sound(("store",)).items():
+        if isinstance(text, str):
+            filled = _filled(document, ("store", key), text, environ)
+            values[key] = text if filled is None else filled
+            problem = _store_problem(key, filled) if filled is not None else None
+            if problem:
+                given = "" if filled == text else f"what {text[:90]} stands for "
+                document.problem(("store", key), f"{given}{problem}")
+    path = _path(document, ("store", "path"), folder, values.get("path", ""))
+    if document.wrong(("store",)):
         return None
     match values["type"]:
         case "r2":
@@ -370,7 +380,7 @@ def _store(
                 values.get("state_bucket"),
             )
         case _:
-            return Folder(folder / Path(values["path"]).expanduser(), _base(values))
+            return Folder(path, _base(values))
 
 
 def _base(values: Mapping[str, str]) -> str | None:
@@ -378,57 +388,71 @@ def _base(values: Mapping[str, str]) -> str | None:
     return url.rstrip("/") if url else None
 
 
-def _check_store_value(document: Document, place: Place, key: str, text: str) -> None:
-    if key == "account_id" and not _ACCOUNT.fullmatch(text):
-        document.problem(place, "expected 32 hex digits: the first part of the endpoint that R2 shows with a token")
-    if key in ("bucket", "state_bucket") and not _BUCKET.fullmatch(text):
-        document.problem(place, f"{text[:90]!r} is not a bucket's name: 3 to 63 lower-case letters, digits, - and .")
-    if key in ("public_url", "endpoint_url") and not _is_url(text):
-        document.problem(place, f"{text[:90]!r} is not a URL; write for example https://cr.example.com")
+_ACCOUNT = re.compile(r"[0-9a-f]{32}")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_JURISDICTIONS = ("default", "eu", "fedramp")
 
 
-def _is_url(text: str) -> bool:
+def _store_problem(key: str, value: str) -> str | None:
+    """What is wrong with a value whose variables are filled in; never the value, which may come from a secret one."""
+    match key:
+        case "account_id" if not _ACCOUNT.fullmatch(value):
+            return "is no account: expected 32 hex digits, the first part of the endpoint that R2 shows with a token"
+        case "bucket" | "state_bucket" if not _BUCKET.fullmatch(value):
+            return "is not a bucket's name: expected 3 to 63 lower-case letters, digits, - and ."
+        case "jurisdiction" if value not in _JURISDICTIONS:
+            return f"is no jurisdiction: expected one of {', '.join(_JURISDICTIONS)}"
+        case "public_url" | "endpoint_url":
+            return _url_problem(value)
+        case _:
+            return None
+
+
+def _url_problem(text: str) -> str | None:
+    wrong = "is not a URL; write for example https://cr.example.com"
     try:
         url = urlsplit(text)
+        if url.scheme not in ("http", "https") or not url.hostname or url.port == 0 or " " in text:
+            return wrong
     except ValueError:
-        return False
-    return url.scheme in ("http", "https") and bool(url.hostname) and not (url.username or url.query or url.fragment)
+        return wrong
+    if "@" in url.netloc or url.query or url.fragment:
+        return "has more than a host and a path in it, where no password or query belongs; remove them"
+    return None
+
+
+def _path(document: Document, place: Place, folder: Path, text: str) -> Path:
+    """A path from `folder` on; `~` is the user's home."""
+    try:
+        return folder / Path(text).expanduser()
+    except RuntimeError:
+        document.problem(place, f"{text[:90]!r} begins with a home folder that is not known here; write the path out")
+        return folder
 
 
 def _registries(
-    document: Document, broken: set[Place], folder: Path, environ: Mapping[str, str] | None
+    document: Document, folder: Path, environ: Mapping[str, str] | None
 ) -> Iterator[tuple[str, RegistryConfig]]:
-    entries = document.value.get("registries") if isinstance(document.value, dict) else None
-    if not isinstance(entries, dict):
-        return
     seen: dict[str, str] = {}
-    for name, entry in entries.items():
+    for name in document.sound(("registries",)):
         place: Place = ("registries", name)
-        if _touches(broken, place):
-            continue
+        said = document.sound(place)
         try:
             registry = Repository.parse(f"{name}/a/b").registry
         except Malformed:
             registry = ""
         if not registry or "/" in name or (registry == "docker.io" and "docker.io" not in name):
             document.problem(place, "expected a registry's host or host:port, as in ghcr.io", at_key=True)
-            continue
-        if seen.setdefault(registry, name) != name:
+        elif seen.setdefault(registry, name) != name:
             document.problem(place, f"{name} and {seen[registry]} are the same registry; keep one", at_key=True)
-        yield registry, _registry(document, place, entry, folder, environ)
-
-
-def _registry(
-    document: Document, place: Place, entry: dict[str, Any], folder: Path, environ: Mapping[str, str] | None
-) -> RegistryConfig:
-    for one, other in (("username_env", "password_env"), ("password_env", "username_env")):
-        if one in entry and other not in entry:
-            document.problem((*place, one), f"needs {other} beside it", at_key=True)
-    ca_file = _filled(document, (*place, "ca_file"), entry["ca_file"], environ) if "ca_file" in entry else None
-    return RegistryConfig(
-        entry.get("username_env"),
-        entry.get("password_env"),
-        entry.get("plain_http", False),
-        folder / Path(ca_file).expanduser() if ca_file else None,
-        entry.get("max_connections"),
-    )
+        ca_file = _filled(document, (*place, "ca_file"), said["ca_file"], environ) if "ca_file" in said else None
+        yield (
+            registry,
+            RegistryConfig(
+                said.get("username_env"),
+                said.get("password_env"),
+                said.get("plain_http", False),
+                _path(document, (*place, "ca_file"), folder, ca_file) if ca_file else None,
+                said.get("max_connections"),
+            ),
+        )

@@ -5,6 +5,7 @@ Pure: no I/O, no clock. A pattern that a user can write cannot hang it: globs an
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -113,6 +114,12 @@ def matching(pattern: Pattern, listed: Iterable[str]) -> set[str]:
             assert_never(pattern)
 
 
+_REGEX_MEMORY = 64 * 1024
+"""Bytes for one compiled expression: plenty for texts of at most 128 characters, and refused soon beyond that."""
+
+_LEADING_ZEROS = re.compile(r"(?<![0-9A-Za-z])0+(?=[0-9])")
+
+
 @lru_cache(maxsize=256)
 def compile_regex(pattern: str) -> Any:
     """The compiled expression. Raises `re2.error` for what RE2 refuses, backreferences and look-around among it."""
@@ -120,15 +127,16 @@ def compile_regex(pattern: str) -> Any:
 
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = _REGEX_MEMORY
     return re2.compile(pattern, options=options)
 
 
 @lru_cache(maxsize=256)
 def compile_range(text: str) -> Any:
-    """The range, in npm's syntax. Raises `ValueError`."""
+    """The range, in npm's syntax but for leading zeros, which tags such as `24.04` have too. Raises `ValueError`."""
     from semantic_version import NpmSpec
 
-    return NpmSpec(text)
+    return NpmSpec(_LEADING_ZEROS.sub("", text))
 
 
 def _weight(pattern: Pattern) -> int:
@@ -137,7 +145,7 @@ def _weight(pattern: Pattern) -> int:
 
 def _newest(pattern: Semver, listed: Iterable[str]) -> set[str]:
     variants: defaultdict[str, list[Version]] = defaultdict(list)
-    for tag in listed:
+    for tag in set(listed):
         version = parse_version(tag)
         if version and _in_range(version, pattern):
             variants[version.variant].append(version)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from reconciler.errors import MirrorsInvalid
+from reconciler.schema_files import load_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -12,26 +16,39 @@ if TYPE_CHECKING:
     from reconciler.document import Document, Place
 
 
-def check_shape(document: Document) -> set[Place]:
-    """Notes what the schema says is wrong, and returns the places of everything wrong so far."""
-    from jsonschema import Draft202012Validator
+MAX_PROBLEMS = 1000
+"""As many are worth reading; a file that is wrong all over is given up there."""
 
-    from reconciler.schema_files import load_schema
 
-    broken = {_place(problem.where) for problem in document.problems}
-    for error in Draft202012Validator(load_schema("mirrors")).iter_errors(document.value):
+def check_shape(document: Document) -> None:
+    """Notes in the document what the schema says is wrong; of a value without a meaning, nothing more than that.
+
+    Raises `MirrorsInvalid` when that is more than anyone reads.
+    """
+    for error in _validator().iter_errors(document.value):
         place = tuple(error.absolute_path)
-        text = document.written[place].text if place in document.written else ""
-        for inner, message in _explain(error, place, text):
-            broken.add(inner)
+        if (error.instance is None and document.spoiled(place)) or _follows(error, document, place):
+            continue
+        for inner, message in _explain(error, place, document.written[place].text):
             document.problem(inner, message, at_key=inner != place)
-    return broken
+            if len(document.problems) == MAX_PROBLEMS:
+                document.problem((), f"more than {MAX_PROBLEMS} problems; these are some of them")
+                raise MirrorsInvalid(tuple(sorted(set(document.problems))))
 
 
-def _place(where: str) -> Place:
-    """The place that `spell` made `where` from."""
-    steps = re.findall(r"\[(\d+)\]|([^.\[\]]+)", where)
-    return tuple(int(number) if number else name for number, name in steps)
+def _follows(error: Any, document: Document, place: Place) -> bool:
+    """Whether an error goes away with one that is noted: a mistyped `semver` is no pattern without a kind."""
+    return error.validator == "oneOf" and document.wrong(place)
+
+
+def _validator() -> Any:
+    """The schema's validator. Its integers are written as such: to JSON Schema 5.0 is one too, but no count of tags."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    strict = extend(Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call]  # its stubs have no types
+    return strict(load_schema("mirrors"))
 
 
 def _explain(error: Any, place: Place, text: str) -> Iterator[tuple[Place, str]]:
@@ -39,28 +56,47 @@ def _explain(error: Any, place: Place, text: str) -> Iterator[tuple[Place, str]]
     value, schema = error.instance, error.schema
     match error.validator:
         case "additionalProperties":
-            known = sorted(schema.get("properties", {}))
-            for key in value.keys() - set(known):
+            known = tuple(sorted(schema.get("properties", {})))
+            for key in sorted(value.keys() - set(known)):
                 yield (*place, key), _unknown_key(key, known, schema.get("title", "the file"))
         case "required":
             for key in error.validator_value:
                 if key not in value:
                     yield (*place, key), f"is missing; {_example(schema, key)}"
+        case "dependentRequired":
+            yield from _lonely_keys(value, error.validator_value, place)
         case "type":
             yield place, _wrong_type(value, text, error.validator_value, schema)
+        case "anyOf":
+            yield place, _wrong_value(value, error.context[0])
         case _:
             yield place, _wrong_value(value, error)
+
+
+def _lonely_keys(
+    value: Mapping[str, Any], needed: Mapping[str, list[str]], place: Place
+) -> Iterator[tuple[Place, str]]:
+    for key in value.keys() & needed.keys():
+        for other in set(needed[key]) - value.keys():
+            yield (*place, key), f"goes with {other} only; add {other}, or remove {key}"
 
 
 def _wrong_value(value: Any, error: Any) -> str:
     expected = error.validator_value
     match error.validator:
         case "const":
-            return f"expected {spelled(expected)}, got {spelled(value)}"
+            return f"expected {spelled(expected)}, got {spelled(value)}; {_example(error.schema)}"
         case "enum":
             return f"expected one of {', '.join(map(spelled, expected))}, got {spelled(value)}"
+        case "oneOf":
+            kinds = ", ".join(kind for branch in expected for kind in branch["required"])
+            return f"expected exactly one of {kinds}; write several as several entries"
         case "minItems" | "minLength":
             return f"is empty; {_example(error.schema)}"
+        case "maxItems":
+            return f"has {len(value)} entries, {expected} at most; write a glob, a regex or a range for many of them"
+        case "maxLength":
+            return f"has {len(value)} characters, {expected} at most; write several shorter ones"
         case "minimum":
             return f"expected {expected} or more, got {spelled(value)}"
         case "pattern":
@@ -69,16 +105,18 @@ def _wrong_value(value: Any, error: Any) -> str:
             return str(error.message)
 
 
+_LONG_KEY = 40
 _CREDENTIAL_WORDS = re.compile(r"secret|password|token|access_key|credential|username|user")
 
 
-def _unknown_key(key: str, known: list[str], where: str) -> str:
+@cache
+def _unknown_key(key: str, known: tuple[str, ...], where: str) -> str:
     from difflib import get_close_matches
 
-    close = get_close_matches(key, known, 1)
+    close = get_close_matches(key[:_LONG_KEY], known, 1)
     if not close and _CREDENTIAL_WORDS.search(key.lower()):
         if where == "entry of registries":
-            return f"no key for secrets: name the variables that hold them, as {key}_env does not; see username_env"
+            return "no key for secrets: username_env and password_env name the variables that hold them"
         return (
             "no key for secrets: credentials come from R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, or boto3's own chain"
         )
@@ -111,12 +149,28 @@ _KINDS = {
 
 def _example(schema: Mapping[str, Any], key: str | None = None) -> str:
     if key:
-        schema = schema.get("properties", {}).get(key, {})
+        schema = _resolved(schema.get("properties", {}).get(key, {}))
     examples = schema.get("examples")
     if not examples:
-        return "see docs/mirrors.md" if key is None or "const" not in schema else f"write {key}: {schema['const']}"
+        return "see docs/mirrors.md"
     example = spelled(examples[0])
     return f"write for example {key}: {example}" if key else f"write for example {example}"
+
+
+def _resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema that a `$ref` into its own file leads to."""
+    while "$ref" in schema:
+        target: Mapping[str, Any] = load_schema("mirrors")
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        schema = target
+    return schema
+
+
+_NOT_TEXT = re.compile(
+    r"[-+]?[0-9._]+(?:[eE][-+]?[0-9]+)?|0[xob][0-9a-f]+|true|false|null|yes|no|on|off", re.IGNORECASE
+)
+"""What YAML, in one version or the other, reads as something else than text."""
 
 
 def spelled(value: Any) -> str:
@@ -126,7 +180,9 @@ def spelled(value: Any) -> str:
             return "a long list" if isinstance(value, list) else "many keys"
         case int() if not isinstance(value, bool) and abs(value) > 10**20:
             return "a huge number"
-        case str() if re.fullmatch(r"[A-Za-z0-9_./$-][A-Za-z0-9_./${}:-]*", value[:80]):
+        case str() if re.fullmatch(r"[A-Za-z0-9_./$-][A-Za-z0-9_./${}:-]*", value[:80]) and not _NOT_TEXT.fullmatch(
+            value
+        ):
             return value[:80]
         case _:
             text = json.dumps(value, ensure_ascii=False)

@@ -2,11 +2,12 @@
 
 Docker tags are not strict semantic versions. Here a tag is a version if it is
 
-    [v]N[.N[.N[.N]]]  then any number of suffixes, each after `-`, `_` or `+`; the first may be glued on (1.22rc1)
+    [v]N[.N[.N[.N]]]  then any number of suffixes, each after `-`, `_` or `+`
 
-A suffix that is a pre-release word with an optional number (rc1, beta.2, alpha) makes it a pre-release. The others,
-joined by `-`, are its variant: `1.27.3-alpine3.20` is version 1.27.3 of variant `alpine3.20`. Numbers that are not
-written count as 0.
+A suffix that is a pre-release word with an optional number (rc1, beta.2, alpha) makes it a pre-release, and may be
+glued to the numbers (1.22rc1). Nothing else may, or many a commit hash would be a version (7f3e2a1). The other
+suffixes, joined by `-`, are its variant: `1.27.3-alpine3.20` is version 1.27.3 of variant `alpine3.20`. Numbers that
+are not written count as 0.
 """
 
 from __future__ import annotations
@@ -48,10 +49,13 @@ class Version:
         return self._order < other._order
 
 
+_LONGEST_TAG = 128
+
+
 def parse_version(tag: str) -> Version | None:
     """`tag` as a version, None if it is not one."""
-    match = _VERSION.fullmatch(tag)
-    if not match:
+    match = _VERSION.fullmatch(tag) if len(tag) <= _LONGEST_TAG else None
+    if not match or (match["glued"] and not _PRERELEASE.fullmatch(match["glued"])):
         return None
     numbers = [int(number) for number in match["numbers"].split(".")]
     padded = (*numbers, 0, 0, 0)[:4]

@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 from reconciler.document import MAX_BYTES, parse_document
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors import R2, S3, Folder, Mirrors, load_mirrors
 from reconciler.oci import Digest, Platform
+from reconciler.schema_files import load_schema
 from reconciler.selection import Exact, Glob, Pinned, Regex, Semver
+from reconciler.shape import MAX_PROBLEMS
 
 ROOT = Path(__file__).parents[1]
 HEAD = "version: 1\nstore: {type: file, path: ./m}\n"
@@ -119,7 +123,7 @@ def mirror(rest: str) -> str:
         (mirror("tags: [a@sha256:12]"), "5:12: mirrors[0].tags[0]: digest 'sha256:12': expected sha256:<64 hex"),
         (mirror("tags: [{regex: '(?=a)'}]"), "5:20: mirrors[0].tags[0].regex: RE2 refuses it: invalid perl operator: (?="),
         (mirror("tags: [{semver: '> 1'}]"), "5:21: mirrors[0].tags[0].semver: '> 1' is not a range of versions"),
-        (mirror("tags: [{glob: a, regex: b}]"), "mirrors[0].tags[0]: expected exactly one of glob, regex and semver"),
+        (mirror("tags: [{glob: a, regex: b}]"), "5:12: mirrors[0].tags[0]: expected exactly one of glob, regex, semver"),
         (mirror("tags: [{glob: a, newest: 3}]"), "5:22: mirrors[0].tags[0].newest: goes with semver only"),
         (mirror("tags: [{semvr: a}]"), "5:13: mirrors[0].tags[0].semvr: unknown key in pattern; did you mean semver?"),
         (mirror("tags: [{semver: '*', newest: 0}]"), "mirrors[0].tags[0].newest: expected 1 or more, got 0"),
@@ -130,27 +134,45 @@ def mirror(rest: str) -> str:
         (mirror("tags: [a]\n    referrers: true"), "6:16: mirrors[0].referrers: this version cannot mirror referrers"),
         (mirror("tags: [a]\n    target: a/tags/b"), "6:13: mirrors[0].target: 'a/tags/b' cannot be a target: the part 'tags'"),
         (mirror("tags: [a]\n    target: _mirror"), "cannot be a target: expected lower-case"),
-        (mirror("tags: [edge]\n    exclude: [{glob: e*}]"), "mirrors[0].tags: edge is named here and excluded too"),
+        (mirror("tags: [edge]\n    exclude: [{glob: e*}]"), "5:12: mirrors[0].tags[0]: edge is named here and excluded in line 6"),
+        (mirror("tags:\n      - a@sha256:{}\n      - a@sha256:{}".format("0" * 64, "1" * 64)), "7:9: mirrors[0].tags[1]: a is pinned to another digest in line 6"),
         (mirror("tags: [a]\n    exclude: [a@sha256:%s]" % ("0" * 64)), "a pin makes no sense here; write a"),
         (mirror("tags: [a]\n    source: b"), "6:5: mirrors[0].source: this key is here twice, first in line 4"),
         (mirror("tags: [a]\n  - {source: x/alpine, target: library/alpine, tags: [b]}"), "is that of mirrors[0] in line 4 too"),
+        (mirror("tags: [{semver: '*', newest: 5.0}]"), "5:34: mirrors[0].tags[0].newest: expected a whole number, got 5.0"),
+        (mirror("tags: [{semver: '1.2.3.4'}]"), "is not a range of versions of up to three numbers; write for example"),
+        (mirror('tags: [a]\n    retain: "7d\\n"'), "6:13: mirrors[0].retain: has a line break in it"),
+        (mirror('tags: ["\\ud800"]'), "5:12: mirrors[0].tags[0]: has the character U+D800 in it"),
+        (mirror('tags: [a]\n    "\\e[31m": 1'), "6:5: mirrors[0].?: the key has the character U+001B in it"),
+        (mirror("tags: [%s]" % ("a," * 2001)), "5:11: mirrors[0].tags: has 2001 entries, 2000 at most"),
+        (mirror("tags: [{regex: %s}]" % ("a" * 1001)), "5:20: mirrors[0].tags[0].regex: has 1001 characters, 1000 at most"),
+        (mirror(r"tags: [{regex: '\pL{1000}'}]"), "mirrors[0].tags[0].regex: RE2 refuses it: pattern too large"),
+        (mirror("tags: [{3: a}]"), "5:13: mirrors[0].tags[0].3: unknown key in pattern"),
+        (f"{HEAD}defaults: {{exclude: [{{regex: '('}}]}}\nmirrors: []", "3:30: defaults.exclude[0].regex: RE2 refuses it"),
+        (f"{HEAD}defaults: {{referrers: true}}\nmirrors: []", "3:23: defaults.referrers: this version cannot"),
+        (f"{HEAD}registries: {{ghcr.io: {{token: x}}}}\nmirrors: []", "token: no key for secrets: username_env and password_env name"),
+        (f"{HEAD}registries: {{ghcr.io: {{ca_file: ~nobody-of-that-name/ca.pem}}}}\nmirrors: []", "begins with a home folder that is not known"),
         (f"{HEAD}mirrors: [{{source: 'a b', tags: [x]}}]", "3:20: mirrors[0].source: repository 'a b'"),
         (f"{HEAD}mirrors: [{{source: 'a/b:1', tags: [x]}}]", "a repository has no tag or digest"),
-        (f"{HEAD}mirrors: [{{source: 'oci:x', tags: [x]}}]", "add target"),
+        (f"{HEAD}mirrors: [{{source: 'oci:x', tags: [x]}}]", "mirrors[0].target: is missing; an image layout has no"),
         (f"{HEAD}mirrors: [x]", "3:11: mirrors[0]: expected keys with values, got x"),
         (f"{HEAD}mirrors: [!!python/object:os.system x]", "has no meaning here; write a plain value"),
-        (f"{HEAD}mirrors: []\n? [a]\n: b", "4:3: a key has to be a word"),
+        (f"{HEAD}mirrors: []\n? [a]\n: b", "4:3: ?: a key has to be a word"),
         (f"{HEAD}mirrors: []\n<<: {{a: b}}", "merge keys (<<) are not supported"),
         (f"{HEAD}mirrors: []\nmirrorz: []", "4:1: mirrorz: unknown key in mirrors.yaml; did you mean mirrors?"),
         (f"{HEAD}registries: {{'a/b': {{}}}}\nmirrors: []", "registries.a/b: expected a registry's host"),
-        (f"{HEAD}registries: {{ghcr.io: {{username_env: U}}}}\nmirrors: []", "username_env: needs password_env beside it"),
+        (f"{HEAD}registries: {{ghcr.io: {{username_env: U}}}}\nmirrors: []", "username_env: goes with password_env only; add password_env, or"),
         (f"{HEAD}registries: {{ghcr.io: {{password: x}}}}\nmirrors: []", "password: unknown key in entry of registries"),
         (f"{HEAD}registries: {{docker.io: {{}}, index.docker.io: {{}}}}\nmirrors: []", "are the same registry; keep one"),
         ("version: 2\nstore: {type: file, path: m}\nmirrors: []", "1:10: version: expected 1, got 2"),
         ("version: 1\nmirrors: []", "store: is missing; write for example store: "),
+        ("version: 1\nstore: {}\nmirrors: []", "2:1: store.type: is missing; write for example type: r2"),
+        ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: us}\nmirrors: []", "expected one of default, eu, fedramp, got us"),
+        ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: '${J:-us}'}\nmirrors: []", "what ${J:-us} stands for is no jurisdiction"),
+        ("version: 1\nstore: {type: file, path: m, public_url: 'https://x:99999'}\nmirrors: []", "is not a URL; write for example"),
         ("version: 1\nstore: {type: r3}\nmirrors: []", "2:15: store.type: expected one of r2, s3, file, got r3"),
-        ("version: 1\nstore: {type: s3, bucket: A_B}\nmirrors: []", "2:27: store.bucket: 'A_B' is not a bucket's name"),
-        ("version: 1\nstore: {type: r2, bucket: abc, account_id: x}\nmirrors: []", "account_id: expected 32 hex digits"),
+        ("version: 1\nstore: {type: s3, bucket: A_B}\nmirrors: []", "2:27: store.bucket: is not a bucket's name: expected 3 to 63"),
+        ("version: 1\nstore: {type: r2, bucket: abc, account_id: x}\nmirrors: []", "account_id: is no account: expected 32 hex digits"),
         ("version: 1\nstore: {type: s3, bucket: abc, secret_key: x}\nmirrors: []", "no key for secrets: credentials come from"),
         ("version: 1\nstore: {type: file, path: m, public_url: cr.example.com}\nmirrors: []", "is not a URL; write for example"),
         ("version: 1\nstore: {type: file, path: '${1}'}\nmirrors: []", "has a variable of another form"),
@@ -178,6 +200,56 @@ def test_all_problems_are_reported_at_once_in_the_order_of_their_lines(tmp_path:
         "mirrors[0].platforms[0]",
         "mirrors[0].nonsense",
     ]
+
+
+@pytest.mark.parametrize("other", ["tags: [3.20]", "tags: [a], platforms: [linux]"])
+def test_one_target_twice_is_seen_whatever_else_is_wrong(other: str, tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        f"{HEAD}mirrors:\n  - {{source: x/a, target: t, {other}}}\n  - {{source: x/b, target: t, tags: [b]}}\n",
+    )
+    assert len(found) == 2
+    assert found[1].startswith("5:27: mirrors[1].target: target t is that of mirrors[0] in line 4 too")
+
+
+def test_each_mistake_gives_one_message(tmp_path: Path) -> None:
+    for text in ("tags: [{semvr: a}]", "tags: [!what x]", "tags: [~]", "tags: [{glob: ''}]", "tags: a"):
+        assert len(problems(tmp_path, mirror(text))) == 1, text
+
+
+def test_a_name_that_a_counted_exclusion_may_take_is_no_contradiction(tmp_path: Path) -> None:
+    text = mirror("tags: ['1.0', '2.0']\n    exclude: [{semver: '*', newest: 1}]")
+    assert len(load(tmp_path, text).mirrors) == 1
+
+
+def test_no_value_of_a_variable_and_no_password_is_told(tmp_path: Path) -> None:
+    text = "version: 1\nstore: {type: s3, bucket: '${B}', public_url: 'https://:hunter2@x.y', endpoint_url: '${E}'}\nmirrors: []"
+    found = problems(tmp_path, text, {"B": "HUNTER2", "E": "hunter2"})
+    assert [problem.split(": ")[1] for problem in found] == ["store.bucket", "store.public_url", "store.endpoint_url"]
+    assert "hunter2" not in " ".join(found).lower()
+
+
+def test_what_a_mirror_does_not_say_is_what_the_schema_says(tmp_path: Path) -> None:
+    (one,) = load(tmp_path, mirror("tags: [a]")).mirrors
+    keys = load_schema("mirrors")["$defs"]["mirror"]["properties"]
+    said = "".join(f"\n    {key}: {json.dumps(keys[key]['default'])}" for key in keys if "default" in keys[key])
+    assert load(tmp_path, mirror(f"tags: [a]{said}")).mirrors == (one,)
+
+
+def test_every_key_of_the_schema_has_a_description_and_an_example_that_fits() -> None:
+    schema = load_schema("mirrors")
+    registry: Any = Registry()
+    registry = registry.with_resource(schema["$id"], Resource.from_contents(schema))
+    tables = {"": schema["properties"]}
+    tables |= {f"/$defs/{name}": one["properties"] for name, one in schema["$defs"].items() if "properties" in one}
+    for where, keys in tables.items():
+        for name, key in keys.items():
+            if "$ref" not in key:
+                assert key["description"], name
+                validator = Draft202012Validator(
+                    {"$ref": f"{schema['$id']}#{where}/properties/{name}"}, registry=registry
+                )
+                assert [error for example in key["examples"] for error in validator.iter_errors(example)] == [], name
 
 
 def test_variables_are_filled_in_where_they_may_be(tmp_path: Path) -> None:
@@ -217,6 +289,20 @@ HOSTILE: dict[str, bytes] = {
     "an open quote": b'a: "' + b"x" * 200_000,
     "only escapes": b'"\\' * 80_000,
     "an unknown YAML": b"%YAML 9.9\n---\na: 1",
+    "many wrong values": mirror("tags: [%s]" % ("3.20," * 20_000)).encode(),
+    "many wrong names": mirror("tags: [%s]" % ("/," * 2_000)).encode(),
+    "many unknown keys": mirror("tags: [a]\n" + "".join(f"    k{n}: 1\n" for n in range(12_000))).encode(),
+    "one key many times": (HEAD + "mirrors: []\n" * 12_000).encode(),
+    "one target many times": (HEAD + "mirrors: [" + "{source: a, tags: [b]}," * 2_700 + "]").encode(),
+    "names against patterns": mirror(
+        "tags: [{}/]\n    exclude: [{}]".format("".join(f"t{n}," for n in range(1_999)), "{glob: '*a*b*c'}," * 100)
+    ).encode(),
+    "many costly expressions": mirror(
+        "tags: [{}]".format("".join(f"{{regex: '\\pL{{1000}}{n}'}}," for n in range(800)))
+    ).encode(),
+    "a huge range": mirror(f"tags: [{{semver: '{' || '.join(map(str, range(20_000)))}'}}]").encode(),
+    "a huge expression": mirror("tags: [{regex: '%s'}]" % ("(a|b)?" * 40_000)).encode(),
+    "a huge glob": mirror("tags: [{glob: '%s'}]" % ("*a*" * 60_000)).encode(),
     "50 MB": b"x" * 50_000_000,
     "50 MB of mirrors": b"version: 1\nmirrors:\n" + b"  - {source: a, tags: [b]}\n" * 1_900_000,
 }
@@ -246,6 +332,12 @@ def test_a_hostile_file_gets_a_clear_error_in_time(name: str, tmp_path: Path) ->
     assert spent < 2
 
 
+def test_a_file_that_is_wrong_all_over_is_given_up(tmp_path: Path) -> None:
+    found = problems(tmp_path, mirror("tags: [%s]" % ("3.20," * 1_500)))
+    assert len(found) == MAX_PROBLEMS + 1
+    assert found[0] == f"1:1: more than {MAX_PROBLEMS} problems; these are some of them"
+
+
 def test_the_largest_file_that_is_taken_is_read_in_time(tmp_path: Path) -> None:
     line = "  - {source: registry.example.com/team/app%04d, tags: [latest, {glob: '1.*'}]}\n"
     text = HEAD + "mirrors:\n" + "".join(line % number for number in range(2_000))
@@ -273,6 +365,7 @@ values: Any = st.recursive(
 )
 
 
+@settings(deadline=None)  # the first one pays for the imports
 @given(st.dictionaries(words, values, max_size=6))
 def test_no_shape_of_a_file_is_a_traceback(tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> None:
     folder = tmp_path_factory.getbasetemp() / "shapes"

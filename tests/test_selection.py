@@ -70,6 +70,10 @@ def test_exclusion_wins_and_a_pin_is_the_reason_before_a_name_before_a_pattern()
     assert other.immutable
 
 
+def test_a_tag_that_is_listed_twice_counts_once() -> None:
+    assert matching(Semver("*", newest=2), ["1.1", "1.2", "1.2"]) == {"1.1", "1.2"}
+
+
 def test_a_list_is_needed_for_patterns_only() -> None:
     assert not needs_listing([Exact("a"), Pinned("b", DIGEST)])
     assert all(needs_listing([Exact("a"), one]) for one in (Glob("*"), Regex("."), Semver("*")))
@@ -99,6 +103,57 @@ def test_selection_is_a_pure_subset(
     shuffled = list(listed) * 2
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
     assert select(tags, exclude, immutable, shuffled) == found
+
+
+REAL = {
+    "alpine": "latest edge 3 3.19 3.19.4 3.20 3.20.0 3.20.3 20240329 20240807",
+    "clickhouse": "latest head 24.8 24.8.4 24.8.4.13 24.8.4.13-alpine 24.9.2.42 24.9.2.42-alpine 24.10.1.2812",
+    "ubuntu": "latest rolling noble noble-20241015 22.04 24.04 24.10 25.04",
+    "postgres": "16 16.4 16.4-alpine 16.4-alpine3.20 16-alpine3.20 17 17.0 17.0-bookworm 17beta3 17rc1 17rc1-alpine",
+    "golang": "1.21.13 1.22rc1 1.22 1.22.0 1.22.8 1.23rc2 1.23.2 1.23.2-alpine3.20 tip 1.24rc1",
+    "node": "22 22-bookworm-slim 22-slim 22.9.0 22.9.0-slim 22.10.0 22.10.0-slim 22.10.0-bookworm-slim lts current",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "tags"),
+    [
+        ("alpine", Semver(">=3.19 <4"), "3.19 3.19.4 3.20 3.20.0 3.20.3"),
+        ("alpine", Semver(">=3.19 <4", newest=2), "3.20.0 3.20.3"),
+        ("alpine", Semver(">=3.19", newest=1), "20240807"),
+        ("clickhouse", Semver(">=24.8", newest=2), "24.10.1.2812 24.9.2.42"),
+        ("clickhouse", Semver(">=24.8", newest=1, variant="alpine"), "24.9.2.42-alpine"),
+        ("clickhouse", Semver("~24.8", newest=1), "24.8.4.13"),
+        ("ubuntu", Semver(">=24.04"), "24.04 24.10 25.04"),
+        ("ubuntu", Semver("24.04 || 22.04"), "22.04 24.04"),
+        ("postgres", Semver(">=16"), "16 16.4 17 17.0"),
+        ("postgres", Semver("^16", newest=1, variant="alpine*"), "16.4-alpine 16.4-alpine3.20"),
+        ("postgres", Semver("^17", prereleases=True, newest=3), "17 17.0 17rc1"),
+        ("golang", Semver("^1.22", newest=2), "1.22.8 1.23.2"),
+        ("golang", Semver(">=1.24", prereleases=True), "1.24rc1"),
+        ("golang", Semver("~1.22", prereleases=True), "1.22 1.22.0 1.22.8 1.22rc1"),
+        ("node", Semver("22", newest=1, variant="slim"), "22.10.0-slim"),
+        ("node", Semver("22", newest=1, variant="bookworm*"), "22.10.0-bookworm-slim"),
+    ],
+)
+def test_on_real_lists(name: str, pattern: Pattern, tags: str) -> None:
+    assert chosen(pattern, listed=REAL[name].split()) == tags.split()
+
+
+@given(pattern_lists, pattern_lists, tag_lists)
+def test_selecting_from_what_was_selected_changes_nothing(
+    tags: list[Pattern], exclude: list[Pattern], listed: list[str]
+) -> None:
+    plain = [pattern for pattern in exclude if _is_plain(pattern)]
+    unranked = [pattern for pattern in tags if _is_plain(pattern)]
+    found = select(unranked, plain, [], listed)
+    assert select(unranked, plain, [], [one.tag for one in found]) == found
+
+
+@given(pattern_lists, patterns, tag_lists)
+def test_a_further_pattern_takes_nothing_away(tags: list[Pattern], further: Pattern, listed: list[str]) -> None:
+    before = {one.tag for one in select(tags, [], [], listed)}
+    assert before <= {one.tag for one in select([*tags, further], [], [], listed)}
 
 
 @given(st.sampled_from([">=1 <5", "*", "^2"]), st.integers(1, 4), tag_lists)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from reconciler.versions import Version, parse_version
 
-TAGS = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,40}", fullmatch=True)
+TAGS = st.from_regex(r"v?[0-9]{0,200}[A-Za-z0-9._+-]{0,40}", fullmatch=True) | st.text(max_size=40)
 VERSIONS = (
     st.from_regex(r"v?[0-9]{1,3}(\.[0-9]{1,3}){0,3}(-?(rc|beta|alpha)[0-9]{0,2})?(-[a-z]{2,6})?", fullmatch=True)
     .map(parse_version)
@@ -31,6 +31,10 @@ VERSIONS = (
         ("1.0.0-rc-2", (1, 0, 0, 0), "rc", ""),
         ("1.0-SNAPSHOT", (1, 0, 0, 0), "snapshot", ""),
         ("2.0.0_build5", (2, 0, 0, 0), "", "build5"),
+        ("2022.01.1+git5", (2022, 1, 1, 0), "", "git5"),
+        ("3.14.0a1-slim", (3, 14, 0, 0), "a", "slim"),
+        ("1.2.3-rc1-alpine", (1, 2, 3, 0), "rc", "alpine"),
+        ("1.2.3-alpine-rc1", (1, 2, 3, 0), "rc", "alpine"),
         ("20240329", (20240329, 0, 0, 0), "", ""),
     ],
 )
@@ -42,7 +46,21 @@ def test_what_a_tag_says(tag: str, numbers: tuple[int, ...], prerelease: str, va
 
 
 @pytest.mark.parametrize(
-    "tag", ["latest", "noble-20241015", "edge", "v", "1.2.3.4.5", "sha-1a2b3c", "1..2", "-1", "x1.2"]
+    "tag",
+    [
+        "latest",
+        "noble-20241015",
+        "edge",
+        "v",
+        "1.2.3.4.5",
+        "sha-1a2b3c",
+        "1..2",
+        "-1",
+        "x1.2",
+        "7f3e2a1",
+        "8u302-jdk",
+        "1" * 129,
+    ],
 )
 def test_what_is_no_version(tag: str) -> None:
     assert parse_version(tag) is None
@@ -64,3 +82,4 @@ def test_any_tag_can_be_asked(tag: str) -> None:
 def test_it_is_a_total_order(a: Version, b: Version, c: Version) -> None:
     assert (a < b) + (b < a) + (a == b) == 1
     assert not (a < b and b < c) or a < c
+    assert sorted([a, b, c]) == sorted([c, b, a])
