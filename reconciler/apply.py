@@ -1,13 +1,15 @@
 """Makes a plan so. The order of writes is the safety: what is visible is whole, at every moment.
 
-    lock                                     one apply at a time, as far as clocks allow
+    lock                                     one run at a time
+    the mirror index                         which tags are about to change: pending
     images: blobs, manifests, then the tag   side by side; each image on its own
     the mirror index                         now and then meanwhile, and once at the end
     prunes: index, then the tag's object     only in repositories where nothing failed
     tags/list, _catalog, _ping               what changed of them
+    garbage                                  where digests have been retired long enough, or a run was cut off
 
-A run that ends early leaves tags that can be pulled and a lock that has run out or will. Whoever finds that lock
-removes the tags' objects that the run did not come to, and puts the published lists right, since they come last.
+A run that ends early leaves tags that can be pulled, a lock that has run out or will, and an index that says which tags
+are not settled. The next plan shows those tags again, whatever the source says, and the next apply settles them.
 """
 
 from __future__ import annotations
@@ -15,33 +17,28 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reconciler import index as mirror_index
 from reconciler.catalog import published_lists
-from reconciler.copy import copy_blob, missing_blobs, publish_image, read_image
+from reconciler.copy import copy_blob, missing_blobs, publish_image, put_changed, read_image, stored_first
 from reconciler.diff import Action
-from reconciler.errors import Interrupted, LockHeld, MirrorError, PlanRefused, StoreDenied
+from reconciler.errors import Interrupted, LockHeld, LockLost, MirrorError, PlanRefused, StoreDenied
+from reconciler.gc import Garbage, NotCollected, collect, forgotten
 from reconciler.index import TagState
-from reconciler.layout import (
-    JSON_HEADERS,
-    ManifestKey,
-    blobs_prefix,
-    known_digests,
-    manifest_key,
-    manifests_prefix,
-    parse_key,
-)
+from reconciler.inventory import inventory
+from reconciler.layout import JSON_HEADERS, manifest_key
 from reconciler.ledger import Observed, read_index, write_index
-from reconciler.lock import Lock, acquire, leave, read_lock, release, renew
+from reconciler.lock import Lease, held, read_lock
 from reconciler.plan import held_back
 from reconciler.work import BLOB_WORKERS, IMAGE_WORKERS, Once, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Executor, Future
+    from datetime import timedelta
 
     from reconciler.diff import Change
     from reconciler.index import MirrorIndex
@@ -50,13 +47,15 @@ if TYPE_CHECKING:
     from reconciler.source import OpenSource
     from reconciler.store import Store
 
-RECORD_EVERY = 20.0
+RECORD_EVERY = 10.0
 PAUSE = 5.0
-"""Seconds: between two writes of the index while images are copied, and between two looks at the lock."""
+"""Seconds: between two writes of the index while images are copied, and between two looks whether it is time."""
 
 
 @dataclass(frozen=True)
 class Done:
+    """A change that was made and is recorded in the mirror index."""
+
     target: str
     change: Change
 
@@ -76,6 +75,9 @@ class Skipped:
 
 
 Outcome: TypeAlias = Done | Failed | Skipped
+
+
+Event: TypeAlias = Outcome | Garbage | NotCollected
 
 
 class Progress(Protocol):
@@ -99,6 +101,28 @@ class Edges:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What a run may do.
+
+    command       what the lock says of us
+    retain        target -> how long a digest that lost its last tag stays
+    allow_prune   whether many prunes at once are meant
+    lock_timeout  seconds to wait for another run
+    waiting       is told of the run that is waited for
+    plan_again    makes the plan anew, where the index has moved on since; None: then the plan is refused
+    now           the time that is written to the index and compared with it
+    """
+
+    command: str
+    retain: Callable[[str], timedelta]
+    allow_prune: bool = False
+    lock_timeout: float = 0.0
+    waiting: Callable[[LockHeld], None] = lambda _: None
+    plan_again: Callable[[], Plan] | None = None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+@dataclass(frozen=True)
 class ImageWork:
     """One image of one repository, and the changes that it fulfils: every tag that is to point at its digest."""
 
@@ -111,69 +135,89 @@ class ImageWork:
         return f"{self.repository.source}:{self.changes[0].tag}"
 
 
-def apply(plan: Plan, edges: Edges, command: str, *, allow_prune: bool = False) -> Generator[Outcome, None, None]:
+def apply(plan: Plan, edges: Edges, terms: Terms) -> Generator[Event, None, None]:
     """Does the plan's changes and yields what became of each. Close the generator to stop early.
 
-    What fails is an outcome. Raises `LockHeld`, `PlanRefused` if the index is not what the plan was made from, and
-    `StoreError` where the store itself gave way; what was done until then is recorded.
+    What fails is an outcome. Raises `LockHeld`, `LockLost`, `PlanRefused` if the index is not what the plan was made
+    from, and `StoreError` where the store itself gave way; what was done until then is recorded.
     """
-    if not plan.has_changes and not _died_before(edges.state):
+    if not plan.has_changes and not _has_other_work(edges.state, terms):
         return
-    lock = acquire(edges.state, command)
-    unfinished = lock.taken_over
-    try:
+    with held(edges.state, terms.command, terms.lock_timeout, terms.waiting) as lease:
         observed = read_index(edges.state)
-        _refuse_stale(plan, observed)
-        unfinished = True
-        yield from _Run(plan, edges, observed, lock, allow_prune=allow_prune).outcomes()
-        unfinished = False
-    finally:
-        end = leave if unfinished else release
-        end(edges.state, lock)
+        if plan.etag != observed.etag:
+            plan = _planned_again(plan, observed, terms)
+            observed = read_index(edges.state)
+        lease.unfinished = True
+        yield from _Run(plan, edges, terms, observed, lease).events()
+        lease.unfinished = False
 
 
-def _died_before(state: Store) -> bool:
+def _has_other_work(state: Store, terms: Terms) -> bool:
+    """Whether a run died here, or the time of a retired digest is over."""
     left = read_lock(state)
-    return left is not None and left.until <= datetime.now(UTC)
+    if left and left.has_run_out:
+        return True
+    now = terms.now()
+    repositories = read_index(state).index.repositories
+    return any(mirror_index.expired(one, terms.retain(target), now) for target, one in repositories.items())
 
 
-def _refuse_stale(plan: Plan, observed: Observed) -> None:
-    if plan.etag != observed.etag:
+def _planned_again(plan: Plan, observed: Observed, terms: Terms) -> Plan:
+    if terms.plan_again is None:
         reason = (
             f"the mirror index has moved on: the plan was made from serial {plan.serial}, now it has serial "
             f"{observed.index.serial}; nothing was done. Plan again"
         )
         raise PlanRefused((reason,))
+    return terms.plan_again()
 
 
 class _Run:
     """One apply under way: the index as last written, the lock, and what was published but not yet recorded."""
 
-    def __init__(self, plan: Plan, edges: Edges, observed: Observed, lock: Lock, *, allow_prune: bool) -> None:
+    def __init__(self, plan: Plan, edges: Edges, terms: Terms, observed: Observed, lease: Lease) -> None:
         self._plan = plan
-        self._edges = edges
+        self._edges = replace(edges, public=edges.public.guarded(lease.check), state=edges.state.guarded(lease.confirm))
+        self._terms = terms
         self._observed = observed
-        self._lock = lock
-        self._allow_prune = allow_prune
         self._unrecorded: list[ImageWork] = []
         self._recorded_at = time.monotonic()
         self._failed: set[str] = set()
-        self._lock_was_left = lock.taken_over
-        self._touched: set[str] = set(observed.index.repositories) if lock.taken_over else set()
+        self._cut_off = {target for target, state in observed.index.repositories.items() if state.pending}
+        self._touched: set[str] = set(observed.index.repositories) if lease.taken_over else set()
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def events(self) -> Iterator[Event]:
         try:
+            self._begin()
             yield from self._publish()
             yield from self._prune()
-        except LockHeld:
+        except LockLost:
             raise
-        except BaseException:
+        except GeneratorExit:
             self._record()
             self._publish_lists()
             raise
+        except BaseException:
+            yield from self._record()
+            self._publish_lists()
+            raise
         self._publish_lists()
+        yield from self._collect()
 
-    def _publish(self) -> Iterator[Outcome]:
+    def _begin(self) -> None:
+        """Says in the index which tags are about to change, so that whoever comes after a crash knows."""
+
+        def change(index: MirrorIndex) -> MirrorIndex:
+            for repository in self._plan.repositories:
+                tags = [one.tag for one in repository.of(Action.ADD, Action.UPDATE)]
+                if tags:
+                    index = mirror_index.begun(index, repository.target, repository.source, tags)
+            return index
+
+        self._write(change)
+
+    def _publish(self) -> Iterator[Event]:
         copies = _Copies(self._edges)
         images = image_work(self._plan)
         finished = completed(self._edges.images, copies.copy, images, 2 * IMAGE_WORKERS, PAUSE, copies.stop.set)
@@ -181,46 +225,39 @@ class _Run:
             for result in finished:
                 if result:
                     yield from self._settle(*result)
-                self._keep_up()
+                if self._unrecorded and time.monotonic() - self._recorded_at >= RECORD_EVERY:
+                    yield from self._record()
+        yield from self._record()
 
-    def _settle(self, work: ImageWork, future: Future[None]) -> Iterator[Outcome]:
+    def _settle(self, work: ImageWork, future: Future[None]) -> Iterator[Failed]:
         error = future.exception()
         if error is None:
             self._unrecorded.append(work)
             self._touched.add(work.repository.target)
-            yield from (Done(work.repository.target, change) for change in work.changes)
-        elif isinstance(error, MirrorError) and not isinstance(error, StoreDenied):
+        elif isinstance(error, MirrorError) and not isinstance(error, StoreDenied | LockLost):
             self._failed.add(work.repository.target)
             yield from (Failed(work.repository.target, change, str(error)) for change in work.changes)
         else:
             raise error
 
-    def _keep_up(self) -> None:
-        """Renews the lock and records what is done, both when it is time."""
-        if self._lock.wants_renewal:
-            self._lock = renew(self._edges.state, self._lock)
-        if self._unrecorded and time.monotonic() - self._recorded_at >= RECORD_EVERY:
-            self._record()
-
-    def _record(self, removed: Iterable[tuple[RepositoryPlan, tuple[Change, ...]]] = ()) -> None:
-        now = datetime.now(UTC).replace(microsecond=0)
-        removals = list(removed)
+    def _record(self) -> list[Done]:
+        """Writes what was published to the index: from then on it is done."""
+        now = self._now()
 
         def change(index: MirrorIndex) -> MirrorIndex:
             for work in self._unrecorded:
                 target, source = work.repository.target, work.repository.source
-                index = mirror_index.changed(index, target, source, _tag_states(work, now), (), now)
-            for repository, changes in removals:
-                gone = [one.tag for one in changes]
-                index = mirror_index.changed(index, repository.target, repository.source, {}, gone, now)
+                index = mirror_index.published(index, target, source, _tag_states(work, now), now)
             return index
 
-        self._observed = write_index(self._edges.state, self._observed, change)
+        self._write(change)
+        done = [Done(work.repository.target, change) for work in self._unrecorded for change in work.changes]
         self._unrecorded.clear()
         self._recorded_at = time.monotonic()
+        return done
 
     def _prune(self) -> Iterator[Outcome]:
-        """Records everything, what goes included, before the first tag's object goes."""
+        """Records everything that goes before the first tag's object goes."""
         allowed = []
         for repository in self._plan.repositories:
             prunes = repository.of(Action.PRUNE)
@@ -228,20 +265,20 @@ class _Run:
             if refusal:
                 yield from (Skipped(repository.target, change, refusal) for change in prunes)
             elif prunes:
-                allowed.append((repository, prunes))
-        self._record(allowed)
-        self._touched.update(repository.target for repository, _ in allowed)
-        gone = [manifest_key(repository.target, change.tag) for repository, prunes in allowed for change in prunes]
-        if self._lock_was_left:
-            gone += pruned_but_there(self._edges.public, self._observed.index)
-        if gone:
-            self._edges.public.delete(dict.fromkeys(gone))
-        yield from (Done(repository.target, change) for repository, prunes in allowed for change in prunes)
+                allowed.append((repository.target, prunes))
+        if not allowed:
+            return
+        now = self._now()
+        self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
+        self._touched.update(target for target, _ in allowed)
+        self._edges.public.delete(manifest_key(target, one.tag) for target, prunes in allowed for one in prunes)
+        self._write_each(allowed, mirror_index.settled)
+        yield from (Done(target, change) for target, prunes in allowed for change in prunes)
 
     def _refusal(self, repository: RepositoryPlan) -> str | None:
         if repository.target in self._failed:
             return "something else in this repository failed; nothing is pruned in it"
-        return None if self._allow_prune else held_back(repository)
+        return None if self._terms.allow_prune else held_back(repository)
 
     def _publish_lists(self) -> None:
         if not self._touched:
@@ -255,12 +292,46 @@ class _Run:
     def _publish_list(self, item: tuple[str, bytes | None]) -> None:
         key, body = item
         store = self._edges.public
-        there = store.get(key)
-        if body is None:
-            if there:
-                store.delete([key])
-        elif there is None or there.body != body:
-            store.put(key, body, JSON_HEADERS)
+        if body is not None:
+            put_changed(store, key, body, JSON_HEADERS)
+        elif store.get(key):
+            store.delete([key])
+
+    def _collect(self) -> Iterator[Garbage | NotCollected]:
+        """Removes garbage where there can be some: digests whose time is over, and what a run left that was cut off."""
+        now = self._now()
+        due = [
+            (target, state)
+            for target, state in self._observed.index.repositories.items()
+            if target not in self._failed
+            if mirror_index.expired(state, self._terms.retain(target), now)
+            or (target in self._cut_off and not state.pending)
+        ]
+        removed = []
+        store, retain = self._edges.public, self._terms.retain
+        for event in collect(store, due, retain, now, self._edges.blobs):
+            if isinstance(event, Garbage):
+                removed.append(event)
+            yield event
+        self._write(lambda index: forgotten(index, removed))
+
+    def _write_each(
+        self,
+        changes: Iterable[tuple[str, tuple[Change, ...]]],
+        step: Callable[[MirrorIndex, str, Iterable[str]], MirrorIndex],
+    ) -> None:
+        def change(index: MirrorIndex) -> MirrorIndex:
+            for target, prunes in changes:
+                index = step(index, target, [one.tag for one in prunes])
+            return index
+
+        self._write(change)
+
+    def _write(self, change: Callable[[MirrorIndex], MirrorIndex]) -> None:
+        self._observed = write_index(self._edges.state, self._observed, change)
+
+    def _now(self) -> datetime:
+        return self._terms.now().replace(microsecond=0)
 
 
 class _Copies:
@@ -273,16 +344,16 @@ class _Copies:
 
     def copy(self, work: ImageWork) -> None:
         self._check()
-        target = work.repository.target
-        image = read_image(
-            self._edges.open_source(work.repository.source), work.what, work.root, work.repository.platforms
-        )
-        listing, _ = self._once(target, list_present, self._edges.public, target)
-        present = listing.result()
-        for copied in [self._start(work, blob) for blob in missing_blobs(image, present)]:
+        target, store = work.repository.target, self._edges.public
+        listing, _ = self._once(target, inventory, store, target)
+        there = listing.result()
+        fetch = stored_first(self._edges.open_source(work.repository.source), store, target, there.manifests)
+        image = read_image(fetch, work.what, work.root, work.repository.platforms)
+        for copied in [self._start(work, blob) for blob in missing_blobs(image, there.blobs)]:
             copied.result()
+        tags = tuple(change.tag for change in work.changes)
         self._check()
-        publish_image(self._edges.public, target, image, tuple(change.tag for change in work.changes), present)
+        publish_image(store, target, image, tags, there.manifests)
 
     def _start(self, work: ImageWork, blob: Descriptor) -> Future[None]:
         future, first = self._once((work.repository.target, blob.digest), self._copy_blob, work, blob)
@@ -314,30 +385,6 @@ def image_work(plan: Plan) -> Iterator[ImageWork]:
         for changes in images.values():
             if changes[0].after:
                 yield ImageWork(repository, changes[0].after, tuple(changes))
-
-
-def list_present(store: Store, target: str) -> dict[Digest, int]:
-    """The digests that the repository already holds, with their sizes in bytes, from listings of 1,000 keys each."""
-    prefixes = (blobs_prefix(target), manifests_prefix(target))
-    return known_digests((row.key, row.size) for prefix in prefixes for row in store.list(prefix))
-
-
-def pruned_but_there(store: Store, index: MirrorIndex) -> Iterator[str]:
-    """The keys of tags that the index no longer has, but that still point at a digest it knows.
-
-    A run left them that ended between recording its prunes and making them. Other tags that the index lacks are not
-    ours to remove.
-    """
-    for target, state in index.repositories.items():
-        known = {tag.digest for tag in state.tags.values()} | state.retired.keys()
-        for row in store.list(manifests_prefix(target)):
-            match parse_key(row.key):
-                case ManifestKey(reference=str(tag)) if tag not in state.tags:
-                    stored = store.get(row.key)
-                    if stored and any(digest.matches(stored.body) for digest in known):
-                        yield row.key
-                case _:
-                    pass
 
 
 def _tag_states(work: ImageWork, now: datetime) -> dict[str, TagState]:

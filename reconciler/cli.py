@@ -23,7 +23,8 @@ from reconciler.errors import MirrorError, MirrorsInvalid, PlanRefused, UsageErr
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.apply import Outcome
+    from reconciler.apply import Event, Terms
+    from reconciler.errors import LockHeld
     from reconciler.ledger import Observed
     from reconciler.mirrors import Mirrors
     from reconciler.plan import Plan
@@ -59,6 +60,10 @@ OnlyOption = Annotated[
     typer.Option("--only", metavar="GLOB", help="Only targets that match, as in 'library/*'; may be repeated."),
 ]
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
+LockTimeoutOption = Annotated[
+    float,
+    typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="How long to wait for another run to end."),
+]
 DetailedOption = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")]
 
 MIRRORS = Path("mirrors.yaml")
@@ -149,6 +154,7 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done, as plan does, and stop.")
     ] = False,
+    lock_timeout: LockTimeoutOption = 0.0,
     output: Annotated[ApplyFormat, typer.Option("--format", help="How to print the result.")] = ApplyFormat.TEXT,
 ) -> int:
     """Make the bucket as mirrors.yaml says.
@@ -156,21 +162,112 @@ def apply(
     Copies what is missing, moves tags, prunes what is not wanted any more. Asks first on a terminal. Ctrl-C stops
     cleanly; what was done is recorded and the next apply goes on from there.
     """
+    from reconciler.apply import Terms
+
     if plan_file and only:
         raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
     mirrors = _load(file)
     with _opened(mirrors) as (stores, open_source):
-        if plan_file:
-            made = _read_plan(plan_file, mirrors, file)
-        else:
+
+        def planned() -> Plan:
             made, _ = _plan(mirrors, stores, open_source, only or [], recheck=False)
-        if no_prune:
-            made = _without_prunes(made)
+            return _without_prunes(made) if no_prune else made
+
+        if plan_file:
+            saved = _read_plan(plan_file, mirrors, file)
+            made = _without_prunes(saved) if no_prune else saved
+        else:
+            made = planned()
         if dry_run:
             typer.echo(_plan_as(made, Format(output)), nl=False)
             return 1 if made.counts["errors"] else 0
         _confirm(made, yes=yes)
-        return _apply(made, stores, open_source, output, allow_prune=allow_prune)
+        plans = [made]
+
+        def plan_again() -> Plan:
+            plans.append(planned())
+            return plans[-1]
+
+        terms = Terms(
+            _command(),
+            mirrors.retention(),
+            allow_prune,
+            lock_timeout,
+            _tell_waiting,
+            plan_again if yes and not plan_file else None,
+        )
+        return _apply(plans, stores, open_source, terms, output)
+
+
+@app.command()
+def gc(
+    file: FileOption = MIRRORS,
+    only: OnlyOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+    lock_timeout: LockTimeoutOption = 0.0,
+    output: Annotated[ApplyFormat, typer.Option("--format", help="How to print the result.")] = ApplyFormat.TEXT,
+) -> int:
+    """Remove blobs and manifests that nothing reaches any more.
+
+    What no tag reaches, and no digest that lost its last tag less than `retain` ago. An apply does this by itself where
+    it knows of something; this looks at every repository of the mirror index.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+    from contextlib import nullcontext
+    from datetime import UTC, datetime
+
+    from reconciler.gc import NotCollected, collect_garbage
+    from reconciler.lock import held
+    from reconciler.progress import waiting
+    from reconciler.render import garbage_document, garbage_text
+    from reconciler.resolve import matches_only
+    from reconciler.store.opening import open_stores
+    from reconciler.work import BLOB_WORKERS
+
+    mirrors = _load(file)
+    stores = open_stores(mirrors.store, os.environ)
+    lock = nullcontext() if dry_run else held(stores.state, _command(), lock_timeout, _tell_waiting)
+    with lock as lease, waiting("Looking through the bucket ..."), ThreadPoolExecutor(BLOB_WORKERS) as executor:
+        now = datetime.now(UTC)
+        found = list(
+            collect_garbage(
+                stores, lambda target: matches_only(target, only or []), mirrors.retention(), now, executor, lease
+            )
+        )
+    if output is ApplyFormat.JSON:
+        typer.echo(_json(garbage_document(found, dry_run=dry_run)))
+    else:
+        typer.echo(garbage_text(found, dry_run=dry_run, **_terminal(sys.stdout.isatty())), nl=False)
+    return 1 if any(isinstance(one, NotCollected) for one in found) else 0
+
+
+@app.command()
+def unlock(
+    file: FileOption = MIRRORS,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
+) -> int:
+    """Break the lock of a run that hangs or died.
+
+    A lock runs out by itself two minutes after its holder died, so this is for those who cannot wait. A holder that is
+    alive after all notices and stops, and the next apply puts right what it left.
+    """
+    from reconciler.lock import break_lock, read_lock
+    from reconciler.store.opening import open_stores
+
+    state = open_stores(_load(file).store, os.environ).state
+    holder = read_lock(state)
+    if holder is None or holder.has_run_out:
+        typer.echo("No run holds the lock.")
+        return 0
+    words = f"{holder.who} holds the lock since {holder.since}; it runs out within {round(holder.left)} s."
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"{words} There is no terminal to ask on: add --yes to break it.")
+        if not typer.confirm(f"{words} Break it?", err=True):
+            raise UsageError("Not broken.")
+    break_lock(state, holder)
+    typer.echo(f"Broke the lock of {holder.who}.")
+    return 0
 
 
 @app.command()
@@ -284,18 +381,19 @@ def _confirm(made: Plan, *, yes: bool) -> None:
         raise PlanRefused(("Not applied.",))
 
 
-def _apply(made: Plan, stores: Stores, open_source: OpenSource, output: ApplyFormat, *, allow_prune: bool) -> int:
+def _apply(plans: list[Plan], stores: Stores, open_source: OpenSource, terms: Terms, output: ApplyFormat) -> int:
+    """Applies the last of `plans`, to which the run adds one if it has to plan again."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from reconciler.apply import Done, Edges
+    from reconciler.apply import Done, Edges, Failed, Skipped
     from reconciler.apply import apply as apply_plan
+    from reconciler.gc import NotCollected
     from reconciler.progress import shown
     from reconciler.work import BLOB_WORKERS, IMAGE_WORKERS
 
-    outcomes: list[Outcome] = []
+    events: list[Event] = []
     interrupted = False
-    tags = sum(len(repository.changes) for repository in made.repositories)
-    command = shlex.join(["r2mirror", *sys.argv[1:]])
+    tags = sum(len(repository.changes) for repository in plans[-1].repositories)
     try:
         with (
             shown(tags) as progress,
@@ -303,33 +401,43 @@ def _apply(made: Plan, stores: Stores, open_source: OpenSource, output: ApplyFor
             ThreadPoolExecutor(BLOB_WORKERS) as blobs,
         ):
             edges = Edges(open_source, stores.public, stores.state, images, blobs, progress)
-            with closing(apply_plan(made, edges, command, allow_prune=allow_prune)) as running:
-                for outcome in running:
-                    outcomes.append(outcome)
-                    progress.settled(outcome)
+            with closing(apply_plan(plans[-1], edges, terms)) as running:
+                for event in running:
+                    events.append(event)
+                    if isinstance(event, Done | Failed | Skipped):
+                        progress.settled(event)
     except KeyboardInterrupt:
         interrupted = True
     except MirrorError:
-        if outcomes:
-            _print_outcomes(made, outcomes, output, interrupted=True)
+        if events:
+            _print_outcomes(plans[-1], events, output, interrupted=True)
         raise
-    _print_outcomes(made, outcomes, output, interrupted=interrupted)
+    _print_outcomes(plans[-1], events, output, interrupted=interrupted)
     if interrupted:
         return 130
-    errors = [repository.error for repository in made.repositories if repository.error]
+    errors = [repository.error for repository in plans[-1].repositories if repository.error]
     for error in errors:
         _complain(error)
-    return 1 if errors or not all(isinstance(outcome, Done) for outcome in outcomes) else 0
+    return 1 if errors or any(isinstance(event, Failed | Skipped | NotCollected) for event in events) else 0
 
 
-def _print_outcomes(made: Plan, outcomes: list[Outcome], output: ApplyFormat, *, interrupted: bool) -> None:
+def _print_outcomes(made: Plan, events: list[Event], output: ApplyFormat, *, interrupted: bool) -> None:
     from reconciler.render import outcome_document, outcome_text
 
     match output:
         case ApplyFormat.TEXT:
-            typer.echo(outcome_text(outcomes, interrupted=interrupted, **_terminal(sys.stdout.isatty())), nl=False)
+            typer.echo(outcome_text(events, interrupted=interrupted, **_terminal(sys.stdout.isatty())), nl=False)
         case ApplyFormat.JSON:
-            typer.echo(_json(outcome_document(made, outcomes, interrupted=interrupted)))
+            typer.echo(_json(outcome_document(made, events, interrupted=interrupted)))
+
+
+def _command() -> str:
+    """What the lock says of this run."""
+    return shlex.join(["r2mirror", *sys.argv[1:]])
+
+
+def _tell_waiting(error: LockHeld) -> None:
+    typer.echo(f"waiting: {error.holder} is at work since {error.since}", err=True)
 
 
 def _say_what_is_public(mirrors: Mirrors, observed: Observed) -> None:

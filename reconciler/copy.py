@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from reconciler.errors import BadAnswer, Malformed
 from reconciler.layout import BLOB_HEADERS, blob_key, manifest_headers, manifest_key
 from reconciler.oci import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
+from reconciler.store import Absent, Matches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from reconciler.layout import Headers
     from reconciler.source import Source
     from reconciler.store import Store
 
@@ -61,18 +63,38 @@ class Image:
         return tuple(wanted.values())
 
 
-def read_image(source: Source, what: str, root: Descriptor, platforms: tuple[Platform, ...] | None) -> Image:
+Fetch: TypeAlias = "Callable[[Descriptor], bytes]"
+"""Gives the exact bytes of a manifest or index, their digest and size verified."""
+
+
+def read_image(fetch: Fetch, what: str, root: Descriptor, platforms: tuple[Platform, ...] | None) -> Image:
     """Fetches the manifests of the image at `root`; `what` names it in errors.
 
-    Raises `SourceError`, and `Malformed` for manifests that cannot be mirrored or lack every one of `platforms`.
+    Raises what `fetch` raises, and `Malformed` for manifests that cannot be mirrored or lack every one of `platforms`.
     """
     fetched: dict[Digest, FetchedManifest] = {}
-    _read(source, what, root, platforms, fetched, depth=0)
+    _read(fetch, what, root, platforms, fetched, depth=0)
     return Image(tuple(fetched.values()))
 
 
+def stored_first(source: Source, store: Store, target: str, present: Mapping[Digest, int]) -> Fetch:
+    """Takes the manifests that `target` holds already from there, and asks the source for the others only.
+
+    `present`: digest -> size in bytes, as listed. What turns out to be something else is fetched anew.
+    """
+
+    def fetch(descriptor: Descriptor) -> bytes:
+        if present.get(descriptor.digest) == descriptor.size:
+            stored = store.get(manifest_key(target, descriptor.digest))
+            if stored and descriptor.digest.matches(stored.body):
+                return stored.body
+        return source.manifest(descriptor)
+
+    return fetch
+
+
 def _read(
-    source: Source,
+    fetch: Fetch,
     what: str,
     descriptor: Descriptor,
     platforms: tuple[Platform, ...] | None,
@@ -86,11 +108,11 @@ def _read(
         raise Malformed(what, f"indexes are nested more than {MAX_INDEX_DEPTH} deep")
     if sum(len(manifest.body) for manifest in fetched.values()) + descriptor.size > MAX_IMAGE_MANIFESTS:
         raise Malformed(what, f"its manifests have more than {MAX_IMAGE_MANIFESTS} bytes together")
-    body = source.manifest(descriptor)
+    body = fetch(descriptor)
     parsed = parse_manifest(body, descriptor.media_type, f"{what}@{descriptor.digest}")
     if isinstance(parsed, Index):
         for child in choose_platforms(parsed, platforms, what):
-            _read(source, what, child, platforms, fetched, depth + 1)
+            _read(fetch, what, child, platforms, fetched, depth + 1)
     fetched[descriptor.digest] = FetchedManifest(descriptor.digest, body, parsed)
 
 
@@ -172,7 +194,11 @@ def _close(chunks: Iterator[bytes]) -> None:
 
 
 def publish_image(
-    store: Store, target: str, image: Image, tags: tuple[str, ...], present: Mapping[Digest, int]
+    store: Store,
+    target: str,
+    image: Image,
+    tags: tuple[str, ...],
+    present: Mapping[Digest, int],
 ) -> None:
     """Writes the manifests that `target` lacks, children first, then the root under each of `tags`.
 
@@ -184,4 +210,16 @@ def publish_image(
             store.put(manifest_key(target, manifest.digest), manifest.body, headers)
     for tag in tags:
         headers = manifest_headers(image.root.parsed.media_type, tag)
-        store.put(manifest_key(target, tag), image.root.body, headers)
+        put_changed(store, manifest_key(target, tag), image.root.body, headers)
+
+
+def put_changed(store: Store, key: str, body: bytes, headers: Headers) -> None:
+    """Writes an object that can change, unless it is like that already.
+
+    Raises `PreconditionFailed` if it changed since it was looked at: a writer that has lost its lock and does not know
+    it yet cannot undo what the next one wrote.
+    """
+    there = store.get(key)
+    if there and there.body == body and there.headers in (None, headers):
+        return
+    store.put(key, body, headers, Matches(there.etag) if there else Absent())

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from reconciler.mirrors import Mirror
 
 
+CUT_OFF = "an apply was cut off here"
+"""Why a tag that is pending changes, although nothing else says so."""
+
+
 @dataclass(frozen=True)
 class Desired:
     """One repository as it should be.
@@ -53,13 +57,13 @@ def desire(
     errors = tuple(str(error) for _, error in sorted(failures.items()))
     kept = {tag: "the source failed" for tag in failures if tag in observed.tags}
     unwanted = {}
-    for tag in observed.tags.keys() - answers.keys():
+    for tag in (observed.tags.keys() | observed.pending) - answers.keys():
         if not mirror.prune:
             kept[tag] = "prune: false"
         elif errors:
             kept[tag] = "something else in this repository failed"
         else:
-            unwanted[tag] = _why_unwanted(tag, listed)
+            unwanted[tag] = _why_unwanted(tag, listed) if tag in observed.tags else CUT_OFF
     return Desired(mirror.target, mirror.source, mirror.platforms, wanted, kept, unwanted, errors)
 
 
@@ -71,9 +75,10 @@ def desire_unchanged(mirror: Mirror, observed: RepositoryState, error: str) -> D
 
 def desire_nothing(target: str, observed: RepositoryState, *, prune: bool) -> Desired:
     """A repository of the index that mirrors.yaml does not name any more."""
+    tags = observed.tags.keys() | observed.pending
     if not prune:
-        return Desired(target, observed.source, None, {}, dict.fromkeys(observed.tags, "prune: false"), {})
-    return Desired(target, observed.source, None, {}, {}, dict.fromkeys(observed.tags, "no longer in mirrors.yaml"))
+        return Desired(target, observed.source, None, {}, dict.fromkeys(tags, "prune: false"), {})
+    return Desired(target, observed.source, None, {}, {}, dict.fromkeys(tags, "no longer in mirrors.yaml"))
 
 
 def _why_unwanted(tag: str, listed: frozenset[str] | None) -> str:

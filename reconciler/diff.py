@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from reconciler.desire import CUT_OFF
 from reconciler.index import RepositoryState
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ _ORDER = {action: place for place, action in enumerate(Action)}
 
 @dataclass(frozen=True)
 class Change:
-    """One tag's way from `before` to `after`; `reason` where the digests do not tell it."""
+    """One tag's way from `before` to `after`; `reason` where the digests do not tell it.
+
+    A prune of a tag that only an apply which was cut off has left has no `before`.
+    """
 
     action: Action
     tag: str
@@ -36,11 +40,12 @@ class Change:
 
 def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
     """The changes that make the repository as desired: adds, updates, prunes, each by tag; empty if it is."""
-    observed = index.repositories.get(desired.target, RepositoryState(desired.source)).tags
+    state = index.repositories.get(desired.target, RepositoryState(desired.source))
+    observed = state.tags
     changes = [
-        Change(Action.PRUNE, tag, observed[tag], None, reason)
+        Change(Action.PRUNE, tag, observed.get(tag), None, reason)
         for tag, reason in desired.unwanted.items()
-        if tag in observed
+        if tag in observed or tag in state.pending
     ]
     for tag, after in desired.wanted.items():
         before = observed.get(tag)
@@ -50,6 +55,8 @@ def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
             changes.append(Change(Action.UPDATE, tag, before, after))
         elif _set(before.platforms) != _set(desired.platforms):
             changes.append(Change(Action.UPDATE, tag, before, after, _filter_change(before, desired)))
+        elif tag in state.pending:
+            changes.append(Change(Action.UPDATE, tag, before, after, CUT_OFF))
     return tuple(sorted(changes, key=lambda change: (_ORDER[change.action], change.tag)))
 
 

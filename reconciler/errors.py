@@ -15,9 +15,10 @@
     |   |   |-- StoreDenied           credentials or permissions
     |   |   |-- StoreUnreachable      no usable answer, after retries
     |   |   `-- PreconditionFailed    a conditional write lost: the object is not what was read
-    |   `-- IndexInvalid          the mirror index in the store cannot be read
+    |   |-- IndexInvalid          the mirror index in the store cannot be read
+    |   `-- LockLost              this run's lock has been taken over or broken
     |-- PlanRefused           a plan that may not be applied: stale, too many prunes, not confirmed
-    |-- LockHeld              another apply is at work
+    |-- LockHeld              another run is at work
     `-- Interrupted           the run is to stop; it never reaches the user
 
 Leaves hold data; the text, made for the person who has to act on it, is in `__str__`. Arguments are positional and all
@@ -140,19 +141,32 @@ class PlanRefused(MirrorError):
 
 
 class LockHeld(MirrorError):
-    """Another apply holds the lock. `since` and `until` are UTC times as the lock object spells them."""
+    """Another run holds the lock.
 
-    def __init__(self, where: str, holder: str, since: str, until: str) -> None:
-        super().__init__(where, holder, since, until)
+    `since` is a UTC time as the lock object spells it, `left` the seconds until the lock runs out if nobody renews it.
+    """
+
+    def __init__(self, where: str, holder: str, since: str, left: int) -> None:
+        super().__init__(where, holder, since, left)
         self.where = where
         self.holder = holder
         self.since = since
-        self.until = until
+        self.left = left
 
     def __str__(self) -> str:
         return (
-            f"{self.where}: another apply is at work: {self.holder}, since {self.since}. Wait for it to end; "
-            f"if it died, its lock runs out at {self.until} and the next apply takes over"
+            f"{self.where}: another run is at work: {self.holder}, since {self.since}. Wait for it to end, or let "
+            f"--lock-timeout wait; if it died, its lock runs out within {self.left} s, or `r2mirror unlock` breaks it"
+        )
+
+
+class LockLost(NamedError):
+    """The lock is not ours any more, or may not be: nothing more may be written. `what` is the store and key."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}: the lock was lost: {self.why}. Nothing more was written; what was published is whole. "
+            "Run it again when the other run has ended"
         )
 
 

@@ -1,14 +1,16 @@
 """The mirror index: which tags the bucket holds, at which digests. What is observed.
 
-Pure: bytes in, frozen values out and back (`schema/index.schema.json`). A changed index is a new value; it is made by
-`changed`, which keeps one promise: a digest that loses its last tag is retired with the time, never just forgotten.
+Pure: bytes in, frozen values out and back (`schema/index.schema.json`). A changed index is a new value. `begun`,
+`published`, `removed`, `settled` and `collected` are the steps of an apply, each a statement about single tags that
+stays true whatever other writers do in between. They keep one promise: a digest that loses its last tag is retired with
+the time, never just forgotten.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -39,11 +41,22 @@ class TagState:
 
 @dataclass(frozen=True)
 class RepositoryState:
-    """One repository of the bucket. `retired`: digests that no tag points at any more, and since when."""
+    """One repository of the bucket.
+
+    retired  digests that no tag points at any more, and since when
+    pending  tags whose objects an apply set out to write or remove, and has not recorded yet: until then they may be
+             other than `tags` says
+    """
 
     source: str
     tags: Mapping[str, TagState] = field(default_factory=lambda: MappingProxyType({}))
     retired: Mapping[Digest, datetime] = field(default_factory=lambda: MappingProxyType({}))
+    pending: frozenset[str] = frozenset()
+
+    @property
+    def digests(self) -> frozenset[Digest]:
+        """What the repository has to keep: the digests of its tags, and the retired ones."""
+        return frozenset(state.digest for state in self.tags.values()) | self.retired.keys()
 
 
 @dataclass(frozen=True)
@@ -54,27 +67,67 @@ class MirrorIndex:
     repositories: Mapping[str, RepositoryState] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def changed(
-    index: MirrorIndex,
-    target: str,
-    source: str,
-    published: Mapping[str, TagState],
-    removed: Iterable[str],
-    now: datetime,
-) -> MirrorIndex:
-    """`index` after some tags of `target` were published and others removed.
+def begun(index: MirrorIndex, target: str, source: str, tags: Iterable[str]) -> MirrorIndex:
+    """`index` before an apply touches the objects of `tags`."""
+    before = index.repositories.get(target, RepositoryState(source))
+    return _with(index, target, replace(before, pending=before.pending | frozenset(tags)))
+
+
+def published(index: MirrorIndex, target: str, source: str, tags: Mapping[str, TagState], now: datetime) -> MirrorIndex:
+    """`index` after the objects of `tags` were written.
 
     Digests left without a tag are retired as of `now`; a retired digest that a tag points at again no longer is.
     """
     before = index.repositories.get(target, RepositoryState(source))
-    gone = set(removed)
-    tags = {tag: state for tag, state in before.tags.items() if tag not in gone} | dict(published)
+    after = _retagged(before, {**before.tags, **tags}, now)
+    return _with(index, target, replace(after, source=source, pending=before.pending - tags.keys()))
+
+
+def removed(index: MirrorIndex, target: str, tags: Iterable[str], now: datetime) -> MirrorIndex:
+    """`index` before the objects of `tags` are removed: they are no tags any more, and pending."""
+    before = index.repositories.get(target)
+    if before is None:
+        return index
+    gone = frozenset(tags)
+    after = _retagged(before, {tag: state for tag, state in before.tags.items() if tag not in gone}, now)
+    return _with(index, target, replace(after, pending=before.pending | gone))
+
+
+def settled(index: MirrorIndex, target: str, tags: Iterable[str]) -> MirrorIndex:
+    """`index` after the objects of `tags` are as it says."""
+    before = index.repositories.get(target)
+    return _with(index, target, replace(before, pending=before.pending - frozenset(tags))) if before else index
+
+
+def collected(index: MirrorIndex, target: str, digests: Iterable[Digest]) -> MirrorIndex:
+    """`index` after retired `digests` were given up. A repository of which nothing is left is left out."""
+    before = index.repositories.get(target)
+    if before is None:
+        return index
+    gone = frozenset(digests)
+    retired = {digest: since for digest, since in before.retired.items() if digest not in gone}
+    after = replace(before, retired=MappingProxyType(retired))
+    if after.tags or after.retired or after.pending:
+        return _with(index, target, after)
+    others = {name: state for name, state in index.repositories.items() if name != target}
+    return replace(index, repositories=MappingProxyType(others))
+
+
+def expired(state: RepositoryState, retain: timedelta, now: datetime) -> frozenset[Digest]:
+    """The retired digests that have been kept for `retain`."""
+    return frozenset(digest for digest, since in state.retired.items() if since + retain <= now)
+
+
+def _retagged(before: RepositoryState, tags: Mapping[str, TagState], now: datetime) -> RepositoryState:
     tagged = {state.digest for state in tags.values()}
     orphaned = {state.digest for state in before.tags.values()} - tagged
     retired = {digest: since for digest, since in before.retired.items() if digest not in tagged}
     retired |= dict.fromkeys(orphaned, now)
-    after = RepositoryState(source, MappingProxyType(tags), MappingProxyType(retired))
-    return replace(index, repositories=MappingProxyType({**index.repositories, target: after}))
+    return replace(before, tags=MappingProxyType(dict(tags)), retired=MappingProxyType(retired))
+
+
+def _with(index: MirrorIndex, target: str, state: RepositoryState) -> MirrorIndex:
+    return replace(index, repositories=MappingProxyType({**index.repositories, target: state}))
 
 
 def serialise(index: MirrorIndex, now: datetime, generator: str) -> bytes:
@@ -107,7 +160,9 @@ def parse(body: bytes, where: str) -> MirrorIndex:
                 raise Malformed(where, "expected an object with version, serial and repositories")
     except Malformed as error:
         raise IndexInvalid(
-            where, f"the mirror index is damaged ({error.what}: {error.why}); put a good copy back under this key"
+            where,
+            f"the mirror index is damaged ({error.what}: {error.why}); put a good copy back under this key, "
+            "or let `r2mirror adopt` build it anew from what the bucket holds",
         ) from None
 
 
@@ -139,10 +194,12 @@ def parse_platforms(value: Any, what: str) -> tuple[Platform, ...] | None:
 
 
 def _repository_document(state: RepositoryState) -> dict[str, Any]:
+    pending = {"pending": sorted(state.pending)} if state.pending else {}
     return {
         "source": state.source,
         "tags": {tag: tag_document(entry) for tag, entry in sorted(state.tags.items())},
         "retired": {str(digest): format_time(since) for digest, since in sorted(state.retired.items())},
+        **pending,
     }
 
 
@@ -167,9 +224,16 @@ def _repository(target: str, entry: Any) -> RepositoryState:
                 source,
                 MappingProxyType({tag: _tag(tag, state, target) for tag, state in tags.items()}),
                 MappingProxyType({Digest.parse(digest): _time(since, target) for digest, since in retired.items()}),
+                _pending(entry.get("pending", []), target),
             )
         case _:
             raise Malformed(f"repository {target}", "expected source, tags and retired")
+
+
+def _pending(entry: Any, target: str) -> frozenset[str]:
+    if not isinstance(entry, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in entry):
+        raise Malformed(f"repository {target}", "expected pending to be a list of tags")
+    return frozenset(entry)
 
 
 def _tag(tag: str, entry: Any, target: str) -> TagState:

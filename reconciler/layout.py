@@ -7,13 +7,10 @@ in front of it has to do no more than send `/v2/` to `v2/_ping`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from reconciler.errors import Malformed
 from reconciler.oci import Digest, is_repository, is_tag
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 CATALOG = "v2/_catalog"
 PING = "v2/_ping"
@@ -119,15 +116,3 @@ def target_problem(repository: str) -> str | None:
             "255 characters at most"
         )
     return None
-
-
-def known_digests(keys: Iterable[tuple[str, int]]) -> dict[Digest, int]:
-    """Of a listing's (key, size in bytes): the digests of the blobs and manifests it holds, with their sizes."""
-    found = {}
-    for key, size in keys:
-        match parse_key(key):
-            case BlobKey(digest=digest) | ManifestKey(reference=Digest() as digest):
-                found[digest] = size
-            case _:
-                pass
-    return found

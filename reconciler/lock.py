@@ -1,7 +1,14 @@
-"""The advisory lock: tells a second apply to wait its turn. The conditional write of the index is what keeps it safe.
+"""The lock: one writer at a time. The conditional write of the mirror index is what keeps tags safe if it fails.
 
-`_mirror/lock.json` names its holder and runs out by itself, so that a holder that died blocks nobody for long. A lock
-that was left behind is also the sign that a run did not finish: whoever takes it over puts the published lists right.
+`_mirror/lock.json` names its holder and runs out by itself, so that a holder that died blocks nobody for long. Whether
+it has run out is judged by the store's own clock alone: the object's age against the time that its holder gave it, a
+difference of two readings of one clock. Nobody's clock needs to be right.
+
+A holder renews its lock in the background. It counts from before each renewal, on a clock that goes on while the
+machine sleeps, and sends nothing more from `MARGIN` before anybody else may take over: no request of its last seconds
+is still on its way then.
+
+A lock object that was left behind is also the sign that a run did not finish: the next one puts right what it finds.
 """
 
 from __future__ import annotations
@@ -10,125 +17,215 @@ import json
 import os
 import secrets
 import socket
-from contextlib import suppress
-from dataclasses import dataclass, replace
+import threading
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reconciler.errors import LockHeld, Malformed, PreconditionFailed, StoreError
+from reconciler.errors import LockHeld, LockLost, Malformed, PreconditionFailed, StoreError
 from reconciler.index import format_time, parse_time
 from reconciler.layout import LOCK, LOCK_HEADERS
 from reconciler.oci import load_json
 from reconciler.store import Absent, Matches
+from reconciler.work import repeating
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from reconciler.store import Condition, Store
 
-LIFETIME = timedelta(minutes=2)
-"""How long a lock holds without being renewed. Clocks of two machines may differ by a good part of it."""
+LIFETIME = 120.0
+"""Seconds that a lock holds without being renewed."""
+
+MARGIN = 70.0
+"""Seconds before its end that a holder who could not renew it stops to write: as long as a request can take."""
+
+RENEW_EVERY = 20.0
+LOOK_EVERY = 3.0
+"""Seconds: between two renewals, and between two looks at a lock that is waited for."""
 
 
 @dataclass(frozen=True)
-class Lock:
-    """A lock that is held. `until`: when it runs out unless it is renewed."""
+class Holder:
+    """What the lock object says. `left`: seconds until it runs out, 0 or less if it has; `etag` is the object's."""
 
-    owner: str
-    command: str
-    since: datetime
-    until: datetime
-    etag: str = ""
-    taken_over: bool = False
-
-    @property
-    def wants_renewal(self) -> bool:
-        return datetime.now(UTC) > self.until - LIFETIME * 2 / 3
-
-
-@dataclass(frozen=True)
-class Left:
-    """What the lock object says of its holder."""
-
-    holder: str
-    owner: str
+    who: str
     since: str
-    until: datetime
+    left: float
+    owner: str
     etag: str
 
-
-def acquire(state: Store, command: str) -> Lock:
-    """Takes the lock, from a holder whose time is over if need be. Raises `LockHeld`."""
-    left = read_lock(state)
-    now = datetime.now(UTC)
-    if left and left.until > now:
-        raise _held(state, left)
-    owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
-    lock = Lock(owner, command, now, now + LIFETIME, taken_over=left is not None)
-    try:
-        return _write(state, lock, Matches(left.etag) if left else Absent())
-    except PreconditionFailed:
-        faster = read_lock(state)
-        if faster is None:
-            return acquire(state, command)
-        raise _held(state, faster) from None
+    @property
+    def has_run_out(self) -> bool:
+        return self.left <= 0
 
 
-def renew(state: Store, lock: Lock) -> Lock:
-    """The lock with a new end. Raises `LockHeld` if it ran out and another apply has taken it over."""
-    renewed = replace(lock, until=datetime.now(UTC) + LIFETIME)
-    try:
-        return _write(state, renewed, Matches(lock.etag))
-    except PreconditionFailed:
-        other = read_lock(state)
-        if other is None:
-            return _write(state, renewed, Absent())
-        raise _held(state, other) from None
+class Lease:
+    """The lock, held and kept alive; many threads may ask it.
 
-
-def release(state: Store, lock: Lock) -> None:
-    """Gives the lock back, unless it has been taken over meanwhile."""
-    left = read_lock(state)
-    if left and left.owner == lock.owner:
-        state.delete([LOCK])
-
-
-def leave(state: Store, lock: Lock) -> None:
-    """Ends the lock but lets its object stand, as the sign of a run that did not finish.
-
-    A store that fails here is passed over: the lock runs out by itself, and its object is that sign as well.
+    `taken_over`: somebody else left it behind. `unfinished`: whether to leave it behind as well, as a sign.
     """
-    with suppress(StoreError):
-        left = read_lock(state)
-        if left and left.owner == lock.owner:
-            _write(state, replace(lock, until=datetime.now(UTC)), Matches(left.etag))
+
+    def __init__(self, state: Store, command: str) -> None:
+        self.taken_over = False
+        self.unfinished = False
+        self._state = state
+        self._command = command
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
+        self._since = datetime.now(UTC)
+        self._etag = ""
+        self._until = 0.0
+        self._lost: LockLost | None = None
+        self._writing = threading.Lock()
+
+    def check(self) -> None:
+        """Raises `LockLost` if the lock may not be ours any more, as far as that can be told without a request."""
+        if self._lost:
+            raise self._lost
+        if _seconds() > self._until:
+            raise self._loss("it could not be renewed in time")
+
+    def confirm(self) -> None:
+        """Asks the store, and raises `LockLost` if the lock is not ours any more: for before what counts."""
+        self.check()
+        holder = read_lock(self._state)
+        if holder is None or holder.owner != self._owner:
+            self._lost = self._loss(f"now it is held by {holder.who}" if holder else "somebody removed it")
+            raise self._lost
+
+    def renew(self) -> None:
+        """Gives the lock a new end. A store that fails is asked again next time, until `check` says it is too late."""
+        with suppress(StoreError):
+            try:
+                self._write(Matches(self._etag), LIFETIME)
+            except PreconditionFailed:
+                self._lost = self._loss("somebody else took it over or removed it")
+
+    def _take(self) -> None:
+        """Raises `LockHeld`."""
+        holder = read_lock(self._state)
+        if holder and not holder.has_run_out:
+            raise _held(self._state, holder)
+        self.taken_over = self.unfinished = holder is not None
+        try:
+            self._write(Matches(holder.etag) if holder else Absent(), LIFETIME)
+        except PreconditionFailed:
+            faster = read_lock(self._state)
+            if faster is None:
+                self._take()
+            else:
+                raise _held(self._state, faster) from None
+
+    def _give_back(self) -> None:
+        """Removes the lock, or ends it and lets its object stand if the work is not finished.
+
+        A store that fails here is passed over: the lock runs out by itself.
+        """
+        with suppress(StoreError):
+            holder = read_lock(self._state)
+            if holder is None or holder.owner != self._owner:
+                return
+            if self.unfinished:
+                self._write(Matches(holder.etag), 0.0)
+            else:
+                self._state.delete([LOCK])
+
+    def _write(self, condition: Condition, lifetime: float) -> None:
+        with self._writing:
+            started = _seconds()
+            body = _body(self._owner, self._command, self._since, lifetime)
+            self._etag = self._state.put(LOCK, body, LOCK_HEADERS, condition)
+            self._until = started + lifetime - MARGIN
+
+    def _loss(self, why: str) -> LockLost:
+        return LockLost(f"{self._state.name}/{LOCK}", why)
 
 
-def read_lock(state: Store) -> Left | None:
+@contextmanager
+def held(
+    state: Store, command: str, patience: float = 0.0, waiting: Callable[[LockHeld], None] = lambda _: None
+) -> Iterator[Lease]:
+    """The lock, for the length of the block; renewed meanwhile.
+
+    Waits up to `patience` seconds for another holder, of whom `waiting` is told once. Raises `LockHeld` after that.
+    """
+    lease = Lease(state, command)
+    _wait_for(lease, patience, waiting)
+    try:
+        with repeating(lease.renew, RENEW_EVERY):
+            yield lease
+    finally:
+        lease._give_back()
+
+
+def _wait_for(lease: Lease, patience: float, waiting: Callable[[LockHeld], None]) -> None:
+    deadline = time.monotonic() + patience
+    told = False
+    while True:
+        try:
+            return lease._take()
+        except LockHeld as error:
+            rest = deadline - time.monotonic()
+            if rest <= 0:
+                raise
+            if not told:
+                waiting(error)
+                told = True
+            time.sleep(min(LOOK_EVERY, rest))
+
+
+def read_lock(state: Store) -> Holder | None:
     """Who holds the lock, or held it and died; None if nobody does. A damaged lock object has run out."""
     stored = state.get(LOCK)
     if stored is None:
         return None
     try:
         match load_json(stored.body, LOCK):
-            case {"owner": str(owner), "command": str(command), "since": str(since), "until": str(until)}:
+            case {"owner": str(owner), "command": str(command), "since": str(since), "until": str(until), **rest}:
                 host, _, process = owner.partition(":")
-                holder = f"{command!r} on {host}, process {process.partition(':')[0]}"
-                return Left(holder, owner, since, parse_time(until), stored.etag)
+                who = f"{command!r} on {host}, process {process.partition(':')[0]}"
+                left = _lifetime(until, rest.get("renewed")) - stored.age
+                return Holder(who, since, left, owner, stored.etag)
             case _:
                 raise Malformed(LOCK, "expected owner, command, since and until")
     except Malformed:
-        return Left("a damaged lock object", "", "an unknown time", datetime.min.replace(tzinfo=UTC), stored.etag)
+        return Holder("a damaged lock object", "an unknown time", 0.0, "", stored.etag)
 
 
-def _write(state: Store, lock: Lock, condition: Condition) -> Lock:
+def break_lock(state: Store, holder: Holder) -> None:
+    """Ends the lock of `holder`, who will notice before the next commit. Its object stays, as that of a dead holder.
+
+    Raises `PreconditionFailed` if the lock has changed hands or was renewed since `holder` was read.
+    """
+    body = _body("", "r2mirror unlock", datetime.now(UTC), 0.0)
+    state.put(LOCK, body, LOCK_HEADERS, Matches(holder.etag))
+
+
+def _seconds() -> float:
+    """A clock that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+def _lifetime(until: str, renewed: object) -> float:
+    """Seconds that the holder meant the lock to last from its last renewal on; both times are by the holder's clock."""
+    if not isinstance(renewed, str):
+        return LIFETIME
+    return min((parse_time(until) - parse_time(renewed)).total_seconds(), LIFETIME)
+
+
+def _body(owner: str, command: str, since: datetime, lifetime: float) -> bytes:
+    now = datetime.now(UTC)
     document = {
-        "owner": lock.owner,
-        "command": lock.command,
-        "since": format_time(lock.since),
-        "until": format_time(lock.until),
+        "owner": owner,
+        "command": command,
+        "since": format_time(since),
+        "renewed": format_time(now),
+        "until": format_time(now + timedelta(seconds=lifetime)),
     }
-    etag = state.put(LOCK, json.dumps(document).encode(), LOCK_HEADERS, condition)
-    return replace(lock, etag=etag)
+    return json.dumps(document).encode()
 
 
-def _held(state: Store, left: Left) -> LockHeld:
-    return LockHeld(f"{state.name}/{LOCK}", left.holder, left.since, format_time(left.until))
+def _held(state: Store, holder: Holder) -> LockHeld:
+    return LockHeld(f"{state.name}/{LOCK}", holder.who, holder.since, max(0, round(holder.left)))

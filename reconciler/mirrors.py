@@ -23,7 +23,7 @@ from reconciler.selection import Exact, Glob, Pattern, Pinned, Regex, Semver, co
 from reconciler.shape import check_shape, spelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 @dataclass(frozen=True)
@@ -82,16 +82,22 @@ class Mirror:
 class Mirrors:
     """A whole mirrors.yaml.
 
-    `registries` by host. `prune` is the default's, for targets that the file no longer names. `folder` is what relative
-    paths in it start from. `sha256` is of the file's bytes.
+    `registries` by host. `prune` and `retain` are the defaults', for targets that the file no longer names. `folder` is
+    what relative paths in it start from. `sha256` is of the file's bytes.
     """
 
     store: StoreConfig
     registries: Mapping[str, RegistryConfig]
     mirrors: tuple[Mirror, ...]
     prune: bool
+    retain: timedelta
     folder: Path
     sha256: str
+
+    def retention(self) -> Callable[[str], timedelta]:
+        """Says of a target how long a digest of it that lost its last tag stays."""
+        by_target = {mirror.target: mirror.retain for mirror in self.mirrors}
+        return lambda target: by_target.get(target, self.retain)
 
 
 def load_mirrors(path: Path, environ: Mapping[str, str] | None) -> Mirrors:
@@ -109,7 +115,7 @@ def load_mirrors(path: Path, environ: Mapping[str, str] | None) -> Mirrors:
     if document.problems or store is None:
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     sha256 = hashlib.sha256(document.body).hexdigest()
-    return Mirrors(store, registries, mirrors, defaults.prune, folder, sha256)
+    return Mirrors(store, registries, mirrors, defaults.prune, defaults.retain, folder, sha256)
 
 
 # What a schema cannot say

@@ -78,7 +78,7 @@ def make_plan(desired: Iterable[Desired], index: MirrorIndex, etag: str | None, 
 
 def held_back(repository: RepositoryPlan) -> str | None:
     """Why the prunes of a repository need `--allow-prune`, in words; None if they do not."""
-    prunes = len(repository.of(Action.PRUNE))
+    prunes = sum(change.before is not None for change in repository.of(Action.PRUNE))
     tags = repository.unchanged + prunes + len(repository.of(Action.UPDATE))
     if prunes > PRUNE_COUNT and prunes > PRUNE_SHARE * tags:
         return f"{repository.target}: {prunes} of {tags} tags would be pruned; if that is meant, add --allow-prune"
@@ -96,7 +96,7 @@ def without_prunes(plan: Plan) -> Plan:
                 repository.target,
                 repository.source,
                 repository.platforms,
-                repository.unchanged + len(repository.of(Action.PRUNE)),
+                repository.unchanged + sum(change.before is not None for change in repository.of(Action.PRUNE)),
                 repository.of(Action.ADD, Action.UPDATE),
                 repository.error,
             )
@@ -203,8 +203,9 @@ def _parse_change(entry: Any, target: str) -> Change:
                 _parse_after(after, target),
                 _reason(entry, target),
             )
-        case {"action": "prune", "tag": str(tag), "before": dict(before), "after": None}:
-            change = Change(Action.PRUNE, tag, parse_tag_document(before, target), None, _reason(entry, target))
+        case {"action": "prune", "tag": str(tag), "before": dict() | None as before, "after": None}:
+            there = None if before is None else parse_tag_document(before, target)
+            change = Change(Action.PRUNE, tag, there, None, _reason(entry, target))
         case _:
             raise Malformed(f"a change of {target}", "expected an action with its tag, before and after")
     if not is_tag(change.tag):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from reconciler.apply import Done, Failed, Skipped
 from reconciler.diff import Action, Change
+from reconciler.gc import Garbage, NotCollected
 from reconciler.plan import held_back
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from reconciler.apply import Outcome
+    from reconciler.apply import Event, Outcome
     from reconciler.index import TagState
     from reconciler.oci import Descriptor
     from reconciler.plan import Plan, RepositoryPlan
@@ -52,18 +53,43 @@ def summary_line(plan: Plan) -> str:
     return f"{line}; {counts['unchanged']} unchanged{errors}."
 
 
-def outcome_text(outcomes: Sequence[Outcome], *, interrupted: bool, color: bool = False, width: int = WIDE) -> str:
-    """What became of a plan, a line for each tag, then the summary."""
+def outcome_text(events: Sequence[Event], *, interrupted: bool, color: bool = False, width: int = WIDE) -> str:
+    """What became of a plan, a line for each tag, then the garbage that went with it, then the summary."""
     from rich.table import Table
     from rich.text import Text
 
+    outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
+    swept = _swept(events)
     table = Table.grid(padding=(0, 2, 0, 0))
     for outcome in sorted(outcomes, key=lambda one: (one.target, one.change.tag)):
         words, style = _outcome_words(outcome)
         sign = SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
         table.add_row(Text(f"{sign} {outcome.target}:{outcome.change.tag}", style), Text(plain(words)))
     parts: list[Any] = [table, ""] if outcomes else []
-    return _rendered([*parts, _bold(outcome_summary(outcomes, interrupted=interrupted))], color=color, width=width)
+    parts += [*(_garbage_line(one, "removed") for one in swept), ""] if swept else []
+    summary = outcome_summary(outcomes, interrupted=interrupted)
+    return _rendered([*parts, _bold(summary)] if outcomes or not swept else parts[:-1], color=color, width=width)
+
+
+def garbage_text(events: Sequence[Event], *, dry_run: bool, color: bool = False, width: int = WIDE) -> str:
+    """What a garbage collection removed, a line for each repository; of a dry run every key, in order of removal."""
+    from rich.text import Text
+
+    parts: list[Any] = []
+    for one in _swept(events):
+        parts.append(_garbage_line(one, "to remove" if dry_run else "removed"))
+        if dry_run and isinstance(one, Garbage):
+            parts += [Text(f"  - {key}", "red") for step in one.steps() for key in step]
+    garbage = [one for one in events if isinstance(one, Garbage)]
+    objects, size = sum(one.objects for one in garbage), sum(one.size for one in garbage)
+    verb = "Would remove" if dry_run else "Removed"
+    line = f"{verb} {_count(objects, 'object')}, {size_words(size)}." if objects else "Nothing to remove."
+    return _rendered([*parts, *([""] if parts else []), _bold(line)], color=color, width=width)
+
+
+def garbage_document(events: Sequence[Event], *, dry_run: bool) -> dict[str, Any]:
+    """What a garbage collection removed as `schema/gc.schema.json` has it."""
+    return {"version": 1, "dry_run": dry_run, "garbage": [_garbage_entry(one, keys=dry_run) for one in _swept(events)]}
 
 
 def outcome_summary(outcomes: Sequence[Outcome], *, interrupted: bool) -> str:
@@ -81,8 +107,9 @@ def outcome_summary(outcomes: Sequence[Outcome], *, interrupted: bool) -> str:
     return f"Applied: {line}."
 
 
-def outcome_document(plan: Plan, outcomes: Sequence[Outcome], *, interrupted: bool) -> dict[str, Any]:
+def outcome_document(plan: Plan, events: Sequence[Event], *, interrupted: bool) -> dict[str, Any]:
     """What became of a plan as `schema/outcome.schema.json` has it."""
+    outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
     entries = [
         {
             "target": outcome.target,
@@ -98,7 +125,14 @@ def outcome_document(plan: Plan, outcomes: Sequence[Outcome], *, interrupted: bo
     errors = [
         {"target": repository.target, "error": repository.error} for repository in plan.repositories if repository.error
     ]
-    return {"version": 1, "outcomes": entries, "errors": errors, "summary": summary, "interrupted": interrupted}
+    return {
+        "version": 1,
+        "outcomes": entries,
+        "errors": errors,
+        "garbage": [_garbage_entry(one, keys=False) for one in _swept(events)],
+        "summary": summary,
+        "interrupted": interrupted,
+    }
 
 
 def plan_markdown(plan: Plan) -> str:
@@ -188,6 +222,37 @@ def _outcome_words(outcome: Outcome) -> tuple[str, str]:
             return f"skipped: {reason}", "magenta"
         case _:
             assert_never(outcome)
+
+
+def _swept(events: Sequence[Event]) -> list[Garbage | NotCollected]:
+    """The repositories where there is something to tell of garbage; digests that only ran out are not."""
+    return [
+        one
+        for one in events
+        if isinstance(one, NotCollected) or (isinstance(one, Garbage) and (one.objects or one.uploads))
+    ]
+
+
+def _garbage_line(one: Garbage | NotCollected, verb: str) -> Any:
+    from rich.text import Text
+
+    if isinstance(one, NotCollected):
+        return Text(f"! {one.target}: no garbage removed: {plain(one.error)}", "bold red")
+    uploads = f" and {_count(len(one.uploads), 'unfinished upload')}" if one.uploads else ""
+    return Text(f"{one.target}: {_count(one.objects, 'unreachable object')}{uploads} {verb}, {size_words(one.size)}")
+
+
+def _garbage_entry(one: Garbage | NotCollected, *, keys: bool) -> dict[str, Any]:
+    if isinstance(one, NotCollected):
+        return {"target": one.target, "objects": 0, "uploads": 0, "bytes": 0, "error": one.error}
+    entry = {
+        "target": one.target,
+        "objects": one.objects,
+        "uploads": len(one.uploads),
+        "bytes": one.size,
+        "error": None,
+    }
+    return entry | ({"keys": [key for step in one.steps() for key in step]} if keys else {})
 
 
 def _status(outcome: Outcome) -> str:

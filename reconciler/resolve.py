@@ -52,7 +52,7 @@ def resolve(
     desired += [
         desire_nothing(target, observed, prune=mirrors.prune)
         for target, observed in index.repositories.items()
-        if target not in named and observed.tags and matches_only(target, only)
+        if target not in named and (observed.tags or observed.pending) and matches_only(target, only)
     ]
     return tuple(sorted(desired, key=lambda repository: repository.target))
 

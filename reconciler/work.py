@@ -1,17 +1,19 @@
-"""Where work runs side by side: the only module that waits for futures.
+"""Where work runs side by side: the only module that waits for futures or starts a thread.
 
 `completed` keeps a bounded window of items in flight, so that a plan of any length needs the memory of a few images.
-`Once` lets many callers want the same thing, a blob or a listing, and does it one time.
+`Once` lets many callers want the same thing, a blob or a listing, and does it one time. `repeating` does something
+every so often in the background.
 """
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Hashable, Iterable
+    from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
     from concurrent.futures import Executor
 
 Item = TypeVar("Item")
@@ -77,3 +79,21 @@ class Once:
             if first:
                 self._futures[name] = self._executor.submit(function, *arguments)
             return self._futures[name], first
+
+
+@contextmanager
+def repeating(function: Callable[[], None], seconds: float) -> Iterator[None]:
+    """Calls `function` every so many seconds on a thread of its own, for the length of the block."""
+    over = threading.Event()
+
+    def repeat() -> None:
+        while not over.wait(seconds):
+            function()
+
+    thread = threading.Thread(target=repeat, name=getattr(function, "__name__", None), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -6,7 +6,9 @@ look at the order of writes and stop a run between any two of them, which no rea
 
 from __future__ import annotations
 
+import copy
 import hashlib
+import json
 import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,14 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.errors import NotFound, PreconditionFailed
-from reconciler.layout import JSON_HEADERS
+from reconciler.layout import JSON_HEADERS, LOCK
 from reconciler.mirrors import Folder, Mirror, Mirrors
 from reconciler.oci import Descriptor, Digest
 from reconciler.selection import Glob
-from reconciler.store import Absent, Condition, Listed, Matches, Stored
+from reconciler.store import Absent, Condition, Listed, Matches, Stored, Unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from reconciler.errors import SourceError
     from reconciler.layout import Headers
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from reconciler.selection import Pattern
     from tests.parts.images import Image
 
-READS = ("get", "list")
+READS = ("get", "read", "list", "unfinished")
 CHUNK = 1000
 
 
@@ -56,35 +58,59 @@ class Fault:
 
 
 class MemoryStore:
-    """The `Store` in a dict. `operations` has every one that was asked for, a delete of many keys one for each."""
+    """The `Store` in a dict. `operations` has every one that was asked for, a delete of many keys one for each.
+
+    `seconds` is its clock, which stands still unless a test moves it. `meanwhile` is called before each operation is
+    asked for, with its number: what others do until then.
+    """
 
     name = "memory:bucket"
 
     def __init__(self, objects: Mapping[str, bytes] | None = None, fault: Fault | None = None) -> None:
         self.objects = dict(objects or {})
         self.headers: dict[str, Headers] = {}
+        self.uploads: list[Unfinished] = []
+        self.meanwhile: Callable[[int, Operation], None] = lambda number, operation: None
+        self._check: Callable[[], None] = lambda: None
+        self._clock = [0.0]
+        self.written: dict[str, float] = {}
         self.operations: list[Operation] = []
         self._fault = fault
         self._lock = threading.Lock()
+
+    @property
+    def seconds(self) -> float:
+        return self._clock[0]
+
+    @seconds.setter
+    def seconds(self, value: float) -> None:
+        self._clock[0] = value
 
     @property
     def writes(self) -> list[Operation]:
         return [operation for operation in self.operations if operation.kind not in READS]
 
     def get(self, key: str) -> Stored | None:
+        self._ask("get", key)
         with self._lock:
-            self._ask("get", key)
             body = self.objects.get(key)
-            return None if body is None else Stored(body, _etag(body))
+            if body is None:
+                return None
+            return Stored(body, _etag(body), self.seconds - self.written.get(key, 0.0), self.headers.get(key))
+
+    def read(self, key: str) -> Iterator[bytes] | None:
+        self._ask("read", key)
+        body = self.objects.get(key)
+        return None if body is None else iter([body[start : start + CHUNK] for start in range(0, len(body), CHUNK)])
 
     def list(self, prefix: str) -> Iterator[Listed]:
+        self._ask("list", prefix)
         with self._lock:
-            self._ask("list", prefix)
             return iter([Listed(key, len(self.objects[key])) for key in sorted(self.objects) if key.startswith(prefix)])
 
     def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
+        lost = self._ask("put", key)
         with self._lock:
-            lost = self._ask("put", key)
             there = self.objects.get(key)
             match condition:
                 case Absent() if there is not None:
@@ -93,36 +119,65 @@ class MemoryStore:
                     raise PreconditionFailed(f"{self.name}/{key}", "it is another")
                 case _:
                     self._write(key, body, headers)
-            if lost:
-                raise lost
-            return _etag(body)
+        if lost:
+            raise lost
+        return _etag(body)
 
     def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
         body = b"".join(chunks)
         assert len(body) == size
         assert digest.matches(body)
+        lost = self._ask("upload", key)
         with self._lock:
-            lost = self._ask("upload", key)
             self._write(key, body, headers)
-            if lost:
-                raise lost
+        if lost:
+            raise lost
 
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
+            lost = self._ask("delete", key)
             with self._lock:
-                lost = self._ask("delete", key)
                 self.objects.pop(key, None)
-                if lost:
-                    raise lost
+            if lost:
+                raise lost
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        self._ask("unfinished", prefix)
+        return iter([upload for upload in self.uploads if upload.key.startswith(prefix)])
+
+    def discard(self, upload: Unfinished) -> None:
+        lost = self._ask("discard", upload.key)
+        self.uploads.remove(upload)
+        if lost:
+            raise lost
+
+    def guarded(self, check: Callable[[], None]) -> MemoryStore:
+        guarded = copy.copy(self)
+        guarded._check = check
+        return guarded
+
+    def shared(self, fault: Fault | None = None) -> MemoryStore:
+        """The same bucket as another process sees it: one and the same content and clock, operations of its own."""
+        other = copy.copy(self)
+        other.operations = []
+        other.meanwhile = lambda number, operation: None
+        other._check = lambda: None
+        other._fault = fault
+        return other
 
     def _write(self, key: str, body: bytes, headers: Headers) -> None:
         self.objects[key] = body
         self.headers[key] = headers
+        self.written[key] = self.seconds
 
     def _ask(self, kind: str, key: str) -> BaseException | None:
         """Notes the operation; raises what breaks before it is done, returns what is to be raised afterwards."""
-        number = len(self.operations)
-        self.operations.append(Operation(kind, key))
+        with self._lock:
+            number = len(self.operations)
+            self.operations.append(Operation(kind, key))
+        self.meanwhile(number, Operation(kind, key))
+        if kind not in READS:
+            self._check()
         fault = self._fault
         if fault is None or number < fault.at or (number > fault.at and not fault.lasting):
             return None
@@ -139,6 +194,14 @@ def put_json(store: MemoryStore, key: str, body: bytes) -> None:
     """Puts an object there behind everybody's back: no operation is noted."""
     store.objects[key] = body
     store.headers[key] = JSON_HEADERS
+    store.written[key] = store.seconds
+
+
+def put_lock(store: MemoryStore, command: str, age: float = 0.0) -> None:
+    """Puts the lock of another run there, renewed `age` seconds ago."""
+    times = {"since": "2026-11-20T09:00:00Z", "renewed": "2026-11-20T10:00:00Z", "until": "2026-11-20T10:02:00Z"}
+    put_json(store, LOCK, json.dumps({"owner": "elsewhere:1:x", "command": command, **times}).encode())
+    store.written[LOCK] = store.seconds - age
 
 
 @dataclass
@@ -205,4 +268,4 @@ def mirror(target: str, *tags: Pattern, prune: bool = True, platforms: tuple[Pla
 
 
 def mirrors(*entries: Mirror, prune: bool = True) -> Mirrors:
-    return Mirrors(Folder(Path("unused"), None), {}, entries, prune, Path("unused"), "0" * 64)
+    return Mirrors(Folder(Path("unused"), None), {}, entries, prune, timedelta(days=7), Path("unused"), "0" * 64)

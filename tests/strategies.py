@@ -60,6 +60,7 @@ repository_states = st.builds(
     sources,
     st.dictionaries(tags, tag_states, max_size=5).map(MappingProxyType),
     st.dictionaries(digests, times, max_size=3).map(MappingProxyType),
+    st.frozensets(tags, max_size=3),
 )
 indexes = st.builds(
     MirrorIndex, st.integers(0, 10**6), st.dictionaries(targets, repository_states, max_size=3).map(MappingProxyType)
@@ -68,7 +69,7 @@ indexes = st.builds(
 changes = (
     st.builds(Change, st.just(Action.ADD), tags, st.none(), descriptors)
     | st.builds(Change, st.just(Action.UPDATE), tags, tag_states, descriptors, reasons)
-    | st.builds(Change, st.just(Action.PRUNE), tags, tag_states, st.none(), reasons)
+    | st.builds(Change, st.just(Action.PRUNE), tags, st.none() | tag_states, st.none(), reasons)
 )
 repository_plans = st.builds(
     RepositoryPlan,
@@ -94,7 +95,7 @@ def desired_of(draw: st.DrawFn, index: MirrorIndex) -> Desired:
     target = draw(st.sampled_from(sorted(index.repositories)) if index.repositories else targets)
     observed = index.repositories.get(target, RepositoryState("docker.io/library/alpine"))
     wanted = draw(st.dictionaries(tags | _any_of(observed.tags), descriptors, max_size=5))
-    rest = sorted(observed.tags.keys() - wanted.keys())
+    rest = sorted((observed.tags.keys() | observed.pending) - wanted.keys())
     unwanted = draw(st.lists(st.sampled_from(rest), unique=True)) if rest else []
     kept = dict.fromkeys((tag for tag in rest if tag not in unwanted), "prune: false")
     gone = dict.fromkeys(unwanted, "no pattern chooses it any more")

@@ -4,144 +4,43 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.apply import Done, Edges, Failed, Outcome, Skipped, apply
-from reconciler.errors import LockHeld, MirrorError, PlanRefused, StoreDenied, StoreUnreachable, Unreachable
-from reconciler.index import format_time, parse
+from reconciler.apply import Done, Failed, Skipped
+from reconciler.errors import (
+    LockHeld,
+    LockLost,
+    MirrorError,
+    PlanRefused,
+    PreconditionFailed,
+    StoreDenied,
+    StoreUnreachable,
+    Unreachable,
+)
+from reconciler.gc import Garbage
+from reconciler.index import TagState, parse, published
 from reconciler.layout import (
     CATALOG,
     LOCK,
     MIRROR_INDEX,
     PING,
-    BlobKey,
-    ManifestKey,
     blob_key,
     manifest_key,
-    parse_key,
     tags_key,
 )
-from reconciler.ledger import read_index
-from reconciler.lock import acquire
+from reconciler.ledger import read_index, write_index
+from reconciler.lock import LIFETIME
 from reconciler.oci import Digest
-from reconciler.plan import Plan, make_plan
-from reconciler.resolve import resolve
 from reconciler.selection import Exact
-from tests.memory import Fault, Killed, MemorySource, MemoryStore, Operation, mirror, mirrors, put_json
-from tests.parts.images import Image, attestation, image, index
+from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, app, check_visible, expire_lock, final, outcome
+from tests.memory import Fault, Killed, MemorySource, MemoryStore, Operation, mirror, put_json, put_lock
 from tests.world import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from reconciler.mirrors import Mirror
-
-BASE = {"base": "shared by all"}
-
-
-def app(version: str) -> Image:
-    amd64, arm64 = (image(BASE, {"v": version}, platform=f"linux/{name}") for name in ("amd64", "arm64"))
-    return index(amd64, arm64, attestation(amd64))
-
-
-V1, V2, V3 = (app(version) for version in "123")
-
-
-class Silent:
-    """Progress, summed up."""
-
-    def __init__(self) -> None:
-        self.sizes = {"wanted": 0, "copied": 0}
-
-    def wanted(self, size: int) -> None:
-        self.sizes["wanted"] += size
-
-    def copied(self, size: int) -> None:
-        self.sizes["copied"] += size
-
-
-@dataclass
-class Bench:
-    """Memory sources by target, a memory store, and runs on as many threads as `threads` says."""
-
-    sources: dict[str, MemorySource]
-    store: MemoryStore = field(default_factory=MemoryStore)
-    threads: int = 1
-    progress: Silent = field(default_factory=Silent)
-
-    @classmethod
-    def of(cls, **images: Mapping[str, Image]) -> Bench:
-        return cls({target: MemorySource(dict(tags)) for target, tags in images.items()})
-
-    def open_source(self, source: str) -> MemorySource:
-        return self.sources[source.removeprefix("memory/")]
-
-    def plan(self, *entries: Mirror) -> Plan:
-        """A plan of `entries`, or of every source with all its tags; it leaves no operation behind."""
-        wanted = mirrors(*(entries or [mirror(target) for target in self.sources]))
-        observed = read_index(MemoryStore(self.store.objects))
-        with ThreadPoolExecutor(1) as executor:
-            desired = resolve(wanted, observed.index, self.open_source, executor)
-        return make_plan(desired, observed.index, observed.etag, wanted.sha256)
-
-    @contextmanager
-    def applying(self, plan: Plan, *, allow_prune: bool = False) -> Iterator[Iterator[Outcome]]:
-        with ThreadPoolExecutor(self.threads) as images, ThreadPoolExecutor(self.threads) as blobs:
-            edges = Edges(self.open_source, self.store, self.store, images, blobs, self.progress)
-            outcomes = apply(plan, edges, "r2mirror apply", allow_prune=allow_prune)
-            try:
-                yield outcomes
-            finally:
-                outcomes.close()
-
-    def apply(self, plan: Plan | None = None, *, allow_prune: bool = False) -> list[Outcome]:
-        with self.applying(plan or self.plan(), allow_prune=allow_prune) as outcomes:
-            return list(outcomes)
-
-    def again(self, *, fault: Fault | None = None, threads: int = 1) -> Bench:
-        """A new process with the same bucket and the same images at the sources."""
-        sources = {target: MemorySource(dict(source.images)) for target, source in self.sources.items()}
-        return Bench(sources, MemoryStore(self.store.objects, fault), threads)
-
-
-def check_visible(store: MemoryStore) -> None:
-    """Everything that can be pulled is whole, no blob has wrong bytes, and what the index says is there is there."""
-    for key, body in store.objects.items():
-        match parse_key(key):
-            case ManifestKey(target, reference):
-                walk(store.objects.__getitem__, target, str(reference))
-            case BlobKey(_, digest):
-                assert digest.matches(body)
-            case _:
-                pass
-    if MIRROR_INDEX in store.objects:
-        for target, state in parse(store.objects[MIRROR_INDEX], "it").repositories.items():
-            for tag, entry in state.tags.items():
-                assert manifest_key(target, tag) in store.objects
-                assert manifest_key(target, entry.digest) in store.objects
-
-
-def final(store: MemoryStore) -> dict[str, object]:
-    """What is in the bucket, without times, serial and the order of writes."""
-    state: dict[str, object] = dict(store.objects)
-    recorded = parse(store.objects[MIRROR_INDEX], "it").repositories
-    state[MIRROR_INDEX] = {
-        target: ({tag: entry.digest for tag, entry in one.tags.items()}, set(one.retired))
-        for target, one in recorded.items()
-    }
-    return state
-
-
-def expire_lock(store: MemoryStore) -> None:
-    if LOCK in store.objects:
-        past = format_time(datetime.now(UTC) - timedelta(seconds=1))
-        put_json(store, LOCK, json.dumps({**json.loads(store.objects[LOCK]), "until": past}).encode())
+    from reconciler.oci import Descriptor
 
 
 def put_positions(store: MemoryStore) -> dict[str, int]:
@@ -180,6 +79,7 @@ def test_a_prune_is_in_the_index_before_the_tag_goes_and_in_the_list_after() -> 
         ("put", MIRROR_INDEX),
         ("delete", manifest_key("a", "1")),
         ("delete", manifest_key("a", "3")),
+        ("put", MIRROR_INDEX),
         ("put", tags_key("a")),
         ("delete", LOCK),
     ]
@@ -255,7 +155,7 @@ def test_wrong_bytes_are_fetched_again(wrong: bytes) -> None:
 def test_bytes_that_stay_wrong_are_reported_and_never_visible(wrong: bytes) -> None:
     bench = Bench.of(a={"1": V1, "2": V2})
     bench.sources["a"].broken[LAYER] = [wrong] * 3
-    outcomes = {outcome.change.tag: outcome for outcome in bench.apply()}
+    outcomes = {one.change.tag: one for one in bench.apply()}
     failed = outcomes["2"]
     assert isinstance(failed, Failed)
     assert LAYER in failed.error
@@ -305,14 +205,14 @@ def test_a_stale_plan_is_refused_and_nothing_is_done() -> None:
     stale = bench.plan(mirror("a"))
     bench.apply(bench.plan(mirror("b")))
     before = dict(bench.store.objects)
-    with pytest.raises(PlanRefused, match="made from serial 0, now it has serial 1"):
+    with pytest.raises(PlanRefused, match="made from serial 0, now it has serial 2"):
         bench.apply(stale)
     assert bench.store.objects == before, "the lock is given back too"
 
 
 def test_while_another_apply_is_at_work_nothing_is_done() -> None:
     bench = Bench.of(a={"1": V1})
-    acquire(bench.store, "another apply")
+    put_lock(bench.store, "another apply")
     before = dict(bench.store.objects)
     with pytest.raises(LockHeld, match="'another apply'"):
         bench.apply()
@@ -323,8 +223,7 @@ def test_a_lock_that_was_left_behind_has_the_lists_put_right_even_with_nothing_e
     bench = Bench.of(a={"1": V1}, b={"1": V1})
     bench.apply()
     whole = final(bench.store)
-    acquire(bench.store, "died")
-    expire_lock(bench.store)
+    put_lock(bench.store, "died", age=LIFETIME)
     put_json(bench.store, tags_key("a"), b'{"name":"a","tags":[]}')
     del bench.store.objects[CATALOG]
     bench = bench.again()
@@ -333,25 +232,30 @@ def test_a_lock_that_was_left_behind_has_the_lists_put_right_even_with_nothing_e
     assert {key for _, key in bench.store.writes} == {LOCK, tags_key("a"), CATALOG}, "what is right is left alone"
 
 
-def test_an_index_that_somebody_else_wrote_meanwhile_is_merged() -> None:
-    bench = Bench.of(a={"1": V1}, b={"1": V2})
-    other = bench.again()
-    with bench.applying(bench.plan(mirror("a"))) as outcomes:
-        next(outcomes)
-        other.apply(other.plan(mirror("b")))
-        for key, body in other.store.objects.items():
-            bench.store.objects.setdefault(key, body)
-        assert list(outcomes) == []
+def test_an_index_that_somebody_else_wrote_meanwhile_is_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock was broken by hand, say, and the other did not see ours."""
+    bench = Bench.of(a={"1": V1})
+    theirs = TagState(Digest.parse(V2.digest), V2.media_type, V2.size, None, NOW)
+    fetched = bench.sources["a"].manifest
+
+    def while_others_write(descriptor: Descriptor) -> bytes:
+        observed = read_index(bench.store)
+        write_index(bench.store, observed, lambda i: published(i, "b", "b", {"1": theirs}, NOW))
+        return fetched(descriptor)
+
+    monkeypatch.setattr(bench.sources["a"], "manifest", while_others_write)
+    assert [type(one) for one in bench.apply()] == [Done]
     recorded = parse(bench.store.objects[MIRROR_INDEX], "it")
     assert {target: set(one.tags) for target, one in recorded.repositories.items()} == {"a": {"1"}, "b": {"1"}}
-    assert recorded.serial == 2
+    assert recorded.serial == 3
     assert json.loads(bench.store.objects[CATALOG]) == {"repositories": ["a", "b"]}
 
 
-def test_closed_early_it_records_what_is_done_and_leaves_whole_tags() -> None:
+def test_closed_early_it_records_what_is_done_and_leaves_whole_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.apply.RECORD_EVERY", 0.0)
     bench = Bench.of(a={str(number): app(str(number)) for number in range(30)})
     with bench.applying(bench.plan()) as outcomes:
-        done = next(outcomes)
+        done = outcome(next(outcomes))
     recorded = parse(bench.store.objects[MIRROR_INDEX], "it").repositories["a"].tags
     assert done.change.tag in recorded
     assert json.loads(bench.store.objects[tags_key("a")])["tags"] == sorted(recorded)
@@ -373,15 +277,19 @@ def test_a_store_that_refuses_ends_the_run_and_what_is_done_is_not_lost() -> Non
     check_visible(bench.store)
 
 
-@pytest.mark.parametrize("seen", range(1, 7))
+V4 = app("4")
+V4_ALONE = ({*V4.all_blobs()} - {*V1.all_blobs()}) | {manifest.digest for manifest in V4.manifests()}
+
+
+@pytest.mark.parametrize("seen", range(1, 6))
 def test_closed_after_any_outcome_everything_told_of_is_recorded(seen: int) -> None:
     bench = before_a_mixed_plan()
     with bench.applying(bench.plan()) as outcomes:
-        told = [next(outcomes) for _ in range(seen)]
+        told = [outcome(next(outcomes)) for _ in range(seen)]
     recorded = parse(bench.store.objects[MIRROR_INDEX], "it").repositories
-    for outcome in told:
-        there = outcome.change.tag in recorded[outcome.target].tags
-        assert there == (outcome.change.after is not None)
+    for one in told:
+        there = one.change.tag in recorded[one.target].tags
+        assert there == (one.change.after is not None)
     for target, state in recorded.items():
         listed = json.loads(bench.store.objects.get(tags_key(target), b'{"tags": []}'))["tags"]
         assert listed == sorted(state.tags)
@@ -419,8 +327,7 @@ def test_a_stale_plan_does_not_wipe_out_the_sign_of_a_run_that_died() -> None:
     stale = bench.plan()
     bench.apply()
     whole = final(bench.store)
-    acquire(bench.store, "died")
-    expire_lock(bench.store)
+    put_lock(bench.store, "died", age=LIFETIME)
     del bench.store.objects[tags_key("a")]
     with pytest.raises(PlanRefused):
         bench.apply(stale)
@@ -429,35 +336,48 @@ def test_a_stale_plan_does_not_wipe_out_the_sign_of_a_run_that_died() -> None:
     assert final(bench.store) == whole
 
 
-def test_after_a_death_only_tags_that_the_index_knew_are_removed() -> None:
+def test_after_a_death_only_tags_that_were_about_to_go_are_removed() -> None:
     bench = Bench.of(a={"1": V1, "2": V2})
     bench.apply()
-    bench = bench.again()
-    bench.apply(bench.plan(mirror("a", Exact("2"))))
-    put_json(bench.store, manifest_key("a", "1"), V1.body)
-    put_json(bench.store, manifest_key("a", "by-hand"), V3.body)
+    only_2 = mirror("a", Exact("2"))
+    clean = bench.again()
+    clean.apply(clean.plan(only_2))
+    at = next(number for number, operation in enumerate(clean.store.operations) if operation.kind == "delete")
+    bench = bench.again(fault=Fault(at, Killed()))
+    with pytest.raises(Killed):
+        bench.apply(bench.plan(only_2))
+    put_json(bench.store, manifest_key("a", "by-hand"), V1.body)
     put_json(bench.store, "v2/a/manifests/-not-a-tag", V1.body)
-    acquire(bench.store, "died")
     expire_lock(bench.store)
     bench = bench.again()
-    bench.apply(bench.plan(mirror("a", Exact("2"))))
+    bench.apply(bench.plan(only_2))
     assert [key for kind, key in bench.store.writes if kind == "delete"] == [manifest_key("a", "1"), LOCK]
 
 
 def before_a_mixed_plan() -> Bench:
-    """A bucket and sources so that an apply adds, updates and prunes, and empties a repository and begins one."""
-    bench = Bench.of(a={"1": V1, "latest": V1, "old": V3, "same": V1}, gone={"1": V1})
+    """A bucket and sources so that an apply adds, updates, prunes, collects, empties a repository and begins one.
+
+    Of the digests that it finds retired, one is to be kept for longer and the time of the other is over.
+    """
+    bench = Bench.of(a={"1": V1, "latest": V1, "old": V3, "same": V1, "older": V4}, gone={"1": V1})
+    bench.now = NOW - RETAIN
     bench.apply()
+    for now, tag in ((NOW - RETAIN, "older"), (NOW - RETAIN / 2, "old")):
+        bench = bench.again()
+        bench.now = now
+        del bench.sources["a"].images[tag]
+        bench.apply()
     return Bench(
         {"a": MemorySource({"1": V1, "2": V2, "latest": V2, "same": V1}), "new": MemorySource({"1": V1, "x": V3})},
-        MemoryStore(bench.store.objects),
+        bench.again().store,
     )
 
 
 def mixed_run() -> Bench:
     bench = before_a_mixed_plan()
     kinds = Counter(str(outcome.change.action) for outcome in bench.apply())
-    assert kinds == {"add": 3, "update": 1, "prune": 2}
+    assert kinds == {"add": 3, "update": 1, "prune": 1}
+    assert [event.objects for event in bench.others if isinstance(event, Garbage)] == [len(V4_ALONE)]
     return bench
 
 
@@ -490,3 +410,72 @@ def test_stopped_at_any_operation_tags_are_whole_and_the_next_apply_gets_there(k
         bench.apply()
         assert final(bench.store) == clean, f"{kind} at operation {at}: {bench.store.operations}"
     assert stopped >= STOP_POINTS // 2
+
+
+class Clock:
+    """Stands in for `time` in the lock; it goes as the store's does."""
+
+    CLOCK_BOOTTIME = 7
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def clock_gettime(self, clock: int) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("threads", [1, 6])
+@pytest.mark.parametrize("sleeps", [True, False], ids=["its machine sleeps", "its clock stands still"])
+def test_a_run_that_lost_its_lock_at_any_operation_writes_nothing_more(
+    threads: int, sleeps: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each operation in turn another run takes the lock over, undoes what is not wanted, and collects it.
+
+    Where even the sleeper's own clock stood still, only the commit is known to fail; the next run heals the rest.
+    """
+    clock = Clock()
+    monkeypatch.setattr("reconciler.lock.time", clock)
+    clean = mixed_run().again()
+    clean.now = NOW + 2 * RETAIN
+    clean.apply()
+    wanted = final(clean.store)
+    lost = 0
+    for at in range(2, STOP_POINTS):
+        bench = before_a_mixed_plan()
+        bench.threads = threads
+        other = Bench({"a": MemorySource({"same": V1}), "new": MemorySource({"x": V3})}, now=NOW + 2 * RETAIN)
+        theirs: dict[str, bytes] = {}
+
+        def take_over(
+            number: int,
+            _: Operation,
+            at: int = at,
+            bench: Bench = bench,
+            other: Bench = other,
+            theirs: dict[str, bytes] = theirs,
+        ) -> None:
+            if number == at:
+                bench.store.seconds += LIFETIME
+                clock.now += LIFETIME if sleeps else 0
+                other.store = bench.store.shared()
+                other.apply()
+                theirs.update(bench.store.objects)
+
+        bench.store.meanwhile = take_over
+        with suppress(LockLost, PlanRefused, PreconditionFailed):
+            bench.apply()
+            lost -= 1
+        lost += 1
+        if sleeps and threads == 1:
+            assert bench.store.objects == theirs, f"{at}: {bench.store.operations[at:]}"
+            check_visible(bench.store)
+        assert parse(bench.store.objects[MIRROR_INDEX], "").repositories == parse(theirs[MIRROR_INDEX], "").repositories
+        bench = bench.again()
+        bench.now = NOW + 4 * RETAIN
+        bench.apply()
+        check_visible(bench.store)
+        assert final(bench.store) == wanted
+    assert lost >= STOP_POINTS * 3 // 4

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desire import Desired
+from reconciler.desire import CUT_OFF, Desired
 from reconciler.diff import Action, Change, diff
-from reconciler.index import MirrorIndex, RepositoryState, TagState, changed
+from reconciler.index import MirrorIndex, RepositoryState, TagState, begun, published, removed, settled
 from reconciler.oci import OCI_MANIFEST, Descriptor, Digest, Platform
 from tests import strategies as draw
 
@@ -21,13 +21,14 @@ AMD64, ARM64, I386 = (Platform.parse(f"linux/{name}") for name in ("amd64", "arm
 
 def after(index: MirrorIndex, desired: Desired, changes: tuple[Change, ...]) -> MirrorIndex:
     """The index once `changes` are made, as an apply would record them."""
-    published = {
+    new = {
         change.tag: TagState(change.after.digest, change.after.media_type, change.after.size, desired.platforms, NOW)
         for change in changes
         if change.after
     }
-    removed = [change.tag for change in changes if change.action is Action.PRUNE]
-    return changed(index, desired.target, desired.source, published, removed, NOW)
+    gone = [change.tag for change in changes if change.action is Action.PRUNE]
+    index = removed(published(index, desired.target, desired.source, new, NOW), desired.target, gone, NOW)
+    return settled(index, desired.target, gone)
 
 
 @given(draw.indexes, st.data())
@@ -79,3 +80,14 @@ def test_the_change_of_one_tag(
 
 def test_a_tag_that_is_unwanted_but_not_there_is_no_change() -> None:
     assert diff(Desired("a", "s", None, {}, {}, {"x": "gone"}), MirrorIndex()) == ()
+
+
+def test_a_pending_tag_is_written_again_or_goes_whatever_the_index_says() -> None:
+    there = TagState(ONE.digest, ONE.media_type, ONE.size, None, NOW)
+    index = begun(published(MirrorIndex(), "a", "s", {"x": there}, NOW), "a", "s", ["x", "y"])
+    desired = Desired("a", "s", None, {"x": ONE}, {}, {"y": CUT_OFF})
+    assert diff(desired, index) == (
+        Change(Action.UPDATE, "x", there, ONE, CUT_OFF),
+        Change(Action.PRUNE, "y", None, None, CUT_OFF),
+    )
+    assert diff(desired, settled(index, "a", ["x", "y"])) == ()

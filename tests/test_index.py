@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import IndexInvalid
-from reconciler.index import MirrorIndex, RepositoryState, TagState, changed, parse, parse_time, serialise
+from reconciler.index import (
+    MirrorIndex,
+    RepositoryState,
+    TagState,
+    begun,
+    collected,
+    expired,
+    parse,
+    parse_time,
+    published,
+    removed,
+    serialise,
+    settled,
+)
 from reconciler.oci import OCI_MANIFEST, Digest
 from tests import strategies as draw
 
@@ -41,20 +54,21 @@ def known(index: MirrorIndex, target: str) -> set[Digest]:
 
 
 @given(draw.indexes, st.data())
-def test_changed_never_forgets_a_digest(index: MirrorIndex, data: st.DataObject) -> None:
+def test_what_is_published_and_removed_never_forgets_a_digest(index: MirrorIndex, data: st.DataObject) -> None:
     target = data.draw(st.sampled_from(sorted(index.repositories)) if index.repositories else draw.targets)
     before = index.repositories.get(target, RepositoryState("s"))
-    published = data.draw(st.dictionaries(draw.tags, draw.tag_states, max_size=3))
-    removed = data.draw(st.lists(st.sampled_from(sorted(before.tags)))) if before.tags else []
-    after = changed(index, target, "s", published, removed, NOW)
+    new = data.draw(st.dictionaries(draw.tags, draw.tag_states, max_size=3))
+    gone = data.draw(st.lists(st.sampled_from(sorted(before.tags)))) if before.tags else []
+    after = removed(published(index, target, "s", new, NOW), target, gone, NOW)
     state = after.repositories[target]
     tagged = {tag.digest for tag in state.tags.values()}
 
-    assert known(after, target) == known(index, target) | {tag.digest for tag in published.values()}
+    assert known(after, target) == known(index, target) | {tag.digest for tag in new.values()}
     assert not tagged & set(state.retired)
-    for digest in before.retired.keys() - {tag.digest for tag in before.tags.values()} - tagged:
+    for digest in before.retired.keys() - {tag.digest for tag in (*before.tags.values(), *new.values())}:
         assert state.retired[digest] == before.retired[digest], "the time of retiring stays"
-    assert set(state.tags) == (set(before.tags) - set(removed)) | set(published)
+    assert set(state.tags) == (set(before.tags) | set(new)) - set(gone)
+    assert state.pending == (before.pending - set(new)) | set(gone)
     assert {name: after.repositories[name] for name in index.repositories if name != target} == {
         name: one for name, one in index.repositories.items() if name != target
     }
@@ -66,23 +80,51 @@ def tag_state(body: bytes) -> TagState:
 
 def test_a_digest_is_retired_with_its_last_tag_and_comes_back_with_a_new_one() -> None:
     one, other = tag_state(b"1"), tag_state(b"22")
-    index = changed(MirrorIndex(), "a", "s", {"x": one, "y": one}, (), NOW)
-    index = changed(index, "a", "s", {"x": other}, (), NOW)
+    index = published(MirrorIndex(), "a", "s", {"x": one, "y": one}, NOW)
+    index = published(index, "a", "s", {"x": other}, NOW)
     assert not index.repositories["a"].retired
-    index = changed(index, "a", "s", {}, ["y"], NOW)
+    index = removed(index, "a", ["y"], NOW)
     assert index.repositories["a"].retired == {one.digest: NOW}
-    index = changed(index, "a", "s", {"z": one}, (), NOW)
+    index = published(index, "a", "s", {"z": one}, NOW)
     assert not index.repositories["a"].retired
 
 
 def document(**fields: Any) -> dict[str, Any]:
-    whole = json.loads(serialise(changed(MirrorIndex(), "a", "s", {"x": tag_state(b"1")}, (), NOW), NOW, "test"))
+    whole = json.loads(serialise(published(MirrorIndex(), "a", "s", {"x": tag_state(b"1")}, NOW), NOW, "test"))
     return {**whole, **fields}
 
 
 def tag(**fields: Any) -> dict[str, Any]:
     entry = document()["repositories"]["a"]
     return document(repositories={"a": {**entry, "tags": {"x": {**entry["tags"]["x"], **fields}}}})
+
+
+def test_a_tag_is_pending_from_before_its_object_is_touched_until_that_is_recorded() -> None:
+    index = begun(MirrorIndex(), "a", "s", ["x", "y"])
+    assert index.repositories["a"].pending == {"x", "y"}
+    index = published(index, "a", "s", {"x": tag_state(b"1")}, NOW)
+    assert index.repositories["a"].pending == {"y"}
+    index = settled(index, "a", ["y"])
+    assert not index.repositories["a"].pending
+    index = removed(index, "a", ["x"], NOW)
+    assert index.repositories["a"].pending == {"x"}, "its object is still to go"
+
+
+def test_a_digest_is_kept_for_as_long_as_it_is_to_be_and_then_given_up_with_its_repository() -> None:
+    one = tag_state(b"1")
+    index = removed(published(MirrorIndex(), "a", "s", {"x": one}, NOW), "a", ["x"], NOW)
+    state = index.repositories["a"]
+    assert not expired(state, timedelta(days=7), NOW + timedelta(days=7, seconds=-1))
+    assert expired(state, timedelta(days=7), NOW + timedelta(days=7)) == {one.digest}
+    assert expired(state, timedelta(), NOW) == {one.digest}
+    index = collected(index, "a", [one.digest])
+    assert index.repositories["a"].pending, "something is still to be done in it"
+    assert not collected(settled(index, "a", ["x"]), "a", []).repositories
+
+
+@pytest.mark.parametrize("step", [removed, settled, collected])
+def test_a_repository_that_is_not_known_stays_so(step: Any) -> None:
+    assert step(*(MirrorIndex(), "a", [], NOW)[: step.__code__.co_argcount]) == MirrorIndex()
 
 
 INVALID: dict[str, tuple[Any, str]] = {
@@ -100,6 +142,10 @@ INVALID: dict[str, tuple[Any, str]] = {
     "a wrong time": (tag(synced_at="yesterday"), "YYYY-MM-DD"),
     "no platform at all": (tag(platforms=[]), "platforms"),
     "a media type that would split a header": (tag(mediaType="a/b\nX: y"), "media type"),
+    "a pending tag that is none": (
+        document(repositories={"a": {"source": "s", "tags": {}, "retired": {}, "pending": ["-"]}}),
+        "pending",
+    ),
     "a retired digest without a time": (
         document(repositories={"a": {"source": "s", "tags": {}, "retired": {str(Digest.of(b"")): None}}}),
         "no time",

@@ -15,14 +15,12 @@ from reconciler.layout import (
     ManifestKey,
     TagsKey,
     blob_key,
-    known_digests,
-    manifest_headers,
     manifest_key,
     parse_key,
     tags_key,
     target_problem,
 )
-from reconciler.oci import OCI_INDEX, Digest
+from reconciler.oci import Digest
 from tests import strategies as draw
 
 DIGEST = Digest.of(b"x")
@@ -92,15 +90,3 @@ def test_words_of_the_paths_are_no_targets(target: str) -> None:
 @pytest.mark.parametrize("target", ["", "A", "a/", "/a", "a//b", "a/../b", "a" * 256, "a b"])
 def test_not_a_target(target: str) -> None:
     assert "expected lower-case" in (target_problem(target) or "")
-
-
-def test_known_digests_are_those_of_blobs_and_manifests() -> None:
-    manifest = Digest.of(b"manifest", "sha512")
-    rows = [(blob_key("a", DIGEST), 1), (manifest_key("a", manifest), 2), (manifest_key("a", "latest"), 3), (PING, 4)]
-    assert known_digests(rows) == {DIGEST: 1, manifest: 2}
-
-
-def test_a_digest_is_cached_for_ever_and_a_tag_is_asked_for_again() -> None:
-    assert "immutable" in manifest_headers(OCI_INDEX, DIGEST).cache_control
-    assert manifest_headers(OCI_INDEX, "latest").cache_control == "no-cache, no-transform"
-    assert manifest_headers(OCI_INDEX, "latest").content_type == OCI_INDEX

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import IndexInvalid, PreconditionFailed
-from reconciler.index import MirrorIndex, TagState, changed
+from reconciler.index import MirrorIndex, TagState, published
 from reconciler.layout import JSON_HEADERS, MIRROR_INDEX
 from reconciler.ledger import WRITE_ATTEMPTS, Observed, read_index, write_index
 from reconciler.oci import OCI_MANIFEST, Digest
@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
 
 def tagging(tag: str) -> Callable[[MirrorIndex], MirrorIndex]:
     state = TagState(Digest.of(tag.encode()), OCI_MANIFEST, 1, None, NOW)
-    return lambda index: changed(index, "a", "s", {tag: state}, (), NOW)
+    return lambda index: published(index, "a", "s", {tag: state}, NOW)
 
 
 def test_no_index_yet() -> None:

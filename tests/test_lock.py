@@ -1,139 +1,282 @@
-"""The advisory lock: one at a time, for as long as it is renewed."""
+"""The lock: one at a time, for as long as it is renewed, by the store's clock and nobody else's."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import LockHeld, StoreUnreachable
-from reconciler.index import format_time
+from reconciler import lock
+from reconciler.errors import LockHeld, LockLost, PreconditionFailed, StoreUnreachable
 from reconciler.layout import LOCK, LOCK_HEADERS
-from reconciler.lock import LIFETIME, acquire, leave, read_lock, release, renew
-from tests.memory import Fault, Killed, MemoryStore, put_json
+from reconciler.lock import LIFETIME, MARGIN, Holder, break_lock, held, read_lock
+from tests.memory import Fault, Killed, MemoryStore, put_json, put_lock
 
 if TYPE_CHECKING:
     from reconciler.layout import Headers
     from reconciler.store import Condition
 
 
-def expire(store: MemoryStore) -> None:
-    document = json.loads(store.objects[LOCK])
-    past = format_time(datetime.now(UTC) - timedelta(seconds=1))
-    put_json(store, LOCK, json.dumps({**document, "until": past}).encode())
+class Clock:
+    """Stands in for `time` in the lock: monotonic time, and sleeps that move the store's clock as well."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    CLOCK_BOOTTIME = 7
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def clock_gettime(self, clock: int) -> float:
+        assert clock == self.CLOCK_BOOTTIME
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+        self.store.seconds += seconds
 
 
-def test_taken_and_given_back() -> None:
-    store = MemoryStore()
-    lock = acquire(store, "r2mirror apply")
-    assert not lock.taken_over
-    assert lock.until - lock.since == LIFETIME
-    assert store.headers[LOCK] == LOCK_HEADERS
-    release(store, lock)
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture
+def clock(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock(store)
+    monkeypatch.setattr(lock, "time", clock)
+    return clock
+
+
+def holder(store: MemoryStore) -> Holder:
+    found = read_lock(store)
+    assert found is not None
+    return found
+
+
+def test_taken_and_given_back(store: MemoryStore) -> None:
+    with held(store, "r2mirror apply") as lease:
+        assert not lease.taken_over
+        lease.check()
+        lease.confirm()
+        assert (holder(store).left, store.headers[LOCK]) == (LIFETIME, LOCK_HEADERS)
+        assert "'r2mirror apply'" in holder(store).who
     assert not store.objects
 
 
-def test_a_second_one_is_told_who_since_when_and_until_when() -> None:
-    store = MemoryStore()
-    lock = acquire(store, "r2mirror apply")
+def test_a_second_one_is_told_who_since_when_and_how_to_break_it(store: MemoryStore) -> None:
+    put_lock(store, "r2mirror apply", age=20)
     before = dict(store.objects)
-    with pytest.raises(LockHeld) as caught:
-        acquire(store, "r2mirror apply --yes")
+    with pytest.raises(LockHeld) as caught, held(store, "r2mirror apply --yes"):
+        pass
     error = caught.value
-    assert error.where == f"memory:bucket/{LOCK}"
-    assert "'r2mirror apply'" in error.holder
-    assert (error.since, error.until) == (format_time(lock.since), format_time(lock.until))
+    assert (error.where, error.since, error.left) == (f"memory:bucket/{LOCK}", "2026-11-20T09:00:00Z", 100)
+    assert all(words in str(error) for words in ("'r2mirror apply' on elsewhere", "--lock-timeout", "r2mirror unlock"))
     assert store.objects == before
-    assert lock.owner.rpartition(":")[2] not in str(error), "what proves the ownership is not told"
 
 
-def test_one_that_ran_out_is_taken_over_and_its_holder_finds_out() -> None:
-    store = MemoryStore()
-    first = acquire(store, "first")
-    expire(store)
-    second = acquire(store, "second")
-    assert second.taken_over
-    with pytest.raises(LockHeld, match="'second'"):
-        renew(store, first)
-    release(store, first)
-    left = read_lock(store)
-    assert left is not None
-    assert left.owner == second.owner, "nobody gives back the lock of another"
+def test_what_proves_the_ownership_is_not_told(store: MemoryStore) -> None:
+    with held(store, "it") as lease:
+        secret = holder(store).owner.rpartition(":")[2]
+        assert len(secret) == 16
+        with pytest.raises(LockHeld) as caught, held(store, "another"):
+            pass
+        assert secret not in str(caught.value)
+        lease.confirm()
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{}", b"[]", b'{"owner": 1}', b'{"owner":"a","command":"b","since":"c","until":"tomorrow"}']
-)
-def test_a_damaged_lock_blocks_nobody(body: bytes) -> None:
-    store = MemoryStore({LOCK: body})
-    assert acquire(store, "it").taken_over
+def test_only_the_store_s_clock_says_when_a_lock_has_run_out(store: MemoryStore) -> None:
+    """Its times are years ago by the clock of this machine, and it holds all the same."""
+    put_lock(store, "slow clock", age=LIFETIME - 1)
+    assert not holder(store).has_run_out
+    put_lock(store, "slow clock", age=LIFETIME)
+    assert holder(store).has_run_out
 
 
-def test_renewed_in_time_it_goes_on() -> None:
-    store = MemoryStore()
-    lock = acquire(store, "it")
-    assert not lock.wants_renewal
-    older = replace(lock, until=datetime.now(UTC) + LIFETIME / 2)
-    assert older.wants_renewal
-    renewed = renew(store, older)
-    assert not renewed.wants_renewal
-    left = read_lock(store)
-    assert left is not None
-    assert (left.owner, left.etag) == (lock.owner, renewed.etag)
-    release(store, renewed)
+def test_one_that_ran_out_is_taken_over_and_its_holder_finds_out(store: MemoryStore) -> None:
+    with held(store, "first") as first:
+        store.seconds += LIFETIME
+        with held(store, "second") as second:
+            assert second.taken_over
+            first.check()
+            with pytest.raises(LockLost, match="'second'"):
+                first.confirm()
+            with pytest.raises(LockLost):
+                first.check()
+            second.unfinished = False
+        assert LOCK not in store.objects
     assert LOCK not in store.objects
 
 
-def test_one_that_was_removed_by_hand_is_renewed_all_the_same() -> None:
-    store = MemoryStore()
-    lock = acquire(store, "it")
-    store.objects.clear()
-    renew(store, lock)
-    assert LOCK in store.objects
+def test_nobody_gives_back_the_lock_of_another(store: MemoryStore) -> None:
+    with held(store, "first"):
+        store.seconds += LIFETIME
+        put_lock(store, "second")
+    assert "'second'" in holder(store).who
+    assert not holder(store).has_run_out
+
+
+def test_a_holder_that_cannot_renew_stops_before_anybody_may_take_over(store: MemoryStore, clock: Clock) -> None:
+    with held(store, "it") as lease:
+        clock.now += LIFETIME - MARGIN
+        lease.check()
+        clock.now += 1
+        with pytest.raises(LockLost, match="could not be renewed in time"):
+            lease.check()
+
+
+def test_renewed_in_time_it_goes_on(store: MemoryStore, clock: Clock) -> None:
+    with held(store, "it") as lease:
+        for _ in range(5):
+            clock.sleep(LIFETIME - MARGIN)
+            lease.renew()
+            lease.confirm()
+        assert holder(store).left == LIFETIME
+
+
+def test_it_is_renewed_in_the_background(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    renewed = threading.Event()
+    monkeypatch.setattr(lock, "RENEW_EVERY", 0.01)
+    monkeypatch.setattr(lock.Lease, "renew", lambda _: renewed.set())
+    with held(store, "it"):
+        assert renewed.wait(10)
+
+
+def test_a_renewal_that_fails_is_tried_again_until_it_is_too_late(clock: Clock) -> None:
+    store = MemoryStore(fault=Fault(2, StoreUnreachable("memory:bucket", "no answer")))
+    with held(store, "it") as lease:
+        lease.renew()
+        lease.check()
+        clock.now += LIFETIME
+        lease.renew()
+        with pytest.raises(LockLost):
+            lease.check()
+
+
+def test_a_holder_whose_lock_was_removed_stops(store: MemoryStore) -> None:
+    with held(store, "it") as lease:
+        store.objects.clear()
+        lease.renew()
+        with pytest.raises(LockLost, match="removed"):
+            lease.check()
+    assert not store.objects
+
+
+def test_a_broken_lock_is_free_at_once_and_its_holder_stops(store: MemoryStore) -> None:
+    with held(store, "hangs") as lease:
+        break_lock(store, holder(store))
+        with pytest.raises(LockLost, match="r2mirror unlock"):
+            lease.confirm()
+    with held(store, "next") as following:
+        assert following.taken_over, "the sign of a run that did not finish stays"
+
+
+def test_a_lock_that_was_renewed_or_changed_hands_is_not_broken(store: MemoryStore, clock: Clock) -> None:
+    with held(store, "it") as lease:
+        seen = holder(store)
+        clock.sleep(1.0)
+        put_lock(store, "another")
+        with pytest.raises(PreconditionFailed):
+            break_lock(store, seen)
+        with pytest.raises(LockLost):
+            lease.confirm()
+
+
+def test_waiting_for_another_ends_with_it(store: MemoryStore, clock: Clock) -> None:
+    put_lock(store, "another", age=100)
+    told: list[LockHeld] = []
+    with held(store, "it", 60, told.append) as lease:
+        assert lease.taken_over
+    assert len(told) == 1
+    assert sum(clock.slept) == pytest.approx(20, abs=lock.LOOK_EVERY)
+
+
+def test_waiting_has_an_end(store: MemoryStore, clock: Clock) -> None:
+    put_lock(store, "another")
+    with pytest.raises(LockHeld), held(store, "it", 7):
+        pass
+    assert sum(clock.slept) == pytest.approx(7)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b'{"owner": 1}',
+        b'{"owner":"a","command":"b","since":"c","renewed":"2026-11-20T10:00:00Z","until":"tomorrow"}',
+        b'{"owner":"a","command":"b","since":"c","renewed":"2026-11-20T10:00:00Z","until":"2026-11-20T09:00:00Z"}',
+    ],
+)
+def test_a_damaged_lock_blocks_nobody(store: MemoryStore, body: bytes) -> None:
+    put_json(store, LOCK, body)
+    with held(store, "it") as lease:
+        assert lease.taken_over
+
+
+def test_a_lock_cannot_be_made_to_last_longer_than_any(store: MemoryStore) -> None:
+    times = {"since": "x", "renewed": "2026-11-20T10:00:00Z", "until": "2999-11-20T10:00:00Z"}
+    put_json(store, LOCK, json.dumps({"owner": "a", "command": "b", **times}).encode())
+    assert holder(store).left == LIFETIME
 
 
 class Faster(MemoryStore):
-    """Another apply takes the lock between the read of it and the write."""
-
-    def __init__(self, other: bytes) -> None:
-        super().__init__()
-        self._other = other
+    """Another run takes the lock between the read of it and the write."""
 
     def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
-        self.objects.setdefault(key, self._other)
+        put_lock(self, "winner")
         return super().put(key, body, headers, condition)
 
 
 def test_a_race_for_the_lock_has_one_winner() -> None:
-    winner = MemoryStore()
-    acquire(winner, "winner")
-    with pytest.raises(LockHeld, match="'winner'"):
-        acquire(Faster(winner.objects[LOCK]), "loser")
+    with pytest.raises(LockHeld, match="'winner'"), held(Faster(), "loser"):
+        pass
+
+
+def test_of_many_at_once_one_at_a_time_has_it(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock, "LOOK_EVERY", 0.001)
+    inside: list[str] = []
+    most = 0
+
+    def work(name: str) -> None:
+        nonlocal most
+        with held(store, name, 60) as lease:
+            inside.append(name)
+            most = max(most, len(inside))
+            lease.confirm()
+            inside.remove(name)
+
+    with ThreadPoolExecutor(8) as executor:
+        assert len(list(executor.map(work, [str(number) for number in range(40)]))) == 40
+    assert most == 1
+    assert LOCK not in store.objects
 
 
 def test_dying_while_taking_it_leaves_a_lock_that_runs_out() -> None:
     store = MemoryStore(fault=Fault(1, Killed(), answer_lost=True))
-    with pytest.raises(Killed):
-        acquire(store, "it")
-    left = read_lock(MemoryStore(store.objects))
-    assert left is not None
-    assert left.until <= datetime.now(UTC) + LIFETIME
+    with pytest.raises(Killed), held(store, "it"):
+        pass
+    assert 0 < holder(MemoryStore(store.objects)).left <= LIFETIME
 
 
-def test_one_that_is_left_blocks_nobody_and_is_found() -> None:
-    store = MemoryStore()
-    leave(store, acquire(store, "failed"))
-    second = acquire(store, "second")
-    assert second.taken_over
-    before = dict(store.objects)
-    leave(store, replace(second, owner="another"))
-    assert store.objects == before, "nobody leaves the lock of another"
+def test_an_unfinished_run_leaves_a_sign_that_blocks_nobody(store: MemoryStore) -> None:
+    with held(store, "failed") as lease:
+        lease.unfinished = True
+    assert holder(store).has_run_out
+    with held(store, "second") as second:
+        assert second.taken_over
 
 
 def test_leaving_a_store_that_is_gone_is_silent() -> None:
     store = MemoryStore(fault=Fault(2, StoreUnreachable("memory:bucket", "no answer")))
-    leave(store, acquire(store, "failed"))
+    with held(store, "failed"):
+        pass
     assert LOCK in store.objects

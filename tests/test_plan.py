@@ -94,7 +94,7 @@ CHANGES = ("repositories", 0, "changes")
         (edited(*CHANGES, 0, "after", value=None), "expected an action"),
         (edited(*CHANGES, 0, "after", "digest", value="latest"), "expected sha256"),
         (edited(*CHANGES, 0, "after", "size", value=-1), "expected after"),
-        (edited(*CHANGES, 1, "before", value=None), "expected an action"),
+        (edited(*CHANGES, 1, "before", value=5), "expected an action"),
         (edited(*CHANGES, 1, "reason", value=["x"]), "reason"),
     ],
 )

@@ -12,17 +12,23 @@ from jsonschema import Draft202012Validator
 
 from reconciler.apply import Done, Failed, Skipped
 from reconciler.diff import Action, Change
+from reconciler.gc import Garbage, NotCollected
 from reconciler.index import MirrorIndex, RepositoryState, TagState, serialise
 from reconciler.oci import OCI_INDEX, Descriptor, Digest, Platform
 from reconciler.plan import Plan, RepositoryPlan, document
-from reconciler.render import outcome_document
+from reconciler.render import garbage_document, outcome_document
 from reconciler.schema_files import load_schema
+from reconciler.store import Unfinished
 
 NAMES = sorted(path.name.removesuffix(".schema.json") for path in (Path(__file__).parents[1] / "schema").iterdir())
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DIGEST = Digest("sha256", "a" * 64)
 OLD = TagState(DIGEST, OCI_INDEX, 9218, (Platform("linux", "arm64"),), NOW)
 NEW = Descriptor(OCI_INDEX, Digest("sha512", "b" * 128), 9218)
+GARBAGE = (
+    Garbage("a", ((DIGEST,), (NEW.digest,)), {DIGEST: 5}, (Unfinished("v2/a/blobs/x", "1"),), frozenset(), 7),
+    NotCollected("b", "damaged"),
+)
 CHANGES = (
     Change(Action.ADD, "1", None, NEW),
     Change(Action.UPDATE, "2", OLD, NEW, "platforms: + linux/amd64"),
@@ -39,7 +45,11 @@ def test_each_is_a_schema_with_words(name: str) -> None:
 
 
 def test_the_mirror_index() -> None:
-    states = {"a/b": RepositoryState("docker.io/a/b", MappingProxyType({"1": OLD}), MappingProxyType({DIGEST: NOW}))}
+    states = {
+        "a/b": RepositoryState(
+            "docker.io/a/b", MappingProxyType({"1": OLD}), MappingProxyType({DIGEST: NOW}), frozenset({"2"})
+        )
+    }
     index = MirrorIndex(3, MappingProxyType(states))
     Draft202012Validator(load_schema("index")).validate(json.loads(serialise(index, NOW, "r2mirror 0.1.0")))
 
@@ -65,3 +75,16 @@ def test_an_outcome() -> None:
     validator.validate(document)
     assert document["errors"] == [{"target": "c", "error": "it failed"}]
     validator.validate(outcome_document(plan, (), interrupted=True))
+    swept = outcome_document(plan, (*GARBAGE, outcomes[0]), interrupted=False)
+    validator.validate(swept)
+    assert [(one["target"], one["objects"], one["uploads"], one["bytes"]) for one in swept["garbage"]] == [
+        ("a", 3, 1, 7),
+        ("b", 0, 0, 0),
+    ]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_garbage_collection(dry_run: bool) -> None:
+    document = garbage_document(GARBAGE, dry_run=dry_run)
+    Draft202012Validator(load_schema("gc")).validate(document)
+    assert [len(one.get("keys", [])) for one in document["garbage"]] == ([3, 0] if dry_run else [0, 0])

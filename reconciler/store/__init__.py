@@ -1,7 +1,8 @@
 """What r2mirror needs of a place to keep objects, and how one is opened.
 
 One contract suite (tests/store) runs against every store. The operations are as few as the job allows: small objects
-whole, blobs as a stream, conditional writes for the mirror index and the lock, listing, deletion.
+whole, blobs as a stream, conditional writes for the mirror index and the lock, listing, deletion, and the uploads that
+a process left half done when it died.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from reconciler.layout import Headers
     from reconciler.oci import Digest
@@ -33,10 +34,16 @@ Condition: TypeAlias = Absent | Matches
 
 @dataclass(frozen=True)
 class Stored:
-    """An object as it was read."""
+    """An object as it was read.
+
+    age      seconds since it was written, by the store's own clock; no clock of ours has a part in it
+    headers  None where the store keeps none
+    """
 
     body: bytes
     etag: str
+    age: float
+    headers: Headers | None
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,14 @@ class Listed:
 
     key: str
     size: int
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """An upload to `key` that was begun and neither completed nor given up. `name` is the store's own for it."""
+
+    key: str
+    name: str
 
 
 class Store(Protocol):
@@ -57,6 +72,10 @@ class Store(Protocol):
 
     def get(self, key: str) -> Stored | None:
         """The whole object, or None if there is none. For small objects only."""
+        ...
+
+    def read(self, key: str) -> Iterator[bytes] | None:
+        """The object in chunks, for those of any size, or None if there is none. A break in the middle is an error."""
         ...
 
     def list(self, prefix: str) -> Iterator[Listed]:
@@ -83,6 +102,24 @@ class Store(Protocol):
 
     def delete(self, keys: Iterable[str]) -> None:
         """Removes the objects; a key that is not there is no error."""
+        ...
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        """Uploads to keys that begin with `prefix` which are not finished, those of running processes included.
+
+        Always none where the store finds and removes by itself what a dead process left.
+        """
+        ...
+
+    def discard(self, upload: Unfinished) -> None:
+        """Gives such an upload up: its parts go, and whoever still sends some gets an error."""
+        ...
+
+    def guarded(self, check: Callable[[], None]) -> Store:
+        """The same store, which calls `check` right before each attempt to write or remove something.
+
+        What `check` raises is passed on, and nothing was written then.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import time
 import uuid
 from operator import itemgetter
 from pathlib import Path
@@ -24,20 +25,25 @@ from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
 from reconciler.store import Absent, Condition, Listed, Matches, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from io import FileIO
+    from typing import BinaryIO
 
     from reconciler.layout import Headers
     from reconciler.oci import Digest
+    from reconciler.store import Unfinished
 
 _OWN = ".r2mirror"
+_CHUNK = 1024 * 1024
+"""Bytes read at once of a file that may be large."""
 
 
 class FolderStore:
     """The `Store` in the folder `root`, which need not exist yet. Many threads and processes may use it at once."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, check: Callable[[], None] = lambda: None) -> None:
         self._root = root
+        self._check = check
         self._temporary = root / _OWN / "tmp"
 
     @property
@@ -45,9 +51,19 @@ class FolderStore:
         return f"file:{self._root}"
 
     def get(self, key: str) -> Stored | None:
+        with self._explained(key), contextlib.ExitStack() as stack:
+            file = _open(self._path(key))
+            if file is None:
+                return None
+            stack.enter_context(file)
+            written = os.fstat(file.fileno()).st_mtime
+            body = file.read()
+        return Stored(body, _etag(body), max(0.0, time.time() - written), None)
+
+    def read(self, key: str) -> Iterator[bytes] | None:
         with self._explained(key):
-            body = _read(self._path(key))
-        return None if body is None else Stored(body, _etag(body))
+            file = _open(self._path(key))
+        return None if file is None else self._chunks(key, file)
 
     def list(self, prefix: str) -> Iterator[Listed]:
         folder = self._path(f"{prefix}_").parent
@@ -83,10 +99,26 @@ class FolderStore:
             with self._explained(key):
                 if path.is_symlink() or path.is_file():
                     with self._lock():
+                        self._check()
                         self._remove(path)
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        del prefix  # Every new file removes what dead writers left.
+        return iter(())
+
+    def discard(self, upload: Unfinished) -> None:
+        del upload
+
+    def guarded(self, check: Callable[[], None]) -> FolderStore:
+        return FolderStore(self._root, check)
 
     def _what(self, key: str) -> str:
         return f"{self.name}/{key}"
+
+    def _chunks(self, key: str, file: BinaryIO) -> Iterator[bytes]:
+        with file, self._explained(key):
+            while chunk := file.read(_CHUNK):
+                yield chunk
 
     def _path(self, key: str) -> Path:
         """Where `key` is kept. Raises `StoreError` for a key that would leave the folder or reach into `.r2mirror`."""
@@ -126,6 +158,7 @@ class FolderStore:
         """Moves a complete temporary file to `path`, durably, if `condition` holds."""
         os.fsync(file.fileno())
         with self._lock():
+            self._check()
             if condition is not None:
                 _check(path, condition)
             _make_folder(path.parent)
@@ -177,12 +210,19 @@ _ADVICE: dict[int | None, str] = {
 }
 
 
-def _read(path: Path) -> bytes | None:
+def _open(path: Path) -> BinaryIO | None:
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-            return file.read()
+        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None
+
+
+def _read(path: Path) -> bytes | None:
+    file = _open(path)
+    if file is None:
+        return None
+    with file:
+        return file.read()
 
 
 def _check(path: Path, condition: Condition) -> None:

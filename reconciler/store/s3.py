@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import hashlib
 import itertools
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import botocore.exceptions as boto
 from boto3.session import Session
@@ -30,17 +33,20 @@ from botocore.handlers import add_expect_header
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError, StoreUnreachable
+from reconciler.layout import Headers
 from reconciler.mirrors import R2, S3
-from reconciler.store import Absent, Condition, Listed, Matches, Stored
+from reconciler.store import Absent, Condition, Listed, Matches, Stored, Unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectOutputTypeDef
 
-    from reconciler.layout import Headers
     from reconciler.oci import Digest
+
+Answer = TypeVar("Answer")
 
 MIB = 1024 * 1024
 
@@ -133,24 +139,23 @@ class S3Store:
         self._client = client
         self._room = _Room(BUFFER_BYTES)
         self._senders = ThreadPoolExecutor(PART_WORKERS, thread_name_prefix="part")
+        self._check: Callable[[], None] = lambda: None
 
     @property
     def name(self) -> str:
         return self._name
 
     def get(self, key: str) -> Stored | None:
-        def read() -> Stored:
+        def whole() -> Stored:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             with contextlib.closing(answer["Body"]) as body:
-                return Stored(body.read(), answer["ETag"])
+                return Stored(body.read(), answer["ETag"], _age(answer), _headers(answer))
 
-        with self._explained(key):
-            try:
-                return _patience()(read)
-            except boto.ClientError as error:
-                if _code(error) == "NoSuchKey":
-                    return None
-                raise
+        return self._found(key, whole)
+
+    def read(self, key: str) -> Iterator[bytes] | None:
+        answer = self._found(key, lambda: self._client.get_object(Bucket=self._bucket, Key=key))
+        return self._chunks(key, answer["Body"]) if answer else None
 
     def list(self, prefix: str) -> Iterator[Listed]:
         request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
@@ -164,7 +169,7 @@ class S3Store:
             request["ContinuationToken"] = page["NextContinuationToken"]
 
     def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
-        retrying = _patience()
+        retrying = self._writing()
         checksum = {"ChecksumSHA256": _base64(hashlib.sha256(body).digest())}
         try:
             with self._explained(key):
@@ -186,13 +191,13 @@ class S3Store:
         with self._room.taken(size):
             body = next(parts)
             with self._explained(key):
-                self._put(_patience(), key, body, headers, checksum)
+                self._put(self._writing(), key, body, headers, checksum)
 
     def delete(self, keys: Iterable[str]) -> None:
         waiting = iter(keys)
         while batch := list(itertools.islice(waiting, DELETE_BATCH)):
             with self._explained(batch[0]):
-                answer = _patience()(
+                answer = self._writing()(
                     self._client.delete_objects,
                     Bucket=self._bucket,
                     Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
@@ -205,8 +210,54 @@ class S3Store:
                     f"not deleted: {first.get('Code')}: {first.get('Message')}; {len(refused)} of {len(batch)} keys",
                 )
 
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
+        while True:
+            with self._explained(prefix):
+                try:
+                    page = _patience()(self._client.list_multipart_uploads, **request)
+                except boto.ClientError as error:
+                    if _status(error) == 501:
+                        # A server that cannot list them: whatever it does about them, we can do nothing.
+                        return
+                    raise
+            for entry in page.get("Uploads", []):
+                yield Unfinished(entry["Key"], entry["UploadId"])
+            if not page.get("IsTruncated"):
+                return
+            request |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+
+    def discard(self, upload: Unfinished) -> None:
+        with self._explained(upload.key), contextlib.suppress(self._client.exceptions.NoSuchUpload):
+            self._writing()(
+                self._client.abort_multipart_upload, Bucket=self._bucket, Key=upload.key, UploadId=upload.name
+            )
+
+    def guarded(self, check: Callable[[], None]) -> S3Store:
+        guarded = copy.copy(self)
+        guarded._check = check
+        return guarded
+
     def _what(self, key: str) -> str:
         return f"{self._name}/{key}"
+
+    def _writing(self) -> Retrying:
+        """The patience for what changes something: a writer that has to stop does so between two attempts as well."""
+        return _patience().copy(before=lambda _: self._check())
+
+    def _found(self, key: str, read: Callable[[], Answer]) -> Answer | None:
+        """What `read` returns, None if there is no such key."""
+        with self._explained(key):
+            try:
+                return _patience()(read)
+            except boto.ClientError as error:
+                if _code(error) == "NoSuchKey":
+                    return None
+                raise
+
+    def _chunks(self, key: str, body: StreamingBody) -> Iterator[bytes]:
+        with contextlib.closing(body), self._explained(key):
+            yield from body.iter_chunks(MIB)
 
     def _put(
         self, retrying: Retrying, key: str, body: bytes | bytearray, headers: Headers, extra: Mapping[str, str]
@@ -225,7 +276,7 @@ class S3Store:
     def _upload_parts(self, key: str, parts: Iterator[bytearray], size: int, held: int, headers: Headers) -> None:
         """A multipart upload, given up on any error, so that nothing of it is kept or paid for."""
         with self._explained(key):
-            upload_id = _patience()(
+            upload_id = self._writing()(
                 self._client.create_multipart_upload,
                 Bucket=self._bucket,
                 Key=key,
@@ -279,7 +330,7 @@ class S3Store:
 
     def _send_part(self, key: str, upload_id: str, number: int, body: bytearray) -> CompletedPartTypeDef:
         with self._explained(key):
-            answer = _patience()(
+            answer = self._writing()(
                 self._client.upload_part,
                 Bucket=self._bucket,
                 Key=key,
@@ -290,7 +341,7 @@ class S3Store:
         return {"ETag": answer["ETag"], "PartNumber": number}
 
     def _complete(self, key: str, upload_id: str, sent: Sequence[CompletedPartTypeDef], size: int) -> None:
-        retrying = _patience()
+        retrying = self._writing()
         try:
             retrying(
                 self._client.complete_multipart_upload,
@@ -334,6 +385,20 @@ class _Room:
             with self._changed:
                 self._free += size
                 self._changed.notify()
+
+
+def _age(answer: GetObjectOutputTypeDef) -> float:
+    """Seconds since the object was written: both ends by the server's clock, to the second. 0 if it does not say."""
+    written: datetime | None = answer.get("LastModified")
+    try:
+        now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
+    except (KeyError, ValueError):
+        now = datetime.now(UTC)
+    return max(0.0, (now - written).total_seconds()) if written else 0.0
+
+
+def _headers(answer: GetObjectOutputTypeDef) -> Headers:
+    return Headers(answer.get("ContentType", ""), answer.get("CacheControl", ""))
 
 
 def _part_size(size: int) -> int:

@@ -15,6 +15,7 @@ from reconciler.layout import BLOB_HEADERS, JSON_HEADERS
 from reconciler.mirrors import S3, Folder
 from reconciler.oci import Digest
 from reconciler.store import Absent, Listed, Matches, Store
+from reconciler.store.folder import FolderStore
 from reconciler.store.opening import open_stores
 from reconciler.store.s3 import DELETE_BATCH, MIB, PART_SIZE
 
@@ -258,3 +259,33 @@ def test_delete_removes_what_is_there_and_takes_no_offence_at_what_is_not(store:
     assert keys(store) == ["v2/a/y"]
     store.delete([])
     assert keys(store) == ["v2/a/y"]
+
+
+def test_an_object_s_age_is_by_the_store_s_clock(store: Store) -> None:
+    store.put("v2/_ping", b"{}", JSON_HEADERS)
+    found = store.get("v2/_ping")
+    assert found is not None
+    assert 0 <= found.age < 60
+
+
+def test_headers_come_back_where_they_are_kept(store: Store, request: pytest.FixtureRequest) -> None:
+    store.put("v2/_ping", b"{}", JSON_HEADERS)
+    found = store.get("v2/_ping")
+    assert found is not None
+    assert found.headers == (None if isinstance(store, FolderStore) else JSON_HEADERS)
+
+
+def test_a_large_object_is_read_in_chunks(store: Store) -> None:
+    body = generated(5 * MIB + 1)
+    upload(store, KEY, body)
+    chunks = store.read(KEY)
+    assert chunks is not None
+    read = list(chunks)
+    assert b"".join(read) == body
+    assert max(map(len, read)) <= MIB
+    assert store.read(KEY + "0") is None
+
+
+def test_nothing_is_unfinished_after_an_upload(store: Store) -> None:
+    upload(store, KEY, generated(PART_SIZE + 1))
+    assert list(store.unfinished("v2/")) == []

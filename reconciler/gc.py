@@ -1,0 +1,241 @@
+"""What nothing in a repository reaches any more, found from a listing of the bucket, and its removal.
+
+    roots    every tag object that is there, whoever put it there, and the digests that the mirror index says are to be
+             kept: those of its tags, and the retired ones younger than `retain`
+    reached  what the roots refer to, down through indexes to the last blob, as the stored manifests say
+    garbage  every other manifest by digest and blob of the repository, and uploads to it that nobody finished
+
+Nothing is taken from memory, and where a manifest that is reached cannot be read nothing is collected at all: nobody
+can say then what it needs. Only for the holder of the lock, for a blob that is being published is not reached yet.
+Removal goes from what refers to what is referred to, so that what is visible is whole at every moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Malformed, StoreError
+from reconciler.index import RepositoryState, collected, expired
+from reconciler.inventory import inventory
+from reconciler.layout import blob_key, blobs_prefix, manifest_key
+from reconciler.ledger import read_index, write_index
+from reconciler.oci import Digest, Index, Manifest, parse_manifest
+from reconciler.work import BLOB_WORKERS, completed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
+    from datetime import datetime, timedelta
+
+    from reconciler.index import MirrorIndex
+    from reconciler.inventory import Inventory
+    from reconciler.lock import Lease
+    from reconciler.store import Store, Stores, Unfinished
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What can go from a repository, or has gone.
+
+    manifests  by digest, in steps: what refers to others goes before them
+    blobs      with their sizes in bytes
+    uploads    that were begun and never finished
+    expired    retired digests whose time is over; reached or not, the mirror index need not know them any more
+    size       bytes of blobs and manifests
+    """
+
+    target: str
+    manifests: tuple[tuple[Digest, ...], ...]
+    blobs: Mapping[Digest, int]
+    uploads: tuple[Unfinished, ...]
+    expired: frozenset[Digest]
+    size: int
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.objects or self.uploads or self.expired)
+
+    @property
+    def objects(self) -> int:
+        return sum(len(step) for step in self.manifests) + len(self.blobs)
+
+    def steps(self) -> Iterator[Sequence[str]]:
+        """The keys in the order in which they go."""
+        for digests in self.manifests:
+            yield [manifest_key(self.target, digest) for digest in digests]
+        yield [blob_key(self.target, digest) for digest in self.blobs]
+
+
+@dataclass(frozen=True)
+class NotCollected:
+    """A repository where garbage was looked for, and why none was removed."""
+
+    target: str
+    error: str
+
+
+def collect(
+    store: Store,
+    repositories: Iterable[tuple[str, RepositoryState]],
+    retain: Callable[[str], timedelta],
+    now: datetime,
+    executor: Executor,
+    *,
+    dry_run: bool = False,
+) -> Iterator[Garbage | NotCollected]:
+    """Removes the garbage of each repository, and tells of each that had some, or that could not be looked through.
+
+    The mirror index is to be written afterwards with `forgotten`, so that whoever comes after a crash starts again.
+    """
+    for target, state in repositories:
+        try:
+            garbage = find_garbage(store, target, state, retain(target), now, executor)
+            if not dry_run:
+                remove(store, garbage)
+        except StoreError as error:
+            yield NotCollected(target, str(error))
+        else:
+            if not garbage.is_empty:
+                yield garbage
+
+
+def collect_garbage(
+    stores: Stores,
+    wanted: Callable[[str], bool],
+    retain: Callable[[str], timedelta],
+    now: datetime,
+    executor: Executor,
+    lease: Lease | None,
+) -> Iterator[Garbage | NotCollected]:
+    """As `collect`, for every repository of the mirror index that is `wanted`, and records it. No lease: looks only.
+
+    Raises `IndexInvalid`, `LockLost` and `StoreError`.
+    """
+    observed = read_index(stores.state)
+    repositories = [one for one in observed.index.repositories.items() if wanted(one[0])]
+    removed = []
+    store = stores.public.guarded(lease.check) if lease else stores.public
+    for event in collect(store, repositories, retain, now, executor, dry_run=lease is None):
+        if isinstance(event, Garbage):
+            removed.append(event)
+        yield event
+    if lease:
+        state = stores.state.guarded(lease.confirm)
+        write_index(state, observed, lambda index: forgotten(index, removed))
+
+
+def forgotten(index: MirrorIndex, garbage: Iterable[Garbage]) -> MirrorIndex:
+    """`index` after the garbage is gone: it knows nothing of the digests any more whose time is over."""
+    for one in garbage:
+        index = collected(index, one.target, one.expired)
+    return index
+
+
+def find_garbage(
+    store: Store, target: str, state: RepositoryState, retain: timedelta, now: datetime, executor: Executor
+) -> Garbage:
+    """Raises `StoreError`, also where a manifest that is reached is damaged or missing; changes nothing."""
+    over = expired(state, retain, now)
+    there = inventory(store, target)
+    manifests = _Manifests(store, target, there, executor)
+    reached, needed = manifests.reach(state, state.digests - over)
+    loose = there.manifests.keys() - reached
+    return Garbage(
+        target,
+        parents_first({digest: manifests.children(digest) for digest in sorted(loose)}),
+        {digest: size for digest, size in there.blobs.items() if digest not in needed},
+        tuple(store.unfinished(blobs_prefix(target))),
+        over,
+        sum(there.manifests[digest] for digest in loose)
+        + sum(size for digest, size in there.blobs.items() if digest not in needed),
+    )
+
+
+def remove(store: Store, garbage: Garbage) -> None:
+    """Removes it all, step by step. Raises `StoreError`."""
+    for upload in garbage.uploads:
+        store.discard(upload)
+    for step in garbage.steps():
+        store.delete(step)
+
+
+def parents_first(children: Mapping[Digest, Iterable[Digest]]) -> tuple[tuple[Digest, ...], ...]:
+    """The digests in steps: none refers to one of the same step or of a step before. Pure.
+
+    Digests are hashes of what refers, so there is no circle.
+    """
+    steps = []
+    rest = dict(children)
+    while rest:
+        referred = {child for digest, its in rest.items() for child in its if child in rest and child != digest}
+        step = tuple(digest for digest in rest if digest not in referred) or tuple(rest)
+        steps.append(step)
+        for digest in step:
+            del rest[digest]
+    return tuple(steps)
+
+
+class _Manifests:
+    """The stored manifests of one repository, read and parsed as they are met."""
+
+    def __init__(self, store: Store, target: str, there: Inventory, executor: Executor) -> None:
+        self._store = store
+        self._target = target
+        self._there = there
+        self._executor = executor
+
+    def reach(self, state: RepositoryState, keep: Iterable[Digest]) -> tuple[set[Digest], set[Digest]]:
+        """The manifests and the blobs that the repository's tags and `keep` reach."""
+        reached: set[Digest] = set()
+        needed: set[Digest] = set()
+        lost = {one.digest for tag, one in state.tags.items() if tag not in self._there.tags}
+        self._follow(self._there.tags, reached, needed)
+        self._follow(lost - reached, reached, needed)
+        self._follow([one for one in keep if one in self._there.manifests and one not in reached], reached, needed)
+        return reached, needed
+
+    def _follow(self, roots: Iterable[Digest | str], reached: set[Digest], needed: set[Digest]) -> None:
+        wave = roots
+        while wave:
+            children: set[Digest] = set()
+            for digest, parsed in self._read_all(wave):
+                reached.add(digest)
+                if isinstance(parsed, Index):
+                    children.update(child.digest for child in parsed.manifests)
+                else:
+                    needed.update(blob.digest for blob in parsed.blobs)
+            wave = [child for child in children if child not in reached and child in self._there.manifests]
+
+    def children(self, digest: Digest) -> tuple[Digest, ...]:
+        """What a manifest that may be damaged says that it refers to."""
+        try:
+            _, parsed = self._read(digest)
+        except StoreError:
+            return ()
+        return tuple(child.digest for child in parsed.manifests) if isinstance(parsed, Index) else ()
+
+    def _read_all(self, references: Iterable[Digest | str]) -> Iterator[tuple[Digest, Manifest | Index]]:
+        for result in completed(self._executor, self._read, references, 2 * BLOB_WORKERS, pause=1.0):
+            if result:
+                yield result[1].result()
+
+    def _read(self, reference: Digest | str) -> tuple[Digest, Manifest | Index]:
+        key = manifest_key(self._target, reference)
+        what = f"{self._store.name}/{key}"
+        stored = self._store.get(key)
+        if stored is None:
+            raise StoreError(what, f"is missing; {_ADVICE}")
+        if isinstance(reference, Digest):
+            if not reference.matches(stored.body):
+                raise StoreError(what, f"has other bytes than its digest says; {_ADVICE}")
+            digest = reference
+        else:
+            digest = Digest.of(stored.body)
+        try:
+            return digest, parse_manifest(stored.body, "", what)
+        except Malformed as error:
+            raise StoreError(what, f"cannot be read ({error.why}); {_ADVICE}") from None
+
+
+_ADVICE = "nothing is collected in this repository; see `r2mirror verify`, and repair it or remove it by hand"

@@ -1,0 +1,144 @@
+"""A pipeline on a bench: memory sources, a memory store, and looks at what a run left there."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from reconciler.apply import Done, Edges, Event, Failed, Outcome, Skipped, Terms, apply
+from reconciler.index import parse
+from reconciler.layout import LOCK, MIRROR_INDEX, BlobKey, ManifestKey, manifest_key, parse_key
+from reconciler.ledger import read_index
+from reconciler.lock import LIFETIME
+from reconciler.plan import Plan, make_plan
+from reconciler.resolve import resolve
+from tests.memory import Fault, MemorySource, MemoryStore, mirror, mirrors
+from tests.parts.images import Image, attestation, image, index
+from tests.world import walk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reconciler.mirrors import Mirror
+
+BASE = {"base": "shared by all"}
+
+
+def app(version: str) -> Image:
+    amd64, arm64 = (image(BASE, {"v": version}, platform=f"linux/{name}") for name in ("amd64", "arm64"))
+    return index(amd64, arm64, attestation(amd64))
+
+
+V1, V2, V3 = (app(version) for version in "123")
+
+
+RETAIN = timedelta(days=7)
+NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
+
+
+class Silent:
+    """Progress, summed up."""
+
+    def __init__(self) -> None:
+        self.sizes = {"wanted": 0, "copied": 0}
+
+    def wanted(self, size: int) -> None:
+        self.sizes["wanted"] += size
+
+    def copied(self, size: int) -> None:
+        self.sizes["copied"] += size
+
+
+@dataclass
+class Bench:
+    """Memory sources by target, a memory store, and runs on as many threads as `threads` says."""
+
+    sources: dict[str, MemorySource]
+    store: MemoryStore = field(default_factory=MemoryStore)
+    threads: int = 1
+    progress: Silent = field(default_factory=Silent)
+    now: datetime = NOW
+    others: list[Event] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, **images: Mapping[str, Image]) -> Bench:
+        return cls({target: MemorySource(dict(tags)) for target, tags in images.items()})
+
+    def open_source(self, source: str) -> MemorySource:
+        return self.sources[source.removeprefix("memory/")]
+
+    def plan(self, *entries: Mirror) -> Plan:
+        """A plan of `entries`, or of every source with all its tags; it leaves no operation behind."""
+        wanted = mirrors(*(entries or [mirror(target) for target in self.sources]))
+        observed = read_index(MemoryStore(self.store.objects))
+        with ThreadPoolExecutor(1) as executor:
+            desired = resolve(wanted, observed.index, self.open_source, executor)
+        return make_plan(desired, observed.index, observed.etag, wanted.sha256)
+
+    @contextmanager
+    def applying(self, plan: Plan, *, allow_prune: bool = False) -> Iterator[Iterator[Event]]:
+        with ThreadPoolExecutor(self.threads) as images, ThreadPoolExecutor(self.threads) as blobs:
+            edges = Edges(self.open_source, self.store, self.store, images, blobs, self.progress)
+            terms = Terms("r2mirror apply", lambda _: RETAIN, allow_prune, now=lambda: self.now)
+            outcomes = apply(plan, edges, terms)
+            try:
+                yield outcomes
+            finally:
+                outcomes.close()
+
+    def apply(self, plan: Plan | None = None, *, allow_prune: bool = False) -> list[Outcome]:
+        """Applies a plan to its end; what is not an outcome is in `others` afterwards."""
+        with self.applying(plan or self.plan(), allow_prune=allow_prune) as events:
+            told = list(events)
+        self.others = [event for event in told if not isinstance(event, Done | Failed | Skipped)]
+        return [event for event in told if isinstance(event, Done | Failed | Skipped)]
+
+    def again(self, *, fault: Fault | None = None, threads: int = 1) -> Bench:
+        """A new process with the same bucket and the same images at the sources."""
+        sources = {target: MemorySource(dict(source.images)) for target, source in self.sources.items()}
+        store = MemoryStore(self.store.objects, fault)
+        store.headers.update(self.store.headers)
+        store.written.update(self.store.written)
+        return Bench(sources, store, threads, now=self.now)
+
+
+def outcome(event: Event) -> Outcome:
+    assert isinstance(event, Done | Failed | Skipped)
+    return event
+
+
+def check_visible(store: MemoryStore) -> None:
+    """Everything that can be pulled is whole, no blob has wrong bytes, and what the index says is there is there."""
+    for key, body in store.objects.items():
+        match parse_key(key):
+            case ManifestKey(target, reference):
+                walk(store.objects.__getitem__, target, str(reference))
+            case BlobKey(_, digest):
+                assert digest.matches(body)
+            case _:
+                pass
+    if MIRROR_INDEX in store.objects:
+        for target, state in parse(store.objects[MIRROR_INDEX], "it").repositories.items():
+            for tag, entry in state.tags.items():
+                assert manifest_key(target, entry.digest) in store.objects
+                published = store.objects[manifest_key(target, tag)]
+                assert entry.digest.matches(published) or tag in state.pending
+
+
+def final(store: MemoryStore) -> dict[str, object]:
+    """What is in the bucket, without times, serial and the order of writes."""
+    state: dict[str, object] = dict(store.objects)
+    recorded = parse(store.objects[MIRROR_INDEX], "it").repositories
+    state[MIRROR_INDEX] = {
+        target: ({tag: entry.digest for tag, entry in one.tags.items()}, set(one.retired), one.pending)
+        for target, one in recorded.items()
+    }
+    return state
+
+
+def expire_lock(store: MemoryStore) -> None:
+    if LOCK in store.objects:
+        store.written[LOCK] = store.seconds - LIFETIME
