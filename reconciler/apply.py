@@ -23,17 +23,25 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reconciler import index as mirror_index
 from reconciler.catalog import published_lists
-from reconciler.copy import copy_blob, missing_blobs, publish_image, put_changed, read_image, stored_first
+from reconciler.copy import (
+    choose_platforms,
+    copy_blob,
+    missing_blobs,
+    publish_image,
+    publish_lists,
+    read_image,
+    stored_first,
+)
 from reconciler.diff import Action
 from reconciler.errors import Interrupted, LockHeld, LockLost, MirrorError, PlanRefused, StoreDenied
 from reconciler.gc import Garbage, NotCollected, collect, forgotten
 from reconciler.index import TagState
 from reconciler.inventory import inventory
-from reconciler.layout import JSON_HEADERS, manifest_key
+from reconciler.layout import manifest_key
 from reconciler.ledger import Observed, read_index, write_index
 from reconciler.lock import Lease, held, read_lock
 from reconciler.plan import held_back
-from reconciler.work import BLOB_WORKERS, IMAGE_WORKERS, Once, completed
+from reconciler.work import IMAGE_WORKERS, Once, completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -283,19 +291,8 @@ class _Run:
     def _publish_lists(self) -> None:
         if not self._touched:
             return
-        lists = published_lists(self._observed.index, self._touched)
-        for result in completed(self._edges.blobs, self._publish_list, lists.items(), 2 * BLOB_WORKERS, PAUSE):
-            if result:
-                result[1].result()
+        publish_lists(self._edges.public, published_lists(self._observed.index, self._touched), self._edges.blobs)
         self._touched.clear()
-
-    def _publish_list(self, item: tuple[str, bytes | None]) -> None:
-        key, body = item
-        store = self._edges.public
-        if body is not None:
-            put_changed(store, key, body, JSON_HEADERS)
-        elif store.get(key):
-            store.delete([key])
 
     def _collect(self) -> Iterator[Garbage | NotCollected]:
         """Removes garbage where there can be some: digests whose time is over, and what a run left that was cut off."""
@@ -348,7 +345,8 @@ class _Copies:
         listing, _ = self._once(target, inventory, store, target)
         there = listing.result()
         fetch = stored_first(self._edges.open_source(work.repository.source), store, target, there.manifests)
-        image = read_image(fetch, work.what, work.root, work.repository.platforms)
+        platforms = work.repository.platforms
+        image = read_image(fetch, work.what, work.root, lambda index: choose_platforms(index, platforms, work.what))
         for copied in [self._start(work, blob) for blob in missing_blobs(image, there.blobs)]:
             copied.result()
         tags = tuple(change.tag for change in work.changes)

@@ -7,24 +7,38 @@ Exit codes: 0 done or nothing to do; 1 something failed or was refused, wrong us
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 import sys
-from contextlib import closing, contextmanager
-from enum import StrEnum
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from reconciler import __version__
+from reconciler import __version__, upkeep
+from reconciler.console import (
+    MIRRORS,
+    DetailedOption,
+    FileOption,
+    Format,
+    FormatOption,
+    LockTimeoutOption,
+    OnlyOption,
+    PlainFormat,
+    PlainFormatOption,
+    YesOption,
+    command_line,
+    complain,
+    echo_json,
+    load,
+    opened,
+    tell_waiting,
+    terminal,
+)
 from reconciler.errors import MirrorError, MirrorsInvalid, PlanRefused, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.apply import Event, Terms
-    from reconciler.errors import LockHeld
     from reconciler.ledger import Observed
     from reconciler.mirrors import Mirrors
     from reconciler.plan import Plan
@@ -41,32 +55,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-
-
-class Format(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-    MARKDOWN = "markdown"
-
-
-class ApplyFormat(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-
-
-FileOption = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="The mirrors file.")]
-OnlyOption = Annotated[
-    list[str] | None,
-    typer.Option("--only", metavar="GLOB", help="Only targets that match, as in 'library/*'; may be repeated."),
-]
-FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
-LockTimeoutOption = Annotated[
-    float,
-    typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="How long to wait for another run to end."),
-]
-DetailedOption = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")]
-
-MIRRORS = Path("mirrors.yaml")
+app.add_typer(upkeep.app)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 typer calls it so
@@ -124,8 +113,8 @@ def plan(
     ] = False,
 ) -> int:
     """Show what apply would do. Reads only: writes nothing and spends no Docker Hub pull."""
-    mirrors = _load(file)
-    with _opened(mirrors) as (stores, open_source):
+    mirrors = load(file)
+    with opened(mirrors) as (stores, open_source):
         made, observed = _plan(mirrors, stores, open_source, only or [], recheck=recheck)
     if out:
         _save(made, out)
@@ -146,7 +135,7 @@ def apply(
     ] = None,
     file: FileOption = MIRRORS,
     only: OnlyOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
+    yes: YesOption = False,
     no_prune: Annotated[bool, typer.Option("--no-prune", help="Add and update, remove nothing.")] = False,
     allow_prune: Annotated[
         bool, typer.Option("--allow-prune", help="Prune even more than 30 % (and more than 10) of a repository's tags.")
@@ -155,7 +144,7 @@ def apply(
         bool, typer.Option("--dry-run", help="Show what would be done, as plan does, and stop.")
     ] = False,
     lock_timeout: LockTimeoutOption = 0.0,
-    output: Annotated[ApplyFormat, typer.Option("--format", help="How to print the result.")] = ApplyFormat.TEXT,
+    output: PlainFormatOption = PlainFormat.TEXT,
 ) -> int:
     """Make the bucket as mirrors.yaml says.
 
@@ -166,8 +155,8 @@ def apply(
 
     if plan_file and only:
         raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
-    mirrors = _load(file)
-    with _opened(mirrors) as (stores, open_source):
+    mirrors = load(file)
+    with opened(mirrors) as (stores, open_source):
 
         def planned() -> Plan:
             made, _ = _plan(mirrors, stores, open_source, only or [], recheck=False)
@@ -189,85 +178,14 @@ def apply(
             return plans[-1]
 
         terms = Terms(
-            _command(),
+            command_line(),
             mirrors.retention(),
             allow_prune,
             lock_timeout,
-            _tell_waiting,
+            tell_waiting,
             plan_again if yes and not plan_file else None,
         )
         return _apply(plans, stores, open_source, terms, output)
-
-
-@app.command()
-def gc(
-    file: FileOption = MIRRORS,
-    only: OnlyOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
-    lock_timeout: LockTimeoutOption = 0.0,
-    output: Annotated[ApplyFormat, typer.Option("--format", help="How to print the result.")] = ApplyFormat.TEXT,
-) -> int:
-    """Remove blobs and manifests that nothing reaches any more.
-
-    What no tag reaches, and no digest that lost its last tag less than `retain` ago. An apply does this by itself where
-    it knows of something; this looks at every repository of the mirror index.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-    from contextlib import nullcontext
-    from datetime import UTC, datetime
-
-    from reconciler.gc import NotCollected, collect_garbage
-    from reconciler.lock import held
-    from reconciler.progress import waiting
-    from reconciler.render import garbage_document, garbage_text
-    from reconciler.resolve import matches_only
-    from reconciler.store.opening import open_stores
-    from reconciler.work import BLOB_WORKERS
-
-    mirrors = _load(file)
-    stores = open_stores(mirrors.store, os.environ)
-    lock = nullcontext() if dry_run else held(stores.state, _command(), lock_timeout, _tell_waiting)
-    with lock as lease, waiting("Looking through the bucket ..."), ThreadPoolExecutor(BLOB_WORKERS) as executor:
-        now = datetime.now(UTC)
-        found = list(
-            collect_garbage(
-                stores, lambda target: matches_only(target, only or []), mirrors.retention(), now, executor, lease
-            )
-        )
-    if output is ApplyFormat.JSON:
-        typer.echo(_json(garbage_document(found, dry_run=dry_run)))
-    else:
-        typer.echo(garbage_text(found, dry_run=dry_run, **_terminal(sys.stdout.isatty())), nl=False)
-    return 1 if any(isinstance(one, NotCollected) for one in found) else 0
-
-
-@app.command()
-def unlock(
-    file: FileOption = MIRRORS,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")] = False,
-) -> int:
-    """Break the lock of a run that hangs or died.
-
-    A lock runs out by itself two minutes after its holder died, so this is for those who cannot wait. A holder that is
-    alive after all notices and stops, and the next apply puts right what it left.
-    """
-    from reconciler.lock import break_lock, read_lock
-    from reconciler.store.opening import open_stores
-
-    state = open_stores(_load(file).store, os.environ).state
-    holder = read_lock(state)
-    if holder is None or holder.has_run_out:
-        typer.echo("No run holds the lock.")
-        return 0
-    words = f"{holder.who} holds the lock since {holder.since}; it runs out within {round(holder.left)} s."
-    if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError(f"{words} There is no terminal to ask on: add --yes to break it.")
-        if not typer.confirm(f"{words} Break it?", err=True):
-            raise UsageError("Not broken.")
-    break_lock(state, holder)
-    typer.echo(f"Broke the lock of {holder.who}.")
-    return 0
 
 
 @app.command()
@@ -288,24 +206,8 @@ def diff(
         case Format.MARKDOWN:
             typer.echo(review_markdown(edits), nl=False)
         case Format.JSON:
-            typer.echo(_json(review_document(edits)))
+            echo_json(review_document(edits))
     return 2 if detailed_exitcode and edits else 0
-
-
-def _load(file: Path) -> Mirrors:
-    from reconciler.mirrors import load_mirrors
-
-    return load_mirrors(file, os.environ)
-
-
-@contextmanager
-def _opened(mirrors: Mirrors) -> Iterator[tuple[Stores, OpenSource]]:
-    """The store and the sources of a mirrors file, closed at the end."""
-    from reconciler.source.opening import open_sources
-    from reconciler.store.opening import open_stores
-
-    with open_sources(mirrors.registries, mirrors.folder, os.environ) as open_source:
-        yield open_stores(mirrors.store, os.environ), open_source
 
 
 def _plan(
@@ -361,7 +263,7 @@ def _plan_as(made: Plan, output: Format) -> str:
 
     match output:
         case Format.TEXT:
-            return plan_text(made, **_terminal(sys.stdout.isatty()))
+            return plan_text(made, **terminal(sys.stdout.isatty()))
         case Format.MARKDOWN:
             return plan_markdown(made)
         case Format.JSON:
@@ -376,12 +278,12 @@ def _confirm(made: Plan, *, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise PlanRefused((f"{summary_line(made)} There is no terminal to ask on: add --yes to apply it.",))
-    typer.echo(plan_text(made, **_terminal(sys.stderr.isatty())), err=True)
+    typer.echo(plan_text(made, **terminal(sys.stderr.isatty())), err=True)
     if not typer.confirm("Apply this?", err=True):
         raise PlanRefused(("Not applied.",))
 
 
-def _apply(plans: list[Plan], stores: Stores, open_source: OpenSource, terms: Terms, output: ApplyFormat) -> int:
+def _apply(plans: list[Plan], stores: Stores, open_source: OpenSource, terms: Terms, output: PlainFormat) -> int:
     """Applies the last of `plans`, to which the run adds one if it has to plan again."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -417,27 +319,18 @@ def _apply(plans: list[Plan], stores: Stores, open_source: OpenSource, terms: Te
         return 130
     errors = [repository.error for repository in plans[-1].repositories if repository.error]
     for error in errors:
-        _complain(error)
+        complain(error)
     return 1 if errors or any(isinstance(event, Failed | Skipped | NotCollected) for event in events) else 0
 
 
-def _print_outcomes(made: Plan, events: list[Event], output: ApplyFormat, *, interrupted: bool) -> None:
+def _print_outcomes(made: Plan, events: list[Event], output: PlainFormat, *, interrupted: bool) -> None:
     from reconciler.render import outcome_document, outcome_text
 
     match output:
-        case ApplyFormat.TEXT:
-            typer.echo(outcome_text(events, interrupted=interrupted, **_terminal(sys.stdout.isatty())), nl=False)
-        case ApplyFormat.JSON:
-            typer.echo(_json(outcome_document(made, events, interrupted=interrupted)))
-
-
-def _command() -> str:
-    """What the lock says of this run."""
-    return shlex.join(["r2mirror", *sys.argv[1:]])
-
-
-def _tell_waiting(error: LockHeld) -> None:
-    typer.echo(f"waiting: {error.holder} is at work since {error.since}", err=True)
+        case PlainFormat.TEXT:
+            typer.echo(outcome_text(events, interrupted=interrupted, **terminal(sys.stdout.isatty())), nl=False)
+        case PlainFormat.JSON:
+            echo_json(outcome_document(made, events, interrupted=interrupted))
 
 
 def _say_what_is_public(mirrors: Mirrors, observed: Observed) -> None:
@@ -455,27 +348,6 @@ def _say_what_is_public(mirrors: Mirrors, observed: Observed) -> None:
     )
 
 
-def _terminal(is_terminal: bool) -> dict[str, Any]:  # noqa: FBT001 what isatty() says
-    if not is_terminal:
-        return {}
-    import shutil
-
-    return {"color": "NO_COLOR" not in os.environ, "width": shutil.get_terminal_size().columns}
-
-
-def _json(document: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(document, indent=2)
-
-
-def _complain(message: str) -> None:
-    from reconciler.render import plain
-
-    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
-    typer.echo(plain(message), err=True)
-
-
 def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
@@ -486,10 +358,10 @@ def main() -> NoReturn:
     try:
         sys.exit(app(prog_name="r2mirror", standalone_mode=False) or 0)
     except MirrorError as error:
-        _complain(str(error))
+        complain(str(error))
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        _complain(
+        complain(
             f"{error.format_message().rstrip('.')}. See `{context.command_path if context else 'r2mirror'} --help`"
         )
     except (KeyboardInterrupt, typer.Abort):

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import BadAnswer, Malformed
-from reconciler.layout import BLOB_HEADERS, blob_key, manifest_headers, manifest_key
+from reconciler.layout import BLOB_HEADERS, JSON_HEADERS, blob_key, manifest_headers, manifest_key
 from reconciler.oci import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
 from reconciler.store import Absent, Matches
+from reconciler.work import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Executor
 
     from reconciler.layout import Headers
     from reconciler.source import Source
@@ -67,13 +69,17 @@ Fetch: TypeAlias = "Callable[[Descriptor], bytes]"
 """Gives the exact bytes of a manifest or index, their digest and size verified."""
 
 
-def read_image(fetch: Fetch, what: str, root: Descriptor, platforms: tuple[Platform, ...] | None) -> Image:
+Choose: TypeAlias = "Callable[[Index], tuple[Descriptor, ...]]"
+"""Says which manifests of an index are wanted."""
+
+
+def read_image(fetch: Fetch, what: str, root: Descriptor, choose: Choose) -> Image:
     """Fetches the manifests of the image at `root`; `what` names it in errors.
 
-    Raises what `fetch` raises, and `Malformed` for manifests that cannot be mirrored or lack every one of `platforms`.
+    Raises what `fetch` and `choose` raise, and `Malformed` for manifests that cannot be mirrored.
     """
     fetched: dict[Digest, FetchedManifest] = {}
-    _read(fetch, what, root, platforms, fetched, depth=0)
+    _read(fetch, what, root, choose, fetched, depth=0)
     return Image(tuple(fetched.values()))
 
 
@@ -97,7 +103,7 @@ def _read(
     fetch: Fetch,
     what: str,
     descriptor: Descriptor,
-    platforms: tuple[Platform, ...] | None,
+    choose: Choose,
     fetched: dict[Digest, FetchedManifest],
     depth: int,
 ) -> None:
@@ -111,8 +117,8 @@ def _read(
     body = fetch(descriptor)
     parsed = parse_manifest(body, descriptor.media_type, f"{what}@{descriptor.digest}")
     if isinstance(parsed, Index):
-        for child in choose_platforms(parsed, platforms, what):
-            _read(fetch, what, child, platforms, fetched, depth + 1)
+        for child in choose(parsed):
+            _read(fetch, what, child, choose, fetched, depth + 1)
     fetched[descriptor.digest] = FetchedManifest(descriptor.digest, body, parsed)
 
 
@@ -223,3 +229,18 @@ def put_changed(store: Store, key: str, body: bytes, headers: Headers) -> None:
     if there and there.body == body and there.headers in (None, headers):
         return
     store.put(key, body, headers, Matches(there.etag) if there else Absent())
+
+
+def publish_lists(store: Store, lists: Mapping[str, bytes | None], executor: Executor) -> None:
+    """Writes the published lists, or removes them (None), unless they are like that. Raises as `put_changed` does."""
+
+    def publish(item: tuple[str, bytes | None]) -> None:
+        key, body = item
+        if body is not None:
+            put_changed(store, key, body, JSON_HEADERS)
+        elif store.get(key):
+            store.delete([key])
+
+    for result in completed(executor, publish, lists.items(), 2 * BLOB_WORKERS, pause=1.0):
+        if result:
+            result[1].result()

@@ -16,6 +16,7 @@
     |   |   |-- StoreUnreachable      no usable answer, after retries
     |   |   `-- PreconditionFailed    a conditional write lost: the object is not what was read
     |   |-- IndexInvalid          the mirror index in the store cannot be read
+    |   |   `-- IndexVersion          it is sound, but another release's
     |   `-- LockLost              this run's lock has been taken over or broken
     |-- PlanRefused           a plan that may not be applied: stale, too many prunes, not confirmed
     |-- LockHeld              another run is at work
@@ -127,6 +128,10 @@ class PreconditionFailed(StoreError):
 
 class IndexInvalid(NamedError):
     """The mirror index in the store is not one this version can read. `what` is the store and key."""
+
+
+class IndexVersion(IndexInvalid):
+    """The mirror index has a version that this release does not read."""
 
 
 class PlanRefused(MirrorError):

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import IndexInvalid, Malformed
+from reconciler.errors import IndexInvalid, IndexVersion, Malformed
 from reconciler.layout import target_problem
 from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
 
@@ -93,6 +93,15 @@ def removed(index: MirrorIndex, target: str, tags: Iterable[str], now: datetime)
     return _with(index, target, replace(after, pending=before.pending | gone))
 
 
+def retire(index: MirrorIndex, target: str, source: str, digests: Iterable[Digest], now: datetime) -> MirrorIndex:
+    """`index` after `digests` without a tag were found in the bucket, of which it knew nothing."""
+    before = index.repositories.get(target, RepositoryState(source))
+    found = {digest: now for digest in digests if digest not in before.digests}
+    if not found:
+        return index
+    return _with(index, target, replace(before, retired=MappingProxyType({**before.retired, **found})))
+
+
 def settled(index: MirrorIndex, target: str, tags: Iterable[str]) -> MirrorIndex:
     """`index` after the objects of `tags` are as it says."""
     before = index.repositories.get(target)
@@ -148,7 +157,7 @@ def parse(body: bytes, where: str) -> MirrorIndex:
         document = load_json(body, where)
         match document:
             case {"version": int(version)} if version != VERSION:
-                raise IndexInvalid(
+                raise IndexVersion(
                     where,
                     f"the mirror index has version {version}, this r2mirror reads version {VERSION}; "
                     "use the release that wrote it, or a newer one",

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler import __version__
-from reconciler.errors import PreconditionFailed
+from reconciler.errors import IndexInvalid, IndexVersion, PreconditionFailed
 from reconciler.index import MirrorIndex, parse, serialise
 from reconciler.layout import JSON_HEADERS, MIRROR_INDEX
 from reconciler.store import Absent, Matches
@@ -38,6 +38,22 @@ def read_index(state: Store) -> Observed:
     if stored is None:
         return Observed(MirrorIndex(), None)
     return Observed(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag)
+
+
+def salvage_index(state: Store) -> tuple[Observed, str | None]:
+    """As `read_index`, but an empty index in place of one that is damaged, and what is wrong with that.
+
+    Raises `IndexVersion` and `StoreError`.
+    """
+    stored = state.get(MIRROR_INDEX)
+    if stored is None:
+        return Observed(MirrorIndex(), None), None
+    try:
+        return Observed(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag), None
+    except IndexVersion:
+        raise
+    except IndexInvalid as error:
+        return Observed(MirrorIndex(), stored.etag), error.why
 
 
 def write_index(state: Store, observed: Observed, change: Callable[[MirrorIndex], MirrorIndex]) -> Observed:

@@ -38,7 +38,7 @@ def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
         if repository.changes or repository.error:
             table = [_changes_table(repository)] if repository.changes else []
             parts += [_heading(repository), *table, *_remarks(repository), ""]
-    return _rendered([*parts, _bold(summary_line(plan))], color=color, width=width)
+    return rendered([*parts, bold(summary_line(plan))], color=color, width=width)
 
 
 def summary_line(plan: Plan) -> str:
@@ -49,7 +49,7 @@ def summary_line(plan: Plan) -> str:
         if not plan.has_changes
         else (f"Plan: {counts['add']} to add, {counts['update']} to update, {counts['prune']} to prune")
     )
-    errors = f"; {_count(counts['errors'], 'repository', 'repositories')} with errors" if counts["errors"] else ""
+    errors = f"; {count(counts['errors'], 'repository', 'repositories')} with errors" if counts["errors"] else ""
     return f"{line}; {counts['unchanged']} unchanged{errors}."
 
 
@@ -59,37 +59,16 @@ def outcome_text(events: Sequence[Event], *, interrupted: bool, color: bool = Fa
     from rich.text import Text
 
     outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
-    swept = _swept(events)
+    garbage = swept(events)
     table = Table.grid(padding=(0, 2, 0, 0))
     for outcome in sorted(outcomes, key=lambda one: (one.target, one.change.tag)):
         words, style = _outcome_words(outcome)
         sign = SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
         table.add_row(Text(f"{sign} {outcome.target}:{outcome.change.tag}", style), Text(plain(words)))
     parts: list[Any] = [table, ""] if outcomes else []
-    parts += [*(_garbage_line(one, "removed") for one in swept), ""] if swept else []
+    parts += [*(garbage_line(one, "removed") for one in garbage), ""] if garbage else []
     summary = outcome_summary(outcomes, interrupted=interrupted)
-    return _rendered([*parts, _bold(summary)] if outcomes or not swept else parts[:-1], color=color, width=width)
-
-
-def garbage_text(events: Sequence[Event], *, dry_run: bool, color: bool = False, width: int = WIDE) -> str:
-    """What a garbage collection removed, a line for each repository; of a dry run every key, in order of removal."""
-    from rich.text import Text
-
-    parts: list[Any] = []
-    for one in _swept(events):
-        parts.append(_garbage_line(one, "to remove" if dry_run else "removed"))
-        if dry_run and isinstance(one, Garbage):
-            parts += [Text(f"  - {key}", "red") for step in one.steps() for key in step]
-    garbage = [one for one in events if isinstance(one, Garbage)]
-    objects, size = sum(one.objects for one in garbage), sum(one.size for one in garbage)
-    verb = "Would remove" if dry_run else "Removed"
-    line = f"{verb} {_count(objects, 'object')}, {size_words(size)}." if objects else "Nothing to remove."
-    return _rendered([*parts, *([""] if parts else []), _bold(line)], color=color, width=width)
-
-
-def garbage_document(events: Sequence[Event], *, dry_run: bool) -> dict[str, Any]:
-    """What a garbage collection removed as `schema/gc.schema.json` has it."""
-    return {"version": 1, "dry_run": dry_run, "garbage": [_garbage_entry(one, keys=dry_run) for one in _swept(events)]}
+    return rendered([*parts, bold(summary)] if outcomes or not garbage else parts[:-1], color=color, width=width)
 
 
 def outcome_summary(outcomes: Sequence[Outcome], *, interrupted: bool) -> str:
@@ -129,7 +108,7 @@ def outcome_document(plan: Plan, events: Sequence[Event], *, interrupted: bool) 
         "version": 1,
         "outcomes": entries,
         "errors": errors,
-        "garbage": [_garbage_entry(one, keys=False) for one in _swept(events)],
+        "garbage": [garbage_entry(one, keys=False) for one in swept(events)],
         "summary": summary,
         "interrupted": interrupted,
     }
@@ -150,7 +129,7 @@ def plan_markdown(plan: Plan) -> str:
         table = ["| | image | change |", "| --- | --- | --- |", *shown_rows]
         body = "\n".join([*table, "", *_more(rows, shown_rows, "")])
         if len(rows) > FOLD_AFTER:
-            body = f"<details><summary>{_count(len(rows), 'change')}</summary>\n\n{body}\n</details>"
+            body = f"<details><summary>{count(len(rows), 'change')}</summary>\n\n{body}\n</details>"
         parts += [body + "\n"]
     return "\n".join(parts)
 
@@ -224,7 +203,7 @@ def _outcome_words(outcome: Outcome) -> tuple[str, str]:
             assert_never(outcome)
 
 
-def _swept(events: Sequence[Event]) -> list[Garbage | NotCollected]:
+def swept(events: Iterable[object]) -> list[Garbage | NotCollected]:
     """The repositories where there is something to tell of garbage; digests that only ran out are not."""
     return [
         one
@@ -233,16 +212,18 @@ def _swept(events: Sequence[Event]) -> list[Garbage | NotCollected]:
     ]
 
 
-def _garbage_line(one: Garbage | NotCollected, verb: str) -> Any:
+def garbage_line(one: Garbage | NotCollected, verb: str) -> Any:
+    """As in `library/alpine: 3 unreachable objects removed, 3.4 MiB`."""
     from rich.text import Text
 
     if isinstance(one, NotCollected):
         return Text(f"! {one.target}: no garbage removed: {plain(one.error)}", "bold red")
-    uploads = f" and {_count(len(one.uploads), 'unfinished upload')}" if one.uploads else ""
-    return Text(f"{one.target}: {_count(one.objects, 'unreachable object')}{uploads} {verb}, {size_words(one.size)}")
+    uploads = f" and {count(len(one.uploads), 'unfinished upload')}" if one.uploads else ""
+    return Text(f"{one.target}: {count(one.objects, 'unreachable object')}{uploads} {verb}, {size_words(one.size)}")
 
 
-def _garbage_entry(one: Garbage | NotCollected, *, keys: bool) -> dict[str, Any]:
+def garbage_entry(one: Garbage | NotCollected, *, keys: bool) -> dict[str, Any]:
+    """One repository as `schema/gc.schema.json` and `schema/outcome.schema.json` have it."""
     if isinstance(one, NotCollected):
         return {"target": one.target, "objects": 0, "uploads": 0, "bytes": 0, "error": one.error}
     entry = {
@@ -317,17 +298,20 @@ def _more(lines: Sequence[str], shown: Sequence[str], bullet: str) -> list[str]:
     return [f"{bullet}... and {left} more; `r2mirror plan` shows all of them."] if left else []
 
 
-def _count(number: int, one: str, many: str | None = None) -> str:
+def count(number: int, one: str, many: str | None = None) -> str:
+    """As in `1 tag` and `2 tags`."""
     return f"{number} {one if number == 1 else many or one + 's'}"
 
 
-def _bold(text: str) -> Any:
+def bold(text: str) -> Any:
+    """A line that stands out on a terminal."""
     from rich.text import Text
 
     return Text(text, "bold")
 
 
-def _rendered(parts: Sequence[Any], *, color: bool, width: int) -> str:
+def rendered(parts: Sequence[Any], *, color: bool, width: int) -> str:
+    """Lines and rich's own things as the text that a terminal of that width shows."""
     from rich.console import Console
 
     out = StringIO()

@@ -33,6 +33,10 @@ NOTE = artifact()
 FULL = index(AMD64, ARM64, ARMV6, attestation(AMD64), attestation(ARM64), NOTE)
 
 
+def every_manifest(index: Index) -> tuple[Descriptor, ...]:
+    return index.manifests
+
+
 def root(one: Image) -> Descriptor:
     return Descriptor(one.media_type, Digest.parse(one.digest), one.size)
 
@@ -78,7 +82,7 @@ def test_no_image_for_any_wanted_platform_is_an_error_that_says_what_there_is(pl
 def test_children_come_before_parents_each_once() -> None:
     nested = index(index(AMD64, ARM64), AMD64, index(AMD64, ARM64))
     source = MemorySource({"1": nested})
-    read = read_image(source.manifest, "it", root(nested), None)
+    read = read_image(source.manifest, "it", root(nested), every_manifest)
     assert [str(m.digest) for m in read.manifests] == digests(AMD64, ARM64, nested.children[0], nested)
     assert source.asked("manifest") == [nested.digest, nested.children[0].digest, AMD64.digest, ARM64.digest]
     assert {str(blob.digest) for blob in read.blobs} == set(nested.all_blobs())
@@ -92,16 +96,16 @@ def test_indexes_are_followed_so_deep_and_no_deeper(depth: int, good: bool) -> N
         nested = index(nested)
     source = MemorySource({"1": nested})
     if good:
-        assert len(read_image(source.manifest, "it", root(nested), None).manifests) == depth + 1
+        assert len(read_image(source.manifest, "it", root(nested), every_manifest).manifests) == depth + 1
     else:
         with pytest.raises(Malformed, match="nested more than"):
-            read_image(source.manifest, "it", root(nested), None)
+            read_image(source.manifest, "it", root(nested), every_manifest)
 
 
 def test_manifests_that_would_fill_the_memory_are_not_fetched() -> None:
     source = MemorySource({"1": AMD64})
     with pytest.raises(Malformed, match="bytes together"):
-        read_image(source.manifest, "it", replace(root(AMD64), size=MAX_IMAGE_MANIFESTS + 1), None)
+        read_image(source.manifest, "it", replace(root(AMD64), size=MAX_IMAGE_MANIFESTS + 1), every_manifest)
     assert source.asked("manifest") == []
 
 
@@ -109,11 +113,11 @@ def test_a_child_that_is_not_what_the_index_says_is_refused() -> None:
     lying = replace(AMD64, media_type="application/vnd.docker.distribution.manifest.v2+json")
     whole = index(lying)
     with pytest.raises(Malformed, match="announced as"):
-        read_image(MemorySource({"1": whole}).manifest, "it", root(whole), None)
+        read_image(MemorySource({"1": whole}).manifest, "it", root(whole), every_manifest)
 
 
 def test_a_blob_of_another_size_is_missing() -> None:
-    read = read_image(MemorySource({"1": AMD64}).manifest, "it", root(AMD64), None)
+    read = read_image(MemorySource({"1": AMD64}).manifest, "it", root(AMD64), every_manifest)
     there = {blob.digest: blob.size for blob in read.blobs}
     assert missing_blobs(read, there) == ()
     first, second = read.blobs
@@ -178,7 +182,7 @@ def test_a_source_that_fails_is_not_asked_again_for_what_it_retried_itself() -> 
 
 def test_publishing_writes_what_is_missing_and_always_the_tags() -> None:
     whole = index(AMD64, ARM64)
-    read = read_image(MemorySource({"1": whole}).manifest, "it", root(whole), None)
+    read = read_image(MemorySource({"1": whole}).manifest, "it", root(whole), every_manifest)
     child = Digest.parse(AMD64.digest)
     store = MemoryStore()
     publish_image(store, "a", read, ("1", "latest"), {child: AMD64.size})

@@ -12,11 +12,12 @@ from jsonschema import Draft202012Validator
 
 from reconciler.apply import Done, Failed, Skipped
 from reconciler.diff import Action, Change
+from reconciler.findings import garbage_document
 from reconciler.gc import Garbage, NotCollected
 from reconciler.index import MirrorIndex, RepositoryState, TagState, serialise
 from reconciler.oci import OCI_INDEX, Descriptor, Digest, Platform
 from reconciler.plan import Plan, RepositoryPlan, document
-from reconciler.render import garbage_document, outcome_document
+from reconciler.render import outcome_document
 from reconciler.schema_files import load_schema
 from reconciler.store import Unfinished
 

@@ -1,0 +1,106 @@
+"""What every command of the command line shares: options, the mirrors file and what it names, and what people see."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.errors import LockHeld
+    from reconciler.mirrors import Mirrors
+    from reconciler.source import OpenSource
+    from reconciler.store import Stores
+
+MIRRORS = Path("mirrors.yaml")
+
+
+class Format(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+class PlainFormat(StrEnum):
+    TEXT = "text"
+    JSON = "json"
+
+
+FileOption = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="The mirrors file.")]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option("--only", metavar="GLOB", help="Only targets that match, as in 'library/*'; may be repeated."),
+]
+FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
+PlainFormatOption = Annotated[PlainFormat, typer.Option("--format", help="How to print the result.")]
+DetailedOption = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
+LockTimeoutOption = Annotated[
+    float,
+    typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="How long to wait for another run to end."),
+]
+
+
+def load(file: Path) -> Mirrors:
+    """The mirrors file with the environment's variables filled in. Raises `MirrorsInvalid`."""
+    from reconciler.mirrors import load_mirrors
+
+    return load_mirrors(file, os.environ)
+
+
+def open_bucket(mirrors: Mirrors) -> Stores:
+    """The store of a mirrors file. Sends nothing yet."""
+    from reconciler.store.opening import open_stores
+
+    return open_stores(mirrors.store, os.environ)
+
+
+@contextmanager
+def opened(mirrors: Mirrors) -> Iterator[tuple[Stores, OpenSource]]:
+    """The store and the sources of a mirrors file, closed at the end."""
+    from reconciler.source.opening import open_sources
+
+    with open_sources(mirrors.registries, mirrors.folder, os.environ) as open_source:
+        yield open_bucket(mirrors), open_source
+
+
+def command_line() -> str:
+    """What the lock says of this run."""
+    return shlex.join(["r2mirror", *sys.argv[1:]])
+
+
+def tell_waiting(error: LockHeld) -> None:
+    """Says on stderr who is waited for."""
+    typer.echo(f"waiting: {error.holder} is at work since {error.since}", err=True)
+
+
+def terminal(is_terminal: bool) -> dict[str, Any]:  # noqa: FBT001 what isatty() says
+    """How wide and whether in color, for what writes to a terminal."""
+    if not is_terminal:
+        return {}
+    import shutil
+
+    return {"color": "NO_COLOR" not in os.environ, "width": shutil.get_terminal_size().columns}
+
+
+def echo_json(document: dict[str, Any]) -> None:
+    """Prints the one JSON document of a command."""
+    import json
+
+    typer.echo(json.dumps(document, indent=2))
+
+
+def complain(message: str) -> None:
+    """Says on stderr what went wrong."""
+    from reconciler.render import plain
+
+    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.echo(plain(message), err=True)

@@ -1,0 +1,154 @@
+"""What looking after a bucket showed, as text or a JSON document: garbage, a verification, a survey. Prints nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from reconciler.gc import Garbage
+from reconciler.index import platforms_document
+from reconciler.render import WIDE, bold, count, garbage_entry, garbage_line, plain, rendered, size_words, swept
+from reconciler.verify import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.adopt import Adoption, Survey
+    from reconciler.gc import NotCollected
+    from reconciler.repair import Verification
+    from reconciler.verify import Finding
+
+
+def garbage_text(
+    events: Sequence[Garbage | NotCollected], *, dry_run: bool, color: bool = False, width: int = WIDE
+) -> str:
+    """What a garbage collection removed, a line for each repository; of a dry run every key, in order of removal."""
+    from rich.text import Text
+
+    parts: list[Any] = []
+    for one in swept(events):
+        parts.append(garbage_line(one, "to remove" if dry_run else "removed"))
+        if dry_run and isinstance(one, Garbage):
+            parts += [Text(f"  - {key}", "red") for step in one.steps() for key in step]
+    garbage = [one for one in events if isinstance(one, Garbage)]
+    objects, size = sum(one.objects for one in garbage), sum(one.size for one in garbage)
+    verb = "Would remove" if dry_run else "Removed"
+    line = f"{verb} {count(objects, 'object')}, {size_words(size)}." if objects else "Nothing to remove."
+    return rendered([*parts, *([""] if parts else []), bold(line)], color=color, width=width)
+
+
+def garbage_document(events: Sequence[Garbage | NotCollected], *, dry_run: bool) -> dict[str, Any]:
+    """What a garbage collection removed as `schema/gc.schema.json` has it."""
+    return {"version": 1, "dry_run": dry_run, "garbage": [garbage_entry(one, keys=dry_run) for one in swept(events)]}
+
+
+def verification_text(found: Verification, *, color: bool = False, width: int = WIDE) -> str:
+    """Every finding, a line each, then what could not be repaired, then the summary."""
+    from rich.text import Text
+
+    parts: list[Any] = []
+    for finding in found.findings:
+        sign, style = ("+", "green") if finding in found.repaired else ("!", "bold red")
+        parts.append(Text(f"{sign} {finding.key}: {finding.problem}: {plain(finding.detail)}", style))
+    parts += [Text(f"! {one.target}: {one.name}: {plain(one.error)}", "bold red") for one in found.unrepaired]
+    if found.foreign:
+        parts.append(Text(f"not ours, left alone: {', '.join(sorted(found.foreign))}", "dim"))
+    looked = f"{count(found.tags, 'tag')} in {count(found.repositories, 'repository', 'repositories')}"
+    if not found.findings:
+        line = f"{looked}: all as the mirror index says."
+    else:
+        repaired = f", {len(found.repaired)} repaired" if found.repaired else ""
+        line = f"{looked}: {count(len(found.findings), 'problem')}{repaired}."
+    return rendered([*parts, *([""] if parts else []), bold(line)], color=color, width=width)
+
+
+def verification_document(found: Verification) -> dict[str, Any]:
+    """A verification as `schema/verify.schema.json` has it."""
+    kinds = Counter(finding.problem for finding in found.open)
+    return {
+        "version": 1,
+        "findings": [_finding_entry(finding, repaired=finding in found.repaired) for finding in found.findings],
+        "unrepaired": [{"target": one.target, "reference": one.name, "error": one.error} for one in found.unrepaired],
+        "foreign": sorted(found.foreign),
+        "summary": {
+            "repositories": found.repositories,
+            "tags": found.tags,
+            "repaired": len(found.repaired),
+            "open": {problem.value: kinds[problem] for problem in Problem},
+        },
+    }
+
+
+def survey_text(found: Survey, *, color: bool = False, width: int = WIDE) -> str:
+    """What can be taken over, a line for each tag, and what is left as it is and why."""
+    from rich.text import Text
+
+    parts: list[Any] = []
+    if found.damaged:
+        parts += [Text(f"the mirror index is replaced: {plain(found.damaged)}", "yellow"), ""]
+    for one in found.adoptions:
+        parts.append(Text.assemble((one.target, "bold"), f"  from {plain(one.source)}"))
+        parts += [
+            Text(f"  + {tag}  {state.digest.algorithm}:{state.digest.hex[:12]}", "green")
+            for tag, state in one.tags.items()
+        ]
+        parts += [Text(f"  ~ {key} is written again, from bytes that are there", "yellow") for key in one.fixes]
+        parts += [
+            Text(f"  ! {tag}: {plain(why)}; an apply copies what is missing", "red") for tag, why in one.refused.items()
+        ]
+        if one.retired:
+            digests = count(len(one.retired), "digest")
+            parts.append(Text(f"    {digests} without a tag, kept for as long as `retain` says", "dim"))
+        parts.append("")
+    if found.foreign:
+        parts += [Text(f"not in mirrors.yaml, left alone: {plain(', '.join(found.foreign))}", "dim"), ""]
+    return rendered([*parts, bold(survey_summary(found))], color=color, width=width)
+
+
+def survey_summary(found: Survey) -> str:
+    """As in `Adopt: 12 tags in 2 repositories, 3 objects written again; 1 tag left for an apply.`"""
+    tags = sum(len(one.tags) for one in found.adoptions)
+    fixes = sum(len(one.fixes) for one in found.adoptions)
+    refused = sum(len(one.refused) for one in found.adoptions)
+    left = f"; {count(refused, 'tag')} left for an apply" if refused else ""
+    if not found.has_changes:
+        return f"Nothing to adopt{left}."
+    repositories = sum(bool(one.tags) for one in found.adoptions)
+    words = f"{count(tags, 'tag')} in {count(repositories, 'repository', 'repositories')}"
+    return f"Adopt: {words}, {count(fixes, 'object')} written again{left}."
+
+
+def survey_document(found: Survey, failures: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
+    """A survey, and what became of it, as `schema/adopt.schema.json` has it."""
+    return {
+        "version": 1,
+        "dry_run": dry_run,
+        "index": {"serial": found.observed.index.serial, "damaged": found.damaged},
+        "repositories": [_adoption_entry(one) for one in found.adoptions],
+        "foreign": list(found.foreign),
+        "failures": list(failures),
+    }
+
+
+def _finding_entry(finding: Finding, *, repaired: bool) -> dict[str, Any]:
+    return {
+        "target": finding.target,
+        "key": finding.key,
+        "problem": finding.problem.value,
+        "detail": finding.detail,
+        "repaired": repaired,
+    }
+
+
+def _adoption_entry(one: Adoption) -> dict[str, Any]:
+    return {
+        "target": one.target,
+        "source": one.source,
+        "adopted": [
+            {"tag": tag, "digest": str(state.digest), "platforms": platforms_document(state.platforms)}
+            for tag, state in one.tags.items()
+        ],
+        "rewritten": list(one.fixes),
+        "retired": sorted(str(digest) for digest in one.retired),
+        "refused": [{"tag": tag, "reason": why} for tag, why in one.refused.items()],
+    }
