@@ -43,7 +43,7 @@ MARGIN = 70.0
 """Seconds before its end that a holder who could not renew it stops to write: as long as a request can take."""
 
 RENEW_EVERY = 20.0
-LOOK_EVERY = 3.0
+LOOK_EVERY = 1.0
 """Seconds: between two renewals, and between two looks at a lock that is waited for."""
 
 

@@ -82,7 +82,7 @@ def verify(
             found.unrepaired += repair(store, report, open_source(state.source), executor)
             still = check_repository(store, target, state, executor, deep=deep).findings
             found.repaired.update(set(report.findings) - set(still))
-    lists = list(check_lists(store, index, states, executor))
+    lists = list(check_lists(store, index, states, executor)) if index.serial else []
     found.findings += lists
     if lists and open_source:
         publish_lists(store, published_lists(index, states), executor)
