@@ -26,6 +26,7 @@ from reconciler.console import (
     OnlyOption,
     PlainFormat,
     PlainFormatOption,
+    VerboseOption,
     YesOption,
     command_line,
     complain,
@@ -111,6 +112,7 @@ def plan(
     recheck: Annotated[
         bool, typer.Option("--recheck", help="Ask for immutable and pinned tags too, not only for the others.")
     ] = False,
+    _verbose: VerboseOption = 0,
 ) -> int:
     """Show what apply would do. Reads only: writes nothing and spends no Docker Hub pull."""
     mirrors = load(file)
@@ -145,6 +147,7 @@ def apply(
     ] = False,
     lock_timeout: LockTimeoutOption = 0.0,
     output: PlainFormatOption = PlainFormat.TEXT,
+    _verbose: VerboseOption = 0,
 ) -> int:
     """Make the bucket as mirrors.yaml says.
 

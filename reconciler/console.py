@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import sys
@@ -34,6 +35,30 @@ class PlainFormat(StrEnum):
     JSON = "json"
 
 
+class _Plain(logging.Formatter):
+    """Lines in which nothing that came from outside can move the cursor."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        from reconciler.render import plain
+
+        return plain(super().format(record))
+
+
+def _log(wanted: int) -> None:
+    """Turns our own log on, on stderr: what is done with `-v`, each request with `-vv`. Never that of a library."""
+    if wanted:
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Plain("%(asctime)s.%(msecs)03d %(name)s: %(message)s", "%H:%M:%S"))
+        logging.basicConfig(handlers=[handler])
+        logging.getLogger("reconciler").setLevel(logging.INFO if wanted == 1 else logging.DEBUG)
+
+
+VerboseOption = Annotated[
+    int,
+    typer.Option(
+        "--verbose", "-v", count=True, callback=_log, show_default=False, help="Say what is done; -vv: each request."
+    ),
+]
 FileOption = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="The mirrors file.")]
 OnlyOption = Annotated[
     list[str] | None,

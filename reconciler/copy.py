@@ -10,6 +10,7 @@ Memory: manifests of one image at a time (`MAX_IMAGE_MANIFESTS` bytes at most), 
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from reconciler.layout import Headers
     from reconciler.source import Source
     from reconciler.store import Store
+
+logger = logging.getLogger(__name__)
 
 MAX_IMAGE_MANIFESTS = 64 * 1024 * 1024
 MAX_INDEX_DEPTH = 8
@@ -157,10 +160,12 @@ def copy_blob(source: Source, store: Store, what: str, target: str, blob: Descri
         chunks = verified(source.blob(blob), blob, f"{what}@{blob.digest}", copied)
         try:
             store.upload(blob_key(target, blob.digest), chunks, blob.size, blob.digest, BLOB_HEADERS)
-        except BadAnswer:
+        except BadAnswer as error:
             if attempt == BLOB_ATTEMPTS:
                 raise
+            logger.info("%s; fetching it again", error)
         else:
+            logger.info("copied %s, %d bytes", what, blob.size)
             return
 
 
@@ -217,6 +222,7 @@ def publish_image(
     for tag in tags:
         headers = manifest_headers(image.root.parsed.media_type, tag)
         put_changed(store, manifest_key(target, tag), image.root.body, headers)
+        logger.info("published %s:%s at %s", target, tag, image.root.digest)
 
 
 def put_changed(store: Store, key: str, body: bytes, headers: Headers) -> None:

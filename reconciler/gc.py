@@ -12,6 +12,7 @@ Removal goes from what refers to what is referred to, so that what is visible is
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from reconciler.inventory import Inventory
     from reconciler.lock import Lease
     from reconciler.store import Store, Stores, Unfinished
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ def remove(store: Store, garbage: Garbage) -> None:
         store.discard(upload)
     for step in garbage.steps():
         store.delete(step)
+        logger.info("removed %d objects that nothing reached from %s", len(step), garbage.target)
 
 
 def parents_first(children: Mapping[Digest, Iterable[Digest]]) -> tuple[tuple[Digest, ...], ...]:

@@ -6,6 +6,7 @@ to what is there now: they are statements about single tags, true whatever else 
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.store import Store
+
+logger = logging.getLogger(__name__)
 
 WRITE_ATTEMPTS = 5
 
@@ -69,9 +72,13 @@ def write_index(state: Store, observed: Observed, change: Callable[[MirrorIndex]
         body = serialise(after, datetime.now(UTC), f"r2mirror {__version__}")
         condition = Matches(observed.etag) if observed.etag else Absent()
         try:
-            return Observed(after, state.put(MIRROR_INDEX, body, JSON_HEADERS, condition))
+            etag = state.put(MIRROR_INDEX, body, JSON_HEADERS, condition)
         except PreconditionFailed:
             if attempt == WRITE_ATTEMPTS:
                 raise
+            logger.info("somebody else wrote the mirror index meanwhile; making the same changes to theirs")
             observed = read_index(state)
+        else:
+            logger.info("wrote the mirror index, serial %d, %d bytes", after.serial, len(body))
+            return Observed(after, etag)
     raise AssertionError("unreachable")

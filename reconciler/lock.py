@@ -14,6 +14,7 @@ A lock object that was left behind is also the sign that a run did not finish: t
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 import socket
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reconciler.store import Condition, Store
+
+logger = logging.getLogger(__name__)
 
 LIFETIME = 120.0
 """Seconds that a lock holds without being renewed."""
@@ -97,11 +100,15 @@ class Lease:
 
     def renew(self) -> None:
         """Gives the lock a new end. A store that fails is asked again next time, until `check` says it is too late."""
-        with suppress(StoreError):
-            try:
-                self._write(Matches(self._etag), LIFETIME)
-            except PreconditionFailed:
-                self._lost = self._loss("somebody else took it over or removed it")
+        try:
+            self._write(Matches(self._etag), LIFETIME)
+        except PreconditionFailed:
+            self._lost = self._loss("somebody else took it over or removed it")
+            logger.info("lost the lock")
+        except StoreError as error:
+            logger.info("the lock could not be renewed: %s", error)
+        else:
+            logger.debug("renewed the lock")
 
     def _take(self) -> None:
         """Raises `LockHeld`."""
@@ -117,6 +124,8 @@ class Lease:
                 self._take()
             else:
                 raise _held(self._state, faster) from None
+        else:
+            logger.info("took %s", f"over the lock of {holder.who}" if holder else "the lock")
 
     def _give_back(self) -> None:
         """Removes the lock, or ends it and lets its object stand if the work is not finished.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
@@ -96,8 +97,8 @@ class BarProgress:
 
 @contextmanager
 def shown(tags: int) -> Iterator[BarProgress | LineProgress]:
-    """The progress that fits stderr, for a run over so many tags."""
-    if not sys.stderr.isatty():
+    """The progress that fits stderr, for a run over so many tags: a bar and a log do not go together."""
+    if not sys.stderr.isatty() or logging.getLogger("reconciler").isEnabledFor(logging.INFO):
         yield LineProgress(tags, sys.stderr)
         return
     from rich.console import Console

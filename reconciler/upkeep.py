@@ -15,6 +15,7 @@ from reconciler.console import (
     OnlyOption,
     PlainFormat,
     PlainFormatOption,
+    VerboseOption,
     YesOption,
     command_line,
     echo_json,
@@ -42,6 +43,7 @@ def verify(
     ] = False,
     lock_timeout: LockTimeoutOption = 0.0,
     output: PlainFormatOption = PlainFormat.TEXT,
+    _verbose: VerboseOption = 0,
 ) -> int:
     """Compare the bucket with the mirror index.
 
@@ -88,6 +90,7 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
     lock_timeout: LockTimeoutOption = 0.0,
     output: PlainFormatOption = PlainFormat.TEXT,
+    _verbose: VerboseOption = 0,
 ) -> int:
     """Remove blobs and manifests that nothing reaches any more.
 
@@ -126,6 +129,7 @@ def adopt(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be taken over, and stop.")] = False,
     lock_timeout: LockTimeoutOption = 0.0,
     output: PlainFormatOption = PlainFormat.TEXT,
+    _verbose: VerboseOption = 0,
 ) -> int:
     """Take over what is in the bucket already, without copying a blob.
 
@@ -170,7 +174,7 @@ def adopt(
 
 
 @app.command()
-def unlock(file: FileOption = MIRRORS, yes: YesOption = False) -> int:
+def unlock(file: FileOption = MIRRORS, yes: YesOption = False, _verbose: VerboseOption = 0) -> int:
     """Break the lock of a run that hangs or died.
 
     A lock runs out by itself two minutes after its holder died, so this is for those who cannot wait. A holder that is
