@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 CUT_OFF = "an apply was cut off here"
-"""Why a tag that is pending changes, although nothing else says so."""
+"""Why a tag that is pending changes, although nothing else says so.
+
+One that the index has is published again as the index has it. One that it does not have was never reported as done, and
+goes even where `prune` is false.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,17 @@ def desire(
     kept = {tag: "the source failed" for tag in failures if tag in observed.tags}
     unwanted = {}
     for tag in (observed.tags.keys() | observed.pending) - answers.keys():
-        if not mirror.prune:
+        recorded = observed.tags.get(tag)
+        if recorded and not mirror.prune and (errors or tag not in observed.pending):
             kept[tag] = "prune: false"
         elif errors:
             kept[tag] = "something else in this repository failed"
+        elif recorded and mirror.prune:
+            unwanted[tag] = _why_unwanted(tag, listed)
+        elif recorded:
+            wanted[tag] = recorded.descriptor
         else:
-            unwanted[tag] = _why_unwanted(tag, listed) if tag in observed.tags else CUT_OFF
+            unwanted[tag] = CUT_OFF
     return Desired(mirror.target, mirror.source, mirror.platforms, wanted, kept, unwanted, errors)
 
 
@@ -75,10 +84,13 @@ def desire_unchanged(mirror: Mirror, observed: RepositoryState, error: str) -> D
 
 def desire_nothing(target: str, observed: RepositoryState, *, prune: bool) -> Desired:
     """A repository of the index that mirrors.yaml does not name any more."""
-    tags = observed.tags.keys() | observed.pending
-    if not prune:
-        return Desired(target, observed.source, None, {}, dict.fromkeys(tags, "prune: false"), {})
-    return Desired(target, observed.source, None, {}, {}, dict.fromkeys(tags, "no longer in mirrors.yaml"))
+    left = dict.fromkeys(observed.pending - observed.tags.keys(), CUT_OFF)
+    if prune:
+        unwanted = {**dict.fromkeys(observed.tags, "no longer in mirrors.yaml"), **left}
+        return Desired(target, observed.source, None, {}, {}, unwanted)
+    unsettled = {tag: observed.tags[tag].descriptor for tag in observed.tags if tag in observed.pending}
+    kept = dict.fromkeys(observed.tags.keys() - unsettled.keys(), "prune: false")
+    return Desired(target, observed.source, None, unsettled, kept, left)
 
 
 def _why_unwanted(tag: str, listed: frozenset[str] | None) -> str:

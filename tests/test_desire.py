@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.desire import desire, desire_nothing, desire_unchanged
+from reconciler.desire import CUT_OFF, desire, desire_nothing, desire_unchanged
 from reconciler.errors import NotFound, SourceError, Unreachable
 from reconciler.index import RepositoryState, TagState
 from reconciler.oci import OCI_MANIFEST, Descriptor, Digest
@@ -30,12 +30,16 @@ def test_every_tag_has_one_fate_and_what_was_not_seen_stays(
     desired = desire(mirror("a", prune=prune), observed, listed, answers)
     fates = [*desired.wanted, *desired.kept, *desired.unwanted]
     assert len(fates) == len(set(fates))
-    assert set(observed.tags) <= set(fates)
-    assert desired.wanted == {tag: answer for tag, answer in answers.items() if isinstance(answer, Descriptor)}
-    assert set(desired.unwanted) <= observed.tags.keys() - answers.keys()
-    if desired.errors or not prune:
+    assert observed.tags.keys() | observed.pending <= set(fates) | answers.keys()
+    answered = {tag: answer for tag, answer in answers.items() if isinstance(answer, Descriptor)}
+    unsettled = {tag: observed.tags[tag].descriptor for tag in observed.tags.keys() & observed.pending - answers.keys()}
+    assert desired.wanted == ({**answered, **unsettled} if not prune and not desired.errors else answered)
+    assert set(desired.unwanted) <= (observed.tags.keys() | observed.pending) - answers.keys()
+    if desired.errors:
         assert not desired.unwanted
-    assert len(desired.errors) == len(answers) - len(desired.wanted)
+    if not prune:
+        assert not set(desired.unwanted) & set(observed.tags), "what was recorded stays"
+    assert len(desired.errors) == len(answers) - len(answered)
 
 
 @pytest.mark.parametrize(
@@ -76,5 +80,15 @@ def test_nothing_is_known_of_a_source_that_could_not_be_listed() -> None:
 @pytest.mark.parametrize("prune", [True, False])
 def test_a_repository_that_is_not_named_any_more(prune: bool) -> None:
     desired = desire_nothing("a", OBSERVED, prune=prune)
+    assert desired.wanted == {}
     assert desired.unwanted == (dict.fromkeys(OBSERVED.tags, "no longer in mirrors.yaml") if prune else {})
     assert desired.kept == ({} if prune else dict.fromkeys(OBSERVED.tags, "prune: false"))
+
+
+@pytest.mark.parametrize("prune", [True, False])
+def test_what_an_apply_was_cut_off_at_is_settled_one_way_or_the_other(prune: bool) -> None:
+    cut_off = RepositoryState("memory/a", {"here": STATE}, {}, frozenset({"here", "never"}))
+    for desired in (desire(mirror("a", prune=prune), cut_off, None, {}), desire_nothing("a", cut_off, prune=prune)):
+        assert desired.wanted == ({} if prune else {"here": STATE.descriptor})
+        assert set(desired.unwanted) == ({"here", "never"} if prune else {"never"})
+        assert desired.unwanted["never"] == CUT_OFF

@@ -8,6 +8,7 @@ turns whatever went wrong into an error of ours.
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import re
 import ssl
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from reconciler import __version__
 from reconciler.errors import BadAnswer, Denied, RateLimited, SourceError, Unreachable
@@ -33,12 +34,15 @@ from reconciler.source.auth import (
     parse_token,
     split_url,
 )
+from reconciler.source.pace import keep_pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from reconciler.mirrors import RegistryConfig
     from reconciler.source.credentials import Credentials
+
+logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 32
 CONNECT_TIMEOUT, READ_TIMEOUT, POOL_TIMEOUT = 10.0, 60.0, 600.0
@@ -71,6 +75,13 @@ class _TryAgain(Exception):
         self.host = host
         self.wait = wait
 
+    @property
+    def is_limit(self) -> bool:
+        return self.status == httpx.codes.TOO_MANY_REQUESTS
+
+    def __str__(self) -> str:
+        return f"{self.host} answered {self.status}"
+
 
 class Registry:
     """One host. `name` is how mirrors.yaml spells it; `credentials` is asked when the registry first wants some.
@@ -99,6 +110,8 @@ class Registry:
             limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
             verify=_trust(config, name),
         )
+        keep_pace(self._client)
+        self._is_limited = False
 
     def close(self) -> None:
         self._client.close()
@@ -141,11 +154,19 @@ class Registry:
 
         return Retrying(
             retry=retry_if_exception_type((httpx.TransportError, _TryAgain)),
-            stop=stop_after_attempt(self.patience.attempts),
+            stop=self._is_enough,
             wait=wait,
             sleep=self.patience.sleep,
+            before_sleep=_log_retry,
             reraise=True,
         )
+
+    def _is_enough(self, state: RetryCallState) -> bool:
+        """Whether to give up. While a limit is known to stay, one attempt has to do: a thousand tags wait once."""
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, _TryAgain) and error.is_limit and self._is_limited:
+            return True
+        return state.attempt_number >= self.patience.attempts
 
     def _once(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
         """Sends a request, follows its redirects, and returns an answer that is final."""
@@ -165,6 +186,7 @@ class Registry:
         if _may_pass(response.status_code):
             response.close()
             raise _try_again(response)
+        self._is_limited = False
         return response
 
     def _authorized(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
@@ -181,7 +203,11 @@ class Registry:
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
         request = self._client.build_request(method, url, headers=dict(headers), content=content)
-        return self._client.send(request, stream=True, auth=None, follow_redirects=False)
+        started = time.monotonic()
+        response = self._client.send(request, stream=True, auth=None, follow_redirects=False)
+        seconds = time.monotonic() - started
+        logger.debug("%s %s: %d, %.2f s", method, _without_query(request.url), response.status_code, seconds)
+        return response
 
     def _fetch_token(self, asked: TokenRequest) -> Token:
         answer = self._send("POST" if asked.form else "GET", asked.url, asked.headers, asked.form)
@@ -200,9 +226,11 @@ class Registry:
             yield
         except _TryAgain as error:
             tries = f"after {self.patience.attempts} attempts"
-            if error.status == httpx.codes.TOO_MANY_REQUESTS:
+            if error.is_limit:
+                self._is_limited = True
+                when = f"in {error.wait:.0f} s" if error.wait else "later"
                 raise RateLimited(
-                    what, f"{error.host} limits our rate (429) {tries}; wait, or log in", error.wait
+                    what, f"{error.host} limits our rate (429) {tries}; try again {when}, or log in", error.wait
                 ) from None
             raise Unreachable(what, f"{error.host} answered {error.status} {tries}; try again later") from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
@@ -212,6 +240,16 @@ class Registry:
 def _may_pass(status: int) -> bool:
     """Whether the same request may be answered otherwise soon."""
     return status == httpx.codes.TOO_MANY_REQUESTS or (status >= 500 and status != httpx.codes.NOT_IMPLEMENTED)
+
+
+def _log_retry(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    logger.info("%s; trying again in %.1f s", str(error) or type(error).__name__, state.upcoming_sleep)
+
+
+def _without_query(url: httpx.URL) -> str:
+    """What a log may have of a URL: the query of a signed one is a secret."""
+    return f"{url.scheme}://{url.host}:{url.port}{url.path}" if url.port else f"{url.scheme}://{url.host}{url.path}"
 
 
 def _try_again(response: httpx.Response) -> _TryAgain:
@@ -277,7 +315,7 @@ def _translated(what: str, registry: Registry, error: Exception) -> SourceError:
             advice = "check the name and the network; for a certificate of your own, name its ca_file in mirrors.yaml"
             why = f"cannot connect to {host} {tries}: {error}; {advice}"
         case httpx.TimeoutException():
-            why = f"{host} did not answer in time {tries}; try again later"
+            why = f"{host} did not answer in time {tries}: {error}; try again later"
         case httpx.TransportError():
             reason = str(error) or type(error).__name__
             why = f"the connection to {host} broke {tries}: {reason}; try again later"

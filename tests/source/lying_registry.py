@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import threading
+import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -26,13 +28,22 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """`cut` bytes are missing at the end of the body that was announced; `drop` closes the connection without a word."""
+    """What to answer.
+
+    cut     so many bytes are missing at the end of the body that was announced
+    drop    closes the connection without a word
+    pause   seconds before each byte of the body; `slow_headers`: and of the headers
+    repeat  how often the body is sent, as chunks of one that is announced without a length
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut: int = 0
     drop: bool = False
+    pause: float = 0.0
+    slow_headers: bool = False
+    repeat: int = 1
 
 
 DROP = Answer(drop=True)
@@ -82,38 +93,62 @@ class _Server(ThreadingHTTPServer):
         """A client that hangs up is none of our business."""
 
 
+class _Handler(BaseHTTPRequestHandler):
+    registry: LyingRegistry
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def reply(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        answer = self.registry.answer(Asked(self.command, self.path, headers, body))
+        if answer.drop:
+            self.close_connection = True
+            return
+        self._send_head(answer)
+        if self.command != "HEAD":
+            self._send_body(answer)
+        self.close_connection = bool(answer.cut) or answer.repeat > 1
+
+    def _send_head(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        length = {"Content-Length": str(len(answer.body))} if answer.repeat == 1 else {"Connection": "close"}
+        for name, value in {**length, **answer.headers}.items():
+            for one in value.split("\n"):
+                if one:
+                    self.send_header(name, one)
+        if not answer.slow_headers:
+            self.end_headers()
+            return
+        written, self.wfile = self.wfile, io.BytesIO()
+        self.end_headers()
+        head, self.wfile = self.wfile.getvalue(), written
+        self._trickle(head, answer.pause)
+
+    def _send_body(self, answer: Answer) -> None:
+        body = answer.body[: len(answer.body) - answer.cut]
+        if answer.pause:
+            self._trickle(body, answer.pause)
+            return
+        for _ in range(answer.repeat):
+            self.wfile.write(body)
+
+    def _trickle(self, text: bytes, pause: float) -> None:
+        for byte in text:
+            time.sleep(pause)
+            self.wfile.write(bytes([byte]))
+
+    do_GET = do_HEAD = do_POST = reply  # noqa: N815 the names that http.server calls
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 its name in http.server
+        pass
+
+
 @contextlib.contextmanager
 def start_lying_registry(tls: ssl.SSLContext | None = None) -> Iterator[LyingRegistry]:
     """Runs one on a free port; `tls` has the certificate to show, without one it speaks plain http."""
     registry = LyingRegistry(scheme="https" if tls else "http")
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True
-
-        def reply(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = registry.answer(Asked(self.command, self.path, headers, body))
-            if answer.drop:
-                self.close_connection = True
-                return
-            self.send_response(answer.status)
-            for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
-                for one in value.split("\n"):
-                    if one:
-                        self.send_header(name, one)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(answer.body[: len(answer.body) - answer.cut])
-            self.close_connection = bool(answer.cut)
-
-        do_GET = do_HEAD = do_POST = reply  # noqa: N815 the names that http.server calls
-
-        def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 its name in http.server
-            pass
-
-    server = _Server(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"registry": registry}))
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     registry.host = f"127.0.0.1:{server.server_port}"

@@ -476,3 +476,40 @@ def test_sha512_is_hashed_as_such(lying: LyingRegistry, source: RegistrySource) 
     lying.on(f"GET /v2/team/app/manifests/{digest}", manifest(digest="", media_type=OCI_INDEX))
     assert source.resolve(str(digest)).digest == digest
     assert source.manifest(Descriptor(OCI_MANIFEST, digest, len(BODY))) == BODY
+
+
+def test_after_a_limit_that_stayed_nobody_waits_again_until_it_is_over(
+    lying: LyingRegistry, source: RegistrySource, sleeps: list[float]
+) -> None:
+    lying.on(f"{TAGS}?n=1000", Answer(429, {"Retry-After": "600"}))
+    with pytest.raises(RateLimited, match="try again in 600 s"):
+        source.tags()
+    asked, slept = len(lying.asked), len(sleeps)
+    assert slept > 0
+    for _ in range(3):
+        with pytest.raises(RateLimited):
+            source.tags()
+    assert (len(lying.asked), len(sleeps)) == (asked + 3, slept)
+    lying.on(f"{TAGS}?n=1000", Answer(body=b'{"tags": ["1"]}'), Answer(429), Answer(body=b'{"tags": ["2"]}'))
+    assert source.tags() == ("1",)
+    assert source.tags() == ("2",), "it is waited for again"
+
+
+def test_a_log_has_no_query_and_no_header(
+    lying: LyingRegistry,
+    elsewhere: LyingRegistry,
+    open_at: Callable[..., RegistrySource],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", logger="reconciler")
+    signed = "/layer?signature=canary-7c1d"
+    lying.on(f"GET /v2/team/app/blobs/{LAYER.digest}", Answer(307, {"Location": f"{elsewhere.url}{signed}"}))
+    elsewhere.on(f"GET {signed}", Answer(500, {"X-Said": "canary-7c1d"}), Answer(body=BLOB))
+    lying.wants = ("Basic dTpjYW5hcnktN2MxZA==", 'Basic realm="r"')
+    source = open_at(lying.host, Credentials("u", "canary-7c1d"))
+    assert b"".join(source.blob(LAYER)) == BLOB
+    said = caplog.text
+    assert f"GET {elsewhere.url}/layer: 500" in said
+    assert "answered 500; trying again in" in said
+    assert "canary" not in said
+    assert "dTpjYW5" not in said

@@ -1,0 +1,95 @@
+"""Gives up connections that trickle: httpx's read timeout is for silence, and a byte now and then keeps it away.
+
+Wrapped around the network streams of an httpx client, so that headers, bodies, tokens and TLS are all under the same
+rule. Only time spent waiting for bytes counts: not what we take to write them away, and not the time to a first byte.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpcore
+import httpx
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+
+FLOOR = 1024
+"""Bytes a second below which a connection is no use: a layer of a GiB would take twelve days."""
+
+WINDOW = 30.0
+"""Seconds of waiting over which the rate is taken."""
+
+
+def keep_pace(client: httpx.Client) -> None:
+    """Has every connection of `client` from now on raise `httpx.ReadTimeout` when it falls below `FLOOR`.
+
+    httpx has no public way to give it a network backend (version 0.28), hence the private names.
+    """
+    for transport in (client._transport, *client._mounts.values()):
+        if isinstance(transport, httpx.HTTPTransport):
+            pool = transport._pool
+            pool._network_backend = _Backend(pool._network_backend)
+
+
+class _Backend(httpcore.NetworkBackend):
+    def __init__(self, backend: httpcore.NetworkBackend) -> None:
+        self._backend = backend
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._backend.connect_tcp(host, port, timeout, local_address, socket_options))
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._backend.connect_unix_socket(path, timeout, socket_options))
+
+    def sleep(self, seconds: float) -> None:
+        self._backend.sleep(seconds)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+        self._waited = 0.0
+        self._read = 0
+        self._is_first = True
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        started = time.monotonic()
+        body = self._stream.read(max_bytes, timeout)
+        if self._is_first:
+            self._is_first = False
+            return body
+        self._waited += time.monotonic() - started
+        self._read += len(body)
+        if self._waited >= WINDOW:
+            if body and self._read < FLOOR * self._waited:
+                raise httpcore.ReadTimeout(f"it sends less than {FLOOR} bytes a second")
+            self._waited, self._read = 0.0, 0
+        return body
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        # A request is sent: whoever answers may think first.
+        self._waited, self._read, self._is_first = 0.0, 0, True
+        self._stream.write(buffer, timeout)
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
