@@ -19,7 +19,7 @@ from reconciler.layout import target_problem
 from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 VERSION = 1
 
@@ -125,6 +125,14 @@ def collected(index: MirrorIndex, target: str, digests: Iterable[Digest]) -> Mir
 def expired(state: RepositoryState, retain: timedelta, now: datetime) -> frozenset[Digest]:
     """The retired digests that have been kept for `retain`."""
     return frozenset(digest for digest, since in state.retired.items() if since + retain <= now)
+
+
+def without_expired(index: MirrorIndex, retain: Callable[[str], timedelta], now: datetime) -> MirrorIndex:
+    """What `index` still promises: without the retired digests whose time is over, gone already or not."""
+    for target, state in index.repositories.items():
+        over = expired(state, retain(target), now)
+        index = collected(index, target, over) if over else index
+    return index
 
 
 def _retagged(before: RepositoryState, tags: Mapping[str, TagState], now: datetime) -> RepositoryState:

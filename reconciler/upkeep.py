@@ -51,8 +51,10 @@ def verify(
     tags that the index does not know. Exits with 1 if anything is wrong and was not repaired.
     """
     from concurrent.futures import ThreadPoolExecutor
+    from datetime import UTC, datetime
 
     from reconciler.findings import verification_document, verification_text
+    from reconciler.index import without_expired
     from reconciler.ledger import read_index
     from reconciler.lock import held, read_lock
     from reconciler.progress import waiting
@@ -69,7 +71,7 @@ def verify(
                 typer.echo(f"note: {holder.who} is at work; what it is changing may show up here", err=True)
             found = verify_bucket(
                 stores.public.guarded(lease.check) if lease else stores.public,
-                read_index(stores.state).index,
+                without_expired(read_index(stores.state).index, mirrors.retention(), datetime.now(UTC)),
                 lambda target: matches_only(target, only or []),
                 executor,
                 deep=deep,

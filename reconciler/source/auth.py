@@ -112,7 +112,7 @@ def check_realm(realm: str, registry: str, *, has_credentials: bool) -> None:
     host, home = there.hostname or "", here.hostname or ""
     if there.scheme == "http" and not is_loopback(host) and not (here.scheme == "http" and host == home):
         raise Denied(registry, f"its token realm {realm[:90]} is plain http; no token is asked for there")
-    if is_internal(host) and not is_internal(home):
+    if _is_out_of_bounds(host, home):
         raise Denied(registry, f"its token realm {realm[:90]} is an address inside this network; it is not asked")
     if has_credentials and not _same_owner(host, home):
         raise Denied(registry, f"its token realm {realm[:90]} is another party's; the credentials do not go there")
@@ -125,7 +125,7 @@ def check_redirect(target: str, registry: str) -> None:
         raise BadAnswer(registry, f"redirects to {_shown(target)}, which is not a usable http or https URL")
     if there.scheme == "http" and here.scheme == "https":
         raise BadAnswer(registry, f"redirects from https to plain http, {_shown(target)}; it is not followed")
-    if is_internal(there.hostname or "") and not is_internal(here.hostname or ""):
+    if _is_out_of_bounds(there.hostname or "", here.hostname or ""):
         raise BadAnswer(registry, f"redirects to {_shown(target)}, an address inside this network; it is not followed")
 
 
@@ -168,6 +168,14 @@ def is_internal(host: str) -> bool:
     name = host.removesuffix(".")
     address = _address(name)
     return name == "localhost" or name.endswith(".localhost") or (address is not None and not address.is_global)
+
+
+def _is_out_of_bounds(host: str, home: str) -> bool:
+    """Whether no registry at `home` has anything to do with `host`: another network, or where clouds keep secrets."""
+    address = _address(host.removesuffix("."))
+    if address is not None and address.is_link_local:
+        return host != home
+    return is_internal(host) and not is_internal(home)
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -224,6 +224,11 @@ class Registry:
         """Whatever httpx raises leaves as an error of ours."""
         try:
             yield
+        except (BadAnswer, Denied) as error:
+            # A redirect or a token server, which do not know what they were asked for.
+            if error.what == what:
+                raise
+            raise type(error)(what, f"{error.what}: {error.why}") from None
         except _TryAgain as error:
             tries = f"after {self.patience.attempts} attempts"
             if error.is_limit:
