@@ -1,7 +1,7 @@
 # Everything a newcomer or a pipeline calls; `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test parts lint format docs lock clean
+.PHONY: help setup demo test parts fuzz kill lives lint format docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -20,6 +20,15 @@ test: parts ## Run the whole suite on real servers and clients; ARGS= goes to py
 	$(BIN)/pytest -n auto $(ARGS)
 
 parts: .parts/.installed ## Install the servers and clients that the tests run against, where they are missing
+
+fuzz: .venv/.installed ## Feed random input to everything that parses; INPUTS= and SEED= say how much and which
+	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
+
+kill: parts ## Kill real applies at random moments, KILLS= times for each store (200 unless told)
+	R2MIRROR_KILLS=$(or $(KILLS),200) $(BIN)/pytest -n 2 -rP tests/test_killed.py
+
+lives: .venv/.installed ## Live random lives of a bucket, EXAMPLES= of them (5000 unless told)
+	R2MIRROR_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest tests/test_machine.py
 
 lint: .venv/.installed ## Check format, style, types, imports, dependencies and spelling
 	$(BIN)/ruff format --check

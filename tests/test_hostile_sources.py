@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import pytest
 
@@ -200,6 +201,23 @@ def redirect_elsewhere(scene: Scene) -> None:
     redirect(scene, f"{scene.elsewhere.url.replace('127.0.0.1', 'localhost')}/layer")
 
 
+def wants_token(scene: Scene, token: str = TOKEN) -> None:
+    scene.lying.wants = (f"Bearer {TOKEN}", f'Bearer realm="{scene.lying.url}/token",service="s"')
+    for name, given in (("lying", token), ("healthy", TOKEN)):
+        query = urlencode({"service": "s", "scope": f"repository:team/{name}:pull", "account": USER})
+        scene.lying.on(f"GET /token?{query}", Answer(body=json.dumps({"token": given}).encode()))
+
+
+def redirect_with_a_token(scene: Scene) -> None:
+    redirect_elsewhere(scene)
+    wants_token(scene)
+
+
+def token_that_is_none(scene: Scene) -> None:
+    """One that no header can have."""
+    wants_token(scene, f"{TOKEN} ")
+
+
 def redirect_to_metadata(scene: Scene) -> None:
     redirect(scene, "http://169.254.169.254/latest/meta-data/")
 
@@ -216,12 +234,19 @@ def moves_while_copied(scene: Scene) -> None:
     )
 
 
+def without_its_type(one: Image) -> bytes:
+    return json.dumps({name: value for name, value in json.loads(one.body).items() if name != "mediaType"}).encode()
+
+
 DEEP = b'{"a":' * 100_000 + b"1" + b"}" * 100_000
 MANIFEST = json.loads(CHILD.body)
 LIES: dict[str, tuple[Callable[[Scene], None], str]] = {
-    "a manifest with another digest": (answers((manifest(CHILD.digest), body_of(V1.children[0].body))), "digest"),
+    "a manifest with another digest": (
+        answers((manifest(CHILD.digest), body_of(V1.children[0].body))),
+        f"of {V1.children[0].digest}",
+    ),
     "a blob with another digest": (answers((blob(LAYER), Answer(body=bytes(len(V3.all_blobs()[LAYER]))))), "digest is"),
-    "a short blob": (answers((blob(LAYER), Answer(body=V3.all_blobs()[LAYER][:-1]))), "of"),
+    "a short blob": (answers((blob(LAYER), Answer(body=V3.all_blobs()[LAYER][:-1]))), "after 94 of 95 bytes"),
     "a blob that is cut off": (answers((blob(LAYER), Answer(body=V3.all_blobs()[LAYER], cut=5))), "breaks off"),
     "a blob that does not end": (answers((blob(LAYER), Answer(body=bytes(65536), repeat=2000))), "goes on after"),
     "a blob that is longer": (answers((blob(LAYER), Answer(body=V3.all_blobs()[LAYER] + b"x"))), "goes on after"),
@@ -231,16 +256,19 @@ LIES: dict[str, tuple[Callable[[Scene], None], str]] = {
         "more than",
     ),
     "JSON that is nested deeply": (tag_3(DEEP), "nested too deeply"),
-    "a number without end": (tag_3(b'{"schemaVersion":2,"layers":[{"size":' + b"9" * 100_000 + b"}]}"), "JSON"),
+    "a number without end": (tag_3(b'{"schemaVersion":2,"layers":[{"size":' + b"9" * 100_000 + b"}]}"), "not JSON"),
+    "a number beyond all numbers": (tag_3(CHILD.body.replace(b'"size":', b'"size":1e999,"was":')), "size"),
     "a size beyond reason": (
         tag_3(json.dumps({**MANIFEST, "layers": [{**MANIFEST["layers"][0], "size": 10**40}]}).encode()),
         "out of range",
     ),
     "a key twice": (tag_3(b'{"schemaVersion":2,"schemaVersion":2,"layers":[]}'), "twice"),
-    "an index that claims to contain itself": (claims_to_contain_itself, "digest"),
+    "an index that claims to contain itself": (claims_to_contain_itself, "bytes of this digest"),
     "indexes nested without end": (nested_without_end, "nested more than"),
     "an image announced as an index": (tag_3(CHILD.body, OCI_INDEX), "announced as"),
     "an index announced as an image": (tag_3(V3.body, OCI_MANIFEST), "announced as"),
+    "an image without a type announced as an index": (tag_3(without_its_type(CHILD), OCI_INDEX), "of the other kind"),
+    "an index without a type announced as an image": (tag_3(without_its_type(V3), OCI_MANIFEST), "of the other kind"),
     "an image and an index at once": (
         tag_3(json.dumps({**MANIFEST, "manifests": [], "mediaType": OCI_MANIFEST}).encode()),
         "could be read as either",
@@ -251,16 +279,26 @@ LIES: dict[str, tuple[Callable[[Scene], None], str]] = {
     "a tag list that is none": (answers((TAGS, Answer(body=b'{"tags": {"1": 2}}'))), "tag list"),
     "a tag list without tags": (answers((TAGS, Answer(body=b'{"tags": []}'))), "lists no tags at all"),
     "a token realm elsewhere": (realm_elsewhere, "another party's"),
-    "a token realm over plain http": (realm_over_http, "realm"),
-    "a redirect to a host that wants a password": (redirect_elsewhere, "401"),
+    "a token realm over plain http": (realm_over_http, "is plain http"),
+    "a redirect to a host that wants a password": (redirect_elsewhere, "answered 401"),
+    "a redirect to a host that wants a token": (redirect_with_a_token, "answered 401"),
+    "a token that is none": (token_that_is_none, "has no token"),
     "a redirect to a link-local address": (redirect_to_metadata, "169.254.169.254"),
-    "a redirect to a file": (redirect_to_a_file, "file"),
+    "a redirect to a file": (redirect_to_a_file, "redirects to file:"),
     "a tag that moves while it is copied": (moves_while_copied, "no such manifest"),
-    "a limit that stays": (answers((manifest("3"), Answer(429, {"Retry-After": "600"}))), "429"),
+    "a limit that stays": (answers((manifest("3"), Answer(429, {"Retry-After": "600"}))), "try again in 600 s"),
     "a list behind a limit that stays": (answers((TAGS, Answer(429))), "429"),
     "errors that stay": (answers((blob(LAYER), Answer(500))), "500"),
     "headers that trickle": (answers((manifest("3"), Answer(pause=0.01, slow_headers=True))), "bytes a second"),
     "a blob that trickles": (answers((blob(LAYER), Answer(body=bytes(100_000), pause=0.005))), "bytes a second"),
+    "headers without end": (
+        answers((manifest("3"), Answer(raw=b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000, repeat=1000))),
+        "do not end",
+    ),
+    "an answer that quotes what it was asked": (
+        answers((manifest("3"), Answer(raw=f"HTTP/1.1 200 OK\r\nAuthorization {PASSWORD}\r\n\r\n".encode()))),
+        "illegal header line",
+    ),
     "a blob that is gone": (answers((blob(LAYER), Answer(404))), "no such blob"),
 }
 
@@ -285,11 +323,27 @@ def test_a_lie_harms_nobody_and_is_named(lie: str, scene: Scene) -> None:
     assert [error for error in errors if why in error and "lying" in error], errors
     assert [(one.target, one.change.tag) for one in events if isinstance(one, Done)] == [("healthy", "new")]
     for error in errors:
-        assert not {USER, PASSWORD, TOKEN} & set(error.split())
         assert "canary" not in error
+    followed = {"/layer"} if "to a host" in lie else set()
+    assert {asked.path for asked in scene.elsewhere.asked} == followed
     for asked in scene.elsewhere.asked:
         assert "authorization" not in asked.headers
         assert "canary" not in asked.path + asked.body.decode()
+
+
+def test_a_tag_that_moves_while_it_is_copied_is_one_image_or_the_other(scene: Scene) -> None:
+    moved = app("moved")
+    scene.serve("team/lying", **{"2": V2, "3": moved})
+    before, after = (
+        Answer(200, {"Content-Type": OCI_INDEX, "Docker-Content-Digest": one.digest}, one.body) for one in (V3, moved)
+    )
+    scene.lying.on(f"HEAD {manifest('3')}", before, after)
+    for seen in ({V3.digest, moved.digest}, {moved.digest}):
+        scene.run()
+        tags = parse(from_folder(scene.folder)(MIRROR_INDEX), "it").repositories["lying"].tags
+        assert set(tags) == {"2", "3"}
+        assert str(tags["3"].digest) in seen
+        everything_is_whole(scene.folder)
 
 
 def test_tags_that_break_the_grammar_are_no_tags(scene: Scene) -> None:

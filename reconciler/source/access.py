@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from reconciler.errors import Denied
 from reconciler.source.auth import Challenge, Token, TokenRequest, basic, token_request
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.source.credentials import Credentials
+
+logger = logging.getLogger(__name__)
 
 
 class Access:
@@ -61,7 +65,9 @@ class Access:
         credentials = self._credentials()
         if challenge.scheme == "basic":
             return (basic(credentials), float("inf")) if credentials else ("", 0.0)
-        token = fetch(token_request(challenge, self._url, scope, credentials))
+        request = token_request(challenge, self._url, scope, credentials)
+        logger.debug("asking %s for a token of %s", urlsplit(request.url).netloc, scope)
+        token = fetch(request)
         return f"Bearer {token.value}", token.until
 
     def _credentials(self) -> Credentials | None:

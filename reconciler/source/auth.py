@@ -29,6 +29,7 @@ LIFETIME_MARGIN = 10.0
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(rf'\s*({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_WORD}|[^\s,"]+))\s*(?:,|$)')
+_TOKEN = re.compile(r"[!-~]+")
 _LABEL = re.compile(r"[0-9a-z_:-]{1,63}")
 _SCHEME = re.compile(rf"\s*,*\s*({_WORD})(?:\s+|\s*,|$)")
 
@@ -108,14 +109,14 @@ def check_realm(realm: str, registry: str, *, has_credentials: bool) -> None:
     """Raises `Denied` unless `realm` is a place that the registry at this URL may send us to."""
     there, here = split_url(realm), urlsplit(registry)
     if there is None or "@" in there.netloc:
-        raise Denied(registry, f"its token realm {realm[:90]!r} is not a usable http or https URL")
+        raise Denied(registry, f"its token realm {_shown(realm)!r} is not a usable http or https URL")
     host, home = there.hostname or "", here.hostname or ""
     if there.scheme == "http" and not is_loopback(host) and not (here.scheme == "http" and host == home):
-        raise Denied(registry, f"its token realm {realm[:90]} is plain http; no token is asked for there")
+        raise Denied(registry, f"its token realm {_shown(realm)} is plain http; no token is asked for there")
     if _is_out_of_bounds(host, home):
-        raise Denied(registry, f"its token realm {realm[:90]} is an address inside this network; it is not asked")
+        raise Denied(registry, f"its token realm {_shown(realm)} is an address inside this network; it is not asked")
     if has_credentials and not _same_owner(host, home):
-        raise Denied(registry, f"its token realm {realm[:90]} is another party's; the credentials do not go there")
+        raise Denied(registry, f"its token realm {_shown(realm)} is another party's; the credentials do not go there")
 
 
 def check_redirect(target: str, registry: str) -> None:
@@ -137,7 +138,7 @@ def parse_token(body: bytes, what: str, now: float) -> Token:
         raise Denied(what, f"the token realm's answer is not JSON: {error.why}") from None
     fields = document if isinstance(document, dict) else {}
     value = fields.get("token") or fields.get("access_token")
-    if not isinstance(value, str) or not value.isascii() or not value.isprintable():
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         raise Denied(what, "the token realm's answer has no token")
     lifetime = fields.get("expires_in")
     if isinstance(lifetime, bool) or not isinstance(lifetime, int | float) or not 0 < lifetime < 10**9:
@@ -200,5 +201,5 @@ def _same_owner(host: str, home: str) -> bool:
 
 
 def _shown(url: str) -> str:
-    """A URL without its query, which may hold a signature."""
-    return url.partition("?")[0][:120]
+    """A URL without what may be a secret: the user information, and the query, which may hold a signature."""
+    return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url)[0])[:120]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,9 @@ class Credentials:
     username: str
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
+
+
+_HELPER = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
 def find_credentials(registry: str, config: RegistryConfig, environ: Mapping[str, str]) -> Credentials | None:
@@ -106,8 +110,8 @@ def _stored(entry: Mapping[str, Any], where: str) -> Credentials:
 def _ask_helper(name: str, server: str, environ: Mapping[str, str]) -> Credentials | None:
     """Asks `docker-credential-<name>`, by the protocol of docker-credential-helpers: the server on stdin, JSON back."""
     program = f"docker-credential-{name}"
-    if "/" in name:
-        raise Denied(server, f"{program}: a credential helper is named by its suffix, without a path")
+    if not _HELPER.fullmatch(name):
+        raise Denied(server, f"{program!r}: a credential helper is named by its suffix, without a path")
     try:
         answer = subprocess.run(  # noqa: S603 the user's own configuration names the program
             [program, "get"],

@@ -2,6 +2,7 @@
 
 Wrapped around the network streams of an httpx client, so that headers, bodies, tokens and TLS are all under the same
 rule. Only time spent waiting for bytes counts: not what we take to write them away, and not the time to a first byte.
+Headers that do not end are given up as well: any number of interim answers (1xx) may come before the final one.
 """
 
 from __future__ import annotations
@@ -22,16 +23,28 @@ FLOOR = 1024
 WINDOW = 30.0
 """Seconds of waiting over which the rate is taken."""
 
+MAX_HEAD = 1024 * 1024
+"""Bytes that may come before an answer's headers are complete; what of its body comes with them included."""
+
 
 def keep_pace(client: httpx.Client) -> None:
     """Has every connection of `client` from now on raise `httpx.ReadTimeout` when it falls below `FLOOR`.
 
+    And `httpx.RemoteProtocolError` when the headers of an answer are still not complete after `MAX_HEAD` bytes.
     httpx has no public way to give it a network backend (version 0.28), hence the private names.
     """
     for transport in (client._transport, *client._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):
             pool = transport._pool
             pool._network_backend = _Backend(pool._network_backend)
+    client.event_hooks["response"].append(_headers_are_complete)
+
+
+def _headers_are_complete(response: httpx.Response) -> None:
+    """httpx calls this before it reads a body."""
+    stream = response.extensions.get("network_stream")
+    if isinstance(stream, _Stream):
+        stream.head_left = None
 
 
 class _Backend(httpcore.NetworkBackend):
@@ -63,10 +76,15 @@ class _Stream(httpcore.NetworkStream):
         self._waited = 0.0
         self._read = 0
         self._is_first = True
+        self.head_left: int | None = None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         started = time.monotonic()
         body = self._stream.read(max_bytes, timeout)
+        if self.head_left is not None:
+            self.head_left -= len(body)
+            if self.head_left < 0:
+                raise httpcore.RemoteProtocolError("the headers of its answer do not end")
         if self._is_first:
             self._is_first = False
             return body
@@ -81,6 +99,7 @@ class _Stream(httpcore.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         # A request is sent: whoever answers may think first.
         self._waited, self._read, self._is_first = 0.0, 0, True
+        self.head_left = MAX_HEAD
         self._stream.write(buffer, timeout)
 
     def start_tls(

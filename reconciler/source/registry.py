@@ -51,6 +51,9 @@ CONNECT_TIMEOUT, READ_TIMEOUT, POOL_TIMEOUT = 10.0, 60.0, 600.0
 MAX_REDIRECTS = 5
 MAX_TOKEN_BYTES = 1024 * 1024
 
+_QUOTED = re.compile(r":? (bytearray\()?b['\"].*", re.DOTALL)
+"""What h11 adds to its messages: a line of an answer or of a request."""
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -230,14 +233,13 @@ class Registry:
                 raise
             raise type(error)(what, f"{error.what}: {error.why}") from None
         except _TryAgain as error:
-            tries = f"after {self.patience.attempts} attempts"
             if error.is_limit:
                 self._is_limited = True
                 when = f"in {error.wait:.0f} s" if error.wait else "later"
-                raise RateLimited(
-                    what, f"{error.host} limits our rate (429) {tries}; try again {when}, or log in", error.wait
-                ) from None
-            raise Unreachable(what, f"{error.host} answered {error.status} {tries}; try again later") from None
+                why = f"{error.host} keeps limiting our rate (429); try again {when}, or log in"
+                raise RateLimited(what, why, error.wait) from None
+            why = f"{error.host} answered {error.status} after {self.patience.attempts} attempts; try again later"
+            raise Unreachable(what, why) from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
             raise _translated(what, self, error) from None
 
@@ -249,7 +251,8 @@ def _may_pass(status: int) -> bool:
 
 def _log_retry(state: RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    logger.info("%s; trying again in %.1f s", str(error) or type(error).__name__, state.upcoming_sleep)
+    why = f"{_host_of(error)}: {_reason(error)}" if isinstance(error, httpx.RequestError) else str(error)
+    logger.info("%s; trying again in %.1f s", why, state.upcoming_sleep)
 
 
 def _without_query(url: httpx.URL) -> str:
@@ -267,12 +270,25 @@ def _host(request: httpx.Request) -> str:
     return request.url.netloc.decode("ascii")
 
 
+def _host_of(error: Exception) -> str:
+    """Who was asked when it went wrong, which httpx knows where it had got as far as a request; else nothing."""
+    if isinstance(error, httpx.RequestError):
+        with contextlib.suppress(RuntimeError):
+            return _host(error.request)
+    return ""
+
+
+def _reason(error: Exception) -> str:
+    """What an error of httpx says, without the headers that some of them quote: one may be a secret."""
+    return _QUOTED.sub("", str(error)) or type(error).__name__
+
+
 def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """The seconds to wait by a Retry-After header: a number, a date, or Docker Hub's time since the epoch."""
-    text = headers.get("Retry-After") or headers.get("X-Retry-After")
+    text = (headers.get("Retry-After") or headers.get("X-Retry-After") or "").strip()
     if not text:
         return None
-    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]*)?", text.strip()):
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]*)?", text):
         seconds = float(text)
         return seconds if seconds < 10**9 else max(0.0, seconds - now.timestamp())
     try:
@@ -310,20 +326,15 @@ def _trust(config: RegistryConfig, name: str) -> ssl.SSLContext:
 def _translated(what: str, registry: Registry, error: Exception) -> SourceError:
     """What an error of httpx means to the user."""
     tries = f"after {registry.patience.attempts} attempts"
-    host = registry.name
-    if isinstance(error, httpx.RequestError):
-        # Which httpx has where it had got as far as a request.
-        with contextlib.suppress(RuntimeError):
-            host = _host(error.request)
+    host = _host_of(error) or registry.name
     match error:
         case httpx.ConnectTimeout() | httpx.ConnectError():
             advice = "check the name and the network; for a certificate of your own, name its ca_file in mirrors.yaml"
-            why = f"cannot connect to {host} {tries}: {error}; {advice}"
+            why = f"cannot connect to {host} {tries}: {_reason(error)}; {advice}"
         case httpx.TimeoutException():
-            why = f"{host} did not answer in time {tries}: {error}; try again later"
+            why = f"{host} did not answer in time {tries}: {_reason(error)}; try again later"
         case httpx.TransportError():
-            reason = str(error) or type(error).__name__
-            why = f"the connection to {host} broke {tries}: {reason}; try again later"
+            why = f"the connection to {host} broke {tries}: {_reason(error)}; try again later"
         case _:
             return BadAnswer(what, f"{registry.name} answered something that is not understood: {type(error).__name__}")
     return Unreachable(what, why)

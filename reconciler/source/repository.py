@@ -245,5 +245,5 @@ def _to_skip(response: httpx.Response, offset: int, what: str) -> int:
     if response.status_code != httpx.codes.PARTIAL_CONTENT:
         return offset
     if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-        raise BadAnswer(what, f"asked for the bytes from {offset} on, got {response.headers.get('Content-Range')!r}")
+        raise BadAnswer(what, f"asked for the bytes from {offset} on, got others; try again later")
     return 0

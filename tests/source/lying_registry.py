@@ -34,6 +34,7 @@ class Answer:
     drop    closes the connection without a word
     pause   seconds before each byte of the body; `slow_headers`: and of the headers
     repeat  how often the body is sent, as chunks of one that is announced without a length
+    raw     the bytes on the wire instead of all this; `repeat` holds for them too
     """
 
     status: int = 200
@@ -44,6 +45,7 @@ class Answer:
     pause: float = 0.0
     slow_headers: bool = False
     repeat: int = 1
+    raw: bytes = b""
 
 
 DROP = Answer(drop=True)
@@ -102,8 +104,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
         answer = self.registry.answer(Asked(self.command, self.path, headers, body))
-        if answer.drop:
+        if answer.drop or answer.raw:
             self.close_connection = True
+            for _ in range(answer.repeat):
+                self.wfile.write(answer.raw)
             return
         self._send_head(answer)
         if self.command != "HEAD":

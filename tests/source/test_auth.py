@@ -157,6 +157,8 @@ def test_where_a_registry_may_send_us(realm: str, registry: str, has_credentials
         ("https://[::ffff:127.0.0.1]/x", "https://registry-1.docker.io", False),
         ("https://LOCALHOST/x", "https://registry-1.docker.io", False),
         ("https://cdn.example.net:x/x", "https://registry-1.docker.io", False),
+        ("http://me:secret@cdn.example.net/x", "https://registry-1.docker.io", False),
+        ("ftp://me:secret@cdn.example.net/x#secret", "https://registry-1.docker.io", False),
     ],
 )
 def test_where_a_registry_may_redirect_us(target: str, registry: str, allowed: bool) -> None:
@@ -186,7 +188,17 @@ def test_how_long_a_token_is_used(document: dict[str, object], until: float) -> 
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b'{"token": 1}', b'{"token": "a\\nb"}', b'{"token": "\\u00e9"}', b"[" * 99_999]
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"token": 1}',
+        b'{"token": "a\\nb"}',
+        b'{"token": "a "}',
+        b'{"token": "\\u00e9"}',
+        b"[" * 99_999,
+    ],
 )
 def test_an_answer_without_a_token(body: bytes) -> None:
     with pytest.raises(Denied, match="token"):

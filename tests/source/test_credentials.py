@@ -106,7 +106,11 @@ def test_a_helper_that_is_not_there(tmp_path: Path, environ: dict[str, str]) -> 
     docker_config(tmp_path, {"credsStore": "nowhere"})
     with pytest.raises(Denied, match=r"docker-credential-nowhere, which .* is not on the PATH"):
         find_credentials("ghcr.io", RegistryConfig(), environ)
-    docker_config(tmp_path, {"credsStore": "../evil"})
+
+
+@pytest.mark.parametrize("name", ["../evil", "a\0b", "\ud800", "a b", "x" * 5000])
+def test_a_helper_that_cannot_be_one(name: str, tmp_path: Path, environ: dict[str, str]) -> None:
+    docker_config(tmp_path, {"credsStore": name})
     with pytest.raises(Denied, match="without a path"):
         find_credentials("ghcr.io", RegistryConfig(), environ)
 

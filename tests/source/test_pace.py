@@ -56,6 +56,15 @@ def test_a_token_that_trickles_is_given_up(lying: LyingRegistry, open_at: Callab
         open_at(lying.host).tags()
 
 
+def test_interim_answers_without_end_are_given_up(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 500
+    lying.on(TAGS, Answer(raw=hints, repeat=500))
+    with pytest.raises(Unreachable, match="the headers of its answer do not end"):
+        open_at(lying.host).tags()
+    lying.on(TAGS, Answer(raw=hints + b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(LIST), LIST)))
+    assert open_at(lying.host).tags() == ("1",), "a few are nothing unusual"
+
+
 def test_who_thinks_first_is_waited_for(
     lying: LyingRegistry, open_at: Callable[..., RegistrySource], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -435,6 +435,7 @@ def test_trouble_that_stays_is_an_error_after_three_attempts(
     [
         ({"Retry-After": "12"}, 12),
         ({"Retry-After": "0.5"}, 0.5),
+        ({"Retry-After": "12\x1d"}, 12),
         ({"Retry-After": "Mon, 23 Nov 2026 12:00:30 GMT"}, 30),
         ({"Retry-After": "Mon, 23 Nov 2020 12:00:30 GMT"}, 0),
         ({"X-Retry-After": str(int(datetime(2026, 11, 23, 12, 1, tzinfo=UTC).timestamp()))}, 60),
@@ -495,6 +496,22 @@ def test_after_a_limit_that_stayed_nobody_waits_again_until_it_is_over(
     assert source.tags() == ("2",), "it is waited for again"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"Authorization: canary-7c1d", b"HTTP/1.1 200 OK\r\nAuthorization canary-7c1d", b"HTTP/1.1 200 OK\r\n'b'\0: \"x"],
+    ids=["no status", "no colon", "quotes"],
+)
+def test_what_is_no_http_is_not_quoted(
+    answer: bytes, lying: LyingRegistry, source: RegistrySource, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="reconciler")
+    lying.on(f"{TAGS}?n=1000", Answer(raw=answer + b"\r\n\r\n"))
+    with pytest.raises(Unreachable, match=r"illegal (status|header) line; try again later$") as caught:
+        source.tags()
+    assert f"{lying.host}: illegal" in caplog.text
+    assert "canary" not in caplog.text + str(caught.value)
+
+
 def test_a_log_has_no_query_and_no_header(
     lying: LyingRegistry,
     elsewhere: LyingRegistry,
@@ -508,8 +525,15 @@ def test_a_log_has_no_query_and_no_header(
     lying.wants = ("Basic dTpjYW5hcnktN2MxZA==", 'Basic realm="r"')
     source = open_at(lying.host, Credentials("u", "canary-7c1d"))
     assert b"".join(source.blob(LAYER)) == BLOB
+    bearer = f'Bearer realm="{elsewhere.url}/token?key=canary-7c1d",service="s"'
+    lying.on(f"{TAGS}?n=1000", Answer(401, {"WWW-Authenticate": bearer}))
+    lying.wants = None
+    with pytest.raises(Denied):
+        open_at(lying.host, Credentials("canary-7c1d", "canary-7c1d")).tags()
     said = caplog.text
     assert f"GET {elsewhere.url}/layer: 500" in said
+    assert f"asking {elsewhere.host} for a token of repository:team/app:pull" in said
+    assert f"GET {elsewhere.url}/token: 404" in said
     assert "answered 500; trying again in" in said
     assert "canary" not in said
     assert "dTpjYW5" not in said

@@ -12,6 +12,7 @@ import pytest
 from reconciler.errors import BadAnswer, Unreachable
 from reconciler.mirrors import RegistryConfig
 from reconciler.oci import Descriptor, Digest
+from reconciler.source import pace
 from tests.parts.process import missing
 from tests.source.lying_registry import Answer, start_lying_registry
 
@@ -60,6 +61,15 @@ def test_the_authority_of_ca_file_is_believed(
     secure: LyingRegistry, own: Path, open_at: Callable[..., RegistrySource]
 ) -> None:
     assert open_at(secure.host, None, RegistryConfig(ca_file=own)).tags() == ("1",)
+
+
+def test_who_trickles_through_tls_is_given_up(
+    secure: LyingRegistry, own: Path, open_at: Callable[..., RegistrySource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "WINDOW", 0.2)
+    secure.on(TAGS, Answer(body=b'{"tags": ["1"]}' + b" " * 500, pause=0.01))
+    with pytest.raises(Unreachable, match="less than 1024 bytes a second"):
+        open_at(secure.host, None, RegistryConfig(ca_file=own)).tags()
 
 
 def test_nobody_else_is(

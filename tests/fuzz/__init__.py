@@ -1,0 +1,1 @@
+"""Random input for everything that parses what comes from outside: see `python -m tests.fuzz --help`."""

@@ -1,0 +1,268 @@
+"""What is fed: each target takes an input and raises one of our own errors, or accepts it and then proves something."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import httpx
+
+from reconciler.errors import Malformed
+from reconciler.index import parse, serialise
+from reconciler.layout import LOCK, BlobKey, ManifestKey, TagsKey, blob_key, manifest_key, parse_key, tags_key
+from reconciler.lock import LIFETIME, read_lock
+from reconciler.mirrors import RegistryConfig, load_mirrors
+from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES, Digest, Platform, Repository, parse_manifest
+from reconciler.plan import parse as parse_plan
+from reconciler.plan import serialise as serialise_plan
+from reconciler.selection import select
+from reconciler.source.auth import check_realm, check_redirect, choose, parse_challenges, parse_token, token_request
+from reconciler.source.credentials import Credentials, find_credentials
+from reconciler.source.registry import parse_retry_after
+from reconciler.source.repository import _described, _next_page, _to_skip
+from tests.fuzz.inputs import mutated_bytes, mutated_tree
+from tests.memory import MemoryStore, put_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from random import Random
+
+NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)
+SCRATCH = Path(tempfile.gettempdir())
+REGISTRY = "https://registry.example.com"
+DIGEST = "sha256:" + "a" * 64
+TAG = {
+    "digest": DIGEST,
+    "mediaType": INDEX_TYPES[0],
+    "size": 9,
+    "platforms": ["linux/amd64"],
+    "synced_at": "2026-11-20T10:00:00Z",
+}
+INDEX = {
+    "version": 1,
+    "serial": 3,
+    "updated_at": "2026-11-20T10:00:00Z",
+    "generator": "r2mirror",
+    "repositories": {
+        "library/alpine": {
+            "source": "docker.io/library/alpine",
+            "tags": {"3.20": TAG, "latest": {**TAG, "platforms": "all"}},
+            "retired": {DIGEST: "2026-11-20T10:00:00Z"},
+            "pending": ["3.21"],
+        }
+    },
+}
+AFTER = {"digest": DIGEST, "mediaType": INDEX_TYPES[0], "size": 9}
+PLAN = {
+    "version": 1,
+    "mirrors_sha256": "0" * 64,
+    "index": {"serial": 3, "etag": '"e"'},
+    "repositories": [
+        {
+            "target": "library/alpine",
+            "source": "docker.io/library/alpine",
+            "platforms": "all",
+            "unchanged": 1,
+            "error": None,
+            "changes": [
+                {"action": "add", "tag": "1", "before": None, "after": AFTER},
+                {"action": "update", "tag": "2", "before": TAG, "after": AFTER, "reason": "platforms: + linux/386"},
+                {"action": "prune", "tag": "3", "before": TAG, "after": None, "reason": "no longer at the source"},
+            ],
+        }
+    ],
+    "summary": {"add": 1, "update": 1, "prune": 1, "unchanged": 1, "errors": 0},
+}
+DESCRIPTOR = {"mediaType": MANIFEST_TYPES[0], "digest": DIGEST, "size": 500}
+IMAGE = {"schemaVersion": 2, "mediaType": MANIFEST_TYPES[0], "config": DESCRIPTOR, "layers": [DESCRIPTOR, DESCRIPTOR]}
+MANY = {
+    "schemaVersion": 2,
+    "mediaType": INDEX_TYPES[0],
+    "manifests": [
+        {**DESCRIPTOR, "platform": {"os": "linux", "architecture": "arm64", "variant": "v8"}},
+        {**DESCRIPTOR, "annotations": {"vnd.docker.reference.digest": DIGEST}},
+    ],
+}
+MIRRORS = {
+    "version": 1,
+    "store": {
+        "type": "r2",
+        "account_id": "${ID:-0123456789abcdef0123456789abcdef}",
+        "bucket": "b-1",
+        "public_url": "https://cr.example.com",
+    },
+    "registries": {"docker.io": {"username_env": "U", "password_env": "P", "max_connections": 8}},
+    "defaults": {"platforms": ["linux/amd64"], "prune": True, "retain": "7d"},
+    "mirrors": [
+        {
+            "source": "docker.io/library/alpine",
+            "target": "library/alpine",
+            "tags": [
+                "latest",
+                f"3.20@{DIGEST}",
+                {"glob": "3.2*"},
+                {"regex": r"v?3\.\d+"},
+                {"semver": ">=3.18 <4", "newest": 5, "prereleases": False},
+            ],
+            "exclude": [{"glob": "*-rc*"}],
+            "immutable": [{"semver": ">=0"}],
+            "platforms": "all",
+            "prune": False,
+        }
+    ],
+}
+HOLDER = {
+    "owner": "host:1:x",
+    "command": "r2mirror apply",
+    "since": "2026-11-20T09:00:00Z",
+    "renewed": "2026-11-20T10:00:00Z",
+    "until": "2026-11-20T10:02:00Z",
+}
+LISTED = ("3.18", "3.20", "3.20.1-rc1", "latest", "v3.19", "edge")
+
+
+class Target(NamedTuple):
+    """`make` gives an input, `feed` takes it: it raises a `MirrorError`, or returns after proving what has to hold."""
+
+    make: Callable[[Random], bytes]
+    feed: Callable[[bytes], None]
+
+
+def trees(*seeds: Any) -> Callable[[Random], bytes]:
+    return lambda rng: mutated_tree(rng, rng.choice(seeds))
+
+
+def texts(*seeds: str) -> Callable[[Random], bytes]:
+    return lambda rng: mutated_bytes(rng, rng.choice(seeds).encode())
+
+
+def mirrors_file(body: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=SCRATCH, suffix=".yaml") as file:
+        file.write(body)
+        file.flush()
+        mirrors = load_mirrors(Path(file.name), {"U": "u", "P": "p"})
+    for mirror in mirrors.mirrors:
+        chosen = select(mirror.tags, mirror.exclude, mirror.immutable, LISTED)
+        named = {one.tag for one in mirror.tags if hasattr(one, "tag")}
+        assert {one.tag for one in chosen} <= named | set(LISTED)
+        assert parse_key(manifest_key(mirror.target, "latest")) == ManifestKey(mirror.target, "latest")
+
+
+def manifest(body: bytes) -> None:
+    for media_type in (*MANIFEST_TYPES, *INDEX_TYPES, "application/json"):
+        with suppress(Malformed):
+            assert parse_manifest(body, media_type, "it").media_type in (*MANIFEST_TYPES, *INDEX_TYPES)
+    parse_manifest(body, "", "it")
+
+
+def mirror_index(body: bytes) -> None:
+    index = parse(body, "it")
+    assert parse(serialise(index, NOW, "fuzz"), "it") == index
+
+
+def plan(body: bytes) -> None:
+    made = parse_plan(body, "it")
+    assert parse_plan(serialise_plan(made).encode(), "it") == made
+
+
+def lock(body: bytes) -> None:
+    store = MemoryStore()
+    put_json(store, LOCK, body)
+    holder = read_lock(store)
+    assert holder is not None
+    assert holder.left <= LIFETIME
+
+
+def challenges(body: bytes) -> None:
+    headers = body.decode("latin-1").split("\n")
+    challenge = choose(parse_challenges(headers))
+    if challenge and challenge.scheme != "basic":
+        for credentials in (None, Credentials("canary", "secret")):
+            request = token_request(challenge, REGISTRY, "repository:a:pull", credentials)
+            assert "secret" not in request.url
+            check_realm(request.url, REGISTRY, has_credentials=credentials is not None)
+
+
+def redirect(body: bytes) -> None:
+    check_redirect(body.decode("latin-1"), REGISTRY)
+
+
+def token(body: bytes) -> None:
+    assert parse_token(body, "it", 100.0).until > 100.0
+
+
+def headers(body: bytes) -> None:
+    text = body.replace(b"\n", b" ").replace(b"\r", b" ").replace(b"\0", b" ")
+    asked = httpx.Request("GET", f"{REGISTRY}/v2/a/tags/list?n=1000")
+    names = ("Link", "Retry-After", "Content-Range", "Content-Type", "Docker-Content-Digest", "Content-Length")
+    answer = httpx.Response(206, headers=[(name.encode(), text) for name in names], request=asked)
+    wait = parse_retry_after(answer.headers, NOW)
+    assert wait is None or wait >= 0
+    with suppress(Malformed):
+        _described(answer, "it")
+    following = _next_page(answer, f"{REGISTRY}/v2/a/tags/list")
+    assert following is None or following.startswith(f"{REGISTRY}/v2/a/tags/list")
+    _to_skip(answer, 5, "it")
+
+
+def names(body: bytes) -> None:
+    text = body.decode("latin-1")
+    match parse_key(text):
+        case BlobKey(repository, digest):
+            assert blob_key(repository, digest) == text
+        case ManifestKey(repository, reference):
+            assert manifest_key(repository, reference) == text
+        case TagsKey(repository):
+            assert tags_key(repository) == text
+        case None:
+            pass
+    for kind in (Digest, Platform):
+        with suppress(Malformed):
+            assert str(kind.parse(text)) == text
+    assert Repository.parse(str(Repository.parse(text))) == Repository.parse(text)
+
+
+def docker_config(body: bytes) -> None:
+    with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
+        (Path(folder) / "config.json").write_bytes(body)
+        find_credentials("ghcr.io", RegistryConfig(), {"DOCKER_CONFIG": folder, "PATH": ""})
+
+
+TARGETS = {
+    "mirrors.yaml, its tree": Target(trees(MIRRORS), mirrors_file),
+    "mirrors.yaml, its text": Target(
+        lambda rng: mutated_bytes(rng, json.dumps(MIRRORS, indent=rng.choice([None, 1])).encode()), mirrors_file
+    ),
+    "manifests": Target(trees(IMAGE, MANY), manifest),
+    "mirror index": Target(trees(INDEX), mirror_index),
+    "saved plan": Target(trees(PLAN), plan),
+    "lock": Target(trees(HOLDER), lock),
+    "WWW-Authenticate": Target(
+        texts(
+            'Bearer realm="https://registry.example.com/token",service="s",scope="repository:a:pull"',
+            'Basic realm="r"\nBearer realm="https://auth.example.com/t", error="invalid_token"',
+            "Negotiate abc==, Bearer realm=https://x/y",
+        ),
+        challenges,
+    ),
+    "redirects": Target(texts("https://cdn.example.net:443/x?sig=1", "http://169.254.169.254/", "//host/x"), redirect),
+    "token": Target(trees({"token": "t", "expires_in": 300, "access_token": "u"}), token),
+    "headers": Target(
+        texts(
+            '</v2/a/tags/list?n=1&last=x>; rel="next"', "Wed, 21 Oct 2026 07:28:00 GMT", "bytes 5-9/10", "120", DIGEST
+        ),
+        headers,
+    ),
+    "names": Target(
+        texts(f"v2/library/alpine/manifests/{DIGEST}", "v2/a/blobs/x", "docker.io/library/alpine", "linux/arm64/v8"),
+        names,
+    ),
+    "docker config.json": Target(
+        trees({"auths": {"ghcr.io": {"auth": "dTpw"}}, "credHelpers": {"ghcr.io": "none"}, "credsStore": "none"}),
+        docker_config,
+    ),
+}
