@@ -35,7 +35,7 @@ from reconciler.ledger import read_index, write_index
 from reconciler.lock import LIFETIME
 from reconciler.oci import Digest
 from reconciler.selection import Exact
-from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, app, check_visible, expire_lock, final, outcome
+from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, Clock, app, check_visible, expire_lock, final, outcome
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, Operation, mirror, put_json, put_lock
 from tests.world import walk
 
@@ -410,21 +410,6 @@ def test_stopped_at_any_operation_tags_are_whole_and_the_next_apply_gets_there(k
         bench.apply()
         assert final(bench.store) == clean, f"{kind} at operation {at}: {bench.store.operations}"
     assert stopped >= STOP_POINTS // 2
-
-
-class Clock:
-    """Stands in for `time` in the lock; it goes as the store's does."""
-
-    CLOCK_BOOTTIME = 7
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def clock_gettime(self, clock: int) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 @pytest.mark.parametrize("threads", [1, 6])

@@ -13,6 +13,7 @@ from reconciler import lock
 from reconciler.errors import LockHeld, LockLost, PreconditionFailed, StoreUnreachable
 from reconciler.layout import LOCK, LOCK_HEADERS
 from reconciler.lock import LIFETIME, MARGIN, Holder, break_lock, held, read_lock
+from tests.bench import Clock
 from tests.memory import Fault, Killed, MemoryStore, put_json, put_lock
 
 if TYPE_CHECKING:
@@ -20,22 +21,13 @@ if TYPE_CHECKING:
     from reconciler.store import Condition
 
 
-class Clock:
-    """Stands in for `time` in the lock: monotonic time, and sleeps that move the store's clock as well."""
+class SleepingClock(Clock):
+    """Sleeps move it, and the store's clock as well."""
 
     def __init__(self, store: MemoryStore) -> None:
+        super().__init__()
         self.store = store
-        self.now = 1000.0
         self.slept: list[float] = []
-
-    CLOCK_BOOTTIME = 7
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def clock_gettime(self, clock: int) -> float:
-        assert clock == self.CLOCK_BOOTTIME
-        return self.now
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -49,8 +41,8 @@ def store() -> MemoryStore:
 
 
 @pytest.fixture
-def clock(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock(store)
+def clock(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> SleepingClock:
+    clock = SleepingClock(store)
     monkeypatch.setattr(lock, "time", clock)
     return clock
 
@@ -123,7 +115,9 @@ def test_nobody_gives_back_the_lock_of_another(store: MemoryStore) -> None:
     assert not holder(store).has_run_out
 
 
-def test_a_holder_that_cannot_renew_stops_before_anybody_may_take_over(store: MemoryStore, clock: Clock) -> None:
+def test_a_holder_that_cannot_renew_stops_before_anybody_may_take_over(
+    store: MemoryStore, clock: SleepingClock
+) -> None:
     with held(store, "it") as lease:
         clock.now += LIFETIME - MARGIN
         lease.check()
@@ -132,7 +126,7 @@ def test_a_holder_that_cannot_renew_stops_before_anybody_may_take_over(store: Me
             lease.check()
 
 
-def test_renewed_in_time_it_goes_on(store: MemoryStore, clock: Clock) -> None:
+def test_renewed_in_time_it_goes_on(store: MemoryStore, clock: SleepingClock) -> None:
     with held(store, "it") as lease:
         for _ in range(5):
             clock.sleep(LIFETIME - MARGIN)
@@ -149,7 +143,7 @@ def test_it_is_renewed_in_the_background(store: MemoryStore, monkeypatch: pytest
         assert renewed.wait(10)
 
 
-def test_a_renewal_that_fails_is_tried_again_until_it_is_too_late(clock: Clock) -> None:
+def test_a_renewal_that_fails_is_tried_again_until_it_is_too_late(clock: SleepingClock) -> None:
     store = MemoryStore(fault=Fault(2, StoreUnreachable("memory:bucket", "no answer")))
     with held(store, "it") as lease:
         lease.renew()
@@ -178,7 +172,7 @@ def test_a_broken_lock_is_free_at_once_and_its_holder_stops(store: MemoryStore) 
         assert following.taken_over, "the sign of a run that did not finish stays"
 
 
-def test_a_lock_that_was_renewed_or_changed_hands_is_not_broken(store: MemoryStore, clock: Clock) -> None:
+def test_a_lock_that_was_renewed_or_changed_hands_is_not_broken(store: MemoryStore, clock: SleepingClock) -> None:
     with held(store, "it") as lease:
         seen = holder(store)
         clock.sleep(1.0)
@@ -189,7 +183,7 @@ def test_a_lock_that_was_renewed_or_changed_hands_is_not_broken(store: MemorySto
             lease.confirm()
 
 
-def test_waiting_for_another_ends_with_it(store: MemoryStore, clock: Clock) -> None:
+def test_waiting_for_another_ends_with_it(store: MemoryStore, clock: SleepingClock) -> None:
     put_lock(store, "another", age=100)
     told: list[LockHeld] = []
     with held(store, "it", 60, told.append) as lease:
@@ -198,7 +192,7 @@ def test_waiting_for_another_ends_with_it(store: MemoryStore, clock: Clock) -> N
     assert sum(clock.slept) == pytest.approx(20, abs=lock.LOOK_EVERY)
 
 
-def test_waiting_has_an_end(store: MemoryStore, clock: Clock) -> None:
+def test_waiting_has_an_end(store: MemoryStore, clock: SleepingClock) -> None:
     put_lock(store, "another")
     with pytest.raises(LockHeld), held(store, "it", 7):
         pass

@@ -34,7 +34,7 @@ from reconciler.repair import verify
 from reconciler.resolve import resolve
 from reconciler.selection import Glob
 from reconciler.store import Stores
-from tests.bench import NOW, RETAIN, Silent, app
+from tests.bench import NOW, RETAIN, Clock, Silent, app
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, mirror, mirrors, put_json
 from tests.parts.images import Image, image, index
 from tests.world import walk
@@ -57,21 +57,6 @@ faults = st.builds(
     st.booleans(),
     st.booleans(),
 )
-
-
-class Clock:
-    """Stands in for `time` in the lock."""
-
-    CLOCK_BOOTTIME = 7
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def clock_gettime(self, clock: int) -> float:
-        return self.now
-
-    def monotonic(self) -> float:
-        return self.now
 
 
 class Life(RuleBasedStateMachine):
