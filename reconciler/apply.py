@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -251,11 +252,14 @@ class _Run:
     def _record(self) -> list[Done]:
         """Writes what was published to the index: from then on it is done."""
         now = self._now()
+        sources, tags = {}, defaultdict[str, dict[str, TagState]](dict)
+        for work in self._unrecorded:
+            sources[work.repository.target] = work.repository.source
+            tags[work.repository.target] |= _tag_states(work, now)
 
         def change(index: MirrorIndex) -> MirrorIndex:
-            for work in self._unrecorded:
-                target, source = work.repository.target, work.repository.source
-                index = mirror_index.published(index, target, source, _tag_states(work, now), now)
+            for target, source in sources.items():
+                index = mirror_index.published(index, target, source, tags[target], now)
             return index
 
         self._write(change)

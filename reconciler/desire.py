@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors import Mirror
 
 
-CUT_OFF = "an apply was cut off here"
+CUT_OFF = "an apply began this and has not recorded it"
 """Why a tag that is pending changes, although nothing else says so.
 
 One that the index has is published again as the index has it. One that it does not have was never reported as done, and

@@ -161,25 +161,19 @@ class Repository:
 class Descriptor:
     """What points at content: media type, digest, size in bytes; in an index also the platform.
 
-    `urls` is true where the content is said to be elsewhere (foreign layers). `attests` is the digest of the image that
-    an attestation manifest of BuildKit's belongs to.
+    `attests` is the digest of the image that an attestation manifest of BuildKit's belongs to.
     """
 
     media_type: str
     digest: Digest
     size: int
     platform: Platform | None = None
-    urls: bool = False
     attests: Digest | None = None
 
     @property
     def foreign(self) -> bool:
         """Whether the bytes are not to be distributed: their media type says so (image specification, layer.md)."""
         return "nondistributable" in self.media_type or self.media_type.endswith(".foreign.diff.tar.gzip")
-
-    @property
-    def is_index(self) -> bool:
-        return self.media_type in INDEX_TYPES
 
 
 @dataclass(frozen=True)
@@ -303,7 +297,6 @@ def parse_descriptor(entry: Any, what: str) -> Descriptor:
         Digest.parse(digest),
         size,
         _platform(entry.get("platform"), what),
-        bool(entry.get("urls")),
         Digest.parse(attests) if isinstance(attests, str) else None,
     )
 

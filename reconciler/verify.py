@@ -201,7 +201,7 @@ class _Check:
             state = self._state.tags[tag]
             key = manifest_key(self._target, tag)
             if tag in self._state.pending:
-                detail = "an apply was cut off before this was recorded; apply again"
+                detail = "an apply began this and has not recorded it; if none is at work, apply again"
                 self._seen.findings.append(Finding(self._target, key, Problem.OUT_OF_STEP, detail))
                 continue
             if stored is None:

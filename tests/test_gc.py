@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.desire import CUT_OFF
 from reconciler.errors import MirrorError
 from reconciler.gc import Garbage, NotCollected, collect_garbage, parents_first
 from reconciler.index import parse
@@ -217,7 +218,7 @@ def test_what_a_run_left_that_was_cut_off_goes_with_the_next_one_even_if_nobody_
     expire_lock(bench.store)
     bench = bench.again()
     del bench.sources["a"].images["2"]
-    assert [outcome.change.reason for outcome in bench.apply()] == ["an apply was cut off here"]
+    assert [outcome.change.reason for outcome in bench.apply()] == [CUT_OFF]
     clean = Bench.of(a={"1": V1})
     clean.apply()
     assert final(bench.store) == final(clean.store)

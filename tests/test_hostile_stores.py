@@ -167,8 +167,9 @@ def reset(bucket: S3Bucket) -> None:
     run(store, BEFORE)
 
 
-STAYING = [(where, what) for where in WHERE for what in (403, "lost")]
-STAYING += [(where, what) for where in ("a blob", "a manifest", "the mirror index") for what in (500, "refused")]
+STAYING: list[tuple[str, int | str]] = [(where, 403) for where in WHERE]
+STAYING += [(where, "lost") for where in ("a part of a large blob", "a new tag", "the mirror index", "the lock")]
+STAYING += [("a manifest", 500), ("a listing", "refused")]
 
 
 @pytest.mark.parametrize(("where", "what"), STAYING)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.seaweedfs import S3Bucket
 
-KILLS = int(os.environ.get("R2MIRROR_KILLS", "4"))
+KILLS = int(os.environ.get("R2MIRROR_KILLS", "2"))
 INDEX, LOCK = "_mirror/index.json", "_mirror/lock.json"
 
 

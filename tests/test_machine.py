@@ -191,7 +191,7 @@ class Life(RuleBasedStateMachine):
         with ThreadPoolExecutor(1) as executor:
             promised = without_expired(self.index(), lambda _: RETAIN, self.now)
             found = verify(self.bucket.shared(), promised, lambda _: True, executor, deep=True)
-        wrong = {finding.key for finding in found.findings if "cut off" not in finding.detail}
+        wrong = {finding.key for finding in found.findings if "has not recorded" not in finding.detail}
         assert all(key.endswith("tags/list") or key.startswith("v2/_") for key in wrong), found.findings
 
     # What must hold.

@@ -230,7 +230,7 @@ def test_foreign_layers_are_no_blobs_and_each_blob_is_one() -> None:
 def test_urls_alone_make_no_layer_foreign() -> None:
     parsed = parse({**IMAGE, "layers": [{**BLOB, "urls": ["https://layers.example.com/x"]}]})
     assert isinstance(parsed, Manifest)
-    assert parsed.layers[0].urls
+    assert not parsed.layers[0].foreign
     assert len(parsed.blobs) == 1
 
 
@@ -241,7 +241,7 @@ def test_nested_index_sha512_and_attestation() -> None:
     parsed = parse_manifest(outer.body, outer.media_type, "it")
     assert isinstance(parsed, Index)
     nested, image, attestation = parsed.manifests
-    assert nested.is_index
+    assert nested.media_type == OCI_INDEX
     assert nested.digest.algorithm == "sha512"
     assert image.platform == Platform("linux", "amd64")
     assert attestation.attests == image.digest
