@@ -1,7 +1,7 @@
 # Everything a newcomer or a pipeline calls; `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test parts fuzz kill lives lint format docs lock clean
+.PHONY: help setup demo test parts fuzz kill lives bench lint format docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -29,6 +29,9 @@ kill: parts ## Kill real applies at random moments, KILLS= times for each store 
 
 lives: .venv/.installed ## Live random lives of a bucket, EXAMPLES= of them (5000 unless told)
 	R2MIRROR_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest tests/test_machine.py
+
+bench: parts ## Measure against rclone and skopeo; ONLY= names scenarios, ROUNDS= how often (3), WRITE= a file for the tables
+	$(BIN)/python -m bench $(ONLY) --rounds $(or $(ROUNDS),3) $(addprefix --write ,$(WRITE))
 
 lint: .venv/.installed ## Check format, style, types, imports, dependencies and spelling
 	$(BIN)/ruff format --check

@@ -23,6 +23,9 @@ FLOOR = 1024
 WINDOW = 30.0
 """Seconds of waiting over which the rate is taken."""
 
+READ_BYTES = 256 * 1024
+"""Bytes to take from a socket at once: httpcore asks for 64 KiB, and then most of a fast copy is Python's own work."""
+
 MAX_HEAD = 1024 * 1024
 """Bytes that may come before an answer's headers are complete; what of its body comes with them included."""
 
@@ -80,7 +83,7 @@ class _Stream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         started = time.monotonic()
-        body = self._stream.read(max_bytes, timeout)
+        body = self._stream.read(max(max_bytes, READ_BYTES), timeout)
         if self.head_left is not None:
             self.head_left -= len(body)
             if self.head_left < 0:

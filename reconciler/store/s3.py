@@ -5,8 +5,8 @@ plainly with its SHA-256 in the signature; no `Expect: 100-continue`, which R2 n
 
 A stream of up to `PART_SIZE` bytes is one PutObject, which carries the digest for the server to check. A longer one is
 a multipart upload: its parts are filled one after the other and sent by a pool of threads that all uploads of the store
-share. Whoever fills a part or a body first takes room for it, so that all uploads together never hold more than
-`BUFFER_BYTES` (or one part, where a part has to be larger than that).
+share. Parts and bodies are filled in a few buffers that are used again and again, so that all uploads together never
+hold more than `BUFFER_BYTES` (or one part, where a part has to be larger than that), however many threads there are.
 
 Retries are made here and nowhere else (boto3's own are off), because a conditional write has to know of them: where the
 first attempt was written but its answer lost, the second is told that the precondition fails.
@@ -50,12 +50,12 @@ Answer = TypeVar("Answer")
 
 MIB = 1024 * 1024
 
-PART_SIZE = 16 * MIB
+PART_SIZE = 8 * MIB
 """Bytes of a part, unless the object would then have more than `MAX_PARTS`. R2 and S3 take 5 MiB to 5 GiB."""
 
 MAX_PARTS = 10_000
 
-BUFFER_BYTES = 128 * MIB
+BUFFER_BYTES = 8 * PART_SIZE
 """Bytes of bodies and parts that all uploads of one store hold in memory at once."""
 
 PART_WORKERS = 8
@@ -137,7 +137,7 @@ class S3Store:
         self._name = name
         self._bucket = bucket
         self._client = client
-        self._room = _Room(BUFFER_BYTES)
+        self._buffers = _Buffers(BUFFER_BYTES)
         self._senders = ThreadPoolExecutor(PART_WORKERS, thread_name_prefix="part")
         self._check: Callable[[], None] = lambda: None
 
@@ -183,15 +183,15 @@ class S3Store:
 
     def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
         part_size = _part_size(size)
-        parts = _parts(chunks, size, part_size, self._what(key))
+        body = _Body(chunks, size, self._what(key))
         if size > part_size:
-            self._upload_parts(key, parts, size, min(part_size, BUFFER_BYTES), headers)
+            self._upload_parts(key, body, part_size, headers)
             return
         checksum = {"ChecksumSHA256": _base64(bytes.fromhex(digest.hex))} if digest.algorithm == "sha256" else {}
-        with self._room.taken(size):
-            body = next(parts)
+        with self._buffers.taken(part_size) as buffer:
+            filled = body.fill(buffer)
             with self._explained(key):
-                self._put(self._writing(), key, body, headers, checksum)
+                self._put(self._writing(), key, filled, headers, checksum)
 
     def delete(self, keys: Iterable[str]) -> None:
         waiting = iter(keys)
@@ -273,7 +273,7 @@ class S3Store:
         )
         return str(answer["ETag"])
 
-    def _upload_parts(self, key: str, parts: Iterator[bytearray], size: int, held: int, headers: Headers) -> None:
+    def _upload_parts(self, key: str, body: _Body, part_size: int, headers: Headers) -> None:
         """A multipart upload, given up on any error, so that nothing of it is kept or paid for."""
         with self._explained(key):
             upload_id = self._writing()(
@@ -284,27 +284,24 @@ class S3Store:
                 CacheControl=headers.cache_control,
             )["UploadId"]
         try:
-            sent = self._send_parts(key, upload_id, parts, held)
+            sent = self._send_parts(key, upload_id, body, part_size)
             with self._explained(key):
-                self._complete(key, upload_id, sent, size)
+                self._complete(key, upload_id, sent, body.size)
         except BaseException:
             # What is left if this fails too, R2 removes after 7 days; the error to report is the first one.
             with contextlib.suppress(boto.BotoCoreError, boto.ClientError):
                 _patience()(self._client.abort_multipart_upload, Bucket=self._bucket, Key=key, UploadId=upload_id)
             raise
 
-    def _send_parts(
-        self, key: str, upload_id: str, parts: Iterator[bytearray], held: int
-    ) -> Sequence[CompletedPartTypeDef]:
+    def _send_parts(self, key: str, upload_id: str, body: _Body, part_size: int) -> Sequence[CompletedPartTypeDef]:
         """Sends every part and returns their ETags, in order. On an error it returns when no part is on its way."""
         waiting: deque[Future[CompletedPartTypeDef]] = deque()
         sent = []
         try:
             for number in itertools.count(1):
-                future = self._send_next(key, upload_id, number, parts, held)
-                if future is None:
+                if not body.left:
                     break
-                waiting.append(future)
+                waiting.append(self._send_next(key, upload_id, number, body, part_size))
                 while waiting and waiting[0].done():
                     sent.append(waiting.popleft().result())
             sent.extend(future.result() for future in waiting)
@@ -315,16 +312,13 @@ class S3Store:
         return sent
 
     def _send_next(
-        self, key: str, upload_id: str, number: int, parts: Iterator[bytearray], held: int
-    ) -> Future[CompletedPartTypeDef] | None:
-        """Fills the next part and hands it to the pool; None at the end. The room it takes is free when it is sent."""
-        with contextlib.ExitStack() as room:
-            room.enter_context(self._room.taken(held))
-            part = next(parts, None)
-            if part is None:
-                return None
+        self, key: str, upload_id: str, number: int, body: _Body, part_size: int
+    ) -> Future[CompletedPartTypeDef]:
+        """Fills the next part and hands it to the pool. Its buffer is free when it is sent."""
+        with contextlib.ExitStack() as taken:
+            part = body.fill(taken.enter_context(self._buffers.taken(part_size)))
             future = self._senders.submit(self._send_part, key, upload_id, number, part)
-            release = room.pop_all().close
+            release = taken.pop_all().close
         future.add_done_callback(lambda _: release())
         return future
 
@@ -365,26 +359,80 @@ class S3Store:
             raise _translated(self._what(key), error) from error
 
 
-class _Room:
-    """Bytes of memory that many threads share. First come, first served: small requests do not starve a large one."""
+class _Buffers:
+    """Memory for parts and bodies that many threads share. First come, first served: none starves.
+
+    Buffers of `PART_SIZE` bytes are kept and handed out again, the last one first: an allocator would keep more.
+    """
 
     def __init__(self, size: int) -> None:
-        self._free = size
+        self._size = self._free = size
+        self._spare: list[bytearray] = []
         self._turn = threading.Lock()
         self._changed = threading.Condition()
 
     @contextlib.contextmanager
-    def taken(self, size: int) -> Iterator[None]:
-        """Waits until `size` bytes are free and holds them for the length of the block."""
+    def taken(self, size: int) -> Iterator[bytearray]:
+        """Waits until there is room for a buffer of `size` bytes and lends it for the length of the block."""
+        held = min(size, self._size)
         with self._turn, self._changed:
-            self._changed.wait_for(lambda: self._free >= size)
-            self._free -= size
+            self._changed.wait_for(lambda: self._free >= held)
+            self._free -= held
+            if size != PART_SIZE:
+                self._spare.clear()
+            buffer = self._spare.pop() if self._spare else bytearray(size)
         try:
-            yield
+            yield buffer
         finally:
             with self._changed:
-                self._free += size
+                self._free += held
+                if size == PART_SIZE:
+                    self._spare.append(buffer)
                 self._changed.notify()
+
+
+class _Body:
+    """A stream of `size` bytes that is cut into parts; `left` of them are still to come. `what` names it in errors."""
+
+    def __init__(self, chunks: Iterator[bytes], size: int, what: str) -> None:
+        self.size = self.left = size
+        self._chunks = chunks
+        self._came = 0
+        self._rest = memoryview(b"")
+        self._what = what
+
+    def fill(self, buffer: bytearray) -> bytearray:
+        """The next part: `buffer` itself, filled, or its beginning where that is the end of the stream.
+
+        Raises `StoreError` if the stream has not `size` bytes, and what it raises. The last part comes out only after
+        the stream has ended without an error.
+        """
+        with memoryview(buffer) as view:
+            wanted = filled = min(len(buffer), self.left)
+            while wanted:
+                cut = self._more()[:wanted]
+                if not cut:
+                    raise self._wrong_size(self._came)
+                view[filled - wanted : filled - wanted + len(cut)] = cut
+                self._rest = self._rest[len(cut) :]
+                wanted -= len(cut)
+        self.left -= filled
+        if not self.left and self._more():
+            raise self._wrong_size(f"{self._came} or more")
+        return buffer if filled == len(buffer) else buffer[:filled]
+
+    def _more(self) -> memoryview:
+        """What has come and is in no part yet: nothing at the end of the stream."""
+        while not self._rest:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                break
+            self._came += len(chunk)
+            self._rest = memoryview(chunk)
+        return self._rest
+
+    def _wrong_size(self, came: object) -> StoreError:
+        return StoreError(self._what, f"expected {self.size} bytes, got {came}; nothing was written")
 
 
 def _age(answer: GetObjectOutputTypeDef) -> float:
@@ -404,30 +452,6 @@ def _headers(answer: GetObjectOutputTypeDef) -> Headers:
 def _part_size(size: int) -> int:
     """Bytes of each part but the last, in whole MiB, for an object of `size` bytes."""
     return max(PART_SIZE, -(-size // (MAX_PARTS * MIB)) * MIB)
-
-
-def _parts(chunks: Iterator[bytes], size: int, part_size: int, what: str) -> Iterator[bytearray]:
-    """The same bytes in parts of `part_size`, the last one smaller. Raises `StoreError` if they are not `size` bytes.
-
-    The last part comes out only after `chunks` has ended without an error.
-    """
-    part, total = bytearray(), 0
-    for chunk in chunks:
-        total += len(chunk)
-        if total > size:
-            break
-        rest = memoryview(chunk)
-        while rest:
-            cut = part_size - len(part)
-            part += rest[:cut]
-            rest = rest[cut:]
-            if len(part) == part_size and (rest or total < size):
-                yield part
-                part = bytearray()
-    if total != size:
-        more = " or more" if total > size else ""
-        raise StoreError(what, f"expected {size} bytes, got {total}{more}; nothing was written")
-    yield part
 
 
 def _condition(condition: Condition | None) -> dict[str, str]:

@@ -46,15 +46,16 @@ class S3Bucket:
     access_key: str = ACCESS_KEY
     secret_key: str = SECRET_KEY
 
-    def client(self) -> S3Client:
+    def client(self, config: Config | None = None) -> S3Client:
         """A plain client for a test to look behind the store's back."""
+        plain = Config(request_checksum_calculation="when_required", response_checksum_validation="when_required")
         return boto3.client(
             "s3",
             endpoint_url=self.endpoint_url,
             region_name=self.region,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            config=Config(request_checksum_calculation="when_required", response_checksum_validation="when_required"),
+            config=plain.merge(config or Config()),
         )
 
     def stored_keys(self) -> list[str]:

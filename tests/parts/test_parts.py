@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,8 +17,11 @@ import pytest
 from tests.parts import images
 from tests.parts.docker_registry import Request
 from tests.parts.process import find_program
+from tests.parts.r2_simulator import kept_running
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.nginx_edge import Edge
     from tests.parts.seaweedfs import S3Bucket
@@ -85,6 +89,22 @@ def test_the_simulator_s_buckets_are_apart_and_public(r2_buckets: tuple[S3Bucket
     assert state.stored_keys() == []
     answer = httpx.get(f"{public.public_url}/v2/a:b", trust_env=False)
     assert (answer.content, answer.headers["Content-Type"]) == (b"x", "text/x")
+
+
+def test_a_server_that_hangs_is_replaced_while_the_tests_go_on() -> None:
+    states: list[str] = []
+
+    @contextlib.contextmanager
+    def server() -> Iterator[None]:
+        states.append("started")
+        yield
+        states.append("stopped")
+
+    with kept_running(server, answers=lambda: states != ["started"], every=0.01):
+        end = time.monotonic() + 10
+        while len(states) < 3 and time.monotonic() < end:
+            time.sleep(0.01)
+    assert states == ["started", "stopped", "started", "stopped"]
 
 
 def test_a_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import botocore.exceptions as boto
+from botocore.config import Config
 
 from tests.parts.process import PARTS, find_program, free_port, missing, running
 from tests.parts.seaweedfs import ACCESS_KEY, SECRET_KEY, S3Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from mypy_boto3_s3 import S3Client
 
 BUCKETS = ("mirror", "mirror-state")
 """The simulator has the buckets that it starts with: it cannot create any."""
+
+HANGING = 20.0
+"""Seconds without an answer to one listing after which the simulator is taken to hang."""
 
 _HERE = Path(__file__).parent
 _INSTALLED = PARTS / "r2_simulator"
@@ -31,8 +42,51 @@ def start_r2_simulator(folder: Path) -> Iterator[tuple[S3Bucket, ...]]:
     state.mkdir(parents=True, exist_ok=True)
     script = str(_HERE / "serve.mjs")
     command = [node, script, str(_INSTALLED), str(port), str(state), ACCESS_KEY, SECRET_KEY, *BUCKETS]
-    with running(command, folder / "log", root, ready=(200,)):
-        yield tuple(_bucket(root, name) for name in BUCKETS)
+    buckets = tuple(_bucket(root, name) for name in BUCKETS)
+    numbers = itertools.count(1)
+    impatient = Config(read_timeout=HANGING, connect_timeout=HANGING, retries={"total_max_attempts": 1})
+    client = buckets[0].client(impatient)
+    with kept_running(
+        lambda: running(command, folder / f"log-{next(numbers)}", root, ready=(200,)),
+        lambda: _answers(client, BUCKETS[0]),
+    ):
+        yield buckets
+
+
+@contextlib.contextmanager
+def kept_running(
+    start: Callable[[], AbstractContextManager[object]], answers: Callable[[], bool], every: float = 1.0
+) -> Iterator[None]:
+    """Starts a server, looks `every` so many seconds whether it answers, and replaces it if it does not.
+
+    The simulator was seen to stop answering for good, once in many runs, and each request of the tests after it then
+    waited for a minute. As a real server that is started anew keeps its objects, the store's own retries go on.
+    """
+    ended = threading.Event()
+    with contextlib.ExitStack() as server:
+        server.enter_context(start())
+
+        def watch() -> None:
+            while not ended.wait(every):
+                if not answers() and not ended.is_set():
+                    server.close()
+                    server.enter_context(start())
+
+        watcher = threading.Thread(target=watch, name="watcher")
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join()
+
+
+def _answers(client: S3Client, bucket: str) -> bool:
+    try:
+        client.list_objects_v2(Bucket=bucket, MaxKeys=1)
+    except (boto.ClientError, boto.BotoCoreError):
+        return False
+    return True
 
 
 def _bucket(root: str, name: str) -> S3Bucket:

@@ -1,0 +1,86 @@
+"""What one command costs: seconds by the wall, and the most memory that one of its processes had."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+MIB = 1024 * 1024
+
+LOOK_EVERY = 0.02
+"""Seconds between two looks at the processes' memory: what a mark rises by after the last one is missed."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """`seconds` by the wall; `peak` is the kernel's high-water mark of the largest process (VmHWM), in bytes.
+
+    Not ru_maxrss, which a process has from the one that started it.
+    """
+
+    seconds: float
+    peak: int
+
+
+class CommandFailed(Exception):
+    """A measured command did not end with 0; the text has what it printed."""
+
+
+def run(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Cost:
+    """Runs a command to its end in `folder`. Raises `CommandFailed`."""
+    log = folder / "bench.log"
+    with log.open("wb") as output:
+        started = time.monotonic()
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **environ},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, *_high_water_marks(process.pid))
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_EVERY)
+        seconds = time.monotonic() - started
+    if process.returncode:
+        raise CommandFailed(f"{' '.join(command)} ended with {process.returncode}:\n{log.read_text()[-3000:]}")
+    return Cost(seconds, peak)
+
+
+def _high_water_marks(pid: int) -> Iterator[int]:
+    """Of a process and all below it."""
+    yield 0
+    with contextlib.suppress(OSError):
+        found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        yield int(found[1]) * 1024 if found else 0
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield from _high_water_marks(int(child))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several figures of one thing."""
+
+    low: float
+    middle: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.middle:.2f} ({self.low:.2f} to {self.high:.2f})"
+
+
+def spread(figures: Sequence[float]) -> Spread:
+    return Spread(min(figures), median(figures), max(figures))

@@ -1,0 +1,198 @@
+"""What is compared: each scenario yields its rows, one for each tool or size, in rounds that take turns."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeAlias
+
+from bench import data, tools
+from bench.measure import Cost, run
+from tests.parts.docker_registry import start_docker_registry
+from tests.parts.process import find_program
+from tests.parts.seaweedfs import ACCESS_KEY, SECRET_KEY, new_bucket, start_seaweedfs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.parts.docker_registry import DockerRegistry
+    from tests.parts.seaweedfs import S3Bucket
+
+CREDENTIALS = {"R2_ACCESS_KEY_ID": ACCESS_KEY, "R2_SECRET_ACCESS_KEY": SECRET_KEY}
+OURS = "r2mirror"
+
+
+@dataclass
+class Table:
+    """The figures of a scenario: for each tool what each round cost, and what the source was asked for."""
+
+    title: str
+    costs: dict[str, list[Cost]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, tool: str, cost: Cost) -> None:
+        self.costs.setdefault(tool, []).append(cost)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """The servers of a scenario: a registry to read from, an S3 server, a second registry, and a folder for files."""
+
+    registry: DockerRegistry
+    s3: str
+    other: DockerRegistry
+    folder: Path
+
+    def fresh(self, name: str) -> Path:
+        folder = self.folder / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder
+
+
+Scenario: TypeAlias = "Callable[[Ground, int, bool], Iterator[Table]]"
+
+
+@contextlib.contextmanager
+def ground() -> Iterator[Ground]:
+    with TemporaryDirectory(prefix="r2mirror-bench-") as name:
+        folder = Path(name)
+        with (
+            start_docker_registry(folder / "registry") as registry,
+            start_docker_registry(folder / "other") as other,
+            start_seaweedfs(folder / "seaweedfs") as s3,
+        ):
+            yield Ground(registry, s3, other, folder)
+
+
+def cold_big(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
+    """One image of 4 x 256 MiB into an empty bucket."""
+    mib = 4 if small else 256
+    data.push_big(place.registry.host, "big/image", 4, mib)
+    table = Table(f"cold copy, one image of 4 x {mib} MiB")
+    for _ in range(rounds):
+        _cold(place, table, ("big/image",))
+    yield table
+
+
+def memory(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
+    """One layer of 8 GiB: does it need more memory than small ones?"""
+    mib = 64 if small else 8192
+    data.push_big(place.registry.host, "huge/image", 1, mib)
+    table = Table(f"cold copy, one image of 1 x {mib} MiB")
+    for _ in range(rounds):
+        job = tools.Job(place.registry.host, ("huge/image",), place.fresh("job"))
+        with new_bucket(place.s3, f"bench-{uuid.uuid4().hex[:12]}") as bucket:
+            table.add(OURS, run(tools.r2mirror(job, bucket), job.folder, CREDENTIALS))
+    yield table
+
+
+def many_tags(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
+    """60 tags x 2 platforms that share layers, into an empty bucket, and again with nothing new."""
+    tags = 6 if small else 60
+    data.push_many(place.registry.host, "many/app", tags, 18)
+    cold = Table(f"{tags} tags x 2 platforms sharing layers, 18 MiB unique, cold")
+    again = Table("the same with nothing new")
+    for _ in range(rounds):
+        _cold(place, cold, ("many/app",), again)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(place.other.data / "docker/registry/v2/repositories")
+            shutil.rmtree(place.other.data / "docker/registry/v2/blobs")
+        job = tools.Job(place.registry.host, ("many/app",), place.fresh("job"))
+        for table in (cold, again):
+            table.add("skopeo sync", run(tools.skopeo_sync(job, place.other.host), job.folder, {}))
+    yield cold
+    yield again
+
+
+def wide(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
+    """10,000 tags in 200 repositories with nothing new."""
+    repositories, tags = (4, 5) if small else (200, 50)
+    data.push_wide(place.registry.host, repositories, tags)
+    names = tuple(f"wide/app{number:03}" for number in range(repositories))
+    table = Table(f"{repositories * tags} tags in {repositories} repositories, nothing new")
+    job = tools.Job(place.registry.host, names, place.fresh("job"))
+    with new_bucket(place.s3, f"bench-{uuid.uuid4().hex[:12]}") as bucket:
+        command = tools.r2mirror(job, bucket)
+        run(command, job.folder, CREDENTIALS)
+        for _ in range(rounds):
+            table.add(OURS, run(command, job.folder, CREDENTIALS))
+    seconds = min(cost.seconds for cost in table.costs[OURS])
+    table.notes.append(f"{repositories * tags / seconds:.0f} tags a second, start-up included")
+    yield table
+
+
+def scale(_place: Ground, _rounds: int, small: bool) -> Iterator[Table]:
+    """A plan over an index with everything unchanged but 10 tags, source calls aside."""
+    table = Table("plan, from the bytes of the mirror index to the text; all unchanged but 10 tags; source calls aside")
+    for tags in (1000, 10_000) if small else (1000, 10_000, 100_000, 1_000_000):
+        command = [sys.executable, "-m", "bench.plan_scale", str(tags)]
+        table.notes.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+    yield table
+
+
+def startup(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
+    """`--help`, and `validate` of a 200-line file."""
+    folder = place.fresh("startup")
+    mirrors = "\n".join(
+        f"  - source: docker.io/library/app{number}\n    tags:\n      - latest\n      - semver: '>={number}'"
+        for number in range(48)
+    )
+    (folder / "mirrors.yaml").write_text(f"version: 1\nstore:\n  type: file\n  path: ./mirror\nmirrors:\n{mirrors}\n")
+    table = Table("start-up")
+    for _ in range(rounds):
+        for arguments in (["--help"], ["validate"]):
+            program = find_program("r2mirror", "make setup")
+            table.add(f"r2mirror {arguments[0]}", run([program, *arguments], folder, {}))
+    yield table
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "cold-big": cold_big,
+    "memory": memory,
+    "many-tags": many_tags,
+    "wide": wide,
+    "scale": scale,
+    "startup": startup,
+}
+
+
+def _cold(place: Ground, table: Table, repositories: tuple[str, ...], again: Table | None = None) -> None:
+    """One round of ours, rclone alone and the manual way, each into a bucket of its own that is empty at first."""
+    job = tools.Job(place.registry.host, repositories, place.fresh("job"))
+    files = place.fresh("files")
+    for repository in repositories:
+        skopeo = find_program("skopeo", "apt-get install skopeo")
+        fetch = f"{skopeo} --insecure-policy sync --all --scoped --src-tls-verify=false --src docker --dest dir"
+        subprocess.run([*fetch.split(), f"{place.registry.host}/{repository}", files], check=True, capture_output=True)
+    with contextlib.ExitStack() as buckets:
+
+        def bucket() -> S3Bucket:
+            return buckets.enter_context(new_bucket(place.s3, f"bench-{uuid.uuid4().hex[:12]}"))
+
+        ours, by_hand = tools.r2mirror(job, bucket()), tools.manual(job, bucket())
+        before = len(place.registry.requests())
+        table.add(OURS, run(ours, job.folder, CREDENTIALS))
+        table.notes[:] = [_asked(place.registry, before)]
+        table.add("rclone alone", run(tools.rclone(files, job, bucket()), job.folder, {}))
+        table.add("by hand", run(by_hand, job.folder, {}))
+        if again:
+            before = len(place.registry.requests())
+            again.add(OURS, run(ours, job.folder, CREDENTIALS))
+            again.notes[:] = [_asked(place.registry, before)]
+            again.add("by hand", run(by_hand, job.folder, {}))
+
+
+def _asked(registry: DockerRegistry, before: int) -> str:
+    """What r2mirror asked the source for, by its access log."""
+    counted: dict[str, int] = {}
+    for request in registry.requests()[before:]:
+        kind = next((kind for kind in ("manifests", "blobs", "tags") if f"/{kind}/" in request.path), "other")
+        counted[f"{request.method} {kind}"] = counted.get(f"{request.method} {kind}", 0) + 1
+    return "the source was asked by r2mirror: " + ", ".join(f"{n} {kind}" for kind, n in sorted(counted.items()))

