@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TagState:
     """What a tag in the bucket points at. `size` in bytes, of the manifest; `platforms` None means all of them."""
 
@@ -183,6 +184,7 @@ def parse(body: bytes, where: str) -> MirrorIndex:
         ) from None
 
 
+@lru_cache(maxsize=4096)
 def parse_time(text: str) -> datetime:
     """A time as `format_time` writes it. Raises `Malformed`."""
     try:

@@ -13,6 +13,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from reconciler.errors import Malformed
@@ -63,7 +64,7 @@ def is_repository(text: str) -> bool:
     return len(text) <= MAX_REPOSITORY_LENGTH and _REPOSITORY.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class Digest:
     """The name of some bytes: `sha256:<64 hex>` or `sha512:<128 hex>`, lower case."""
 
@@ -267,10 +268,17 @@ def load_json(body: bytes, what: str) -> Any:
 
 def parse_media_type(text: str, what: str) -> str:
     """The type/subtype of a Content-Type header or a descriptor, parameters dropped. Raises `Malformed`."""
-    media_type = text.partition(";")[0].strip()
-    if not _MEDIA_TYPE.fullmatch(media_type):
+    media_type = _media_type(text)
+    if media_type is None:
         raise Malformed(what, f"{_short(text)} is not a media type")
     return media_type
+
+
+@lru_cache(maxsize=256)
+def _media_type(text: str) -> str | None:
+    """Every descriptor has one, and there are few."""
+    media_type = text.partition(";")[0].strip()
+    return media_type if _MEDIA_TYPE.fullmatch(media_type) else None
 
 
 def _descriptors(document: dict[str, Any], field: str, what: str) -> Iterator[Descriptor]:

@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -50,6 +51,12 @@ CONNECT_TIMEOUT, READ_TIMEOUT, POOL_TIMEOUT = 10.0, 60.0, 600.0
 
 MAX_REDIRECTS = 5
 MAX_TOKEN_BYTES = 1024 * 1024
+
+MAX_UNREAD = 64 * 1024
+"""Bytes of a body that nobody wants which are still read, because a new connection would cost more."""
+
+MAX_UNREAD_READS = 4
+"""Pieces in which those may come: nobody waits for a body that trickles."""
 
 _QUOTED = re.compile(r":? (bytearray\()?b['\"].*", re.DOTALL)
 """What h11 adds to its messages: a line of an answer or of a request."""
@@ -133,7 +140,7 @@ class Registry:
             with self._explained(what):
                 yield response
         finally:
-            response.close()
+            _finish(response)
 
     def document(
         self, url: str, scope: str, what: str, limit: int, headers: Mapping[str, str] | None = None
@@ -180,14 +187,14 @@ class Registry:
                 response = self._send(method, url, headers)
             if response.next_request is None:
                 break
-            response.close()
+            _finish(response)
             # As httpx reads it, so that what is checked is what is asked.
             url = str(response.next_request.url)
             check_redirect(url, self.url)
         else:
             raise BadAnswer(self.name, f"redirects more than {MAX_REDIRECTS} times")
         if _may_pass(response.status_code):
-            response.close()
+            _finish(response)
             raise _try_again(response)
         self._is_limited = False
         return response
@@ -199,7 +206,7 @@ class Registry:
         if response.status_code != httpx.codes.UNAUTHORIZED:
             return response
         # Before the token is asked for: there may be no other connection for that than this one.
-        response.close()
+        _finish(response)
         challenge = choose(parse_challenges(response.headers.get_list("WWW-Authenticate")))
         header = self._access.renewed(scope, challenge, sent, self._fetch_token) if challenge else None
         return self._send(method, url, {**headers, "Authorization": header}) if header else response
@@ -242,6 +249,19 @@ class Registry:
             raise Unreachable(what, why) from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
             raise _translated(what, self, error) from None
+
+
+def _finish(response: httpx.Response) -> None:
+    """Ends an answer of which no more is wanted. Only one that is read to its end leaves a connection to use again."""
+    declared = response.headers.get("Content-Length", "")
+    is_short = re.fullmatch(r"[0-9]{1,9}", declared) is not None and int(declared) <= MAX_UNREAD
+    try:
+        if not response.is_stream_consumed and (is_short or response.request.method == "HEAD"):
+            with contextlib.suppress(httpx.HTTPError, httpx.StreamError):
+                for _ in islice(response.iter_raw(), MAX_UNREAD_READS):
+                    pass
+    finally:
+        response.close()
 
 
 def _may_pass(status: int) -> bool:
