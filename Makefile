@@ -50,7 +50,7 @@ docs: .venv/.installed ## Write the generated parts of README.md and docs/ anew
 
 lock: ## Pin the newest versions of everything in requirements/ (needs uv)
 	$(COMPILE) --upgrade pyproject.toml --output-file requirements/run.txt
-	$(COMPILE) --upgrade pyproject.toml --group dev --output-file requirements/dev.txt
+	$(COMPILE) --upgrade pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
 	$(COMPILE) --upgrade --group node --output-file requirements/node.txt
 
 clean: ## Remove everything that make has put here

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Installs what the tests run against, where it is missing: docker-registry, skopeo, nginx and openssl by apt (as root),
-# and Cloudflare's R2 simulator by npm into .parts/, with a Node.js from PyPI where there is none of version 20 or newer.
+# Installs what the tests run against, where it is missing: servers and clients by apt (as root), and Cloudflare's R2
+# simulator by npm into .parts/, with a Node.js from PyPI where there is none of version 20 or newer.
 # What cannot be had is said here, and by name in each test that is skipped for it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 # Sets up the Debian packages whose program is missing, without starting their services.
 install_packages() {
-  local programs=(docker-registry git nginx openssl skopeo) missing=() program
+  local programs=(chromium containerd docker-registry dockerd:docker.io git nginx openssl podman skopeo) missing=() program
   for program in "${programs[@]}"; do
-    PATH=$PATH:/usr/sbin command -v "$program" >/dev/null || missing+=("$program")
+    PATH=$PATH:/usr/sbin command -v "${program%:*}" >/dev/null || missing+=("${program#*:}")
   done
   ((${#missing[@]})) || return 0
   if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then

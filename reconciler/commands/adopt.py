@@ -1,0 +1,93 @@
+"""`r2mirror adopt`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.console import (
+    MIRRORS,
+    FileOption,
+    LockTimeoutOption,
+    OnlyOption,
+    PlainFormat,
+    PlainFormatOption,
+    VerboseOption,
+    YesOption,
+    command_line,
+    echo_json,
+    load,
+    open_bucket,
+    tell_waiting,
+    terminal,
+)
+from reconciler.errors import PlanRefused
+
+if TYPE_CHECKING:
+    from reconciler.adopt import Survey
+
+
+def adopt(
+    file: FileOption = MIRRORS,
+    only: OnlyOption = None,
+    yes: YesOption = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be taken over, and stop.")] = False,
+    lock_timeout: LockTimeoutOption = 0.0,
+    output: PlainFormatOption = PlainFormat.TEXT,
+    _verbose: VerboseOption = 0,
+) -> int:
+    """Take over what is in the bucket already, without copying a blob.
+
+    For a bucket that was filled by hand or by another tool, and for a mirror index that was lost or damaged. Shows what
+    it will do, and asks first on a terminal. What mirrors.yaml does not name is left alone.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+    from datetime import UTC, datetime
+
+    from reconciler.adopt import adopt as adopt_found
+    from reconciler.adopt import survey
+    from reconciler.findings import survey_document, survey_text
+    from reconciler.lock import held
+    from reconciler.progress import waiting
+    from reconciler.resolve import matches_only
+    from reconciler.work import BLOB_WORKERS
+
+    mirrors = load(file)
+    stores = open_bucket(mirrors)
+    named = {mirror.target: mirror for mirror in mirrors.mirrors if matches_only(mirror.target, only or [])}
+    now = datetime.now(UTC).replace(microsecond=0)
+    failures: tuple[str, ...] = ()
+    with ThreadPoolExecutor(BLOB_WORKERS) as executor:
+        with waiting("Looking through the bucket ..."):
+            found = survey(stores, named, now, executor)
+        if found.has_changes and not dry_run:
+            _confirm(found, yes=yes)
+            with held(stores.state, command_line(), lock_timeout, tell_waiting) as lease:
+                again = survey(stores, named, now, executor)
+                if again != found and not yes:
+                    raise PlanRefused(("the bucket has changed since it was looked at; nothing was done. Adopt again",))
+                found = again
+                failures = adopt_found(stores, found, executor, now, lease)
+    match output:
+        case PlainFormat.TEXT:
+            typer.echo(survey_text(found, **terminal(sys.stdout.isatty())), nl=False)
+        case PlainFormat.JSON:
+            echo_json(survey_document(found, failures, dry_run=dry_run))
+    for failure in failures:
+        typer.echo(failure, err=True)
+    return 1 if failures else 0
+
+
+def _confirm(found: Survey, *, yes: bool) -> None:
+    """Raises `PlanRefused` unless somebody, or `--yes`, agrees to what was found."""
+    from reconciler.findings import survey_summary, survey_text
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise PlanRefused((f"{survey_summary(found)} There is no terminal to ask on: add --yes to do it.",))
+    typer.echo(survey_text(found, **terminal(sys.stderr.isatty())), err=True)
+    if not typer.confirm("Take it over?", err=True):
+        raise PlanRefused(("Not adopted.",))

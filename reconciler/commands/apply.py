@@ -1,0 +1,185 @@
+"""`r2mirror apply`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.commands import plan
+from reconciler.console import (
+    MIRRORS,
+    FileOption,
+    Format,
+    LockTimeoutOption,
+    OnlyOption,
+    PlainFormat,
+    PlainFormatOption,
+    VerboseOption,
+    YesOption,
+    command_line,
+    complain,
+    echo_json,
+    load,
+    opened,
+    tell_waiting,
+    terminal,
+)
+from reconciler.errors import MirrorError, PlanRefused, UsageError
+
+if TYPE_CHECKING:
+    from reconciler.apply import Event, Terms
+    from reconciler.mirrors import Mirrors
+    from reconciler.plan import Plan
+    from reconciler.source import OpenSource
+    from reconciler.store import Stores
+
+
+def apply(
+    plan_file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="PLAN", help="A plan saved by `r2mirror plan --out`: do exactly this.", show_default=False
+        ),
+    ] = None,
+    file: FileOption = MIRRORS,
+    only: OnlyOption = None,
+    yes: YesOption = False,
+    no_prune: Annotated[bool, typer.Option("--no-prune", help="Add and update, remove nothing.")] = False,
+    allow_prune: Annotated[
+        bool, typer.Option("--allow-prune", help="Prune even more than 30 % (and more than 10) of a repository's tags.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be done, as plan does, and stop.")
+    ] = False,
+    lock_timeout: LockTimeoutOption = 0.0,
+    output: PlainFormatOption = PlainFormat.TEXT,
+    _verbose: VerboseOption = 0,
+) -> int:
+    """Make the bucket as mirrors.yaml says.
+
+    Copies what is missing, moves tags, prunes what is not wanted any more. Asks first on a terminal. Ctrl-C stops
+    cleanly; what was done is recorded and the next apply goes on from there.
+    """
+    from reconciler.apply import Terms
+
+    if plan_file and only:
+        raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
+    mirrors = load(file)
+    with opened(mirrors) as (stores, open_source):
+
+        def planned() -> Plan:
+            made, _ = plan.make(mirrors, stores, open_source, only or [], recheck=False)
+            return _without_prunes(made) if no_prune else made
+
+        if plan_file:
+            saved = _read_plan(plan_file, mirrors, file)
+            made = _without_prunes(saved) if no_prune else saved
+        else:
+            made = planned()
+        if dry_run:
+            typer.echo(plan.rendered(made, Format(output)), nl=False)
+            return 1 if made.counts["errors"] else 0
+        _confirm(made, yes=yes)
+        plans = [made]
+
+        def plan_again() -> Plan:
+            plans.append(planned())
+            return plans[-1]
+
+        terms = Terms(
+            command_line(),
+            mirrors.retention(),
+            allow_prune,
+            lock_timeout,
+            tell_waiting,
+            plan_again if yes and not plan_file else None,
+        )
+        return _apply(plans, stores, open_source, terms, output)
+
+
+def _read_plan(path: Path, mirrors: Mirrors, file: Path) -> Plan:
+    from reconciler.plan import parse
+
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read: {error.strerror}; make one with `r2mirror plan --out {path}`"
+        ) from None
+    made = parse(body, str(path))
+    if made.mirrors_sha256 != mirrors.sha256:
+        raise PlanRefused((f"{path}: {file} has been edited since this plan was made; nothing was done. Plan again",))
+    return made
+
+
+def _without_prunes(made: Plan) -> Plan:
+    from reconciler.plan import without_prunes
+
+    return without_prunes(made)
+
+
+def _confirm(made: Plan, *, yes: bool) -> None:
+    """Raises `PlanRefused` unless somebody, or `--yes`, agrees to the plan."""
+    from reconciler.render import plan_text, summary_line
+
+    if yes or not made.has_changes:
+        return
+    if not sys.stdin.isatty():
+        raise PlanRefused((f"{summary_line(made)} There is no terminal to ask on: add --yes to apply it.",))
+    typer.echo(plan_text(made, **terminal(sys.stderr.isatty())), err=True)
+    if not typer.confirm("Apply this?", err=True):
+        raise PlanRefused(("Not applied.",))
+
+
+def _apply(plans: list[Plan], stores: Stores, open_source: OpenSource, terms: Terms, output: PlainFormat) -> int:
+    """Applies the last of `plans`, to which the run adds one if it has to plan again."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from reconciler.apply import Done, Edges, Failed, Skipped
+    from reconciler.apply import apply as apply_plan
+    from reconciler.gc import NotCollected
+    from reconciler.progress import shown
+    from reconciler.work import BLOB_WORKERS, IMAGE_WORKERS
+
+    events: list[Event] = []
+    interrupted = False
+    tags = sum(len(repository.changes) for repository in plans[-1].repositories)
+    try:
+        with (
+            shown(tags) as progress,
+            ThreadPoolExecutor(IMAGE_WORKERS) as images,
+            ThreadPoolExecutor(BLOB_WORKERS) as blobs,
+        ):
+            edges = Edges(open_source, stores.public, stores.state, images, blobs, progress)
+            with closing(apply_plan(plans[-1], edges, terms)) as running:
+                for event in running:
+                    events.append(event)
+                    if isinstance(event, Done | Failed | Skipped):
+                        progress.settled(event)
+    except KeyboardInterrupt:
+        interrupted = True
+    except MirrorError:
+        if events:
+            _print_outcomes(plans[-1], events, output, interrupted=True)
+        raise
+    _print_outcomes(plans[-1], events, output, interrupted=interrupted)
+    if interrupted:
+        return 130
+    errors = [repository.error for repository in plans[-1].repositories if repository.error]
+    for error in errors:
+        complain(error)
+    return 1 if errors or any(isinstance(event, Failed | Skipped | NotCollected) for event in events) else 0
+
+
+def _print_outcomes(made: Plan, events: list[Event], output: PlainFormat, *, interrupted: bool) -> None:
+    from reconciler.render import outcome_document, outcome_text
+
+    match output:
+        case PlainFormat.TEXT:
+            typer.echo(outcome_text(events, interrupted=interrupted, **terminal(sys.stdout.isatty())), nl=False)
+        case PlainFormat.JSON:
+            echo_json(outcome_document(made, events, interrupted=interrupted))

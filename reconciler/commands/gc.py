@@ -1,0 +1,62 @@
+"""`r2mirror gc`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from typing import Annotated
+
+import typer
+
+from reconciler.console import (
+    MIRRORS,
+    FileOption,
+    LockTimeoutOption,
+    OnlyOption,
+    PlainFormat,
+    PlainFormatOption,
+    VerboseOption,
+    command_line,
+    echo_json,
+    load,
+    open_bucket,
+    tell_waiting,
+    terminal,
+)
+
+
+def gc(
+    file: FileOption = MIRRORS,
+    only: OnlyOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+    lock_timeout: LockTimeoutOption = 0.0,
+    output: PlainFormatOption = PlainFormat.TEXT,
+    _verbose: VerboseOption = 0,
+) -> int:
+    """Remove blobs and manifests that nothing reaches any more.
+
+    What no tag reaches, and no digest that lost its last tag less than `retain` ago. An apply does this by itself where
+    it knows of something; this looks at every repository of the mirror index.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+    from datetime import UTC, datetime
+
+    from reconciler.findings import garbage_document, garbage_text
+    from reconciler.gc import NotCollected, collect_garbage
+    from reconciler.lock import held
+    from reconciler.progress import waiting
+    from reconciler.resolve import matches_only
+    from reconciler.work import BLOB_WORKERS
+
+    mirrors = load(file)
+    stores = open_bucket(mirrors)
+    lock = nullcontext() if dry_run else held(stores.state, command_line(), lock_timeout, tell_waiting)
+    with lock as lease, waiting("Looking through the bucket ..."), ThreadPoolExecutor(BLOB_WORKERS) as executor:
+        wanted, now = lambda target: matches_only(target, only or []), datetime.now(UTC)
+        found = list(collect_garbage(stores, wanted, mirrors.retention(), now, executor, lease))
+    match output:
+        case PlainFormat.TEXT:
+            typer.echo(garbage_text(found, dry_run=dry_run, **terminal(sys.stdout.isatty())), nl=False)
+        case PlainFormat.JSON:
+            echo_json(garbage_document(found, dry_run=dry_run))
+    return 1 if any(isinstance(one, NotCollected) for one in found) else 0

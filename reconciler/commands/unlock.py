@@ -1,0 +1,34 @@
+"""`r2mirror unlock`."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from reconciler.console import MIRRORS, FileOption, VerboseOption, YesOption, load, open_bucket
+from reconciler.errors import PlanRefused, UsageError
+
+
+def unlock(file: FileOption = MIRRORS, yes: YesOption = False, _verbose: VerboseOption = 0) -> int:
+    """Break the lock of a run that hangs or died.
+
+    A lock runs out by itself two minutes after its holder died, so this is for those who cannot wait. A holder that is
+    alive after all notices and stops, and the next apply puts right what it left.
+    """
+    from reconciler.lock import break_lock, read_lock
+
+    state = open_bucket(load(file)).state
+    holder = read_lock(state)
+    if holder is None or holder.has_run_out:
+        typer.echo("No run holds the lock.")
+        return 0
+    words = f"{holder.who} holds the lock since {holder.since}; it runs out within {round(holder.left)} s."
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"{words} There is no terminal to ask on: add --yes to break it.")
+        if not typer.confirm(f"{words} Break it?", err=True):
+            raise PlanRefused(("Not broken.",))
+    break_lock(state, holder)
+    typer.echo(f"Broke the lock of {holder.who}.")
+    return 0

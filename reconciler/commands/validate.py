@@ -1,0 +1,36 @@
+"""`r2mirror validate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reconciler.console import MIRRORS
+from reconciler.errors import MirrorsInvalid
+
+
+def validate(
+    files: Annotated[
+        list[Path] | None, typer.Argument(metavar="FILE", help="Mirrors files; mirrors.yaml if none is named.")
+    ] = None,
+) -> int:
+    """Check mirrors files, offline and without credentials.
+
+    Prints every problem as FILE:LINE:COLUMN: where: what is wrong, and what to write instead. Environment variables
+    that a file refers to need not be set.
+    """
+    from reconciler.mirrors import load_mirrors
+
+    invalid = False
+    for path in files or [MIRRORS]:
+        try:
+            mirrors = load_mirrors(path, None)
+        except MirrorsInvalid as error:
+            invalid = True
+            typer.echo(str(error))
+        else:
+            count = len(mirrors.mirrors)
+            typer.echo(f"{path}: valid, {count} {'mirror' if count == 1 else 'mirrors'}")
+    return 1 if invalid else 0

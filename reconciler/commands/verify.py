@@ -1,0 +1,76 @@
+"""`r2mirror verify`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from typing import Annotated
+
+import typer
+
+from reconciler.console import (
+    MIRRORS,
+    FileOption,
+    LockTimeoutOption,
+    OnlyOption,
+    PlainFormat,
+    PlainFormatOption,
+    VerboseOption,
+    command_line,
+    echo_json,
+    load,
+    opened,
+    tell_waiting,
+    terminal,
+)
+
+
+def verify(
+    file: FileOption = MIRRORS,
+    only: OnlyOption = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Read and hash every blob too, not only its size.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Write again what is broken, from its source where need be.")
+    ] = False,
+    lock_timeout: LockTimeoutOption = 0.0,
+    output: PlainFormatOption = PlainFormat.TEXT,
+    _verbose: VerboseOption = 0,
+) -> int:
+    """Compare the bucket with the mirror index.
+
+    Finds what is missing, of the wrong size, with wrong bytes or headers, published lists that are out of step, and
+    tags that the index does not know. Exits with 1 if anything is wrong and was not repaired.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+    from datetime import UTC, datetime
+
+    from reconciler.findings import verification_document, verification_text
+    from reconciler.index import without_expired
+    from reconciler.ledger import read_index
+    from reconciler.lock import held, read_lock
+    from reconciler.progress import waiting
+    from reconciler.repair import verify as verify_bucket
+    from reconciler.resolve import matches_only
+    from reconciler.work import BLOB_WORKERS
+
+    mirrors = load(file)
+    with opened(mirrors) as (stores, open_source):
+        lock = held(stores.state, command_line(), lock_timeout, tell_waiting) if repair else nullcontext()
+        with lock as lease, waiting("Looking through the bucket ..."), ThreadPoolExecutor(BLOB_WORKERS) as executor:
+            holder = None if lease else read_lock(stores.state)
+            if holder and not holder.has_run_out:
+                typer.echo(f"note: {holder.who} is at work; what it is changing may show up here", err=True)
+            found = verify_bucket(
+                stores.public.guarded(lease.check) if lease else stores.public,
+                without_expired(read_index(stores.state).index, mirrors.retention(), datetime.now(UTC)),
+                lambda target: matches_only(target, only or []),
+                executor,
+                deep=deep,
+                open_source=open_source if repair else None,
+            )
+    match output:
+        case PlainFormat.TEXT:
+            typer.echo(verification_text(found, **terminal(sys.stdout.isatty())), nl=False)
+        case PlainFormat.JSON:
+            echo_json(verification_document(found))
+    return 1 if found.open else 0
