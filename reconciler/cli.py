@@ -17,6 +17,7 @@ from reconciler import __version__
 from reconciler.commands.adopt import adopt
 from reconciler.commands.apply import apply
 from reconciler.commands.diff import diff
+from reconciler.commands.doctor import doctor
 from reconciler.commands.gc import gc
 from reconciler.commands.plan import plan
 from reconciler.commands.unlock import unlock
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (validate, plan, apply, diff, verify, gc, adopt, unlock):
+for command in (validate, plan, apply, diff, verify, gc, adopt, doctor, unlock):
     app.command()(command)
 
 
