@@ -13,6 +13,7 @@ import platform
 import re
 import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from tests.parts.clients import ClientRefused, Docker, Podman, new_podman, start
 from tests.parts.docker_hub import DockerHub, start_docker_hub
 from tests.parts.images import Image, attestation, digest_of, image, index, push, write_layout
 from tests.parts.nginx_edge import Edge, start_nginx_edge
+from tests.parts.process import free_port
 from tests.parts.seaweedfs import new_bucket
 from tests.parts.skopeo import Skopeo
 from tests.world import World
@@ -59,25 +61,16 @@ ALL_SHAPES = (*SHAPES, "zstd")
 
 @dataclass(frozen=True)
 class Mirror:
-    """A mirror that has been applied: `digests` of the tags of docker.io/library/shapes, as the source has them."""
+    """A mirror that has been applied: `digests` of the tags of docker.io/library/shapes, as the source has them.
+
+    `down` is the user of another that has the same repositories, and a public_url where nobody answers.
+    """
 
     world: World
+    down: World
     hub: DockerHub
     edge: Edge
     digests: Mapping[str, str]
-
-    def client_config(self, client: str) -> dict[str, Any]:
-        document = json.loads(self.world.run("client-config", client, "--format", "json").stdout)
-        assert isinstance(document, dict)
-        return document
-
-    def the_file(self, client: str) -> str:
-        """The one file that is printed for this client."""
-        (file,) = self.client_config(client)["files"]
-        assert file["content"] in self.world.run("client-config", client).stdout, "text and JSON are the same"
-        content = file["content"]
-        assert isinstance(content, str)
-        return content
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[Watched]:
@@ -106,6 +99,25 @@ class Watched:
             assert {f"library/shapes/blobs/{digest}" for digest in here.blobs} <= self.served()
 
 
+def client_config(world: World, client: str) -> dict[str, Any]:
+    document = json.loads(printed(world.folder, client))
+    assert isinstance(document, dict)
+    return document
+
+
+@cache
+def printed(folder: Path, client: str) -> str:
+    return World(folder, {}).run("client-config", client, "--format", "json").stdout
+
+
+def the_file(world: World, client: str) -> str:
+    """The one file that is printed for this client."""
+    (file,) = client_config(world, client)["files"]
+    content = file["content"]
+    assert isinstance(content, str)
+    return content
+
+
 @pytest.fixture(scope="module")
 def mirror(tmp_path_factory: pytest.TempPathFactory, seaweedfs: str) -> Iterator[Mirror]:
     folder = tmp_path_factory.mktemp("clients")
@@ -126,18 +138,22 @@ def mirror(tmp_path_factory: pytest.TempPathFactory, seaweedfs: str) -> Iterator
         }
         registries = {"docker.io": {"ca_file": str(hub.ca_file)}, host: {"plain_http": True}}
         environ = {**bucket.environ(), "HTTPS_PROXY": hub.proxy}
+        (folder / "down").mkdir()
         world = World(folder / "user", store, registries, environ)
-        world.mirrors(
+        down = World(folder / "down", {**store, "public_url": f"http://127.0.0.1:{free_port()}"}, registries)
+        entries: tuple[dict[str, Any], ...] = (
             {"source": "docker.io/library/shapes", "tags": list(ALL_SHAPES)},
             {"source": "docker.io/library/sparse", "tags": ["1"], "platforms": [HERE]},
             {"source": "docker.io/library/elsewhere", "tags": ["1"], "platforms": [ELSEWHERE]},
             {"source": f"{host}/team/app", "target": "other.registry/team/app", "tags": ["1"]},
             {"source": f"{host}/team/old", "target": "renamed.registry/new", "tags": ["1"]},
         )
+        world.mirrors(*entries)
+        down.mirrors(*entries)
         assert world.apply()["summary"] == {"done": len(ALL_SHAPES) + 4, "failed": 0, "skipped": 0}
         digests = {tag: source_digest(hub, "library/shapes", tag) for tag in ALL_SHAPES}
         assert digests["oci-index"] == SHAPES["oci-index"].digest
-        yield Mirror(world, hub, edge, digests)
+        yield Mirror(world, down, hub, edge, digests)
 
 
 def fill(hub: DockerHub, folder: Path) -> None:
@@ -168,7 +184,8 @@ def source_digest(hub: DockerHub, repository: str, tag: str) -> str:
 
 
 def test_dockerd_pulls_every_shape_directly_and_as_a_mirror_of_docker_hub(mirror: Mirror, tmp_path: Path) -> None:
-    with start_dockerd(tmp_path, mirror.the_file("docker"), mirror.hub.environ) as docker:
+    with start_dockerd(tmp_path, mirror.hub.environ) as docker:
+        docker.reload(the_file(mirror.world, "docker"))
         with mirror.watched() as watched:
             for tag in SHAPES:
                 assert docker.pull(f"{mirror.edge.host}/library/shapes:{tag}") == {mirror.digests[tag]}
@@ -187,6 +204,10 @@ def test_dockerd_pulls_every_shape_directly_and_as_a_mirror_of_docker_hub(mirror
         assert set(mirror.hub.connects) == {"registry-1.docker.io:443"}
         assert_zstd(docker, mirror)
 
+        docker.remove_all()
+        docker.reload(the_file(mirror.down, "docker"))
+        assert docker.pull("sparse:1") == {SPARSE.digest}, "and everything while the mirror is down"
+
 
 def assert_zstd(docker: Docker, mirror: Mirror) -> None:
     """A daemon of 20.10 cannot unpack zstd, wherever it comes from; newer ones can."""
@@ -199,7 +220,7 @@ def assert_zstd(docker: Docker, mirror: Mirror) -> None:
 
 
 def test_containerd_pulls_every_shape_directly_and_through_hosts_toml(mirror: Mirror, tmp_path: Path) -> None:
-    hosts = write_files(tmp_path, mirror.client_config("containerd")) / "etc/containerd/certs.d"
+    hosts, down = (certs_d(tmp_path / str(number), world) for number, world in enumerate((mirror.world, mirror.down)))
     upstream = mirror.hub.registry.host
     with start_containerd(tmp_path / "containerd", mirror.hub.environ) as ctr:
         with mirror.watched() as watched:
@@ -220,12 +241,14 @@ def test_containerd_pulls_every_shape_directly_and_through_hosts_toml(mirror: Mi
         assert ctr.pull("docker.io/library/unknown:1", hosts) == {UNKNOWN.digest}
         assert ctr.pull("docker.io/library/elsewhere:1", hosts) == {OTHERS.digest}
         assert ctr.pull(f"{upstream}/team/app:later", hosts) == {TEAM_LATER.digest}
+        ctr.remove_all()
+        assert ctr.pull("docker.io/library/sparse:1", down) == {SPARSE.digest}
 
 
 @pytest.fixture
 def podman(mirror: Mirror) -> Iterator[Podman]:
     """podman with the registries.conf that is printed for it."""
-    with new_podman(mirror.the_file("podman"), mirror.hub.environ) as podman:
+    with new_podman(the_file(mirror.world, "podman"), mirror.hub.environ) as podman:
         yield podman
 
 
@@ -260,24 +283,28 @@ def test_podman_finds_a_registry_below_a_prefix_a_renamed_repository_and_what_th
     assert all(one.digest in pulled[image] for image, one in lacking.items())
     with pytest.raises(ClientRefused, match=mirror.edge.host):
         podman.pull("docker.io/library/elsewhere:1")
-    assert any("does not go on to the source" in note for note in mirror.client_config("podman")["notes"])
+    podman.registries_conf.write_text(the_file(mirror.down, "podman"))
+    assert SPARSE.digest in podman.pull("docker.io/library/sparse:1")["docker.io/library/sparse:1"]
+    assert any("does not go on to the source" in note for note in client_config(mirror.world, "podman")["notes"])
 
 
 def test_skopeo_reads_every_shape_directly_and_through_registries_conf(mirror: Mirror, tmp_path: Path) -> None:
     conf = tmp_path / "registries.conf"
-    conf.write_text(mirror.the_file("podman"))
-    direct, through = Skopeo(tmp_path), Skopeo(tmp_path, ("--registries-conf", str(conf)))
-    with mirror.watched() as watched:
-        for tag in ALL_SHAPES:
-            skopeo, host = (direct, mirror.edge.host) if tag != "zstd" else (through, "docker.io")
-            raw = skopeo("inspect", "--raw", f"docker://{host}/library/shapes:{tag}")
-            assert digest_of(raw.encode()) == mirror.digests[tag]
-            skopeo("copy", f"docker://{host}/library/shapes:{tag}", f"dir:{tmp_path}/{tag}")
-        watched.assert_pulled(SHAPES)
+    conf.write_text(the_file(mirror.world, "podman"))
+    through, upstream = Skopeo(tmp_path, ("--registries-conf", str(conf))), mirror.hub.registry.host
+    for skopeo, host in ((Skopeo(tmp_path), mirror.edge.host), (through, "docker.io")):
+        with mirror.watched() as watched:
+            for tag in ALL_SHAPES:
+                raw = skopeo("inspect", "--raw", f"docker://{host}/library/shapes:{tag}")
+                assert digest_of(raw.encode()) == mirror.digests[tag]
+                skopeo("copy", f"docker://{host}/library/shapes:{tag}", f"dir:{tmp_path}/{host}-{tag}")
+            watched.assert_pulled(SHAPES)
+    for tag, one in (("1", TEAM), ("later", TEAM_LATER)):
+        assert through("inspect", "--raw", f"docker://{upstream}/team/app:{tag}").encode() == one.body
 
 
 def test_the_daemon_set_writes_the_hosts_files_of_containerd(mirror: Mirror, tmp_path: Path) -> None:
-    config_map, daemon_set = YAML(typ="safe").load_all(mirror.the_file("kubernetes"))
+    config_map, daemon_set = YAML(typ="safe").load_all(the_file(mirror.world, "kubernetes"))
     (container,) = daemon_set["spec"]["template"]["spec"]["containers"]
     (tmp_path / "config").mkdir()
     for key, content in config_map["data"].items():
@@ -287,20 +314,14 @@ def test_the_daemon_set_writes_the_hosts_files_of_containerd(mirror: Mirror, tmp
     script = script.replace("exec sleep infinity", "").replace("/config", f"{tmp_path}/config")
     subprocess.run([shell, flags, script.replace("/certs.d", f"{tmp_path}/certs.d")], check=True)
     written = {path.parent.name: path.read_text() for path in (tmp_path / "certs.d").glob("*/hosts.toml")}
-    printed = {PurePosixPath(file["path"]).parent.name: file["content"] for file in containerd_files(mirror)}
-    assert written == printed
+    files = client_config(mirror.world, "containerd")["files"]
+    assert written == {PurePosixPath(file["path"]).parent.name: file["content"] for file in files}
 
 
-def containerd_files(mirror: Mirror) -> list[dict[str, str]]:
-    files = mirror.client_config("containerd")["files"]
-    assert isinstance(files, list)
-    return files
-
-
-def write_files(root: Path, config: Mapping[str, Any]) -> Path:
-    """Puts the printed files where it is printed that they go, below `root`."""
-    for file in config["files"]:
+def certs_d(root: Path, world: World) -> Path:
+    """The folder for containerd, with the printed files where it is printed that they go, below `root`."""
+    for file in client_config(world, "containerd")["files"]:
         path = root / file["path"].lstrip("/")
         path.parent.mkdir(parents=True)
         path.write_text(file["content"])
-    return root
+    return root / "etc/containerd/certs.d"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,9 +30,20 @@ class Docker:
 
     program: str
     socket: Path
+    process: subprocess.Popen[bytes]
+    daemon_json: Path
 
     def __call__(self, *arguments: str) -> str:
         return _run([self.program, "-H", f"unix://{self.socket}", *arguments], {"HOME": str(self.socket.parent)})
+
+    def reload(self, daemon_json: str) -> None:
+        """What `systemctl reload docker` does, with this daemon.json."""
+        self.daemon_json.write_text(daemon_json)
+        self.process.send_signal(signal.SIGHUP)
+        wanted = [f"{url}/" for url in json.loads(daemon_json)["registry-mirrors"]]
+        end = time.monotonic() + 30
+        while json.loads(self("info", "--format", "{{json .RegistryConfig.Mirrors}}")) != wanted:
+            assert time.monotonic() < end, f"the daemon did not take over {daemon_json}"
 
     def pull(self, image: str) -> set[str]:
         """The digest that the daemon knows the image by."""
@@ -46,23 +59,24 @@ class Docker:
 
 
 @contextlib.contextmanager
-def start_dockerd(folder: Path, daemon_json: str = "{}", environ: Mapping[str, str] | None = None) -> Iterator[Docker]:
-    """Runs a daemon with this daemon.json. It makes no networks, and starts a containerd of its own."""
+def start_dockerd(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[Docker]:
+    """Runs a daemon with an empty daemon.json. It makes no networks, and starts a containerd of its own."""
     dockerd = find_program("dockerd", "apt-get install docker.io")
     docker = _docker_beside(dockerd)
     _needs_root()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "daemon.json").write_text(daemon_json)
+    settings = folder / "daemon.json"
+    settings.write_text("{}")
     with tempfile.TemporaryDirectory(prefix="dockerd-") as short:
         # Sockets live in the short folder: the kernel takes paths of 107 characters.
-        client = Docker(docker, Path(short) / "docker.sock")
+        listens = Path(short) / "docker.sock"
         command = [
-            dockerd, "--config-file", str(folder / "daemon.json"), "--data-root", str(folder / "data"),
-            "--exec-root", f"{short}/exec", "--pidfile", f"{short}/pid", "-H", f"unix://{client.socket}",
+            dockerd, "--config-file", str(settings), "--data-root", str(folder / "data"),
+            "--exec-root", f"{short}/exec", "--pidfile", f"{short}/pid", "-H", f"unix://{listens}",
             "--storage-driver", "vfs", "--iptables=false", "--ip6tables=false", "--bridge=none",
         ]  # fmt: skip
-        with started(command, folder / "log", lambda: _listens(client.socket), environ):
-            yield client
+        with started(command, folder / "log", lambda: _listens(listens), environ) as process:
+            yield Docker(docker, listens, process, settings)
 
 
 def _docker_beside(dockerd: str) -> str:
@@ -118,9 +132,10 @@ def start_containerd(folder: Path, environ: Mapping[str, str] | None = None) -> 
 
 @dataclass(frozen=True)
 class Podman:
-    """podman with a storage of its own, and one registries.conf as its only settings of registries."""
+    """podman with a storage of its own, and `registries_conf` as its only settings of registries."""
 
     folder: Path
+    registries_conf: Path
     environ: Mapping[str, str]
 
     def __call__(self, *arguments: str) -> str:
@@ -146,9 +161,10 @@ def new_podman(registries_conf: str, environ: Mapping[str, str] | None = None) -
     _needs_root()
     with tempfile.TemporaryDirectory(prefix="podman-") as short:
         # Podman takes folders of at most 50 characters.
-        (Path(short) / "registries.conf").write_text(registries_conf)
-        settings = {"HOME": short, "CONTAINERS_REGISTRIES_CONF": f"{short}/registries.conf"}
-        yield Podman(Path(short), {**settings, **(environ or {})})
+        conf = Path(short) / "registries.conf"
+        conf.write_text(registries_conf)
+        settings = {"HOME": short, "CONTAINERS_REGISTRIES_CONF": str(conf)}
+        yield Podman(Path(short), conf, {**settings, **(environ or {})})
 
 
 def _listens(path: Path) -> bool:
