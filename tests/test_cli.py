@@ -19,7 +19,7 @@ from tests.world import World
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ("validate", "plan", "apply", "diff", "verify", "gc", "adopt", "unlock", "client-config")
+COMMANDS = ("validate", "plan", "apply", "diff", "verify", "gc", "adopt", "doctor", "unlock", "client-config")
 
 
 @pytest.fixture
