@@ -188,31 +188,31 @@ def test_dockerd_pulls_every_shape_directly_and_as_a_mirror_of_docker_hub(mirror
         docker.reload(the_file(mirror.world, "docker"))
         with mirror.watched() as watched:
             for tag in SHAPES:
-                assert docker.pull(f"{mirror.edge.host}/library/shapes:{tag}") == {mirror.digests[tag]}
+                assert docker.pull(f"{mirror.edge.host}/library/shapes:{tag}") == mirror.digests[tag]
             watched.assert_pulled(SHAPES)
         docker.remove_all()
 
         with mirror.watched() as watched:
             for tag in SHAPES:
-                assert docker.pull(f"shapes:{tag}") == {mirror.digests[tag]}
-            assert docker.pull("sparse:1") == {SPARSE.digest}
+                assert docker.pull(f"shapes:{tag}") == mirror.digests[tag]
+            assert docker.pull("sparse:1") == SPARSE.digest
             watched.assert_pulled(SHAPES)
 
-        assert docker.pull("shapes:later") == {LATER.digest}, "what the mirror lacks comes from Docker Hub"
-        assert docker.pull("unknown:1") == {UNKNOWN.digest}
-        assert docker.pull("elsewhere:1") == {OTHERS.digest}, "and so does a platform that it leaves out"
+        assert docker.pull("shapes:later") == LATER.digest, "what the mirror lacks comes from Docker Hub"
+        assert docker.pull("unknown:1") == UNKNOWN.digest
+        assert docker.pull("elsewhere:1") == OTHERS.digest, "and so does a platform that it leaves out"
         assert set(mirror.hub.connects) == {"registry-1.docker.io:443"}
         assert_zstd(docker, mirror)
 
         docker.remove_all()
         docker.reload(the_file(mirror.down, "docker"))
-        assert docker.pull("sparse:1") == {SPARSE.digest}, "and everything while the mirror is down"
+        assert docker.pull("sparse:1") == SPARSE.digest, "and everything while the mirror is down"
 
 
 def assert_zstd(docker: Docker, mirror: Mirror) -> None:
     """A daemon of 20.10 cannot unpack zstd, wherever it comes from; newer ones can."""
     if not docker("version", "--format", "{{.Server.Version}}").startswith("20.10."):
-        assert docker.pull("shapes:zstd") == {mirror.digests["zstd"]}
+        assert docker.pull("shapes:zstd") == mirror.digests["zstd"]
         return
     for name in ("shapes:zstd", f"{mirror.hub.registry.host}/library/shapes:zstd"):
         with pytest.raises(ClientRefused, match="failed to register layer"):
@@ -225,24 +225,24 @@ def test_containerd_pulls_every_shape_directly_and_through_hosts_toml(mirror: Mi
     with start_containerd(tmp_path / "containerd", mirror.hub.environ) as ctr:
         with mirror.watched() as watched:
             for tag in ALL_SHAPES:
-                assert ctr.pull(f"{mirror.edge.host}/library/shapes:{tag}", hosts) == {mirror.digests[tag]}
+                assert ctr.pull(f"{mirror.edge.host}/library/shapes:{tag}", hosts) == mirror.digests[tag]
             watched.assert_pulled(SHAPES)
         ctr.remove_all()
 
         with mirror.watched() as watched:
             for tag in ALL_SHAPES:
-                assert ctr.pull(f"docker.io/library/shapes:{tag}", hosts) == {mirror.digests[tag]}
-            assert ctr.pull("docker.io/library/sparse:1", hosts) == {SPARSE.digest}
-            assert ctr.pull(f"{upstream}/team/app:1", hosts) == {TEAM.digest}
+                assert ctr.pull(f"docker.io/library/shapes:{tag}", hosts) == mirror.digests[tag]
+            assert ctr.pull("docker.io/library/sparse:1", hosts) == SPARSE.digest
+            assert ctr.pull(f"{upstream}/team/app:1", hosts) == TEAM.digest
             watched.assert_pulled(SHAPES)
             assert {f"other.registry/team/app/blobs/{digest}" for digest in TEAM.blobs} <= watched.served()
 
-        assert ctr.pull("docker.io/library/shapes:later", hosts) == {LATER.digest}
-        assert ctr.pull("docker.io/library/unknown:1", hosts) == {UNKNOWN.digest}
-        assert ctr.pull("docker.io/library/elsewhere:1", hosts) == {OTHERS.digest}
-        assert ctr.pull(f"{upstream}/team/app:later", hosts) == {TEAM_LATER.digest}
+        assert ctr.pull("docker.io/library/shapes:later", hosts) == LATER.digest
+        assert ctr.pull("docker.io/library/unknown:1", hosts) == UNKNOWN.digest
+        assert ctr.pull("docker.io/library/elsewhere:1", hosts) == OTHERS.digest
+        assert ctr.pull(f"{upstream}/team/app:later", hosts) == TEAM_LATER.digest
         ctr.remove_all()
-        assert ctr.pull("docker.io/library/sparse:1", down) == {SPARSE.digest}
+        assert ctr.pull("docker.io/library/sparse:1", down) == SPARSE.digest
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
@@ -109,7 +109,7 @@ def test_plain_http_of_the_mirror_and_of_a_source(world: World) -> None:
     one = mirrors(world, {"source": "reg.lan:5000/team/app", "tags": ["1"]})
     assert json.loads(content(configure(Client.DOCKER, one))) == {"insecure-registries": ["mirror.lan:8080"]}
     config = configure(Client.CONTAINERD, one)
-    assert tomllib.loads(content(config, "/mirror.lan_8080_/"))["server"] == "http://mirror.lan:8080"
+    assert tomllib.loads(content(config, "/mirror.lan_8080_/")) == {"server": "http://mirror.lan:8080"}
     assert tomllib.loads(content(config, "/reg.lan_5000_/")) == {
         "server": "http://reg.lan:5000",
         "host": {"http://mirror.lan:8080": {"capabilities": ["pull", "resolve"]}},
@@ -220,6 +220,7 @@ NAMES = st.sampled_from(["a", "b", "library/a", "x/a", "x/b", "x.y/a", "x.y/x/a"
 SOURCES = st.tuples(st.sampled_from(["docker.io", "r.io", "s.io:5000"]), NAMES).map("/".join) | st.just("oci:./images")
 
 
+@settings(deadline=None)  # it reads a mirrors file each time
 @given(entries=st.dictionaries(NAMES, SOURCES, min_size=1, max_size=8))
 def test_whatever_a_client_is_told_leads_to_the_image_of_that_name(
     entries: dict[str, str], tmp_path_factory: pytest.TempPathFactory
@@ -238,6 +239,14 @@ def test_whatever_a_client_is_told_leads_to_the_image_of_that_name(
         mirrored = {f"{upstream.registry}/{name}" for prefix in upstream.prefixes for name in prefix.repositories}
         mirrored |= {f"{upstream.registry}/{name}" for name in upstream.renamed}
         assert mirrored == {source for source in there.values() if source.startswith(f"{upstream.registry}/")}
+    tables = [
+        table for file in configure(Client.PODMAN, one).files for table in tomllib.loads(file.content)["registry"]
+    ]
+    assert len({table["location"] for table in tables}) == len(tables)
+    for table in tables:
+        if "/" in table["location"]:
+            for place in table["mirror"]:
+                assert there[place["location"].removeprefix("cr.example/")] == table["location"]
     for client in Client:
         config = configure(client, one)
         Draft202012Validator(load_schema("client-config")).validate(client_config_document(config))

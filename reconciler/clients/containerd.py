@@ -44,7 +44,7 @@ def hosts_files(public: Public) -> dict[str, str]:
     """The content of each hosts.toml by the name of its folder."""
     files = {}
     if public.plain_http:
-        files[_folder(public.host)] = _hosts_toml(public.url, [public.url])
+        files[_folder(public.host)] = _hosts_toml(public.url, [])
     for upstream in public.upstreams:
         if upstream.usable:
             urls = [f"{public.url}/v2/{prefix.path}" if prefix.path else public.url for prefix in upstream.usable]

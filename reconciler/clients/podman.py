@@ -6,6 +6,7 @@ every mirror, whatever its target is.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from reconciler.clients import Client, ClientConfig, File, Pull
@@ -37,8 +38,8 @@ def _tables(public: Public) -> Iterator[str]:
     for upstream in public.upstreams:
         if upstream.usable:
             yield _mirrored(public, upstream, upstream.registry, [prefix.path for prefix in upstream.usable])
-        for repository, target in _one_by_one(upstream):
-            yield _mirrored(public, upstream, f"{upstream.registry}/{repository}", [target])
+        for repository, targets in _one_by_one(upstream).items():
+            yield _mirrored(public, upstream, f"{upstream.registry}/{repository}", targets)
 
 
 def _mirrored(public: Public, upstream: Upstream, location: str, targets: Iterable[str]) -> str:
@@ -53,18 +54,22 @@ def _table(location: str, *, insecure: bool) -> str:
     return f"[[registry]]\nlocation = {quoted(location)}\n" + ("insecure = true\n" if insecure else "")
 
 
-def _one_by_one(upstream: Upstream) -> Iterator[tuple[str, str]]:
-    """Repository and target of what is under no usable prefix."""
+def _one_by_one(upstream: Upstream) -> dict[str, list[str]]:
+    """The targets of each repository that is under no usable prefix."""
+    targets: defaultdict[str, list[str]] = defaultdict(list)
     for prefix in upstream.prefixes:
         if prefix.impostors:
-            yield from ((repository, prefix.target(repository)) for repository in prefix.repositories)
-    yield from upstream.renamed.items()
+            for repository in prefix.repositories:
+                targets[repository].append(prefix.target(repository))
+    for repository, target in upstream.renamed.items():
+        targets[repository].append(target)
+    return targets
 
 
 def _through(public: Public) -> Iterator[Pull]:
     for upstream in public.upstreams:
         prefixed = [repository for prefix in upstream.usable for repository in prefix.repositories]
-        first = [*prefixed, *(repository for repository, _ in _one_by_one(upstream))][0]
+        first = [*prefixed, *_one_by_one(upstream)][0]
         yield pull_through(public, upstream, first, "podman pull {}")
 
 

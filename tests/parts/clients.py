@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -45,11 +46,11 @@ class Docker:
         while json.loads(self("info", "--format", "{{json .RegistryConfig.Mirrors}}")) != wanted:
             assert time.monotonic() < end, f"the daemon did not take over {daemon_json}"
 
-    def pull(self, image: str) -> set[str]:
+    def pull(self, image: str) -> str:
         """The digest that the daemon knows the image by."""
-        self("pull", image)
-        (found,) = json.loads(self("image", "inspect", image))
-        return {name.partition("@")[2] for name in found["RepoDigests"]}
+        printed = self("pull", image)
+        (digest,) = re.findall(r"^Digest: (\S+)$", printed, re.MULTILINE)
+        return str(digest)
 
     def remove_all(self) -> None:
         """Removes all images, so that the next pull fetches everything."""
@@ -96,11 +97,11 @@ class Containerd:
     def __call__(self, *arguments: str) -> str:
         return _run([self.program, "--address", str(self.socket), *arguments], self.environ)
 
-    def pull(self, image: str, hosts: Path) -> set[str]:
+    def pull(self, image: str, hosts: Path) -> str:
         """The digest that containerd has the image by; `hosts` is a certs.d folder."""
         self("images", "pull", "--hosts-dir", str(hosts), "--snapshotter", "native", image)
         (line,) = self("images", "ls", f"name=={image}").splitlines()[1:]
-        return {line.split()[2]}
+        return line.split()[2]
 
     def remove_all(self) -> None:
         images = self("images", "ls", "--quiet").split()
