@@ -105,18 +105,19 @@ def impostor_notes(upstream: Upstream, prefixes: Iterable[Prefix]) -> Iterator[s
     for prefix in prefixes:
         if prefix.impostors:
             first = prefix.impostors[0]
-            below = f" below {prefix.path}/" if prefix.path else ""
+            name = f"{upstream.registry}/{prefix.repositories[0]}"
             yield (
-                f"{upstream.registry}: not mirrored{below}, for {first.target} in this mirror comes from "
-                f"{first.source} and would be taken for {first.name}{more(prefix.impostors)}; "
-                f"{_remedy(upstream, prefix)}"
+                f"{name}{more(prefix.repositories)}: not pulled through this mirror, "
+                f"for then {first.target} here, which comes from {first.source}, would be taken for "
+                f"{first.name}{more(prefix.impostors)}; {_remedy(upstream, prefix)}"
             )
 
 
 def _remedy(upstream: Upstream, prefix: Prefix) -> str:
     """What to write in mirrors.yaml: Docker's daemon finds Docker Hub only at the root, others can go below a path."""
     if upstream.registry == DOCKER_HUB and prefix.path == ROOT:
-        return "give that one another target, whose first part has a dot, as no namespace on docker.io has"
+        source = prefix.impostors[0].source
+        return f"give {source} a target whose first part has a dot, as no namespace on docker.io has"
     host = upstream.registry.partition(":")[0]
     return f"give what comes from {upstream.registry} targets of its own, such as {host}/{prefix.repositories[0]}"
 
