@@ -213,3 +213,6 @@ class _Nowhere:
 
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
         raise NotFound(str(descriptor.digest), "is not in the bucket any more")
+
+    def referrers(self, subject: Digest) -> None:  # noqa: ARG002 it has none of anything
+        return None

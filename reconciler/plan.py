@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.diff import Action, Change, diff
@@ -16,6 +16,7 @@ from reconciler.errors import Malformed, UsageError
 from reconciler.index import parse_platforms, parse_tag_document, platforms_document, tag_document
 from reconciler.layout import target_problem
 from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
+from reconciler.signatures.signers import knowledge_document, parse_knowledge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -130,12 +131,14 @@ def change_document(change: Change) -> dict[str, Any]:
     """One change as the plan and the outcome of an apply spell it."""
     after = change.after
     reason = {"reason": change.reason} if change.reason else {}
+    signature = {"signature": knowledge_document(change.signature)} if change.signature else {}
     return {
         "action": change.action.value,
         "tag": change.tag,
         "before": tag_document(change.before) if change.before else None,
         "after": {"digest": str(after.digest), "mediaType": after.media_type, "size": after.size} if after else None,
         **reason,
+        **signature,
     }
 
 
@@ -210,6 +213,8 @@ def _parse_change(entry: Any, target: str) -> Change:
             raise Malformed(f"a change of {target}", "expected an action with its tag, before and after")
     if not is_tag(change.tag):
         raise Malformed(f"a change of {target}", f"{change.tag[:90]!r} is not a tag")
+    if change.after and "signature" in entry:
+        return replace(change, signature=parse_knowledge(entry["signature"], f"a change of {target}"))
     return change
 
 

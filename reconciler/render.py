@@ -163,7 +163,7 @@ def _changes_table(repository: RepositoryPlan) -> Table:
         table.add_row(
             Text(f"  {SIGNS[change.action]} {change.tag}", style),
             Text(_digests(change)),
-            Text(plain(change.reason or "")),
+            Text(plain(_remark(change))),
         )
     return table
 
@@ -184,6 +184,11 @@ def _digests(change: Change) -> str:
         return f"{_short(before)} -> {_short(after)}"
     known = after or before
     return _short(known) if known else ""
+
+
+def _remark(change: Change) -> str:
+    """Why it changes, where the digests do not tell, and what is known of its signature."""
+    return "; ".join(str(part) for part in (change.reason, change.signature) if part)
 
 
 def _short(state: TagState | Descriptor) -> str:
@@ -266,7 +271,7 @@ def _troubles(plan: Plan) -> Iterator[str]:
 
 
 def _markdown_row(repository: RepositoryPlan, change: Change) -> str:
-    reason = f" ({_cell(change.reason)})" if change.reason else ""
+    reason = f" ({_cell(_remark(change))})" if _remark(change) else ""
     image = f"{repository.target}:{change.tag}"
     return f"| `{SIGNS[change.action]}` | `{image}` | {change.action} {_digests(change)}{reason} |"
 

@@ -243,6 +243,10 @@ class MemorySource:
             body = next(all_[digest] for all_ in (i.all_blobs() for i in self.images.values()) if digest in all_)
         return (body[start : start + CHUNK] for start in range(0, len(body), CHUNK))
 
+    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+        self._ask("referrers", str(subject))
+        return None
+
     def asked(self, kind: str) -> list[str]:
         return [operation.key for operation in self.operations if operation.kind == kind]
 

@@ -65,6 +65,7 @@ def apply(
     cleanly; what was done is recorded and the next apply goes on from there.
     """
     from reconciler.apply import Terms
+    from reconciler.signatures.gate import make_gate
 
     if plan_file and only:
         raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
@@ -96,6 +97,7 @@ def apply(
             allow_prune,
             lock_timeout,
             tell_waiting,
+            make_gate(mirrors.signers()),
             plan_again if yes and not plan_file else None,
         )
         return _apply(plans, stores, open_source, terms, output)

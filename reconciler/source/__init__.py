@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reconciler.oci import Descriptor
+    from reconciler.oci import Descriptor, Digest
 
 
 class Source(Protocol):
@@ -35,6 +35,13 @@ class Source(Protocol):
         """The bytes of a blob in chunks, from the start; closing the iterator ends the transfer.
 
         The bytes are not verified here: whoever writes them hashes them as they pass. A dropped connection is resumed.
+        """
+        ...
+
+    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+        """The pages of the list of what refers to a manifest, image indexes as JSON, unchecked.
+
+        None where the source has no such list, and only the tag that stands in for it can tell.
         """
         ...
 

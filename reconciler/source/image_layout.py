@@ -69,6 +69,9 @@ class ImageLayout:
         except OSError as error:
             raise Unreachable(what, f"cannot be read: {error.strerror}") from None
 
+    def referrers(self, subject: Digest) -> None:  # noqa: ARG002 a layout has no such list
+        return None
+
     def _blob_path(self, digest: Digest) -> Path:
         return self.folder / "blobs" / digest.algorithm / digest.hex
 

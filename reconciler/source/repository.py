@@ -19,6 +19,7 @@ from reconciler.oci import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     MAX_MANIFEST_SIZE,
+    OCI_INDEX,
     SCHEMA1,
     SCHEMA1_REFUSAL,
     Descriptor,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 PAGE_SIZE = 1000
 MAX_TAGS = 1_000_000
 MAX_PAGES = 10_000
+MAX_REFERRERS_PAGES = 20
 MAX_PAGE_BYTES = 16 * 1024 * 1024
 BLOB_BREAKS = 3
 BYTES_A_BREAK = 64 * 1024 * 1024
@@ -123,6 +125,22 @@ class RegistrySource:
             if offset == before:
                 self.registry.patience.sleep(self.registry.patience.pause(1))
 
+    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+        what = self._what(str(subject))
+        base = self._url(f"referrers/{subject}")
+        pages: list[bytes] = []
+        url: str | None = base
+        while url:
+            response, body = self.registry.document(url, self._scope, what, MAX_MANIFEST_SIZE, {"Accept": OCI_INDEX})
+            if response.status_code in _NO_REFERRERS:
+                return None
+            self._check(response, what, "list of referrers")
+            if len(pages) == MAX_REFERRERS_PAGES:
+                raise BadAnswer(what, f"its list of referrers has more than {MAX_REFERRERS_PAGES} pages")
+            pages.append(body)
+            url = _next_page(response, base)
+        return tuple(pages)
+
     def _get_manifest(self, reference: str, what: str) -> tuple[httpx.Response, bytes]:
         url = self._url(f"manifests/{reference}")
         response, body = self.registry.document(url, self._scope, what, MAX_MANIFEST_SIZE, {"Accept": ACCEPT})
@@ -192,6 +210,9 @@ class RegistrySource:
 
 _NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED)
 """What registries answer that have no HEAD; 404 is not among it, for that is an answer."""
+
+_NO_REFERRERS = (httpx.codes.NOT_FOUND, *_NO_HEAD)
+"""What registries answer that have no referrers API: 404 by the specification."""
 
 
 def _next_page(response: httpx.Response, base: str) -> str | None:
