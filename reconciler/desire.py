@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from reconciler.index import RepositoryState
     from reconciler.mirrors import Mirror
-    from reconciler.signatures.signers import Knowledge
+    from reconciler.signatures.signers import Knowledge, Refused
 
 
 CUT_OFF = "an apply began this and has not recorded it"
@@ -37,6 +37,7 @@ class Desired:
     unwanted  tag -> why it goes
     errors    what failed; where anything did, `unwanted` is empty
     known     what is known of the signatures of digests that have to be signed
+    refused   tags that would change if their images were signed as they have to be
     """
 
     target: str
@@ -47,6 +48,7 @@ class Desired:
     unwanted: Mapping[str, str]
     errors: tuple[str, ...] = ()
     known: Mapping[Digest, Knowledge] = field(default_factory=dict)
+    refused: tuple[Refused, ...] = ()
 
 
 def desire(

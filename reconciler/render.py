@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from reconciler.apply import Event, Outcome
     from reconciler.index import TagState
-    from reconciler.oci import Descriptor
+    from reconciler.oci import Descriptor, Digest
     from reconciler.plan import Plan, RepositoryPlan
 
 SIGNS = {Action.ADD: "+", Action.UPDATE: "~", Action.PRUNE: "-"}
@@ -36,7 +36,7 @@ def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
     parts: list[Any] = []
     for repository in plan.repositories:
         if repository.changes or repository.error:
-            table = [_changes_table(repository)] if repository.changes else []
+            table = [_changes_table(repository)] if repository.changes or repository.refused else []
             parts += [_heading(repository), *table, *_remarks(repository), ""]
     return rendered([*parts, bold(summary_line(plan))], color=color, width=width)
 
@@ -102,7 +102,9 @@ def outcome_document(plan: Plan, events: Sequence[Event], *, interrupted: bool) 
     counts = Counter(entry["status"] for entry in entries)
     summary = {status: counts[status] for status in ("done", "failed", "skipped")}
     errors = [
-        {"target": repository.target, "error": repository.error} for repository in plan.repositories if repository.error
+        {"target": repository.target, "error": trouble}
+        for repository in plan.repositories
+        for trouble in repository.troubles
     ]
     return {
         "version": 1,
@@ -165,6 +167,8 @@ def _changes_table(repository: RepositoryPlan) -> Table:
             Text(_digests(change)),
             Text(plain(_remark(change))),
         )
+    for one in repository.refused:
+        table.add_row(Text(f"  ! {one.tag}", "bold red"), Text(_shown(one.digest)), Text(plain(f"refused: {one.why}")))
     return table
 
 
@@ -192,7 +196,11 @@ def _remark(change: Change) -> str:
 
 
 def _short(state: TagState | Descriptor) -> str:
-    return f"{state.digest.algorithm}:{state.digest.hex[:12]}"
+    return _shown(state.digest)
+
+
+def _shown(digest: Digest) -> str:
+    return f"{digest.algorithm}:{digest.hex[:12]}"
 
 
 def _outcome_words(outcome: Outcome) -> tuple[str, str]:
@@ -265,7 +273,7 @@ def _reason(outcome: Outcome) -> str | None:
 
 def _troubles(plan: Plan) -> Iterator[str]:
     for repository in plan.repositories:
-        for trouble in (repository.error, held_back(repository)):
+        for trouble in (*repository.troubles, held_back(repository)):
             if trouble:
                 yield trouble if trouble.startswith(repository.target) else f"{repository.target}: {trouble}"
 

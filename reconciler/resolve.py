@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.desire import Desired, desire, desire_nothing, desire_unchanged
 from reconciler.diff import diff
-from reconciler.errors import SourceError
+from reconciler.errors import SignatureRefused, SourceError
 from reconciler.index import MirrorIndex, RepositoryState, TagState
 from reconciler.oci import Descriptor, Digest
 from reconciler.selection import Chosen, Pinned, needs_listing, select
 from reconciler.signatures.gate import OPEN
+from reconciler.signatures.signers import Refused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -174,14 +175,22 @@ def _signed(
 ) -> Desired:
     """What is desired, now that signatures are known: an image without the right one is as good as none."""
     found = {digest: look.result() for digest, look in looks.items()}
-    refused: dict[str, Answer] = {}
-    for tag, wanted in desired.wanted.items():
+    failed: dict[str, Answer] = {}
+    refused = []
+    for tag, wanted in sorted(desired.wanted.items()):
         answer = found.get(wanted.digest)
         if isinstance(answer, SourceError):
-            refused[tag] = answer
+            failed[tag] = answer
+        if isinstance(answer, SignatureRefused):
+            refused.append(Refused(tag, wanted.digest, answer.why))
+    again = _judge(mirror, index, listing, {**answers, **failed})
+    told = {str(error) for error in found.values() if isinstance(error, SignatureRefused)}
+    errors = [error for error in dict.fromkeys(again.errors) if error not in told]
+    if refused:
+        tags = _names([one.tag for one in refused])
+        errors.append(f"{mirror.source}: refused, because they are not signed as signed_by asks: {tags}")
     known = {digest: one for digest, one in found.items() if not isinstance(one, SourceError)}
-    again = _judge(mirror, index, listing, {**answers, **refused})
-    return replace(again, known=known, errors=tuple(dict.fromkeys(again.errors)))
+    return replace(again, known=known, refused=tuple(refused), errors=tuple(errors))
 
 
 def _list(open_source: OpenSource, source: str) -> Listing:

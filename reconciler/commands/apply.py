@@ -171,7 +171,7 @@ def _apply(plans: list[Plan], stores: Stores, open_source: OpenSource, terms: Te
     _print_outcomes(plans[-1], events, output, interrupted=interrupted)
     if interrupted:
         return 130
-    errors = [repository.error for repository in plans[-1].repositories if repository.error]
+    errors = [trouble for repository in plans[-1].repositories for trouble in repository.troubles]
     for error in errors:
         complain(error)
     return 1 if errors or any(isinstance(event, Failed | Skipped | NotCollected) for event in events) else 0

@@ -77,7 +77,7 @@ def parse_places(body: bytes, what: str) -> tuple[Place | Malformed, ...]:
     """The signatures that a `.sig` manifest lists, or what is wrong with one. Raises `Malformed` for the whole."""
     match load_json(body, what):
         case {"layers": list(layers)} if len(layers) <= MAX_SIGNATURES:
-            return tuple(_place(layer, f"{what}[{number}]") for number, layer in enumerate(layers))
+            return tuple(_place(layer, f"{what} signature {number + 1}") for number, layer in enumerate(layers))
         case {"layers": list(layers)}:
             raise Malformed(what, f"has {len(layers)} signatures, {MAX_SIGNATURES} are looked at")
         case _:

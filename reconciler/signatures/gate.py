@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from reconciler.errors import BadAnswer, Malformed, NotFound, SignatureRefused, UsageError
+from reconciler.errors import BadAnswer, Malformed, NotFound, UsageError
 from reconciler.oci import is_tag
 from reconciler.signatures.attached import (
     Place,
@@ -20,7 +20,7 @@ from reconciler.signatures.attached import (
     parse_places,
     simple_signature,
 )
-from reconciler.signatures.judgement import expected, judge
+from reconciler.signatures.judgement import judge, not_signed
 from reconciler.signatures.signers import Unchecked
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ class Gate:
             return judge(find(source, digest, what), digest, self.signers[target], what)
         if is_there(source, digest, what):
             return Unchecked(LEFT_TO_APPLY)
-        raise SignatureRefused(
-            what, f"not signed as signed_by asks: expected {expected(self.signers[target])}; it has no signature at all"
-        )
+        raise not_signed(what, self.signers[target])
 
     def check(self, target: str, source: Source, digest: Digest, what: str) -> Verified | None:
         """Who signed an image that is about to be published; None where nobody has to have. Raises as `look` does."""
@@ -104,7 +102,7 @@ def _simple_ones(source: Source, digest: Digest) -> Iterator[Simple | Malformed]
     if manifest is None:
         return
     try:
-        places = parse_places(source.manifest(manifest), "its .sig")
+        places = parse_places(source.manifest(manifest), ".sig")
     except (Malformed, NotFound, BadAnswer) as error:
         yield Malformed(error.what, error.why)
         return

@@ -38,22 +38,19 @@ def judge(
             try:
                 check(signature, digest, signer)
             except (SignatureRefused, Malformed) as error:
-                reasons[str(error)] = None
+                reasons[str(error) if len(signers) == 1 else f"{error} ({signer})"] = None
             else:
                 return Verified(str(signer))
-    raise SignatureRefused(what, f"not signed as signed_by asks: expected {expected(signers)}; {_told(list(reasons))}")
+    raise not_signed(what, signers, list(reasons))
 
 
-def expected(signers: Sequence[Signer]) -> str:
-    """As in `key a.pub or key b.pub`."""
-    return " or ".join(str(signer) for signer in signers)
-
-
-def _told(reasons: Sequence[str]) -> str:
+def not_signed(what: str, signers: Sequence[Signer], reasons: Sequence[str] = ()) -> SignatureRefused:
+    """The refusal of an image: whose signature was expected, and what is wrong with those that there are."""
+    by = " or ".join(str(signer) for signer in signers)
     if not reasons:
-        return "it has no signature that can be found. Sign it, or change signed_by"
+        return SignatureRefused(what, f"not signed by {by}: no signature is attached to it")
     more = f"; and {len(reasons) - MAX_REASONS} more" if len(reasons) > MAX_REASONS else ""
-    return f"found: {'; '.join(reasons[:MAX_REASONS])}{more}"
+    return SignatureRefused(what, f"not signed by {by}: {'; '.join(reasons[:MAX_REASONS])}{more}")
 
 
 def check(signature: Signature, digest: Digest, signer: Signer) -> None:

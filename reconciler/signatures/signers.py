@@ -10,6 +10,8 @@ from reconciler.errors import Malformed
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reconciler.oci import Digest
+
 
 @dataclass(frozen=True)
 class Key:
@@ -62,6 +64,15 @@ class Unchecked:
 
 
 Knowledge: TypeAlias = Verified | Unchecked
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A tag that is not published, because its image is not signed as it has to be."""
+
+    tag: str
+    digest: Digest
+    why: str
 
 
 def knowledge_document(known: Knowledge) -> dict[str, str]:
