@@ -18,6 +18,7 @@ from reconciler.errors import SignatureRefused, SourceError
 from reconciler.index import MirrorIndex, RepositoryState, TagState
 from reconciler.oci import Descriptor, Digest
 from reconciler.selection import Chosen, Pinned, needs_listing, select
+from reconciler.signatures.attached import is_attachment
 from reconciler.signatures.gate import OPEN
 from reconciler.signatures.signers import Refused
 
@@ -94,6 +95,9 @@ def _ask(
     listed = listing.result() if listing else ()
     if isinstance(listed, SourceError):
         return {}
+    if mirror.signed_by:
+        # Signatures have tags of their own, which no signature is for.
+        listed = tuple(tag for tag in listed if not is_attachment(tag))
     observed = index.repositories.get(mirror.target, RepositoryState(mirror.source)).tags
     return {
         chosen.tag: _settled(chosen, observed.get(chosen.tag), recheck=recheck)

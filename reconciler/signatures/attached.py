@@ -8,6 +8,7 @@ it comes from outside: it is bounded and of the right form, or `Malformed`. Noth
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -31,6 +32,9 @@ MAX_SIGNATURES = 50
 MAX_PAYLOAD = 64 * 1024
 MAX_BUNDLE = 1024 * 1024
 """Of one image, and bytes: signatures that are looked at, a payload of the simple form, a bundle."""
+
+
+_ATTACHMENT = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.[a-z]+)?")
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ class Bundle:
 Signature: TypeAlias = Simple | Bundle
 
 
+def is_attachment(tag: str) -> bool:
+    """Whether a tag is that of something attached to an image: cosign's, or the one in place of the referrers API."""
+    return _ATTACHMENT.fullmatch(tag) is not None
+
+
 def parse_places(body: bytes, what: str) -> tuple[Place | Malformed, ...]:
     """The signatures that a `.sig` manifest lists, or what is wrong with one. Raises `Malformed` for the whole."""
     match load_json(body, what):
@@ -107,8 +116,9 @@ def simple_signature(place: Place, payload: bytes) -> Simple:
         place.name,
         payload,
         decoded(said.get("dev.cosignproject.cosign/signature"), f"{place.name}: its signature"),
-        certificate.encode() if certificate else None,
-        log.encode() if log else None,
+        # JSON can spell what UTF-8 cannot; no certificate and no log entry has such text.
+        certificate.encode(errors="replace") if certificate else None,
+        log.encode(errors="replace") if log else None,
     )
 
 
@@ -146,7 +156,9 @@ def parse_bundle(body: bytes, what: str) -> Bundle:
             raise Malformed(what, "expected a Sigstore bundle with a mediaType and verificationMaterial")
     envelope: tuple[str, bytes] | None = None
     match document:
-        case {"dsseEnvelope": {"payload": payload, "payloadType": str(kind), "signatures": [{"sig": signature}]}}:
+        case {"dsseEnvelope": {"payload": payload, "payloadType": str(kind), "signatures": [{"sig": signature}]}} if (
+            kind.isascii()
+        ):
             envelope = kind, decoded(payload, f"{what}: its payload")
         case {"messageSignature": {"signature": signature}}:
             pass

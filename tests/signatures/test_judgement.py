@@ -239,6 +239,16 @@ def test_a_simple_keyless_signature_that_is_bent(someone: Identity, bend: dict[s
         check(parsed(layer), DIGEST, someone)
 
 
+@pytest.mark.parametrize("name", ["certificate", "bundle"])
+def test_text_that_has_no_bytes_verifies_nowhere(someone: Identity, name: str) -> None:
+    layer = SIGSTORE.simple(payload_for(ONE.digest))
+    refusal(parsed(bent(layer, **{name: "\ud800"})), someone)
+    body = json.loads(key_bundle(KEY, statement_for(ONE.digest)))
+    body["dsseEnvelope"]["payloadType"] = "\ud800"
+    with pytest.raises(Malformed):
+        bundled(json.dumps(body).encode())
+
+
 def test_a_promise_of_the_log_is_for_one_signature_only(someone: Identity) -> None:
     mine, other = (SIGSTORE.simple(payload_for(one.digest)) for one in (ONE, OTHER))
     log = other.annotations["dev.sigstore.cosign/bundle"]
@@ -259,7 +269,10 @@ def test_the_certificate_has_to_be_that_of_the_signature(someone: Identity) -> N
 def test_one_of_several_signers_is_enough_and_the_first_that_counts_is_named(someone: Identity) -> None:
     mine = parsed(simple(KEY, payload_for(ONE.digest)))
     assert judge([mine], DIGEST, [someone, SIGNER], "it") == Verified("key cosign.pub")
-    others = [Malformed(".sig", "is no JSON"), parsed(simple(STRANGER, payload_for(ONE.digest)))]
+    others: list[Simple | Malformed] = [
+        Malformed(".sig", "is no JSON"),
+        parsed(simple(STRANGER, payload_for(ONE.digest))),
+    ]
     assert judge([*others, mine], DIGEST, [SIGNER], "it") == Verified("key cosign.pub")
 
 
