@@ -120,9 +120,9 @@ class Terms:
     allow_prune   whether many prunes at once are meant
     lock_timeout  seconds to wait for another run
     waiting       is told of the run that is waited for
-    gate          who has to have signed what is published; checked for each image, whatever the plan says
     plan_again    makes the plan anew, where the index has moved on since; None: then the plan is refused
     now           the time that is written to the index and compared with it
+    gate          who has to have signed what is published: checked for each image, whatever the plan says
     """
 
     command: str
@@ -130,9 +130,9 @@ class Terms:
     allow_prune: bool = False
     lock_timeout: float = 0.0
     waiting: Callable[[LockHeld], None] = lambda _: None
-    gate: Gate = OPEN
     plan_again: Callable[[], Plan] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    gate: Gate = OPEN
 
 
 @dataclass(frozen=True)

@@ -97,8 +97,8 @@ def apply(
             allow_prune,
             lock_timeout,
             tell_waiting,
-            make_gate(mirrors.signers()),
             plan_again if yes and not plan_file else None,
+            gate=make_gate(mirrors.signers()),
         )
         return _apply(plans, stores, open_source, terms, output)
 

@@ -229,7 +229,7 @@ def _next_page(response: httpx.Response, base: str) -> str | None:
     except ValueError:
         last = []
     if not last:
-        raise BadAnswer(base, "the tag list's Link header leads elsewhere; it is not followed")
+        raise BadAnswer(base, "the Link header of its list leads elsewhere; it is not followed")
     return str(httpx.URL(base, params={"n": PAGE_SIZE, "last": last[0]}))
 
 
