@@ -87,8 +87,8 @@ class Mirror:
 class Mirrors:
     """A whole mirrors.yaml.
 
-    `registries` by host. `prune` and `retain` are the defaults', for targets that the file no longer names. `folder` is
-    what relative paths in it start from. `sha256` is of the file's bytes.
+    `registries` by host. `prune`, `retain` and `signed_by` are the defaults', for targets that the file does not name.
+    `folder` is what relative paths in it start from. `sha256` is of the file's bytes.
     """
 
     store: StoreConfig
@@ -98,15 +98,12 @@ class Mirrors:
     retain: timedelta
     folder: Path
     sha256: str
+    signed_by: tuple[Signer, ...] = ()
 
     def retention(self) -> Callable[[str], timedelta]:
         """Says of a target how long a digest of it that lost its last tag stays."""
         by_target = {mirror.target: mirror.retain for mirror in self.mirrors}
         return lambda target: by_target.get(target, self.retain)
-
-    def signers(self) -> Mapping[str, tuple[Signer, ...]]:
-        """Who has to have signed the images of each target; nobody where there is none."""
-        return {mirror.target: mirror.signed_by for mirror in self.mirrors}
 
 
 def load_mirrors(path: Path, environ: Mapping[str, str] | None, *, read_files: bool = True) -> Mirrors:
@@ -129,7 +126,7 @@ def load_mirrors(path: Path, environ: Mapping[str, str] | None, *, read_files: b
     if document.problems or store is None:
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     sha256 = hashlib.sha256(document.body).hexdigest()
-    return Mirrors(store, registries, mirrors, defaults.prune, defaults.retain, folder, sha256)
+    return Mirrors(store, registries, mirrors, defaults.prune, defaults.retain, folder, sha256, defaults.signed_by)
 
 
 # What a schema cannot say

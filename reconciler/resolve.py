@@ -150,7 +150,7 @@ def _look(
     recheck: bool,
 ) -> dict[Digest, Future[Knowledge | SourceError]]:
     """Looks at the signatures of what is about to change, once for each digest, where there have to be some."""
-    if mirror.target not in gate.signers:
+    if not gate.wanted(mirror.target):
         return {}
     changing = [change.tag for change in diff(desired, index) if change.after]
     tags = defaultdict[Digest, list[str]](list)

@@ -98,7 +98,7 @@ def apply(
             lock_timeout,
             tell_waiting,
             plan_again if yes and not plan_file else None,
-            gate=make_gate(mirrors.signers()),
+            gate=make_gate(mirrors),
         )
         return _apply(plans, stores, open_source, terms, output)
 

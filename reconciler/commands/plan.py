@@ -71,7 +71,7 @@ def make(
     from reconciler.signatures.gate import make_gate
     from reconciler.work import RESOLVE_WORKERS
 
-    gate = make_gate(mirrors.signers())
+    gate = make_gate(mirrors)
     with waiting("Asking the sources ..."), ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
         observed = read_index(stores.state)
         desired = resolve(mirrors, observed.index, open_source, executor, only, recheck=recheck, gate=gate)

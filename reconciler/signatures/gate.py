@@ -26,6 +26,7 @@ from reconciler.signatures.signers import Unchecked
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from reconciler.mirrors import Mirrors
     from reconciler.oci import Descriptor, Digest
     from reconciler.signatures.attached import Bundle, Simple
     from reconciler.signatures.signers import Knowledge, Signer, Verified
@@ -39,24 +40,29 @@ LEFT_TO_APPLY = "to read it would count as a pull; apply does so before it publi
 
 @dataclass(frozen=True)
 class Gate:
-    """Which signers each target wants; a target that wants none is not looked at."""
+    """Which signers each target wants, and those that are not named here; where that is none, everything gets through."""
 
     signers: Mapping[str, tuple[Signer, ...]]
+    otherwise: tuple[Signer, ...] = ()
+
+    def wanted(self, target: str) -> tuple[Signer, ...]:
+        return self.signers.get(target, self.otherwise)
 
     def look(self, target: str, name: str, source: Source, digest: Digest, what: str) -> Knowledge:
         """What a plan can know of an image, from the source that mirrors.yaml calls `name`; `what` names the image.
 
         Raises `SignatureRefused`, and `SourceError` where the signatures could not be read.
         """
+        signers = self.wanted(target)
         if not name.startswith(METERED):
-            return judge(find(source, digest, what), digest, self.signers[target], what)
+            return judge(find(source, digest, what), digest, signers, what)
         if is_there(source, digest, what):
             return Unchecked(LEFT_TO_APPLY)
-        raise not_signed(what, self.signers[target])
+        raise not_signed(what, signers)
 
     def check(self, target: str, source: Source, digest: Digest, what: str) -> Verified | None:
         """Who signed an image that is about to be published; None where nobody has to have. Raises as `look` does."""
-        signers = self.signers.get(target)
+        signers = self.wanted(target)
         return judge(find(source, digest, what), digest, signers, what) if signers else None
 
 
@@ -64,15 +70,17 @@ OPEN = Gate({})
 """Lets everything through: for mirrors without `signed_by`."""
 
 
-def make_gate(signers: Mapping[str, tuple[Signer, ...]]) -> Gate:
-    """The gate for targets and their signers. Raises `UsageError` where signatures cannot be checked here."""
-    wanted = {target: some for target, some in signers.items() if some}
-    if wanted and not (find_spec("cryptography") and find_spec("sigstore")):
+def make_gate(mirrors: Mirrors) -> Gate:
+    """The gate that mirrors.yaml asks for. Raises `UsageError` where signatures cannot be checked here."""
+    gate = Gate({mirror.target: mirror.signed_by for mirror in mirrors.mirrors}, mirrors.signed_by)
+    if not any((*gate.signers.values(), gate.otherwise)):
+        return OPEN
+    if not (find_spec("cryptography") and find_spec("sigstore")):
         raise UsageError(
-            f"{min(wanted)} has signed_by, and signatures are checked with packages that are not installed; "
-            "install them with: pip install 'r2mirror[signatures]'"
+            "signed_by needs packages that are not installed, to check signatures with; install them with: "
+            "pip install 'r2mirror[signatures]'"
         )
-    return Gate(wanted)
+    return gate
 
 
 def find(source: Source, digest: Digest, what: str) -> Iterator[Simple | Bundle | Malformed]:

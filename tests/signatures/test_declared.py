@@ -52,7 +52,7 @@ def test_a_signer_is_a_key_or_an_identity_and_there_may_be_several(folder: Path)
         Identity(".*@b", "https://c", is_regex=True),
         Key("cosign.pub", PEM),
     )
-    assert mirrors.signers() == {"library/alpine": signers}
+    assert mirrors.mirrors[0].signed_by == signers
     assert "MFkw" not in repr(mirrors)
 
 

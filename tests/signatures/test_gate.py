@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.apply import Done, Failed
-from reconciler.errors import BadAnswer, Denied, NotFound, UsageError
+from reconciler.errors import BadAnswer, Denied, NotFound, SignatureRefused, UsageError
 from reconciler.index import parse as parse_index
 from reconciler.layout import MIRROR_INDEX, manifest_key
 from reconciler.oci import Digest, Platform
@@ -16,10 +16,10 @@ from reconciler.plan import parse, serialise
 from reconciler.selection import Exact, Glob
 from reconciler.signatures import gate as gate_module
 from reconciler.signatures.attached import is_attachment
-from reconciler.signatures.gate import Gate, make_gate
+from reconciler.signatures.gate import OPEN, Gate, make_gate
 from reconciler.signatures.signers import Key, Refused, Unchecked, Verified
 from tests.bench import V1, V2, V3, Bench, check_visible
-from tests.memory import Fault, Killed, MemorySource, mirror
+from tests.memory import Fault, Killed, MemorySource, mirror, mirrors
 from tests.parts.signatures import (
     bundle_image,
     ec_key,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 KEY = ec_key()
 SIGNER = Key("cosign.pub", public_pem(KEY))
-GATE = Gate({"a": (SIGNER,)})
+GATE = Gate({"a": (SIGNER,), "library/x": (SIGNER,)})
 
 
 def signature(one: Image) -> dict[str, Image]:
@@ -102,7 +102,7 @@ def test_a_tag_that_moves_to_an_image_without_a_signature_stays_where_it_is_and_
 
 def test_an_apply_checks_whatever_the_plan_says() -> None:
     one = bench(V1, **{"1": V1, "2": V2})
-    one.gate = Gate({})
+    one.gate = OPEN
     untrue = one.plan(mirror("a"))
     assert [change.tag for change in untrue.repositories[0].changes if not is_attachment(change.tag)] == ["1", "2"]
     one.gate = GATE
@@ -209,8 +209,7 @@ class Hub(MemorySource):
 
 
 def look(hub: Hub, one: Image) -> Unchecked | Verified:
-    gate = Gate({"library/x": (SIGNER,)})
-    return gate.look("library/x", "docker.io/library/x", hub, Digest.parse(one.digest), "it")
+    return GATE.look("library/x", "docker.io/library/x", hub, Digest.parse(one.digest), "it")
 
 
 def test_a_plan_spends_no_pull_on_signatures_at_docker_hub() -> None:
@@ -233,8 +232,8 @@ def test_a_plan_spends_no_pull_on_signatures_at_docker_hub() -> None:
 def test_an_apply_reads_them_there_before_anything_is_published() -> None:
     hub = Hub({"1": V1, sig_tag(V1.digest): sig_image(simple(ec_key(), payload_for(V1.digest)))})
     with pytest.raises(Exception, match="was not made with this key"):
-        Gate({"library/x": (SIGNER,)}).check("library/x", hub, Digest.parse(V1.digest), "it")
-    assert Gate({}).check("library/x", hub, Digest.parse(V1.digest), "it") is None
+        GATE.check("library/x", hub, Digest.parse(V1.digest), "it")
+    assert OPEN.check("library/x", hub, Digest.parse(V1.digest), "it") is None
 
 
 def test_tags_of_signatures_are_no_images_unless_they_are_named() -> None:
@@ -248,9 +247,17 @@ def test_tags_of_signatures_are_no_images_unless_they_are_named() -> None:
 
 def test_without_the_packages_it_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate_module, "find_spec", lambda name: None)
-    assert make_gate({"a": ()}) == Gate({})
-    with pytest.raises(UsageError, match=r"a has signed_by.*pip install 'r2mirror\[signatures\]'"):
-        make_gate({"a": (SIGNER,)})
+    assert make_gate(mirrors(mirror("a"))) is OPEN
+    with pytest.raises(UsageError, match=r"signed_by needs packages.*pip install 'r2mirror\[signatures\]'"):
+        make_gate(mirrors(mirror("a"), guarded()))
+
+
+def test_a_target_that_mirrors_yaml_does_not_name_has_the_defaults() -> None:
+    """As in a saved plan that somebody has edited."""
+    gate = make_gate(replace(mirrors(mirror("b")), signed_by=(SIGNER,)))
+    assert gate.check("b", MemorySource({}), Digest.parse(V1.digest), "it") is None
+    with pytest.raises(SignatureRefused):
+        gate.check("other", MemorySource({}), Digest.parse(V1.digest), "it")
 
 
 def test_a_digest_too_long_for_a_tag_has_no_simple_signature() -> None:
