@@ -40,7 +40,7 @@ LEFT_TO_APPLY = "to read it would count as a pull; apply does so before it publi
 
 @dataclass(frozen=True)
 class Gate:
-    """Which signers each target wants, and `otherwise` those that are not named; where that is none, all gets through."""
+    """Which signers each target wants, and `otherwise` one that is not named; without any, everything gets through."""
 
     signers: Mapping[str, tuple[Signer, ...]]
     otherwise: tuple[Signer, ...] = ()
