@@ -104,7 +104,7 @@ def check_simple(trust: Trust, signer: Identity, simple: Simple) -> None:
     try:
         certificate = load_pem_x509_certificate(simple.certificate)
         promise, entry = _log_entry(simple.log, simple.name)
-        _check_promise(trust, promise, entry)
+        _check_promise(trust, promise, entry, simple.name)
         _check_certificate(trust, certificate, datetime.fromtimestamp(entry["integratedTime"], UTC))
         _Policy(signer).verify(certificate)
         check_message(certificate.public_key(), simple.signature, simple.payload, simple.name)  # type: ignore[arg-type]  # Fulcio's are of these kinds; others fail
@@ -178,14 +178,18 @@ def _log_entry(log: bytes, what: str) -> tuple[bytes, dict[str, Any]]:
             raise Malformed(f"{what}: its log entry", "expected a SignedEntryTimestamp and a Payload")
 
 
-def _check_promise(trust: Trust, promise: bytes, entry: dict[str, Any]) -> None:
+def _check_promise(trust: Trust, promise: bytes, entry: dict[str, Any], what: str) -> None:
     """The promise is over the entry as canonical JSON (RFC 8785), which this is for whole numbers and plain text."""
     from sigstore._internal.trust import KeyringPurpose
     from sigstore._utils import KeyID
+    from sigstore.errors import VerificationError
 
     keyring = trust.root.rekor_keyring(KeyringPurpose.VERIFY)
     data = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
-    keyring.verify(key_id=KeyID(bytes.fromhex(entry["logID"])), signature=promise, data=data)
+    try:
+        keyring.verify(key_id=KeyID(bytes.fromhex(entry["logID"])), signature=promise, data=data)
+    except VerificationError as error:
+        raise SignatureRefused(what, f"no log of the trusted root has promised its entry: {error}") from None
 
 
 def _check_certificate(trust: Trust, certificate: Certificate, time: datetime) -> None:

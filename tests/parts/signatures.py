@@ -176,6 +176,8 @@ class Sigstore:
     issuer: str = ISSUER
     time: datetime = SIGNED_AT
     lifetime: timedelta = timedelta(minutes=10)
+    purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.CODE_SIGNING
+    kind: str = "hashedrekord"
     root_key: ec.EllipticCurvePrivateKey = field(default_factory=ec_key)
     ct_key: ec.EllipticCurvePrivateKey = field(default_factory=ec_key)
     log_key: ec.EllipticCurvePrivateKey = field(default_factory=ec_key)
@@ -235,7 +237,7 @@ class Sigstore:
             .not_valid_before(self.time - timedelta(minutes=1))
             .not_valid_after(self.time - timedelta(minutes=1) + self.lifetime)
             .add_extension(_usage(sign_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([self.purpose]), critical=False)
             .add_extension(x509.SubjectAlternativeName(name), critical=True)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self.root_key.public_key()), critical=False
@@ -253,7 +255,7 @@ class Sigstore:
         key = ec_key()
         certificate, signature = self.certificate(key, noted=noted), sign(key, payload)
         pem = certificate.public_bytes(Encoding.PEM)
-        entry = self._entry(_hashedrekord(payload, signature, pem))
+        entry = self._entry({**_hashedrekord(payload, signature, pem), "kind": self.kind})
         log = {"SignedEntryTimestamp": _b64(sign(self.log_key, _canonical(entry))), "Payload": entry}
         return SimpleLayer(
             payload,
@@ -293,7 +295,7 @@ class Sigstore:
         """A keyless bundle that signs bytes as they are."""
         key = ec_key()
         certificate, signature = self.certificate(key), sign(key, message)
-        body = _hashedrekord(message, signature, certificate.public_bytes(Encoding.PEM))
+        body = {**_hashedrekord(message, signature, certificate.public_bytes(Encoding.PEM)), "kind": self.kind}
         hashed = {"algorithm": "SHA2_256", "digest": _b64(hashlib.sha256(message).digest())}
         return _json(
             {

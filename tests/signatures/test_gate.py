@@ -198,6 +198,21 @@ def test_a_bundle_is_found_by_the_tag_that_stands_in_for_the_list() -> None:
     assert plan(one).repositories[0].changes[0].signature == Verified("key cosign.pub")
 
 
+def test_what_is_malformed_is_a_reason_and_keeps_nothing_else_from_counting() -> None:
+    bundle = bundle_image(key_bundle(KEY, statement_for(V1.digest)), V1)
+    torn = bundle_image(b"{", V1)
+    listed = fallback_index(torn, V2, bundle)
+    one = bench(**{"1": V1, sig_tag(V1.digest): V2, fallback_tag(V1.digest): listed})
+    assert plan(one).repositories[0].changes[0].signature == Verified("key cosign.pub")
+    one.sources["a"].images[fallback_tag(V1.digest)] = V2
+    (refused,) = plan(one).repositories[0].refused
+    assert ".sig: expected a manifest with layers" in refused.why
+    one.sources["a"].images[fallback_tag(V1.digest)] = fallback_index(torn)
+    assert "not JSON" in plan(one).repositories[0].refused[0].why
+    one.sources["a"].images[fallback_tag(V1.digest)] = sig_image()
+    assert "expected an index with manifests" in plan(one).repositories[0].refused[0].why
+
+
 class Hub(MemorySource):
     """Docker Hub, where reading a manifest counts; with the list of referrers, or without."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -204,6 +205,17 @@ FORMS: dict[str, Callable[[Sigstore], Simple | Bundle]] = {
 def test_what_does_not_count_for_an_identity(someone: Identity, form: str, change: dict[str, object], why: str) -> None:
     stranger = replace(SIGSTORE, **change)  # type: ignore[arg-type]  # fields by name
     assert why in refusal(FORMS[form](stranger), someone)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_certificate_for_another_purpose_does_not_count(someone: Identity, form: str) -> None:
+    server = replace(SIGSTORE, purpose=ExtendedKeyUsageOID.SERVER_AUTH)
+    assert "does not verify" in refusal(FORMS[form](server), someone)
+
+
+@pytest.mark.parametrize("form", ["simple", "message"])
+def test_a_log_entry_of_another_kind_does_not_count(someone: Identity, form: str) -> None:
+    assert "hashedrekord" in refusal(FORMS[form](replace(SIGSTORE, kind="rekord")), someone)
 
 
 def test_a_certificate_that_no_log_has_noted_does_not_count(someone: Identity) -> None:
