@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -66,6 +67,8 @@ def _trust(path: Path) -> Trust:
     from sigstore.models import TrustedRoot
     from sigstore.verify import Verifier
 
+    # The library warns of what it is about to refuse; the refusal says so, and names what it is about.
+    logging.getLogger("sigstore").addHandler(logging.NullHandler())
     try:
         root = TrustedRoot.from_file(str(path))
         return Trust(root, Verifier(trusted_root=root))

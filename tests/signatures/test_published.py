@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import SignatureRefused
+from reconciler.errors import Malformed, SignatureRefused
 from reconciler.oci import Digest
 from reconciler.signatures.attached import Simple, decoded, parse_bundle
 from reconciler.signatures.judgement import check
@@ -56,3 +56,30 @@ def test_a_keyless_bundle_verifies_against_the_public_root_and_is_no_signature_b
         check(bundle, Digest.parse(entry["digest"]), Identity("cody@soyland.com", GITHUB))
     with pytest.raises(SignatureRefused, match="it is by cody@"):
         check(bundle, Digest.parse(entry["digest"]), Identity("mallory@example.com", GITHUB))
+
+
+CONFORMANCE = published("conformance")
+BEACON = (
+    "https://github.com/sigstore-conformance/extremely-dangerous-public-oidc-beacon/"
+    ".github/workflows/extremely-dangerous-oidc-beacon.yml@refs/heads/main"
+)
+
+
+@pytest.mark.parametrize("name", CONFORMANCE["bundles"])
+def test_bundles_of_sigstore_s_conformance_suite(name: str, tmp_path: Path) -> None:
+    """With a log of the first and of the second kind, with time-stamps, with keys; over bytes, or a statement."""
+    entry = CONFORMANCE["bundles"][name]
+    bundle, digest = parse_bundle(json.dumps(entry["bundle"]).encode(), name), Digest.parse(CONFORMANCE["digest"])
+    root = tmp_path / "trusted_root.json"
+    root.write_text(json.dumps(entry.get("trusted_root")))
+    issuer = "https://token.actions.githubusercontent.com"
+    someone = Identity(BEACON, issuer, trusted_root=root if "trusted_root" in entry else None)
+    signer = Key("key.pub", entry["key"].encode()) if "key" in entry else someone
+    if name.endswith("_fail"):
+        with pytest.raises((SignatureRefused, Malformed)):
+            check(bundle, digest, signer)
+    elif "dsse" in name:
+        with pytest.raises(SignatureRefused, match="is no signature but a statement, 'https://slsa"):
+            check(bundle, digest, signer)
+    else:
+        check(bundle, digest, signer)
