@@ -229,6 +229,10 @@ class MemorySource:
                 return Descriptor(image.media_type, Digest.parse(image.digest), image.size)
         raise NotFound(f"memory:{reference}", "no such tag")
 
+    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+        self._ask("referrers", str(subject))
+        return None
+
     def manifest(self, descriptor: Descriptor) -> bytes:
         digest = str(descriptor.digest)
         self._ask("manifest", digest)
@@ -242,10 +246,6 @@ class MemorySource:
         if body is None:
             body = next(all_[digest] for all_ in (i.all_blobs() for i in self.images.values()) if digest in all_)
         return (body[start : start + CHUNK] for start in range(0, len(body), CHUNK))
-
-    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
-        self._ask("referrers", str(subject))
-        return None
 
     def asked(self, kind: str) -> list[str]:
         return [operation.key for operation in self.operations if operation.kind == kind]

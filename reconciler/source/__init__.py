@@ -27,6 +27,13 @@ class Source(Protocol):
         """
         ...
 
+    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+        """The pages of the list of what refers to a manifest, image indexes as JSON, unchecked.
+
+        None where the source has no such list, and only the tag that stands in for it can tell.
+        """
+        ...
+
     def manifest(self, descriptor: Descriptor) -> bytes:
         """The exact bytes of a manifest or index, their digest and size verified."""
         ...
@@ -35,13 +42,6 @@ class Source(Protocol):
         """The bytes of a blob in chunks, from the start; closing the iterator ends the transfer.
 
         The bytes are not verified here: whoever writes them hashes them as they pass. A dropped connection is resumed.
-        """
-        ...
-
-    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
-        """The pages of the list of what refers to a manifest, image indexes as JSON, unchecked.
-
-        None where the source has no such list, and only the tag that stands in for it can tell.
         """
         ...
 

@@ -91,6 +91,22 @@ class RegistrySource:
         algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
         return _same(describe(body, announced, algorithm, what), reference, what)
 
+    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+        what = self._what(str(subject))
+        base = self._url(f"referrers/{subject}")
+        pages: list[bytes] = []
+        url: str | None = base
+        while url:
+            response, body = self.registry.document(url, self._scope, what, MAX_MANIFEST_SIZE, {"Accept": OCI_INDEX})
+            if response.status_code in _NO_REFERRERS:
+                return None
+            self._check(response, what, "list of referrers")
+            if len(pages) == MAX_REFERRERS_PAGES:
+                raise BadAnswer(what, f"its list of referrers has more than {MAX_REFERRERS_PAGES} pages")
+            pages.append(body)
+            url = _next_page(response, base)
+        return tuple(pages)
+
     def manifest(self, descriptor: Descriptor) -> bytes:
         what = self._what(str(descriptor.digest))
         _, body = self._get_manifest(str(descriptor.digest), what)
@@ -124,22 +140,6 @@ class RegistrySource:
                 raise Unreachable(what, f"{why}: {reason}")
             if offset == before:
                 self.registry.patience.sleep(self.registry.patience.pause(1))
-
-    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
-        what = self._what(str(subject))
-        base = self._url(f"referrers/{subject}")
-        pages: list[bytes] = []
-        url: str | None = base
-        while url:
-            response, body = self.registry.document(url, self._scope, what, MAX_MANIFEST_SIZE, {"Accept": OCI_INDEX})
-            if response.status_code in _NO_REFERRERS:
-                return None
-            self._check(response, what, "list of referrers")
-            if len(pages) == MAX_REFERRERS_PAGES:
-                raise BadAnswer(what, f"its list of referrers has more than {MAX_REFERRERS_PAGES} pages")
-            pages.append(body)
-            url = _next_page(response, base)
-        return tuple(pages)
 
     def _get_manifest(self, reference: str, what: str) -> tuple[httpx.Response, bytes]:
         url = self._url(f"manifests/{reference}")
