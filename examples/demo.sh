@@ -30,6 +30,34 @@ mirrors:
 YAML
 }
 
+pull() { # TAG: from a registry that runs just as long, with the first client that is installed
+  local server host image
+  printf '%s$ r2mirror serve --port 0 &%s\n' "$bold" "$plain"
+  (cd "$demo" && exec "$python" -m reconciler serve --port 0 2>serve.log) &
+  server=$!
+  trap 'kill $server 2>/dev/null || true' EXIT
+  until host=$(grep -o 'http://[^/]*' "$demo/serve.log" 2>/dev/null); do
+    kill -0 $server 2>/dev/null || { cat "$demo/serve.log" >&2; return 1; }
+    sleep 0.1
+  done
+  image=${host#http://}/demo/app:$1
+  if command -v skopeo >/dev/null; then
+    client skopeo --insecure-policy copy --quiet --src-tls-verify=false "docker://$image" "oci:./pulled:$1"
+    client skopeo inspect --raw "oci:./pulled:$1" | head -c 60 && echo ...
+  elif command -v podman >/dev/null; then
+    client podman pull --quiet --tls-verify=false "$image"
+  elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+    client docker pull --quiet "$image"
+  else
+    echo "(no skopeo, podman or docker here that could pull $image)"
+  fi
+  kill $server && wait $server
+}
+client() {
+  printf '%s$ %s%s\n' "$bold" "$*" "$plain"
+  (cd "$demo" && "$@")
+}
+
 rm -rf "$demo" && mkdir -p "$demo"
 if [ -z "${SOURCE:-}" ]; then
   say "Four versions of an image for two platforms, made from this repository's files, as an OCI image layout"
@@ -58,4 +86,6 @@ r2mirror apply plan.json --yes
 say "What a client would ask for"
 for key in v2/_catalog v2/demo/app/tags/list; do printf 'GET /%s\n' "$key" && cat "$demo/mirror/$key" && echo; done
 ls "$demo/mirror/v2/demo/app/manifests" | sed 's/^/v2\/demo\/app\/manifests\//'
+say "serve: the same folder as a registry on this machine, and a client that pulls from it"
+pull 2.0.0
 say "All of it is in $(basename "$demo")/; make another edit there and plan again"

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -389,5 +390,10 @@ def _unavailable(_: Request, error: StoreError) -> Response:
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Leaves out what uvicorn says of answers that we cut off, having said why, and of clients that try TLS first."""
+    """Leaves out what uvicorn says of answers that we cut off, having said why, and of clients that try TLS first.
+
+    And the traceback of each answer that is cut off when the server stops, of which there is one line already.
+    """
+    if record.exc_info and isinstance(record.exc_info[1], CancelledError):
+        return False
     return not record.getMessage().startswith(("ASGI callable returned without", "Invalid HTTP request"))

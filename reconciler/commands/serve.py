@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from reconciler.console import MIRRORS, FileOption, VerboseOption, load, log_from, open_bucket
 from reconciler.errors import UsageError
-
-if TYPE_CHECKING:
-    import socket
 
 
 def serve(
@@ -21,10 +18,11 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 5000,
     verbose: VerboseOption = 0,
 ) -> int:
-    """Serve the bucket or folder as a read-only registry, private buckets too.
+    """Serve the store as a read-only registry.
 
-    Needs the extra `serve` (pip install 'r2mirror[serve]') and read access to the bucket. There is no TLS and no login:
-    put it behind something that has both before others can reach it. Ctrl-C stops it; -v prints each request.
+    For folders and for buckets that are not public. Needs the extra `serve` (pip install 'r2mirror[serve]') and read
+    access. There is no TLS and no login: put it behind something that has both before others can reach it. Ctrl-C stops
+    it; -v prints each request.
     """
     import logging
 
@@ -38,27 +36,23 @@ def serve(
     store = open_bucket(load(file)).public
     image = registry.an_image(store)
     with registry.listen(host, port) as listener:
-        _announce(store.name, listener, image)
+        address, bound = listener.getsockname()[:2]
+        typer.echo(announcement(store.name, address, bound, image), err=True)
         with suppress(KeyboardInterrupt):
             registry.server(store, access_log=verbose > 0).run(sockets=[listener])
     typer.echo("stopped", err=True)
     return 0
 
 
-def _announce(name: str, listener: socket.socket, image: str | None) -> None:
-    """Says on stderr where clients find it, how to pull from it, and who else can."""
-    address, port = listener.getsockname()[:2]
-    bound = ipaddress.ip_address(address)
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
-    reachable = everywhere.get(address, address)
+def announcement(name: str, address: str, port: int, image: str | None) -> str:
+    """Where clients find the store called `name`, how to pull `image` from it, and who else can."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 (not bound here)
     where = f"[{reachable}]:{port}" if ":" in reachable else f"{reachable}:{port}"
-    typer.echo(f"serving {name} read-only on http://{where}/ (Ctrl-C stops it)", err=True)
+    lines = [f"serving {name} read-only on http://{where}/ (Ctrl-C stops it)"]
     if image:
-        typer.echo(f"  docker pull {where}/{image}", err=True)
-        typer.echo(f"  podman pull --tls-verify=false {where}/{image}", err=True)
+        lines += [f"  docker pull {where}/{image}", f"  podman pull --tls-verify=false {where}/{image}"]
     else:
-        typer.echo("  nothing is published yet; `r2mirror apply` does that", err=True)
-    if not bound.is_loopback:
-        typer.echo(
-            f"note: bound to {address}: anyone who can reach it can read everything in it, without a login", err=True
-        )
+        lines += ["  nothing is published yet; `r2mirror apply` does that"]
+    if not ipaddress.ip_address(address).is_loopback:
+        lines += [f"note: bound to {address}: anyone who can reach it can read everything in it, without a login"]
+    return "\n".join(lines)
