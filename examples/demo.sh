@@ -30,8 +30,8 @@ mirrors:
 YAML
 }
 
-pull() { # TAG: from a registry that runs just as long, with the first client that is installed
-  local server host image
+pull() { # from a registry that runs just as long, with the first client that is installed
+  local host image tag
   printf '%s$ r2mirror serve --port 0 &%s\n' "$bold" "$plain"
   (cd "$demo" && exec "$python" -m reconciler serve --port 0 2>serve.log) &
   server=$!
@@ -40,18 +40,19 @@ pull() { # TAG: from a registry that runs just as long, with the first client th
     kill -0 $server 2>/dev/null || { cat "$demo/serve.log" >&2; return 1; }
     sleep 0.1
   done
-  image=${host#http://}/demo/app:$1
+  tag=$(ls "$demo/mirror/v2/demo/app/manifests" | grep -v : | sort -V | tail -n 1)
+  image=${host#http://}/demo/app:$tag
   if command -v skopeo >/dev/null; then
-    client skopeo --insecure-policy copy --quiet --src-tls-verify=false "docker://$image" "oci:./pulled:$1"
-    client skopeo inspect --raw "oci:./pulled:$1" | head -c 60 && echo ...
+    client skopeo --insecure-policy copy --src-tls-verify=false "docker://$image" "oci:./pulled:$tag"
   elif command -v podman >/dev/null; then
-    client podman pull --quiet --tls-verify=false "$image"
+    client podman pull --tls-verify=false "$image"
   elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
-    client docker pull --quiet "$image"
+    client docker pull "$image"
   else
     echo "(no skopeo, podman or docker here that could pull $image)"
   fi
   kill $server && wait $server
+  trap - EXIT
 }
 client() {
   printf '%s$ %s%s\n' "$bold" "$*" "$plain"
@@ -87,5 +88,5 @@ say "What a client would ask for"
 for key in v2/_catalog v2/demo/app/tags/list; do printf 'GET /%s\n' "$key" && cat "$demo/mirror/$key" && echo; done
 ls "$demo/mirror/v2/demo/app/manifests" | sed 's/^/v2\/demo\/app\/manifests\//'
 say "serve: the same folder as a registry on this machine, and a client that pulls from it"
-pull 2.0.0
+pull
 say "All of it is in $(basename "$demo")/; make another edit there and plan again"
