@@ -96,7 +96,7 @@ def server(store: Store, *, access_log: bool) -> Server:
             proxy_headers=False,
             server_header=False,
             headers=[("Docker-Distribution-API-Version", "registry/2.0")],
-            limit_concurrency=CONNECTIONS,
+            limit_concurrency=CONNECTIONS + 1,
             timeout_graceful_shutdown=STOP_TIMEOUT,
         )
     )
@@ -126,11 +126,14 @@ def registry(store: Store) -> Starlette:
 
 
 def an_image(store: Store) -> str | None:
-    """`repository:tag` of something that can be pulled, None if nothing is published. Raises `StoreError`."""
+    """`repository:tag` of something that can be pulled, None if the lists show nothing. Raises `StoreError`."""
     found = store.get(CATALOG)
-    names = _list(found.body, "repositories", CATALOG) if found else []
-    listed = store.get(tags_key(names[0])) if names and is_repository(names[0]) else None
-    tags = _list(listed.body, "tags", names[0]) if listed else []
+    try:
+        names = _list(found.body, "repositories", CATALOG) if found else []
+        listed = store.get(tags_key(names[0])) if names and is_repository(names[0]) else None
+        tags = _list(listed.body, "tags", tags_key(names[0])) if listed else []
+    except Malformed:
+        return None  # Who asks for that list is told; everything else can be pulled.
     return f"{names[0]}:{tags[-1]}" if tags else None
 
 

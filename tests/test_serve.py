@@ -41,7 +41,7 @@ from reconciler.layout import (
     tags_key,
 )
 from reconciler.oci import OCI_INDEX, OCI_MANIFEST, Digest
-from reconciler.serve import listen
+from reconciler.serve import an_image, listen
 from reconciler.store.folder import FolderStore
 from tests.memory import MemoryStore
 from tests.parts.images import image, index, write_layout
@@ -119,7 +119,7 @@ BLOB_PATH = f"/v2/team/app/blobs/{DIGEST}"
         lambda ends: f"bytes={'' if ends[0] is None else ends[0]}-{'' if ends[1] is None else ends[1]}"
     )
 )
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 def test_ranges_are_served_as_a_model_says(served: Served, requested: str) -> None:
     first, _, last = requested.removeprefix("bytes=").partition("-")
     answer = served.ask(BLOB_PATH, range=requested)
@@ -288,7 +288,7 @@ raw_paths = st.lists(st.sampled_from(WORDS) | st.text(max_size=4).map(quote), ma
 
 
 @given(raw_paths)
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 def test_no_path_leaves_the_layout(served: Served, bucket: MemoryStore, path: str) -> None:
     asked = len(bucket.operations)
     answer = served.ask(quote(path, safe="/%?#:;,.@!$&'()*+=~"))
@@ -483,13 +483,27 @@ def test_a_server_that_is_stopped_does_not_wait_for_stalled_clients_for_ever(
 
 
 def test_a_client_beyond_the_limit_is_told_to_come_back(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.serve.CONNECTIONS", 3)
+    monkeypatch.setattr("reconciler.serve.CONNECTIONS", 2)
     with serving(watched) as running:
         clients = [slow_client(running.host) for _ in range(2)]
         wait_until(lambda: watched.under_way == 2)
         assert running.ask("/v2/").status == 503
         for client in clients:
             client.close()
+
+
+@pytest.mark.parametrize(
+    ("published", "image"),
+    [
+        ({}, None),
+        ({CATALOG: b"{"}, None),
+        ({CATALOG: b'{"repositories":["../x"]}'}, None),
+        ({CATALOG: b'{"repositories":["a"]}'}, None),
+        ({CATALOG: b'{"repositories":["a"]}', tags_key("a"): b'{"tags":["1","2"]}'}, "a:2"),
+    ],
+)
+def test_an_image_to_show_is_looked_for_in_the_published_lists(published: dict[str, bytes], image: str | None) -> None:
+    assert an_image(MemoryStore(published)) == image
 
 
 def test_what_a_port_or_an_address_is_not() -> None:

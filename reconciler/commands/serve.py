@@ -52,7 +52,7 @@ def announcement(name: str, address: str, port: int, image: str | None) -> str:
     if image:
         lines += [f"  docker pull {where}/{image}", f"  podman pull --tls-verify=false {where}/{image}"]
     else:
-        lines += ["  nothing is published yet; `r2mirror apply` does that"]
+        lines += ["  no image is listed there yet; `r2mirror apply` publishes them"]
     if not ipaddress.ip_address(address).is_loopback:
         lines += [f"note: bound to {address}: anyone who can reach it can read everything in it, without a login"]
     return "\n".join(lines)

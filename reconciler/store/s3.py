@@ -61,8 +61,8 @@ BUFFER_BYTES = 8 * PART_SIZE
 PART_WORKERS = 8
 """Threads that send parts, for all uploads of one store together."""
 
-MAX_CONNECTIONS = 32
-"""More than the callers' threads and `PART_WORKERS` together, so that no connection is made twice."""
+MAX_CONNECTIONS = 300
+"""More than the callers' threads, the clients of `serve` and `PART_WORKERS`, so that no connection is made twice."""
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60
 """Seconds."""
