@@ -56,7 +56,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONNECTIONS = 256
-"""Clients at once, beyond which a request is answered 503. Each may hold one chunk of a blob, 1 MiB."""
+"""Clients at once, beyond which a request is answered 503. Each may hold one chunk of a blob in memory."""
+
+PIECE = 64 * 1024
+"""Bytes handed over at once: as many wait again in the connection's own buffer."""
 
 RETRY_AFTER = 10
 """Seconds after which a client may try again when the store fails."""
@@ -275,7 +278,9 @@ class _Stream(StreamingResponse):
         try:
             while self._left and chunk and len(chunk) <= self._left:
                 self._left -= len(chunk)
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                for start in range(0, len(chunk), PIECE):
+                    piece = memoryview(chunk)[start : start + PIECE]
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
                 chunk = await run_in_threadpool(next, self._chunks, None)
         except StoreError as error:
             logger.warning("an answer was cut off: %s", error)

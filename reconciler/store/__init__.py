@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from reconciler.oci import Digest
 
 
+CHUNK = 256 * 1024
+"""Bytes of an object that are read at once, at most: what each client of `serve` holds in memory."""
+
+
 @dataclass(frozen=True)
 class Absent:
     """Write only if there is no object under the key (`If-None-Match: *`)."""
@@ -75,10 +79,10 @@ class Store(Protocol):
         ...
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
-        """The object in chunks, for those of any size, or None if there is none. A break in the middle is an error.
+        """The object in chunks of up to `CHUNK` bytes, for those of any size, or None if there is none.
 
-        With `start`, or with a `length` of 1 or more, only that part, which has to lie within the object. A reader that
-        stops early closes the generator, which gives up what it holds.
+        A break in the middle is an error. With `start`, or with a `length` of 1 or more, only that part, which has to
+        begin within the object. A reader that stops early closes the generator, which gives up what it holds.
         """
         ...
 

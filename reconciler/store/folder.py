@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
-from reconciler.store import Absent, Condition, Listed, Matches, Stored
+from reconciler.store import CHUNK, Absent, Condition, Listed, Matches, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from reconciler.store import Unfinished
 
 _OWN = ".r2mirror"
-_CHUNK = 1024 * 1024
-"""Bytes read at once of a file that may be large."""
 
 
 class FolderStore:
@@ -128,7 +126,7 @@ class FolderStore:
         with file, self._explained(key):
             file.seek(start)
             left = sys.maxsize if length is None else length
-            while chunk := file.read(min(_CHUNK, left)):
+            while chunk := file.read(min(CHUNK, left)):
                 left -= len(chunk)
                 yield chunk
 

@@ -35,7 +35,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError, StoreUnreachable
 from reconciler.layout import Headers
 from reconciler.mirrors import R2, S3
-from reconciler.store import Absent, Condition, Listed, Matches, Stored, Unfinished
+from reconciler.store import CHUNK, Absent, Condition, Listed, Matches, Stored, Unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -262,7 +262,7 @@ class S3Store:
 
     def _chunks(self, key: str, body: StreamingBody) -> Generator[bytes, None, None]:
         with contextlib.closing(body), self._explained(key):
-            yield from body.iter_chunks(MIB)
+            yield from body.iter_chunks(CHUNK)
 
     def _put(
         self, retrying: Retrying, key: str, body: bytes | bytearray, headers: Headers, extra: Mapping[str, str]

@@ -14,7 +14,7 @@ from reconciler.errors import PreconditionFailed, StoreError
 from reconciler.layout import BLOB_HEADERS, JSON_HEADERS
 from reconciler.mirrors import S3, Folder
 from reconciler.oci import Digest
-from reconciler.store import Absent, Listed, Matches, Store
+from reconciler.store import CHUNK, Absent, Listed, Matches, Store
 from reconciler.store.folder import FolderStore
 from reconciler.store.opening import open_stores
 from reconciler.store.s3 import DELETE_BATCH, MIB, PART_SIZE
@@ -285,7 +285,7 @@ def test_a_large_object_is_read_in_chunks(store: Store) -> None:
     assert chunks is not None
     read = list(chunks)
     assert b"".join(read) == body
-    assert max(map(len, read)) <= MIB
+    assert max(map(len, read)) <= CHUNK
     assert store.read(KEY + "0") is None
 
 
