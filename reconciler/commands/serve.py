@@ -26,20 +26,22 @@ def serve(
     """
     import logging
 
+    from reconciler.serve.lists import an_image
+
     try:
-        from reconciler import serve as registry
+        from reconciler.serve.server import listen, server
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn"):
             raise
         raise UsageError("serve needs starlette and uvicorn: pip install 'r2mirror[serve]'") from None
     log_from(logging.WARNING)
     store = open_bucket(load(file)).public
-    image = registry.an_image(store)
-    with registry.listen(host, port) as listener:
+    image = an_image(store)
+    with listen(host, port) as listener:
         address, bound = listener.getsockname()[:2]
         typer.echo(announcement(store.name, address, bound, image), err=True)
         with suppress(KeyboardInterrupt):
-            registry.server(store, access_log=verbose > 0).run(sockets=[listener])
+            server(store, access_log=verbose > 0).run(sockets=[listener])
     typer.echo("stopped", err=True)
     return 0
 

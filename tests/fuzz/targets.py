@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
-from reconciler.answers import byte_range, is_current, page
 from reconciler.errors import Malformed
 from reconciler.index import parse, serialise
 from reconciler.layout import LOCK, BlobKey, ManifestKey, TagsKey, blob_key, manifest_key, parse_key, tags_key
@@ -21,6 +20,7 @@ from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES, Digest, Platform, Reposi
 from reconciler.plan import parse as parse_plan
 from reconciler.plan import serialise as serialise_plan
 from reconciler.selection import select
+from reconciler.serve.answers import byte_range, is_current, page
 from reconciler.source.auth import check_realm, check_redirect, choose, parse_challenges, parse_token, token_request
 from reconciler.source.credentials import Credentials, find_credentials
 from reconciler.source.registry import parse_retry_after

@@ -7,7 +7,7 @@ import http.client
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-from reconciler.serve import listen, server
+from reconciler.serve.server import listen, server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

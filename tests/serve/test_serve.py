@@ -41,7 +41,8 @@ from reconciler.layout import (
     tags_key,
 )
 from reconciler.oci import OCI_INDEX, OCI_MANIFEST, Digest
-from reconciler.serve import an_image, listen
+from reconciler.serve.lists import an_image
+from reconciler.serve.server import listen
 from reconciler.store.folder import FolderStore
 from tests.memory import MemoryStore
 from tests.parts.images import image, index, write_layout
@@ -179,7 +180,8 @@ def test_manifests_come_with_their_type_and_digest_and_the_page_is_html(served: 
         assert answer.body == APP.body
         assert answer.headers["content-type"] == OCI_INDEX
         assert answer.headers["docker-content-digest"] == APP.digest
-    assert served.ask("/").headers["content-type"] == "text/html; charset=utf-8"
+    for path in ("/", "/index.html"):
+        assert served.ask(path).headers["content-type"] == "text/html; charset=utf-8"
     assert "immutable" in served.ask(BLOB_PATH).headers["cache-control"]
     assert "no-cache" in served.ask("/v2/team/app/manifests/1.0").headers["cache-control"]
 
@@ -469,7 +471,7 @@ def test_two_hundred_slow_readers_at_once_hold_no_thread_and_leave_nothing_open(
 def test_a_server_that_is_stopped_does_not_wait_for_stalled_clients_for_ever(
     watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("reconciler.serve.STOP_TIMEOUT", 0)
+    monkeypatch.setattr("reconciler.serve.server.STOP_TIMEOUT", 0)
     with warnings.catch_warnings():
         # A process would end here; in this one asyncio notes the connection that nobody closed.
         warnings.simplefilter("ignore", ResourceWarning)
@@ -483,7 +485,7 @@ def test_a_server_that_is_stopped_does_not_wait_for_stalled_clients_for_ever(
 
 
 def test_a_client_beyond_the_limit_is_told_to_come_back(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.serve.CONNECTIONS", 2)
+    monkeypatch.setattr("reconciler.serve.server.CONNECTIONS", 2)
     with serving(watched) as running:
         clients = [slow_client(running.host) for _ in range(2)]
         wait_until(lambda: watched.under_way == 2)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.answers import Page, byte_range, is_current, page, referrers_of_type
+from reconciler.serve.answers import Page, byte_range, is_current, page, referrers_of_type
 
 numbers = st.integers(0, 30)
 ETAG = '"sha256:abc"'

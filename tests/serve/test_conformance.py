@@ -1,4 +1,4 @@
-"""The edge and `serve`, each against every requirement of tests/conformance.py, those that are not met included."""
+"""The edge and `serve`, each against every requirement of conformance.py, those that are not met included."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from reconciler.layout import (
 )
 from reconciler.oci import Digest
 from reconciler.store.folder import FolderStore
-from tests.conformance import REQUIREMENTS, SUBJECT, TAGS, Registry, Requirement, everything, referrers_index
 from tests.parts.serving import serving
+from tests.serve.conformance import REQUIREMENTS, SUBJECT, TAGS, Registry, Requirement, everything, referrers_index
 from tests.store.test_contract import bucket_store
 
 if TYPE_CHECKING:

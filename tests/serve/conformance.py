@@ -378,6 +378,12 @@ def error_body(registry: Registry) -> None:
         assert json.loads(answer.body)["errors"][0]["code"] == code
 
 
+@requirement(OTHER, "MAY", "`ns`, which clients send to a mirror, changes nothing")
+def namespace(registry: Registry) -> None:
+    for path in (BY_TAG, BY_DIGEST, A_BLOB, "app/tags/list"):
+        assert registry.ask(f"{path}?ns=docker.io").body == registry.ask(path).body
+
+
 WRITES = (("PUT", BY_TAG), ("DELETE", BY_TAG), ("DELETE", A_BLOB), ("POST", "app/blobs/uploads/"))
 
 
