@@ -14,8 +14,8 @@ from reconciler.errors import UsageError
 
 def serve(
     file: FileOption = MIRRORS,
-    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 5000,
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="0 takes a free one.")] = 5000,
     verbose: VerboseOption = 0,
 ) -> int:
     """Serve the store as a read-only registry.
