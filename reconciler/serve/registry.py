@@ -69,12 +69,13 @@ def registry(store: Store) -> Starlette:
 
 
 class _Registry:
-    """The endpoints. Each is called on a thread, and raises `Refusal`, `Malformed` or `StoreError`."""
+    """The endpoints. All but `ping` are called on a thread; they raise `Refusal`, `Malformed` or `StoreError`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def ping(self, request: Request) -> Response:
+    async def ping(self, request: Request) -> Response:
+        """Needs no thread, so that a probe is answered while all of them wait for the store."""
         return _whole(request, b"{}", JSON_HEADERS)
 
     def page(self, request: Request) -> Response:

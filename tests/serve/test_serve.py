@@ -16,7 +16,6 @@ import warnings
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -45,8 +44,8 @@ from reconciler.serve.lists import an_image
 from reconciler.serve.server import listen
 from reconciler.store.folder import FolderStore
 from tests.memory import MemoryStore
+from tests.parts.clients import new_podman
 from tests.parts.images import image, index, write_layout
-from tests.parts.process import find_program
 from tests.parts.serving import Served, serving
 from tests.test_end_to_end import s3_store
 from tests.world import World
@@ -54,6 +53,7 @@ from tests.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from reconciler.store import Stored
     from tests.parts.seaweedfs import S3Bucket
     from tests.parts.skopeo import Skopeo
 
@@ -468,6 +468,34 @@ def test_two_hundred_slow_readers_at_once_hold_no_thread_and_leave_nothing_open(
     assert watched.most_under_way == 200
 
 
+class Hanging(MemoryStore):
+    """Answers nothing until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(objects())
+        self.waiting = threading.Semaphore(0)
+        self.go = threading.Event()
+
+    def get(self, key: str) -> Stored | None:
+        self.waiting.release()
+        self.go.wait(60)
+        return super().get(key)
+
+
+def test_a_probe_is_answered_while_every_thread_waits_for_the_store() -> None:
+    store = Hanging()
+    with serving(store) as running:
+        clients = [slow_client(running.host, "/v2/team/app/manifests/latest") for _ in range(45)]
+        for _ in range(40):
+            assert store.waiting.acquire(timeout=60)
+        assert not store.waiting.acquire(blocking=False), "there are 40 threads and no more"
+        assert running.ask("/v2/").status == 200
+        store.go.set()
+        for client in clients:
+            assert b"".join(iter(lambda: client.recv(65536), b"")).endswith(APP.body)  # noqa: B023 (read at once)
+            client.close()
+
+
 def test_a_server_that_is_stopped_does_not_wait_for_stalled_clients_for_ever(
     watched: Watched, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -628,7 +656,7 @@ def test_a_store_that_cannot_be_read_is_found_out_at_the_start(world: World) -> 
     assert "R2_SECRET_ACCESS_KEY is not" in world.run("serve", code=1).stderr
 
 
-def test_skopeo_and_podman_pull_from_a_private_bucket(
+def test_skopeo_and_podman_pull_from_a_bucket(
     tmp_path: Path, s3_bucket: S3Bucket, skopeo: Skopeo, world: World
 ) -> None:
     world.store = s3_store(s3_bucket)
@@ -640,11 +668,8 @@ def test_skopeo_and_podman_pull_from_a_private_bucket(
         skopeo("copy", "--all", f"docker://{where}:1.0", f"oci:{tmp_path / 'pulled'}:1.0")
         assert json.loads(skopeo("inspect", f"docker://{where}:1.0"))["Digest"] == APP.digest
         assert json.loads(skopeo("list-tags", f"docker://{where}"))["Tags"] == ["1.0"]
-        podman = [find_program("podman", "apt-get install podman"), "--storage-driver", "vfs"]
-        with TemporaryDirectory() as folder:  # podman wants a short path
-            places = ["--root", f"{folder}/a", "--runroot", f"{folder}/b"]
-            pull = [*podman, *places, "pull", "--tls-verify=false", f"{where}:1.0"]
-            done = subprocess.run(pull, capture_output=True, text=True, check=False, timeout=120)
-        assert done.returncode == 0, done.stderr
+        insecure = f'[[registry]]\nlocation = "{command.host()}"\ninsecure = true\n'
+        with new_podman(insecure) as podman:
+            assert APP.digest in podman.pull(f"{where}:1.0")[f"{where}:1.0"]
     pulled = json.loads((tmp_path / "pulled/index.json").read_bytes())["manifests"][0]
     assert pulled["digest"] == APP.digest
