@@ -356,28 +356,27 @@ def test_a_blob_that_breaks_off_ends_the_connection_and_is_said_in_one_line(
     assert line.startswith("an answer was cut off: ")
 
 
-@pytest.mark.parametrize(
-    ("key", "body", "path"),
-    [
-        (manifest_key("a", "1"), b"{", "/v2/a/manifests/1"),
-        (manifest_key("a", "1"), b"[]", "/v2/a/manifests/1"),
-        (manifest_key("a", NONE), APP.body, f"/v2/a/manifests/{NONE}"),
-        (tags_key("a"), b'{"tags": "1"}', "/v2/a/tags/list"),
-        (tags_key("a"), b'{"tags": [1]}', "/v2/a/tags/list"),
-        (CATALOG, b"\xff", "/v2/_catalog"),
-        (referrers_key("a", NONE), b'{"manifests": [1]}', f"/v2/a/referrers/{NONE}?artifactType=x"),
-        (referrers_key("a", NONE), b"{}", f"/v2/a/referrers/{NONE}"),
-    ],
-)
-def test_what_is_damaged_is_not_served_and_the_log_says_what_to_do(
-    key: str, body: bytes, path: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    with serving(MemoryStore({key: body})) as running:
-        answer = running.ask(path)
-    assert (answer.status, error_of(answer.body)) == (500, "MANIFEST_INVALID")
-    (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert f"memory:bucket/{key}" in line
-    assert "verify --repair" in line
+DAMAGED = {
+    manifest_key("a", "1"): b"{",
+    manifest_key("a", "2"): b"[]",
+    manifest_key("a", NONE): APP.body,
+    tags_key("a"): b'{"tags": "1"}',
+    tags_key("b"): b'{"tags": [1]}',
+    CATALOG: b"\xff",
+    referrers_key("a", NONE): b'{"manifests": [1]}',
+    referrers_key("b", NONE): b"{}",
+}
+
+
+def test_what_is_damaged_is_not_served_and_the_log_says_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    with serving(MemoryStore(DAMAGED)) as running:
+        for key in DAMAGED:
+            answer = running.ask(f"/{key}")
+            assert (answer.status, error_of(answer.body)) == (500, "MANIFEST_INVALID"), key
+    lines = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    for key, line in zip(DAMAGED, lines, strict=True):
+        assert f"memory:bucket/{key}" in line
+        assert "verify --repair" in line
 
 
 LARGE = Digest("sha256", "1" * 64)
