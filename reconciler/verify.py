@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from reconciler.catalog import published_lists
 from reconciler.copy import choose_platforms
+from reconciler.download import downloads
 from reconciler.errors import Malformed
 from reconciler.inventory import Inventory, inventory
 from reconciler.layout import (
@@ -93,6 +94,7 @@ class Report:
     broken  digests whose objects have to be written again
     hurt    the roots that cannot be pulled whole and under the right headers, and the keys that are wrong of each
     bodies  of roots whose own object is broken: the right bytes, where a tag's object has them
+    images  of each tagged digest: what a client downloads, platform -> bytes
     """
 
     target: str
@@ -102,6 +104,7 @@ class Report:
     broken: frozenset[Digest]
     hurt: Mapping[Root, frozenset[str]]
     bodies: Mapping[Digest, bytes]
+    images: Mapping[Digest, Mapping[str, int] | None]
 
 
 def check_repository(
@@ -194,7 +197,8 @@ class _Check:
         findings = tuple(sorted(seen.findings, key=lambda finding: finding.key))
         broken = frozenset(seen.broken)
         bodies = {digest: body for digest, body in seen.bodies.items() if digest in broken}
-        return Report(self._target, self._state, self._there, findings, broken, hurt, bodies)
+        images = {root.digest: downloads(root.digest, seen.manifests) for root in roots if root.tags}
+        return Report(self._target, self._state, self._there, findings, broken, hurt, bodies, images)
 
     def _check_tags(self) -> None:
         for tag, stored in self._each(self._get, self._state.tags):
