@@ -43,7 +43,9 @@ def _index(tags: int) -> bytes:
     repositories = {}
     for number in range(max(1, tags // TAGS_EACH)):
         state = {
-            f"1.{tag}": TagState(Digest.of(f"{number}/{tag}".encode()), MEDIA_TYPE, 1000, None, now, _images(number, tag))
+            f"1.{tag}": TagState(
+                Digest.of(f"{number}/{tag}".encode()), MEDIA_TYPE, 1000, None, now, _images(number, tag)
+            )
             for tag in range(min(tags, TAGS_EACH))
         }
         repositories[f"team/app{number}"] = RepositoryState(f"docker.io/team/app{number}", state)

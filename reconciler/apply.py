@@ -5,7 +5,7 @@
     images: blobs, manifests, then the tag   side by side; each image on its own
     the mirror index                         now and then meanwhile, and once at the end
     prunes: index, then the tag's object     only in repositories where nothing failed
-    tags/list, _catalog, _ping               what changed of them
+    tags/list, _catalog, _ping, the page     what changed of them
     garbage                                  where digests have been retired long enough, or a run was cut off
 
 A run that ends early leaves tags that can be pulled, a lock that has run out or will, and an index that says which tags

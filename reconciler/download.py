@@ -1,4 +1,4 @@
-"""How much a client downloads of an image, platform by platform. Pure: from manifests that were read for another purpose.
+"""How much a client downloads of an image, platform by platform. Pure: from manifests that were read anyway.
 
 An image index says which platform each of its manifests is for. A manifest that stands alone does not: its config does,
 which is a blob that is never read here. Its size is known all the same, under `UNKNOWN`.

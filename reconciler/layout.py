@@ -14,6 +14,7 @@ from reconciler.oci import Digest, is_repository, is_tag
 
 CATALOG = "v2/_catalog"
 PING = "v2/_ping"
+PAGE = "index.html"
 MIRROR_INDEX = "_mirror/index.json"
 LOCK = "_mirror/lock.json"
 
@@ -34,12 +35,18 @@ _FRESH = "no-cache, no-transform"
 
 BLOB_HEADERS = Headers("application/octet-stream", _FOREVER)
 JSON_HEADERS = Headers("application/json", _FRESH)
+PAGE_HEADERS = Headers("text/html; charset=utf-8", _FRESH)
 LOCK_HEADERS = Headers("application/json", "no-store")
 
 
 def manifest_headers(media_type: str, reference: Digest | str) -> Headers:
     """Headers of a manifest under its digest, which never changes, or under a tag, which may."""
     return Headers(media_type, _FOREVER if isinstance(reference, Digest) else _FRESH)
+
+
+def list_headers(key: str) -> Headers:
+    """Headers of a published list, of which the catalog page is one for people."""
+    return PAGE_HEADERS if key == PAGE else JSON_HEADERS
 
 
 def blob_key(repository: str, digest: Digest) -> str:

@@ -2,7 +2,7 @@
 
     manifests, tags  read, hashed and parsed; their headers compared
     blobs            by a listing's sizes; read and hashed as well where the look is `deep`
-    lists            tags/list, _catalog and _ping against what the index makes of them
+    lists            tags/list, _catalog, _ping and the catalog page against what the index makes of them
     unknown tags     tag objects in our repositories that the index does not know
 
 Looks only; `repair` puts right what is found.
@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from reconciler.catalog import published_lists
+from reconciler.catalog import in_step, is_foreign, published_lists
 from reconciler.copy import choose_platforms
 from reconciler.download import downloads
 from reconciler.errors import Malformed
 from reconciler.inventory import Inventory, inventory
 from reconciler.layout import (
-    JSON_HEADERS,
     ManifestKey,
     blob_key,
+    list_headers,
     manifest_headers,
     manifest_key,
     parse_key,
@@ -129,10 +129,12 @@ def check_lists(store: Store, index: MirrorIndex, targets: Iterable[str], execut
             found = stored and "is there, although the repository has no tags"
         elif stored is None:
             found = "is missing"
-        elif stored.body != body:
+        elif is_foreign(key, stored.body):
+            found = None
+        elif not in_step(key, stored.body, body):
             found = "does not say what the mirror index says"
         else:
-            found = _headers_differ(stored, JSON_HEADERS)
+            found = _headers_differ(stored, list_headers(key))
         return Finding(target, key, Problem.OUT_OF_STEP, found) if found else None
 
     for result in completed(executor, check, published_lists(index, targets).items(), 2 * BLOB_WORKERS, pause=1.0):

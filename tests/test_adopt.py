@@ -15,6 +15,7 @@ from reconciler.layout import (
     CATALOG,
     LOCK,
     MIRROR_INDEX,
+    PAGE,
     PING,
     Headers,
     blob_key,
@@ -140,7 +141,7 @@ def test_a_lost_or_damaged_index_is_rebuilt(damage: bytes | None) -> None:
 def test_a_damaged_index_of_an_empty_bucket_goes() -> None:
     store = MemoryStore({MIRROR_INDEX: b"{"})
     take_over(store)
-    assert set(store.objects) == {CATALOG, PING}
+    assert set(store.objects) == {CATALOG, PING, PAGE}
 
 
 def test_an_index_of_another_release_is_not_taken_for_a_damaged_one() -> None:
