@@ -20,6 +20,7 @@ from reconciler.commands.client_config import client_config
 from reconciler.commands.diff import diff
 from reconciler.commands.doctor import doctor
 from reconciler.commands.gc import gc
+from reconciler.commands.list import list_images
 from reconciler.commands.plan import plan
 from reconciler.commands.unlock import unlock
 from reconciler.commands.validate import validate
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 for command in (validate, plan, apply, diff, verify, gc, adopt, doctor, unlock, client_config):
     app.command()(command)
+app.command("list")(list_images)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 typer calls it so

@@ -19,7 +19,7 @@ from tests.world import World
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ("validate", "plan", "apply", "diff", "verify", "gc", "adopt", "doctor", "unlock", "client-config")
+COMMANDS = ("validate", "plan", "apply", "diff", "verify", "gc", "adopt", "doctor", "unlock", "client-config", "list")
 
 
 @pytest.fixture
