@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from reconciler import __version__
 from reconciler.errors import BadAnswer, PublicError, UsageError
@@ -88,7 +88,7 @@ class PublicBucket:
             retrying = Retrying(
                 retry=retry_if_exception_type((httpx.TransportError, _TryAgain)),
                 stop=stop_after_attempt(ATTEMPTS),
-                wait=wait_exponential_jitter(0.2, LONGEST_WAIT),
+                wait=wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT),
                 reraise=True,
             )
             return retrying(self._once, method, url, limit)
