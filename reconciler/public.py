@@ -1,7 +1,7 @@
 """A bucket as anybody sees it: its public URL, without credentials. Only reads, and nothing of any size.
 
     bucket = PublicBucket("https://cr.example.com")
-    answer = bucket.get("v2/_catalog", 1024 * 1024)     # Answer(status, headers, body)
+    answer = bucket.get("v2/_catalog", 1024 * 1024)     # Answer(url, status, body)
 
 An answer of any status is an answer. What is no answer at all is a `PublicError`: a name that does not resolve, a
 connection that breaks or trickles, 429 and 5xx that stay, a body beyond the bound, a redirect to another host.
@@ -39,11 +39,10 @@ LONGEST_WAIT = 5.0
 
 @dataclass(frozen=True)
 class Answer:
-    """What came for a key; `url` is what was asked in the end. `body` is empty for a HEAD."""
+    """What came for a key; `url` is what was asked in the end."""
 
     url: str
     status: int
-    headers: httpx.Headers
     body: bytes
 
 
@@ -76,13 +75,6 @@ class PublicBucket:
 
     def get(self, key: str, limit: int) -> Answer:
         """The object under `key`, or what there is in its place, of at most `limit` bytes. Raises `PublicError`."""
-        return self._asked("GET", key, limit)
-
-    def head(self, key: str) -> Answer:
-        """The headers of the object under `key`. Raises `PublicError`."""
-        return self._asked("HEAD", key, 0)
-
-    def _asked(self, method: str, key: str, limit: int) -> Answer:
         url = f"{self.url}/{quote(key, safe='/:@')}"
         with _explained(url):
             retrying = Retrying(
@@ -91,17 +83,17 @@ class PublicBucket:
                 wait=wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT),
                 reraise=True,
             )
-            return retrying(self._once, method, url, limit)
+            return retrying(self._once, url, limit)
 
-    def _once(self, method: str, url: str, limit: int) -> Answer:
+    def _once(self, url: str, limit: int) -> Answer:
         """Sends a request and follows its redirects, as long as they stay at this host."""
         for _ in range(MAX_REDIRECTS + 1):
-            with self._client.stream(method, url, auth=None, follow_redirects=False) as response:
-                logger.debug("%s %s: %d", method, url, response.status_code)
+            with self._client.stream("GET", url, auth=None, follow_redirects=False) as response:
+                logger.debug("GET %s: %d", url, response.status_code)
                 if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
                     raise _TryAgain(response.status_code)
                 if response.next_request is None:
-                    return Answer(url, response.status_code, response.headers, read_bounded(response, limit, url))
+                    return Answer(url, response.status_code, read_bounded(response, limit, url))
                 onwards = str(response.next_request.url)
             _check_redirect(url, onwards)
             url = onwards

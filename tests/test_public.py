@@ -41,10 +41,7 @@ def scripted(**answers: list[Scripted]) -> Iterator[Server]:
             for name, value in {"Content-Length": str(len(body)), **headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command == "GET":
-                self.wfile.write(body)
-
-        do_HEAD = do_GET  # noqa: N815 its name there
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 its name there
             pass
@@ -71,10 +68,8 @@ def test_any_status_is_an_answer() -> None:
         PublicBucket(server.url) as bucket,
     ):
         found = bucket.get("a", 10)
-        assert (found.status, found.headers["x-one"], found.body) == (200, "1", b"body")
+        assert (found.status, found.body) == (200, b"body")
         assert (bucket.get("b", 10).status, bucket.get("c", 10).status) == (403, 404)
-        head = bucket.head("a")
-        assert (head.status, head.headers["content-length"], head.body) == (200, "4", b"")
 
 
 def test_nothing_is_sent_that_is_nobodys_business(monkeypatch: pytest.MonkeyPatch) -> None:
