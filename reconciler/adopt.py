@@ -153,7 +153,7 @@ def _survey_repository(
     return Adoption(
         mirror.target,
         mirror.source,
-        MappingProxyType({tag: tags[tag] for tag in sorted(tags.keys() - refused.keys())}),
+        MappingProxyType({tag: _with_images(tags[tag], report) for tag in sorted(tags.keys() - refused.keys())}),
         _without_tag(store, mirror, now, executor) if known is None else frozenset(),
         MappingProxyType(dict(sorted(refused.items()))),
         replace(report, hurt=whole),
@@ -168,6 +168,10 @@ def _tag_state(store: Store, mirror: Mirror, there: Inventory, tag: str, now: da
     parsed = parse_manifest(stored.body, "", tag)
     platforms = _platforms_there(parsed, mirror, there, tag) if isinstance(parsed, Index) else mirror.platforms
     return TagState(Digest.of(stored.body), parsed.media_type, len(stored.body), platforms, now)
+
+
+def _with_images(state: TagState, report: Report) -> TagState:
+    return replace(state, images=report.images.get(state.digest))
 
 
 def _platforms_there(index: Index, mirror: Mirror, there: Inventory, tag: str) -> tuple[Platform, ...] | None:

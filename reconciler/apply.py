@@ -5,7 +5,7 @@
     images: blobs, manifests, then the tag   side by side; each image on its own
     the mirror index                         now and then meanwhile, and once at the end
     prunes: index, then the tag's object     only in repositories where nothing failed
-    tags/list, _catalog, _ping               what changed of them
+    tags/list, _catalog, _ping, the page     what changed of them
     garbage                                  where digests have been retired long enough, or a run was cut off
 
 A run that ends early leaves tags that can be pulled, a lock that has run out or will, and an index that says which tags
@@ -34,6 +34,7 @@ from reconciler.copy import (
     stored_first,
 )
 from reconciler.diff import Action
+from reconciler.download import downloads
 from reconciler.errors import Interrupted, LockHeld, LockLost, MirrorError, PlanRefused, StoreDenied
 from reconciler.gc import Garbage, NotCollected, collect, forgotten
 from reconciler.index import TagState
@@ -46,7 +47,7 @@ from reconciler.signatures.gate import OPEN
 from reconciler.work import IMAGE_WORKERS, Once, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from concurrent.futures import Executor, Future
     from datetime import timedelta
 
@@ -194,7 +195,7 @@ class _Run:
         self._edges = replace(edges, public=edges.public.guarded(lease.check), state=edges.state.guarded(lease.confirm))
         self._terms = terms
         self._observed = observed
-        self._unrecorded: list[ImageWork] = []
+        self._unrecorded: list[tuple[ImageWork, Mapping[str, int] | None]] = []
         self._recorded_at = time.monotonic()
         self._failed: set[str] = set()
         self._cut_off = {target for target, state in observed.index.repositories.items() if state.pending}
@@ -242,10 +243,10 @@ class _Run:
                     yield from self._record()
         yield from self._record()
 
-    def _settle(self, work: ImageWork, future: Future[None]) -> Iterator[Failed]:
+    def _settle(self, work: ImageWork, future: Future[Mapping[str, int] | None]) -> Iterator[Failed]:
         error = future.exception()
         if error is None:
-            self._unrecorded.append(work)
+            self._unrecorded.append((work, future.result()))
             self._touched.add(work.repository.target)
         elif isinstance(error, MirrorError) and not isinstance(error, StoreDenied | LockLost):
             self._failed.add(work.repository.target)
@@ -257,9 +258,9 @@ class _Run:
         """Writes what was published to the index: from then on it is done."""
         now = self._now()
         sources, tags = {}, defaultdict[str, dict[str, TagState]](dict)
-        for work in self._unrecorded:
+        for work, images in self._unrecorded:
             sources[work.repository.target] = work.repository.source
-            tags[work.repository.target] |= _tag_states(work, now)
+            tags[work.repository.target] |= _tag_states(work, images, now)
 
         def change(index: MirrorIndex) -> MirrorIndex:
             for target, source in sources.items():
@@ -267,7 +268,7 @@ class _Run:
             return index
 
         self._write(change)
-        done = [Done(work.repository.target, change) for work in self._unrecorded for change in work.changes]
+        done = [Done(work.repository.target, change) for work, _ in self._unrecorded for change in work.changes]
         self._unrecorded.clear()
         self._recorded_at = time.monotonic()
         return done
@@ -348,7 +349,8 @@ class _Copies:
         self._gate = gate
         self._once = Once(edges.blobs)
 
-    def copy(self, work: ImageWork) -> None:
+    def copy(self, work: ImageWork) -> Mapping[str, int] | None:
+        """Copies an image and publishes its tags; returns what a client downloads of it."""
         self._check()
         target, store = work.repository.target, self._edges.public
         source = self._edges.open_source(work.repository.source)
@@ -363,6 +365,7 @@ class _Copies:
         tags = tuple(change.tag for change in work.changes)
         self._check()
         publish_image(store, target, image, tags, there.manifests)
+        return downloads(work.root.digest, {one.digest: one.parsed for one in image.manifests})
 
     def _start(self, work: ImageWork, blob: Descriptor) -> Future[None]:
         future, first = self._once((work.repository.target, blob.digest), self._copy_blob, work, blob)
@@ -396,6 +399,6 @@ def image_work(plan: Plan) -> Iterator[ImageWork]:
                 yield ImageWork(repository, changes[0].after, tuple(changes))
 
 
-def _tag_states(work: ImageWork, now: datetime) -> dict[str, TagState]:
-    state = TagState(work.root.digest, work.root.media_type, work.root.size, work.repository.platforms, now)
+def _tag_states(work: ImageWork, images: Mapping[str, int] | None, now: datetime) -> dict[str, TagState]:
+    state = TagState(work.root.digest, work.root.media_type, work.root.size, work.repository.platforms, now, images)
     return {change.tag: state for change in work.changes}

@@ -15,6 +15,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from reconciler.download import MAX_PLATFORMS, is_platform_name
 from reconciler.errors import IndexInvalid, IndexVersion, Malformed
 from reconciler.layout import target_problem
 from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
@@ -27,13 +28,18 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class TagState:
-    """What a tag in the bucket points at. `size` in bytes, of the manifest; `platforms` None means all of them."""
+    """What a tag in the bucket points at. `size` in bytes, of the manifest; `platforms` None means all of them.
+
+    `images` is what a client downloads, platform -> bytes, as `downloads` gives it; None where nobody noted it. It is
+    there to be shown: states that differ in nothing else are equal.
+    """
 
     digest: Digest
     media_type: str
     size: int
     platforms: tuple[Platform, ...] | None
     synced_at: datetime
+    images: Mapping[str, int] | None = field(default=None, compare=False)
 
     @property
     def descriptor(self) -> Descriptor:
@@ -216,10 +222,15 @@ def _repository_document(state: RepositoryState) -> dict[str, Any]:
     pending = {"pending": sorted(state.pending)} if state.pending else {}
     return {
         "source": state.source,
-        "tags": {tag: tag_document(entry) for tag, entry in sorted(state.tags.items())},
+        "tags": {tag: _tag_entry(entry) for tag, entry in sorted(state.tags.items())},
         "retired": {str(digest): format_time(since) for digest, since in sorted(state.retired.items())},
         **pending,
     }
+
+
+def _tag_entry(state: TagState) -> dict[str, Any]:
+    images = {} if state.images is None else {"images": dict(state.images)}
+    return {**tag_document(state), **images}
 
 
 def tag_document(state: TagState) -> dict[str, Any]:
@@ -272,9 +283,21 @@ def parse_tag_document(entry: Any, what: str) -> TagState:
                 size,
                 parse_platforms(entry.get("platforms"), what),
                 parse_time(synced_at),
+                _parse_images(entry.get("images"), what),
             )
         case _:
             raise Malformed(what, "expected digest, mediaType, size, platforms and synced_at")
+
+
+def _parse_images(entry: Any, what: str) -> Mapping[str, int] | None:
+    if entry is None:
+        return None
+    if not isinstance(entry, dict) or not 0 < len(entry) <= MAX_PLATFORMS:
+        raise Malformed(what, f"expected images to be an object with 1 to {MAX_PLATFORMS} platforms")
+    for platform, size in entry.items():
+        if type(size) is not int or not 0 <= size < 2**63 or not is_platform_name(platform):
+            raise Malformed(what, "expected images to name platforms, each with a number of bytes")
+    return entry
 
 
 def _time(value: Any, target: str) -> datetime:

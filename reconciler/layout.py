@@ -45,6 +45,11 @@ def manifest_headers(media_type: str, reference: Digest | str) -> Headers:
     return Headers(media_type, _FOREVER if isinstance(reference, Digest) else _FRESH)
 
 
+def list_headers(key: str) -> Headers:
+    """Headers of a published list, of which the catalog page is one for people."""
+    return PAGE_HEADERS if key == PAGE else JSON_HEADERS
+
+
 def blob_key(repository: str, digest: Digest) -> str:
     return f"{blobs_prefix(repository)}{digest}"
 

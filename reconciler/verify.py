@@ -2,7 +2,7 @@
 
     manifests, tags  read, hashed and parsed; their headers compared
     blobs            by a listing's sizes; read and hashed as well where the look is `deep`
-    lists            tags/list, _catalog and _ping against what the index makes of them
+    lists            tags/list, _catalog, _ping and the catalog page against what the index makes of them
     unknown tags     tag objects in our repositories that the index does not know
 
 Looks only; `repair` puts right what is found.
@@ -15,14 +15,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from reconciler.catalog import published_lists
+from reconciler.catalog import in_step, is_foreign, published_lists
 from reconciler.copy import choose_platforms
+from reconciler.download import downloads
 from reconciler.errors import Malformed
 from reconciler.inventory import Inventory, inventory
 from reconciler.layout import (
-    JSON_HEADERS,
     ManifestKey,
     blob_key,
+    list_headers,
     manifest_headers,
     manifest_key,
     parse_key,
@@ -93,6 +94,7 @@ class Report:
     broken  digests whose objects have to be written again
     hurt    the roots that cannot be pulled whole and under the right headers, and the keys that are wrong of each
     bodies  of roots whose own object is broken: the right bytes, where a tag's object has them
+    images  of each tagged digest: what a client downloads, platform -> bytes
     """
 
     target: str
@@ -102,6 +104,7 @@ class Report:
     broken: frozenset[Digest]
     hurt: Mapping[Root, frozenset[str]]
     bodies: Mapping[Digest, bytes]
+    images: Mapping[Digest, Mapping[str, int] | None]
 
 
 def check_repository(
@@ -126,10 +129,12 @@ def check_lists(store: Store, index: MirrorIndex, targets: Iterable[str], execut
             found = stored and "is there, although the repository has no tags"
         elif stored is None:
             found = "is missing"
-        elif stored.body != body:
+        elif is_foreign(key, stored.body):
+            found = None
+        elif not in_step(key, stored.body, body):
             found = "does not say what the mirror index says"
         else:
-            found = _headers_differ(stored, JSON_HEADERS)
+            found = _headers_differ(stored, list_headers(key))
         return Finding(target, key, Problem.OUT_OF_STEP, found) if found else None
 
     for result in completed(executor, check, published_lists(index, targets).items(), 2 * BLOB_WORKERS, pause=1.0):
@@ -194,7 +199,8 @@ class _Check:
         findings = tuple(sorted(seen.findings, key=lambda finding: finding.key))
         broken = frozenset(seen.broken)
         bodies = {digest: body for digest, body in seen.bodies.items() if digest in broken}
-        return Report(self._target, self._state, self._there, findings, broken, hurt, bodies)
+        images = {root.digest: downloads(root.digest, seen.manifests) for root in roots if root.tags}
+        return Report(self._target, self._state, self._there, findings, broken, hurt, bodies, images)
 
     def _check_tags(self) -> None:
         for tag, stored in self._each(self._get, self._state.tags):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply import Done, Edges, Event, Failed, Outcome, Skipped, Terms, apply
 from reconciler.index import parse
-from reconciler.layout import LOCK, MIRROR_INDEX, BlobKey, ManifestKey, manifest_key, parse_key
+from reconciler.layout import LOCK, MIRROR_INDEX, PAGE, BlobKey, ManifestKey, manifest_key, parse_key
 from reconciler.ledger import read_index
 from reconciler.lock import LIFETIME
 from reconciler.plan import Plan, make_plan
@@ -147,6 +150,15 @@ def check_visible(store: MemoryStore) -> None:
                 assert entry.digest.matches(published) or tag in state.pending
 
 
+def shown(page: bytes) -> dict[str, dict[str, str]]:
+    """What a catalog page shows, without times: the digest of each tag by repository."""
+    found = re.findall(rb'<script id="catalog" type="application/json">(.*?)</script>', page)
+    return {
+        name: {tag: base64.b64decode(images[image][0] + "==").hex() for tag, image, _ in tags}
+        for name, images, tags in json.loads(found[0])["repositories"]
+    }
+
+
 def final(store: MemoryStore) -> dict[str, object]:
     """What is in the bucket, without times, serial and the order of writes."""
     state: dict[str, object] = dict(store.objects)
@@ -155,6 +167,8 @@ def final(store: MemoryStore) -> dict[str, object]:
         target: ({tag: entry.digest for tag, entry in one.tags.items()}, set(one.retired), one.pending)
         for target, one in recorded.items()
     }
+    if PAGE in store.objects:
+        state[PAGE] = shown(store.objects[PAGE])
     return state
 
 

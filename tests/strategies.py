@@ -54,7 +54,8 @@ sources = st.sampled_from(["docker.io/library/alpine", "ghcr.io/a/b", "oci:image
 reasons = st.none() | st.text(min_size=1, max_size=20)
 
 descriptors = st.builds(Descriptor, st.sampled_from(MEDIA_TYPES), digests, sizes)
-tag_states = st.builds(TagState, digests, st.sampled_from(MEDIA_TYPES), sizes, platform_filters, times)
+images = st.none() | st.dictionaries(platforms.map(str) | st.just("unknown"), sizes, min_size=1, max_size=3)
+tag_states = st.builds(TagState, digests, st.sampled_from(MEDIA_TYPES), sizes, platform_filters, times, images)
 repository_states = st.builds(
     RepositoryState,
     sources,

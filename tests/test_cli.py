@@ -19,7 +19,20 @@ from tests.world import World
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ("validate", "plan", "apply", "diff", "verify", "gc", "adopt", "doctor", "unlock", "client-config", "serve")
+COMMANDS = (
+    "validate",
+    "plan",
+    "apply",
+    "diff",
+    "list",
+    "verify",
+    "gc",
+    "adopt",
+    "doctor",
+    "unlock",
+    "client-config",
+    "serve",
+)
 
 
 @pytest.fixture

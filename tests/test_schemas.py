@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -15,11 +16,13 @@ from reconciler.diff import Action, Change
 from reconciler.findings import garbage_document
 from reconciler.gc import Garbage, NotCollected
 from reconciler.index import MirrorIndex, RepositoryState, TagState, serialise
+from reconciler.listing import Listing, Repository
 from reconciler.oci import OCI_INDEX, Descriptor, Digest, Platform
 from reconciler.plan import Plan, RepositoryPlan, document
 from reconciler.render import outcome_document
 from reconciler.schema_files import load_schema
 from reconciler.store import Unfinished
+from reconciler.tables import listing_document
 
 NAMES = sorted(path.name.removesuffix(".schema.json") for path in (Path(__file__).parents[1] / "schema").iterdir())
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -45,10 +48,26 @@ def test_each_is_a_schema_with_words(name: str) -> None:
     assert schema["description"]
 
 
+@pytest.mark.parametrize("tags", [True, False])
+def test_a_listing(tags: bool) -> None:
+    noted = replace(OLD, images={"linux/arm64": 5, "unknown": 6})
+    listing = Listing((Repository("a", "docker.io/a", {"1": noted}), Repository("b", None, {"1": None})))
+    document = listing_document(listing, tags=tags)
+    Draft202012Validator(load_schema("list")).validate(document)
+    assert [(one["count"], one["size"], "tags" in one) for one in document["repositories"]] == [
+        (1, 11, tags),
+        (1, None, tags),
+    ]
+
+
 def test_the_mirror_index() -> None:
+    tags = MappingProxyType({"1": OLD, "2": replace(OLD, images={"linux/arm64": 5})})
     states = {
         "a/b": RepositoryState(
-            "docker.io/a/b", MappingProxyType({"1": OLD}), MappingProxyType({DIGEST: NOW}), frozenset({"2"})
+            "docker.io/a/b",
+            tags,
+            MappingProxyType({DIGEST: NOW}),
+            frozenset({"2"}),
         )
     }
     index = MirrorIndex(3, MappingProxyType(states))
