@@ -24,6 +24,7 @@ from reconciler.inventory import inventories
 from reconciler.layout import MIRROR_INDEX, manifest_key
 from reconciler.ledger import Observed, salvage_index, write_index
 from reconciler.oci import Digest, Index, parse_manifest
+from reconciler.referrers import Attached
 from reconciler.repair import repair
 from reconciler.verify import Problem, check_repository
 from reconciler.work import BLOB_WORKERS, completed
@@ -210,6 +211,9 @@ class _Nowhere:
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         raise NotFound(str(descriptor.digest), "is not in the bucket any more")
+
+    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:  # noqa: ARG002 the protocol's
+        return Attached()
 
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
         raise NotFound(str(descriptor.digest), "is not in the bucket any more")

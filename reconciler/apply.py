@@ -23,35 +23,40 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reconciler import index as mirror_index
+from reconciler.attach import Following, follow, publish_following, read_following
 from reconciler.catalog import published_lists
 from reconciler.copy import (
     choose_platforms,
     copy_blob,
     missing_blobs,
-    publish_image,
     publish_lists,
+    publish_manifests,
+    publish_tags,
     read_image,
     stored_first,
 )
 from reconciler.diff import Action
 from reconciler.errors import Interrupted, LockHeld, LockLost, MirrorError, PlanRefused, StoreDenied
 from reconciler.gc import Garbage, NotCollected, collect, forgotten
-from reconciler.index import TagState
+from reconciler.index import RepositoryState, TagState
 from reconciler.inventory import inventory
 from reconciler.layout import manifest_key
 from reconciler.ledger import Observed, read_index, write_index
 from reconciler.lock import Lease, held, read_lock
+from reconciler.oci import Digest
 from reconciler.plan import held_back
+from reconciler.referrers import Attachments, Record, merged, published_tags
 from reconciler.work import IMAGE_WORKERS, Once, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from concurrent.futures import Executor, Future
     from datetime import timedelta
 
+    from reconciler.copy import Image
     from reconciler.diff import Change
     from reconciler.index import MirrorIndex
-    from reconciler.oci import Descriptor, Digest
+    from reconciler.oci import Descriptor
     from reconciler.plan import Plan, RepositoryPlan
     from reconciler.source import OpenSource
     from reconciler.store import Store
@@ -190,7 +195,7 @@ class _Run:
         self._edges = replace(edges, public=edges.public.guarded(lease.check), state=edges.state.guarded(lease.confirm))
         self._terms = terms
         self._observed = observed
-        self._unrecorded: list[ImageWork] = []
+        self._unrecorded: list[tuple[ImageWork, Record]] = []
         self._recorded_at = time.monotonic()
         self._failed: set[str] = set()
         self._cut_off = {target for target, state in observed.index.repositories.items() if state.pending}
@@ -227,7 +232,7 @@ class _Run:
         self._write(change)
 
     def _publish(self) -> Iterator[Event]:
-        copies = _Copies(self._edges)
+        copies = _Copies(self._edges, self._observed.index)
         images = image_work(self._plan)
         finished = completed(self._edges.images, copies.copy, images, 2 * IMAGE_WORKERS, PAUSE, copies.stop.set)
         with closing(finished):
@@ -238,10 +243,10 @@ class _Run:
                     yield from self._record()
         yield from self._record()
 
-    def _settle(self, work: ImageWork, future: Future[None]) -> Iterator[Failed]:
+    def _settle(self, work: ImageWork, future: Future[Record]) -> Iterator[Failed]:
         error = future.exception()
         if error is None:
-            self._unrecorded.append(work)
+            self._unrecorded.append((work, future.result()))
             self._touched.add(work.repository.target)
         elif isinstance(error, MirrorError) and not isinstance(error, StoreDenied | LockLost):
             self._failed.add(work.repository.target)
@@ -253,17 +258,21 @@ class _Run:
         """Writes what was published to the index: from then on it is done."""
         now = self._now()
         sources, tags = {}, defaultdict[str, dict[str, TagState]](dict)
-        for work in self._unrecorded:
+        attached = defaultdict[str, dict[Digest, Record]](dict)
+        for work, record in self._unrecorded:
             sources[work.repository.target] = work.repository.source
             tags[work.repository.target] |= _tag_states(work, now)
+            if record:
+                attached[work.repository.target][work.root.digest] = record
 
         def change(index: MirrorIndex) -> MirrorIndex:
             for target, source in sources.items():
                 index = mirror_index.published(index, target, source, tags[target], now)
+                index = mirror_index.attached(index, target, attached[target])
             return index
 
         self._write(change)
-        done = [Done(work.repository.target, change) for work in self._unrecorded for change in work.changes]
+        done = [Done(work.repository.target, change) for work, _ in self._unrecorded for change in work.changes]
         self._unrecorded.clear()
         self._recorded_at = time.monotonic()
         return done
@@ -283,7 +292,10 @@ class _Run:
         now = self._now()
         self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
         self._touched.update(target for target, _ in allowed)
-        self._edges.public.delete(manifest_key(target, one.tag) for target, prunes in allowed for one in prunes)
+        kept = {target: _following_tags(self._observed.index, target) for target, _ in allowed}
+        self._edges.public.delete(
+            manifest_key(target, one.tag) for target, prunes in allowed for one in prunes if one.tag not in kept[target]
+        )
         self._write_each(allowed, mirror_index.settled)
         yield from (Done(target, change) for target, prunes in allowed for change in prunes)
 
@@ -338,12 +350,14 @@ class _Run:
 class _Copies:
     """The image copies of one run: they share blobs and listings, and stop together."""
 
-    def __init__(self, edges: Edges) -> None:
+    def __init__(self, edges: Edges, index: MirrorIndex) -> None:
         self.stop = threading.Event()
         self._edges = edges
+        self._index = index
         self._once = Once(edges.blobs)
 
-    def copy(self, work: ImageWork) -> None:
+    def copy(self, work: ImageWork) -> Record:
+        """Publishes one image. Returns what came along with it; empty where nobody asked for that."""
         self._check()
         target, store = work.repository.target, self._edges.public
         listing, _ = self._once(target, inventory, store, target)
@@ -351,11 +365,42 @@ class _Copies:
         fetch = stored_first(self._edges.open_source(work.repository.source), store, target, there.manifests)
         platforms = work.repository.platforms
         image = read_image(fetch, work.what, work.root, lambda index: choose_platforms(index, platforms, work.what))
-        for copied in [self._start(work, blob) for blob in missing_blobs(image, there.blobs)]:
+        following = self._follow(work, image, there.manifests) if work.repository.referrers else ()
+        images = (image, *(one for each in following for one in each.images))
+        for copied in [self._start(work, blob) for one in images for blob in missing_blobs(one, there.blobs)]:
             copied.result()
-        tags = tuple(change.tag for change in work.changes)
         self._check()
-        publish_image(store, target, image, tags, there.manifests)
+        publish_manifests(store, target, image, there.manifests)
+        self._publish_following(work, following, there.manifests)
+        publish_tags(store, target, image, (change.tag for change in work.changes))
+        return {one.subject: one.record for one in following}
+
+    def _follow(self, work: ImageWork, image: Image, present: Mapping[Digest, int]) -> tuple[Following, ...]:
+        target, store = work.repository.target, self._edges.public
+        source = self._edges.open_source(work.repository.source)
+        state = self._state(target)
+        recorded = merged(state.attached.values())
+
+        def read(subject: Digest) -> Future[Following]:
+            known = recorded.get(subject, Attachments())
+            arguments = (source, store, target, work.repository.source, subject, known, own_tags(state), present)
+            return self._once((target, "follow", subject), read_following, *arguments)[0]
+
+        return follow(image, read, work.what)
+
+    def _publish_following(
+        self, work: ImageWork, following: tuple[Following, ...], present: Mapping[Digest, int]
+    ) -> None:
+        """One after the other: what refers to something comes after it."""
+        target, store = work.repository.target, self._edges.public
+        own = own_tags(self._state(target))
+        for one in following:
+            self._once((target, "publish", one.subject), publish_following, store, target, one, own, present)[
+                0
+            ].result()
+
+    def _state(self, target: str) -> RepositoryState:
+        return self._index.repositories.get(target, RepositoryState(""))
 
     def _start(self, work: ImageWork, blob: Descriptor) -> Future[None]:
         future, first = self._once((work.repository.target, blob.digest), self._copy_blob, work, blob)
@@ -387,6 +432,17 @@ def image_work(plan: Plan) -> Iterator[ImageWork]:
         for changes in images.values():
             if changes[0].after:
                 yield ImageWork(repository, changes[0].after, tuple(changes))
+
+
+def own_tags(state: RepositoryState) -> frozenset[str]:
+    """Those that a pattern chose; what is attached to an image leaves them alone."""
+    return frozenset(state.tags) | state.pending
+
+
+def _following_tags(index: MirrorIndex, target: str) -> frozenset[str]:
+    """Tags whose objects stay when they are no tags of their own any more."""
+    state = index.repositories.get(target)
+    return published_tags(merged(state.attached.values())) if state else frozenset()
 
 
 def _tag_states(work: ImageWork, now: datetime) -> dict[str, TagState]:

@@ -10,6 +10,7 @@ import json
 from typing import TYPE_CHECKING
 
 from reconciler.layout import CATALOG, PING, tags_key
+from reconciler.referrers import published_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,7 +30,11 @@ def published_lists(index: MirrorIndex, repositories: Iterable[str]) -> dict[str
 
 def _tags(index: MirrorIndex, name: str) -> bytes | None:
     state = index.repositories.get(name)
-    return _json({"name": name, "tags": sorted(state.tags)}) if state and state.tags else None
+    if state is None or not state.tags:
+        return None
+    records = [state.attached[one.digest] for one in state.tags.values() if one.digest in state.attached]
+    following = {tag for record in records for tag in published_tags(record)}
+    return _json({"name": name, "tags": sorted(state.tags.keys() | following)})
 
 
 def _json(document: object) -> bytes:

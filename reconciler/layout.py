@@ -6,11 +6,12 @@ in front of it has to do no more than send `/v2/` to `v2/_ping`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from reconciler.errors import Malformed
-from reconciler.oci import Digest, is_repository, is_tag
+from reconciler.oci import OCI_INDEX, Digest, is_repository, is_tag
 
 CATALOG = "v2/_catalog"
 PING = "v2/_ping"
@@ -34,6 +35,7 @@ _FRESH = "no-cache, no-transform"
 
 BLOB_HEADERS = Headers("application/octet-stream", _FOREVER)
 JSON_HEADERS = Headers("application/json", _FRESH)
+REFERRERS_HEADERS = Headers(OCI_INDEX, _FRESH)
 LOCK_HEADERS = Headers("application/json", "no-store")
 
 
@@ -63,6 +65,37 @@ def tags_key(repository: str) -> str:
     return f"v2/{repository}/tags/list"
 
 
+def referrers_key(repository: str, subject: Digest) -> str:
+    return f"{referrers_prefix(repository)}{subject}"
+
+
+def referrers_prefix(repository: str) -> str:
+    return f"v2/{repository}/referrers/"
+
+
+_ATTACHED = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
+
+
+def fallback_tag(subject: Digest) -> str:
+    """Where clients look for referrers that find no list (distribution specification 1.1, "Referrers tag schema")."""
+    return f"{subject.algorithm}-{subject.hex[:64]}"
+
+
+def cosign_tags(subject: Digest) -> tuple[str, ...]:
+    """Where cosign looks for signatures, attestations and SBOMs; a sha512 digest makes no such tag, it is too long."""
+    return tuple(f"{fallback_tag(subject)}.{kind}" for kind in ("sig", "att", "sbom") if len(subject.hex) == 64)
+
+
+def attached_tags(subject: Digest) -> tuple[str, ...]:
+    """Every tag that belongs to a digest by its name."""
+    return (fallback_tag(subject), *cosign_tags(subject))
+
+
+def is_attached_tag(tag: str) -> bool:
+    """Whether a tag belongs to a digest by its name."""
+    return _ATTACHED.fullmatch(tag) is not None
+
+
 @dataclass(frozen=True)
 class BlobKey:
     repository: str
@@ -80,7 +113,13 @@ class TagsKey:
     repository: str
 
 
-Key: TypeAlias = BlobKey | ManifestKey | TagsKey
+@dataclass(frozen=True)
+class ReferrersKey:
+    repository: str
+    subject: Digest
+
+
+Key: TypeAlias = BlobKey | ManifestKey | TagsKey | ReferrersKey
 
 
 def parse_key(key: str) -> Key | None:
@@ -96,13 +135,19 @@ def parse_key(key: str) -> Key | None:
         return TagsKey(repository)
     if kind == "manifests" and is_tag(name):
         return ManifestKey(repository, name)
-    if kind not in ("blobs", "manifests"):
+    if kind not in ("blobs", "manifests", "referrers"):
         return None
     try:
         digest = Digest.parse(name)
     except Malformed:
         return None
-    return BlobKey(repository, digest) if kind == "blobs" else ManifestKey(repository, digest)
+    match kind:
+        case "blobs":
+            return BlobKey(repository, digest)
+        case "referrers":
+            return ReferrersKey(repository, digest)
+        case _:
+            return ManifestKey(repository, digest)
 
 
 def target_problem(repository: str) -> str | None:

@@ -76,6 +76,7 @@ class Mirror:
     platforms: tuple[Platform, ...] | None
     prune: bool
     retain: timedelta
+    referrers: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,19 +134,19 @@ class _Settings:
     platforms: tuple[Platform, ...] | None = None
     prune: bool = True
     retain: timedelta = timedelta(days=7)
+    referrers: bool = False
 
 
 def _settings(document: Document, place: Place, base: _Settings) -> _Settings:
     """What is soundly said at `place`, the rest from `base`."""
     said = document.sound(place)
-    if said.get("referrers"):
-        document.problem((*place, "referrers"), "this version cannot mirror referrers yet; write false or leave it out")
     return _Settings(
         _patterns(document, (*place, "exclude"), said["exclude"]) if "exclude" in said else base.exclude,
         _patterns(document, (*place, "immutable"), said["immutable"]) if "immutable" in said else base.immutable,
         _platforms(document, (*place, "platforms"), said["platforms"]) if "platforms" in said else base.platforms,
         said.get("prune", base.prune),
         _duration(said["retain"]) if "retain" in said else base.retain,
+        said.get("referrers", base.referrers),
     )
 
 
@@ -172,6 +173,7 @@ def _mirrors(document: Document, defaults: _Settings) -> Iterator[Mirror]:
                 settings.platforms,
                 settings.prune,
                 settings.retain,
+                settings.referrers,
             )
 
 

@@ -32,7 +32,11 @@ PRUNE_COUNT = 10
 
 @dataclass(frozen=True)
 class RepositoryPlan:
-    """The changes of one repository. `unchanged` counts its other tags; `error` is why less than all was looked at."""
+    """The changes of one repository.
+
+    `unchanged` counts its other tags; `error` is why less than all was looked at; `referrers`: whether what is attached
+    to an image comes along.
+    """
 
     target: str
     source: str
@@ -40,6 +44,7 @@ class RepositoryPlan:
     unchanged: int
     changes: tuple[Change, ...]
     error: str | None
+    referrers: bool = False
 
     def of(self, *actions: Action) -> tuple[Change, ...]:
         return tuple(change for change in self.changes if change.action in actions)
@@ -99,6 +104,7 @@ def without_prunes(plan: Plan) -> Plan:
                 repository.unchanged + sum(change.before is not None for change in repository.of(Action.PRUNE)),
                 repository.of(Action.ADD, Action.UPDATE),
                 repository.error,
+                repository.referrers,
             )
             for repository in plan.repositories
         ),
@@ -119,6 +125,7 @@ def document(plan: Plan) -> dict[str, Any]:
                 "unchanged": repository.unchanged,
                 "changes": [change_document(change) for change in repository.changes],
                 "error": repository.error,
+                **({"referrers": True} if repository.referrers else {}),
             }
             for repository in plan.repositories
         ],
@@ -169,7 +176,9 @@ def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:
     observed = index.repositories.get(desired.target)
     unchanged = len(observed.tags.keys() - touched) if observed else 0
     error = "; ".join(desired.errors) or None
-    return RepositoryPlan(desired.target, desired.source, desired.platforms, unchanged, changes, error)
+    return RepositoryPlan(
+        desired.target, desired.source, desired.platforms, unchanged, changes, error, desired.referrers
+    )
 
 
 def _parse_repository(entry: Any) -> RepositoryPlan:
@@ -186,7 +195,10 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
                 raise Malformed(f"target {target[:90]!r}", problem)
             platforms = parse_platforms(entry.get("platforms"), target)
             parsed = tuple(_parse_change(change, target) for change in changes)
-            return RepositoryPlan(target, source, platforms, unchanged, parsed, error)
+            referrers = entry.get("referrers", False)
+            if not isinstance(referrers, bool):
+                raise Malformed(target, "expected referrers to be true or false")
+            return RepositoryPlan(target, source, platforms, unchanged, parsed, error, referrers)
         case _:
             raise Malformed("a repository of the plan", "expected target, source, unchanged, changes and error")
 

@@ -1,12 +1,14 @@
 """Asks the sources what the mirrors' patterns mean today. Reads only: tag lists and HEAD requests.
 
-Two rounds on an executor: the tag lists of every mirror that needs one, then what each chosen tag points at. A tag that
-is immutable or pinned and already mirrored is not asked for. What fails is a value beside what was found; the judgement
-on both is `desire`'s.
+Rounds on an executor: the tag lists of every mirror that needs one, then what each chosen tag points at. A tag that is
+immutable or pinned and already mirrored is not asked for. Of a mirror with `referrers`, a third: what is attached to
+the images that are there already; with others, it is looked for when they are copied. What fails is a value beside what
+was found; the judgement on both is `desire`'s.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,13 +16,15 @@ from reconciler.desire import Desired, desire, desire_nothing, desire_unchanged
 from reconciler.errors import SourceError
 from reconciler.index import MirrorIndex, RepositoryState, TagState
 from reconciler.oci import Descriptor
+from reconciler.referrers import Attached, news
 from reconciler.selection import Chosen, Pinned, needs_listing, select
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
     from reconciler.mirrors import Mirror, Mirrors
+    from reconciler.oci import Digest
     from reconciler.source import OpenSource
 
 Listing: TypeAlias = tuple[str, ...] | SourceError
@@ -47,7 +51,14 @@ def resolve(
         (mirror, _ask(mirror, index, open_source, executor, listings.get(mirror.target), recheck=recheck))
         for mirror in asked
     ]
-    desired = [_judge(mirror, index, listings.get(mirror.target), answers) for mirror, answers in rounds]
+    attached = [
+        _ask_attached(mirror, index, open_source, executor, listings.get(mirror.target), answers)
+        for mirror, answers in rounds
+    ]
+    desired = [
+        _judge(mirror, index, listings.get(mirror.target), answers, found)
+        for (mirror, answers), found in zip(rounds, attached, strict=True)
+    ]
     named = {mirror.target for mirror in mirrors.mirrors}
     desired += [
         desire_nothing(target, observed, prune=mirrors.prune)
@@ -95,11 +106,63 @@ def _reference(chosen: Chosen) -> str:
     return str(chosen.pattern.digest) if isinstance(chosen.pattern, Pinned) else chosen.tag
 
 
+def _ask_attached(
+    mirror: Mirror,
+    index: MirrorIndex,
+    open_source: OpenSource,
+    executor: Executor,
+    listing: Future[Listing] | None,
+    answers: dict[str, Descriptor | Future[Answer]],
+) -> dict[Digest, Future[Attached | SourceError]]:
+    """What is attached now to every digest of the images that were asked for and are mirrored as they are."""
+    observed = index.repositories.get(mirror.target)
+    if not mirror.referrers or observed is None:
+        return {}
+    listed = listing.result() if listing else None
+    tags = frozenset(listed) if isinstance(listed, tuple) else None
+    asked = {tag: answer.result() for tag, answer in answers.items() if isinstance(answer, Future)}
+    unchanged = {
+        one.digest for tag, one in asked.items() if isinstance(one, Descriptor) and _is_there(observed, tag, one)
+    }
+    subjects = {subject for digest in unchanged for subject in observed.attached.get(digest, {})}
+    return {
+        subject: executor.submit(_attached, open_source, mirror.source, subject, tags) for subject in sorted(subjects)
+    }
+
+
+def _is_there(observed: RepositoryState, tag: str, wanted: Descriptor) -> bool:
+    return tag in observed.tags and observed.tags[tag].digest == wanted.digest
+
+
+def _news(
+    observed: RepositoryState, answers: dict[str, Answer], found: dict[Digest, Attached | SourceError]
+) -> tuple[dict[str, str], dict[str, SourceError]]:
+    """Tag -> what is attached that was not, in words; and tag -> why that could not be asked."""
+    told: dict[str, str] = {}
+    failed: dict[str, SourceError] = {}
+    for tag, one in answers.items():
+        if isinstance(one, SourceError) or not _is_there(observed, tag, one):
+            continue
+        record = observed.attached.get(one.digest)
+        if record is None:
+            told[tag] = "referrers: not looked for yet"
+            continue
+        theirs = {subject: found[subject] for subject in record if subject in found}
+        errors = [answer for answer in theirs.values() if isinstance(answer, SourceError)]
+        count = news(record, {s: a for s, a in theirs.items() if isinstance(a, Attached)}, observed.tags)
+        if errors:
+            failed[tag] = errors[0]
+        elif count:
+            told[tag] = f"referrers: + {count}"
+    return told, failed
+
+
 def _judge(
     mirror: Mirror,
     index: MirrorIndex,
     listing: Future[Listing] | None,
     answers: dict[str, Descriptor | Future[Answer]],
+    attached: dict[Digest, Future[Attached | SourceError]],
 ) -> Desired:
     observed = index.repositories.get(mirror.target, RepositoryState(mirror.source))
     listed = listing.result() if listing else None
@@ -113,7 +176,9 @@ def _judge(
             "repository really is empty now, take the mirror out of mirrors.yaml",
         )
     settled = {tag: answer if isinstance(answer, Descriptor) else answer.result() for tag, answer in answers.items()}
-    return desire(mirror, observed, None if listed is None else frozenset(listed), settled)
+    found = {subject: one.result() for subject, one in attached.items()}
+    told, failed = _news(observed, settled, found) if mirror.referrers else ({}, {})
+    return desire(mirror, observed, None if listed is None else frozenset(listed), settled | failed, told)
 
 
 def _list(open_source: OpenSource, source: str) -> Listing:
@@ -126,5 +191,14 @@ def _list(open_source: OpenSource, source: str) -> Listing:
 def _resolve(open_source: OpenSource, source: str, reference: str) -> Answer:
     try:
         return open_source(source).resolve(reference)
+    except SourceError as error:
+        return error
+
+
+def _attached(
+    open_source: OpenSource, source: str, subject: Digest, listed: frozenset[str] | None
+) -> Attached | SourceError:
+    try:
+        return open_source(source).attached(subject, listed)
     except SourceError as error:
         return error

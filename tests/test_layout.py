@@ -74,7 +74,7 @@ def test_a_key_that_is_read_is_spelled_like_that(key: str) -> None:
         f"v1/a/blobs/{DIGEST}",
         f"/v2/a/blobs/{DIGEST}",
         f"v2/a/blobs/{DIGEST}/",
-        f"v2/a/referrers/{DIGEST}",
+        "v2/a/referrers/latest",
         "mine/notes.txt",
     ],
 )
