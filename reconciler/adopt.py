@@ -21,7 +21,7 @@ from reconciler.errors import Malformed, NotFound, StoreError
 from reconciler.gc import find_garbage
 from reconciler.index import MirrorIndex, RepositoryState, TagState, published, retire
 from reconciler.inventory import inventories
-from reconciler.layout import MIRROR_INDEX, manifest_key
+from reconciler.layout import MIRROR_INDEX, is_attached_tag, manifest_key
 from reconciler.ledger import Observed, salvage_index, write_index
 from reconciler.oci import Digest, Index, parse_manifest
 from reconciler.referrers import Attached
@@ -131,7 +131,8 @@ def _survey_repository(
     executor: Executor,
 ) -> Adoption:
     state = known or RepositoryState(mirror.source)
-    unknown = [tag for tag in there.tags if tag not in state.tags and tag not in state.pending]
+    along = {tag for tag in there.tags if is_attached_tag(tag)} if mirror.referrers else frozenset()
+    unknown = [tag for tag in there.tags if tag not in state.own_tags and tag not in along]
     tags: dict[str, TagState] = {}
     refused: dict[str, str] = {}
 

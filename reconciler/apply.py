@@ -45,7 +45,7 @@ from reconciler.ledger import Observed, read_index, write_index
 from reconciler.lock import Lease, held, read_lock
 from reconciler.oci import Digest
 from reconciler.plan import held_back
-from reconciler.referrers import Attachments, Record, merged, published_tags
+from reconciler.referrers import Attachments, Record, merged
 from reconciler.work import IMAGE_WORKERS, Once, completed
 
 if TYPE_CHECKING:
@@ -292,9 +292,12 @@ class _Run:
         now = self._now()
         self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
         self._touched.update(target for target, _ in allowed)
-        kept = {target: _following_tags(self._observed.index, target) for target, _ in allowed}
+        left = self._observed.index.repositories
         self._edges.public.delete(
-            manifest_key(target, one.tag) for target, prunes in allowed for one in prunes if one.tag not in kept[target]
+            manifest_key(target, one.tag)
+            for target, prunes in allowed
+            for one in prunes
+            if one.tag not in left[target].attached_tags
         )
         self._write_each(allowed, mirror_index.settled)
         yield from (Done(target, change) for target, prunes in allowed for change in prunes)
@@ -383,7 +386,7 @@ class _Copies:
 
         def read(subject: Digest) -> Future[Following]:
             known = recorded.get(subject, Attachments())
-            arguments = (source, store, target, work.repository.source, subject, known, own_tags(state), present)
+            arguments = (source, store, target, work.repository.source, subject, known, state.own_tags, present)
             return self._once((target, "follow", subject), read_following, *arguments)[0]
 
         return follow(image, read, work.what)
@@ -393,7 +396,7 @@ class _Copies:
     ) -> None:
         """One after the other: what refers to something comes after it."""
         target, store = work.repository.target, self._edges.public
-        own = own_tags(self._state(target))
+        own = self._state(target).own_tags
         for one in following:
             self._once((target, "publish", one.subject), publish_following, store, target, one, own, present)[
                 0
@@ -432,17 +435,6 @@ def image_work(plan: Plan) -> Iterator[ImageWork]:
         for changes in images.values():
             if changes[0].after:
                 yield ImageWork(repository, changes[0].after, tuple(changes))
-
-
-def own_tags(state: RepositoryState) -> frozenset[str]:
-    """Those that a pattern chose; what is attached to an image leaves them alone."""
-    return frozenset(state.tags) | state.pending
-
-
-def _following_tags(index: MirrorIndex, target: str) -> frozenset[str]:
-    """Tags whose objects stay when they are no tags of their own any more."""
-    state = index.repositories.get(target)
-    return published_tags(merged(state.attached.values())) if state else frozenset()
 
 
 def _tag_states(work: ImageWork, now: datetime) -> dict[str, TagState]:

@@ -222,8 +222,7 @@ class _Manifests:
         reached: set[Digest] = set()
         needed: set[Digest] = set()
         lost = {one.digest for tag, one in state.tags.items() if tag not in self._there.tags}
-        own = state.tags.keys() | state.pending
-        by_name = {tag for tag in self._there.tags if is_attached_tag(tag) and tag not in own}
+        by_name = {tag for tag in self._there.tags if is_attached_tag(tag) and tag not in state.own_tags}
         self._follow(self._keys(self._there.tags.keys() - by_name), reached, needed)
         self._follow(self._keys(lost - reached), reached, needed)
         kept = [one for one in keep if one in self._there.manifests and one not in reached]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import IndexInvalid, IndexVersion, Malformed
 from reconciler.layout import target_problem
 from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
-from reconciler.referrers import parse_record, record_document
+from reconciler.referrers import parse_record, published_tags, record_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -63,6 +63,16 @@ class RepositoryState:
     def digests(self) -> frozenset[Digest]:
         """What the repository has to keep: the digests of its tags, and the retired ones."""
         return frozenset(state.digest for state in self.tags.values()) | self.retired.keys()
+
+    @property
+    def own_tags(self) -> frozenset[str]:
+        """The tags that a pattern chose, which what is attached to an image leaves alone."""
+        return frozenset(self.tags) | self.pending
+
+    @property
+    def attached_tags(self) -> frozenset[str]:
+        """The tags that came along with images."""
+        return frozenset(tag for record in self.attached.values() for tag in published_tags(record))
 
 
 @dataclass(frozen=True)

@@ -207,9 +207,9 @@ def put_lock(store: MemoryStore, command: str, age: float = 0.0) -> None:
 
 @dataclass
 class MemorySource:
-    """The `Source` of one repository: tag -> image. `referrers` are attached to what they name as their subject, `named`
-    are tags that belong to a digest by their name.
+    """The `Source` of one repository: tag -> image.
 
+    `referrers` are attached to what they name as their subject, `named` are tags that belong to a digest by their name.
     `broken` maps a digest to the errors and the wrong bytes that are given for it before the true ones; `failing` is
     raised for the tag list, and for the references it names.
     """
@@ -232,9 +232,9 @@ class MemorySource:
 
     def resolve(self, reference: str) -> Descriptor:
         self._ask("resolve", reference)
-        for tag, image in self.images.items():
-            if reference in (tag, image.digest):
-                return described(image)
+        named = {**{one.digest: one for one in self.everything}, **self.named, **self.images}
+        if reference in named:
+            return described(named[reference])
         raise NotFound(f"memory:{reference}", "no such tag")
 
     def manifest(self, descriptor: Descriptor) -> bytes:
