@@ -57,6 +57,7 @@ PARTS = ["v2", "a", "manifests", "blobs", "referrers", "tags", "list", "latest",
 words = st.sampled_from(PARTS)
 
 
+@given(st.text() | st.lists(words, max_size=6).map("/".join))
 def test_a_key_that_is_read_is_spelled_like_that(key: str) -> None:
     match parse_key(key):
         case BlobKey(target, digest):

@@ -225,6 +225,26 @@ def push(image: Image, host: str, repository: str, tag: str, auth: tuple[str, st
         _push_manifest(client, image, tag)
 
 
+def push_referrer(referrer: Image, host: str, repository: str) -> None:
+    """Attaches an artifact to its subject as a client does whose registry has no referrers API: by the fallback tag.
+
+    Distribution specification 1.1, "Pushing Manifests with Subject" and "Referrers tag schema".
+    """
+    document = json.loads(referrer.body)
+    push(referrer, host, repository, referrer.digest)
+    tag = document["subject"]["digest"].replace(":", "-")
+    with httpx.Client(base_url=f"http://{host}/v2/{repository}/", trust_env=False, timeout=60) as client:
+        there = client.get(f"manifests/{tag}", headers={"Accept": OCI_INDEX})
+        entries = there.json()["manifests"] if there.status_code == httpx.codes.OK else []
+        entry = {
+            **referrer.descriptor(),
+            "artifactType": document["artifactType"],
+            "annotations": document.get("annotations", {}),
+        }
+        listed = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, entry]}
+        _push_manifest(client, Image(OCI_INDEX, _json(listed)), tag)
+
+
 _REF_NAME = "org.opencontainers.image.ref.name"
 
 
