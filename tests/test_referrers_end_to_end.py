@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.parts.images import Image, artifact, image, index, push, push_referrer
+from tests.parts.images import Image, artifact, cosign_signature, image, index, push, push_referrer
 from tests.test_end_to_end import app, bucket_world, from_url
 from tests.world import World, changes, walk
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.nginx_edge import Edge
     from tests.parts.skopeo import Skopeo
@@ -24,6 +28,8 @@ SBOM = artifact("application/vnd.example.sbom", [("text/plain", b"contents")], A
 SIGNATURE = artifact("application/vnd.example.signature", [("text/plain", b"signed")], SBOM)
 NOTE = artifact("application/vnd.example.note", subject=AMD64)
 LATER = artifact("application/vnd.example.signature", [("text/plain", b"later")], APP)
+PAYLOAD = json.dumps({"critical": {"image": {"docker-manifest-digest": AMD64.digest}}}).encode()
+SIGNED = cosign_signature(PAYLOAD, "c2lnbmVk")
 
 
 def named(one: Image, kind: str) -> str:
@@ -31,13 +37,13 @@ def named(one: Image, kind: str) -> str:
 
 
 def test_what_is_attached_is_found_on_a_static_bucket(
-    bucket_world: World, docker_registry: DockerRegistry, nginx_edge: Edge, skopeo: Skopeo
+    bucket_world: World, docker_registry: DockerRegistry, nginx_edge: Edge, skopeo: Skopeo, tmp_path: Path
 ) -> None:
     world, host = bucket_world, docker_registry.host
     push(APP, host, "team/app", "1.0")
     for one in (SBOM, SIGNATURE, NOTE):
         push_referrer(one, host, "team/app")
-    cosign = {named(APP, ".sig"): image(b"signature"), named(AMD64, ".att"): index(image(b"attestation"))}
+    cosign = {named(APP, ".att"): index(image(b"attestation")), named(AMD64, ".sig"): SIGNED}
     for tag, one in cosign.items():
         push(one, host, "team/app", tag)
     world.mirrors({"source": f"{host}/team/app", "target": "app", "tags": ["1.0"], "referrers": True})
@@ -51,8 +57,8 @@ def test_what_is_attached_is_found_on_a_static_bucket(
     assert fetch_referrers(nginx_edge, APP.children[1]) == []
     for tag, one in cosign.items():
         assert httpx.get(f"{nginx_edge.url}/v2/app/manifests/{tag}").content == one.body
-        skopeo("inspect", "--raw", f"docker://{nginx_edge.host}/app:{tag}")
         walk(read, "app", tag)
+    assert signature_that_skopeo_copies(skopeo, nginx_edge, AMD64, tmp_path)["payload"] == b64encode(PAYLOAD).decode()
     tags = [named(one, "") for one in (APP, SBOM, AMD64)]
     assert json.loads(skopeo("list-tags", f"docker://{nginx_edge.host}/app"))["Tags"] == sorted(["1.0", *tags, *cosign])
     assert (
@@ -98,3 +104,16 @@ def fetch_referrers(edge: Edge, subject: Image) -> list[dict[str, Any]]:
     assert api.json()["schemaVersion"] == 2
     entries: list[dict[str, Any]] = api.json()["manifests"]
     return entries
+
+
+def signature_that_skopeo_copies(skopeo: Skopeo, edge: Edge, one: Image, folder: Path) -> dict[str, Any]:
+    """Skopeo looks for cosign's tag where it is told that there are some, and keeps what it finds beside the image."""
+    (folder / "registries.d").mkdir()
+    attachments = {"docker": {edge.host: {"use-sigstore-attachments": True}}}
+    (folder / "registries.d" / "edge.yaml").write_text(json.dumps(attachments))
+    looking = replace(skopeo, settings=("--registries.d", str(folder / "registries.d")))
+    looking("copy", f"docker://{edge.host}/app@{one.digest}", f"dir:{folder / 'pulled'}")
+    kind, _, body = (folder / "pulled" / "signature-1").read_bytes().partition(b"\n")
+    assert kind == b"\0sigstore-json"
+    signature: dict[str, Any] = json.loads(body)
+    return signature

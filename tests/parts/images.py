@@ -167,6 +167,22 @@ def artifact(
     return Image(OCI_MANIFEST, _json(document), {digest_of(body): body for body in (empty, *(b for _, b in layers))})
 
 
+def cosign_signature(payload: bytes, signature: str) -> Image:
+    """What cosign pushes as the tag `sha256-<hex>.sig`; `signature` is that of `payload`, in base64."""
+    config = _json({"architecture": "", "os": "", "rootfs": {"type": "layers", "diff_ids": [digest_of(payload)]}})
+    layer = {
+        **_descriptor("application/vnd.dev.cosign.simplesigning.v1+json", payload),
+        "annotations": {"dev.cosignproject.cosign/signature": signature},
+    }
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": _descriptor(OCI_CONFIG, config),
+        "layers": [layer],
+    }
+    return Image(OCI_MANIFEST, _json(document), {digest_of(body): body for body in (config, payload)})
+
+
 def attestation(of: Image) -> Image:
     """The attestation manifest that BuildKit puts beside the image `of` in an index: a provenance statement."""
     statement = _json(
