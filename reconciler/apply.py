@@ -2,7 +2,7 @@
 
     lock                                     one run at a time
     the mirror index                         which tags are about to change: pending
-    images: blobs, manifests, then the tag   side by side; each image on its own
+    images: blobs, manifests, then the tag   side by side; each image on its own, with what is attached before the tag
     the mirror index                         now and then meanwhile, and once at the end
     prunes: index, then the tag's object     only in repositories where nothing failed
     tags/list, _catalog, _ping               what changed of them
@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reconciler import index as mirror_index
-from reconciler.attach import Following, follow, publish_following, read_following
+from reconciler.attach import Ends, Following, follow, open_ends, publish_following, read_following
 from reconciler.catalog import published_lists
 from reconciler.copy import (
     choose_platforms,
@@ -45,7 +45,7 @@ from reconciler.ledger import Observed, read_index, write_index
 from reconciler.lock import Lease, held, read_lock
 from reconciler.oci import Digest
 from reconciler.plan import held_back
-from reconciler.referrers import Attachments, Record, merged
+from reconciler.referrers import Record
 from reconciler.work import IMAGE_WORKERS, Once, completed
 
 if TYPE_CHECKING:
@@ -292,15 +292,19 @@ class _Run:
         now = self._now()
         self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
         self._touched.update(target for target, _ in allowed)
-        left = self._observed.index.repositories
         self._edges.public.delete(
             manifest_key(target, one.tag)
             for target, prunes in allowed
             for one in prunes
-            if one.tag not in left[target].attached_tags
+            if one.tag not in self._attached_tags(target)
         )
         self._write_each(allowed, mirror_index.settled)
         yield from (Done(target, change) for target, prunes in allowed for change in prunes)
+
+    def _attached_tags(self, target: str) -> frozenset[str]:
+        """Those whose objects stay, although they are no tags of their own any more: they belong to images."""
+        state = self._observed.index.repositories.get(target)
+        return state.attached_tags if state else frozenset()
 
     def _refusal(self, repository: RepositoryPlan) -> str | None:
         if repository.target in self._failed:
@@ -362,48 +366,37 @@ class _Copies:
     def copy(self, work: ImageWork) -> Record:
         """Publishes one image. Returns what came along with it; empty where nobody asked for that."""
         self._check()
-        target, store = work.repository.target, self._edges.public
+        target, store, asks = work.repository.target, self._edges.public, work.repository.referrers
         listing, _ = self._once(target, inventory, store, target)
         there = listing.result()
         fetch = stored_first(self._edges.open_source(work.repository.source), store, target, there.manifests)
         platforms = work.repository.platforms
         image = read_image(fetch, work.what, work.root, lambda index: choose_platforms(index, platforms, work.what))
-        following = self._follow(work, image, there.manifests) if work.repository.referrers else ()
+        ends = self._once((target, "ends"), self._ends, work, there.manifests)[0].result() if asks else None
+        following = self._follow(ends, image, work.what) if ends else ()
         images = (image, *(one for each in following for one in each.images))
         for copied in [self._start(work, blob) for one in images for blob in missing_blobs(one, there.blobs)]:
             copied.result()
         self._check()
         publish_manifests(store, target, image, there.manifests)
-        self._publish_following(work, following, there.manifests)
+        if ends:
+            # One after the other: what refers to something comes after it.
+            for one in following:
+                self._once((target, "publish", one.subject), publish_following, ends, one)[0].result()
         publish_tags(store, target, image, (change.tag for change in work.changes))
         return {one.subject: one.record for one in following}
 
-    def _follow(self, work: ImageWork, image: Image, present: Mapping[Digest, int]) -> tuple[Following, ...]:
-        target, store = work.repository.target, self._edges.public
+    def _ends(self, work: ImageWork, present: Mapping[Digest, int]) -> Ends:
+        target = work.repository.target
         source = self._edges.open_source(work.repository.source)
-        state = self._state(target)
-        recorded = merged(state.attached.values())
+        state = self._index.repositories.get(target, RepositoryState(work.repository.source))
+        return open_ends(source, self._edges.public, target, state, present)
 
+    def _follow(self, ends: Ends, image: Image, what: str) -> tuple[Following, ...]:
         def read(subject: Digest) -> Future[Following]:
-            known = recorded.get(subject, Attachments())
-            arguments = (source, store, target, work.repository.source, subject, known, state.own_tags, present)
-            return self._once((target, "follow", subject), read_following, *arguments)[0]
+            return self._once((ends.target, "follow", subject), read_following, ends, subject)[0]
 
-        return follow(image, read, work.what)
-
-    def _publish_following(
-        self, work: ImageWork, following: tuple[Following, ...], present: Mapping[Digest, int]
-    ) -> None:
-        """One after the other: what refers to something comes after it."""
-        target, store = work.repository.target, self._edges.public
-        own = self._state(target).own_tags
-        for one in following:
-            self._once((target, "publish", one.subject), publish_following, store, target, one, own, present)[
-                0
-            ].result()
-
-    def _state(self, target: str) -> RepositoryState:
-        return self._index.repositories.get(target, RepositoryState(""))
+        return follow(image, read, what)
 
     def _start(self, work: ImageWork, blob: Descriptor) -> Future[None]:
         future, first = self._once((work.repository.target, blob.digest), self._copy_blob, work, blob)

@@ -1,5 +1,6 @@
 """Copies what is attached to an image: its referrers, the referrers of those, and cosign's tags.
 
+    open_ends          from where to where, for one repository
     follow             all that follows an image
     read_following     what follows one digest, from the source and from what is there already
     publish_following  its manifests, then the tags and the list that name them
@@ -24,17 +25,18 @@ from reconciler.copy import (
     read_image,
     stored_first,
 )
-from reconciler.errors import BadAnswer, Malformed, NotFound
-from reconciler.layout import REFERRERS_HEADERS, fallback_tag, manifest_key, referrers_key
+from reconciler.errors import BadAnswer, Malformed, NotFound, SourceError
+from reconciler.layout import REFERRERS_HEADERS, referrers_keys
 from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Index, parse_manifest
-from reconciler.referrers import MAX_REFERRERS, Attachments, list_bytes
+from reconciler.referrers import MAX_REFERRERS, Attachments, list_bytes, merged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
 
     from reconciler.copy import Fetch
-    from reconciler.referrers import Attached
+    from reconciler.index import RepositoryState
+    from reconciler.referrers import Attached, Record
     from reconciler.source import Source
     from reconciler.store import Store
 
@@ -58,29 +60,48 @@ class Following:
         return (*self.referrers, *self.tags.values())
 
 
-def read_following(
-    source: Source,
-    store: Store,
-    target: str,
-    what: str,
-    subject: Digest,
-    recorded: Attachments,
-    own_tags: frozenset[str],
-    present: Mapping[Digest, int],
-) -> Following:
-    """Reads the manifests of all that is attached to `subject`; `what` names the source in errors.
+@dataclass(frozen=True)
+class Ends:
+    """A source and a repository of the store.
 
-    What was `recorded` and is still there counts, whether the source has it or not. `own_tags` are mirrored as any
-    other tag is, and not touched here. `present`: the manifests of `target`, digest -> size in bytes. Raises
-    `SourceError`, `StoreError` and `Malformed`.
+    name      of the source, for errors
+    listed    the source's tags, None where it does not list them
+    recorded  what came along earlier; what is still there of it counts, whether the source has it or not
+    own_tags  those that a pattern chose; they are mirrored as any other tag is, and not touched here
+    present   the manifests of `target`, digest -> size in bytes
     """
-    fetch = stored_first(source, store, target, present)
-    attached = source.attached(subject, None)
-    listed = {one.digest: one for one in _listed(source, attached, f"{what}@{subject}")}
-    kept = {one: Descriptor("", one, present[one]) for one in recorded.referrers if one in present}
+
+    name: str
+    source: Source
+    listed: frozenset[str] | None
+    store: Store
+    target: str
+    recorded: Record
+    own_tags: frozenset[str]
+    present: Mapping[Digest, int]
+
+
+def open_ends(source: Source, store: Store, target: str, state: RepositoryState, present: Mapping[Digest, int]) -> Ends:
+    """Asks the source for its tags: whoever knows them need not ask for four tags of each digest."""
+    try:
+        listed = frozenset(source.tags()) or None
+    except SourceError as error:
+        logger.info("%s; asking for each tag that may belong to a digest", error)
+        listed = None
+    recorded = merged(state.attached.values())
+    return Ends(state.source, source, listed, store, target, recorded, state.own_tags, present)
+
+
+def read_following(ends: Ends, subject: Digest) -> Following:
+    """Reads the manifests of all that is attached to `subject`. Raises `SourceError`, `StoreError` and `Malformed`."""
+    what, recorded = ends.name, ends.recorded.get(subject, Attachments())
+    fetch = stored_first(ends.source, ends.store, ends.target, ends.present)
+    attached = ends.source.attached(subject, ends.listed)
+    listed = {one.digest: one for one in _listed(ends.source, attached, f"{what}@{subject}")}
+    kept = {one: Descriptor("", one, ends.present[one]) for one in recorded.referrers if one in ends.present}
     found = dict(_read_all(fetch, what, subject, kept | listed))
     referrers = {one: image for one, image in found.items() if image}
-    tags = {tag: one for tag, one in attached.tags.items() if tag not in own_tags}
+    tags = {tag: one for tag, one in attached.tags.items() if tag not in ends.own_tags}
     images = {tag: read_image(fetch, f"{what}:{tag}", one, _all) for tag, one in sorted(tags.items())}
     return Following(
         subject,
@@ -90,7 +111,7 @@ def read_following(
             frozenset(referrers),
             frozenset(found) - frozenset(referrers),
             attached.fallback.digest if attached.fallback else None,
-            MappingProxyType({**{t: d for t, d in recorded.tags.items() if t not in own_tags}, **tags}),
+            MappingProxyType({**{t: d for t, d in recorded.tags.items() if t not in ends.own_tags}, **tags}),
         ),
     )
 
@@ -162,27 +183,17 @@ def follow(image: Image, read: Callable[[Digest], Future[Following]], what: str)
     return tuple(found.values())
 
 
-def publish_following(
-    store: Store, target: str, following: Following, own_tags: frozenset[str], present: Mapping[Digest, int]
-) -> None:
-    """Writes the manifests that `target` lacks, then cosign's tags and, under both its keys, the list of referrers.
+def publish_following(ends: Ends, following: Following) -> None:
+    """Writes the manifests that are not there, then cosign's tags and, under both its keys, the list of referrers.
 
     To be called when every blob is there, and what the referrers refer to.
     """
     for image in following.images:
-        publish_manifests(store, target, image, present)
+        publish_manifests(ends.store, ends.target, image, ends.present)
     for tag, image in following.tags.items():
-        publish_tags(store, target, image, [tag])
-    for key, body in published_referrers(target, following, own_tags):
-        put_changed(store, key, body, REFERRERS_HEADERS)
-
-
-def published_referrers(target: str, following: Following, own_tags: frozenset[str]) -> Iterator[tuple[str, bytes]]:
-    """The two keys of the list of referrers with their bytes; none where there are no referrers."""
-    if not following.referrers:
-        return
-    roots = [image.root for image in following.referrers]
-    body = list_bytes([(one.digest, len(one.body), one.parsed) for one in roots], following.subject)
-    yield referrers_key(target, following.subject), body
-    if fallback_tag(following.subject) not in own_tags:
-        yield manifest_key(target, fallback_tag(following.subject)), body
+        publish_tags(ends.store, ends.target, image, [tag])
+    if following.referrers:
+        roots = [image.root for image in following.referrers]
+        body = list_bytes([(one.digest, len(one.body), one.parsed) for one in roots], following.subject)
+        for key in referrers_keys(ends.target, following.subject, ends.own_tags):
+            put_changed(ends.store, key, body, REFERRERS_HEADERS)

@@ -51,13 +51,10 @@ def resolve(
         (mirror, _ask(mirror, index, open_source, executor, listings.get(mirror.target), recheck=recheck))
         for mirror in asked
     ]
-    attached = [
-        _ask_attached(mirror, index, open_source, executor, listings.get(mirror.target), answers)
-        for mirror, answers in rounds
-    ]
+    attached = _ask_attached(rounds, index, open_source, executor, listings)
     desired = [
-        _judge(mirror, index, listings.get(mirror.target), answers, found)
-        for (mirror, answers), found in zip(rounds, attached, strict=True)
+        _judge(mirror, index, listings.get(mirror.target), answers, attached.get(mirror.target, {}))
+        for mirror, answers in rounds
     ]
     named = {mirror.target for mirror in mirrors.mirrors}
     desired += [
@@ -107,27 +104,39 @@ def _reference(chosen: Chosen) -> str:
 
 
 def _ask_attached(
-    mirror: Mirror,
+    rounds: Sequence[tuple[Mirror, dict[str, Descriptor | Future[Answer]]]],
     index: MirrorIndex,
     open_source: OpenSource,
     executor: Executor,
-    listing: Future[Listing] | None,
-    answers: dict[str, Descriptor | Future[Answer]],
-) -> dict[Digest, Future[Attached | SourceError]]:
-    """What is attached now to every digest of the images that were asked for and are mirrored as they are."""
+    listings: dict[str, Future[Listing]],
+) -> dict[str, dict[Digest, Future[Attached | SourceError]]]:
+    """Target -> what is attached now to every digest of its images that were asked for and are mirrored as they are.
+
+    Where nobody needed the tag list yet it is asked for first, for it saves a question for each tag that is not there.
+    """
+    subjects = {mirror.target: _subjects(mirror, index, answers) for mirror, answers in rounds}
+    wanting = [mirror for mirror, _ in rounds if subjects[mirror.target]]
+    listings = {m.target: listings.get(m.target) or executor.submit(_list, open_source, m.source) for m in wanting}
+    asked = {}
+    for mirror in wanting:
+        listed = listings[mirror.target].result()
+        tags = frozenset(listed) if listed and isinstance(listed, tuple) else None
+        asked[mirror.target] = {
+            subject: executor.submit(_attached, open_source, mirror.source, subject, tags)
+            for subject in subjects[mirror.target]
+        }
+    return asked
+
+
+def _subjects(mirror: Mirror, index: MirrorIndex, answers: dict[str, Descriptor | Future[Answer]]) -> list[Digest]:
     observed = index.repositories.get(mirror.target)
     if not mirror.referrers or observed is None:
-        return {}
-    listed = listing.result() if listing else None
-    tags = frozenset(listed) if isinstance(listed, tuple) else None
+        return []
     asked = {tag: answer.result() for tag, answer in answers.items() if isinstance(answer, Future)}
     unchanged = {
         one.digest for tag, one in asked.items() if isinstance(one, Descriptor) and _is_there(observed, tag, one)
     }
-    subjects = {subject for digest in unchanged for subject in observed.attached.get(digest, {})}
-    return {
-        subject: executor.submit(_attached, open_source, mirror.source, subject, tags) for subject in sorted(subjects)
-    }
+    return sorted({subject for digest in unchanged for subject in observed.attached.get(digest, {})})
 
 
 def _is_there(observed: RepositoryState, tag: str, wanted: Descriptor) -> bool:

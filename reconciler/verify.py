@@ -25,11 +25,11 @@ from reconciler.layout import (
     REFERRERS_HEADERS,
     ManifestKey,
     blob_key,
-    fallback_tag,
+    is_attached_tag,
     manifest_headers,
     manifest_key,
     parse_key,
-    referrers_key,
+    referrers_keys,
 )
 from reconciler.oci import Descriptor, Digest, Index, Manifest, parse_manifest
 from reconciler.referrers import list_bytes, merged
@@ -152,14 +152,13 @@ def unknown_tags(
     """From a listing of the whole bucket: tag objects in our repositories that the mirror index does not know, and the
     names of repositories that are not ours."""
     findings, foreign = [], set()
-    attached = {target: state.attached_tags for target, state in index.repositories.items()}
     for row in store.list("v2/"):
         match parse_key(row.key):
             case ManifestKey(target, str(tag)) if wanted(target):
                 state = index.repositories.get(target)
                 if state is None:
                     foreign.add(target)
-                elif tag not in attached[target] and tag not in state.tags and tag not in state.pending:
+                elif tag not in state.own_tags and not (state.attached and is_attached_tag(tag)):
                     detail = "a tag that the mirror index does not know; `r2mirror adopt` takes it over, or remove it"
                     findings.append(Finding(target, row.key, Problem.UNKNOWN, detail))
             case _:
@@ -306,9 +305,7 @@ class _Check:
             entries = [(digest, self._there.manifests.get(digest, 0), it) for digest, it in parsed.items() if it]
             if entries and len(entries) == len(parsed):
                 body = list_bytes(entries, subject)
-                yield referrers_key(self._target, subject), body
-                if fallback_tag(subject) not in self._state.own_tags:
-                    yield manifest_key(self._target, fallback_tag(subject)), body
+                yield from ((key, body) for key in referrers_keys(self._target, subject, self._state.own_tags))
 
     def _wrong_with(self, root: Root) -> Iterator[str]:
         """The keys that are wrong of what the root reaches."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,12 @@ def test_what_is_attached_is_found_on_a_static_bucket(
     assert changes(world.plan("--detailed-exitcode")) == []
     requests = docker_registry.requests()[asked:]
     assert not [one for one in requests if one.method == "GET" and "/manifests/" in one.path], "no pull is spent"
+    subjects = [APP, *APP.children, SBOM, SIGNATURE, NOTE]
+    assert Counter(f"{one.method} {one.path.split('/')[4]}" for one in requests if "team" in one.path) == {
+        "HEAD manifests": 1 + 3 + len(cosign),
+        "GET tags": 1,
+        "GET referrers": len(subjects),
+    }
 
     push_referrer(LATER, host, "team/app")
     plan = world.plan("--detailed-exitcode", code=2)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.attach import read_following
+from reconciler.attach import open_ends, read_following
 from reconciler.errors import BadAnswer, Denied, MirrorError, Unreachable
+from reconciler.index import RepositoryState
 from reconciler.layout import fallback_tag
 from reconciler.oci import MAX_MANIFEST_SIZE, OCI_INDEX, Digest
 from reconciler.referrers import MAX_REFERRERS, Attachments
@@ -54,8 +55,8 @@ def listed(source: RegistrySource) -> list[str]:
     return [str(one.digest) for one in source.attached(SUBJECT, frozenset()).referrers or ()]
 
 
-def follow(source: RegistrySource, store: MemoryStore | None = None) -> Following:
-    return read_following(source, store or MemoryStore(), "a", source.name, SUBJECT, Attachments(), frozenset(), {})
+def follow(source: RegistrySource) -> Following:
+    return read_following(open_ends(source, MemoryStore(), "a", RepositoryState(source.name), {}), SUBJECT)
 
 
 def test_pages_are_followed_to_the_last_and_one_request_is_all_where_the_tags_are_known(
