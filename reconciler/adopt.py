@@ -132,7 +132,7 @@ def _survey_repository(
 ) -> Adoption:
     state = known or RepositoryState(mirror.source)
     along = {tag for tag in there.tags if is_attached_tag(tag)} if mirror.referrers else frozenset()
-    unknown = [tag for tag in there.tags if tag not in state.own_tags and tag not in along]
+    unknown = sorted(there.tags.keys() - state.own_tags - along)
     tags: dict[str, TagState] = {}
     refused: dict[str, str] = {}
 

@@ -292,11 +292,12 @@ class _Run:
         now = self._now()
         self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
         self._touched.update(target for target, _ in allowed)
+        staying = {target: self._attached_tags(target) for target, _ in allowed}
         self._edges.public.delete(
             manifest_key(target, one.tag)
             for target, prunes in allowed
             for one in prunes
-            if one.tag not in self._attached_tags(target)
+            if one.tag not in staying[target]
         )
         self._write_each(allowed, mirror_index.settled)
         yield from (Done(target, change) for target, prunes in allowed for change in prunes)

@@ -79,7 +79,7 @@ class Garbage:
         return len(self.following) + sum(len(step) for step in self.manifests) + len(self.blobs)
 
     def steps(self) -> Iterator[Sequence[str]]:
-        """The keys in the order in which they go."""
+        """The keys in the order in which they go. A subject may go before its referrers, as the specification allows."""
         yield self.following
         for digests in self.manifests:
             yield [manifest_key(self.target, digest) for digest in digests]
@@ -222,7 +222,7 @@ class _Manifests:
         reached: set[Digest] = set()
         needed: set[Digest] = set()
         lost = {one.digest for tag, one in state.tags.items() if tag not in self._there.tags}
-        by_name = {tag for tag in self._there.tags if is_attached_tag(tag) and tag not in state.own_tags}
+        by_name = {tag for tag in self._there.tags if is_attached_tag(tag)} - state.own_tags
         self._follow(self._keys(self._there.tags.keys() - by_name), reached, needed)
         self._follow(self._keys(lost - reached), reached, needed)
         kept = [one for one in keep if one in self._there.manifests and one not in reached]

@@ -158,7 +158,9 @@ def unknown_tags(
                 state = index.repositories.get(target)
                 if state is None:
                     foreign.add(target)
-                elif tag not in state.own_tags and not (state.attached and is_attached_tag(tag)):
+                elif state.attached and is_attached_tag(tag):
+                    continue
+                elif tag not in state.tags and tag not in state.pending:
                     detail = "a tag that the mirror index does not know; `r2mirror adopt` takes it over, or remove it"
                     findings.append(Finding(target, row.key, Problem.UNKNOWN, detail))
             case _:
@@ -300,12 +302,13 @@ class _Check:
 
     def _expected_lists(self) -> Iterator[tuple[str, bytes]]:
         """Where one of the referrers cannot be read, that is what is wrong: nobody can say what the list should be."""
+        own_tags = self._state.own_tags
         for subject, one in self._attached.items():
             parsed = {digest: self._seen.manifests.get(digest) for digest in one.referrers}
             entries = [(digest, self._there.manifests.get(digest, 0), it) for digest, it in parsed.items() if it]
             if entries and len(entries) == len(parsed):
                 body = list_bytes(entries, subject)
-                yield from ((key, body) for key in referrers_keys(self._target, subject, self._state.own_tags))
+                yield from ((key, body) for key in referrers_keys(self._target, subject, own_tags))
 
     def _wrong_with(self, root: Root) -> Iterator[str]:
         """The keys that are wrong of what the root reaches."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from reconciler.errors import BadAnswer, Denied, Malformed
-from reconciler.oci import MAX_MANIFEST_SIZE, OCI_INDEX, Descriptor, Digest, Index, parse_manifest
+from reconciler.oci import MAX_MANIFEST_SIZE, OCI_INDEX, Descriptor, Digest, Index, load_json, parse_manifest
 from reconciler.referrers import MAX_REFERRERS
 from reconciler.source.paging import next_page
 
@@ -63,7 +63,11 @@ def _page(response: httpx.Response, body: bytes, what: str) -> Index | None:
     if not response.is_success:
         raise BadAnswer(what, f"the registry answered {status} to the question for its referrers")
     try:
-        page = parse_manifest(body, announced, "it")
+        match load_json(body, "it"):
+            case {"manifests": None}:  # how a registry written in Go may spell an empty list
+                return Index(OCI_INDEX, ())
+            case _:
+                page = parse_manifest(body, announced, "it")
     except Malformed as error:
         raise BadAnswer(what, f"the list of its referrers is not what it should be: {error}") from None
     assert isinstance(page, Index), "for it was announced as one"

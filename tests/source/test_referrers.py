@@ -69,7 +69,8 @@ def test_pages_are_followed_to_the_last_and_one_request_is_all_where_the_tags_ar
 
 
 def test_an_empty_list_is_an_answer(lying: LyingRegistry, source: RegistrySource) -> None:
-    lying.on(API, page())
+    lying.on(API, page(), Answer(headers={"Content-Type": OCI_INDEX}, body=b'{"manifests": null}'))
+    assert source.attached(SUBJECT, frozenset()).referrers == ()
     assert source.attached(SUBJECT, None).referrers == ()
     assert f"HEAD {FALLBACK}" not in lying.requests(), "a registry that has the API lists all of them"
     assert len(lying.requests("HEAD")) == 3, "cosign's tags"
