@@ -79,7 +79,7 @@ class Garbage:
         return len(self.following) + sum(len(step) for step in self.manifests) + len(self.blobs)
 
     def steps(self) -> Iterator[Sequence[str]]:
-        """The keys in the order in which they go. A subject may go before its referrers, as the specification allows."""
+        """The keys in the order in which they go. What is attached may go after its subject, as OCI allows."""
         yield self.following
         for digests in self.manifests:
             yield [manifest_key(self.target, digest) for digest in digests]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from types import MappingProxyType
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from reconciler.errors import Malformed
 from reconciler.layout import attached_tags, cosign_tags
-from reconciler.oci import MAX_MANIFEST_SIZE, Descriptor, Digest, Index, Manifest, parse_manifest
+from reconciler.oci import MAX_MANIFEST_SIZE, Attachment, Descriptor, Digest, Index, Manifest, parse_manifest
 from reconciler.referrers import (
     Attached,
     Attachments,
@@ -116,3 +117,26 @@ def test_records_together_know_what_each_knows(records: list[Record]) -> None:
         assert published_tags(together) >= published_tags(record)
     named = {tag for subject in together for tag in attached_tags(subject)}
     assert published_tags(MappingProxyType(together)) <= named
+
+
+SUBJECT_ENTRY = {"mediaType": "a/b", "digest": SUBJECT.digest, "size": 1}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({}, Attachment()),
+        ({"subject": SUBJECT_ENTRY, "artifactType": "a/b"}, Attachment(DIGEST, "a/b")),
+        ({"annotations": {"a": "b", "c": 7}, "artifactType": "no type"}, Attachment(annotations=(("a", "b"),))),
+        ({"annotations": ["a"], "artifactType": 7}, Attachment()),
+    ],
+)
+@pytest.mark.parametrize("rest", [{"layers": []}, {"manifests": []}], ids=["manifest", "index"])
+def test_what_a_manifest_says_of_itself(rest: dict[str, Any], fields: dict[str, Any], expected: Attachment) -> None:
+    assert parse_manifest(json.dumps({**rest, **fields}).encode(), "", "it").attachment == expected
+
+
+@pytest.mark.parametrize("subject", [7, {}, {**SUBJECT_ENTRY, "digest": "sha256:12"}, {**SUBJECT_ENTRY, "size": -1}])
+def test_a_subject_that_is_no_descriptor_is_malformed(subject: object) -> None:
+    with pytest.raises(Malformed):
+        parse_manifest(json.dumps({"layers": [], "subject": subject}).encode(), "", "it")

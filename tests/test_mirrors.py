@@ -62,6 +62,7 @@ defaults:
   platforms: [linux/arm64/v8, linux/amd64]
   prune: false
   retain: 36h
+  referrers: true
 mirrors:
   - source: alpine
     tags:
@@ -75,6 +76,7 @@ mirrors:
     platforms: all
     prune: true
     retain: 2w
+    referrers: false
   - {source: "oci:./images", target: my/images, tags: [a]}
 """
         % ("a" * 64),
@@ -98,6 +100,7 @@ mirrors:
     assert (images.source, images.target) == ("oci:./images", "my/images")
     assert images.platforms == (Platform("linux", "amd64"), Platform("linux", "arm64", "v8"))
     assert (images.prune, images.retain, mirrors.prune) == (False, timedelta(hours=36), False)
+    assert (alpine.referrers, images.referrers) == (False, True)
 
 
 def test_the_kinds_of_store(tmp_path: Path) -> None:
