@@ -46,6 +46,7 @@ from reconciler.lock import Lease, held, read_lock
 from reconciler.oci import Digest
 from reconciler.plan import held_back
 from reconciler.referrers import Record
+from reconciler.signatures.gate import OPEN
 from reconciler.work import IMAGE_WORKERS, Once, completed
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from reconciler.index import MirrorIndex
     from reconciler.oci import Descriptor
     from reconciler.plan import Plan, RepositoryPlan
+    from reconciler.signatures.gate import Gate
     from reconciler.source import OpenSource
     from reconciler.store import Store
 
@@ -125,6 +127,7 @@ class Terms:
     waiting       is told of the run that is waited for
     plan_again    makes the plan anew, where the index has moved on since; None: then the plan is refused
     now           the time that is written to the index and compared with it
+    gate          who has to have signed what is published: checked for each image, whatever the plan says
     """
 
     command: str
@@ -134,6 +137,7 @@ class Terms:
     waiting: Callable[[LockHeld], None] = lambda _: None
     plan_again: Callable[[], Plan] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    gate: Gate = OPEN
 
 
 @dataclass(frozen=True)
@@ -232,7 +236,7 @@ class _Run:
         self._write(change)
 
     def _publish(self) -> Iterator[Event]:
-        copies = _Copies(self._edges, self._observed.index)
+        copies = _Copies(self._edges, self._terms.gate, self._observed.index)
         images = image_work(self._plan)
         finished = completed(self._edges.images, copies.copy, images, 2 * IMAGE_WORKERS, PAUSE, copies.stop.set)
         with closing(finished):
@@ -358,9 +362,10 @@ class _Run:
 class _Copies:
     """The image copies of one run: they share blobs and listings, and stop together."""
 
-    def __init__(self, edges: Edges, index: MirrorIndex) -> None:
+    def __init__(self, edges: Edges, gate: Gate, index: MirrorIndex) -> None:
         self.stop = threading.Event()
         self._edges = edges
+        self._gate = gate
         self._index = index
         self._once = Once(edges.blobs)
 
@@ -368,9 +373,11 @@ class _Copies:
         """Publishes one image. Returns what came along with it; empty where nobody asked for that."""
         self._check()
         target, store, asks = work.repository.target, self._edges.public, work.repository.referrers
+        source = self._edges.open_source(work.repository.source)
+        self._gate.check(target, source, work.root.digest, f"{work.what}@{work.root.digest}")
         listing, _ = self._once(target, inventory, store, target)
         there = listing.result()
-        fetch = stored_first(self._edges.open_source(work.repository.source), store, target, there.manifests)
+        fetch = stored_first(source, store, target, there.manifests)
         platforms = work.repository.platforms
         image = read_image(fetch, work.what, work.root, lambda index: choose_platforms(index, platforms, work.what))
         ends = self._once((target, "ends"), self._ends, work, there.manifests)[0].result() if asks else None

@@ -11,13 +11,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError
-from reconciler.oci import Descriptor, Platform
+from reconciler.oci import Descriptor, Digest, Platform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.index import RepositoryState
     from reconciler.mirrors import Mirror
+    from reconciler.signatures.signers import Knowledge, Refused
 
 
 CUT_OFF = "an apply began this and has not recorded it"
@@ -38,6 +39,8 @@ class Desired:
     errors     what failed; where anything did, `unwanted` is empty
     referrers  whether what is attached to an image comes along
     news       tag -> what its image has attached now, although the digest is the same
+    known      what is known of the signatures of digests that have to be signed
+    refused    tags that would change if their images were signed as they have to be
     """
 
     target: str
@@ -49,6 +52,8 @@ class Desired:
     errors: tuple[str, ...] = ()
     referrers: bool = False
     news: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    known: Mapping[Digest, Knowledge] = field(default_factory=dict)
+    refused: tuple[Refused, ...] = ()
 
 
 def desire(

@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -21,9 +22,12 @@ from reconciler.layout import target_problem
 from reconciler.oci import Digest, Platform, Repository, is_tag
 from reconciler.selection import Exact, Glob, Pattern, Pinned, Regex, Semver, compile_range, compile_regex, matching
 from reconciler.shape import check_shape, spelled
+from reconciler.signatures.declared import declared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from reconciler.signatures.signers import Signer
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class RegistryConfig:
 
 @dataclass(frozen=True)
 class Mirror:
-    """One entry of `mirrors`, defaults filled in. `platforms` None means all of them."""
+    """One entry of `mirrors`, defaults filled in. `platforms` None means all; no `signed_by`: signed or not."""
 
     source: str
     target: str
@@ -76,6 +80,7 @@ class Mirror:
     platforms: tuple[Platform, ...] | None
     prune: bool
     retain: timedelta
+    signed_by: tuple[Signer, ...] = ()
     referrers: bool = False
 
 
@@ -83,8 +88,8 @@ class Mirror:
 class Mirrors:
     """A whole mirrors.yaml.
 
-    `registries` by host. `prune` and `retain` are the defaults', for targets that the file no longer names. `folder` is
-    what relative paths in it start from. `sha256` is of the file's bytes.
+    `registries` by host. `prune`, `retain` and `signed_by` are the defaults', for targets that the file does not name.
+    `folder` is what relative paths in it start from. `sha256` is of the file's bytes.
     """
 
     store: StoreConfig
@@ -94,6 +99,7 @@ class Mirrors:
     retain: timedelta
     folder: Path
     sha256: str
+    signed_by: tuple[Signer, ...] = ()
 
     def retention(self) -> Callable[[str], timedelta]:
         """Says of a target how long a digest of it that lost its last tag stays."""
@@ -101,22 +107,27 @@ class Mirrors:
         return lambda target: by_target.get(target, self.retain)
 
 
-def load_mirrors(path: Path, environ: Mapping[str, str] | None) -> Mirrors:
+def load_mirrors(path: Path, environ: Mapping[str, str] | None, *, read_files: bool = True) -> Mirrors:
     """Reads and checks a whole file. Raises `MirrorsInvalid` with every problem in it; nothing is fetched.
 
     `environ` fills in `${NAME}`; None checks a file where its variables are not set, and leaves them as they are.
+    Without `read_files` the keys that `signed_by` names need not be there: for a file that is not where it belongs.
     """
     document = read_document(path)
     folder = path.resolve().parent
     check_shape(document)
-    defaults = _settings(document, ("defaults",), _Settings())
-    mirrors = tuple(_mirrors(document, defaults))
+
+    def signers(place: Place, value: Any) -> tuple[Signer, ...]:
+        return declared(document, place, value, partial(_path, document, folder=folder), read_files=read_files)
+
+    defaults = _settings(document, ("defaults",), _Settings(), signers)
+    mirrors = tuple(_mirrors(document, defaults, signers))
     registries = dict(_registries(document, folder, environ))
     store = _store(document, folder, environ)
     if document.problems or store is None:
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     sha256 = hashlib.sha256(document.body).hexdigest()
-    return Mirrors(store, registries, mirrors, defaults.prune, defaults.retain, folder, sha256)
+    return Mirrors(store, registries, mirrors, defaults.prune, defaults.retain, folder, sha256, defaults.signed_by)
 
 
 # What a schema cannot say
@@ -134,10 +145,15 @@ class _Settings:
     platforms: tuple[Platform, ...] | None = None
     prune: bool = True
     retain: timedelta = timedelta(days=7)
+    signed_by: tuple[Signer, ...] = ()
     referrers: bool = False
 
 
-def _settings(document: Document, place: Place, base: _Settings) -> _Settings:
+Signers: TypeAlias = "Callable[[Place, Any], tuple[Signer, ...]]"
+"""Makes signers of what `signed_by` says at a place."""
+
+
+def _settings(document: Document, place: Place, base: _Settings, signers: Signers) -> _Settings:
     """What is soundly said at `place`, the rest from `base`."""
     said = document.sound(place)
     return _Settings(
@@ -146,18 +162,19 @@ def _settings(document: Document, place: Place, base: _Settings) -> _Settings:
         _platforms(document, (*place, "platforms"), said["platforms"]) if "platforms" in said else base.platforms,
         said.get("prune", base.prune),
         _duration(said["retain"]) if "retain" in said else base.retain,
+        signers((*place, "signed_by"), said["signed_by"]) if "signed_by" in said else base.signed_by,
         said.get("referrers", base.referrers),
     )
 
 
-def _mirrors(document: Document, defaults: _Settings) -> Iterator[Mirror]:
+def _mirrors(document: Document, defaults: _Settings, signers: Signers) -> Iterator[Mirror]:
     """The mirrors in which nothing is wrong; what is sound in the others is checked all the same."""
     entries = document.value.get("mirrors") if isinstance(document.value, dict) else None
     targets: dict[str, Place] = {}
     for number in range(len(entries) if isinstance(entries, list) else 0):
         place: Place = ("mirrors", number)
         said = document.sound(place)
-        settings = _settings(document, place, defaults)
+        settings = _settings(document, place, defaults, signers)
         tags = _patterns(document, (*place, "tags"), said.get("tags", []))
         _check_contradictions(document, tags, settings.exclude)
         ends = _ends(document, place, said)
@@ -173,6 +190,7 @@ def _mirrors(document: Document, defaults: _Settings) -> Iterator[Mirror]:
                 settings.platforms,
                 settings.prune,
                 settings.retain,
+                settings.signed_by,
                 settings.referrers,
             )
 
@@ -186,7 +204,7 @@ def _ends(document: Document, place: Place, said: Mapping[str, Any]) -> tuple[st
         path = source.removeprefix("oci:")
         if not path:
             document.problem((*place, "source"), "names no folder; write for example oci:./images")
-        _path(document, (*place, "source"), Path(), path)
+        _path(document, (*place, "source"), path, Path())
         if target is None:
             document.problem((*place, "target"), "is missing; an image layout has no repository path of its own")
             return None
@@ -367,7 +385,7 @@ def _store(document: Document, folder: Path, environ: Mapping[str, str] | None) 
             if problem:
                 given = "" if filled == text else f"what {text[:90]} stands for "
                 document.problem(("store", key), f"{given}{problem}")
-    path = _path(document, ("store", "path"), folder, values.get("path", ""))
+    path = _path(document, ("store", "path"), values.get("path", ""), folder)
     if document.wrong(("store",)):
         return None
     match values["type"]:
@@ -429,7 +447,7 @@ def _url_problem(text: str) -> str | None:
     return None
 
 
-def _path(document: Document, place: Place, folder: Path, text: str) -> Path:
+def _path(document: Document, place: Place, text: str, folder: Path) -> Path:
     """A path from `folder` on; `~` is the user's home."""
     try:
         return folder / Path(text).expanduser()
@@ -460,7 +478,7 @@ def _registries(
                 said.get("username_env"),
                 said.get("password_env"),
                 said.get("plain_http", False),
-                _path(document, (*place, "ca_file"), folder, ca_file) if ca_file else None,
+                _path(document, (*place, "ca_file"), ca_file, folder) if ca_file else None,
                 said.get("max_connections"),
             ),
         )

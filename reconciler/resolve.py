@@ -3,7 +3,8 @@
 Rounds on an executor: the tag lists of every mirror that needs one, then what each chosen tag points at. A tag that is
 immutable or pinned and already mirrored is not asked for. Of a mirror with `referrers`, a third: what is attached to
 the images that are there already; with others, it is looked for when they are copied. What fails is a value beside what
-was found; the judgement on both is `desire`'s.
+was found; the judgement on both is `desire`'s, and where images have to be signed also that of `signed`, which makes
+the last round.
 """
 
 from __future__ import annotations
@@ -18,13 +19,17 @@ from reconciler.index import MirrorIndex, RepositoryState, TagState
 from reconciler.oci import Descriptor
 from reconciler.referrers import Attached, news
 from reconciler.selection import Chosen, Pinned, needs_listing, select
+from reconciler.signatures.attached import is_attachment
+from reconciler.signatures.gate import OPEN
+from reconciler.signed import Judged, only_signed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Executor
 
     from reconciler.mirrors import Mirror, Mirrors
     from reconciler.oci import Digest
+    from reconciler.signatures.gate import Gate
     from reconciler.source import OpenSource
 
 Listing: TypeAlias = tuple[str, ...] | SourceError
@@ -39,11 +44,12 @@ def resolve(
     only: Sequence[str] = (),
     *,
     recheck: bool = False,
+    gate: Gate = OPEN,
 ) -> tuple[Desired, ...]:
     """Every repository of the mirrors and of the index, as it should be, in the order of their names.
 
     `only`: globs of targets; where there are any, the other repositories are left out altogether. `recheck`: ask for
-    immutable tags too. Never raises `SourceError`.
+    immutable tags too, and for the signatures of what is mirrored. Never raises `SourceError`.
     """
     asked = [mirror for mirror in mirrors.mirrors if matches_only(mirror.target, only)]
     listings = {m.target: executor.submit(_list, open_source, m.source) for m in asked if needs_listing(m.tags)}
@@ -52,10 +58,11 @@ def resolve(
         for mirror in asked
     ]
     attached = _ask_attached(rounds, index, open_source, executor, listings)
-    desired = [
-        _judge(mirror, index, listings.get(mirror.target), answers, attached.get(mirror.target, {}))
+    judged = [
+        _judged(mirror, index, listings.get(mirror.target), answers, attached.get(mirror.target, {}))
         for mirror, answers in rounds
     ]
+    desired = only_signed(judged, index, open_source, executor, gate, recheck=recheck)
     named = {mirror.target for mirror in mirrors.mirrors}
     desired += [
         desire_nothing(target, observed, prune=mirrors.prune)
@@ -82,6 +89,9 @@ def _ask(
     listed = listing.result() if listing else ()
     if isinstance(listed, SourceError):
         return {}
+    if mirror.signed_by:
+        # Signatures have tags of their own, which nobody signs.
+        listed = tuple(tag for tag in listed if not is_attachment(tag))
     observed = index.repositories.get(mirror.target, RepositoryState(mirror.source)).tags
     return {
         chosen.tag: _settled(chosen, observed.get(chosen.tag), recheck=recheck)
@@ -166,12 +176,25 @@ def _news(
     return told, failed
 
 
-def _judge(
+def _judged(
     mirror: Mirror,
     index: MirrorIndex,
     listing: Future[Listing] | None,
     answers: dict[str, Descriptor | Future[Answer]],
     attached: dict[Digest, Future[Attached | SourceError]],
+) -> Judged:
+    def judge(failed: Mapping[str, SourceError]) -> Desired:
+        return _judge(mirror, index, listing, {**answers, **failed}, attached)
+
+    return Judged(mirror, judge({}), judge)
+
+
+def _judge(
+    mirror: Mirror,
+    index: MirrorIndex,
+    listing: Future[Listing] | None,
+    answers: Mapping[str, Answer | Future[Answer]],
+    attached: Mapping[Digest, Future[Attached | SourceError]],
 ) -> Desired:
     observed = index.repositories.get(mirror.target, RepositoryState(mirror.source))
     listed = listing.result() if listing else None
@@ -184,7 +207,10 @@ def _judge(
             f"{mirror.source}: lists no tags at all, but {len(observed.tags)} are mirrored; nothing is removed. If the "
             "repository really is empty now, take the mirror out of mirrors.yaml",
         )
-    settled = {tag: answer if isinstance(answer, Descriptor) else answer.result() for tag, answer in answers.items()}
+    settled = {
+        tag: answer if isinstance(answer, Descriptor | SourceError) else answer.result()
+        for tag, answer in answers.items()
+    }
     found = {subject: one.result() for subject, one in attached.items()}
     told, failed = _news(observed, settled, found) if mirror.referrers else ({}, {})
     return desire(mirror, observed, None if listed is None else frozenset(listed), settled | failed, told)

@@ -209,7 +209,7 @@ def put_lock(store: MemoryStore, command: str, age: float = 0.0) -> None:
 class MemorySource:
     """The `Source` of one repository: tag -> image.
 
-    `referrers` are attached to what they name as their subject, `named` are tags that belong to a digest by their name.
+    `along` are attached to what they name as their subject, `named` are tags that belong to a digest by their name.
     `broken` maps a digest to the errors and the wrong bytes that are given for it before the true ones; `failing` is
     raised for the tag list, and for the references it names.
     """
@@ -219,12 +219,12 @@ class MemorySource:
     failing: dict[str, SourceError] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    referrers: list[Image] = field(default_factory=list)
+    along: list[Image] = field(default_factory=list)
     named: dict[str, Image] = field(default_factory=dict)
 
     @property
     def everything(self) -> list[Image]:
-        return [*self.images.values(), *self.referrers, *self.named.values()]
+        return [*self.images.values(), *self.along, *self.named.values()]
 
     def tags(self) -> tuple[str, ...]:
         self._ask("tags", "")
@@ -236,6 +236,10 @@ class MemorySource:
         if reference in named:
             return described(named[reference])
         raise NotFound(f"memory:{reference}", "no such tag")
+
+    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+        self._ask("referrers", str(subject))
+        return None
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         digest = str(descriptor.digest)
@@ -253,7 +257,7 @@ class MemorySource:
 
     def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
         self._ask("attached", str(subject))
-        referrers = [one for one in self.referrers if json.loads(one.body)["subject"]["digest"] == str(subject)]
+        referrers = [one for one in self.along if json.loads(one.body)["subject"]["digest"] == str(subject)]
         tags = {tag: described(self.named[tag]) for tag in cosign_tags(subject) if tag in self.named}
         return Attached(tuple(described(one) for one in referrers), None, tags)
 
@@ -288,7 +292,7 @@ def mirror(
 ) -> Mirror:
     """A mirror of the memory source `memory/<target>`; with no `tags` every one of them."""
     patterns = tags or (Glob("*"),)
-    return Mirror(f"memory/{target}", target, patterns, (), (), platforms, prune, timedelta(days=7), referrers)
+    return Mirror(f"memory/{target}", target, patterns, (), (), platforms, prune, timedelta(days=7), referrers=referrers)
 
 
 def mirrors(*entries: Mirror, prune: bool = True) -> Mirrors:

@@ -98,7 +98,7 @@ repository_plans = st.builds(
     st.integers(0, 100),
     st.lists(changes, max_size=4).map(tuple),
     reasons,
-    st.booleans(),
+    referrers=st.booleans(),
 )
 plans = st.builds(
     Plan,

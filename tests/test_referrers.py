@@ -57,7 +57,7 @@ NAME = f"{fallback_tag(digest(V1))}.sig"
 
 def signed() -> MemorySource:
     """`1` with an SBOM that is signed, a note on one platform, and a signature of cosign's."""
-    return MemorySource({"1": V1, "2": V2}, referrers=[SBOM, SBOM_SIGNATURE, NOTE], named={NAME: COSIGN})
+    return MemorySource({"1": V1, "2": V2}, along=[SBOM, SBOM_SIGNATURE, NOTE], named={NAME: COSIGN})
 
 
 def applied() -> Bench:
@@ -98,7 +98,7 @@ def test_everything_attached_comes_along(threads: int) -> None:
 def test_a_signature_that_comes_later_is_an_update_and_nothing_else() -> None:
     bench = applied()
     later = artifact("application/vnd.example.signature", [("text/plain", b"later")], V2)
-    bench.sources["a"].referrers.append(later)
+    bench.sources["a"].along.append(later)
     bench.sources["a"].named[f"{fallback_tag(digest(V2))}.att"] = COSIGN
     plan = bench.plan(WANTED)
     [repository] = plan.repositories
@@ -125,10 +125,10 @@ def test_turned_on_later_it_copies_what_is_attached_and_no_image() -> None:
 def test_what_the_source_forgets_stays_with_its_image() -> None:
     bench = applied()
     bench.sources["a"].named.clear()
-    bench.sources["a"].referrers = [SBOM]
+    bench.sources["a"].along = [SBOM]
     assert not bench.plan(WANTED).has_changes
     other = artifact("application/vnd.example.other", subject=V1)
-    bench.sources["a"].referrers = [other]
+    bench.sources["a"].along = [other]
     bench.apply(bench.plan(WANTED))
     assert listed(bench.store, V1) == sorted([SBOM.digest, other.digest])
     assert listed(bench.store, SBOM) == [SBOM_SIGNATURE.digest]
@@ -244,7 +244,7 @@ def test_an_index_that_was_lost_is_built_anew_and_an_apply_finds_what_is_attache
 
 def before() -> Bench:
     """A plan adds an image with all that is attached, adds a signature to one that is there, and collects one."""
-    bench = Bench({"a": MemorySource({"2": V2, "old": V3}, referrers=[artifact("a/b", [("c/d", b"old")], V3)])})
+    bench = Bench({"a": MemorySource({"2": V2, "old": V3}, along=[artifact("a/b", [("c/d", b"old")], V3)])})
     bench.now = NOW - 2 * RETAIN
     bench.apply(bench.plan(WANTED))
     bench = bench.again()
@@ -254,7 +254,7 @@ def before() -> Bench:
     bench = bench.again()
     bench.now = NOW
     source = signed()
-    source.referrers.append(artifact("application/vnd.example.signature", [("text/plain", b"later")], V2))
+    source.along.append(artifact("application/vnd.example.signature", [("text/plain", b"later")], V2))
     return Bench({"a": source}, bench.store)
 
 

@@ -28,6 +28,13 @@ class Source(Protocol):
         """
         ...
 
+    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+        """The pages of the list of what refers to a manifest, image indexes as JSON, unchecked.
+
+        None where the source has no such list, and only the tag that stands in for it can tell.
+        """
+        ...
+
     def manifest(self, descriptor: Descriptor) -> bytes:
         """The exact bytes of a manifest or index, their digest and size verified."""
         ...

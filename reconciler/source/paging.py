@@ -29,5 +29,5 @@ def next_page(response: httpx.Response, base: str) -> str | None:
     except ValueError:
         last = []
     if not last:
-        raise BadAnswer(base, "the list's Link header leads elsewhere; it is not followed")
+        raise BadAnswer(base, "the Link header of its list leads elsewhere; it is not followed")
     return str(httpx.URL(base, params={"n": PAGE_SIZE, "last": last[0]}))
