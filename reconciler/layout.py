@@ -15,6 +15,7 @@ from reconciler.oci import OCI_INDEX, Digest, is_repository, is_tag
 
 CATALOG = "v2/_catalog"
 PING = "v2/_ping"
+PAGE = "index.html"
 MIRROR_INDEX = "_mirror/index.json"
 LOCK = "_mirror/lock.json"
 
@@ -35,6 +36,7 @@ _FRESH = "no-cache, no-transform"
 
 BLOB_HEADERS = Headers("application/octet-stream", _FOREVER)
 JSON_HEADERS = Headers("application/json", _FRESH)
+PAGE_HEADERS = Headers("text/html; charset=utf-8", _FRESH)
 REFERRERS_HEADERS = Headers(OCI_INDEX, _FRESH)
 LOCK_HEADERS = Headers("application/json", "no-store")
 
