@@ -21,9 +21,10 @@ from reconciler.errors import Malformed, NotFound, StoreError
 from reconciler.gc import find_garbage
 from reconciler.index import MirrorIndex, RepositoryState, TagState, published, retire
 from reconciler.inventory import inventories
-from reconciler.layout import MIRROR_INDEX, manifest_key
+from reconciler.layout import MIRROR_INDEX, is_attached_tag, manifest_key
 from reconciler.ledger import Observed, salvage_index, write_index
 from reconciler.oci import Digest, Index, parse_manifest
+from reconciler.referrers import Attached
 from reconciler.repair import repair
 from reconciler.verify import Problem, check_repository
 from reconciler.work import BLOB_WORKERS, completed
@@ -130,7 +131,8 @@ def _survey_repository(
     executor: Executor,
 ) -> Adoption:
     state = known or RepositoryState(mirror.source)
-    unknown = [tag for tag in there.tags if tag not in state.tags and tag not in state.pending]
+    along = {tag for tag in there.tags if is_attached_tag(tag)} if mirror.referrers else frozenset()
+    unknown = sorted(there.tags.keys() - state.own_tags - along)
     tags: dict[str, TagState] = {}
     refused: dict[str, str] = {}
 
@@ -217,6 +219,9 @@ class _Nowhere:
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         raise NotFound(str(descriptor.digest), "is not in the bucket any more")
+
+    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:  # noqa: ARG002 the protocol's
+        return Attached()
 
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
         raise NotFound(str(descriptor.digest), "is not in the bucket any more")

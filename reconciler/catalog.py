@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconciler import page
 from reconciler.layout import CATALOG, PAGE, PING, tags_key
+from reconciler.referrers import published_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +41,11 @@ def in_step(key: str, stored: bytes, body: bytes) -> bool:
 
 def _tags(index: MirrorIndex, name: str) -> bytes | None:
     state = index.repositories.get(name)
-    return _json({"name": name, "tags": sorted(state.tags)}) if state and state.tags else None
+    if state is None or not state.tags:
+        return None
+    records = [state.attached[one.digest] for one in state.tags.values() if one.digest in state.attached]
+    following = {tag for record in records for tag in published_tags(record)}
+    return _json({"name": name, "tags": sorted(state.tags.keys() | following)})
 
 
 def _json(document: object) -> bytes:

@@ -22,7 +22,7 @@ from reconciler.store import Absent, Matches
 from reconciler.work import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Executor
 
     from reconciler.layout import Headers
@@ -216,10 +216,20 @@ def publish_image(
 
     To be called when every blob is there: what is visible is whole.
     """
+    publish_manifests(store, target, image, present)
+    publish_tags(store, target, image, tags)
+
+
+def publish_manifests(store: Store, target: str, image: Image, present: Mapping[Digest, int]) -> None:
+    """The first half: under their digests."""
     for manifest in image.manifests:
         if present.get(manifest.digest) != len(manifest.body):
             headers = manifest_headers(manifest.parsed.media_type, manifest.digest)
             store.put(manifest_key(target, manifest.digest), manifest.body, headers)
+
+
+def publish_tags(store: Store, target: str, image: Image, tags: Iterable[str]) -> None:
+    """The second half: the root under each of `tags`."""
     for tag in tags:
         headers = manifest_headers(image.root.parsed.media_type, tag)
         put_changed(store, manifest_key(target, tag), image.root.body, headers)

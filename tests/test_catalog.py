@@ -9,6 +9,7 @@ from hypothesis import given
 
 from reconciler.catalog import published_lists
 from reconciler.layout import CATALOG, PAGE, PING, tags_key
+from reconciler.referrers import published_tags
 from tests import strategies as draw
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ def test_lists_name_every_tag_in_ascii_order_and_no_empty_repository(index: Mirr
     for name, state in index.repositories.items():
         body = lists[tags_key(name)]
         assert (body is None) == (not state.tags)
-        assert body is None or json.loads(body) == {"name": name, "tags": sorted(state.tags, key=str.encode)}
+        tagged = {one.digest for one in state.tags.values()}
+        along = {tag for digest in tagged & state.attached.keys() for tag in published_tags(state.attached[digest])}
+        assert body is None or json.loads(body) == {"name": name, "tags": sorted({*state.tags, *along}, key=str.encode)}
     named = [name for name, state in index.repositories.items() if state.tags]
     assert json.loads(lists[CATALOG] or b"") == {"repositories": sorted(named, key=str.encode)}
 

@@ -16,9 +16,11 @@ from reconciler.diff import Action, Change
 from reconciler.findings import garbage_document
 from reconciler.gc import Garbage, NotCollected
 from reconciler.index import MirrorIndex, RepositoryState, TagState, serialise
+from reconciler.layout import cosign_tags
 from reconciler.listing import Listing, Repository
-from reconciler.oci import OCI_INDEX, Descriptor, Digest, Platform
+from reconciler.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
 from reconciler.plan import Plan, RepositoryPlan, document
+from reconciler.referrers import Attachments
 from reconciler.render import outcome_document
 from reconciler.schema_files import load_schema
 from reconciler.store import Unfinished
@@ -29,6 +31,17 @@ NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DIGEST = Digest("sha256", "a" * 64)
 OLD = TagState(DIGEST, OCI_INDEX, 9218, (Platform("linux", "arm64"),), NOW)
 NEW = Descriptor(OCI_INDEX, Digest("sha512", "b" * 128), 9218)
+ATTACHED = {
+    DIGEST: {
+        DIGEST: Attachments(
+            frozenset({NEW.digest}),
+            frozenset({NEW.digest}),
+            NEW.digest,
+            {cosign_tags(DIGEST)[0]: Descriptor(OCI_MANIFEST, DIGEST, 7)},
+        ),
+        NEW.digest: Attachments(),
+    }
+}
 GARBAGE = (
     Garbage("a", ((DIGEST,), (NEW.digest,)), {DIGEST: 5}, (Unfinished("v2/a/blobs/x", "1"),), frozenset(), 7),
     NotCollected("b", "damaged"),
@@ -68,6 +81,7 @@ def test_the_mirror_index() -> None:
             tags,
             MappingProxyType({DIGEST: NOW}),
             frozenset({"2"}),
+            ATTACHED,
         )
     }
     index = MirrorIndex(3, MappingProxyType(states))
@@ -78,7 +92,7 @@ def test_the_mirror_index() -> None:
 def test_a_plan(etag: str | None) -> None:
     repositories = (
         RepositoryPlan("a/b", "docker.io/a/b", None, 4, CHANGES, None),
-        RepositoryPlan("c", "oci:./x", (Platform("linux", "arm64"),), 0, (), "it failed"),
+        RepositoryPlan("c", "oci:./x", (Platform("linux", "arm64"),), 0, (), "it failed", referrers=True),
     )
     validator = Draft202012Validator(load_schema("plan"))
     written = json.loads(json.dumps(document(Plan("0" * 64, 3, etag, repositories))))
