@@ -25,16 +25,24 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from reconciler import index as mirror_index
 from reconciler.catalog import published_lists
 from reconciler.copy import (
-    choose_platforms,
     copy_blob,
+    held_first,
     missing_blobs,
     publish_image,
     publish_lists,
-    read_image,
     stored_first,
 )
 from reconciler.diff import Action
-from reconciler.errors import Interrupted, LockHeld, LockLost, MirrorError, PlanRefused, StoreDenied
+from reconciler.errors import (
+    Interrupted,
+    LockHeld,
+    LockLost,
+    MirrorError,
+    PlanRefused,
+    QuotaSpent,
+    SourceError,
+    StoreDenied,
+)
 from reconciler.gc import Garbage, NotCollected, collect, forgotten
 from reconciler.index import TagState
 from reconciler.inventory import inventory
@@ -42,13 +50,15 @@ from reconciler.layout import manifest_key
 from reconciler.ledger import Observed, read_index, write_index
 from reconciler.lock import Lease, held, read_lock
 from reconciler.plan import held_back
+from reconciler.pulls import Pulls, Reading
 from reconciler.work import IMAGE_WORKERS, Once, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from concurrent.futures import Executor, Future
     from datetime import timedelta
 
+    from reconciler.copy import Image
     from reconciler.diff import Change
     from reconciler.index import MirrorIndex
     from reconciler.oci import Descriptor, Digest
@@ -118,6 +128,7 @@ class Terms:
     allow_prune   whether many prunes at once are meant
     lock_timeout  seconds to wait for another run
     waiting       is told of the run that is waited for
+    waiting_quota is told, in words, of each wait for a registry's quota; None: what does not fit is skipped
     plan_again    makes the plan anew, where the index has moved on since; None: then the plan is refused
     now           the time that is written to the index and compared with it
     """
@@ -127,6 +138,7 @@ class Terms:
     allow_prune: bool = False
     lock_timeout: float = 0.0
     waiting: Callable[[LockHeld], None] = lambda _: None
+    waiting_quota: Callable[[str], None] | None = None
     plan_again: Callable[[], Plan] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
@@ -227,8 +239,8 @@ class _Run:
         self._write(change)
 
     def _publish(self) -> Iterator[Event]:
-        copies = _Copies(self._edges)
-        images = image_work(self._plan)
+        copies = _Copies(self._edges, self._plan, self._terms)
+        images = in_turn(image_work(self._plan), self._edges.open_source)
         finished = completed(self._edges.images, copies.copy, images, 2 * IMAGE_WORKERS, PAUSE, copies.stop.set)
         with closing(finished):
             for result in finished:
@@ -238,11 +250,14 @@ class _Run:
                     yield from self._record()
         yield from self._record()
 
-    def _settle(self, work: ImageWork, future: Future[None]) -> Iterator[Failed]:
+    def _settle(self, work: ImageWork, future: Future[None]) -> Iterator[Failed | Skipped]:
         error = future.exception()
         if error is None:
             self._unrecorded.append(work)
             self._touched.add(work.repository.target)
+        elif isinstance(error, QuotaSpent):
+            self._failed.add(work.repository.target)
+            yield from (Skipped(work.repository.target, change, error.why) for change in work.changes)
         elif isinstance(error, MirrorError) and not isinstance(error, StoreDenied | LockLost):
             self._failed.add(work.repository.target)
             yield from (Failed(work.repository.target, change, str(error)) for change in work.changes)
@@ -336,11 +351,13 @@ class _Run:
 
 
 class _Copies:
-    """The image copies of one run: they share blobs and listings, and stop together."""
+    """The image copies of one run: they share blobs, listings and quotas, and stop together."""
 
-    def __init__(self, edges: Edges) -> None:
+    def __init__(self, edges: Edges, plan: Plan, terms: Terms) -> None:
         self.stop = threading.Event()
         self._edges = edges
+        self._held = plan.manifests
+        self._pulls = Pulls(self.stop, terms.waiting_quota)
         self._once = Once(edges.blobs)
 
     def copy(self, work: ImageWork) -> None:
@@ -348,14 +365,21 @@ class _Copies:
         target, store = work.repository.target, self._edges.public
         listing, _ = self._once(target, inventory, store, target)
         there = listing.result()
-        fetch = stored_first(self._edges.open_source(work.repository.source), store, target, there.manifests)
-        platforms = work.repository.platforms
-        image = read_image(fetch, work.what, work.root, lambda index: choose_platforms(index, platforms, work.what))
+        image = self._read(work, there.manifests)
         for copied in [self._start(work, blob) for blob in missing_blobs(image, there.blobs)]:
             copied.result()
         tags = tuple(change.tag for change in work.changes)
         self._check()
         publish_image(store, target, image, tags, there.manifests)
+
+    def _read(self, work: ImageWork, present: Mapping[Digest, int]) -> Image:
+        source = self._edges.open_source(work.repository.source)
+        fetch = held_first(self._held, stored_first(source, self._edges.public, work.repository.target, present))
+
+        def costs(one: Descriptor) -> bool:
+            return one.digest not in self._held and present.get(one.digest) != one.size
+
+        return self._pulls.read(Reading(source, work.what, work.root, work.repository.platforms, fetch, costs))
 
     def _start(self, work: ImageWork, blob: Descriptor) -> Future[None]:
         future, first = self._once((work.repository.target, blob.digest), self._copy_blob, work, blob)
@@ -387,6 +411,22 @@ def image_work(plan: Plan) -> Iterator[ImageWork]:
         for changes in images.values():
             if changes[0].after:
                 yield ImageWork(repository, changes[0].after, tuple(changes))
+
+
+def in_turn(images: Iterable[ImageWork], open_source: OpenSource) -> list[ImageWork]:
+    """The images in the order of the plan, those last that may have to wait for a registry's quota."""
+    limited: dict[str, bool] = {}
+
+    def is_limited(work: ImageWork) -> bool:
+        name = work.repository.source
+        if name not in limited:
+            try:
+                limited[name] = open_source(name).quota() is not None
+            except SourceError:
+                limited[name] = False
+        return limited[name]
+
+    return sorted(images, key=is_limited)
 
 
 def _tag_states(work: ImageWork, now: datetime) -> dict[str, TagState]:

@@ -17,6 +17,7 @@
     |   |   `-- PreconditionFailed    a conditional write lost: the object is not what was read
     |   |-- IndexInvalid          the mirror index in the store cannot be read
     |   |   `-- IndexVersion          it is sound, but another release's
+    |   |-- QuotaSpent            a registry gives too few manifests just now; the image is left for another run
     |   `-- LockLost              this run's lock has been taken over or broken
     |-- PlanRefused           a plan that may not be applied: stale, too many prunes, not confirmed
     |-- LockHeld              another run is at work
@@ -132,6 +133,10 @@ class IndexInvalid(NamedError):
 
 class IndexVersion(IndexInvalid):
     """The mirror index has a version that this release does not read."""
+
+
+class QuotaSpent(NamedError):
+    """What a registry still gives is too little for an image, and nobody waits. `what` is the image."""
 
 
 class PlanRefused(MirrorError):

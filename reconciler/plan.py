@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.diff import Action, Change, diff
@@ -18,7 +18,7 @@ from reconciler.layout import target_problem
 from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from reconciler.desire import Desired
     from reconciler.index import MirrorIndex
@@ -53,6 +53,7 @@ class Plan:
     serial: int
     etag: str | None
     repositories: tuple[RepositoryPlan, ...]
+    manifests: Mapping[Digest, bytes] = field(default_factory=dict)
 
     @property
     def counts(self) -> dict[str, int]:

@@ -15,10 +15,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from reconciler.errors import NotFound, PreconditionFailed
+from reconciler.errors import NotFound, PreconditionFailed, RateLimited
 from reconciler.layout import JSON_HEADERS, LOCK
 from reconciler.mirrors import Folder, Mirror, Mirrors
 from reconciler.oci import Descriptor, Digest
+from reconciler.quota import Quota
 from reconciler.selection import Glob
 from reconciler.store import Absent, Condition, Listed, Matches, Stored, Unfinished
 
@@ -205,6 +206,35 @@ def put_lock(store: MemoryStore, command: str, age: float = 0.0) -> None:
 
 
 @dataclass
+class Account:
+    """What a registry counts for us over all its repositories: `left` of `limit`; each look `grants` some more.
+
+    `others` is what somebody else takes with each pull of ours.
+    """
+
+    left: int
+    limit: int = 100
+    grants: int = 0
+    others: int = 0
+    pulls: list[str] = field(default_factory=list)
+    refused: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def pull(self, digest: str) -> None:
+        with self.lock:
+            if not self.left:
+                self.refused += 1
+                raise RateLimited(digest, "429", None)
+            self.pulls.append(digest)
+            self.left = max(0, self.left - 1 - self.others)
+
+    def quota(self, *, again: bool) -> Quota:
+        with self.lock:
+            self.left = min(self.left + self.grants * again, self.limit)
+            return Quota("memory", self.limit, self.left, 21_600)
+
+
+@dataclass
 class MemorySource:
     """The `Source` of one repository: tag -> image.
 
@@ -217,6 +247,7 @@ class MemorySource:
     failing: dict[str, SourceError] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    account: Account | None = None
 
     def tags(self) -> tuple[str, ...]:
         self._ask("tags", "")
@@ -232,6 +263,8 @@ class MemorySource:
     def manifest(self, descriptor: Descriptor) -> bytes:
         digest = str(descriptor.digest)
         self._ask("manifest", digest)
+        if self.account:
+            self.account.pull(digest)
         self._raise_broken(digest)
         return {one.digest: one.body for image in self.images.values() for one in image.manifests()}[digest]
 
@@ -242,6 +275,11 @@ class MemorySource:
         if body is None:
             body = next(all_[digest] for all_ in (i.all_blobs() for i in self.images.values()) if digest in all_)
         return (body[start : start + CHUNK] for start in range(0, len(body), CHUNK))
+
+    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
+        if known and again:
+            self._ask("quota", str(known.digest))
+        return self.account.quota(again=again) if self.account else None
 
     def asked(self, kind: str) -> list[str]:
         return [operation.key for operation in self.operations if operation.kind == kind]

@@ -56,6 +56,10 @@ def apply(
         bool, typer.Option("--dry-run", help="Show what would be done, as plan does, and stop.")
     ] = False,
     lock_timeout: LockTimeoutOption = 0.0,
+    wait_for_quota: Annotated[
+        bool,
+        typer.Option("--wait-for-quota", help="Where Docker Hub gives too few pulls just now, wait for more."),
+    ] = False,
     output: PlainFormatOption = PlainFormat.TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
@@ -96,9 +100,17 @@ def apply(
             allow_prune,
             lock_timeout,
             tell_waiting,
+            _tell_quota if wait_for_quota else None,
             plan_again if yes and not plan_file else None,
         )
         return _apply(plans, stores, open_source, terms, output)
+
+
+def _tell_quota(words: str) -> None:
+    """Says on stderr which quota is waited for."""
+    from reconciler.render import plain
+
+    typer.echo(f"waiting: {plain(words)}", err=True)
 
 
 def _read_plan(path: Path, mirrors: Mirrors, file: Path) -> Plan:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reconciler.oci import Descriptor
+    from reconciler.quota import Quota
 
 
 class Source(Protocol):
@@ -35,6 +36,14 @@ class Source(Protocol):
         """The bytes of a blob in chunks, from the start; closing the iterator ends the transfer.
 
         The bytes are not verified here: whoever writes them hashes them as they pass. A dropped connection is resumed.
+        """
+        ...
+
+    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
+        """How many manifests we may still fetch, as the source last said; None if it does not count.
+
+        A source that has not said it yet is asked by a HEAD of the manifest `known`, if one is given; `again`: also one
+        that has. It never costs what it counts.
         """
         ...
 

@@ -25,6 +25,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from reconciler import __version__
 from reconciler.errors import BadAnswer, Denied, RateLimited, SourceError, Unreachable
+from reconciler.quota import parse_quota
 from reconciler.source.access import Access
 from reconciler.source.auth import (
     Token,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from reconciler.mirrors import RegistryConfig
+    from reconciler.quota import Quota
     from reconciler.source.credentials import Credentials
 
 logger = logging.getLogger(__name__)
@@ -122,9 +124,16 @@ class Registry:
         )
         keep_pace(self._client)
         self._is_limited = False
+        self.quota: Quota | None = None
+        self.has_told_quota = False
 
     def close(self) -> None:
         self._client.close()
+
+    def note_quota(self, headers: Mapping[str, str]) -> None:
+        """Takes down what an answer about a manifest says of the quota, or that there is none."""
+        self.quota = parse_quota(self.name, headers)
+        self.has_told_quota = True
 
     @contextlib.contextmanager
     def answer(

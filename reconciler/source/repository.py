@@ -33,6 +33,7 @@ from reconciler.source.registry import origin
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from reconciler.quota import Quota
     from reconciler.source.registry import Registry
 
 PAGE_SIZE = 1000
@@ -81,6 +82,7 @@ class RegistrySource:
         with self.registry.answer("HEAD", url, self._scope, what, {"Accept": ACCEPT}) as response:
             if response.status_code not in _NO_HEAD:
                 self._check(response, what, "manifest")
+                self.registry.note_quota(response.headers)
                 descriptor = _described(response, what)
                 if descriptor:
                     return _same(descriptor, reference, what)
@@ -123,10 +125,20 @@ class RegistrySource:
             if offset == before:
                 self.registry.patience.sleep(self.registry.patience.pause(1))
 
+    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
+        if known and (again or not self.registry.has_told_quota):
+            what = self._what(str(known.digest))
+            url = self._url(f"manifests/{known.digest}")
+            with self.registry.answer("HEAD", url, self._scope, what, {"Accept": ACCEPT}) as response:
+                if response.is_success:
+                    self.registry.note_quota(response.headers)
+        return self.registry.quota
+
     def _get_manifest(self, reference: str, what: str) -> tuple[httpx.Response, bytes]:
         url = self._url(f"manifests/{reference}")
         response, body = self.registry.document(url, self._scope, what, MAX_MANIFEST_SIZE, {"Accept": ACCEPT})
         self._check(response, what, "manifest")
+        self.registry.note_quota(response.headers)
         return response, body
 
     def _chunks(self, descriptor: Descriptor, offset: int, what: str) -> Generator[bytes, None, None]:
