@@ -102,16 +102,6 @@ def stored_first(source: Source, store: Store, target: str, present: Mapping[Dig
     return fetch
 
 
-def held_first(held: Mapping[Digest, bytes], fetch: Fetch) -> Fetch:
-    """Takes the manifests that are in `held` from there, their digests verified, and the others by `fetch`."""
-
-    def first(descriptor: Descriptor) -> bytes:
-        body = held.get(descriptor.digest)
-        return body if body is not None and len(body) == descriptor.size else fetch(descriptor)
-
-    return first
-
-
 def _read(
     fetch: Fetch,
     what: str,

@@ -6,11 +6,13 @@ JSON form is `schema/plan.schema.json`, the same for `plan --format json` and fo
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from reconciler.costs import PRICED, Month, class_a, class_b, month
 from reconciler.diff import Action, Change, diff
 from reconciler.errors import Malformed, UsageError
 from reconciler.index import parse_platforms, parse_tag_document, platforms_document, tag_document
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from reconciler.desire import Desired
+    from reconciler.forecast import Sizes
     from reconciler.index import MirrorIndex
+    from reconciler.quota import Spending
 
 VERSION = 1
 
@@ -47,13 +51,20 @@ class RepositoryPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """`serial` and `etag` are those of the mirror index the plan was computed from; `etag` None: there was none yet."""
+    """`serial` and `etag` are those of the mirror index the plan was computed from; `etag` None: there was none yet.
+
+    manifests  that were read for the plan and need not be fetched again
+    spendings  what it takes of the quotas that registries told of
+    sizes      what it moves and asks for, where that was asked
+    """
 
     mirrors_sha256: str
     serial: int
     etag: str | None
     repositories: tuple[RepositoryPlan, ...]
     manifests: Mapping[Digest, bytes] = field(default_factory=dict)
+    spendings: tuple[Spending, ...] = ()
+    sizes: Sizes | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -88,22 +99,7 @@ def held_back(repository: RepositoryPlan) -> str | None:
 
 def without_prunes(plan: Plan) -> Plan:
     """The plan for `--no-prune`: what would have gone is unchanged."""
-    return Plan(
-        plan.mirrors_sha256,
-        plan.serial,
-        plan.etag,
-        tuple(
-            RepositoryPlan(
-                repository.target,
-                repository.source,
-                repository.platforms,
-                repository.unchanged + sum(change.before is not None for change in repository.of(Action.PRUNE)),
-                repository.of(Action.ADD, Action.UPDATE),
-                repository.error,
-            )
-            for repository in plan.repositories
-        ),
-    )
+    return replace(plan, repositories=tuple(_without_prunes(repository) for repository in plan.repositories))
 
 
 def document(plan: Plan) -> dict[str, Any]:
@@ -124,6 +120,8 @@ def document(plan: Plan) -> dict[str, Any]:
             for repository in plan.repositories
         ],
         "summary": plan.counts,
+        **({"quotas": [_spending_document(one) for one in plan.spendings]} if plan.spendings else {}),
+        **({"sizes": sizes_document(plan.sizes)} if plan.sizes else {}),
     }
 
 
@@ -140,13 +138,53 @@ def change_document(change: Change) -> dict[str, Any]:
     }
 
 
+def sizes_document(sizes: Sizes) -> dict[str, Any]:
+    """The sizes of a plan, and what they cost."""
+    return {
+        "download": {"bytes": sizes.downloaded, "blobs": sizes.blobs, "manifests": sizes.manifests},
+        "upload_bytes": sizes.uploaded,
+        "copied_within_bucket_bytes": sizes.copied,
+        "stored_bytes": {"before": sizes.before, "after": sizes.after},
+        "retired_digests": sizes.retired,
+        "requests": None if sizes.requests is None else requests_document(sizes.requests),
+        "month": None if sizes.requests is None else _months_document(sizes.after, sizes.requests),
+        "unread": [{"target": one.target, "tag": one.tag, "reason": one.reason} for one in sizes.unread],
+    }
+
+
+def requests_document(requests: Mapping[str, int]) -> dict[str, Any]:
+    return {"class_a": class_a(requests), "class_b": class_b(requests), "by_kind": dict(requests)}
+
+
+def _months_document(stored: int, requests: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "currency": "USD",
+        "prices_of": PRICED,
+        "with_free_tier": _month_document(month(stored, requests, free_tier=True)),
+        "without_free_tier": _month_document(month(stored, requests, free_tier=False)),
+    }
+
+
+def _month_document(one: Month) -> dict[str, float]:
+    return {"storage": one.storage, "class_a": one.class_a, "class_b": one.class_b, "total": one.total}
+
+
 def serialise(plan: Plan) -> str:
     """The plan as JSON text with a line end, the same for equal plans."""
     return json.dumps(document(plan), indent=2) + "\n"
 
 
+def serialise_held(plan: Plan) -> str:
+    """As `serialise`, with the manifests that it holds: for an apply, which then need not fetch them."""
+    held = {"manifests": _manifests_document(plan.manifests)} if plan.manifests else {}
+    return json.dumps({**document(plan), **held}, indent=2) + "\n"
+
+
 def parse(body: bytes, where: str) -> Plan:
-    """A saved plan. Raises `UsageError`, which names `where` it is, for anything that is not one."""
+    """A saved plan. Raises `UsageError`, which names `where` it is, for anything that is not one.
+
+    What it says of quotas and sizes was so when it was made, and is left out.
+    """
     try:
         match load_json(body, where):
             case {"version": int(version)} if version != VERSION:
@@ -156,12 +194,19 @@ def parse(body: bytes, where: str) -> Plan:
                 "mirrors_sha256": str(mirrors_sha256),
                 "index": {"serial": int(serial), "etag": str() | None as etag},
                 "repositories": list(repositories),
+                **rest,
             }:
-                return Plan(mirrors_sha256, serial, etag, tuple(_parse_repository(entry) for entry in repositories))
+                parsed = tuple(_parse_repository(entry) for entry in repositories)
+                return Plan(mirrors_sha256, serial, etag, parsed, _parse_manifests(rest.get("manifests", {})))
             case _:
                 raise Malformed(where, "expected version, mirrors_sha256, index and repositories")
     except Malformed as error:
         raise UsageError(f"{where}: not a plan ({error}); make one with `r2mirror plan --out {where}`") from None
+
+
+def _without_prunes(repository: RepositoryPlan) -> RepositoryPlan:
+    unchanged = repository.unchanged + sum(change.before is not None for change in repository.of(Action.PRUNE))
+    return replace(repository, unchanged=unchanged, changes=repository.of(Action.ADD, Action.UPDATE))
 
 
 def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:
@@ -212,6 +257,38 @@ def _parse_change(entry: Any, target: str) -> Change:
     if not is_tag(change.tag):
         raise Malformed(f"a change of {target}", f"{change.tag[:90]!r} is not a tag")
     return change
+
+
+def _spending_document(spending: Spending) -> dict[str, Any]:
+    quota = spending.quota
+    return {
+        "registry": quota.registry,
+        "limit": quota.limit,
+        "remaining": quota.remaining,
+        "window_seconds": quota.window,
+        "pulls": spending.pulls,
+        "exact": spending.exact,
+    }
+
+
+def _manifests_document(manifests: Mapping[Digest, bytes]) -> dict[str, str]:
+    return {str(digest): base64.b64encode(body).decode() for digest, body in sorted(manifests.items())}
+
+
+def _parse_manifests(entry: Any) -> dict[Digest, bytes]:
+    if not isinstance(entry, dict):
+        raise Malformed("manifests", "expected an object of digests and base64")
+    manifests = {}
+    for name, text in entry.items():
+        digest = Digest.parse(name)
+        try:
+            body = base64.b64decode(text, validate=True)
+        except (TypeError, ValueError):
+            raise Malformed(f"manifests: {name}", "not base64") from None
+        if not digest.matches(body):
+            raise Malformed(f"manifests: {name}", f"expected bytes of this digest, got those of {Digest.of(body)}")
+        manifests[digest] = body
+    return manifests
 
 
 def _reason(entry: dict[str, Any], target: str) -> str | None:

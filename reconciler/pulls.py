@@ -105,16 +105,17 @@ class _Way:
 
     def fetch(self, descriptor: Descriptor) -> bytes:
         """A manifest of the image, once it can be afforded with the rest."""
-        kept = self._pulls.kept
-        body = kept.get(descriptor)
-        if body is None and self._reading.costs(descriptor):
+        if not self._reading.costs(descriptor):
+            return self._reading.fetch(descriptor)
+        body = self._pulls.kept.get(descriptor)
+        if body is None:
             # Before each: whoever shares the account spends meanwhile.
             self._afford(self._left(descriptor))
             self._spent += 1
             body = self._reading.fetch(descriptor)
-            kept.add(descriptor.digest, body)
+            self._pulls.kept.add(descriptor.digest, body)
         self._needed.discard(descriptor.digest)
-        return body if body is not None else self._reading.fetch(descriptor)
+        return body
 
     def choose(self, index: Index) -> tuple[Descriptor, ...]:
         """The manifests of an index that are wanted, which can all be afforded."""

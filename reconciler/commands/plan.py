@@ -23,6 +23,7 @@ from reconciler.console import (
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
+    from reconciler.forecast import Parts
     from reconciler.ledger import Observed
     from reconciler.mirrors import Mirrors
     from reconciler.plan import Plan
@@ -41,17 +42,26 @@ def plan(
     recheck: Annotated[
         bool, typer.Option("--recheck", help="Ask for immutable and pinned tags too, not only for the others.")
     ] = False,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Read the new manifests too, and say what apply moves, asks for and costs.")
+    ] = False,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Show what apply would do. Reads only: writes nothing and spends no Docker Hub pull."""
+    """Show what apply would do. Reads only: writes nothing and, without --sizes, spends no Docker Hub pull.
+
+    With --sizes it fetches the manifests of what is new, which Docker Hub counts as pulls; a plan saved with --out
+    holds them, and apply does not fetch them again.
+    """
     mirrors = load(file)
     with opened(mirrors) as (stores, open_source):
         made, observed = make(mirrors, stores, open_source, only or [], recheck=recheck)
+        if sizes:
+            made = _measured(made, observed, mirrors, stores, open_source, hold=out is not None)
     if out:
         _save(made, out)
     typer.echo(rendered(made, output), nl=False)
     _say_what_is_public(mirrors, observed)
-    if made.counts["errors"]:
+    if made.counts["errors"] or (made.sizes and made.sizes.unread):
         return 1
     return 2 if detailed_exitcode and made.has_changes else 0
 
@@ -60,24 +70,71 @@ def make(
     mirrors: Mirrors, stores: Stores, open_source: OpenSource, only: list[str], *, recheck: bool
 ) -> tuple[Plan, Observed]:
     from concurrent.futures import ThreadPoolExecutor
+    from dataclasses import replace
 
+    from reconciler.apply import image_work
     from reconciler.ledger import read_index
     from reconciler.plan import make_plan
     from reconciler.progress import waiting
     from reconciler.resolve import resolve
+    from reconciler.sizes import guess, spendings
     from reconciler.work import RESOLVE_WORKERS
 
     with waiting("Asking the sources ..."), ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
         observed = read_index(stores.state)
         desired = resolve(mirrors, observed.index, open_source, executor, only, recheck=recheck)
-    return make_plan(desired, observed.index, observed.etag, mirrors.sha256), observed
+    made = make_plan(desired, observed.index, observed.etag, mirrors.sha256)
+    return replace(made, spendings=spendings(guess(image_work(made), observed.index), open_source)), observed
+
+
+def _measured(
+    made: Plan, observed: Observed, mirrors: Mirrors, stores: Stores, open_source: OpenSource, *, hold: bool
+) -> Plan:
+    """The plan with its sizes, and the manifests that were read for them if they are to be held."""
+    from concurrent.futures import ThreadPoolExecutor
+    from dataclasses import replace
+    from datetime import UTC, datetime
+
+    from reconciler.progress import waiting
+    from reconciler.sizes import measure, spendings
+    from reconciler.work import RESOLVE_WORKERS
+
+    if not hold:
+        _refuse_to_spend(made)
+    now, parts = datetime.now(UTC), _parts(mirrors)
+    with waiting("Reading manifests ..."), ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
+        measured = measure(made, observed.index, stores.public, open_source, executor, parts, now, hold=hold)
+    spent = spendings(measured.takes, open_source)
+    return replace(made, sizes=measured.sizes, manifests=measured.bodies, spendings=spent)
+
+
+def _refuse_to_spend(made: Plan) -> None:
+    """Raises `UsageError` where the manifests would have to be paid for twice, now and by the apply."""
+    from reconciler.render import pulls_words
+
+    for spending in made.spendings:
+        if spending.pulls:
+            raise UsageError(
+                f"--sizes has to fetch manifests, and {spending.quota.registry} counts those: {pulls_words(spending)}. "
+                "Add --out PLAN: the plan then holds them, and `r2mirror apply PLAN` does not fetch them again"
+            )
+
+
+def _parts(mirrors: Mirrors) -> Parts | None:
+    from reconciler.mirrors import Folder
+
+    if isinstance(mirrors.store, Folder):
+        return None
+    from reconciler.store.s3 import parts
+
+    return parts
 
 
 def _save(made: Plan, path: Path) -> None:
-    from reconciler.plan import serialise
+    from reconciler.plan import serialise_held
 
     try:
-        path.write_text(serialise(made))
+        path.write_text(serialise_held(made))
     except OSError as error:
         raise UsageError(f"{path}: the plan cannot be written there: {error.strerror}") from None
 

@@ -454,6 +454,12 @@ def _part_size(size: int) -> int:
     return max(PART_SIZE, -(-size // (MAX_PARTS * MIB)) * MIB)
 
 
+def parts(size: int) -> int:
+    """In how many parts a stream of `size` bytes is uploaded; 0: in one PutObject."""
+    part_size = _part_size(size)
+    return -(-size // part_size) if size > part_size else 0
+
+
 def _condition(condition: Condition | None) -> dict[str, str]:
     match condition:
         case None:
