@@ -29,19 +29,24 @@ STYLES = {Action.ADD: "green", Action.UPDATE: "yellow", Action.PRUNE: "red"}
 WIDE = 1000
 """Columns where there is no terminal: wide enough that no line is folded."""
 
+UNREAD_SHOWN = 10
+"""Images that are named where their sizes are not known."""
+
 COMMENT_LIMIT = 65_536
 """Characters that GitHub takes in one comment."""
 
 
 def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
     """The plan for people: a block for each repository with changes or an error, then the summary in one line."""
+    from rich.text import Text
+
     parts: list[Any] = []
     for repository in plan.repositories:
         if repository.changes or repository.error:
             table = [_changes_table(repository)] if repository.changes else []
             parts += [_heading(repository), *table, *_remarks(repository), ""]
     parts.append(bold(summary_line(plan)))
-    parts += [plain(line) for line in (*quota_lines(plan), *size_lines(plan))]
+    parts += [Text(plain(line)) for line in (*quota_lines(plan), *size_lines(plan))]
     return rendered(parts, color=color, width=width)
 
 
@@ -80,12 +85,14 @@ def size_lines(plan: Plan) -> Iterator[str]:
         f"Sizes: downloads {size_words(sizes.downloaded)} ({count(sizes.blobs, 'blob')}, "
         f"{count(sizes.manifests, 'manifest')}), uploads {size_words(sizes.uploaded)}{copied}."
     )
-    retired = f", with {count(sizes.retired, 'retired digest')} that stay for their `retain`" if sizes.retired else ""
+    retired = f", with {count(sizes.retired, 'retired digest')} until their time is over" if sizes.retired else ""
     yield f"Stored: {size_words(sizes.before)} now, {size_words(sizes.after)} after{retired}."
     if sizes.requests is not None:
         yield from _cost_lines(sizes.after, sizes.requests)
-    for one in sizes.unread:
+    for one in sizes.unread[:UNREAD_SHOWN]:
         yield f"! {one.target}:{one.tag} is not in these sizes: {one.reason}"
+    if len(sizes.unread) > UNREAD_SHOWN:
+        yield f"! ... and {len(sizes.unread) - UNREAD_SHOWN} more; --format json has all of them."
 
 
 def _cost_lines(stored: int, requests: Mapping[str, int]) -> Iterator[str]:
