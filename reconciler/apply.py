@@ -26,6 +26,7 @@ from reconciler import index as mirror_index
 from reconciler.catalog import published_lists
 from reconciler.copy import (
     copy_blob,
+    held_first,
     missing_blobs,
     publish_image,
     publish_lists,
@@ -374,16 +375,10 @@ class _Copies:
     def _read(self, work: ImageWork, present: Mapping[Digest, int]) -> Image:
         source = self._edges.open_source(work.repository.source)
         stored = stored_first(source, self._edges.public, work.repository.target, present)
-
-        def is_missing(one: Descriptor) -> bool:
-            return present.get(one.digest) != one.size
-
-        def fetch(one: Descriptor) -> bytes:
-            body = self._held.get(one.digest) if is_missing(one) else None
-            return stored(one) if body is None or len(body) != one.size else body
+        fetch = held_first(self._held, stored, present)
 
         def costs(one: Descriptor) -> bool:
-            return is_missing(one) and one.digest not in self._held
+            return one.digest not in self._held and present.get(one.digest) != one.size
 
         return self._pulls.read(Reading(source, work.what, work.root, work.repository.platforms, fetch, costs))
 

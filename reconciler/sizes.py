@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.apply import image_work, in_turn
-from reconciler.copy import stored_first
+from reconciler.copy import held_first, stored_first
 from reconciler.errors import MirrorError, SourceError, StoreError
 from reconciler.forecast import Bucket, Needed, Unread, forecast
 from reconciler.inventory import Inventory, inventories
@@ -61,11 +61,10 @@ class Measured:
 
 @dataclass(frozen=True)
 class _Read:
-    """`fetched` has what came from the source; the others were read from the bucket, or for an image before."""
+    """`fetched` has what came from the source now: not from the bucket, an earlier plan, or for an image before."""
 
     image: Image
     fetched: Mapping[Digest, bytes]
-    reads: int
 
 
 def measure(
@@ -76,19 +75,18 @@ def measure(
     executor: Executor,
     parts: Parts | None,
     now: datetime,
-    *,
-    hold: bool,
+    held: Mapping[Digest, bytes] | None,
 ) -> Measured:
-    """The sizes of `plan`, made from `index`. `hold`: keep the manifests that came from sources.
+    """The sizes of `plan`, made from `index`. `held`: what an earlier plan holds; None: nothing is to be held.
 
     An image that cannot be read is named among the sizes. Raises `StoreError`.
     """
     size, there = _listed(store)
-    totals = _Totals(there, hold=hold)
+    totals = _Totals(there, hold=held is not None)
     pulls = Pulls(threading.Event())
 
     def read(work: ImageWork) -> _Read:
-        return _read(work, pulls, store, open_source, there.get(work.repository.target, Inventory()))
+        return _read(work, pulls, store, open_source, there.get(work.repository.target, Inventory()), held or {})
 
     works = in_turn(image_work(plan), open_source)
     finished = completed(executor, read, works, 2 * RESOLVE_WORKERS, 1.0, pulls.stop.set)
@@ -106,7 +104,7 @@ def measure(
     bucket = Bucket(there, size, index, parts)
     unread = tuple(sorted(totals.unread, key=lambda one: (one.target, one.tag)))
     sizes = forecast(plan, bucket, totals.needed, totals.fetched, unread, now)
-    takes = [Take(source, pulls, exact=True) for source, pulls in totals.fetches.items()]
+    takes = [Take(source, len(digests), exact=True) for source, digests in totals.fetches.items()]
     return Measured(sizes, totals.bodies, (*takes, *guess(totals.left_out, index)))
 
 
@@ -162,26 +160,24 @@ def _listed(store: Store) -> tuple[int, dict[str, Inventory]]:
     return size, there
 
 
-def _read(work: ImageWork, pulls: Pulls, store: Store, open_source: OpenSource, there: Inventory) -> _Read:
+def _read(
+    work: ImageWork, pulls: Pulls, store: Store, open_source: OpenSource, there: Inventory, held: Mapping[Digest, bytes]
+) -> _Read:
     source = open_source(work.repository.source)
-    stored = stored_first(source, store, work.repository.target, there.manifests)
+    fetch = held_first(held, stored_first(source, store, work.repository.target, there.manifests), there.manifests)
     fetched: dict[Digest, bytes] = {}
-    reads = 0
 
     def costs(descriptor: Descriptor) -> bool:
-        return there.manifests.get(descriptor.digest) != descriptor.size
+        return descriptor.digest not in held and there.manifests.get(descriptor.digest) != descriptor.size
 
-    def fetch(descriptor: Descriptor) -> bytes:
-        nonlocal reads
-        body = stored(descriptor)
+    def noted(descriptor: Descriptor) -> bytes:
+        body = fetch(descriptor)
         if costs(descriptor):
             fetched[descriptor.digest] = body
-        else:
-            reads += 1
         return body
 
-    image = pulls.read(Reading(source, work.what, work.root, work.repository.platforms, fetch, costs))
-    return _Read(image, fetched, reads)
+    image = pulls.read(Reading(source, work.what, work.root, work.repository.platforms, noted, costs))
+    return _Read(image, fetched)
 
 
 class _Totals:
@@ -190,7 +186,7 @@ class _Totals:
     def __init__(self, there: Mapping[str, Inventory], *, hold: bool) -> None:
         self.needed: dict[str, Needed] = {}
         self.fetched: dict[Digest, int] = {}
-        self.fetches: dict[str, int] = {}
+        self.fetches: dict[str, set[Digest]] = {}
         self.bodies: dict[Digest, bytes] = {}
         self.unread: list[Unread] = []
         self.left_out: list[ImageWork] = []
@@ -201,16 +197,16 @@ class _Totals:
         target, source = work.repository.target, work.repository.source
         needed = self.needed.setdefault(target, Needed())
         present = self._there.get(target, Inventory()).manifests
-        needed.reads += read.reads
         needed.blobs |= {blob.digest: blob.size for blob in read.image.blobs}
         for manifest in read.image.manifests:
             size = len(manifest.body)
             needed.manifests[manifest.digest] = size
-            if present.get(manifest.digest) != size:
+            if present.get(manifest.digest) == size:
+                needed.reads += 1
+            else:
                 needed.writes.append(size)
-        for digest, body in read.fetched.items():
-            self.fetched[digest] = len(body)
-            self._hold(source, digest, body)
+                self._hold(source, manifest.digest, manifest.body)
+        self.fetched |= {digest: len(body) for digest, body in read.fetched.items()}
 
     def leave_out(self, work: ImageWork, error: MirrorError) -> None:
         reason = getattr(error, "why", str(error))
@@ -218,9 +214,12 @@ class _Totals:
         self.unread += [Unread(work.repository.target, change.tag, reason) for change in work.changes]
 
     def _hold(self, source: str, digest: Digest, body: bytes) -> None:
+        """Keeps a manifest for the plan, or counts it for those that an apply fetches, each once."""
+        fetches = self.fetches.setdefault(source, set())
+        if digest in self.bodies or any(digest in others for others in self.fetches.values()):
+            return
         if len(body) <= self._room:
             self.bodies[digest] = body
             self._room -= len(body)
-            self.fetches.setdefault(source, 0)
         else:
-            self.fetches[source] = self.fetches.get(source, 0) + 1
+            fetches.add(digest)

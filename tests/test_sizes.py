@@ -78,9 +78,9 @@ class Runs:
             plan = make_plan(desired, observed.index, observed.etag, wanted.sha256)
             return plan, self.measure(plan, observed.index)
 
-    def measure(self, plan: Plan, index: MirrorIndex, *, hold: bool = True) -> Measured:
+    def measure(self, plan: Plan, index: MirrorIndex) -> Measured:
         with ThreadPoolExecutor(4) as executor:
-            return measure(plan, index, self.store, self.open_source, executor, s3.parts, NOW, hold=hold)
+            return measure(plan, index, self.store, self.open_source, executor, s3.parts, NOW, {})
 
     def apply(self, plan: Plan) -> None:
         with ThreadPoolExecutor(4) as one, ThreadPoolExecutor(4) as two:
@@ -188,6 +188,10 @@ def test_a_saved_plan_spends_each_pull_once(world: tuple[World, DockerHub], dock
     assert said["quotas"][0] | {"remaining": 95, "pulls": 0, "exact": True} == said["quotas"][0]
     fetched = asked(docker_registry, "GET", "manifests")
     assert len(fetched) == len(set(fetched)) == said["sizes"]["download"]["manifests"] == 5
+
+    again = user.plan("--sizes", "--out", "plan.json")
+    assert again["sizes"]["download"]["manifests"] == 0
+    assert asked(docker_registry, "GET", "manifests") == fetched, "nor does a plan that is saved in its place"
 
     user.run("apply", "--yes", "plan.json")
     assert asked(docker_registry, "GET", "manifests") == fetched, "apply fetches none of them again"

@@ -23,9 +23,12 @@ from reconciler.console import (
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.forecast import Parts
     from reconciler.ledger import Observed
     from reconciler.mirrors import Mirrors
+    from reconciler.oci import Digest
     from reconciler.plan import Plan
     from reconciler.source import OpenSource
     from reconciler.store import Stores
@@ -56,7 +59,7 @@ def plan(
     with opened(mirrors) as (stores, open_source):
         made, observed = make(mirrors, stores, open_source, only or [], recheck=recheck)
         if sizes:
-            made = _measured(made, observed, mirrors, stores, open_source, hold=out is not None)
+            made = _measured(made, observed, mirrors, stores, open_source, _held(out) if out else None)
     if out:
         _save(made, out)
     typer.echo(rendered(made, output), nl=False)
@@ -88,7 +91,12 @@ def make(
 
 
 def _measured(
-    made: Plan, observed: Observed, mirrors: Mirrors, stores: Stores, open_source: OpenSource, *, hold: bool
+    made: Plan,
+    observed: Observed,
+    mirrors: Mirrors,
+    stores: Stores,
+    open_source: OpenSource,
+    held: Mapping[Digest, bytes] | None,
 ) -> Plan:
     """The plan with its sizes, and the manifests that were read for them if they are to be held."""
     from concurrent.futures import ThreadPoolExecutor
@@ -99,13 +107,23 @@ def _measured(
     from reconciler.sizes import measure, spendings
     from reconciler.work import RESOLVE_WORKERS
 
-    if not hold:
+    if held is None:
         _refuse_to_spend(made)
     now, parts = datetime.now(UTC), _parts(mirrors)
     with waiting("Reading manifests ..."), ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
-        measured = measure(made, observed.index, stores.public, open_source, executor, parts, now, hold=hold)
+        measured = measure(made, observed.index, stores.public, open_source, executor, parts, now, held)
     spent = spendings(measured.takes, open_source)
     return replace(made, sizes=measured.sizes, manifests=measured.bodies, spendings=spent)
+
+
+def _held(path: Path) -> Mapping[Digest, bytes]:
+    """The manifests of the plan that is saved there, which is about to be written anew: nobody fetches them twice."""
+    from reconciler.plan import parse
+
+    try:
+        return parse(path.read_bytes(), str(path)).manifests
+    except (OSError, UsageError):
+        return {}
 
 
 def _refuse_to_spend(made: Plan) -> None:
