@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ class Month:
 
     @property
     def total(self) -> float:
-        return round(self.storage + self.class_a + self.class_b, 3)
+        return round(self.storage + self.class_a + self.class_b, 6)
 
 
 def class_a(requests: Mapping[str, int]) -> int:
@@ -50,14 +50,42 @@ def class_b(requests: Mapping[str, int]) -> int:
     return sum(requests.get(kind, 0) for kind in CLASS_B)
 
 
-def month(stored: int, requests: Mapping[str, int], *, free_tier: bool) -> Month:
-    """A month in which so many bytes are stored from its first day on, and these requests are made."""
+def month(stored: int, requests: Mapping[str, int]) -> Month:
+    """The bill of a month in which so many bytes are stored from its first day on, and these requests are made."""
     return Month(
-        _price(stored, GB, FREE_STORAGE * free_tier, STORAGE_PRICE),
-        _price(class_a(requests), MILLION, FREE_CLASS_A * free_tier, CLASS_A_PRICE),
-        _price(class_b(requests), MILLION, FREE_CLASS_B * free_tier, CLASS_B_PRICE),
+        _billed(stored, GB, FREE_STORAGE, STORAGE_PRICE),
+        _billed(class_a(requests), MILLION, FREE_CLASS_A, CLASS_A_PRICE),
+        _billed(class_b(requests), MILLION, FREE_CLASS_B, CLASS_B_PRICE),
     )
 
 
-def _price(used: int, unit: int, free: int, price: float) -> float:
+def share(stored: int, requests: Mapping[str, int]) -> Month:
+    """What these have a part in of a bill that is beyond the free tier anyway: neither free nor rounded up."""
+    return Month(
+        round(stored / GB * STORAGE_PRICE, 6),
+        round(class_a(requests) / MILLION * CLASS_A_PRICE, 6),
+        round(class_b(requests) / MILLION * CLASS_B_PRICE, 6),
+    )
+
+
+def requests_document(requests: Mapping[str, int]) -> dict[str, Any]:
+    """As `schema/plan.schema.json` has them."""
+    return {"class_a": class_a(requests), "class_b": class_b(requests), "by_kind": dict(requests)}
+
+
+def months_document(stored: int, requests: Mapping[str, int]) -> dict[str, Any]:
+    """The bill and the share as `schema/plan.schema.json` has them."""
+    return {
+        "currency": "USD",
+        "prices_of": PRICED,
+        "bill": _month_document(month(stored, requests)),
+        "share": _month_document(share(stored, requests)),
+    }
+
+
+def _month_document(one: Month) -> dict[str, float]:
+    return {"storage": one.storage, "class_a": one.class_a, "class_b": one.class_b, "total": one.total}
+
+
+def _billed(used: int, unit: int, free: int, price: float) -> float:
     return round(max(0, math.ceil(used / unit) - free) * price, 3)

@@ -1,8 +1,9 @@
 """What an apply will move and ask for, from what its images need and what the bucket holds. Pure.
 
-Requests are those of an `apply` that is not cut off, to S3 or R2, one for one as `apply`, `copy`, `ledger`, `lock` and
-the store send them. Left out, because only the clock knows of them: renewals of the lock and interim writes of the
-mirror index, some twenty requests a minute; garbage whose time is over; and what has to be asked twice.
+Requests are those of an `apply PLAN` that is not cut off, to S3 or R2, one for one as `apply`, `copy`, `ledger`, `lock`
+and the store send them; an apply without a saved plan reads the mirror index once more. Left out, because only the
+clock knows of them: renewals of the lock and interim writes of the mirror index, some twenty requests a minute; garbage
+whose time is over; and what has to be asked twice.
 """
 
 from __future__ import annotations
@@ -119,7 +120,13 @@ def forecast(
     now: datetime,
 ) -> Sizes:
     """What applying `plan` will take. `fetched`: the manifests that come from sources, digest -> bytes."""
-    changes = [_Repository(one, bucket, needed.get(one.target, Needed()), unread) for one in plan.repositories]
+    skipped: dict[str, set[str]] = {}
+    for image in unread:
+        skipped.setdefault(image.target, set()).add(image.tag)
+    changes = [
+        _Repository(one, bucket, needed.get(one.target, Needed()), skipped.get(one.target, set()))
+        for one in plan.repositories
+    ]
     after, writes = _index_after(bucket.index, changes, now)
     lists = _Lists(bucket.index, after, changes)
     requests = Counter(_state_requests(plan, writes)) + lists.requests
@@ -144,8 +151,7 @@ def forecast(
 class _Repository:
     """What is done in one repository."""
 
-    def __init__(self, plan: RepositoryPlan, bucket: Bucket, needed: Needed, unread: Iterable[Unread]) -> None:
-        skipped = {one.tag for one in unread if one.target == plan.target}
+    def __init__(self, plan: RepositoryPlan, bucket: Bucket, needed: Needed, skipped: set[str]) -> None:
         self.plan = plan
         self.there = bucket.there.get(plan.target, Inventory())
         self.images = [one for one in plan.of(Action.ADD, Action.UPDATE) if one.tag not in skipped]

@@ -12,12 +12,13 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler.costs import PRICED, Month, class_a, class_b, month
+from reconciler.costs import months_document, requests_document
 from reconciler.diff import Action, Change, diff
 from reconciler.errors import Malformed, UsageError
 from reconciler.index import parse_platforms, parse_tag_document, platforms_document, tag_document
 from reconciler.layout import target_problem
 from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
+from reconciler.quota import spending_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -120,7 +121,7 @@ def document(plan: Plan) -> dict[str, Any]:
             for repository in plan.repositories
         ],
         "summary": plan.counts,
-        **({"quotas": [_spending_document(one) for one in plan.spendings]} if plan.spendings else {}),
+        **({"quotas": [spending_document(one) for one in plan.spendings]} if plan.spendings else {}),
         **({"sizes": sizes_document(plan.sizes)} if plan.sizes else {}),
     }
 
@@ -147,26 +148,9 @@ def sizes_document(sizes: Sizes) -> dict[str, Any]:
         "stored_bytes": {"before": sizes.before, "after": sizes.after},
         "retired_digests": sizes.retired,
         "requests": None if sizes.requests is None else requests_document(sizes.requests),
-        "month": None if sizes.requests is None else _months_document(sizes.after, sizes.requests),
+        "month": None if sizes.requests is None else months_document(sizes.after, sizes.requests),
         "unread": [{"target": one.target, "tag": one.tag, "reason": one.reason} for one in sizes.unread],
     }
-
-
-def requests_document(requests: Mapping[str, int]) -> dict[str, Any]:
-    return {"class_a": class_a(requests), "class_b": class_b(requests), "by_kind": dict(requests)}
-
-
-def _months_document(stored: int, requests: Mapping[str, int]) -> dict[str, Any]:
-    return {
-        "currency": "USD",
-        "prices_of": PRICED,
-        "with_free_tier": _month_document(month(stored, requests, free_tier=True)),
-        "without_free_tier": _month_document(month(stored, requests, free_tier=False)),
-    }
-
-
-def _month_document(one: Month) -> dict[str, float]:
-    return {"storage": one.storage, "class_a": one.class_a, "class_b": one.class_b, "total": one.total}
 
 
 def serialise(plan: Plan) -> str:
@@ -257,18 +241,6 @@ def _parse_change(entry: Any, target: str) -> Change:
     if not is_tag(change.tag):
         raise Malformed(f"a change of {target}", f"{change.tag[:90]!r} is not a tag")
     return change
-
-
-def _spending_document(spending: Spending) -> dict[str, Any]:
-    quota = spending.quota
-    return {
-        "registry": quota.registry,
-        "limit": quota.limit,
-        "remaining": quota.remaining,
-        "window_seconds": quota.window,
-        "pulls": spending.pulls,
-        "exact": spending.exact,
-    }
 
 
 def _manifests_document(manifests: Mapping[Digest, bytes]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.oci import INDEX_TYPES
 
@@ -61,6 +61,19 @@ def parse_quota(registry: str, headers: Mapping[str, str]) -> Quota | None:
     if not limit or not remaining:
         return None
     return Quota(registry, int(limit[1]), int(remaining[1]), int(limit[2]))
+
+
+def spending_document(spending: Spending) -> dict[str, Any]:
+    """As `schema/plan.schema.json` has it."""
+    quota = spending.quota
+    return {
+        "registry": quota.registry,
+        "limit": quota.limit,
+        "remaining": quota.remaining,
+        "window_seconds": quota.window,
+        "pulls": spending.pulls,
+        "exact": spending.exact,
+    }
 
 
 def estimate(root: Descriptor, platforms: tuple[Platform, ...] | None) -> int:

@@ -8,7 +8,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, assert_never
 
 from reconciler.apply import Done, Failed, Skipped
-from reconciler.costs import PRICED, class_a, class_b, month
+from reconciler.costs import PRICED, class_a, class_b, month, share
 from reconciler.diff import Action, Change
 from reconciler.gc import Garbage, NotCollected
 from reconciler.plan import held_back
@@ -98,11 +98,17 @@ def size_lines(plan: Plan) -> Iterator[str]:
 def _cost_lines(stored: int, requests: Mapping[str, int]) -> Iterator[str]:
     kinds = ", ".join(f"{number} {kind}" for kind, number in requests.items() if number)
     yield f"Requests: {class_a(requests)} of class A, {class_b(requests)} of class B ({kinds})."
-    paid, whole = (month(stored, requests, free_tier=free) for free in (True, False))
+    bill, part = month(stored, requests), share(stored, requests)
     yield (
-        f"A month at R2's list prices of {PRICED}, with one such run: ${paid.total:.2f} (storage ${paid.storage:.2f}, "
-        f"class A ${paid.class_a:.2f}, class B ${paid.class_b:.2f}); ${whole.total:.2f} where the free tier is used up."
+        f"A month at R2's list prices of {PRICED}, with one such run: {dollars(bill.total)} (storage "
+        f"{dollars(bill.storage)}, class A {dollars(bill.class_a)}, class B {dollars(bill.class_b)}); "
+        f"{dollars(part.total)} of a bill that is beyond the free tier anyway."
     )
+
+
+def dollars(amount: float) -> str:
+    """As in `$4.50`; what is less than a cent is not nothing."""
+    return "under $0.01" if 0 < amount < 0.01 else f"${amount:.2f}"
 
 
 def outcome_text(events: Sequence[Event], *, interrupted: bool, color: bool = False, width: int = WIDE) -> str:

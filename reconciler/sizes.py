@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.apply import image_work, in_turn
 from reconciler.copy import held_first, stored_first
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from reconciler.copy import Image
     from reconciler.forecast import Parts, Sizes
     from reconciler.index import MirrorIndex
-    from reconciler.oci import Descriptor, Digest
+    from reconciler.oci import Descriptor, Digest, Platform
     from reconciler.plan import Plan
     from reconciler.quota import Quota
     from reconciler.source import OpenSource
     from reconciler.store import Listed, Store
+
+_Known: TypeAlias = "tuple[Digest, tuple[Platform, ...] | None]"
 
 MAX_BODIES = 32 * 1024 * 1024
 """Bytes of manifests that a saved plan holds at the most."""
@@ -110,24 +112,32 @@ def measure(
 
 def guess(works: Iterable[ImageWork], index: MirrorIndex) -> Iterator[Take]:
     """What an apply of `works` fetches, as far as the mirror index and the tags' own descriptors tell."""
+    there: dict[str, set[_Known]] = {}
     counted: set[Digest] = set()
     for work in works:
-        if work.root.digest in counted or _is_there(work, index):
-            yield Take(work.repository.source, 0, exact=True)
+        target, source = work.repository.target, work.repository.source
+        if target not in there:
+            there[target] = _known(index, target)
+        if work.root.digest in counted or (work.root.digest, work.repository.platforms) in there[target]:
+            yield Take(source, 0, exact=True)
         else:
             counted.add(work.root.digest)
             is_exact = work.root.media_type not in INDEX_TYPES
-            yield Take(work.repository.source, estimate(work.root, work.repository.platforms), is_exact)
+            yield Take(source, estimate(work.root, work.repository.platforms), is_exact)
 
 
 def spendings(takes: Iterable[Take], open_source: OpenSource) -> tuple[Spending, ...]:
     """What `takes` are of each quota that a source has told of, by registry. Sends nothing."""
-    found: dict[str, Spending] = {}
+    sums: dict[str, Take] = {}
     for take in takes:
+        before = sums.get(take.source, Take(take.source, 0, exact=True))
+        sums[take.source] = Take(take.source, before.pulls + take.pulls, before.exact and take.exact)
+    found: dict[str, Spending] = {}
+    for take in sums.values():
         quota = _quota(open_source, take.source)
         if quota:
-            before = found.get(quota.registry, Spending(quota, 0, exact=True))
-            found[quota.registry] = Spending(quota, before.pulls + take.pulls, before.exact and take.exact)
+            spent = found.get(quota.registry, Spending(quota, 0, exact=True))
+            found[quota.registry] = Spending(quota, spent.pulls + take.pulls, spent.exact and take.exact)
     return tuple(found[name] for name in sorted(found))
 
 
@@ -138,12 +148,10 @@ def _quota(open_source: OpenSource, source: str) -> Quota | None:
         return None
 
 
-def _is_there(work: ImageWork, index: MirrorIndex) -> bool:
-    """Whether another tag has the same image, by the mirror index."""
-    state = index.repositories.get(work.repository.target)
-    return state is not None and any(
-        one.digest == work.root.digest and one.platforms == work.repository.platforms for one in state.tags.values()
-    )
+def _known(index: MirrorIndex, target: str) -> set[_Known]:
+    """The images that tags of a repository have already, by the mirror index."""
+    state = index.repositories.get(target)
+    return {(one.digest, one.platforms) for one in state.tags.values()} if state else set()
 
 
 def _listed(store: Store) -> tuple[int, dict[str, Inventory]]:

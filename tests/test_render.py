@@ -103,7 +103,7 @@ def test_what_a_plan_takes_and_costs() -> None:
         "Stored: 0 B now, 23.3 GiB after, with 1 retired digest until their time is over.\n"
         "Requests: 504 of class A, 90 of class B (120 PutObject, 384 UploadPart, 90 GetObject, 1 DeleteObjects).\n"
         "A month at R2's list prices of November 2026, with one such run: $0.23 (storage $0.23, class A $0.00, "
-        "class B $0.00); $5.24 where the free tier is used up.\n"
+        "class B $0.00); $0.38 of a bill that is beyond the free tier anyway.\n"
         "! library/[b]:1 is not in these sizes: 503 | `x`\n"
     )
     markdown = plan_markdown(replace(plan(), spendings=SPENDINGS, sizes=replace(SIZES, requests=None)))
