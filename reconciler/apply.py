@@ -26,11 +26,9 @@ from reconciler import index as mirror_index
 from reconciler.catalog import published_lists
 from reconciler.copy import (
     copy_blob,
-    held_first,
     missing_blobs,
     publish_image,
     publish_lists,
-    stored_first,
 )
 from reconciler.diff import Action
 from reconciler.errors import (
@@ -54,11 +52,10 @@ from reconciler.pulls import Pulls, Reading
 from reconciler.work import IMAGE_WORKERS, Once, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Executor, Future
     from datetime import timedelta
 
-    from reconciler.copy import Image
     from reconciler.diff import Change
     from reconciler.index import MirrorIndex
     from reconciler.oci import Descriptor, Digest
@@ -356,8 +353,7 @@ class _Copies:
     def __init__(self, edges: Edges, plan: Plan, terms: Terms) -> None:
         self.stop = threading.Event()
         self._edges = edges
-        self._held = plan.manifests
-        self._pulls = Pulls(self.stop, terms.waiting_quota)
+        self._pulls = Pulls(self.stop, plan.manifests, terms.waiting_quota)
         self._once = Once(edges.blobs)
 
     def copy(self, work: ImageWork) -> None:
@@ -365,22 +361,13 @@ class _Copies:
         target, store = work.repository.target, self._edges.public
         listing, _ = self._once(target, inventory, store, target)
         there = listing.result()
-        image = self._read(work, there.manifests)
+        source, platforms = self._edges.open_source(work.repository.source), work.repository.platforms
+        image = self._pulls.read(Reading(source, store, target, work.what, work.root, platforms, there.manifests))
         for copied in [self._start(work, blob) for blob in missing_blobs(image, there.blobs)]:
             copied.result()
         tags = tuple(change.tag for change in work.changes)
         self._check()
         publish_image(store, target, image, tags, there.manifests)
-
-    def _read(self, work: ImageWork, present: Mapping[Digest, int]) -> Image:
-        source = self._edges.open_source(work.repository.source)
-        stored = stored_first(source, self._edges.public, work.repository.target, present)
-        fetch = held_first(self._held, stored, present)
-
-        def costs(one: Descriptor) -> bool:
-            return one.digest not in self._held and present.get(one.digest) != one.size
-
-        return self._pulls.read(Reading(source, work.what, work.root, work.repository.platforms, fetch, costs))
 
     def _start(self, work: ImageWork, blob: Descriptor) -> Future[None]:
         future, first = self._once((work.repository.target, blob.digest), self._copy_blob, work, blob)

@@ -18,18 +18,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from reconciler.copy import choose_platforms, read_image
+from reconciler.copy import choose_platforms, held_first, read_image, stored_first
 from reconciler.errors import Interrupted, QuotaSpent
 from reconciler.oci import INDEX_TYPES
 from reconciler.quota import duration, estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-    from reconciler.copy import Fetch, Image
+    from reconciler.copy import Image
     from reconciler.oci import Descriptor, Digest, Index, Platform
     from reconciler.quota import Quota
     from reconciler.source import Source
+    from reconciler.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -39,29 +40,43 @@ LOOK_AGAIN = 300.0
 STOP_WITHIN = 1.0
 """Seconds in which an image that waits for its turn sees that the run is to stop."""
 
-MAX_KEPT = 32 * 1024 * 1024
+MAX_KEPT = 8 * 1024 * 1024
 
 Waiting: TypeAlias = "Callable[[str], None]"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """An image to read, by `fetch`; `costs`: whether that has to ask the source for this manifest."""
+    """The image at `root` for `target`, which holds the manifests `present`, digest -> size in bytes as listed."""
 
     source: Source
+    store: Store
+    target: str
     what: str
     root: Descriptor
     platforms: tuple[Platform, ...] | None
-    fetch: Fetch
-    costs: Callable[[Descriptor], bool]
+    present: Mapping[Digest, int]
 
 
 class Pulls:
-    """The readings of one run. `waiting` is told, in words, of each wait for a quota; None: nobody waits."""
+    """The readings of one run.
 
-    def __init__(self, stop: threading.Event, waiting: Waiting | None = None) -> None:
+    held     manifests that a saved plan has, their digests verified
+    waiting  is told, in words, of each wait for a quota; None: nobody waits
+    fetched  is told of each manifest that came from a source, and of its bytes
+    """
+
+    def __init__(
+        self,
+        stop: threading.Event,
+        held: Mapping[Digest, bytes],
+        waiting: Waiting | None = None,
+        fetched: Callable[[Digest, int], None] = lambda _, __: None,
+    ) -> None:
         self.stop = stop
+        self.held = held
         self.waiting = waiting
+        self.fetched = fetched
         self.sleep: Callable[[float], object] = stop.wait
         self.in_vain: set[str] = set()
         self.kept = _Kept(MAX_KEPT)
@@ -100,30 +115,37 @@ class _Way:
     def __init__(self, pulls: Pulls, reading: Reading) -> None:
         self._pulls = pulls
         self._reading = reading
+        stored = stored_first(reading.source, reading.store, reading.target, reading.present)
+        self._fetch = held_first(pulls.held, stored, reading.present)
         self._needed: set[Digest] = set()
         self._spent = 0
 
     def fetch(self, descriptor: Descriptor) -> bytes:
         """A manifest of the image, once it can be afforded with the rest."""
-        if not self._reading.costs(descriptor):
-            return self._reading.fetch(descriptor)
+        if not self._costs(descriptor):
+            return self._fetch(descriptor)
         body = self._pulls.kept.get(descriptor)
         if body is None:
             # Before each: whoever shares the account spends meanwhile.
             self._afford(self._left(descriptor))
             self._spent += 1
-            body = self._reading.fetch(descriptor)
+            body = self._fetch(descriptor)
             self._pulls.kept.add(descriptor.digest, body)
+            self._pulls.fetched(descriptor.digest, len(body))
         self._needed.discard(descriptor.digest)
         return body
 
     def choose(self, index: Index) -> tuple[Descriptor, ...]:
         """The manifests of an index that are wanted, which can all be afforded."""
-        reading, kept = self._reading, self._pulls.kept
-        children = choose_platforms(index, reading.platforms, reading.what)
-        self._needed |= {one.digest for one in children if reading.costs(one) and kept.get(one) is None}
+        children = choose_platforms(index, self._reading.platforms, self._reading.what)
+        self._needed |= {one.digest for one in children if self._costs(one) and self._pulls.kept.get(one) is None}
         self._afford(len(self._needed))
         return children
+
+    def _costs(self, descriptor: Descriptor) -> bool:
+        """Whether it has to come from the source, or for another image of this run came from there."""
+        is_present = self._reading.present.get(descriptor.digest) == descriptor.size
+        return not is_present and descriptor.digest not in self._pulls.held
 
     def _left(self, descriptor: Descriptor) -> int:
         if descriptor.digest == self._reading.root.digest:

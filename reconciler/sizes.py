@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.apply import image_work, in_turn
-from reconciler.copy import held_first, stored_first
 from reconciler.errors import MirrorError, SourceError, StoreError
 from reconciler.forecast import Bucket, Needed, Unread, forecast
 from reconciler.inventory import Inventory, inventories
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from reconciler.copy import Image
     from reconciler.forecast import Parts, Sizes
     from reconciler.index import MirrorIndex
-    from reconciler.oci import Descriptor, Digest, Platform
+    from reconciler.oci import Digest, Platform
     from reconciler.plan import Plan
     from reconciler.quota import Quota
     from reconciler.source import OpenSource
@@ -61,14 +60,6 @@ class Measured:
     takes: tuple[Take, ...]
 
 
-@dataclass(frozen=True)
-class _Read:
-    """`fetched` has what came from the source now: not from the bucket, an earlier plan, or for an image before."""
-
-    image: Image
-    fetched: Mapping[Digest, bytes]
-
-
 def measure(
     plan: Plan,
     index: MirrorIndex,
@@ -85,10 +76,13 @@ def measure(
     """
     size, there = _listed(store)
     totals = _Totals(there, hold=held is not None)
-    pulls = Pulls(threading.Event())
+    pulls = Pulls(threading.Event(), held or {}, fetched=totals.fetched.__setitem__)
 
-    def read(work: ImageWork) -> _Read:
-        return _read(work, pulls, store, open_source, there.get(work.repository.target, Inventory()), held or {})
+    def read(work: ImageWork) -> Image:
+        target, platforms = work.repository.target, work.repository.platforms
+        present = there.get(target, Inventory()).manifests
+        source = open_source(work.repository.source)
+        return pulls.read(Reading(source, store, target, work.what, work.root, platforms, present))
 
     works = in_turn(image_work(plan), open_source)
     finished = completed(executor, read, works, 2 * RESOLVE_WORKERS, 1.0, pulls.stop.set)
@@ -168,26 +162,6 @@ def _listed(store: Store) -> tuple[int, dict[str, Inventory]]:
     return size, there
 
 
-def _read(
-    work: ImageWork, pulls: Pulls, store: Store, open_source: OpenSource, there: Inventory, held: Mapping[Digest, bytes]
-) -> _Read:
-    source = open_source(work.repository.source)
-    fetch = held_first(held, stored_first(source, store, work.repository.target, there.manifests), there.manifests)
-    fetched: dict[Digest, bytes] = {}
-
-    def costs(descriptor: Descriptor) -> bool:
-        return descriptor.digest not in held and there.manifests.get(descriptor.digest) != descriptor.size
-
-    def noted(descriptor: Descriptor) -> bytes:
-        body = fetch(descriptor)
-        if costs(descriptor):
-            fetched[descriptor.digest] = body
-        return body
-
-    image = pulls.read(Reading(source, work.what, work.root, work.repository.platforms, noted, costs))
-    return _Read(image, fetched)
-
-
 class _Totals:
     """What all images need together, each piece once."""
 
@@ -201,12 +175,12 @@ class _Totals:
         self._there = there
         self._room = MAX_BODIES if hold else 0
 
-    def add(self, work: ImageWork, read: _Read) -> None:
+    def add(self, work: ImageWork, image: Image) -> None:
         target, source = work.repository.target, work.repository.source
         needed = self.needed.setdefault(target, Needed())
         present = self._there.get(target, Inventory()).manifests
-        needed.blobs |= {blob.digest: blob.size for blob in read.image.blobs}
-        for manifest in read.image.manifests:
+        needed.blobs |= {blob.digest: blob.size for blob in image.blobs}
+        for manifest in image.manifests:
             size = len(manifest.body)
             needed.manifests[manifest.digest] = size
             if present.get(manifest.digest) == size:
@@ -214,7 +188,6 @@ class _Totals:
             else:
                 needed.writes.append(size)
                 self._hold(source, manifest.digest, manifest.body)
-        self.fetched |= {digest: len(body) for digest, body in read.fetched.items()}
 
     def leave_out(self, work: ImageWork, error: MirrorError) -> None:
         reason = getattr(error, "why", str(error))

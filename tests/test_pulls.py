@@ -16,7 +16,7 @@ from reconciler.layout import manifest_key
 from reconciler.pulls import LOOK_AGAIN, Pulls, Reading
 from reconciler.quota import Quota, duration, parse_quota
 from tests.bench import V1, V2, V3, Bench, app, check_visible, final, outcome
-from tests.memory import Account, MemorySource
+from tests.memory import Account, MemorySource, MemoryStore
 from tests.parts.images import image, index
 
 if TYPE_CHECKING:
@@ -119,17 +119,20 @@ def test_nobody_waits_for_what_can_never_come(monkeypatch: pytest.MonkeyPatch) -
     assert not told
 
 
+def reading(source: MemorySource) -> Reading:
+    return Reading(source, MemoryStore(), "a", "it", source.resolve("1"), None, {})
+
+
 def test_a_wait_ends_with_the_window() -> None:
     """A quota that never comes back, which is asked for by HEAD as long as its window is, and no longer."""
     account, slept, told = Account(left=1), list[float](), list[str]()
     source = MemorySource({"1": V1}, account=account)
-    pulls = Pulls(threading.Event(), told.append)
+    pulls = Pulls(threading.Event(), {}, told.append)
     pulls.sleep = slept.append
-    root = source.resolve("1")
     with pytest.raises(
         QuotaSpent, match=r"needs 2 pulls, and memory has 1 of 100 left, counted over 6 h\. All are back"
     ):
-        pulls.read(Reading(source, "it", root, None, source.manifest, lambda _: True))
+        pulls.read(reading(source))
     assert account.quota(again=False).window <= sum(slept) <= 21_600 + LOOK_AGAIN
     assert len(source.asked("quota")) == len(slept)
     assert len(told) == 1
@@ -140,9 +143,7 @@ def test_an_interrupted_wait_ends_at_once() -> None:
     account, stop = Account(left=1), threading.Event()
     source = MemorySource({"1": V1}, account=account)
     with pytest.raises(Interrupted):
-        Pulls(stop, lambda _: stop.set()).read(
-            Reading(source, "it", source.resolve("1"), None, source.manifest, lambda _: True)
-        )
+        Pulls(stop, {}, lambda _: stop.set()).read(reading(source))
 
 
 def test_those_that_do_not_count_come_first() -> None:
