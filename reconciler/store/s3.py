@@ -8,6 +8,8 @@ a multipart upload: its parts are filled one after the other and sent by a pool 
 share. Parts and bodies are filled in a few buffers that are used again and again, so that all uploads together never
 hold more than `BUFFER_BYTES` (or one part, where a part has to be larger than that), however many threads there are.
 
+A copy within the bucket is one CopyObject, or a multipart upload of parts that the server copies: no byte passes here.
+
 Retries are made here and nowhere else (boto3's own are off), because a conditional write has to know of them: where the
 first attempt was written but its answer lost, the second is told that the precondition fails.
 """
@@ -54,6 +56,9 @@ PART_SIZE = 8 * MIB
 """Bytes of a part, unless the object would then have more than `MAX_PARTS`. R2 and S3 take 5 MiB to 5 GiB."""
 
 MAX_PARTS = 10_000
+
+COPY_PART = 1024 * MIB
+"""Bytes that one request has the server copy. R2 takes 4.995 GiB, but the answer has to come within `READ_TIMEOUT`."""
 
 BUFFER_BYTES = 8 * PART_SIZE
 """Bytes of bodies and parts that all uploads of one store hold in memory at once."""
@@ -185,13 +190,24 @@ class S3Store:
         part_size = _part_size(size)
         body = _Body(chunks, size, self._what(key))
         if size > part_size:
-            self._upload_parts(key, body, part_size, headers)
+            self._multipart(key, size, headers, lambda upload_id: self._send_parts(key, upload_id, body, part_size))
             return
         checksum = {"ChecksumSHA256": _base64(bytes.fromhex(digest.hex))} if digest.algorithm == "sha256" else {}
         with self._buffers.taken(part_size) as buffer:
             filled = body.fill(buffer)
             with self._explained(key):
                 self._put(self._writing(), key, filled, headers, checksum)
+
+    def copy(self, origin: str, key: str, size: int, headers: Headers) -> bool:
+        try:
+            with self._explained(key):
+                if size > COPY_PART:
+                    self._copy_parts(origin, key, size, headers)
+                else:
+                    self._copy_object(origin, key, headers)
+        except _NotCopied:
+            return False
+        return True
 
     def delete(self, keys: Iterable[str]) -> None:
         waiting = iter(keys)
@@ -273,8 +289,47 @@ class S3Store:
         )
         return str(answer["ETag"])
 
-    def _upload_parts(self, key: str, body: _Body, part_size: int, headers: Headers) -> None:
-        """A multipart upload, given up on any error, so that nothing of it is kept or paid for."""
+    def _copy_object(self, origin: str, key: str, headers: Headers) -> None:
+        with _not_copied():
+            self._writing()(
+                self._client.copy_object,
+                Bucket=self._bucket,
+                Key=key,
+                CopySource={"Bucket": self._bucket, "Key": origin},
+                MetadataDirective="REPLACE",
+                ContentType=headers.content_type,
+                CacheControl=headers.cache_control,
+            )
+
+    def _copy_parts(self, origin: str, key: str, size: int, headers: Headers) -> None:
+        part_size = max(COPY_PART, _part_size(size))
+
+        def send(upload_id: str) -> Sequence[CompletedPartTypeDef]:
+            with _all_or_none() as copies:
+                for number, start in enumerate(range(0, size, part_size), 1):
+                    wanted = f"bytes={start}-{min(start + part_size, size) - 1}"
+                    copies.append(self._senders.submit(self._copy_part, origin, key, upload_id, number, wanted))
+                return [future.result() for future in copies]
+
+        self._multipart(key, size, headers, send)
+
+    def _copy_part(self, origin: str, key: str, upload_id: str, number: int, wanted: str) -> CompletedPartTypeDef:
+        with _not_copied():
+            answer = self._writing()(
+                self._client.upload_part_copy,
+                Bucket=self._bucket,
+                Key=key,
+                CopySource={"Bucket": self._bucket, "Key": origin},
+                CopySourceRange=wanted,
+                UploadId=upload_id,
+                PartNumber=number,
+            )
+        return {"ETag": answer["CopyPartResult"]["ETag"], "PartNumber": number}
+
+    def _multipart(
+        self, key: str, size: int, headers: Headers, send: Callable[[str], Sequence[CompletedPartTypeDef]]
+    ) -> None:
+        """A multipart upload of what `send` sends, given up on any error, so that nothing of it is kept or paid for."""
         with self._explained(key):
             upload_id = self._writing()(
                 self._client.create_multipart_upload,
@@ -284,9 +339,9 @@ class S3Store:
                 CacheControl=headers.cache_control,
             )["UploadId"]
         try:
-            sent = self._send_parts(key, upload_id, body, part_size)
+            sent = send(upload_id)
             with self._explained(key):
-                self._complete(key, upload_id, sent, body.size)
+                self._complete(key, upload_id, sent, size)
         except BaseException:
             # What is left if this fails too, R2 removes after 7 days; the error to report is the first one.
             with contextlib.suppress(boto.BotoCoreError, boto.ClientError):
@@ -295,9 +350,8 @@ class S3Store:
 
     def _send_parts(self, key: str, upload_id: str, body: _Body, part_size: int) -> Sequence[CompletedPartTypeDef]:
         """Sends every part and returns their ETags, in order. On an error it returns when no part is on its way."""
-        waiting: deque[Future[CompletedPartTypeDef]] = deque()
         sent = []
-        try:
+        with _all_or_none() as waiting:
             for number in itertools.count(1):
                 if not body.left:
                     break
@@ -305,10 +359,6 @@ class S3Store:
                 while waiting and waiting[0].done():
                     sent.append(waiting.popleft().result())
             sent.extend(future.result() for future in waiting)
-        finally:
-            for future in waiting:
-                future.cancel()
-            wait(waiting)
         return sent
 
     def _send_next(
@@ -357,6 +407,33 @@ class S3Store:
             yield
         except (boto.BotoCoreError, boto.ClientError) as error:
             raise _translated(self._what(key), error) from error
+
+
+class _NotCopied(Exception):
+    """There is nothing to copy, or the server does not do it."""
+
+
+@contextlib.contextmanager
+def _not_copied() -> Iterator[None]:
+    """Says so of the errors after which the bytes have to come from elsewhere."""
+    try:
+        yield
+    except boto.ClientError as error:
+        if _code(error) in _CANNOT_COPY or _status(error) == 501:
+            raise _NotCopied from error
+        raise
+
+
+@contextlib.contextmanager
+def _all_or_none() -> Iterator[deque[Future[CompletedPartTypeDef]]]:
+    """For futures of parts: when the block is left, none is on its way any more."""
+    waiting: deque[Future[CompletedPartTypeDef]] = deque()
+    try:
+        yield waiting
+    finally:
+        for future in waiting:
+            future.cancel()
+        wait(waiting)
 
 
 class _Buffers:
@@ -497,6 +574,10 @@ def _status(error: boto.ClientError) -> int:
 
 def _code(error: boto.ClientError) -> str:
     return error.response["Error"].get("Code", "")
+
+
+_CANNOT_COPY = ("NoSuchKey", "InvalidRange")
+"""What servers answer where the object is gone, or has other bytes than it was listed with."""
 
 
 _CREDENTIAL_ERRORS = (
