@@ -14,7 +14,6 @@ are not settled. The next plan shows those tags again, whatever the source says,
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import defaultdict
 from contextlib import closing
@@ -24,34 +23,26 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reconciler import index as mirror_index
 from reconciler.catalog import published_lists
-from reconciler.copy import (
-    choose_platforms,
-    copy_blob,
-    missing_blobs,
-    publish_image,
-    publish_lists,
-    read_image,
-    stored_first,
-)
+from reconciler.copies import Copies, ImageWork, image_work
+from reconciler.copy import publish_lists
 from reconciler.diff import Action
-from reconciler.errors import Interrupted, LockHeld, LockLost, MirrorError, PlanRefused, StoreDenied
-from reconciler.gc import Garbage, NotCollected, collect, forgotten
+from reconciler.errors import LockHeld, LockLost, MirrorError, PlanRefused, StoreDenied
+from reconciler.gc import Garbage, NotCollected, collect, discard_uploads, forgotten
 from reconciler.index import TagState
-from reconciler.inventory import inventory
 from reconciler.layout import manifest_key
 from reconciler.ledger import Observed, read_index, write_index
 from reconciler.lock import Lease, held, read_lock
 from reconciler.plan import held_back
-from reconciler.work import IMAGE_WORKERS, Once, completed
+from reconciler.work import BLOB_WORKERS, completed, image_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Executor, Future
     from datetime import timedelta
 
+    from reconciler.cluster import Cluster
     from reconciler.diff import Change
     from reconciler.index import MirrorIndex
-    from reconciler.oci import Descriptor, Digest
     from reconciler.plan import Plan, RepositoryPlan
     from reconciler.source import OpenSource
     from reconciler.store import Store
@@ -99,7 +90,11 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Edges:
-    """What apply touches: sources, the bucket, where the index and the lock are, two executors, and who watches."""
+    """What apply touches: sources, the bucket, where the index and the lock are, two executors, and who watches.
+
+    workers  blobs at once; `blobs` has as many threads
+    cluster  where blobs are carried if not here
+    """
 
     open_source: OpenSource
     public: Store
@@ -107,6 +102,8 @@ class Edges:
     images: Executor
     blobs: Executor
     progress: Progress
+    workers: int = BLOB_WORKERS
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -129,19 +126,6 @@ class Terms:
     waiting: Callable[[LockHeld], None] = lambda _: None
     plan_again: Callable[[], Plan] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class ImageWork:
-    """One image of one repository, and the changes that it fulfils: every tag that is to point at its digest."""
-
-    repository: RepositoryPlan
-    root: Descriptor
-    changes: tuple[Change, ...]
-
-    @property
-    def what(self) -> str:
-        return f"{self.repository.source}:{self.changes[0].tag}"
 
 
 def apply(plan: Plan, edges: Edges, terms: Terms) -> Generator[Event, None, None]:
@@ -193,6 +177,8 @@ class _Run:
         self._unrecorded: list[ImageWork] = []
         self._recorded_at = time.monotonic()
         self._failed: set[str] = set()
+        self._sources = {target: state.source for target, state in observed.index.repositories.items()}
+        self._owner = lease.owner
         self._cut_off = {target for target, state in observed.index.repositories.items() if state.pending}
         self._touched: set[str] = set(observed.index.repositories) if lease.taken_over else set()
 
@@ -227,9 +213,10 @@ class _Run:
         self._write(change)
 
     def _publish(self) -> Iterator[Event]:
-        copies = _Copies(self._edges)
+        copies = Copies(self._edges, self._sources, self._owner)
         images = image_work(self._plan)
-        finished = completed(self._edges.images, copies.copy, images, 2 * IMAGE_WORKERS, PAUSE, copies.stop.set)
+        window = 2 * image_workers(self._edges.workers)
+        finished = completed(self._edges.images, copies.copy, images, window, PAUSE, copies.stop.set)
         with closing(finished):
             for result in finished:
                 if result:
@@ -310,6 +297,10 @@ class _Run:
         ]
         removed = []
         store, retain = self._edges.public, self._terms.retain
+        if self._edges.cluster:
+            # A worker that died half-way left its upload, and another one did the work: nothing else tells of it.
+            worked_for = {one.target for one in self._plan.repositories if one.of(Action.ADD, Action.UPDATE)}
+            yield from discard_uploads(store, worked_for - self._failed)
         for event in collect(store, due, retain, now, self._edges.blobs):
             if isinstance(event, Garbage):
                 removed.append(event)
@@ -333,60 +324,6 @@ class _Run:
 
     def _now(self) -> datetime:
         return self._terms.now().replace(microsecond=0)
-
-
-class _Copies:
-    """The image copies of one run: they share blobs and listings, and stop together."""
-
-    def __init__(self, edges: Edges) -> None:
-        self.stop = threading.Event()
-        self._edges = edges
-        self._once = Once(edges.blobs)
-
-    def copy(self, work: ImageWork) -> None:
-        self._check()
-        target, store = work.repository.target, self._edges.public
-        listing, _ = self._once(target, inventory, store, target)
-        there = listing.result()
-        fetch = stored_first(self._edges.open_source(work.repository.source), store, target, there.manifests)
-        platforms = work.repository.platforms
-        image = read_image(fetch, work.what, work.root, lambda index: choose_platforms(index, platforms, work.what))
-        for copied in [self._start(work, blob) for blob in missing_blobs(image, there.blobs)]:
-            copied.result()
-        tags = tuple(change.tag for change in work.changes)
-        self._check()
-        publish_image(store, target, image, tags, there.manifests)
-
-    def _start(self, work: ImageWork, blob: Descriptor) -> Future[None]:
-        future, first = self._once((work.repository.target, blob.digest), self._copy_blob, work, blob)
-        if first:
-            self._edges.progress.wanted(blob.size)
-        return future
-
-    def _copy_blob(self, work: ImageWork, blob: Descriptor) -> None:
-        self._check()
-        source = self._edges.open_source(work.repository.source)
-        copy_blob(source, self._edges.public, work.what, work.repository.target, blob, self.copied)
-
-    def copied(self, size: int) -> None:
-        self._check()
-        self._edges.progress.copied(size)
-
-    def _check(self) -> None:
-        if self.stop.is_set():
-            raise Interrupted("interrupted")
-
-
-def image_work(plan: Plan) -> Iterator[ImageWork]:
-    """The images to copy: one for each digest of a repository, however many tags it has."""
-    for repository in plan.repositories:
-        images: dict[Digest, list[Change]] = {}
-        for change in repository.of(Action.ADD, Action.UPDATE):
-            if change.after:
-                images.setdefault(change.after.digest, []).append(change)
-        for changes in images.values():
-            if changes[0].after:
-                yield ImageWork(repository, changes[0].after, tuple(changes))
 
 
 def _tag_states(work: ImageWork, now: datetime) -> dict[str, TagState]:

@@ -12,6 +12,7 @@ import logging
 import random
 import re
 import ssl
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from reconciler.mirrors import RegistryConfig
+    from reconciler.source.bandwidth import Bandwidth
     from reconciler.source.credentials import Credentials
 
 logger = logging.getLogger(__name__)
@@ -105,6 +107,7 @@ class Registry:
         config: RegistryConfig,
         credentials: Callable[[], Credentials | None],
         patience: Patience | None = None,
+        bandwidth: Bandwidth | None = None,
     ) -> None:
         host = "registry-1.docker.io" if name == "docker.io" else name
         self.name = name
@@ -121,6 +124,8 @@ class Registry:
             verify=_trust(config, name),
         )
         keep_pace(self._client)
+        self._downloads = threading.BoundedSemaphore(connections)
+        self._bandwidth = bandwidth
         self._is_limited = False
 
     def close(self) -> None:
@@ -141,6 +146,16 @@ class Registry:
                 yield response
         finally:
             _finish(response)
+
+    @contextlib.contextmanager
+    def downloading(self) -> Iterator[Callable[[int], None]]:
+        """Waits for its turn: no more blobs are downloaded at once than there may be connections.
+
+        A connection is there for each of them then, however often it breaks off: no thread that holds memory or a place
+        in a queue waits for one that such a thread holds. What it yields is to be told of bytes that have come.
+        """
+        with self._downloads:
+            yield self._bandwidth.take if self._bandwidth else lambda _: None
 
     def document(
         self, url: str, scope: str, what: str, limit: int, headers: Mapping[str, str] | None = None

@@ -6,7 +6,8 @@ plainly with its SHA-256 in the signature; no `Expect: 100-continue`, which R2 n
 A stream of up to `PART_SIZE` bytes is one PutObject, which carries the digest for the server to check. A longer one is
 a multipart upload: its parts are filled one after the other and sent by a pool of threads that all uploads of the store
 share. Parts and bodies are filled in a few buffers that are used again and again, so that all uploads together never
-hold more than `BUFFER_BYTES` (or one part, where a part has to be larger than that), however many threads there are.
+hold more than `BUFFER_BYTES` (or one part, where a part has to be larger than that), however many threads there are;
+beside them each upload holds the chunk that came last.
 
 A copy within the bucket is one CopyObject, or a multipart upload of parts that the server copies: no byte passes here.
 
@@ -64,10 +65,10 @@ BUFFER_BYTES = 8 * PART_SIZE
 """Bytes of bodies and parts that all uploads of one store hold in memory at once."""
 
 PART_WORKERS = 8
-"""Threads that send parts, for all uploads of one store together."""
+"""Threads that send parts, for all uploads of one store together: as many as there are uploads at once."""
 
 MAX_CONNECTIONS = 32
-"""More than the callers' threads and `PART_WORKERS` together, so that no connection is made twice."""
+"""More than the callers' threads and those that send parts together, so that no connection is made twice."""
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60
 """Seconds."""
@@ -84,15 +85,15 @@ _NO_CREDENTIALS = (
 )
 
 
-def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str]) -> S3Store:
-    """The store in `bucket`, which need not be the one of `config`. Sends nothing yet.
+def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str], workers: int = PART_WORKERS) -> S3Store:
+    """The store in `bucket`, which need not be the one of `config`, for `workers` uploads at once. Sends nothing yet.
 
     Raises `StoreDenied` for half a pair of credentials or an AWS profile that does not exist, `StoreError` for an
     endpoint that is no URL.
     """
     name = f"{'r2' if isinstance(config, R2) else 's3'}://{bucket}"
     try:
-        return S3Store(name, bucket, _client(_session(name, environ), *place(config)))
+        return S3Store(name, bucket, _client(_session(name, environ), *place(config), workers), workers)
     except (boto.BotoCoreError, ValueError) as error:
         raise _translated(name, error) from error
 
@@ -116,7 +117,7 @@ def _session(name: str, environ: Mapping[str, str]) -> Session:
     return Session(aws_access_key_id=key or None, aws_secret_access_key=secret or None)
 
 
-def _client(session: Session, endpoint: str | None, region: str | None) -> S3Client:
+def _client(session: Session, endpoint: str | None, region: str | None, workers: int) -> S3Client:
     client: S3Client = session.client(
         "s3",
         endpoint_url=endpoint,
@@ -127,7 +128,7 @@ def _client(session: Session, endpoint: str | None, region: str | None) -> S3Cli
             retries={"total_max_attempts": 1, "mode": "standard"},
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
-            max_pool_connections=MAX_CONNECTIONS,
+            max_pool_connections=max(MAX_CONNECTIONS, 4 * workers),
             tcp_keepalive=True,
         ),
     )
@@ -138,12 +139,12 @@ def _client(session: Session, endpoint: str | None, region: str | None) -> S3Cli
 class S3Store:
     """The `Store` in one bucket. Many threads may use it at once."""
 
-    def __init__(self, name: str, bucket: str, client: S3Client) -> None:
+    def __init__(self, name: str, bucket: str, client: S3Client, workers: int) -> None:
         self._name = name
         self._bucket = bucket
         self._client = client
         self._buffers = _Buffers(BUFFER_BYTES)
-        self._senders = ThreadPoolExecutor(PART_WORKERS, thread_name_prefix="part")
+        self._senders = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self._check: Callable[[], None] = lambda: None
 
     @property
@@ -189,6 +190,7 @@ class S3Store:
     def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
         part_size = _part_size(size)
         body = _Body(chunks, size, self._what(key))
+        body.begin()
         if size > part_size:
             self._multipart(key, size, headers, lambda upload_id: self._send_parts(key, upload_id, body, part_size))
             return
@@ -477,6 +479,10 @@ class _Body:
         self._came = 0
         self._rest = memoryview(b"")
         self._what = what
+
+    def begin(self) -> None:
+        """Waits for the first bytes, for whoever has to wait for a turn at the source is not to hold a buffer."""
+        self._more()
 
     def fill(self, buffer: bytearray) -> bytearray:
         """The next part: `buffer` itself, filled, or its beginning where that is the end of the stream.
