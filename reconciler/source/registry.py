@@ -51,6 +51,9 @@ MAX_CONNECTIONS = 32
 CONNECT_TIMEOUT, READ_TIMEOUT, POOL_TIMEOUT = 10.0, 60.0, 600.0
 """Seconds; the last one is for a connection of ours to become free."""
 
+KEEP_ALIVE = 30.0
+"""Seconds that a connection is kept for the next request: a plan is looked at before it is applied."""
+
 MAX_REDIRECTS = 5
 MAX_TOKEN_BYTES = 1024 * 1024
 
@@ -120,7 +123,7 @@ class Registry:
         self._client = httpx.Client(
             headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=POOL_TIMEOUT),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            limits=httpx.Limits(connections, connections, KEEP_ALIVE),
             verify=_trust(config, name),
         )
         keep_pace(self._client)
