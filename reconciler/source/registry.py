@@ -123,7 +123,9 @@ class Registry:
         self._client = httpx.Client(
             headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=POOL_TIMEOUT),
-            limits=httpx.Limits(connections, connections, KEEP_ALIVE),
+            limits=httpx.Limits(
+                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE
+            ),
             verify=_trust(config, name),
         )
         keep_pace(self._client)

@@ -519,3 +519,57 @@ def test_huge_objects_get_larger_parts() -> None:
         assert -(-size // part_size) <= s3.MAX_PARTS
         assert part_size % MIB == 0
         assert PART_SIZE <= part_size < 600 * MIB
+
+
+COPIED = Answer(body=b'<CopyObjectResult><ETag>"e"</ETag></CopyObjectResult>')
+COPIED_PART = Answer(body=b'<CopyPartResult><ETag>"p"</ETag></CopyPartResult>')
+ONCE_MORE = Answer(body=b"<?xml version='1.0'?><Error><Code>InternalError</Code><Message>later</Message></Error>")
+
+
+@pytest.mark.usefixtures("no_waiting")
+def test_a_copy_says_its_own_headers_and_is_tried_again(server: ScriptedServer) -> None:
+    """S3 answers 200 before it has copied, and says in the body that it failed."""
+    server.script.extend([Drop(), error(503, "SlowDown"), ONCE_MORE, COPIED])
+    checks: list[int] = []
+    store = opened(server.url, "bucket", CREDENTIALS).guarded(lambda: checks.append(len(server.asked)))
+    assert store.copy("v2/a/x", "v2/b/x", 5, BLOB_HEADERS)
+    assert checks == [0, 1, 2, 3]
+    sent = server.asked[-1].headers
+    assert (sent["x-amz-copy-source"], sent["x-amz-metadata-directive"]) == ("bucket/v2/a/x", "REPLACE")
+    assert (sent["content-type"], sent["cache-control"]) == (BLOB_HEADERS.content_type, BLOB_HEADERS.cache_control)
+
+
+def test_a_large_copy_is_made_of_equal_parts(server: ScriptedServer) -> None:
+    ranges = []
+
+    def answer(asked: Asked) -> Answer:
+        if asked.method == "PUT":
+            ranges.append(asked.headers["x-amz-copy-source-range"])
+            return COPIED_PART
+        return multipart(asked)
+
+    server.otherwise = answer
+    gib = 1024 * MIB
+    assert opened(server.url, "bucket", CREDENTIALS).copy("v2/a/x", "v2/b/x", 5 * gib + 1, BLOB_HEADERS)
+    wanted = [(start * gib, min((start + 1) * gib, 5 * gib + 1) - 1) for start in range(6)]
+    assert sorted(ranges) == sorted(f"bytes={first}-{last}" for first, last in wanted)
+
+
+@pytest.mark.usefixtures("no_waiting")
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (error(404, "NoSuchKey"), None),
+        (error(501, "NotImplemented"), None),
+        (error(403, "AccessDenied"), "may not do this"),
+    ],
+)
+def test_a_large_copy_that_fails_is_given_up(server: ScriptedServer, answer: Answer, words: str | None) -> None:
+    server.otherwise = lambda asked: answer if asked.method == "PUT" else multipart(asked)
+    store = opened(server.url, "bucket", CREDENTIALS)
+    if words:
+        with pytest.raises(StoreDenied, match=words):
+            store.copy("v2/a/x", "v2/b/x", 2000 * MIB, BLOB_HEADERS)
+    else:
+        assert not store.copy("v2/a/x", "v2/b/x", 2000 * MIB, BLOB_HEADERS)
+    assert server.methods()[-1] == "DELETE"
