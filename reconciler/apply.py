@@ -81,7 +81,7 @@ Event: TypeAlias = Outcome | Garbage | NotCollected
 
 
 class Progress(Protocol):
-    """Told of bytes as they are found wanting and as they arrive, from many threads."""
+    """Told of bytes as they are found wanting and as they arrive, from many threads; negative ones take some back."""
 
     def wanted(self, size: int) -> None: ...
 

@@ -90,7 +90,7 @@ class Copies:
                 brought.append(future)
             else:
                 future.exception()  # Whatever it is: what could not be had there may be had from our own source.
-                brought.append(self._once((work.repository.target, blob.digest), self._bring, work, blob)[0])
+                brought.append(self._start(work.repository.target, work, blob))
         for future in brought:
             future.result()
 
@@ -98,16 +98,22 @@ class Copies:
         """The repository that gets the blob first in this run, this one or another, and when it has it."""
         with self._beginning:
             first = self._first.setdefault(blob.digest, work.repository.target)
-            return first, self._once((first, blob.digest), self._bring, work, blob)[0]
+            return first, self._start(first, work, blob)
+
+    def _start(self, target: str, work: ImageWork, blob: Descriptor) -> Future[None]:
+        """When `target` has the blob, for which `work` cares if nobody does yet."""
+        future, is_first = self._once((target, blob.digest), self._bring, work, blob)
+        if is_first:
+            self._edges.progress.wanted(blob.size)
+        return future
 
     def _bring(self, work: ImageWork, blob: Descriptor) -> None:
         self._check()
         target, source = work.repository.target, work.repository.source
         match self._bucket.way(blob, source):
             case CopyFrom(holder) if self._transfer(Transfer(work.what, source, target, blob, holder)):
-                pass
+                self._edges.progress.wanted(-blob.size)
             case _:
-                self._edges.progress.wanted(blob.size)
                 self._transfer(Transfer(work.what, source, target, blob))
         self._bucket.got(target, blob)
 
