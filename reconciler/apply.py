@@ -14,7 +14,6 @@ are not settled. The next plan shows those tags again, whatever the source says,
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import defaultdict
 from contextlib import closing
@@ -24,41 +23,26 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reconciler import index as mirror_index
 from reconciler.catalog import published_lists
-from reconciler.copy import (
-    copy_blob,
-    missing_blobs,
-    publish_image,
-    publish_lists,
-)
+from reconciler.copies import Copies, ImageWork, image_work, in_turn
+from reconciler.copy import publish_lists
 from reconciler.diff import Action
-from reconciler.errors import (
-    Interrupted,
-    LockHeld,
-    LockLost,
-    MirrorError,
-    PlanRefused,
-    QuotaSpent,
-    SourceError,
-    StoreDenied,
-)
-from reconciler.gc import Garbage, NotCollected, collect, forgotten
+from reconciler.errors import LockHeld, LockLost, MirrorError, PlanRefused, QuotaSpent, StoreDenied
+from reconciler.gc import Garbage, NotCollected, collect, discard_uploads, forgotten
 from reconciler.index import TagState
-from reconciler.inventory import inventory
 from reconciler.layout import manifest_key
 from reconciler.ledger import Observed, read_index, write_index
 from reconciler.lock import Lease, held, read_lock
 from reconciler.plan import held_back
-from reconciler.pulls import Pulls, Reading
-from reconciler.work import IMAGE_WORKERS, Once, completed
+from reconciler.work import BLOB_WORKERS, completed, image_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Executor, Future
     from datetime import timedelta
 
+    from reconciler.cluster import Cluster
     from reconciler.diff import Change
     from reconciler.index import MirrorIndex
-    from reconciler.oci import Descriptor, Digest
     from reconciler.plan import Plan, RepositoryPlan
     from reconciler.source import OpenSource
     from reconciler.store import Store
@@ -97,7 +81,7 @@ Event: TypeAlias = Outcome | Garbage | NotCollected
 
 
 class Progress(Protocol):
-    """Told of bytes as they are found wanting and as they arrive, from many threads."""
+    """Told of bytes as they are found wanting and as they arrive, from many threads; negative ones take some back."""
 
     def wanted(self, size: int) -> None: ...
 
@@ -106,7 +90,11 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Edges:
-    """What apply touches: sources, the bucket, where the index and the lock are, two executors, and who watches."""
+    """What apply touches: sources, the bucket, where the index and the lock are, two executors, and who watches.
+
+    workers  blobs at once; `blobs` has as many threads
+    cluster  where blobs are carried if not here
+    """
 
     open_source: OpenSource
     public: Store
@@ -114,6 +102,8 @@ class Edges:
     images: Executor
     blobs: Executor
     progress: Progress
+    workers: int = BLOB_WORKERS
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -138,19 +128,6 @@ class Terms:
     waiting_quota: Callable[[str], None] | None = None
     plan_again: Callable[[], Plan] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
-
-
-@dataclass(frozen=True)
-class ImageWork:
-    """One image of one repository, and the changes that it fulfils: every tag that is to point at its digest."""
-
-    repository: RepositoryPlan
-    root: Descriptor
-    changes: tuple[Change, ...]
-
-    @property
-    def what(self) -> str:
-        return f"{self.repository.source}:{self.changes[0].tag}"
 
 
 def apply(plan: Plan, edges: Edges, terms: Terms) -> Generator[Event, None, None]:
@@ -202,6 +179,8 @@ class _Run:
         self._unrecorded: list[ImageWork] = []
         self._recorded_at = time.monotonic()
         self._failed: set[str] = set()
+        self._sources = {target: state.source for target, state in observed.index.repositories.items()}
+        self._owner = lease.owner
         self._cut_off = {target for target, state in observed.index.repositories.items() if state.pending}
         self._touched: set[str] = set(observed.index.repositories) if lease.taken_over else set()
 
@@ -236,9 +215,10 @@ class _Run:
         self._write(change)
 
     def _publish(self) -> Iterator[Event]:
-        copies = _Copies(self._edges, self._plan, self._terms)
+        copies = Copies(self._edges, self._sources, self._owner, self._plan.manifests, self._terms.waiting_quota)
         images = in_turn(image_work(self._plan), self._edges.open_source)
-        finished = completed(self._edges.images, copies.copy, images, 2 * IMAGE_WORKERS, PAUSE, copies.stop.set)
+        window = 2 * image_workers(self._edges.workers)
+        finished = completed(self._edges.images, copies.copy, images, window, PAUSE, copies.stop.set)
         with closing(finished):
             for result in finished:
                 if result:
@@ -322,6 +302,10 @@ class _Run:
         ]
         removed = []
         store, retain = self._edges.public, self._terms.retain
+        if self._edges.cluster:
+            # A worker that died half-way left its upload, and another one did the work: nothing else tells of it.
+            worked_for = {one.target for one in self._plan.repositories if one.of(Action.ADD, Action.UPDATE)}
+            yield from discard_uploads(store, worked_for - self._failed)
         for event in collect(store, due, retain, now, self._edges.blobs):
             if isinstance(event, Garbage):
                 removed.append(event)
@@ -345,76 +329,6 @@ class _Run:
 
     def _now(self) -> datetime:
         return self._terms.now().replace(microsecond=0)
-
-
-class _Copies:
-    """The image copies of one run: they share blobs, listings and quotas, and stop together."""
-
-    def __init__(self, edges: Edges, plan: Plan, terms: Terms) -> None:
-        self.stop = threading.Event()
-        self._edges = edges
-        self._pulls = Pulls(self.stop, plan.manifests, terms.waiting_quota)
-        self._once = Once(edges.blobs)
-
-    def copy(self, work: ImageWork) -> None:
-        self._check()
-        target, store = work.repository.target, self._edges.public
-        listing, _ = self._once(target, inventory, store, target)
-        there = listing.result()
-        source, platforms = self._edges.open_source(work.repository.source), work.repository.platforms
-        image = self._pulls.read(Reading(source, store, target, work.what, work.root, platforms, there.manifests))
-        for copied in [self._start(work, blob) for blob in missing_blobs(image, there.blobs)]:
-            copied.result()
-        tags = tuple(change.tag for change in work.changes)
-        self._check()
-        publish_image(store, target, image, tags, there.manifests)
-
-    def _start(self, work: ImageWork, blob: Descriptor) -> Future[None]:
-        future, first = self._once((work.repository.target, blob.digest), self._copy_blob, work, blob)
-        if first:
-            self._edges.progress.wanted(blob.size)
-        return future
-
-    def _copy_blob(self, work: ImageWork, blob: Descriptor) -> None:
-        self._check()
-        source = self._edges.open_source(work.repository.source)
-        copy_blob(source, self._edges.public, work.what, work.repository.target, blob, self.copied)
-
-    def copied(self, size: int) -> None:
-        self._check()
-        self._edges.progress.copied(size)
-
-    def _check(self) -> None:
-        if self.stop.is_set():
-            raise Interrupted("interrupted")
-
-
-def image_work(plan: Plan) -> Iterator[ImageWork]:
-    """The images to copy: one for each digest of a repository, however many tags it has."""
-    for repository in plan.repositories:
-        images: dict[Digest, list[Change]] = {}
-        for change in repository.of(Action.ADD, Action.UPDATE):
-            if change.after:
-                images.setdefault(change.after.digest, []).append(change)
-        for changes in images.values():
-            if changes[0].after:
-                yield ImageWork(repository, changes[0].after, tuple(changes))
-
-
-def in_turn(images: Iterable[ImageWork], open_source: OpenSource) -> list[ImageWork]:
-    """The images in the order of the plan, those last that may have to wait for a registry's quota."""
-    limited: dict[str, bool] = {}
-
-    def is_limited(work: ImageWork) -> bool:
-        name = work.repository.source
-        if name not in limited:
-            try:
-                limited[name] = open_source(name).quota() is not None
-            except SourceError:
-                limited[name] = False
-        return limited[name]
-
-    return sorted(images, key=is_limited)
 
 
 def _tag_states(work: ImageWork, now: datetime) -> dict[str, TagState]:

@@ -19,7 +19,9 @@ from reconciler.costs import CLASS_A, CLASS_B, FREE
 from reconciler.diff import Action
 from reconciler.index import TagState
 from reconciler.inventory import Inventory
+from reconciler.oci import Descriptor
 from reconciler.plan import held_back
+from reconciler.reuse import CopyFrom, Download, There, way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -35,6 +37,9 @@ Parts: TypeAlias = "Callable[[int], int]"
 
 LIST_KEYS = DELETE_KEYS = 1000
 """Keys in one request."""
+
+COPY_PART = 1024**3
+"""Bytes of a part of a blob that is copied within the bucket; what is not larger is one CopyObject."""
 
 
 @dataclass
@@ -106,9 +111,29 @@ class Sizes:
     unread: tuple[Unread, ...]
 
 
-def reuse(needed: Needed, there: Inventory) -> Reused:
-    """How the blobs of a repository's images get there, as `apply` decides it: what it holds stays where it is."""
-    return Reused({digest: size for digest, size in needed.blobs.items() if there.blobs.get(digest) != size}, {})
+def reuse(plan: Plan, bucket: Bucket, needed: Mapping[str, Needed]) -> dict[str, Reused]:
+    """How the blobs of all images get there, by repository: once from a source, then from one repository to another.
+
+    As `copies` does it with the listings that it makes anyway; where it looks further, less is downloaded than this.
+    """
+    holders: dict[tuple[Digest, int], str] = {}
+    ways: dict[str, Reused] = {}
+    for target in (one.target for one in plan.repositories if one.target in needed):
+        present = bucket.there.get(target, Inventory()).blobs
+        if target in bucket.index.repositories:
+            holders.update(dict.fromkeys(present.items(), target))
+        downloaded, copied = {}, {}
+        for digest, size in needed[target].blobs.items():
+            match way(Descriptor("", digest, size), present, holders):
+                case Download():
+                    downloaded[digest] = size
+                    holders[digest, size] = target
+                case CopyFrom():
+                    copied[digest] = size
+                case There():
+                    pass
+        ways[target] = Reused(downloaded, copied)
+    return ways
 
 
 def forecast(
@@ -123,8 +148,16 @@ def forecast(
     skipped: dict[str, set[str]] = {}
     for image in unread:
         skipped.setdefault(image.target, set()).add(image.tag)
+    ways = reuse(plan, bucket, needed)
+    nothing = Needed(), Reused({}, {})
     changes = [
-        _Repository(one, bucket, needed.get(one.target, Needed()), skipped.get(one.target, set()))
+        _Repository(
+            one,
+            bucket,
+            needed.get(one.target, nothing[0]),
+            ways.get(one.target, nothing[1]),
+            skipped.get(one.target, set()),
+        )
         for one in plan.repositories
     ]
     after, writes = _index_after(bucket.index, changes, now)
@@ -151,13 +184,13 @@ def forecast(
 class _Repository:
     """What is done in one repository."""
 
-    def __init__(self, plan: RepositoryPlan, bucket: Bucket, needed: Needed, skipped: set[str]) -> None:
+    def __init__(self, plan: RepositoryPlan, bucket: Bucket, needed: Needed, reused: Reused, skipped: set[str]) -> None:
         self.plan = plan
         self.there = bucket.there.get(plan.target, Inventory())
         self.images = [one for one in plan.of(Action.ADD, Action.UPDATE) if one.tag not in skipped]
         self.prunes = () if held_back(plan) else plan.of(Action.PRUNE)
         self.needed = needed
-        self.reused = reuse(needed, self.there)
+        self.reused = reused
         self._parts = bucket.parts or (lambda _: 0)
 
     @property
@@ -189,7 +222,8 @@ class _Repository:
             requests["ListObjects"] += _pages(len(self.there.manifests) + len(self.there.tags))
         requests["GetObject"] += self.needed.reads + len(self.images)
         requests["PutObject"] += len(self.needed.writes) + len(self._moved)
-        requests["CopyObject"] += len(self.reused.copied)
+        for size in self.reused.copied.values():
+            requests += _copy(size)
         for size in self.reused.downloaded.values():
             requests += _upload(self._parts(size))
         return requests
@@ -221,6 +255,12 @@ def _upload(parts: int) -> Counter[str]:
     if not parts:
         return Counter(PutObject=1)
     return Counter(CreateMultipartUpload=1, UploadPart=parts, CompleteMultipartUpload=1)
+
+
+def _copy(size: int) -> Counter[str]:
+    if size <= COPY_PART:
+        return Counter(CopyObject=1)
+    return Counter(CreateMultipartUpload=1, UploadPart=math.ceil(size / COPY_PART), CompleteMultipartUpload=1)
 
 
 def _index_after(before: MirrorIndex, changes: Iterable[_Repository], now: datetime) -> tuple[MirrorIndex, int]:

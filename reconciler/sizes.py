@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from reconciler.apply import image_work, in_turn
+from reconciler.copies import image_work, in_turn
 from reconciler.errors import MirrorError, SourceError, StoreError
 from reconciler.forecast import Bucket, Needed, Unread, forecast
 from reconciler.inventory import Inventory, inventories
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from datetime import datetime
 
-    from reconciler.apply import ImageWork
+    from reconciler.copies import ImageWork
     from reconciler.copy import Image
     from reconciler.forecast import Parts, Sizes
     from reconciler.index import MirrorIndex

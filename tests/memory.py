@@ -134,6 +134,17 @@ class MemoryStore:
         if lost:
             raise lost
 
+    def copy(self, origin: str, key: str, size: int, headers: Headers) -> bool:
+        lost = self._ask("copy", key)
+        with self._lock:
+            body = self.objects.get(origin)
+            if body is None or len(body) != size:
+                return False
+            self._write(key, body, headers)
+        if lost:
+            raise lost
+        return True
+
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             lost = self._ask("delete", key)

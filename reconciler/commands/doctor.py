@@ -39,7 +39,7 @@ def doctor(
     output: PlainFormatOption = PlainFormat.TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Look at the mirror as its clients do, and at what an apply needs.
+    """See the mirror as its clients do, and what an apply needs.
 
     Says of each thing how it is and what to do: the public URL from its name to the last blob of a tag, the bucket's
     credentials and permissions, each source registry. Writes nothing. Exits with 1 if anything is in error.

@@ -75,7 +75,7 @@ def make(
     from concurrent.futures import ThreadPoolExecutor
     from dataclasses import replace
 
-    from reconciler.apply import image_work
+    from reconciler.copies import image_work
     from reconciler.ledger import read_index
     from reconciler.plan import make_plan
     from reconciler.progress import waiting

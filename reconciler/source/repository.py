@@ -103,6 +103,12 @@ class RegistrySource:
         raise BadAnswer(what, f"expected {descriptor.size} bytes of this digest, got {len(body)} bytes of {found}")
 
     def blob(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
+        with self.registry.downloading() as came, contextlib.closing(self._whole(descriptor)) as chunks:
+            for chunk in chunks:
+                came(len(chunk))
+                yield chunk
+
+    def _whole(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
         what = self._what(str(descriptor.digest))
         offset, spare = 0, float(BLOB_BREAKS)
         while True:
