@@ -225,3 +225,6 @@ class _Nowhere:
 
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
         raise NotFound(str(descriptor.digest), "is not in the bucket any more")
+
+    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> None:
+        pass

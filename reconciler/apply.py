@@ -14,7 +14,6 @@ are not settled. The next plan shows those tags again, whatever the source says,
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import defaultdict
 from contextlib import closing
@@ -23,24 +22,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reconciler import index as mirror_index
-from reconciler.attach import Ends, Following, follow, open_ends, publish_following, read_following
 from reconciler.catalog import published_lists
-from reconciler.copy import (
-    choose_platforms,
-    copy_blob,
-    missing_blobs,
-    publish_lists,
-    publish_manifests,
-    publish_tags,
-    read_image,
-    stored_first,
-)
+from reconciler.copies import Copies, ImageWork, image_work, in_turn
+from reconciler.copy import publish_lists
 from reconciler.diff import Action
-from reconciler.download import downloads
-from reconciler.errors import Interrupted, LockHeld, LockLost, MirrorError, PlanRefused, StoreDenied
-from reconciler.gc import Garbage, NotCollected, collect, forgotten
-from reconciler.index import RepositoryState, TagState
-from reconciler.inventory import inventory
+from reconciler.errors import LockHeld, LockLost, MirrorError, PlanRefused, QuotaSpent, StoreDenied
+from reconciler.gc import Garbage, NotCollected, collect, discard_uploads, forgotten
+from reconciler.index import TagState
 from reconciler.layout import manifest_key
 from reconciler.ledger import Observed, read_index, write_index
 from reconciler.lock import Lease, held, read_lock
@@ -48,17 +36,17 @@ from reconciler.oci import Digest
 from reconciler.plan import held_back
 from reconciler.referrers import Record
 from reconciler.signatures.gate import OPEN
-from reconciler.work import IMAGE_WORKERS, Once, completed
+from reconciler.work import BLOB_WORKERS, completed, image_workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from concurrent.futures import Executor, Future
     from datetime import timedelta
 
-    from reconciler.copy import Image
+    from reconciler.cluster import Cluster
+    from reconciler.copies import Copied
     from reconciler.diff import Change
     from reconciler.index import MirrorIndex
-    from reconciler.oci import Descriptor
     from reconciler.plan import Plan, RepositoryPlan
     from reconciler.signatures.gate import Gate
     from reconciler.source import OpenSource
@@ -98,7 +86,7 @@ Event: TypeAlias = Outcome | Garbage | NotCollected
 
 
 class Progress(Protocol):
-    """Told of bytes as they are found wanting and as they arrive, from many threads."""
+    """Told of bytes as they are found wanting and as they arrive, from many threads; negative ones take some back."""
 
     def wanted(self, size: int) -> None: ...
 
@@ -107,7 +95,11 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Edges:
-    """What apply touches: sources, the bucket, where the index and the lock are, two executors, and who watches."""
+    """What apply touches: sources, the bucket, where the index and the lock are, two executors, and who watches.
+
+    workers  blobs at once; `blobs` has as many threads
+    cluster  where blobs are carried if not here
+    """
 
     open_source: OpenSource
     public: Store
@@ -115,6 +107,8 @@ class Edges:
     images: Executor
     blobs: Executor
     progress: Progress
+    workers: int = BLOB_WORKERS
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +120,7 @@ class Terms:
     allow_prune   whether many prunes at once are meant
     lock_timeout  seconds to wait for another run
     waiting       is told of the run that is waited for
+    waiting_quota is told, in words, of each wait for a registry's quota; None: what does not fit is skipped
     plan_again    makes the plan anew, where the index has moved on since; None: then the plan is refused
     now           the time that is written to the index and compared with it
     gate          who has to have signed what is published: checked for each image, whatever the plan says
@@ -136,34 +131,10 @@ class Terms:
     allow_prune: bool = False
     lock_timeout: float = 0.0
     waiting: Callable[[LockHeld], None] = lambda _: None
+    waiting_quota: Callable[[str], None] | None = None
     plan_again: Callable[[], Plan] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     gate: Gate = OPEN
-
-
-@dataclass(frozen=True)
-class ImageWork:
-    """One image of one repository, and the changes that it fulfils: every tag that is to point at its digest."""
-
-    repository: RepositoryPlan
-    root: Descriptor
-    changes: tuple[Change, ...]
-
-    @property
-    def what(self) -> str:
-        return f"{self.repository.source}:{self.changes[0].tag}"
-
-
-@dataclass(frozen=True)
-class Copied:
-    """What the mirror index notes of an image that was published.
-
-    images  what a client downloads of it, platform -> bytes; None: not known
-    record  what came along with it, by what it is attached to; empty where nobody asked for that
-    """
-
-    images: Mapping[str, int] | None
-    record: Record
 
 
 def apply(plan: Plan, edges: Edges, terms: Terms) -> Generator[Event, None, None]:
@@ -215,6 +186,7 @@ class _Run:
         self._unrecorded: list[tuple[ImageWork, Copied]] = []
         self._recorded_at = time.monotonic()
         self._failed: set[str] = set()
+        self._owner = lease.owner
         self._cut_off = {target for target, state in observed.index.repositories.items() if state.pending}
         self._touched: set[str] = set(observed.index.repositories) if lease.taken_over else set()
 
@@ -249,9 +221,10 @@ class _Run:
         self._write(change)
 
     def _publish(self) -> Iterator[Event]:
-        copies = _Copies(self._edges, self._terms.gate, self._observed.index)
-        images = image_work(self._plan)
-        finished = completed(self._edges.images, copies.copy, images, 2 * IMAGE_WORKERS, PAUSE, copies.stop.set)
+        copies = Copies(self._edges, self._terms, self._observed.index, self._owner, self._plan.manifests)
+        images = in_turn(image_work(self._plan), self._edges.open_source)
+        window = 2 * image_workers(self._edges.workers)
+        finished = completed(self._edges.images, copies.copy, images, window, PAUSE, copies.stop.set)
         with closing(finished):
             for result in finished:
                 if result:
@@ -260,11 +233,14 @@ class _Run:
                     yield from self._record()
         yield from self._record()
 
-    def _settle(self, work: ImageWork, future: Future[Copied]) -> Iterator[Failed]:
+    def _settle(self, work: ImageWork, future: Future[Copied]) -> Iterator[Failed | Skipped]:
         error = future.exception()
         if error is None:
             self._unrecorded.append((work, future.result()))
             self._touched.add(work.repository.target)
+        elif isinstance(error, QuotaSpent):
+            self._failed.add(work.repository.target)
+            yield from (Skipped(work.repository.target, change, error.why) for change in work.changes)
         elif isinstance(error, MirrorError) and not isinstance(error, StoreDenied | LockLost):
             self._failed.add(work.repository.target)
             yield from (Failed(work.repository.target, change, str(error)) for change in work.changes)
@@ -347,6 +323,10 @@ class _Run:
         ]
         removed = []
         store, retain = self._edges.public, self._terms.retain
+        if self._edges.cluster:
+            # A worker that died half-way left its upload, and another one did the work: nothing else tells of it.
+            worked_for = {one.target for one in self._plan.repositories if one.of(Action.ADD, Action.UPDATE)}
+            yield from discard_uploads(store, worked_for - self._failed)
         for event in collect(store, due, retain, now, self._edges.blobs):
             if isinstance(event, Garbage):
                 removed.append(event)
@@ -370,86 +350,6 @@ class _Run:
 
     def _now(self) -> datetime:
         return self._terms.now().replace(microsecond=0)
-
-
-class _Copies:
-    """The image copies of one run: they share blobs and listings, and stop together."""
-
-    def __init__(self, edges: Edges, gate: Gate, index: MirrorIndex) -> None:
-        self.stop = threading.Event()
-        self._edges = edges
-        self._gate = gate
-        self._index = index
-        self._once = Once(edges.blobs)
-
-    def copy(self, work: ImageWork) -> Copied:
-        """Copies an image, with what is attached to it where that is asked for, and publishes its tags."""
-        self._check()
-        target, store, asks = work.repository.target, self._edges.public, work.repository.referrers
-        source = self._edges.open_source(work.repository.source)
-        self._gate.check(target, source, work.root.digest, f"{work.what}@{work.root.digest}")
-        listing, _ = self._once(target, inventory, store, target)
-        there = listing.result()
-        fetch = stored_first(source, store, target, there.manifests)
-        platforms = work.repository.platforms
-        image = read_image(fetch, work.what, work.root, lambda index: choose_platforms(index, platforms, work.what))
-        ends = self._once((target, "ends"), self._ends, work, there.manifests)[0].result() if asks else None
-        following = self._follow(ends, image, work.what) if ends else ()
-        whole = (image, *(one for each in following for one in each.images))
-        for copied in [self._start(work, blob) for one in whole for blob in missing_blobs(one, there.blobs)]:
-            copied.result()
-        self._check()
-        publish_manifests(store, target, image, there.manifests)
-        if ends:
-            # One after the other: what refers to something comes after it.
-            for one in following:
-                self._once((target, "publish", one.subject), publish_following, ends, one)[0].result()
-        publish_tags(store, target, image, (change.tag for change in work.changes))
-        images = downloads(work.root.digest, {one.digest: one.parsed for one in image.manifests})
-        return Copied(images, {one.subject: one.record for one in following})
-
-    def _ends(self, work: ImageWork, present: Mapping[Digest, int]) -> Ends:
-        target = work.repository.target
-        source = self._edges.open_source(work.repository.source)
-        state = self._index.repositories.get(target, RepositoryState(work.repository.source))
-        return open_ends(source, self._edges.public, target, state, present)
-
-    def _follow(self, ends: Ends, image: Image, what: str) -> tuple[Following, ...]:
-        def read(subject: Digest) -> Future[Following]:
-            return self._once((ends.target, "follow", subject), read_following, ends, subject)[0]
-
-        return follow(image, read, what)
-
-    def _start(self, work: ImageWork, blob: Descriptor) -> Future[None]:
-        future, first = self._once((work.repository.target, blob.digest), self._copy_blob, work, blob)
-        if first:
-            self._edges.progress.wanted(blob.size)
-        return future
-
-    def _copy_blob(self, work: ImageWork, blob: Descriptor) -> None:
-        self._check()
-        source = self._edges.open_source(work.repository.source)
-        copy_blob(source, self._edges.public, work.what, work.repository.target, blob, self.copied)
-
-    def copied(self, size: int) -> None:
-        self._check()
-        self._edges.progress.copied(size)
-
-    def _check(self) -> None:
-        if self.stop.is_set():
-            raise Interrupted("interrupted")
-
-
-def image_work(plan: Plan) -> Iterator[ImageWork]:
-    """The images to copy: one for each digest of a repository, however many tags it has."""
-    for repository in plan.repositories:
-        images: dict[Digest, list[Change]] = {}
-        for change in repository.of(Action.ADD, Action.UPDATE):
-            if change.after:
-                images.setdefault(change.after.digest, []).append(change)
-        for changes in images.values():
-            if changes[0].after:
-                yield ImageWork(repository, changes[0].after, tuple(changes))
 
 
 def _tag_states(work: ImageWork, images: Mapping[str, int] | None, now: datetime) -> dict[str, TagState]:

@@ -23,7 +23,6 @@ from reconciler.copy import (
     publish_tags,
     put_changed,
     read_image,
-    stored_first,
 )
 from reconciler.errors import BadAnswer, Malformed, NotFound, SourceError
 from reconciler.layout import REFERRERS_HEADERS, referrers_keys
@@ -69,6 +68,7 @@ class Ends:
     recorded  what came along earlier; what is still there of it counts, whether the source has it or not
     own_tags  those that a pattern chose; they are mirrored as any other tag is, and not touched here
     present   the manifests of `target`, digest -> size in bytes
+    fetch     gives the bytes of a manifest, those of `target` without asking the source
     """
 
     name: str
@@ -79,9 +79,12 @@ class Ends:
     recorded: Record
     own_tags: frozenset[str]
     present: Mapping[Digest, int]
+    fetch: Fetch
 
 
-def open_ends(source: Source, store: Store, target: str, state: RepositoryState, present: Mapping[Digest, int]) -> Ends:
+def open_ends(
+    source: Source, store: Store, target: str, state: RepositoryState, present: Mapping[Digest, int], fetch: Fetch
+) -> Ends:
     """Asks the source for its tags: whoever knows them need not ask for four tags of each digest."""
     try:
         listed = frozenset(source.tags()) or None
@@ -89,15 +92,15 @@ def open_ends(source: Source, store: Store, target: str, state: RepositoryState,
         logger.info("%s; asking for each tag that may belong to a digest", error)
         listed = None
     recorded = merged(state.attached.values())
-    return Ends(state.source, source, listed, store, target, recorded, state.own_tags, present)
+    return Ends(state.source, source, listed, store, target, recorded, state.own_tags, present, fetch)
 
 
 def read_following(ends: Ends, subject: Digest) -> Following:
     """Reads the manifests of all that is attached to `subject`. Raises `SourceError`, `StoreError` and `Malformed`."""
     what, recorded = ends.name, ends.recorded.get(subject, Attachments())
-    fetch = stored_first(ends.source, ends.store, ends.target, ends.present)
+    fetch = ends.fetch
     attached = ends.source.attached(subject, ends.listed)
-    listed = {one.digest: one for one in _listed(ends.source, attached, f"{what}@{subject}")}
+    listed = {one.digest: one for one in _listed(fetch, attached, f"{what}@{subject}")}
     kept = {one: Descriptor("", one, ends.present[one]) for one in recorded.referrers if one in ends.present}
     found = dict(_read_all(fetch, what, subject, kept | listed))
     referrers = {one: image for one, image in found.items() if image}
@@ -116,11 +119,11 @@ def read_following(ends: Ends, subject: Digest) -> Following:
     )
 
 
-def _listed(source: Source, attached: Attached, what: str) -> tuple[Descriptor, ...]:
+def _listed(fetch: Fetch, attached: Attached, what: str) -> tuple[Descriptor, ...]:
     """The referrers by the source's list, or by the index that its fallback tag names."""
     if attached.referrers is not None or attached.fallback is None:
         return attached.referrers or ()
-    body = source.manifest(attached.fallback)
+    body = fetch(attached.fallback)
     try:
         parsed = parse_manifest(body, attached.fallback.media_type, what)
     except Malformed as error:

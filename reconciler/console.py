@@ -96,12 +96,17 @@ def open_bucket(mirrors: Mirrors) -> Stores:
 
 
 @contextmanager
-def opened(mirrors: Mirrors) -> Iterator[tuple[Stores, OpenSource]]:
-    """The store and the sources of a mirrors file, closed at the end."""
+def opened(
+    mirrors: Mirrors, workers: int | None = None, bandwidth: float | None = None
+) -> Iterator[tuple[Stores, OpenSource]]:
+    """The store and the sources of a mirrors file, for so many blobs at once, closed at the end."""
     from reconciler.source.opening import open_sources
+    from reconciler.store.opening import open_stores
+    from reconciler.work import BLOB_WORKERS
 
-    with open_sources(mirrors.registries, mirrors.folder, os.environ) as open_source:
-        yield open_bucket(mirrors), open_source
+    wanted = workers or BLOB_WORKERS
+    with open_sources(mirrors.registries, mirrors.folder, os.environ, wanted, bandwidth) as open_source:
+        yield open_stores(mirrors.store, os.environ, wanted), open_source
 
 
 def command_line() -> str:

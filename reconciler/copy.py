@@ -103,6 +103,16 @@ def stored_first(source: Source, store: Store, target: str, present: Mapping[Dig
     return fetch
 
 
+def held_first(held: Mapping[Digest, bytes], fetch: Fetch, present: Mapping[Digest, int]) -> Fetch:
+    """Takes what is not `present` in the bucket from `held`, whose digests were verified, and the rest by `fetch`."""
+
+    def first(descriptor: Descriptor) -> bytes:
+        body = None if present.get(descriptor.digest) == descriptor.size else held.get(descriptor.digest)
+        return fetch(descriptor) if body is None or len(body) != descriptor.size else body
+
+    return first
+
+
 def _read(
     fetch: Fetch,
     what: str,

@@ -19,7 +19,9 @@
     |   |-- IndexInvalid          the mirror index in the store cannot be read
     |   |   `-- IndexVersion          it is sound, but another release's
     |   |-- PublicError           the public address of a bucket, asked as anybody may
-    |   `-- LockLost              this run's lock has been taken over or broken
+    |   |-- QuotaSpent            a registry gives too few manifests just now; the image is left for another run
+    |   |-- LockLost              this run's lock has been taken over or broken
+    |   `-- ClusterError          the Dask cluster that blobs are to be carried by
     |-- PlanRefused           a plan that may not be applied: stale, too many prunes, not confirmed
     |-- LockHeld              another run is at work
     `-- Interrupted           the run is to stop; it never reaches the user
@@ -144,6 +146,10 @@ class PublicError(NamedError):
     """The public address of a bucket gives no usable answer. `what` is the URL that was asked."""
 
 
+class QuotaSpent(NamedError):
+    """What a registry still gives is too little for an image, and nobody waits. `what` is the image."""
+
+
 class PlanRefused(MirrorError):
     """A plan may not be applied. `reasons` lists every reason, each with what would allow it."""
 
@@ -183,6 +189,10 @@ class LockLost(NamedError):
             f"{self.what}: the lock was lost: {self.why}. Nothing more was written; what was published is whole. "
             "Run it again when the other run has ended"
         )
+
+
+class ClusterError(NamedError):
+    """The cluster failed, not the source nor the store. `what` is its address, or the blob that it was to carry."""
 
 
 class Interrupted(MirrorError):

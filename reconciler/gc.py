@@ -22,6 +22,7 @@ from reconciler.errors import Malformed, StoreError
 from reconciler.index import RepositoryState, collected, expired
 from reconciler.inventory import inventory
 from reconciler.layout import (
+    BlobKey,
     ManifestKey,
     ReferrersKey,
     attached_tags,
@@ -37,7 +38,7 @@ from reconciler.oci import Digest, Index, Manifest, parse_manifest
 from reconciler.work import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Executor
     from datetime import datetime, timedelta
 
@@ -117,6 +118,24 @@ def collect(
         else:
             if not garbage.is_empty:
                 yield garbage
+
+
+def discard_uploads(store: Store, repositories: Collection[str]) -> Iterator[Garbage]:
+    """Gives up whatever upload to the repositories is not finished: for when nobody uploads anything any more.
+
+    One request for all of them, and tells of each that had some. Raises `StoreError`.
+    """
+    found: dict[str, list[Unfinished]] = {}
+    for upload in store.unfinished("v2/"):
+        match parse_key(upload.key):
+            case BlobKey(repository, _) if repository in repositories:
+                found.setdefault(repository, []).append(upload)
+            case _:
+                pass
+    for repository, uploads in found.items():
+        garbage = Garbage(repository, (), {}, tuple(uploads), frozenset(), 0)
+        remove(store, garbage)
+        yield garbage
 
 
 def collect_garbage(

@@ -29,6 +29,11 @@ def inventory(store: Store, target: str) -> Inventory:
     return inventories(rows).get(target, Inventory())
 
 
+def blobs(store: Store, target: str) -> dict[Digest, int]:
+    """The blobs alone, each with its size in bytes. Raises `StoreError`."""
+    return inventories(store.list(blobs_prefix(target))).get(target, Inventory()).blobs
+
+
 def inventories(rows: Iterable[Listed]) -> dict[str, Inventory]:
     """The rows of a listing by repository; keys that are not of the layout are passed over. Pure."""
     found: dict[str, Inventory] = {}

@@ -83,6 +83,11 @@ class Lease:
         self._lost: LockLost | None = None
         self._writing = threading.Lock()
 
+    @property
+    def owner(self) -> str:
+        """What the lock object names its holder by, no two holders the same."""
+        return self._owner
+
     def check(self) -> None:
         """Raises `LockLost` if the lock may not be ours any more, as far as that can be told without a request."""
         if self._lost:
@@ -150,6 +155,38 @@ class Lease:
 
     def _loss(self, why: str) -> LockLost:
         return LockLost(f"{self._state.name}/{LOCK}", why)
+
+
+class Witness:
+    """The lock, for those who work for its holder `owner` on other machines: they may write as long as that one may.
+
+    Many threads may ask it.
+    """
+
+    def __init__(self, state: Store, owner: str) -> None:
+        self._state = state
+        self._owner = owner
+        self._until = 0.0
+        self._looking = threading.Lock()
+
+    def check(self) -> None:
+        """Looks at the lock where the last look is too old. Raises `LockLost` if it is not `owner`'s to write under."""
+        with self._looking:
+            started = _seconds()
+            if started < self._until:
+                return
+            holder = read_lock(self._state)
+            if holder is None or holder.owner != self._owner:
+                where = f"{socket.gethostname()}, process {os.getpid()},"
+                why = f"{where} does not see it; every worker has to reach the same bucket, or the same shared folder"
+                raise LockLost(self._where, f"now it is held by {holder.who}" if holder else why)
+            if holder.left <= MARGIN:
+                raise LockLost(self._where, "its holder did not renew it in time")
+            self._until = started + min(holder.left - MARGIN, RENEW_EVERY)
+
+    @property
+    def _where(self) -> str:
+        return f"{self._state.name}/{LOCK}"
 
 
 @contextmanager

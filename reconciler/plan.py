@@ -6,23 +6,28 @@ JSON form is `schema/plan.schema.json`, the same for `plan --format json` and fo
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from reconciler.costs import months_document, requests_document
 from reconciler.diff import Action, Change, diff
 from reconciler.errors import Malformed, UsageError
 from reconciler.index import parse_platforms, parse_tag_document, platforms_document, tag_document
 from reconciler.layout import target_problem
 from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
+from reconciler.quota import spending_document
 from reconciler.signatures.signers import Refused, knowledge_document, parse_knowledge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from reconciler.desire import Desired
+    from reconciler.forecast import Sizes
     from reconciler.index import MirrorIndex
+    from reconciler.quota import Spending
 
 VERSION = 1
 
@@ -60,12 +65,20 @@ class RepositoryPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """`serial` and `etag` are those of the mirror index the plan was computed from; `etag` None: there was none yet."""
+    """`serial` and `etag` are those of the mirror index the plan was computed from; `etag` None: there was none yet.
+
+    manifests  that were read for the plan and need not be fetched again
+    spendings  what it takes of the quotas that registries told of
+    sizes      what it moves and asks for, where that was asked
+    """
 
     mirrors_sha256: str
     serial: int
     etag: str | None
     repositories: tuple[RepositoryPlan, ...]
+    manifests: Mapping[Digest, bytes] = field(default_factory=dict)
+    spendings: tuple[Spending, ...] = ()
+    sizes: Sizes | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -100,24 +113,7 @@ def held_back(repository: RepositoryPlan) -> str | None:
 
 def without_prunes(plan: Plan) -> Plan:
     """The plan for `--no-prune`: what would have gone is unchanged."""
-    return Plan(
-        plan.mirrors_sha256,
-        plan.serial,
-        plan.etag,
-        tuple(
-            RepositoryPlan(
-                repository.target,
-                repository.source,
-                repository.platforms,
-                repository.unchanged + sum(change.before is not None for change in repository.of(Action.PRUNE)),
-                repository.of(Action.ADD, Action.UPDATE),
-                repository.error,
-                repository.refused,
-                repository.referrers,
-            )
-            for repository in plan.repositories
-        ),
-    )
+    return replace(plan, repositories=tuple(_without_prunes(repository) for repository in plan.repositories))
 
 
 def document(plan: Plan) -> dict[str, Any]:
@@ -140,6 +136,8 @@ def document(plan: Plan) -> dict[str, Any]:
             for repository in plan.repositories
         ],
         "summary": plan.counts,
+        **({"quotas": [spending_document(one) for one in plan.spendings]} if plan.spendings else {}),
+        **({"sizes": sizes_document(plan.sizes)} if plan.sizes else {}),
     }
 
 
@@ -162,13 +160,36 @@ def _refused_document(one: Refused) -> dict[str, str]:
     return {"tag": one.tag, "digest": str(one.digest), "reason": one.why}
 
 
+def sizes_document(sizes: Sizes) -> dict[str, Any]:
+    """The sizes of a plan, and what they cost."""
+    return {
+        "download": {"bytes": sizes.downloaded, "blobs": sizes.blobs, "manifests": sizes.manifests},
+        "upload_bytes": sizes.uploaded,
+        "copied_within_bucket_bytes": sizes.copied,
+        "stored_bytes": {"before": sizes.before, "after": sizes.after},
+        "retired_digests": sizes.retired,
+        "requests": None if sizes.requests is None else requests_document(sizes.requests),
+        "month": None if sizes.requests is None else months_document(sizes.after, sizes.requests),
+        "unread": [{"target": one.target, "tag": one.tag, "reason": one.reason} for one in sizes.unread],
+    }
+
+
 def serialise(plan: Plan) -> str:
     """The plan as JSON text with a line end, the same for equal plans."""
     return json.dumps(document(plan), indent=2) + "\n"
 
 
+def serialise_held(plan: Plan) -> str:
+    """As `serialise`, with the manifests that it holds: for an apply, which then need not fetch them."""
+    held = {"manifests": _manifests_document(plan.manifests)} if plan.manifests else {}
+    return json.dumps({**document(plan), **held}, indent=2) + "\n"
+
+
 def parse(body: bytes, where: str) -> Plan:
-    """A saved plan. Raises `UsageError`, which names `where` it is, for anything that is not one."""
+    """A saved plan. Raises `UsageError`, which names `where` it is, for anything that is not one.
+
+    What it says of quotas and sizes was so when it was made, and is left out.
+    """
     try:
         match load_json(body, where):
             case {"version": int(version)} if version != VERSION:
@@ -178,12 +199,19 @@ def parse(body: bytes, where: str) -> Plan:
                 "mirrors_sha256": str(mirrors_sha256),
                 "index": {"serial": int(serial), "etag": str() | None as etag},
                 "repositories": list(repositories),
+                **rest,
             }:
-                return Plan(mirrors_sha256, serial, etag, tuple(_parse_repository(entry) for entry in repositories))
+                parsed = tuple(_parse_repository(entry) for entry in repositories)
+                return Plan(mirrors_sha256, serial, etag, parsed, _parse_manifests(rest.get("manifests", {})))
             case _:
                 raise Malformed(where, "expected version, mirrors_sha256, index and repositories")
     except Malformed as error:
         raise UsageError(f"{where}: not a plan ({error}); make one with `r2mirror plan --out {where}`") from None
+
+
+def _without_prunes(repository: RepositoryPlan) -> RepositoryPlan:
+    unchanged = repository.unchanged + sum(change.before is not None for change in repository.of(Action.PRUNE))
+    return replace(repository, unchanged=unchanged, changes=repository.of(Action.ADD, Action.UPDATE))
 
 
 def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:
@@ -257,6 +285,26 @@ def _parse_change(entry: Any, target: str) -> Change:
     if change.after and "signature" in entry:
         return replace(change, signature=parse_knowledge(entry["signature"], f"a change of {target}"))
     return change
+
+
+def _manifests_document(manifests: Mapping[Digest, bytes]) -> dict[str, str]:
+    return {str(digest): base64.b64encode(body).decode() for digest, body in sorted(manifests.items())}
+
+
+def _parse_manifests(entry: Any) -> dict[Digest, bytes]:
+    if not isinstance(entry, dict):
+        raise Malformed("manifests", "expected an object of digests and base64")
+    manifests = {}
+    for name, text in entry.items():
+        digest = Digest.parse(name)
+        try:
+            body = base64.b64decode(text, validate=True)
+        except (TypeError, ValueError):
+            raise Malformed(f"manifests: {name}", "not base64") from None
+        if not digest.matches(body):
+            raise Malformed(f"manifests: {name}", f"expected bytes of this digest, got those of {Digest.of(body)}")
+        manifests[digest] = body
+    return manifests
 
 
 def _reason(entry: dict[str, Any], target: str) -> str | None:

@@ -8,12 +8,13 @@ from io import StringIO
 from typing import TYPE_CHECKING, Any, assert_never
 
 from reconciler.apply import Done, Failed, Skipped
+from reconciler.costs import PRICED, class_a, class_b, month, share
 from reconciler.diff import Action, Change
 from reconciler.gc import Garbage, NotCollected
 from reconciler.plan import held_back
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.table import Table
 
@@ -21,11 +22,15 @@ if TYPE_CHECKING:
     from reconciler.index import TagState
     from reconciler.oci import Descriptor, Digest
     from reconciler.plan import Plan, RepositoryPlan
+    from reconciler.quota import Spending
 
 SIGNS = {Action.ADD: "+", Action.UPDATE: "~", Action.PRUNE: "-"}
 STYLES = {Action.ADD: "green", Action.UPDATE: "yellow", Action.PRUNE: "red"}
 WIDE = 1000
 """Columns where there is no terminal: wide enough that no line is folded."""
+
+UNREAD_SHOWN = 10
+"""Images that are named where their sizes are not known."""
 
 COMMENT_LIMIT = 65_536
 """Characters that GitHub takes in one comment."""
@@ -33,12 +38,16 @@ COMMENT_LIMIT = 65_536
 
 def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
     """The plan for people: a block for each repository with changes or an error, then the summary in one line."""
+    from rich.text import Text
+
     parts: list[Any] = []
     for repository in plan.repositories:
         if repository.changes or repository.error:
             table = [_changes_table(repository)] if repository.changes or repository.refused else []
             parts += [_heading(repository), *table, *_remarks(repository), ""]
-    return rendered([*parts, bold(summary_line(plan))], color=color, width=width)
+    parts.append(bold(summary_line(plan)))
+    parts += [Text(plain(line)) for line in (*quota_lines(plan), *size_lines(plan))]
+    return rendered(parts, color=color, width=width)
 
 
 def summary_line(plan: Plan) -> str:
@@ -51,6 +60,55 @@ def summary_line(plan: Plan) -> str:
     )
     errors = f"; {count(counts['errors'], 'repository', 'repositories')} with errors" if counts["errors"] else ""
     return f"{line}; {counts['unchanged']} unchanged{errors}."
+
+
+def quota_lines(plan: Plan) -> Iterator[str]:
+    """A line for each registry that counts what the plan fetches from it."""
+    for spending in plan.spendings:
+        enough = "" if spending.fits else "; what does not fit is left for another run, or --wait-for-quota waits"
+        yield f"Pulls: apply needs {pulls_words(spending)}{enough}."
+
+
+def pulls_words(spending: Spending) -> str:
+    """As in `17 pulls; docker.io has 76 of 100 left, counted over 6 h`."""
+    number = count(spending.pulls, "pull")
+    return f"{number if spending.exact else f'about {number}, or more once indexes are read'}; {spending.quota}"
+
+
+def size_lines(plan: Plan) -> Iterator[str]:
+    """What the plan moves, asks for and costs, where that was asked."""
+    sizes = plan.sizes
+    if sizes is None:
+        return
+    copied = f", copies {size_words(sizes.copied)} within the bucket" if sizes.copied else ""
+    yield (
+        f"Sizes: downloads {size_words(sizes.downloaded)} ({count(sizes.blobs, 'blob')}, "
+        f"{count(sizes.manifests, 'manifest')}), uploads {size_words(sizes.uploaded)}{copied}."
+    )
+    retired = f", with {count(sizes.retired, 'retired digest')} until their time is over" if sizes.retired else ""
+    yield f"Stored: {size_words(sizes.before)} now, {size_words(sizes.after)} after{retired}."
+    if sizes.requests is not None:
+        yield from _cost_lines(sizes.after, sizes.requests)
+    for one in sizes.unread[:UNREAD_SHOWN]:
+        yield f"! {one.target}:{one.tag} is not in these sizes: {one.reason}"
+    if len(sizes.unread) > UNREAD_SHOWN:
+        yield f"! ... and {len(sizes.unread) - UNREAD_SHOWN} more; --format json has all of them."
+
+
+def _cost_lines(stored: int, requests: Mapping[str, int]) -> Iterator[str]:
+    kinds = ", ".join(f"{number} {kind}" for kind, number in requests.items() if number)
+    yield f"Requests: {class_a(requests)} of class A, {class_b(requests)} of class B ({kinds})."
+    bill, part = month(stored, requests), share(stored, requests)
+    yield (
+        f"A month at R2's list prices of {PRICED}, with one such run: {dollars(bill.total)} (storage "
+        f"{dollars(bill.storage)}, class A {dollars(bill.class_a)}, class B {dollars(bill.class_b)}); "
+        f"{dollars(part.total)} of a bill that is beyond the free tier anyway."
+    )
+
+
+def dollars(amount: float) -> str:
+    """As in `$4.50`; what is less than a cent is not nothing."""
+    return "under $0.01" if 0 < amount < 0.01 else f"${amount:.2f}"
 
 
 def outcome_text(events: Sequence[Event], *, interrupted: bool, color: bool = False, width: int = WIDE) -> str:
@@ -119,12 +177,16 @@ def outcome_document(plan: Plan, events: Sequence[Event], *, interrupted: bool) 
 def plan_markdown(plan: Plan) -> str:
     """The plan as a pull-request comment: summary, one table, long lists folded; never beyond `COMMENT_LIMIT`."""
     head = f"**{summary_line(plan)}**\n"
+    notes = [f"- {_cell(line)}" for line in (*quota_lines(plan), *size_lines(plan))]
     troubles = [f"- :warning: {_cell(trouble)}" for trouble in _troubles(plan)]
     rows = [_markdown_row(repository, change) for repository in plan.repositories for change in repository.changes]
     budget = COMMENT_LIMIT - len(head) - 1_000
+    shown_notes = _within(notes, budget // 3)
     shown_troubles = _within(troubles, budget // 3)
-    shown_rows = _within(rows, budget - sum(len(line) + 1 for line in shown_troubles))
+    shown_rows = _within(rows, budget - sum(len(line) + 1 for line in (*shown_notes, *shown_troubles)))
     parts = [head]
+    if shown_notes:
+        parts += ["\n".join([*shown_notes, *_more(notes, shown_notes, "- ")]) + "\n"]
     if shown_troubles:
         parts += ["\n".join([*shown_troubles, *_more(troubles, shown_troubles, "- ")]) + "\n"]
     if shown_rows:

@@ -1,8 +1,8 @@
 """Where work runs side by side: the only module that waits for futures or starts a thread.
 
 `completed` keeps a bounded window of items in flight, so that a plan of any length needs the memory of a few images.
-`Once` lets many callers want the same thing, a blob or a listing, and does it one time. `repeating` does something
-every so often in the background.
+`Once` lets many callers want the same thing, a blob or a listing, and does it one time. `awaited` waits for what is
+done elsewhere. `repeating` does something every so often in the background.
 """
 
 from __future__ import annotations
@@ -23,6 +23,11 @@ IMAGE_WORKERS = 6
 BLOB_WORKERS = 8
 RESOLVE_WORKERS = 16
 """Threads. Images mostly wait for their blobs; blobs are bound by the network; resolving is one small request each."""
+
+
+def image_workers(blob_workers: int) -> int:
+    """The threads for images that keep so many for blobs busy."""
+    return -(-blob_workers * IMAGE_WORKERS // BLOB_WORKERS)
 
 
 def completed(
@@ -79,6 +84,17 @@ class Once:
             if first:
                 self._futures[name] = self._executor.submit(function, *arguments)
             return self._futures[name], first
+
+
+def awaited(future: Future[Result], check: Callable[[], None], every: float) -> Result:
+    """What comes of a future elsewhere. Every so many seconds `check` is called, and what it raises gives it up."""
+    try:
+        while not wait([future], every).done:
+            check()
+    except BaseException:
+        future.cancel()
+        raise
+    return future.result()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from tests.parts.images import Image, attestation, image, index
 from tests.world import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from reconciler.mirrors import Mirror
     from reconciler.signatures.gate import Gate
@@ -101,10 +101,19 @@ class Bench:
         return make_plan(desired, observed.index, observed.etag, wanted.sha256)
 
     @contextmanager
-    def applying(self, plan: Plan, *, allow_prune: bool = False) -> Iterator[Iterator[Event]]:
+    def applying(
+        self, plan: Plan, *, allow_prune: bool = False, waiting_quota: Callable[[str], None] | None = None
+    ) -> Iterator[Iterator[Event]]:
         with ThreadPoolExecutor(self.threads) as images, ThreadPoolExecutor(self.threads) as blobs:
             edges = Edges(self.open_source, self.store, self.store, images, blobs, self.progress)
-            terms = Terms("r2mirror apply", lambda _: RETAIN, allow_prune, gate=self.gate, now=lambda: self.now)
+            terms = Terms(
+                "r2mirror apply",
+                lambda _: RETAIN,
+                allow_prune,
+                waiting_quota=waiting_quota,
+                gate=self.gate,
+                now=lambda: self.now,
+            )
             outcomes = apply(plan, edges, terms)
             try:
                 yield outcomes

@@ -15,10 +15,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from reconciler.errors import NotFound, PreconditionFailed, StoreError
+from reconciler.errors import NotFound, PreconditionFailed, RateLimited, StoreError
 from reconciler.layout import JSON_HEADERS, LOCK, cosign_tags
 from reconciler.mirrors import Folder, Mirror, Mirrors
 from reconciler.oci import Descriptor, Digest
+from reconciler.quota import Quota
 from reconciler.referrers import Attached
 from reconciler.selection import Glob
 from reconciler.store import Absent, Condition, Listed, Matches, Stored, Unfinished
@@ -143,6 +144,17 @@ class MemoryStore:
         if lost:
             raise lost
 
+    def copy(self, origin: str, key: str, size: int, headers: Headers) -> bool:
+        lost = self._ask("copy", key)
+        with self._lock:
+            body = self.objects.get(origin)
+            if body is None or len(body) != size:
+                return False
+            self._write(key, body, headers)
+        if lost:
+            raise lost
+        return True
+
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             lost = self._ask("delete", key)
@@ -215,6 +227,35 @@ def put_lock(store: MemoryStore, command: str, age: float = 0.0) -> None:
 
 
 @dataclass
+class Account:
+    """What a registry counts for us over all its repositories: `left` of `limit`; each look `grants` some more.
+
+    `others` is what somebody else takes with each pull of ours.
+    """
+
+    left: int
+    limit: int = 100
+    grants: int = 0
+    others: int = 0
+    pulls: list[str] = field(default_factory=list)
+    refused: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def pull(self, digest: str) -> None:
+        with self.lock:
+            if not self.left:
+                self.refused += 1
+                raise RateLimited(digest, "429", None)
+            self.pulls.append(digest)
+            self.left = max(0, self.left - 1 - self.others)
+
+    def quota(self, *, again: bool) -> Quota:
+        with self.lock:
+            self.left = min(self.left + self.grants * again, self.limit)
+            return Quota("memory", self.limit, self.left, 21_600)
+
+
+@dataclass
 class MemorySource:
     """The `Source` of one repository: tag -> image.
 
@@ -228,6 +269,7 @@ class MemorySource:
     failing: dict[str, SourceError] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    account: Account | None = None
     along: list[Image] = field(default_factory=list)
     named: dict[str, Image] = field(default_factory=dict)
 
@@ -253,6 +295,8 @@ class MemorySource:
     def manifest(self, descriptor: Descriptor) -> bytes:
         digest = str(descriptor.digest)
         self._ask("manifest", digest)
+        if self.account:
+            self.account.pull(digest)
         self._raise_broken(digest)
         return {one.digest: one.body for image in self.everything for one in image.manifests()}[digest]
 
@@ -269,6 +313,11 @@ class MemorySource:
         referrers = [one for one in self.along if json.loads(one.body)["subject"]["digest"] == str(subject)]
         tags = {tag: described(self.named[tag]) for tag in cosign_tags(subject) if tag in self.named}
         return Attached(tuple(described(one) for one in referrers), None, tags)
+
+    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
+        if known and again:
+            self._ask("quota", str(known.digest))
+        return self.account.quota(again=again) if self.account else None
 
     def asked(self, kind: str) -> list[str]:
         return [operation.key for operation in self.operations if operation.kind == kind]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from reconciler.desire import CUT_OFF
 from reconciler.errors import MirrorError
-from reconciler.gc import Garbage, NotCollected, collect_garbage, parents_first
+from reconciler.gc import Garbage, NotCollected, collect_garbage, discard_uploads, parents_first
 from reconciler.index import parse
 from reconciler.layout import LOCK, MIRROR_INDEX, BlobKey, ManifestKey, blob_key, manifest_key, parse_key
 from reconciler.lock import held
@@ -289,3 +289,14 @@ def test_parents_come_first(graph: dict[int, set[int]]) -> None:
 
 def name(number: int) -> Digest:
     return Digest.of(json.dumps(number).encode())
+
+
+def test_uploads_that_nobody_finishes_are_given_up_in_the_repositories_named_and_in_no_other() -> None:
+    store = Bench.of().store
+    digest = Digest.of(b"x")
+    keys = [blob_key("a", digest), blob_key("a/b", digest), blob_key("c", digest), "v2/a/blobs/other", "v2/a/tags/list"]
+    store.uploads = [Unfinished(key, str(number)) for number, key in enumerate(keys)]
+    found = list(discard_uploads(store, {"a", "c", "d"}))
+    assert [(one.target, len(one.uploads), one.objects) for one in found] == [("a", 1, 0), ("c", 1, 0)]
+    assert [upload.key for upload in store.uploads] == keys[1:2] + keys[3:]
+    assert [operation.kind for operation in store.operations] == ["unfinished", "discard", "discard"]

@@ -12,7 +12,7 @@ import pytest
 from reconciler import lock
 from reconciler.errors import LockHeld, LockLost, PreconditionFailed, StoreUnreachable
 from reconciler.layout import LOCK, LOCK_HEADERS
-from reconciler.lock import LIFETIME, MARGIN, Holder, break_lock, held, read_lock
+from reconciler.lock import LIFETIME, MARGIN, RENEW_EVERY, Holder, Witness, break_lock, held, read_lock
 from tests.bench import Clock
 from tests.memory import Fault, Killed, MemoryStore, put_json, put_lock
 
@@ -274,3 +274,47 @@ def test_leaving_a_store_that_is_gone_is_silent() -> None:
     with held(store, "failed"):
         pass
     assert LOCK in store.objects
+
+
+def looks(store: MemoryStore) -> int:
+    return sum(operation == ("get", LOCK) for operation in store.operations)
+
+
+def test_a_witness_may_write_as_long_as_the_holder_may(store: MemoryStore, clock: SleepingClock) -> None:
+    with held(store, "it") as lease:
+        witness = Witness(store.shared(), lease.owner)
+        witness.check()
+        for _ in range(5):
+            clock.sleep(RENEW_EVERY)
+            lease.renew()
+            witness.check()
+        clock.sleep(LIFETIME - MARGIN - 1)
+        lease.check()
+        witness.check()
+        clock.sleep(1.5)
+        for one in (lease, witness):
+            with pytest.raises(LockLost, match="in time"):
+                one.check()
+
+
+def test_a_witness_looks_every_20_seconds_however_often_it_is_asked(store: MemoryStore, clock: SleepingClock) -> None:
+    with held(store, "it") as lease:
+        theirs = store.shared()
+        witness = Witness(theirs, lease.owner)
+        for _ in range(100):
+            witness.check()
+        assert looks(theirs) == 1
+        clock.sleep(RENEW_EVERY)
+        lease.renew()
+        witness.check()
+        assert looks(theirs) == 2
+
+
+@pytest.mark.usefixtures("clock")
+def test_a_witness_sees_that_the_lock_is_gone_or_another_s(store: MemoryStore) -> None:
+    with held(store, "it") as lease:
+        owner = lease.owner
+    with pytest.raises(LockLost, match="does not see it; every worker has to reach the same bucket"):
+        Witness(store, owner).check()
+    with held(store, "another"), pytest.raises(LockLost, match="now it is held by 'another'"):
+        Witness(store, owner).check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,17 @@ from reconciler.diff import Action, Change
 from reconciler.errors import UsageError
 from reconciler.index import MirrorIndex, RepositoryState, TagState
 from reconciler.oci import OCI_MANIFEST, Descriptor, Digest
-from reconciler.plan import Plan, RepositoryPlan, document, held_back, make_plan, parse, serialise, without_prunes
+from reconciler.plan import (
+    Plan,
+    RepositoryPlan,
+    document,
+    held_back,
+    make_plan,
+    parse,
+    serialise,
+    serialise_held,
+    without_prunes,
+)
 from reconciler.signatures.signers import Refused, Unchecked
 from tests import strategies as draw
 
@@ -38,6 +49,15 @@ def test_written_and_read_back(plan: Plan) -> None:
     assert parse(text.encode(), "it") == plan
     assert serialise(parse(text.encode(), "it")) == text
     validator().validate(json.loads(text))
+
+
+@given(draw.plans, st.lists(st.binary(max_size=9), max_size=3))
+def test_a_saved_plan_holds_manifests_byte_for_byte(plan: Plan, bodies: list[bytes]) -> None:
+    held = replace(plan, manifests={Digest.of(body): body for body in bodies})
+    text = serialise_held(held)
+    assert parse(text.encode(), "it") == held
+    validator().validate(json.loads(text))
+    assert "manifests" not in json.loads(serialise(held))
 
 
 @given(st.binary() | draw.json_values.map(lambda value: json.dumps(value).encode()))
@@ -109,6 +129,11 @@ CHANGES = ("repositories", 0, "changes")
         ),
         (edited("repositories", 0, "refused", value={}), "expected target, source"),
         (edited("repositories", 0, "refused", value=[{}]), "expected tag, digest and reason"),
+        (edited("manifests", value=[]), "expected an object of digests"),
+        (edited("manifests", value={"latest": "e30="}), "expected sha256"),
+        (edited("manifests", value={str(ONE.digest): "e30="}), f"{ONE.digest}: expected bytes of this digest"),
+        (edited("manifests", value={str(ONE.digest): "not base64"}), f"{ONE.digest}: not base64"),
+        (edited("manifests", value={str(ONE.digest): 7}), f"{ONE.digest}: not base64"),
     ],
 )
 def test_an_edited_plan_is_a_usage_error_that_says_where(body: bytes, why: str) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from reconciler.apply import Done, Failed, Skipped
 from reconciler.diff import Action, Change
+from reconciler.forecast import Sizes, Unread
 from reconciler.index import TagState
 from reconciler.oci import OCI_INDEX, Descriptor, Digest
 from reconciler.plan import Plan, RepositoryPlan
+from reconciler.quota import Quota, Spending
 from reconciler.render import COMMENT_LIMIT, outcome_document, outcome_text, plan_markdown, plan_text, size_words
 from reconciler.signatures.signers import Refused, Unchecked, Verified
 
@@ -91,13 +94,52 @@ def test_a_plan_says_who_signed_what_is_not_known_yet_and_what_is_refused() -> N
 def test_a_comment_fits_whatever_the_plan_holds(count: int) -> None:
     changes = tuple(Change(Action.PRUNE, f"{number:0128}", OLD, None, "r" * 200) for number in range(count))
     troubled = [alpine(*changes, error="e" * 5_000)] + [alpine(error="x" * 3_000)] * 100
-    text = plan_markdown(plan(*troubled))
+    sizes = replace(SIZES, unread=(Unread("a", "t", "r" * 900),) * count)
+    text = plan_markdown(replace(plan(*troubled), sizes=sizes))
     assert len(text) < COMMENT_LIMIT
     assert text.startswith("**Plan: ")
     assert ("<details>" in text) == (count > 25)
     assert ("more; `r2mirror plan` shows all" in text) == (
         text.count("\n| `-`") < count or text.count(":warning:") < 102
     )
+
+
+SIZES = Sizes(
+    downloaded=3 * 2**30,
+    blobs=40,
+    manifests=17,
+    uploaded=3 * 2**30 + 4096,
+    copied=2**20,
+    before=0,
+    after=25 * 10**9,
+    retired=1,
+    requests={"PutObject": 120, "UploadPart": 384, "GetObject": 90, "DeleteObjects": 1, "CopyObject": 0},
+    unread=(Unread("library/[b]", "1", "503 | `x`"),),
+)
+SPENDINGS = (
+    Spending(Quota("docker.io", 100, 76, 21_600), 17, exact=True),
+    Spending(Quota("hub.example", 100, 2, 21_600), 3, exact=False),
+)
+
+
+def test_what_a_plan_takes_and_costs() -> None:
+    text = plan_text(replace(plan(), spendings=SPENDINGS, sizes=SIZES))
+    assert text == (
+        "No changes; 0 unchanged.\n"
+        "Pulls: apply needs 17 pulls; docker.io has 76 of 100 left, counted over 6 h.\n"
+        "Pulls: apply needs about 3 pulls, or more once indexes are read; hub.example has 2 of 100 left, counted over "
+        "6 h; what does not fit is left for another run, or --wait-for-quota waits.\n"
+        "Sizes: downloads 3.0 GiB (40 blobs, 17 manifests), uploads 3.0 GiB, copies 1.0 MiB within the bucket.\n"
+        "Stored: 0 B now, 23.3 GiB after, with 1 retired digest until their time is over.\n"
+        "Requests: 504 of class A, 90 of class B (120 PutObject, 384 UploadPart, 90 GetObject, 1 DeleteObjects).\n"
+        "A month at R2's list prices of November 2026, with one such run: $0.23 (storage $0.23, class A $0.00, "
+        "class B $0.00); $0.38 of a bill that is beyond the free tier anyway.\n"
+        "! library/[b]:1 is not in these sizes: 503 | `x`\n"
+    )
+    markdown = plan_markdown(replace(plan(), spendings=SPENDINGS, sizes=replace(SIZES, requests=None)))
+    assert "\n- Pulls: apply needs 17 pulls; docker.io has 76 of 100 left" in markdown
+    assert "\n- ! library/&#91;b]:1 is not in these sizes: 503 &#124; &#96;x&#96;\n" in markdown
+    assert "Requests" not in markdown
 
 
 def test_what_became_of_a_plan() -> None:

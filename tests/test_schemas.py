@@ -14,12 +14,14 @@ from jsonschema import Draft202012Validator
 from reconciler.apply import Done, Failed, Skipped
 from reconciler.diff import Action, Change
 from reconciler.findings import garbage_document
+from reconciler.forecast import Sizes, Unread
 from reconciler.gc import Garbage, NotCollected
 from reconciler.index import MirrorIndex, RepositoryState, TagState, serialise
 from reconciler.layout import cosign_tags
 from reconciler.listing import Listing, Repository
 from reconciler.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
-from reconciler.plan import Plan, RepositoryPlan, document
+from reconciler.plan import Plan, RepositoryPlan, document, serialise_held
+from reconciler.quota import Quota, Spending
 from reconciler.referrers import Attachments
 from reconciler.render import outcome_document
 from reconciler.schema_files import load_schema
@@ -99,6 +101,19 @@ def test_a_plan(etag: str | None) -> None:
     validator.validate(written)
     written["repositories"][0]["changes"][0]["before"] = written["repositories"][0]["changes"][1]["before"]
     assert not validator.is_valid(written), "an add has no before"
+
+
+@pytest.mark.parametrize("requests", [None, {"PutObject": 3, "GetObject": 0}])
+def test_a_plan_with_its_sizes(requests: dict[str, int] | None) -> None:
+    sizes = Sizes(5, 1, 2, 7, 0, 10, 17, 0, requests, (Unread("a/b", "1", "too few pulls"),))
+    spendings = (Spending(Quota("docker.io", 100, 76, 21_600), 17, exact=False),)
+    plan = Plan("0" * 64, 3, None, (), {Digest.of(b"{}"): b"{}"}, spendings, sizes)
+    validator = Draft202012Validator(load_schema("plan"))
+    written = json.loads(serialise_held(plan))
+    validator.validate(written)
+    validator.validate(document(plan))
+    written["manifests"]["latest"] = "e30="
+    assert not validator.is_valid(written)
 
 
 def test_an_outcome() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.work import Once, completed
+from reconciler.work import Once, awaited, completed, image_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,3 +108,26 @@ def test_once_keeps_an_error_for_everybody(executor: ThreadPoolExecutor) -> None
         future, is_first = once("x", lambda: 1 // 0)
         assert is_first is first
         assert isinstance(future.exception(), ZeroDivisionError)
+
+
+def test_what_is_awaited_comes_with_its_result_or_its_error(executor: ThreadPoolExecutor) -> None:
+    go = threading.Event()
+    assert awaited(executor.submit(go.wait, 30), go.set, every=0.001), "somebody looked after it meanwhile"
+    with pytest.raises(ZeroDivisionError):
+        awaited(executor.submit(lambda: 1 // 0), go.set, every=60)
+
+
+def test_what_is_awaited_is_given_up_by_what_the_check_raises() -> None:
+    never: Future[None] = Future()
+
+    def check() -> None:
+        raise KeyError
+
+    with pytest.raises(KeyError):
+        awaited(never, check, every=0.001)
+    assert never.cancelled()
+
+
+@pytest.mark.parametrize(("blobs", "images"), [(1, 1), (2, 2), (8, 6), (32, 24), (128, 96)])
+def test_images_follow_the_number_of_workers(blobs: int, images: int) -> None:
+    assert image_workers(blobs) == images

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,11 +31,23 @@ from reconciler.console import (
 from reconciler.errors import MirrorError, PlanRefused, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.apply import Event, Terms
+    from reconciler.cluster import Cluster
     from reconciler.mirrors import Mirrors
     from reconciler.plan import Plan
     from reconciler.source import OpenSource
     from reconciler.store import Stores
+
+
+def _rate(text: str) -> float:
+    from reconciler.source.bandwidth import parse_rate
+
+    try:
+        return parse_rate(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def apply(
@@ -55,7 +67,23 @@ def apply(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done, as plan does, and stop.")
     ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, max=128, help="Blobs to copy at once; 8 if not given."),
+    ] = None,
+    bandwidth: Annotated[
+        float | None,
+        typer.Option("--bandwidth", metavar="RATE", parser=_rate, help="Download no faster, as in 20MiB/s."),
+    ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option("--dask", metavar="ADDRESS", help="Have a Dask cluster carry the blobs, as in tcp://host:8786."),
+    ] = None,
     lock_timeout: LockTimeoutOption = 0.0,
+    wait_for_quota: Annotated[
+        bool,
+        typer.Option("--wait-for-quota", help="Where Docker Hub gives too few pulls just now, wait for more."),
+    ] = False,
     output: PlainFormatOption = PlainFormat.TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
@@ -70,7 +98,10 @@ def apply(
     if plan_file and only:
         raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
     mirrors = load(file)
-    with opened(mirrors) as (stores, open_source):
+    with (
+        _cluster(None if dry_run else dask, mirrors, bandwidth) as cluster,
+        opened(mirrors, workers, bandwidth) as (stores, open_source),
+    ):
 
         def planned() -> Plan:
             made, _ = plan.make(mirrors, stores, open_source, only or [], recheck=False)
@@ -97,10 +128,31 @@ def apply(
             allow_prune,
             lock_timeout,
             tell_waiting,
+            _tell_quota if wait_for_quota else None,
             plan_again if yes and not plan_file else None,
             gate=make_gate(mirrors),
         )
-        return _apply(plans, stores, open_source, terms, output)
+        return _apply(plans, stores, open_source, terms, output, workers, cluster)
+
+
+@contextmanager
+def _cluster(address: str | None, mirrors: Mirrors, bandwidth: float | None) -> Iterator[Cluster | None]:
+    """The cluster that carries the blobs, None where this process does."""
+    if address is None:
+        yield None
+        return
+    from reconciler.cluster import Place, connected
+
+    with connected(address, Place.of(mirrors, bandwidth)) as cluster:
+        typer.echo(f"blobs are carried by {cluster.slots} threads of the workers at {address}", err=True)
+        yield cluster
+
+
+def _tell_quota(words: str) -> None:
+    """Says on stderr which quota is waited for."""
+    from reconciler.render import plain
+
+    typer.echo(f"waiting: {plain(words)}", err=True)
 
 
 def _read_plan(path: Path, mirrors: Mirrors, file: Path) -> Plan:
@@ -137,7 +189,15 @@ def _confirm(made: Plan, *, yes: bool) -> None:
         raise PlanRefused(("Not applied.",))
 
 
-def _apply(plans: list[Plan], stores: Stores, open_source: OpenSource, terms: Terms, output: PlainFormat) -> int:
+def _apply(
+    plans: list[Plan],
+    stores: Stores,
+    open_source: OpenSource,
+    terms: Terms,
+    output: PlainFormat,
+    workers: int | None,
+    cluster: Cluster | None,
+) -> int:
     """Applies the last of `plans`, to which the run adds one if it has to plan again."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -145,18 +205,19 @@ def _apply(plans: list[Plan], stores: Stores, open_source: OpenSource, terms: Te
     from reconciler.apply import apply as apply_plan
     from reconciler.gc import NotCollected
     from reconciler.progress import shown
-    from reconciler.work import BLOB_WORKERS, IMAGE_WORKERS
+    from reconciler.work import BLOB_WORKERS, image_workers
 
+    wanted = workers or (cluster.slots if cluster else BLOB_WORKERS)
     events: list[Event] = []
     interrupted = False
     tags = sum(len(repository.changes) for repository in plans[-1].repositories)
     try:
         with (
             shown(tags) as progress,
-            ThreadPoolExecutor(IMAGE_WORKERS) as images,
-            ThreadPoolExecutor(BLOB_WORKERS) as blobs,
+            ThreadPoolExecutor(image_workers(wanted)) as images,
+            ThreadPoolExecutor(wanted) as blobs,
         ):
-            edges = Edges(open_source, stores.public, stores.state, images, blobs, progress)
+            edges = Edges(open_source, stores.public, stores.state, images, blobs, progress, wanted, cluster)
             with closing(apply_plan(plans[-1], edges, terms)) as running:
                 for event in running:
                     events.append(event)

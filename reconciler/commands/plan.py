@@ -23,8 +23,12 @@ from reconciler.console import (
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.forecast import Parts
     from reconciler.ledger import Observed
     from reconciler.mirrors import Mirrors
+    from reconciler.oci import Digest
     from reconciler.plan import Plan
     from reconciler.source import OpenSource
     from reconciler.store import Stores
@@ -44,17 +48,26 @@ def plan(
             "--recheck", help="Ask for immutable and pinned tags too, and check the signatures of what is mirrored."
         ),
     ] = False,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Read the new manifests too, and say what apply moves, asks for and costs.")
+    ] = False,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Show what apply would do. Reads only: writes nothing and spends no Docker Hub pull."""
+    """Show what apply would do. Reads only: writes nothing and, without --sizes, spends no Docker Hub pull.
+
+    With --sizes it fetches the manifests of what is new, which Docker Hub counts as pulls; a plan saved with --out
+    holds them, and apply does not fetch them again.
+    """
     mirrors = load(file)
     with opened(mirrors) as (stores, open_source):
         made, observed = make(mirrors, stores, open_source, only or [], recheck=recheck)
+        if sizes:
+            made = _measured(made, observed, mirrors, stores, open_source, _held(out) if out else None)
     if out:
         _save(made, out)
     typer.echo(rendered(made, output), nl=False)
     _say_what_is_public(mirrors, observed)
-    if made.counts["errors"]:
+    if made.counts["errors"] or (made.sizes and made.sizes.unread):
         return 1
     return 2 if detailed_exitcode and made.has_changes else 0
 
@@ -63,26 +76,88 @@ def make(
     mirrors: Mirrors, stores: Stores, open_source: OpenSource, only: list[str], *, recheck: bool
 ) -> tuple[Plan, Observed]:
     from concurrent.futures import ThreadPoolExecutor
+    from dataclasses import replace
 
+    from reconciler.copies import image_work
     from reconciler.ledger import read_index
     from reconciler.plan import make_plan
     from reconciler.progress import waiting
     from reconciler.resolve import resolve
     from reconciler.signatures.gate import make_gate
+    from reconciler.sizes import guess, spendings
     from reconciler.work import RESOLVE_WORKERS
 
     gate = make_gate(mirrors)
     with waiting("Asking the sources ..."), ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
         observed = read_index(stores.state)
         desired = resolve(mirrors, observed.index, open_source, executor, only, recheck=recheck, gate=gate)
-    return make_plan(desired, observed.index, observed.etag, mirrors.sha256), observed
+    made = make_plan(desired, observed.index, observed.etag, mirrors.sha256)
+    return replace(made, spendings=spendings(guess(image_work(made), observed.index), open_source)), observed
+
+
+def _measured(
+    made: Plan,
+    observed: Observed,
+    mirrors: Mirrors,
+    stores: Stores,
+    open_source: OpenSource,
+    held: Mapping[Digest, bytes] | None,
+) -> Plan:
+    """The plan with its sizes, and the manifests that were read for them if they are to be held."""
+    from concurrent.futures import ThreadPoolExecutor
+    from dataclasses import replace
+    from datetime import UTC, datetime
+
+    from reconciler.progress import waiting
+    from reconciler.sizes import measure, spendings
+    from reconciler.work import RESOLVE_WORKERS
+
+    if held is None:
+        _refuse_to_spend(made)
+    now, parts = datetime.now(UTC), _parts(mirrors)
+    with waiting("Reading manifests ..."), ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
+        measured = measure(made, observed.index, stores.public, open_source, executor, parts, now, held)
+    spent = spendings(measured.takes, open_source)
+    return replace(made, sizes=measured.sizes, manifests=measured.bodies, spendings=spent)
+
+
+def _held(path: Path) -> Mapping[Digest, bytes]:
+    """The manifests of the plan that is saved there, which is about to be written anew: nobody fetches them twice."""
+    from reconciler.plan import parse
+
+    try:
+        return parse(path.read_bytes(), str(path)).manifests
+    except (OSError, UsageError):
+        return {}
+
+
+def _refuse_to_spend(made: Plan) -> None:
+    """Raises `UsageError` where the manifests would have to be paid for twice, now and by the apply."""
+    from reconciler.render import pulls_words
+
+    for spending in made.spendings:
+        if spending.pulls:
+            raise UsageError(
+                f"--sizes has to fetch manifests, and {spending.quota.registry} counts those: {pulls_words(spending)}. "
+                "Add --out PLAN: the plan then holds them, and `r2mirror apply PLAN` does not fetch them again"
+            )
+
+
+def _parts(mirrors: Mirrors) -> Parts | None:
+    from reconciler.mirrors import Folder
+
+    if isinstance(mirrors.store, Folder):
+        return None
+    from reconciler.store.s3 import parts
+
+    return parts
 
 
 def _save(made: Plan, path: Path) -> None:
-    from reconciler.plan import serialise
+    from reconciler.plan import serialise_held
 
     try:
-        path.write_text(serialise(made))
+        path.write_text(serialise_held(made))
     except OSError as error:
         raise UsageError(f"{path}: the plan cannot be written there: {error.strerror}") from None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import BadAnswer, Malformed, NotFound, UsageError
 from reconciler.oci import is_tag
@@ -24,13 +24,16 @@ from reconciler.signatures.judgement import judge, not_signed
 from reconciler.signatures.signers import Unchecked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from reconciler.mirrors import Mirrors
     from reconciler.oci import Descriptor, Digest
     from reconciler.signatures.attached import Bundle, Simple
     from reconciler.signatures.signers import Knowledge, Signer, Verified
     from reconciler.source import Source
+
+Read: TypeAlias = "Callable[[Descriptor], bytes]"
+"""Gives the bytes of a manifest."""
 
 METERED = "docker.io/"
 """How sources begin where reading a manifest counts."""
@@ -60,10 +63,15 @@ class Gate:
             return Unchecked(LEFT_TO_APPLY)
         raise not_signed(what, signers)
 
-    def check(self, target: str, source: Source, digest: Digest, what: str) -> Verified | None:
-        """Who signed an image that is about to be published; None where nobody has to have. Raises as `look` does."""
+    def check(
+        self, target: str, source: Source, digest: Digest, what: str, read: Read | None = None
+    ) -> Verified | None:
+        """Who signed an image that is about to be published; None where nobody has to have. Raises as `look` does.
+
+        `read` gives manifests in the place of `source`, where somebody has to see to what they cost.
+        """
         signers = self.wanted(target)
-        return judge(find(source, digest, what), digest, signers, what) if signers else None
+        return judge(find(source, digest, what, read), digest, signers, what) if signers else None
 
 
 OPEN = Gate({})
@@ -83,10 +91,11 @@ def make_gate(mirrors: Mirrors) -> Gate:
     return gate
 
 
-def find(source: Source, digest: Digest, what: str) -> Iterator[Simple | Bundle | Malformed]:
+def find(source: Source, digest: Digest, what: str, read: Read | None = None) -> Iterator[Simple | Bundle | Malformed]:
     """The signatures of an image one by one, or what is wrong with one; nothing is fetched before it is asked for."""
-    yield from _simple_ones(source, digest)
-    yield from _bundles(source, digest, what)
+    read = read or source.manifest
+    yield from _simple_ones(source, digest, read)
+    yield from _bundles(source, digest, what, read)
 
 
 def is_there(source: Source, digest: Digest, what: str) -> bool:
@@ -104,13 +113,13 @@ def referrers_tag(digest: Digest) -> str:
     return f"{digest.algorithm[:32]}-{digest.hex[:64]}"
 
 
-def _simple_ones(source: Source, digest: Digest) -> Iterator[Simple | Malformed]:
+def _simple_ones(source: Source, digest: Digest, read: Read) -> Iterator[Simple | Malformed]:
     tag = f"{digest.algorithm}-{digest.hex}.sig"
     manifest = _resolved(source, tag)
     if manifest is None:
         return
     try:
-        places = parse_places(source.manifest(manifest), ".sig")
+        places = parse_places(read(manifest), ".sig")
     except (Malformed, NotFound, BadAnswer) as error:
         yield Malformed(error.what, error.why)
         return
@@ -125,27 +134,27 @@ def _simple(source: Source, place: Place) -> Simple | Malformed:
         return Malformed(error.what, error.why)
 
 
-def _bundles(source: Source, digest: Digest, what: str) -> Iterator[Bundle | Malformed]:
+def _bundles(source: Source, digest: Digest, what: str, read: Read) -> Iterator[Bundle | Malformed]:
     try:
-        referrers = [one for page in _referrers(source, digest) for one in parse_bundles(page, what)]
+        referrers = [one for page in _referrers(source, digest, read) for one in parse_bundles(page, what)]
     except Malformed as error:
         yield error
         return
     for referrer in referrers:
         try:
             name = f"bundle {str(referrer.digest)[:19]}"
-            place = parse_bundle_place(source.manifest(referrer), name)
+            place = parse_bundle_place(read(referrer), name)
             yield parse_bundle(_whole(source, place, name), name)
         except (Malformed, NotFound, BadAnswer) as error:
             yield Malformed(error.what, error.why)
 
 
-def _referrers(source: Source, digest: Digest) -> tuple[bytes, ...]:
+def _referrers(source: Source, digest: Digest, read: Read) -> tuple[bytes, ...]:
     pages = source.referrers(digest)
     if pages is not None:
         return pages
     index = _resolved(source, referrers_tag(digest))
-    return (source.manifest(index),) if index else ()
+    return (read(index),) if index else ()
 
 
 def _resolved(source: Source, tag: str) -> Descriptor | None:

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reconciler.oci import Descriptor, Digest
+    from reconciler.quota import Quota
     from reconciler.referrers import Attached
 
 
@@ -50,6 +51,14 @@ class Source(Protocol):
         """What is attached to a digest, without reading a manifest where the source can; nothing is no error.
 
         `listed` are the source's tags where they are known: those that are not among them are not asked for.
+        """
+        ...
+
+    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
+        """How many manifests we may still fetch, as the source last said; None if it does not count.
+
+        A source that has not said it yet is asked by a HEAD of the manifest `known`, if one is given; `again`: also one
+        that has. It never costs what it counts.
         """
         ...
 

@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import NotFound
 from reconciler.mirrors import RegistryConfig
 from reconciler.oci import Repository
+from reconciler.work import BLOB_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from reconciler.source import OpenSource, Source
+    from reconciler.source.bandwidth import Bandwidth
     from reconciler.source.registry import Registry
 
 
 @contextmanager
 def open_sources(
-    registries: Mapping[str, RegistryConfig], folder: Path, environ: Mapping[str, str]
+    registries: Mapping[str, RegistryConfig],
+    folder: Path,
+    environ: Mapping[str, str],
+    workers: int = BLOB_WORKERS,
+    bandwidth: float | None = None,
 ) -> Iterator[OpenSource]:
     """A function that opens sources, for as long as the block lasts. Sends nothing yet.
 
     `folder` is what the paths of `oci:` sources start from. Each registry is opened once and shared by all threads;
-    each layout's index.json is read once, so that all that is said of it in one block agrees.
+    each layout's index.json is read once, so that all that is said of it in one block agrees. `workers` is how
+    many blobs are downloaded at once, `bandwidth` the bytes a second that all of them together may have.
     """
+    from reconciler.source.bandwidth import Bandwidth
+
+    limit = Bandwidth(bandwidth) if bandwidth else None
     opened: dict[str, Registry] = {}
     layouts: dict[str, Source] = {}
     lock = threading.Lock()
@@ -42,7 +53,7 @@ def open_sources(
         repository = Repository.parse(source)
         with lock:
             if repository.registry not in opened:
-                opened[repository.registry] = _open_registry(repository.registry, registries, environ)
+                opened[repository.registry] = _open_registry(repository.registry, registries, environ, workers, limit)
             return RegistrySource(opened[repository.registry], repository.path)
 
     try:
@@ -62,9 +73,21 @@ def _open_layout(source: str, folder: Path) -> Source:
         raise NotFound(source, f"there is no user {path.parts[0].removeprefix('~')} whose home this could be") from None
 
 
-def _open_registry(name: str, registries: Mapping[str, RegistryConfig], environ: Mapping[str, str]) -> Registry:
+def _open_registry(
+    name: str,
+    registries: Mapping[str, RegistryConfig],
+    environ: Mapping[str, str],
+    workers: int,
+    limit: Bandwidth | None,
+) -> Registry:
     from reconciler.source.credentials import find_credentials
-    from reconciler.source.registry import Registry
+    from reconciler.source.registry import MAX_CONNECTIONS, Registry
 
     config = registries.get(name, RegistryConfig())
-    return Registry(name, config, lambda: find_credentials(name, config, environ))
+    connections = config.max_connections or max(MAX_CONNECTIONS, 2 * workers)
+    return Registry(
+        name,
+        replace(config, max_connections=connections),
+        lambda: find_credentials(name, config, environ),
+        bandwidth=limit,
+    )

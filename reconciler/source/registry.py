@@ -12,6 +12,7 @@ import logging
 import random
 import re
 import ssl
+import threading
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from reconciler import __version__
 from reconciler.errors import BadAnswer, Denied, RateLimited, SourceError, Unreachable
+from reconciler.quota import parse_quota
 from reconciler.source.access import Access
 from reconciler.source.auth import (
     Token,
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from reconciler.mirrors import RegistryConfig
+    from reconciler.quota import Quota
+    from reconciler.source.bandwidth import Bandwidth
     from reconciler.source.credentials import Credentials
 
 logger = logging.getLogger(__name__)
@@ -48,6 +52,9 @@ logger = logging.getLogger(__name__)
 MAX_CONNECTIONS = 32
 CONNECT_TIMEOUT, READ_TIMEOUT, POOL_TIMEOUT = 10.0, 60.0, 600.0
 """Seconds; the last one is for a connection of ours to become free."""
+
+KEEP_ALIVE = 30.0
+"""Seconds that a connection is kept for the next request: a plan is looked at before it is applied."""
 
 MAX_REDIRECTS = 5
 MAX_TOKEN_BYTES = 1024 * 1024
@@ -105,6 +112,7 @@ class Registry:
         config: RegistryConfig,
         credentials: Callable[[], Credentials | None],
         patience: Patience | None = None,
+        bandwidth: Bandwidth | None = None,
     ) -> None:
         host = "registry-1.docker.io" if name == "docker.io" else name
         self.name = name
@@ -117,14 +125,25 @@ class Registry:
         self._client = httpx.Client(
             headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=POOL_TIMEOUT),
-            limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
+            limits=httpx.Limits(
+                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE
+            ),
             verify=_trust(config, name),
         )
         keep_pace(self._client)
+        self._downloads = threading.BoundedSemaphore(connections)
+        self._bandwidth = bandwidth
         self._is_limited = False
+        self.quota: Quota | None = None
+        self.has_told_quota = False
 
     def close(self) -> None:
         self._client.close()
+
+    def note_quota(self, headers: Mapping[str, str]) -> None:
+        """Takes down what an answer about a manifest says of the quota, or that there is none."""
+        self.quota = parse_quota(self.name, headers)
+        self.has_told_quota = True
 
     @contextlib.contextmanager
     def answer(
@@ -141,6 +160,16 @@ class Registry:
                 yield response
         finally:
             _finish(response)
+
+    @contextlib.contextmanager
+    def downloading(self) -> Iterator[Callable[[int], None]]:
+        """Waits for its turn: no more blobs are downloaded at once than there may be connections.
+
+        A connection is there for each of them then, however often it breaks off: no thread that holds memory or a place
+        in a queue waits for one that such a thread holds. What it yields is to be told of bytes that have come.
+        """
+        with self._downloads:
+            yield self._bandwidth.take if self._bandwidth else lambda _: None
 
     def document(
         self, url: str, scope: str, what: str, limit: int, headers: Mapping[str, str] | None = None

@@ -36,6 +36,7 @@ from reconciler.source.referrers import list_referrers
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from reconciler.quota import Quota
     from reconciler.source.registry import Registry
 
 MAX_TAGS = 1_000_000
@@ -82,6 +83,7 @@ class RegistrySource:
         with self.registry.answer("HEAD", url, self._scope, what, {"Accept": ACCEPT}) as response:
             if response.status_code not in _NO_HEAD:
                 self._check(response, what, "manifest")
+                self.registry.note_quota(response.headers)
                 descriptor = _described(response, what)
                 if descriptor:
                     return _same(descriptor, reference, what)
@@ -118,6 +120,12 @@ class RegistrySource:
         raise BadAnswer(what, f"expected {descriptor.size} bytes of this digest, got {len(body)} bytes of {found}")
 
     def blob(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
+        with self.registry.downloading() as came, contextlib.closing(self._whole(descriptor)) as chunks:
+            for chunk in chunks:
+                came(len(chunk))
+                yield chunk
+
+    def _whole(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
         what = self._what(str(descriptor.digest))
         offset, spare = 0, float(BLOB_BREAKS)
         while True:
@@ -159,10 +167,20 @@ class RegistrySource:
         except NotFound:
             return None
 
+    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
+        if known and (again or not self.registry.has_told_quota):
+            what = self._what(str(known.digest))
+            url = self._url(f"manifests/{known.digest}")
+            with self.registry.answer("HEAD", url, self._scope, what, {"Accept": ACCEPT}) as response:
+                if response.is_success:
+                    self.registry.note_quota(response.headers)
+        return self.registry.quota
+
     def _get_manifest(self, reference: str, what: str) -> tuple[httpx.Response, bytes]:
         url = self._url(f"manifests/{reference}")
         response, body = self.registry.document(url, self._scope, what, MAX_MANIFEST_SIZE, {"Accept": ACCEPT})
         self._check(response, what, "manifest")
+        self.registry.note_quota(response.headers)
         return response, body
 
     def _chunks(self, descriptor: Descriptor, offset: int, what: str) -> Generator[bytes, None, None]:

@@ -1,8 +1,8 @@
 """What r2mirror needs of a place to keep objects, and how one is opened.
 
 One contract suite (tests/store) runs against every store. The operations are as few as the job allows: small objects
-whole, blobs as a stream, conditional writes for the mirror index and the lock, listing, deletion, and the uploads that
-a process left half done when it died.
+whole, blobs as a stream or from another key, conditional writes for the mirror index and the lock, listing, deletion,
+and the uploads that a process left half done when it died.
 """
 
 from __future__ import annotations
@@ -109,6 +109,14 @@ class Store(Protocol):
 
         Whatever `chunks` raises is passed on, and then nothing was written: the caller verifies the bytes by raising
         from the end of its iterator. `digest` is what those bytes hash to, for a server that can check it as well.
+        """
+        ...
+
+    def copy(self, origin: str, key: str, size: int, headers: Headers) -> bool:
+        """Writes what is under the key `origin`, `size` bytes, to `key` as well; the bytes stay within the store.
+
+        False where `origin` is not there, or not of that size as far as the store can tell, or where the store cannot
+        copy: nothing was written then. The bytes are not looked at.
         """
         ...
 

@@ -3,6 +3,7 @@
 Strategy: bytes go to a temporary file first, and a rename makes them visible whole. Renames and removals happen under
 one lock file (flock), which is what conditional writes compare under, so that they hold between threads and processes.
 Both live in `.r2mirror/` inside the folder, which is no part of the store. Nothing is created before the first write.
+A copy is a hard link where the file system has them: no file is ever changed, only replaced.
 
 A folder keeps no headers: whatever serves it has to derive the Content-Type of a manifest from its own `mediaType`.
 Symbolic links inside the folder are not followed.
@@ -100,6 +101,23 @@ class FolderStore:
             with self._explained(key):
                 self._publish(file, path, None)
 
+    def copy(self, origin: str, key: str, size: int, headers: Headers) -> bool:
+        del headers  # A folder keeps none.
+        path = self._path(key)
+        with self._explained(key), contextlib.ExitStack() as stack:
+            file = _open(self._path(origin))
+            if file is None:
+                return False
+            stack.enter_context(file)
+            if os.fstat(file.fileno()).st_size != size:
+                return False
+            if not self._link(self._path(origin), path):
+                copied = stack.enter_context(self._new_file())
+                while chunk := file.read(CHUNK):
+                    _write(copied, chunk)
+                self._publish(copied, path, None)
+        return True
+
     def delete(self, keys: Iterable[str]) -> None:
         for key in keys:
             path = self._path(key)
@@ -175,6 +193,27 @@ class FolderStore:
             Path(os.fsdecode(file.name)).rename(path)
         _sync_folder(path.parent)
 
+    def _link(self, origin: Path, path: Path) -> bool:
+        """Gives a file another name, durably, in place of what has that name now. False where there are no links."""
+        temporary = self._temporary / uuid.uuid4().hex
+        with self._lock():
+            self._check()
+            self._temporary.mkdir(exist_ok=True)
+            try:
+                temporary.hardlink_to(origin)
+            except OSError as error:
+                if error.errno in _NO_LINKS:
+                    return False
+                raise
+            try:
+                _make_folder(path.parent)
+                temporary.rename(path)
+            finally:
+                # Still there if both were names of one file already: a rename does nothing then.
+                temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+        return True
+
     def _remove(self, path: Path) -> None:
         """Removes a file and the folders that are empty without it."""
         path.unlink(missing_ok=True)
@@ -218,6 +257,10 @@ _ADVICE: dict[int | None, str] = {
     errno.EISDIR: _SHAPE_ADVICE,
     errno.ELOOP: "it is a symbolic link, and those are not followed; remove it",
 }
+
+
+_NO_LINKS = (errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV)
+"""What file systems answer that have no hard links, or no more of them for this file."""
 
 
 def _open(path: Path) -> BinaryIO | None:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from reconciler.mirrors import R2, S3, Folder, StoreConfig
 from reconciler.store import Stores
+from reconciler.work import BLOB_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def open_stores(config: StoreConfig, environ: Mapping[str, str]) -> Stores:
-    """The public store and the one for the state, the same one unless `state_bucket` is named.
+def open_stores(config: StoreConfig, environ: Mapping[str, str], workers: int = BLOB_WORKERS) -> Stores:
+    """The public store and the one for the state, the same one unless `state_bucket` is named; for `workers` uploads.
 
     Sends nothing yet. Credentials for R2 and S3 are `R2_ACCESS_KEY_ID` and `R2_SECRET_ACCESS_KEY` of `environ`, else
     what boto3 finds by itself. Raises `StoreDenied` for half a pair of credentials or a profile that does not exist.
@@ -26,7 +27,7 @@ def open_stores(config: StoreConfig, environ: Mapping[str, str]) -> Stores:
         case R2() | S3():
             from reconciler.store.s3 import open_bucket
 
-            public = open_bucket(config, config.bucket, environ)
+            public = open_bucket(config, config.bucket, environ, workers)
             if config.state_bucket in (None, config.bucket):
                 return Stores(public, public)
             return Stores(public, open_bucket(config, config.state_bucket, environ))

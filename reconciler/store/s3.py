@@ -6,7 +6,10 @@ plainly with its SHA-256 in the signature; no `Expect: 100-continue`, which R2 n
 A stream of up to `PART_SIZE` bytes is one PutObject, which carries the digest for the server to check. A longer one is
 a multipart upload: its parts are filled one after the other and sent by a pool of threads that all uploads of the store
 share. Parts and bodies are filled in a few buffers that are used again and again, so that all uploads together never
-hold more than `BUFFER_BYTES` (or one part, where a part has to be larger than that), however many threads there are.
+hold more than `BUFFER_BYTES` (or one part, where a part has to be larger than that), however many threads there are;
+beside them each upload holds the chunk that came last.
+
+A copy within the bucket is one CopyObject, or a multipart upload of parts that the server copies: no byte passes here.
 
 Retries are made here and nowhere else (boto3's own are off), because a conditional write has to know of them: where the
 first attempt was written but its answer lost, the second is told that the precondition fails.
@@ -55,14 +58,17 @@ PART_SIZE = 8 * MIB
 
 MAX_PARTS = 10_000
 
+COPY_PART = 1024 * MIB
+"""Bytes that one request has the server copy. R2 takes 4.995 GiB, but the answer has to come within `READ_TIMEOUT`."""
+
 BUFFER_BYTES = 8 * PART_SIZE
 """Bytes of bodies and parts that all uploads of one store hold in memory at once."""
 
 PART_WORKERS = 8
-"""Threads that send parts, for all uploads of one store together."""
+"""Threads that send parts, for all uploads of one store together: as many as there are uploads at once."""
 
 MAX_CONNECTIONS = 300
-"""More than the callers' threads, the clients of `serve` and `PART_WORKERS`, so that no connection is made twice."""
+"""More than the callers' threads, the clients of `serve` and those that send parts, so that none is made twice."""
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60
 """Seconds."""
@@ -79,15 +85,15 @@ _NO_CREDENTIALS = (
 )
 
 
-def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str]) -> S3Store:
-    """The store in `bucket`, which need not be the one of `config`. Sends nothing yet.
+def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str], workers: int = PART_WORKERS) -> S3Store:
+    """The store in `bucket`, which need not be the one of `config`, for `workers` uploads at once. Sends nothing yet.
 
     Raises `StoreDenied` for half a pair of credentials or an AWS profile that does not exist, `StoreError` for an
     endpoint that is no URL.
     """
     name = f"{'r2' if isinstance(config, R2) else 's3'}://{bucket}"
     try:
-        return S3Store(name, bucket, _client(_session(name, environ), *place(config)))
+        return S3Store(name, bucket, _client(_session(name, environ), *place(config), workers), workers)
     except (boto.BotoCoreError, ValueError) as error:
         raise _translated(name, error) from error
 
@@ -111,7 +117,7 @@ def _session(name: str, environ: Mapping[str, str]) -> Session:
     return Session(aws_access_key_id=key or None, aws_secret_access_key=secret or None)
 
 
-def _client(session: Session, endpoint: str | None, region: str | None) -> S3Client:
+def _client(session: Session, endpoint: str | None, region: str | None, workers: int) -> S3Client:
     client: S3Client = session.client(
         "s3",
         endpoint_url=endpoint,
@@ -122,7 +128,7 @@ def _client(session: Session, endpoint: str | None, region: str | None) -> S3Cli
             retries={"total_max_attempts": 1, "mode": "standard"},
             connect_timeout=CONNECT_TIMEOUT,
             read_timeout=READ_TIMEOUT,
-            max_pool_connections=MAX_CONNECTIONS,
+            max_pool_connections=max(MAX_CONNECTIONS, 4 * workers),
             tcp_keepalive=True,
         ),
     )
@@ -133,12 +139,12 @@ def _client(session: Session, endpoint: str | None, region: str | None) -> S3Cli
 class S3Store:
     """The `Store` in one bucket. Many threads may use it at once."""
 
-    def __init__(self, name: str, bucket: str, client: S3Client) -> None:
+    def __init__(self, name: str, bucket: str, client: S3Client, workers: int) -> None:
         self._name = name
         self._bucket = bucket
         self._client = client
         self._buffers = _Buffers(BUFFER_BYTES)
-        self._senders = ThreadPoolExecutor(PART_WORKERS, thread_name_prefix="part")
+        self._senders = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self._check: Callable[[], None] = lambda: None
 
     @property
@@ -189,14 +195,26 @@ class S3Store:
     def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
         part_size = _part_size(size)
         body = _Body(chunks, size, self._what(key))
+        body.begin()
         if size > part_size:
-            self._upload_parts(key, body, part_size, headers)
+            self._multipart(key, size, headers, lambda upload_id: self._send_parts(key, upload_id, body, part_size))
             return
         checksum = {"ChecksumSHA256": _base64(bytes.fromhex(digest.hex))} if digest.algorithm == "sha256" else {}
         with self._buffers.taken(part_size) as buffer:
             filled = body.fill(buffer)
             with self._explained(key):
                 self._put(self._writing(), key, filled, headers, checksum)
+
+    def copy(self, origin: str, key: str, size: int, headers: Headers) -> bool:
+        try:
+            with self._explained(key):
+                if size > COPY_PART:
+                    self._copy_parts(origin, key, size, headers)
+                else:
+                    self._copy_object(origin, key, headers)
+        except _NotCopied:
+            return False
+        return True
 
     def delete(self, keys: Iterable[str]) -> None:
         waiting = iter(keys)
@@ -278,8 +296,47 @@ class S3Store:
         )
         return str(answer["ETag"])
 
-    def _upload_parts(self, key: str, body: _Body, part_size: int, headers: Headers) -> None:
-        """A multipart upload, given up on any error, so that nothing of it is kept or paid for."""
+    def _copy_object(self, origin: str, key: str, headers: Headers) -> None:
+        with _not_copied():
+            self._writing()(
+                self._client.copy_object,
+                Bucket=self._bucket,
+                Key=key,
+                CopySource={"Bucket": self._bucket, "Key": origin},
+                MetadataDirective="REPLACE",
+                ContentType=headers.content_type,
+                CacheControl=headers.cache_control,
+            )
+
+    def _copy_parts(self, origin: str, key: str, size: int, headers: Headers) -> None:
+        part_size = max(COPY_PART, _part_size(size))
+
+        def send(upload_id: str) -> Sequence[CompletedPartTypeDef]:
+            with _all_or_none() as copies:
+                for number, start in enumerate(range(0, size, part_size), 1):
+                    wanted = f"bytes={start}-{min(start + part_size, size) - 1}"
+                    copies.append(self._senders.submit(self._copy_part, origin, key, upload_id, number, wanted))
+                return [future.result() for future in copies]
+
+        self._multipart(key, size, headers, send)
+
+    def _copy_part(self, origin: str, key: str, upload_id: str, number: int, wanted: str) -> CompletedPartTypeDef:
+        with _not_copied():
+            answer = self._writing()(
+                self._client.upload_part_copy,
+                Bucket=self._bucket,
+                Key=key,
+                CopySource={"Bucket": self._bucket, "Key": origin},
+                CopySourceRange=wanted,
+                UploadId=upload_id,
+                PartNumber=number,
+            )
+        return {"ETag": answer["CopyPartResult"]["ETag"], "PartNumber": number}
+
+    def _multipart(
+        self, key: str, size: int, headers: Headers, send: Callable[[str], Sequence[CompletedPartTypeDef]]
+    ) -> None:
+        """A multipart upload of what `send` sends, given up on any error, so that nothing of it is kept or paid for."""
         with self._explained(key):
             upload_id = self._writing()(
                 self._client.create_multipart_upload,
@@ -289,9 +346,9 @@ class S3Store:
                 CacheControl=headers.cache_control,
             )["UploadId"]
         try:
-            sent = self._send_parts(key, upload_id, body, part_size)
+            sent = send(upload_id)
             with self._explained(key):
-                self._complete(key, upload_id, sent, body.size)
+                self._complete(key, upload_id, sent, size)
         except BaseException:
             # What is left if this fails too, R2 removes after 7 days; the error to report is the first one.
             with contextlib.suppress(boto.BotoCoreError, boto.ClientError):
@@ -300,9 +357,8 @@ class S3Store:
 
     def _send_parts(self, key: str, upload_id: str, body: _Body, part_size: int) -> Sequence[CompletedPartTypeDef]:
         """Sends every part and returns their ETags, in order. On an error it returns when no part is on its way."""
-        waiting: deque[Future[CompletedPartTypeDef]] = deque()
         sent = []
-        try:
+        with _all_or_none() as waiting:
             for number in itertools.count(1):
                 if not body.left:
                     break
@@ -310,10 +366,6 @@ class S3Store:
                 while waiting and waiting[0].done():
                     sent.append(waiting.popleft().result())
             sent.extend(future.result() for future in waiting)
-        finally:
-            for future in waiting:
-                future.cancel()
-            wait(waiting)
         return sent
 
     def _send_next(
@@ -364,6 +416,33 @@ class S3Store:
             raise _translated(self._what(key), error) from error
 
 
+class _NotCopied(Exception):
+    """There is nothing to copy, or the server does not do it."""
+
+
+@contextlib.contextmanager
+def _not_copied() -> Iterator[None]:
+    """Says so of the errors after which the bytes have to come from elsewhere."""
+    try:
+        yield
+    except boto.ClientError as error:
+        if _code(error) in _CANNOT_COPY or _status(error) == 501:
+            raise _NotCopied from error
+        raise
+
+
+@contextlib.contextmanager
+def _all_or_none() -> Iterator[deque[Future[CompletedPartTypeDef]]]:
+    """For futures of parts: when the block is left, none is on its way any more."""
+    waiting: deque[Future[CompletedPartTypeDef]] = deque()
+    try:
+        yield waiting
+    finally:
+        for future in waiting:
+            future.cancel()
+        wait(waiting)
+
+
 class _Buffers:
     """Memory for parts and bodies that many threads share. First come, first served: none starves.
 
@@ -405,6 +484,10 @@ class _Body:
         self._came = 0
         self._rest = memoryview(b"")
         self._what = what
+
+    def begin(self) -> None:
+        """Waits for the first bytes, for whoever has to wait for a turn at the source is not to hold a buffer."""
+        self._more()
 
     def fill(self, buffer: bytearray) -> bytearray:
         """The next part: `buffer` itself, filled, or its beginning where that is the end of the stream.
@@ -459,6 +542,12 @@ def _part_size(size: int) -> int:
     return max(PART_SIZE, -(-size // (MAX_PARTS * MIB)) * MIB)
 
 
+def parts(size: int) -> int:
+    """In how many parts a stream of `size` bytes is uploaded; 0: in one PutObject."""
+    part_size = _part_size(size)
+    return -(-size // part_size) if size > part_size else 0
+
+
 def _condition(condition: Condition | None) -> dict[str, str]:
     match condition:
         case None:
@@ -509,6 +598,10 @@ def _status(error: boto.ClientError) -> int:
 
 def _code(error: boto.ClientError) -> str:
     return error.response["Error"].get("Code", "")
+
+
+_CANNOT_COPY = ("NoSuchKey", "InvalidRange")
+"""What servers answer where the object is gone, or has other bytes than it was listed with."""
 
 
 _CREDENTIAL_ERRORS = (

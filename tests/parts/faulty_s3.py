@@ -54,6 +54,8 @@ class Trouble:
 class FaultyS3:
     """`url` is where it is; `skew` seconds are added to the times in its answers.
 
+    `asked` has each request as `METHOD /path?query`, with the bytes of its body; COPY is a PUT
+    that copies.
     `one_write_a_second`: a key that was written less than a second ago answers 429, as R2 does.
     """
 
@@ -63,6 +65,7 @@ class FaultyS3:
     skew: float = 0.0
     one_write_a_second: bool = False
     requests: Counter[str] = field(default_factory=Counter)
+    asked: list[tuple[str, int]] = field(default_factory=list)
     happened: int = 0
     written: dict[str, float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -90,6 +93,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def reply(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        method = "COPY" if self.headers.get("x-amz-copy-source") else self.command
+        self.faulty.asked.append((f"{method} {self.path}", len(body)))
         trouble = self.faulty.trouble(self.command, self.path)
         if isinstance(trouble, int):
             text = f"<?xml version='1.0'?><Error><Code>{ERRORS[trouble]}</Code><Message>made up</Message></Error>"

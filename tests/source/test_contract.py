@@ -229,3 +229,8 @@ def test_a_file_of_another_size_than_the_manifest_says(source: Source) -> None:
     ((name, body),) = artifact().blobs.items()
     with pytest.raises(BadAnswer, match=r"the 1 bytes|says 1$"):
         list(source.blob(Descriptor("x/y", Digest.parse(name), len(body) - 1)))
+
+
+def test_those_that_do_not_count_have_no_quota(source: Source) -> None:
+    root = source.resolve("1.0")
+    assert source.quota() is source.quota(root) is source.quota(root, again=True) is None

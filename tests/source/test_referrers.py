@@ -56,7 +56,9 @@ def listed(source: RegistrySource) -> list[str]:
 
 
 def follow(source: RegistrySource) -> Following:
-    return read_following(open_ends(source, MemoryStore(), "a", RepositoryState(source.name), {}), SUBJECT)
+    return read_following(
+        open_ends(source, MemoryStore(), "a", RepositoryState(source.name), {}, source.manifest), SUBJECT
+    )
 
 
 def test_pages_are_followed_to_the_last_and_one_request_is_all_where_the_tags_are_known(

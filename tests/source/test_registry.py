@@ -16,6 +16,7 @@ from reconciler import __version__
 from reconciler.errors import BadAnswer, Denied, NotFound, RateLimited, SourceError, Unreachable
 from reconciler.mirrors import RegistryConfig
 from reconciler.oci import MAX_MANIFEST_SIZE, OCI_INDEX, OCI_MANIFEST, SCHEMA1, Descriptor, Digest
+from reconciler.quota import Quota
 from reconciler.source import repository
 from reconciler.source.credentials import Credentials
 from reconciler.source.registry import MAX_REDIRECTS, Registry, parse_retry_after
@@ -570,3 +571,33 @@ def test_a_log_has_no_query_and_no_header(
     assert "answered 500; trying again in" in said
     assert "canary" not in said
     assert "dTpjYW5" not in said
+
+
+# Quotas
+
+
+def counting(remaining: int, answer: Answer) -> Answer:
+    left = {"ratelimit-limit": "100;w=21600", "ratelimit-remaining": f"{remaining};w=21600"}
+    return replace(answer, headers={**answer.headers, **left})
+
+
+def test_every_answer_about_a_manifest_tells_the_quota(lying: LyingRegistry, source: RegistrySource) -> None:
+    head, get = (f"{method} /v2/team/app/manifests/{DIGEST}" for method in ("HEAD", "GET"))
+    lying.on(head, counting(76, manifest()), counting(50, manifest()), manifest())
+    lying.on(get, counting(75, manifest()))
+    assert source.quota() is None
+    assert lying.asked == [], "nobody was asked"
+    assert source.quota(ROOT) == Quota(lying.host, 100, 76, 21_600)
+    assert source.quota(ROOT) == source.quota(), "it has been told"
+    source.manifest(ROOT)
+    assert source.quota(ROOT) == Quota(lying.host, 100, 75, 21_600)
+    assert source.quota(ROOT, again=True) == Quota(lying.host, 100, 50, 21_600)
+    assert source.resolve(str(DIGEST)) == ROOT
+    assert source.quota(ROOT) is None, "it does not count any more"
+    assert lying.requests() == [head, get, head, head]
+
+
+def test_a_registry_without_a_quota_is_asked_once(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(f"HEAD /v2/team/app/manifests/{DIGEST}", manifest())
+    assert source.quota(ROOT) is source.quota(ROOT) is None
+    assert len(lying.asked) == 1

@@ -14,7 +14,7 @@ from reconciler.errors import PreconditionFailed, StoreError
 from reconciler.layout import BLOB_HEADERS, JSON_HEADERS
 from reconciler.mirrors import S3, Folder
 from reconciler.oci import Digest
-from reconciler.store import CHUNK, Absent, Listed, Matches, Store
+from reconciler.store import CHUNK, Absent, Listed, Matches, Store, s3
 from reconciler.store.folder import FolderStore
 from reconciler.store.opening import open_stores
 from reconciler.store.s3 import DELETE_BATCH, MIB, PART_SIZE
@@ -320,4 +320,67 @@ def test_an_object_s_size(store: Store) -> None:
 
 def test_nothing_is_unfinished_after_an_upload(store: Store) -> None:
     upload(store, KEY, generated(PART_SIZE + 1))
+    assert list(store.unfinished("v2/")) == []
+
+
+OTHER = "v2/other/blobs/sha256:" + "0" * 64
+
+
+def headers_of(store: Store, key: str) -> object:
+    found = store.get(key)
+    assert found is not None
+    return found.headers
+
+
+@pytest.mark.parametrize("size", [0, 100, 11 * MIB])
+def test_a_copy_is_the_same_bytes_under_headers_of_its_own(
+    store: Store, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "COPY_PART", 5 * MIB)
+    store.upload(KEY, iter([generated(size)]), size, Digest.of(generated(size)), JSON_HEADERS)
+    assert store.copy(KEY, OTHER, size, BLOB_HEADERS)
+    assert stored(store, OTHER) == generated(size)
+    assert headers_of(store, OTHER) == (None if isinstance(store, FolderStore) else BLOB_HEADERS)
+    assert list(store.unfinished("v2/")) == []
+    store.delete([KEY])
+    assert stored(store, OTHER) == generated(size)
+
+
+def test_a_copy_replaces_what_was_there_and_may_be_made_again(store: Store) -> None:
+    upload(store, KEY, b"new")
+    upload(store, OTHER, b"before")
+    assert store.copy(KEY, OTHER, 3, BLOB_HEADERS)
+    assert store.copy(KEY, OTHER, 3, BLOB_HEADERS)
+    upload(store, KEY, b"changed")
+    assert stored(store, OTHER) == b"new"
+    assert sorted(keys(store)) == sorted([KEY, OTHER])
+
+
+@pytest.mark.parametrize("size", [100, 11 * MIB])
+def test_what_is_not_there_is_not_copied(store: Store, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "COPY_PART", 5 * MIB)
+    assert not store.copy(KEY, OTHER, size, BLOB_HEADERS)
+    assert keys(store) == []
+    assert list(store.unfinished("v2/")) == []
+
+
+def test_a_copy_of_parts_that_are_not_there_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "COPY_PART", 5 * MIB)
+    upload(store, KEY, generated(6 * MIB))
+    assert not store.copy(KEY, OTHER, 16 * MIB, BLOB_HEADERS)
+    assert keys(store) == [KEY]
+    assert list(store.unfinished("v2/")) == []
+
+
+@pytest.mark.parametrize("size", [100, 11 * MIB])
+def test_a_guard_comes_before_every_copy(store: Store, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "COPY_PART", 5 * MIB)
+
+    def refuse() -> None:
+        raise Broken
+
+    upload(store, KEY, generated(size))
+    with pytest.raises(Broken):
+        store.guarded(refuse).copy(KEY, OTHER, size, BLOB_HEADERS)
+    assert keys(store) == [KEY]
     assert list(store.unfinished("v2/")) == []

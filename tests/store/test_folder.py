@@ -276,3 +276,29 @@ def test_a_folder_of_somebody_else_is_denied(store: FolderStore, root: Path) -> 
             list(store.list("v2/"))
     finally:
         os.seteuid(0)
+
+
+def test_a_copy_is_a_link_where_there_are_links_and_a_file_where_there_are_none(
+    root: Path, store: FolderStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.put("a", b"body", JSON_HEADERS)
+    assert store.copy("a", "x/b", 4, BLOB_HEADERS)
+    assert (root / "x/b").samefile(root / "a")
+
+    def no_links(*_: object) -> None:
+        raise OSError(errno.EMLINK, "no more links")
+
+    monkeypatch.setattr(Path, "hardlink_to", no_links)
+    assert store.copy("a", "x/c", 4, BLOB_HEADERS)
+    assert not (root / "x/c").samefile(root / "a")
+    assert (root / "x/c").read_bytes() == b"body"
+    assert not store.copy("a", "x/d", 5, BLOB_HEADERS), "it has another size"
+    assert files(root) == [".r2mirror/lock", ".r2mirror/tmp", "a", "x/b", "x/c"]
+
+
+def test_a_link_to_elsewhere_is_not_copied(root: Path, store: FolderStore, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"body")
+    store.put("a", b"body", JSON_HEADERS)
+    (root / "b").symlink_to(tmp_path / "secret")
+    with pytest.raises(StoreError, match="symbolic link"):
+        store.copy("b", "c", 4, BLOB_HEADERS)

@@ -1,0 +1,267 @@
+"""The image copies of one run: they share blobs and listings, so that no byte is moved twice, and stop together.
+
+A blob that several repositories want is brought into one of them and copied within the bucket to the others. One that
+another repository of the mirror index holds already is copied from there (`reuse` decides).
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.attach import Ends, Following, follow, open_ends, publish_following, read_following
+from reconciler.copy import missing_blobs, publish_manifests, publish_tags
+from reconciler.diff import Action
+from reconciler.download import downloads
+from reconciler.errors import Interrupted, SourceError
+from reconciler.index import RepositoryState
+from reconciler.inventory import blobs, inventory
+from reconciler.pulls import Pulls, Reading
+from reconciler.reuse import CopyFrom, Download, is_worth_listing, nearest, requests_for, way
+from reconciler.transfer import Transfer, transfer
+from reconciler.work import Once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from concurrent.futures import Future
+
+    from reconciler.apply import Edges, Terms
+    from reconciler.copy import Fetch, Image
+    from reconciler.diff import Change
+    from reconciler.index import MirrorIndex
+    from reconciler.oci import Descriptor, Digest
+    from reconciler.plan import Plan, RepositoryPlan
+    from reconciler.referrers import Record
+    from reconciler.reuse import Way
+    from reconciler.source import OpenSource
+    from reconciler.store import Store
+
+
+@dataclass(frozen=True)
+class ImageWork:
+    """One image of one repository, and the changes that it fulfils: every tag that is to point at its digest."""
+
+    repository: RepositoryPlan
+    root: Descriptor
+    changes: tuple[Change, ...]
+
+    @property
+    def what(self) -> str:
+        return f"{self.repository.source}:{self.changes[0].tag}"
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What the mirror index notes of an image that was published.
+
+    images  what a client downloads of it, platform -> bytes; None: not known
+    record  what came along with it, by what it is attached to; empty where nobody asked for that
+    """
+
+    images: Mapping[str, int] | None
+    record: Record
+
+
+def image_work(plan: Plan) -> Iterator[ImageWork]:
+    """The images to copy: one for each digest of a repository, however many tags it has."""
+    for repository in plan.repositories:
+        images: dict[Digest, list[Change]] = {}
+        for change in repository.of(Action.ADD, Action.UPDATE):
+            if change.after:
+                images.setdefault(change.after.digest, []).append(change)
+        for changes in images.values():
+            if changes[0].after:
+                yield ImageWork(repository, changes[0].after, tuple(changes))
+
+
+def in_turn(images: Iterable[ImageWork], open_source: OpenSource) -> list[ImageWork]:
+    """The images in the order of the plan, those last that may have to wait for a registry's quota."""
+    limited: dict[str, bool] = {}
+
+    def is_limited(work: ImageWork) -> bool:
+        name = work.repository.source
+        if name not in limited:
+            try:
+                limited[name] = open_source(name).quota() is not None
+            except SourceError:
+                limited[name] = False
+        return limited[name]
+
+    return sorted(images, key=is_limited)
+
+
+class Copies:
+    """`index`: as it was before the run. `owner`: what our lock names us. `held`: manifests of a saved plan."""
+
+    def __init__(
+        self, edges: Edges, terms: Terms, index: MirrorIndex, owner: str, held: Mapping[Digest, bytes]
+    ) -> None:
+        self.stop = threading.Event()
+        self._pulls = Pulls(self.stop, held, terms.waiting_quota)
+        self._gate = terms.gate
+        self._index = index
+        self._edges = edges
+        self._owner = owner
+        self._once = Once(edges.blobs)
+        self._bucket = _Bucket(edges.public, {target: one.source for target, one in index.repositories.items()})
+        self._first: dict[Digest, str] = {}
+        self._beginning = threading.Lock()
+
+    def copy(self, work: ImageWork) -> Copied:
+        """Copies an image, with what is attached to it where that is asked for, and publishes its tags."""
+        self._check()
+        target, store, what = work.repository.target, self._edges.public, work.what
+        source, platforms = self._edges.open_source(work.repository.source), work.repository.platforms
+        self._gate.check(target, source, work.root.digest, f"{what}@{work.root.digest}", self._fetch(work, {}))
+        listing, _ = self._once(target, inventory, store, target)
+        there = listing.result()
+        self._bucket.listed(target, there.blobs)
+        image = self._pulls.read(Reading(source, store, target, what, work.root, platforms, there.manifests))
+        ends = self._ends(work, there.manifests) if work.repository.referrers else None
+        following = self._follow(ends, image, what) if ends else ()
+        whole = (image, *(one for each in following for one in each.images))
+        self._bring_all(work, tuple(blob for one in whole for blob in missing_blobs(one, there.blobs)))
+        self._check()
+        publish_manifests(store, target, image, there.manifests)
+        if ends:
+            # One after the other: what refers to something comes after it.
+            for one in following:
+                self._once((target, "publish", one.subject), publish_following, ends, one)[0].result()
+        publish_tags(store, target, image, (change.tag for change in work.changes))
+        images = downloads(work.root.digest, {one.digest: one.parsed for one in image.manifests})
+        return Copied(images, {one.subject: one.record for one in following})
+
+    def _ends(self, work: ImageWork, present: Mapping[Digest, int]) -> Ends:
+        target, source = work.repository.target, self._edges.open_source(work.repository.source)
+        state = self._index.repositories.get(target, RepositoryState(work.repository.source))
+        fetch = self._fetch(work, present)
+        opened, _ = self._once((target, "ends"), open_ends, source, self._edges.public, target, state, present, fetch)
+        return opened.result()
+
+    def _follow(self, ends: Ends, image: Image, what: str) -> tuple[Following, ...]:
+        def read(subject: Digest) -> Future[Following]:
+            return self._once((ends.target, "follow", subject), read_following, ends, subject)[0]
+
+        return follow(image, read, what)
+
+    def _fetch(self, work: ImageWork, present: Mapping[Digest, int]) -> Fetch:
+        """Gives manifests that are not of the image itself: signatures, and what else is attached to it."""
+        target, source = work.repository.target, self._edges.open_source(work.repository.source)
+
+        def fetch(descriptor: Descriptor) -> bytes:
+            reading = Reading(source, self._edges.public, target, work.what, descriptor, None, present)
+            return self._pulls.read_one(reading)
+
+        return fetch
+
+    def _bring_all(self, work: ImageWork, missing: tuple[Descriptor, ...]) -> None:
+        """Returns when the repository has them. One that is on its way to another repository is copied from there."""
+        self._bucket.lacks(missing)
+        brought = []
+        for blob, first, future in [(blob, *self._begin(work, blob)) for blob in missing]:
+            if first == work.repository.target:
+                brought.append(future)
+            else:
+                future.exception()  # Whatever it is: what could not be had there may be had from our own source.
+                brought.append(self._start(work.repository.target, work, blob))
+        for future in brought:
+            future.result()
+
+    def _begin(self, work: ImageWork, blob: Descriptor) -> tuple[str, Future[None]]:
+        """The repository that gets the blob first in this run, this one or another, and when it has it."""
+        with self._beginning:
+            first = self._first.setdefault(blob.digest, work.repository.target)
+            return first, self._start(first, work, blob)
+
+    def _start(self, target: str, work: ImageWork, blob: Descriptor) -> Future[None]:
+        """When `target` has the blob, for which `work` cares if nobody does yet."""
+        future, is_first = self._once((target, blob.digest), self._bring, work, blob)
+        if is_first:
+            self._edges.progress.wanted(blob.size)
+        return future
+
+    def _bring(self, work: ImageWork, blob: Descriptor) -> None:
+        self._check()
+        target, source = work.repository.target, work.repository.source
+        match self._bucket.way(blob, source):
+            case CopyFrom(holder) if self._transfer(Transfer(work.what, source, target, blob, holder)):
+                self._edges.progress.wanted(-blob.size)
+            case _:
+                self._transfer(Transfer(work.what, source, target, blob))
+        self._bucket.got(target, blob)
+
+    def _transfer(self, wanted: Transfer) -> bool:
+        """Does it here, or on the cluster, to which the folder of an image layout is not known."""
+        cluster = self._edges.cluster
+        if cluster is None or wanted.source.startswith("oci:"):
+            return transfer(wanted, self._edges.open_source, self._edges.public, self.copied)
+        done = cluster.carry(wanted, self._owner, self._check)
+        if wanted.holder is None:
+            self.copied(wanted.blob.size)
+        return done
+
+    def copied(self, size: int) -> None:
+        self._check()
+        self._edges.progress.copied(size)
+
+    def _check(self) -> None:
+        if self.stop.is_set():
+            raise Interrupted("interrupted")
+
+
+class _Bucket:
+    """Which repositories hold which blobs, as far as it is known; looks further where that is worth a request.
+
+    `sources`: target -> source of the repositories that may be copied from. Many threads ask; one at a time looks.
+    """
+
+    def __init__(self, store: Store, sources: Mapping[str, str]) -> None:
+        self._store = store
+        self._unlisted = dict(sources)
+        self._holders: dict[tuple[Digest, int], str] = {}
+        self._lacked: set[Digest] = set()
+        self._missing = self._requests = 0
+        self._lock = threading.Lock()
+
+    def listed(self, repository: str, found: Mapping[Digest, int]) -> None:
+        """Notes what a listing of a repository shows, which was made for another reason."""
+        with self._lock:
+            if self._unlisted.pop(repository, None):
+                self._note(repository, found)
+
+    def lacks(self, missing: Iterable[Descriptor]) -> None:
+        """Notes what a repository lacks: the more, the farther is looked for it."""
+        with self._lock:
+            for blob in missing:
+                if blob.digest not in self._lacked:
+                    self._lacked.add(blob.digest)
+                    self._missing += blob.size
+
+    def got(self, repository: str, blob: Descriptor) -> None:
+        """Notes a blob that was written."""
+        with self._lock:
+            self._note(repository, {blob.digest: blob.size})
+
+    def way(self, blob: Descriptor, source: str) -> Way:
+        """How to get a blob that the repository with this source lacks. Raises `StoreError`."""
+        with self._lock:
+            found = way(blob, {}, self._holders)
+            while isinstance(found, Download) and self._look_further(source):
+                found = way(blob, {}, self._holders)
+            return found
+
+    def _look_further(self, source: str) -> bool:
+        """Lists the next repository; False if there is none, or it would cost more than it can save."""
+        if not self._unlisted or not is_worth_listing(self._missing, self._requests):
+            return False
+        repository = nearest(source, self._unlisted)
+        del self._unlisted[repository]
+        found = blobs(self._store, repository)
+        self._requests += requests_for(len(found))
+        self._note(repository, found)
+        return True
+
+    def _note(self, repository: str, found: Mapping[Digest, int]) -> None:
+        for digest, size in found.items():
+            self._holders.setdefault((digest, size), repository)

@@ -1,0 +1,206 @@
+"""Reads what an apply would read to begin with: the bucket's listing, and the manifests of what is new.
+
+Manifests come from the bucket where it has them, else from their source, where they may count as pulls; then no more of
+them are read than the source still gives. `Measured.bodies` has those that came from sources, so that a saved plan can
+hold them and nobody has to fetch them again.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from reconciler.copies import image_work, in_turn
+from reconciler.errors import MirrorError, SourceError, StoreError
+from reconciler.forecast import Bucket, Needed, Unread, forecast
+from reconciler.inventory import Inventory, inventories
+from reconciler.oci import INDEX_TYPES
+from reconciler.pulls import Pulls, Reading
+from reconciler.quota import Spending, estimate
+from reconciler.work import RESOLVE_WORKERS, completed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from concurrent.futures import Executor
+    from datetime import datetime
+
+    from reconciler.copies import ImageWork
+    from reconciler.copy import Image
+    from reconciler.forecast import Parts, Sizes
+    from reconciler.index import MirrorIndex
+    from reconciler.oci import Digest, Platform
+    from reconciler.plan import Plan
+    from reconciler.quota import Quota
+    from reconciler.source import OpenSource
+    from reconciler.store import Listed, Store
+
+_Known: TypeAlias = "tuple[Digest, tuple[Platform, ...] | None]"
+
+MAX_BODIES = 32 * 1024 * 1024
+"""Bytes of manifests that a saved plan holds at the most."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """So many manifests that an apply fetches from `source`; not `exact`: as far as can be told."""
+
+    source: str
+    pulls: int
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The sizes, the manifests for the plan to hold, and what an apply that holds them still fetches."""
+
+    sizes: Sizes
+    bodies: Mapping[Digest, bytes]
+    takes: tuple[Take, ...]
+
+
+def measure(
+    plan: Plan,
+    index: MirrorIndex,
+    store: Store,
+    open_source: OpenSource,
+    executor: Executor,
+    parts: Parts | None,
+    now: datetime,
+    held: Mapping[Digest, bytes] | None,
+) -> Measured:
+    """The sizes of `plan`, made from `index`. `held`: what an earlier plan holds; None: nothing is to be held.
+
+    An image that cannot be read is named among the sizes. Raises `StoreError`.
+    """
+    size, there = _listed(store)
+    totals = _Totals(there, hold=held is not None)
+    pulls = Pulls(threading.Event(), held or {}, fetched=totals.fetched.__setitem__)
+
+    def read(work: ImageWork) -> Image:
+        target, platforms = work.repository.target, work.repository.platforms
+        present = there.get(target, Inventory()).manifests
+        source = open_source(work.repository.source)
+        return pulls.read(Reading(source, store, target, work.what, work.root, platforms, present))
+
+    works = in_turn(image_work(plan), open_source)
+    finished = completed(executor, read, works, 2 * RESOLVE_WORKERS, 1.0, pulls.stop.set)
+    with closing(finished):
+        for result in finished:
+            if result:
+                work, future = result
+                error = future.exception()
+                if error is None:
+                    totals.add(work, future.result())
+                elif isinstance(error, MirrorError) and not isinstance(error, StoreError):
+                    totals.leave_out(work, error)
+                else:
+                    raise error
+    bucket = Bucket(there, size, index, parts)
+    unread = tuple(sorted(totals.unread, key=lambda one: (one.target, one.tag)))
+    sizes = forecast(plan, bucket, totals.needed, totals.fetched, unread, now)
+    takes = [Take(source, len(digests), exact=True) for source, digests in totals.fetches.items()]
+    return Measured(sizes, totals.bodies, (*takes, *guess(totals.left_out, index)))
+
+
+def guess(works: Iterable[ImageWork], index: MirrorIndex) -> Iterator[Take]:
+    """What an apply of `works` fetches, as far as the mirror index and the tags' own descriptors tell."""
+    there: dict[str, set[_Known]] = {}
+    counted: set[Digest] = set()
+    for work in works:
+        target, source = work.repository.target, work.repository.source
+        if target not in there:
+            there[target] = _known(index, target)
+        if work.root.digest in counted or (work.root.digest, work.repository.platforms) in there[target]:
+            yield Take(source, 0, exact=True)
+        else:
+            counted.add(work.root.digest)
+            is_exact = work.root.media_type not in INDEX_TYPES
+            yield Take(source, estimate(work.root, work.repository.platforms), is_exact)
+
+
+def spendings(takes: Iterable[Take], open_source: OpenSource) -> tuple[Spending, ...]:
+    """What `takes` are of each quota that a source has told of, by registry. Sends nothing."""
+    sums: dict[str, Take] = {}
+    for take in takes:
+        before = sums.get(take.source, Take(take.source, 0, exact=True))
+        sums[take.source] = Take(take.source, before.pulls + take.pulls, before.exact and take.exact)
+    found: dict[str, Spending] = {}
+    for take in sums.values():
+        quota = _quota(open_source, take.source)
+        if quota:
+            spent = found.get(quota.registry, Spending(quota, 0, exact=True))
+            found[quota.registry] = Spending(quota, spent.pulls + take.pulls, spent.exact and take.exact)
+    return tuple(found[name] for name in sorted(found))
+
+
+def _quota(open_source: OpenSource, source: str) -> Quota | None:
+    try:
+        return open_source(source).quota()
+    except SourceError:
+        return None
+
+
+def _known(index: MirrorIndex, target: str) -> set[_Known]:
+    """The images that tags of a repository have already, by the mirror index."""
+    state = index.repositories.get(target)
+    return {(one.digest, one.platforms) for one in state.tags.values()} if state else set()
+
+
+def _listed(store: Store) -> tuple[int, dict[str, Inventory]]:
+    """The bytes under the layout's keys, and what is there of each repository."""
+    size = 0
+
+    def rows() -> Iterator[Listed]:
+        nonlocal size
+        for row in store.list("v2/"):
+            size += row.size
+            yield row
+
+    there = inventories(rows())
+    return size, there
+
+
+class _Totals:
+    """What all images need together, each piece once."""
+
+    def __init__(self, there: Mapping[str, Inventory], *, hold: bool) -> None:
+        self.needed: dict[str, Needed] = {}
+        self.fetched: dict[Digest, int] = {}
+        self.fetches: dict[str, set[Digest]] = {}
+        self.bodies: dict[Digest, bytes] = {}
+        self.unread: list[Unread] = []
+        self.left_out: list[ImageWork] = []
+        self._there = there
+        self._room = MAX_BODIES if hold else 0
+
+    def add(self, work: ImageWork, image: Image) -> None:
+        target, source = work.repository.target, work.repository.source
+        needed = self.needed.setdefault(target, Needed())
+        present = self._there.get(target, Inventory()).manifests
+        needed.blobs |= {blob.digest: blob.size for blob in image.blobs}
+        for manifest in image.manifests:
+            size = len(manifest.body)
+            needed.manifests[manifest.digest] = size
+            if present.get(manifest.digest) == size:
+                needed.reads += 1
+            else:
+                needed.writes.append(size)
+                self._hold(source, manifest.digest, manifest.body)
+
+    def leave_out(self, work: ImageWork, error: MirrorError) -> None:
+        reason = getattr(error, "why", str(error))
+        self.left_out.append(work)
+        self.unread += [Unread(work.repository.target, change.tag, reason) for change in work.changes]
+
+    def _hold(self, source: str, digest: Digest, body: bytes) -> None:
+        """Keeps a manifest for the plan, or counts it for those that an apply fetches, each once."""
+        fetches = self.fetches.setdefault(source, set())
+        if digest in self.bodies or any(digest in others for others in self.fetches.values()):
+            return
+        if len(body) <= self._room:
+            self.bodies[digest] = body
+            self._room -= len(body)
+        else:
+            fetches.add(digest)
