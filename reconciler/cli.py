@@ -17,6 +17,7 @@ from reconciler import __version__
 from reconciler.commands.adopt import adopt
 from reconciler.commands.apply import apply
 from reconciler.commands.diff import diff
+from reconciler.commands.edge import edge
 from reconciler.commands.gc import gc
 from reconciler.commands.plan import plan
 from reconciler.commands.unlock import unlock
@@ -37,6 +38,7 @@ app = typer.Typer(
 )
 for command in (validate, plan, apply, diff, verify, gc, adopt, unlock):
     app.command()(command)
+app.add_typer(edge)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 typer calls it so
