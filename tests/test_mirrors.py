@@ -404,8 +404,8 @@ def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (f"{CR}edge: {{}}\n", "4:7: edge.zone: is missing; write for example zone: example.com"),
-        (f"{CR}edge:\n", "4:6: edge: expected keys with values, but there is nothing; write for example"),
+        (f"{CR}edge: {{}}\n", "4:1: edge.zone: is missing; write for example zone: example.com"),
+        (f"{CR}edge:\n", "5:1: edge: expected keys with values, but there is nothing; write for example"),
         (f"{CR}edge: {{zone: example.com, zones: 1}}\n", "4:27: edge.zones: unknown key in edge; did you mean zone?"),
         (f"{CR}edge: {{zone: example.com, min_tls: 1.2}}\n", '4:36: edge.min_tls: expected one of "1.0"'),
         (f"{CR}edge: {{zone: example.com, location: mars}}\n", "4:37: edge.location: expected one of wnam, enam"),

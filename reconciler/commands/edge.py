@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 edge = typer.Typer(
     name="edge",
-    help="Keep what stands in front of an R2 bucket: its custom domain and the zone's rules.",
+    help="Keep an R2 bucket's custom domain and rules at Cloudflare.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
