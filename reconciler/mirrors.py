@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -29,11 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class R2:
+    """`digest_by_tag` is the edge's, for what it needs has to be stored with the tags."""
+
     account_id: str
     bucket: str
     jurisdiction: str
     public_url: str | None
     state_bucket: str | None
+    digest_by_tag: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class EdgeConfig:
     min_tls: str = "1.2"
     location: str | None = None
     cache: bool = True
+    digest_by_tag: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,6 +130,8 @@ def load_mirrors(path: Path, environ: Mapping[str, str] | None) -> Mirrors:
     registries = dict(_registries(document, folder, environ))
     store = _store(document, folder, environ)
     edge = _edge(document, store)
+    if edge and isinstance(store, R2):
+        store = replace(store, digest_by_tag=edge.digest_by_tag)
     if document.problems or store is None:
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     sha256 = hashlib.sha256(document.body).hexdigest()
@@ -459,7 +465,14 @@ def _edge(document: Document, store: StoreConfig | None) -> EdgeConfig | None:
     hostname = _hostname(document, said, store.public_url if isinstance(store, R2) else None)
     if document.wrong(("edge",)) or not (zone and hostname):
         return None
-    return EdgeConfig(zone, hostname, said.get("min_tls", "1.2"), said.get("location"), said.get("cache", True))
+    return EdgeConfig(
+        zone,
+        hostname,
+        said.get("min_tls", "1.2"),
+        said.get("location"),
+        said.get("cache", True),
+        said.get("digest_by_tag") == "experimental",
+    )
 
 
 def _hostname(document: Document, said: Mapping[str, Any], public_url: str | None) -> str | None:

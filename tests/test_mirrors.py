@@ -393,6 +393,10 @@ def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path)
     )
     whole = f'edge: {{zone: {"a" * 32}, hostname: cr.example.com, min_tls: "1.3", location: weur, cache: false}}\n'
     assert load(tmp_path, f"{CR}{whole}", {}).edge == EdgeConfig("a" * 32, "cr.example.com", "1.3", "weur", cache=False)
+    experimental = load(tmp_path, f"{CR}edge: {{zone: example.com, digest_by_tag: experimental}}\n", {})
+    assert experimental.edge == EdgeConfig("example.com", "cr.example.com", digest_by_tag=True)
+    assert isinstance(experimental.store, R2)
+    assert experimental.store.digest_by_tag
     variable = "edge: {zone: example.com}\n"
     assert load(tmp_path, f"{R2_STORE % '${URL}'}{variable}").edge is None, "its hostname is not known yet"
     environ = {"URL": "https://cr.example.com/"}
@@ -409,6 +413,10 @@ def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path)
         (f"{CR}edge: {{zone: example.com, zones: 1}}\n", "4:27: edge.zones: unknown key in edge; did you mean zone?"),
         (f"{CR}edge: {{zone: example.com, min_tls: 1.2}}\n", '4:36: edge.min_tls: expected one of "1.0"'),
         (f"{CR}edge: {{zone: example.com, location: mars}}\n", "4:37: edge.location: expected one of wnam, enam"),
+        (
+            f"{CR}edge: {{zone: example.com, digest_by_tag: true}}\n",
+            "4:42: edge.digest_by_tag: expected one of experimental",
+        ),
         (f"{CR}edge: {{zone: Example_com}}\n", "4:14: edge.zone: 'Example_com' is no zone: expected a name"),
         (f"{CR}edge: {{zone: example.org}}\n", "4:7: edge.hostname: cr.example.com is not in the zone example.org"),
         (f"{CR}edge: {{zone: r.example.com}}\n", "4:7: edge.hostname: cr.example.com is not in the zone r.example.com"),

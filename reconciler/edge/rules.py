@@ -97,6 +97,7 @@ def edge_rules(edge: EdgeConfig) -> tuple[Rule, ...]:
             )
             for algorithm, length in _DIGEST_LENGTHS.items()
         ),
+        *(_tag_rules(edge, registry) if edge.digest_by_tag else ()),
         _header(
             edge,
             "identity",
@@ -111,15 +112,26 @@ def edge_rules(edge: EdgeConfig) -> tuple[Rule, ...]:
 
 
 _API_VERSION = "Docker-Distribution-API-Version"
+_LANGUAGE = 'http.response.headers["content-language"][0]'
+
+
+def _tag_rules(edge: EdgeConfig, registry: str) -> tuple[Rule, ...]:
+    """The digest that `layout.with_digest` stores with a tag, moved to where clients look for it."""
+    stored = f'http.response.code eq 200 and starts_with({_LANGUAGE}, "sha256:")'
+    expression = f'{registry} and {_PATH} contains "/manifests/" and not ({_any_digest()}) and {stored}'
+    headers = {
+        "Docker-Content-Digest": {"operation": "set", "expression": _LANGUAGE},
+        "Content-Language": {"operation": "remove"},
+    }
+    return (_rule(edge, Phase.RESPONSE, "tag", "the digest of a tag", expression, {"headers": headers}),)
 
 
 def _cache_rules(edge: EdgeConfig, registry: str) -> list[Rule]:
     """Digest paths cached, everything else of the registry never: not even a tag named like a file, as `1.0.tar`."""
-    digests = " or ".join(_is_digest(algorithm) for algorithm in _DIGEST_LENGTHS)
-    mutable = f"{registry} and not ({digests})" if edge.cache else registry
+    mutable = f"{registry} and not ({_any_digest()})" if edge.cache else registry
     rules = [_rule(edge, Phase.CACHE, "fresh", "tags and lists are never cached", mutable, {"cache": False})]
     if edge.cache:
-        cached = f"{registry} and ({digests})"
+        cached = f"{registry} and ({_any_digest()})"
         rules.append(_rule(edge, Phase.CACHE, "forever", "a digest's content never changes", cached, _CACHED))
     return rules
 
@@ -127,6 +139,10 @@ def _cache_rules(edge: EdgeConfig, registry: str) -> list[Rule]:
 def _is_digest(algorithm: str) -> str:
     """Whether a path is that of a digest: no tag has a colon, and no repository a part `manifests` or `blobs`."""
     return " or ".join(f'{_PATH} contains "/{kind}/{algorithm}:"' for kind in ("manifests", "blobs"))
+
+
+def _any_digest() -> str:
+    return " or ".join(map(_is_digest, _DIGEST_LENGTHS))
 
 
 def _set(value: str) -> dict[str, str]:

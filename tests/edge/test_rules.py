@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.edge.rules import Rule
 
 EDGE = EdgeConfig("example.com", "cr.example.com")
-EDGES = (EDGE, replace(EDGE, cache=False))
+EDGES = (EDGE, replace(EDGE, cache=False), replace(EDGE, digest_by_tag=True))
 HEX = "0123456789abcdef" * 4
 
 
@@ -98,6 +98,23 @@ def test_the_digest_is_that_of_the_path(algorithm: tuple[str, int], kind: str, d
     digest = f"{name}:{data.draw(st.text('0123456789abcdef', min_size=length, max_size=length))}"
     value = rule(name).parameters["headers"]["Docker-Content-Digest"]["expression"]
     assert value_of(parse_value(value), {"http.request.uri.path": f"/v2/{repository}/{kind}/{digest}"}) == digest
+
+
+def test_the_digest_of_a_tag_is_the_one_that_is_stored() -> None:
+    tag = rule("tag", EDGES[2])
+    facts = {"http.host": "cr.example.com", "http.response.code": "200", "header content-language": f"sha256:{HEX}"}
+    for path, met in (
+        ("/v2/a/manifests/1", True),
+        (f"/v2/a/manifests/sha256:{HEX}", False),
+        ("/v2/a/tags/list", False),
+    ):
+        assert holds(parse_condition(tag.expression), {**facts, "http.request.uri.path": path}) == met
+    facts["http.request.uri.path"] = "/v2/a/manifests/1"
+    assert not holds(parse_condition(tag.expression), {**facts, "header content-language": "en"})
+    assert not holds(parse_condition(tag.expression), {**facts, "http.response.code": "404"})
+    operations = tag.parameters["headers"]
+    assert value_of(parse_value(operations["Docker-Content-Digest"]["expression"]), facts) == f"sha256:{HEX}"
+    assert operations["Content-Language"] == {"operation": "remove"}
 
 
 def test_without_a_cache_nothing_of_the_registry_is_cached() -> None:

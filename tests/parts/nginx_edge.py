@@ -105,6 +105,7 @@ def _compile(rules: Sequence[Rule]) -> tuple[str, str]:
             path = program.add(matches, {"1": rule.parameters["uri"]["path"]["value"]}, path)
     program.maps.append(f"  map $asked $path {{ default {path}; }}")
     fields |= {"http.request.uri.path": "$path", "http.response.code": "$status"}
+    fields |= {"header content-language": _stored("Content-Language")}
     for rule in rules:
         matches = program.condition(language.parse_condition(rule.expression), fields)
         if rule.phase is Phase.CACHE:
@@ -139,8 +140,7 @@ def _outcome(program: _Program, operation: Mapping[str, Any], fields: Mapping[st
         case {"operation": "set", "value": str(value)}:
             return f'"{value}"'
         case {"operation": "set", "expression": str(expression)}:
-            known = {**fields, "header content-language": _stored("Content-Language")}
-            return program.value(language.parse_value(expression), known)
+            return program.value(language.parse_value(expression), fields)
         case _:
             raise ValueError(f"no operation that rules of ours use: {operation}")
 

@@ -185,11 +185,11 @@ def holds(condition: Condition, facts: Mapping[str, str]) -> bool:
         case Not(part):
             return not holds(part, facts)
         case Compare("contains", field, (literal,)):
-            return literal in facts[field.name]
+            return literal in facts.get(field.name, "")
         case Compare("starts_with", field, (literal,)):
-            return facts[field.name].startswith(literal)
+            return facts.get(field.name, "").startswith(literal)
         case Compare(_, field, literals):
-            return facts[field.name] in literals
+            return facts.get(field.name) in literals
 
 
 def value_of(value: Value, facts: Mapping[str, str]) -> str:
