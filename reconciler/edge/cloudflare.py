@@ -278,7 +278,8 @@ class Cloudflare:
                 body = _read(response, call)
         except httpx.HTTPError as error:
             raise self._broken(call, error) from None
-        logger.debug("%s %s: %d", call.method, call.path, response.status_code)
+        level = logging.DEBUG if call.method == "GET" else logging.INFO
+        logger.log(level, "%s %s: %d", call.method, call.path, response.status_code)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             raise _TryAgain("keeps limiting our rate (429)", parse_retry_after(response.headers, datetime.now(UTC)))
         if response.status_code >= 500:

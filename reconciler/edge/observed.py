@@ -121,12 +121,21 @@ def parse_ruleset(result: Any, phase: Phase, what: str) -> Ruleset:
             raise _odd(what, "a ruleset with its id and rules")
 
 
+MAX_DEPTH = 32
+"""Levels of a rule; those of Cloudflare's own description have eight."""
+
+
 def _parse_rule(result: Any, what: str) -> LiveRule:
     match result:
-        case {"id": str(id)} if isinstance(result.get("ref", id), str):
+        case {"id": str(id)} if isinstance(result.get("ref", id), str) and _is_shallow(result, MAX_DEPTH):
             return LiveRule(id, result.get("ref", id), result)
         case _:
             raise _odd(what, "a rule with its id")
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return levels > 0 and all(_is_shallow(one, levels - 1) for one in inner)
 
 
 def _odd(what: str, expected: str) -> EdgeError:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from reconciler.edge.observed import LiveRule, Observed, Ruleset, Zone
     from reconciler.edge.rules import Rule
@@ -146,24 +146,35 @@ def normal(value: Any) -> Any:
                 members["headers"] = {name.lower(): normal(one) for name, one in value["headers"].items()}
             if isinstance(value.get("expression"), str):
                 members["expression"] = re.sub(r"\s+", " ", value["expression"]).strip()
-            return {key: inner for key, inner in members.items() if inner not in (None, False, "", {}, [])}
+            return {key: inner for key, inner in members.items() if not _is_nothing(inner)}
         case list():
             return [normal(one) for one in value]
         case _:
             return value
 
 
+def _is_nothing(value: Any) -> bool:
+    return value is None or value is False or value in ("", {}, [])
+
+
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """What differs between two values as the API has them, a line for each, as in `minTLS: "1.0" -> "1.2"`."""
-    import json
-
     from deepdiff import DeepDiff
-    from deepdiff.helper import notpresent
-
-    def spelled(value: Any) -> str:
-        return "nothing" if value is notpresent else json.dumps(value)
 
     found = DeepDiff(normal(dict(before)), normal(dict(after)), view="tree", threshold_to_diff_deeper=0)
-    for entry in sorted((one for entries in found.values() for one in entries), key=lambda one: str(one.path())):
-        path = ".".join(map(str, entry.path(output_format="list")))
-        yield f"{path}: {spelled(entry.t1)} -> {spelled(entry.t2)}"
+    paths = (tuple(one.path(output_format="list")) for entries in found.values() for one in entries)
+    for path in sorted(paths, key=str):
+        yield f"{'.'.join(map(str, path))}: {_spelled(before, path)} -> {_spelled(after, path)}"
+
+
+def _spelled(value: Any, path: Sequence[str | int]) -> str:
+    """What is at a path, where the name of a header may be in another case; `nothing` where there is nothing."""
+    import json
+
+    for step in path:
+        if isinstance(value, list):
+            value = value[step] if isinstance(step, int) and step < len(value) else None
+        else:
+            members = {key.lower(): one for key, one in (value or {}).items()}
+            value = members.get(str(step).lower())
+    return "nothing" if value is None else json.dumps(value)

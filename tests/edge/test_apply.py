@@ -146,7 +146,7 @@ def test_an_edit_by_hand_is_seen_and_undone(api: CloudflareApi, cloudflare: Clou
     assert [(change.action, change.kind) for change in changes] == [("update", "domain")] + [("update", "rule")] * 2
     assert [change.differences() for change in changes] == [
         ('minTLS: "1.0" -> "1.2"',),
-        ("enabled: nothing -> true",),
+        ("enabled: false -> true",),
         ('action_parameters.headers.x-odd: {"operation": "remove"} -> nothing',),
     ]
     applied(cloudflare)

@@ -133,6 +133,7 @@ ODD = [
             {"id": "x", "rules": 3},
             {"id": "x", "rules": [3]},
             {"id": "x", "rules": [{"id": "y", "ref": 4}]},
+            {"id": "x", "rules": [{"id": "y", "deep": json.loads("[" * 200 + "]" * 200)}]},
             {"domains": 3},
             {"domains": [{"domain": "cr.example.com", "enabled": True}]},
             [{"id": "x"}],
