@@ -208,6 +208,9 @@ class _Nowhere:
     def resolve(self, reference: str) -> Descriptor:
         raise NotFound(reference, "is not in the bucket any more")
 
+    def referrers(self, subject: Digest) -> None:  # noqa: ARG002 it has none of anything
+        return None
+
     def manifest(self, descriptor: Descriptor) -> bytes:
         raise NotFound(str(descriptor.digest), "is not in the bucket any more")
 

@@ -42,6 +42,7 @@ from reconciler.layout import manifest_key
 from reconciler.ledger import Observed, read_index, write_index
 from reconciler.lock import Lease, held, read_lock
 from reconciler.plan import held_back
+from reconciler.signatures.gate import OPEN
 from reconciler.work import IMAGE_WORKERS, Once, completed
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from reconciler.index import MirrorIndex
     from reconciler.oci import Descriptor, Digest
     from reconciler.plan import Plan, RepositoryPlan
+    from reconciler.signatures.gate import Gate
     from reconciler.source import OpenSource
     from reconciler.store import Store
 
@@ -120,6 +122,7 @@ class Terms:
     waiting       is told of the run that is waited for
     plan_again    makes the plan anew, where the index has moved on since; None: then the plan is refused
     now           the time that is written to the index and compared with it
+    gate          who has to have signed what is published: checked for each image, whatever the plan says
     """
 
     command: str
@@ -129,6 +132,7 @@ class Terms:
     waiting: Callable[[LockHeld], None] = lambda _: None
     plan_again: Callable[[], Plan] | None = None
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    gate: Gate = OPEN
 
 
 @dataclass(frozen=True)
@@ -227,7 +231,7 @@ class _Run:
         self._write(change)
 
     def _publish(self) -> Iterator[Event]:
-        copies = _Copies(self._edges)
+        copies = _Copies(self._edges, self._terms.gate)
         images = image_work(self._plan)
         finished = completed(self._edges.images, copies.copy, images, 2 * IMAGE_WORKERS, PAUSE, copies.stop.set)
         with closing(finished):
@@ -338,17 +342,20 @@ class _Run:
 class _Copies:
     """The image copies of one run: they share blobs and listings, and stop together."""
 
-    def __init__(self, edges: Edges) -> None:
+    def __init__(self, edges: Edges, gate: Gate) -> None:
         self.stop = threading.Event()
         self._edges = edges
+        self._gate = gate
         self._once = Once(edges.blobs)
 
     def copy(self, work: ImageWork) -> None:
         self._check()
         target, store = work.repository.target, self._edges.public
+        source = self._edges.open_source(work.repository.source)
+        self._gate.check(target, source, work.root.digest, f"{work.what}@{work.root.digest}")
         listing, _ = self._once(target, inventory, store, target)
         there = listing.result()
-        fetch = stored_first(self._edges.open_source(work.repository.source), store, target, there.manifests)
+        fetch = stored_first(source, store, target, there.manifests)
         platforms = work.repository.platforms
         image = read_image(fetch, work.what, work.root, lambda index: choose_platforms(index, platforms, work.what))
         for copied in [self._start(work, blob) for blob in missing_blobs(image, there.blobs)]:

@@ -16,7 +16,9 @@ import typer
 from reconciler import __version__
 from reconciler.commands.adopt import adopt
 from reconciler.commands.apply import apply
+from reconciler.commands.client_config import client_config
 from reconciler.commands.diff import diff
+from reconciler.commands.doctor import doctor
 from reconciler.commands.edge import edge
 from reconciler.commands.gc import gc
 from reconciler.commands.plan import plan
@@ -36,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (validate, plan, apply, diff, verify, gc, adopt, unlock):
+for command in (validate, plan, apply, diff, verify, gc, adopt, doctor, unlock, client_config):
     app.command()(command)
 app.add_typer(edge)
 
@@ -69,9 +71,8 @@ def main() -> NoReturn:
         complain(str(error))
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
-        complain(
-            f"{error.format_message().rstrip('.')}. See `{context.command_path if context else 'r2mirror'} --help`"
-        )
+        message = " ".join(error.format_message().split()).rstrip(".")
+        complain(f"{message}. See `{context.command_path if context else 'r2mirror'} --help`")
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         sys.exit(130)

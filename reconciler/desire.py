@@ -6,17 +6,18 @@ not named here as unwanted cannot be pruned.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError
-from reconciler.oci import Descriptor, Platform
+from reconciler.oci import Descriptor, Digest, Platform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from reconciler.index import RepositoryState
     from reconciler.mirrors import Mirror
+    from reconciler.signatures.signers import Knowledge, Refused
 
 
 CUT_OFF = "an apply began this and has not recorded it"
@@ -35,6 +36,8 @@ class Desired:
     kept      tag -> why it stays as the index has it
     unwanted  tag -> why it goes
     errors    what failed; where anything did, `unwanted` is empty
+    known     what is known of the signatures of digests that have to be signed
+    refused   tags that would change if their images were signed as they have to be
     """
 
     target: str
@@ -44,6 +47,8 @@ class Desired:
     kept: Mapping[str, str]
     unwanted: Mapping[str, str]
     errors: tuple[str, ...] = ()
+    known: Mapping[Digest, Knowledge] = field(default_factory=dict)
+    refused: tuple[Refused, ...] = ()
 
 
 def desire(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from reconciler.desire import Desired
     from reconciler.index import MirrorIndex, TagState
     from reconciler.oci import Descriptor, Platform
+    from reconciler.signatures.signers import Knowledge
 
 
 class Action(StrEnum):
@@ -28,7 +29,8 @@ _ORDER = {action: place for place, action in enumerate(Action)}
 class Change:
     """One tag's way from `before` to `after`; `reason` where the digests do not tell it.
 
-    A prune of a tag that only an apply which was cut off has left has no `before`.
+    A prune of a tag that only an apply which was cut off has left has no `before`. `signature` is what is known of an
+    image that has to be signed.
     """
 
     action: Action
@@ -36,6 +38,7 @@ class Change:
     before: TagState | None
     after: Descriptor | None
     reason: str | None = None
+    signature: Knowledge | None = None
 
 
 def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
@@ -57,7 +60,8 @@ def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
             changes.append(Change(Action.UPDATE, tag, before, after, _filter_change(before, desired)))
         elif tag in state.pending:
             changes.append(Change(Action.UPDATE, tag, before, after, CUT_OFF))
-    return tuple(sorted(changes, key=lambda change: (_ORDER[change.action], change.tag)))
+    known = [replace(one, signature=desired.known.get(one.after.digest)) if one.after else one for one in changes]
+    return tuple(sorted(known if desired.known else changes, key=lambda change: (_ORDER[change.action], change.tag)))
 
 
 def _filter_change(before: TagState, desired: Desired) -> str:

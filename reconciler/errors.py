@@ -10,7 +10,8 @@
     |   |   |-- Denied                it wants other credentials, or none help
     |   |   |-- RateLimited           it wants us to come back later
     |   |   |-- Unreachable           no usable answer, after retries
-    |   |   `-- BadAnswer             an answer that contradicts itself, its digest or the specification
+    |   |   |-- BadAnswer             an answer that contradicts itself, its digest or the specification
+    |   |   `-- SignatureRefused      it has the image, but not signed as mirrors.yaml asks
     |   |-- StoreError            the bucket or folder
     |   |   |-- StoreDenied           credentials or permissions
     |   |   |-- StoreUnreachable      no usable answer, after retries
@@ -111,6 +112,10 @@ class Unreachable(SourceError):
 
 class BadAnswer(SourceError):
     """An answer that contradicts its digest, its length, its media type or the specification."""
+
+
+class SignatureRefused(SourceError):
+    """An image, or one signature of it, is not what `signed_by` asks for. `what` is the image, or the signature."""
 
 
 class StoreError(NamedError):

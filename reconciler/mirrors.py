@@ -11,6 +11,7 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
@@ -21,10 +22,13 @@ from reconciler.layout import target_problem
 from reconciler.oci import Digest, Platform, Repository, is_tag
 from reconciler.selection import Exact, Glob, Pattern, Pinned, Regex, Semver, compile_range, compile_regex, matching
 from reconciler.shape import check_shape, spelled
+from reconciler.signatures.declared import declared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from urllib.parse import SplitResult
+
+    from reconciler.signatures.signers import Signer
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class RegistryConfig:
 
 @dataclass(frozen=True)
 class Mirror:
-    """One entry of `mirrors`, defaults filled in. `platforms` None means all of them."""
+    """One entry of `mirrors`, defaults filled in. `platforms` None means all; no `signed_by`: signed or not."""
 
     source: str
     target: str
@@ -92,14 +96,15 @@ class Mirror:
     platforms: tuple[Platform, ...] | None
     prune: bool
     retain: timedelta
+    signed_by: tuple[Signer, ...] = ()
 
 
 @dataclass(frozen=True)
 class Mirrors:
     """A whole mirrors.yaml.
 
-    `registries` by host. `prune` and `retain` are the defaults', for targets that the file no longer names. `folder` is
-    what relative paths in it start from. `sha256` is of the file's bytes.
+    `registries` by host. `prune`, `retain` and `signed_by` are the defaults', for targets that the file does not name.
+    `folder` is what relative paths in it start from. `sha256` is of the file's bytes.
     """
 
     store: StoreConfig
@@ -109,6 +114,7 @@ class Mirrors:
     retain: timedelta
     folder: Path
     sha256: str
+    signed_by: tuple[Signer, ...] = ()
     edge: EdgeConfig | None = None
 
     def retention(self) -> Callable[[str], timedelta]:
@@ -117,16 +123,21 @@ class Mirrors:
         return lambda target: by_target.get(target, self.retain)
 
 
-def load_mirrors(path: Path, environ: Mapping[str, str] | None) -> Mirrors:
+def load_mirrors(path: Path, environ: Mapping[str, str] | None, *, read_files: bool = True) -> Mirrors:
     """Reads and checks a whole file. Raises `MirrorsInvalid` with every problem in it; nothing is fetched.
 
     `environ` fills in `${NAME}`; None checks a file where its variables are not set, and leaves them as they are.
+    Without `read_files` the keys that `signed_by` names need not be there: for a file that is not where it belongs.
     """
     document = read_document(path)
     folder = path.resolve().parent
     check_shape(document)
-    defaults = _settings(document, ("defaults",), _Settings())
-    mirrors = tuple(_mirrors(document, defaults))
+
+    def signers(place: Place, value: Any) -> tuple[Signer, ...]:
+        return declared(document, place, value, partial(_path, document, folder=folder), read_files=read_files)
+
+    defaults = _settings(document, ("defaults",), _Settings(), signers)
+    mirrors = tuple(_mirrors(document, defaults, signers))
     registries = dict(_registries(document, folder, environ))
     store = _store(document, folder, environ)
     edge = _edge(document, store)
@@ -135,7 +146,8 @@ def load_mirrors(path: Path, environ: Mapping[str, str] | None) -> Mirrors:
     if document.problems or store is None:
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     sha256 = hashlib.sha256(document.body).hexdigest()
-    return Mirrors(store, registries, mirrors, defaults.prune, defaults.retain, folder, sha256, edge)
+    signed_by = defaults.signed_by
+    return Mirrors(store, registries, mirrors, defaults.prune, defaults.retain, folder, sha256, signed_by, edge)
 
 
 # What a schema cannot say
@@ -153,9 +165,14 @@ class _Settings:
     platforms: tuple[Platform, ...] | None = None
     prune: bool = True
     retain: timedelta = timedelta(days=7)
+    signed_by: tuple[Signer, ...] = ()
 
 
-def _settings(document: Document, place: Place, base: _Settings) -> _Settings:
+Signers: TypeAlias = "Callable[[Place, Any], tuple[Signer, ...]]"
+"""Makes signers of what `signed_by` says at a place."""
+
+
+def _settings(document: Document, place: Place, base: _Settings, signers: Signers) -> _Settings:
     """What is soundly said at `place`, the rest from `base`."""
     said = document.sound(place)
     if said.get("referrers"):
@@ -166,17 +183,18 @@ def _settings(document: Document, place: Place, base: _Settings) -> _Settings:
         _platforms(document, (*place, "platforms"), said["platforms"]) if "platforms" in said else base.platforms,
         said.get("prune", base.prune),
         _duration(said["retain"]) if "retain" in said else base.retain,
+        signers((*place, "signed_by"), said["signed_by"]) if "signed_by" in said else base.signed_by,
     )
 
 
-def _mirrors(document: Document, defaults: _Settings) -> Iterator[Mirror]:
+def _mirrors(document: Document, defaults: _Settings, signers: Signers) -> Iterator[Mirror]:
     """The mirrors in which nothing is wrong; what is sound in the others is checked all the same."""
     entries = document.value.get("mirrors") if isinstance(document.value, dict) else None
     targets: dict[str, Place] = {}
     for number in range(len(entries) if isinstance(entries, list) else 0):
         place: Place = ("mirrors", number)
         said = document.sound(place)
-        settings = _settings(document, place, defaults)
+        settings = _settings(document, place, defaults, signers)
         tags = _patterns(document, (*place, "tags"), said.get("tags", []))
         _check_contradictions(document, tags, settings.exclude)
         ends = _ends(document, place, said)
@@ -192,6 +210,7 @@ def _mirrors(document: Document, defaults: _Settings) -> Iterator[Mirror]:
                 settings.platforms,
                 settings.prune,
                 settings.retain,
+                settings.signed_by,
             )
 
 
@@ -204,7 +223,7 @@ def _ends(document: Document, place: Place, said: Mapping[str, Any]) -> tuple[st
         path = source.removeprefix("oci:")
         if not path:
             document.problem((*place, "source"), "names no folder; write for example oci:./images")
-        _path(document, (*place, "source"), Path(), path)
+        _path(document, (*place, "source"), path, Path())
         if target is None:
             document.problem((*place, "target"), "is missing; an image layout has no repository path of its own")
             return None
@@ -385,7 +404,7 @@ def _store(document: Document, folder: Path, environ: Mapping[str, str] | None) 
             if problem:
                 given = "" if filled == text else f"what {text[:90]} stands for "
                 document.problem(("store", key), f"{given}{problem}")
-    path = _path(document, ("store", "path"), folder, values.get("path", ""))
+    path = _path(document, ("store", "path"), values.get("path", ""), folder)
     if document.wrong(("store",)):
         return None
     match values["type"]:
@@ -506,7 +525,7 @@ def _hostname_problem(hostname: str, zone: str, url: SplitResult | None) -> str 
     return None
 
 
-def _path(document: Document, place: Place, folder: Path, text: str) -> Path:
+def _path(document: Document, place: Place, text: str, folder: Path) -> Path:
     """A path from `folder` on; `~` is the user's home."""
     try:
         return folder / Path(text).expanduser()
@@ -537,7 +556,7 @@ def _registries(
                 said.get("username_env"),
                 said.get("password_env"),
                 said.get("plain_http", False),
-                _path(document, (*place, "ca_file"), folder, ca_file) if ca_file else None,
+                _path(document, (*place, "ca_file"), ca_file, folder) if ca_file else None,
                 said.get("max_connections"),
             ),
         )

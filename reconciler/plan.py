@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.diff import Action, Change, diff
@@ -16,6 +16,7 @@ from reconciler.errors import Malformed, UsageError
 from reconciler.index import parse_platforms, parse_tag_document, platforms_document, tag_document
 from reconciler.layout import target_problem
 from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
+from reconciler.signatures.signers import Refused, knowledge_document, parse_knowledge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,7 +33,10 @@ PRUNE_COUNT = 10
 
 @dataclass(frozen=True)
 class RepositoryPlan:
-    """The changes of one repository. `unchanged` counts its other tags; `error` is why less than all was looked at."""
+    """The changes of one repository. `unchanged` counts its other tags; `error` is why less than all was looked at.
+
+    `refused` are tags that do not change because of their signatures; where there are some, `error` says so.
+    """
 
     target: str
     source: str
@@ -40,6 +44,13 @@ class RepositoryPlan:
     unchanged: int
     changes: tuple[Change, ...]
     error: str | None
+    refused: tuple[Refused, ...] = ()
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """Everything that went wrong, a sentence each."""
+        refusals = (f"{self.source}:{one.tag}@{one.digest}: {one.why}" for one in self.refused)
+        return (self.error, *refusals) if self.error else ()
 
     def of(self, *actions: Action) -> tuple[Change, ...]:
         return tuple(change for change in self.changes if change.action in actions)
@@ -99,6 +110,7 @@ def without_prunes(plan: Plan) -> Plan:
                 repository.unchanged + sum(change.before is not None for change in repository.of(Action.PRUNE)),
                 repository.of(Action.ADD, Action.UPDATE),
                 repository.error,
+                repository.refused,
             )
             for repository in plan.repositories
         ),
@@ -119,6 +131,7 @@ def document(plan: Plan) -> dict[str, Any]:
                 "unchanged": repository.unchanged,
                 "changes": [change_document(change) for change in repository.changes],
                 "error": repository.error,
+                **({"refused": [_refused_document(one) for one in repository.refused]} if repository.refused else {}),
             }
             for repository in plan.repositories
         ],
@@ -130,13 +143,19 @@ def change_document(change: Change) -> dict[str, Any]:
     """One change as the plan and the outcome of an apply spell it."""
     after = change.after
     reason = {"reason": change.reason} if change.reason else {}
+    signature = {"signature": knowledge_document(change.signature)} if change.signature else {}
     return {
         "action": change.action.value,
         "tag": change.tag,
         "before": tag_document(change.before) if change.before else None,
         "after": {"digest": str(after.digest), "mediaType": after.media_type, "size": after.size} if after else None,
         **reason,
+        **signature,
     }
+
+
+def _refused_document(one: Refused) -> dict[str, str]:
+    return {"tag": one.tag, "digest": str(one.digest), "reason": one.why}
 
 
 def serialise(plan: Plan) -> str:
@@ -169,7 +188,7 @@ def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:
     observed = index.repositories.get(desired.target)
     unchanged = len(observed.tags.keys() - touched) if observed else 0
     error = "; ".join(desired.errors) or None
-    return RepositoryPlan(desired.target, desired.source, desired.platforms, unchanged, changes, error)
+    return RepositoryPlan(desired.target, desired.source, desired.platforms, unchanged, changes, error, desired.refused)
 
 
 def _parse_repository(entry: Any) -> RepositoryPlan:
@@ -180,15 +199,24 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
             "unchanged": int(unchanged),
             "changes": list(changes),
             "error": str() | None as error,
-        }:
+        } if isinstance(entry.get("refused", []), list):
             problem = target_problem(target)
             if problem:
                 raise Malformed(f"target {target[:90]!r}", problem)
             platforms = parse_platforms(entry.get("platforms"), target)
             parsed = tuple(_parse_change(change, target) for change in changes)
-            return RepositoryPlan(target, source, platforms, unchanged, parsed, error)
+            refused = tuple(_parse_refused(one, target) for one in entry.get("refused", []))
+            return RepositoryPlan(target, source, platforms, unchanged, parsed, error, refused)
         case _:
             raise Malformed("a repository of the plan", "expected target, source, unchanged, changes and error")
+
+
+def _parse_refused(entry: Any, target: str) -> Refused:
+    match entry:
+        case {"tag": str(tag), "digest": str(digest), "reason": str(reason)}:
+            return Refused(tag, Digest.parse(digest), reason)
+        case _:
+            raise Malformed(f"what is refused of {target}", "expected tag, digest and reason")
 
 
 def _parse_change(entry: Any, target: str) -> Change:
@@ -210,6 +238,8 @@ def _parse_change(entry: Any, target: str) -> Change:
             raise Malformed(f"a change of {target}", "expected an action with its tag, before and after")
     if not is_tag(change.tag):
         raise Malformed(f"a change of {target}", f"{change.tag[:90]!r} is not a tag")
+    if change.after and "signature" in entry:
+        return replace(change, signature=parse_knowledge(entry["signature"], f"a change of {target}"))
     return change
 
 

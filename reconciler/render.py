@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from reconciler.apply import Event, Outcome
     from reconciler.index import TagState
-    from reconciler.oci import Descriptor
+    from reconciler.oci import Descriptor, Digest
     from reconciler.plan import Plan, RepositoryPlan
 
 SIGNS = {Action.ADD: "+", Action.UPDATE: "~", Action.PRUNE: "-"}
@@ -36,7 +36,7 @@ def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
     parts: list[Any] = []
     for repository in plan.repositories:
         if repository.changes or repository.error:
-            table = [_changes_table(repository)] if repository.changes else []
+            table = [_changes_table(repository)] if repository.changes or repository.refused else []
             parts += [_heading(repository), *table, *_remarks(repository), ""]
     return rendered([*parts, bold(summary_line(plan))], color=color, width=width)
 
@@ -102,7 +102,9 @@ def outcome_document(plan: Plan, events: Sequence[Event], *, interrupted: bool) 
     counts = Counter(entry["status"] for entry in entries)
     summary = {status: counts[status] for status in ("done", "failed", "skipped")}
     errors = [
-        {"target": repository.target, "error": repository.error} for repository in plan.repositories if repository.error
+        {"target": repository.target, "error": trouble}
+        for repository in plan.repositories
+        for trouble in repository.troubles
     ]
     return {
         "version": 1,
@@ -163,8 +165,10 @@ def _changes_table(repository: RepositoryPlan) -> Table:
         table.add_row(
             Text(f"  {SIGNS[change.action]} {change.tag}", style),
             Text(_digests(change)),
-            Text(plain(change.reason or "")),
+            Text(plain(_remark(change))),
         )
+    for one in repository.refused:
+        table.add_row(Text(f"  ! {one.tag}", "bold red"), Text(_shown(one.digest)), Text(plain(f"refused: {one.why}")))
     return table
 
 
@@ -186,8 +190,17 @@ def _digests(change: Change) -> str:
     return _short(known) if known else ""
 
 
+def _remark(change: Change) -> str:
+    """Why it changes, where the digests do not tell, and what is known of its signature."""
+    return "; ".join(str(part) for part in (change.reason, change.signature) if part)
+
+
 def _short(state: TagState | Descriptor) -> str:
-    return f"{state.digest.algorithm}:{state.digest.hex[:12]}"
+    return _shown(state.digest)
+
+
+def _shown(digest: Digest) -> str:
+    return f"{digest.algorithm}:{digest.hex[:12]}"
 
 
 def _outcome_words(outcome: Outcome) -> tuple[str, str]:
@@ -260,13 +273,13 @@ def _reason(outcome: Outcome) -> str | None:
 
 def _troubles(plan: Plan) -> Iterator[str]:
     for repository in plan.repositories:
-        for trouble in (repository.error, held_back(repository)):
+        for trouble in (*repository.troubles, held_back(repository)):
             if trouble:
                 yield trouble if trouble.startswith(repository.target) else f"{repository.target}: {trouble}"
 
 
 def _markdown_row(repository: RepositoryPlan, change: Change) -> str:
-    reason = f" ({_cell(change.reason)})" if change.reason else ""
+    reason = f" ({_cell(_remark(change))})" if _remark(change) else ""
     image = f"{repository.target}:{change.tag}"
     return f"| `{SIGNS[change.action]}` | `{image}` | {change.action} {_digests(change)}{reason} |"
 

@@ -2,7 +2,7 @@
 
 Two rounds on an executor: the tag lists of every mirror that needs one, then what each chosen tag points at. A tag that
 is immutable or pinned and already mirrored is not asked for. What fails is a value beside what was found; the judgement
-on both is `desire`'s.
+on both is `desire`'s, and where images have to be signed also that of `signed`, which makes a third round.
 """
 
 from __future__ import annotations
@@ -15,12 +15,16 @@ from reconciler.errors import SourceError
 from reconciler.index import MirrorIndex, RepositoryState, TagState
 from reconciler.oci import Descriptor
 from reconciler.selection import Chosen, Pinned, needs_listing, select
+from reconciler.signatures.attached import is_attachment
+from reconciler.signatures.gate import OPEN
+from reconciler.signed import Judged, only_signed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from concurrent.futures import Executor, Future
 
     from reconciler.mirrors import Mirror, Mirrors
+    from reconciler.signatures.gate import Gate
     from reconciler.source import OpenSource
 
 Listing: TypeAlias = tuple[str, ...] | SourceError
@@ -35,11 +39,12 @@ def resolve(
     only: Sequence[str] = (),
     *,
     recheck: bool = False,
+    gate: Gate = OPEN,
 ) -> tuple[Desired, ...]:
     """Every repository of the mirrors and of the index, as it should be, in the order of their names.
 
     `only`: globs of targets; where there are any, the other repositories are left out altogether. `recheck`: ask for
-    immutable tags too. Never raises `SourceError`.
+    immutable tags too, and for the signatures of what is mirrored. Never raises `SourceError`.
     """
     asked = [mirror for mirror in mirrors.mirrors if matches_only(mirror.target, only)]
     listings = {m.target: executor.submit(_list, open_source, m.source) for m in asked if needs_listing(m.tags)}
@@ -47,7 +52,8 @@ def resolve(
         (mirror, _ask(mirror, index, open_source, executor, listings.get(mirror.target), recheck=recheck))
         for mirror in asked
     ]
-    desired = [_judge(mirror, index, listings.get(mirror.target), answers) for mirror, answers in rounds]
+    judged = [_judged(mirror, index, listings.get(mirror.target), answers) for mirror, answers in rounds]
+    desired = only_signed(judged, index, open_source, executor, gate, recheck=recheck)
     named = {mirror.target for mirror in mirrors.mirrors}
     desired += [
         desire_nothing(target, observed, prune=mirrors.prune)
@@ -74,6 +80,9 @@ def _ask(
     listed = listing.result() if listing else ()
     if isinstance(listed, SourceError):
         return {}
+    if mirror.signed_by:
+        # Signatures have tags of their own, which nobody signs.
+        listed = tuple(tag for tag in listed if not is_attachment(tag))
     observed = index.repositories.get(mirror.target, RepositoryState(mirror.source)).tags
     return {
         chosen.tag: _settled(chosen, observed.get(chosen.tag), recheck=recheck)
@@ -95,11 +104,23 @@ def _reference(chosen: Chosen) -> str:
     return str(chosen.pattern.digest) if isinstance(chosen.pattern, Pinned) else chosen.tag
 
 
-def _judge(
+def _judged(
     mirror: Mirror,
     index: MirrorIndex,
     listing: Future[Listing] | None,
     answers: dict[str, Descriptor | Future[Answer]],
+) -> Judged:
+    def judge(failed: Mapping[str, SourceError]) -> Desired:
+        return _judge(mirror, index, listing, {**answers, **failed})
+
+    return Judged(mirror, judge({}), judge)
+
+
+def _judge(
+    mirror: Mirror,
+    index: MirrorIndex,
+    listing: Future[Listing] | None,
+    answers: Mapping[str, Answer | Future[Answer]],
 ) -> Desired:
     observed = index.repositories.get(mirror.target, RepositoryState(mirror.source))
     listed = listing.result() if listing else None
@@ -112,7 +133,10 @@ def _judge(
             f"{mirror.source}: lists no tags at all, but {len(observed.tags)} are mirrored; nothing is removed. If the "
             "repository really is empty now, take the mirror out of mirrors.yaml",
         )
-    settled = {tag: answer if isinstance(answer, Descriptor) else answer.result() for tag, answer in answers.items()}
+    settled = {
+        tag: answer if isinstance(answer, Descriptor | SourceError) else answer.result()
+        for tag, answer in answers.items()
+    }
     return desire(mirror, observed, None if listed is None else frozenset(listed), settled)
 
 

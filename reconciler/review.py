@@ -149,6 +149,7 @@ def _mirror_facts(mirror: Mirror) -> dict[str, Any]:
         "platforms": frozenset(map(str, mirror.platforms)) if mirror.platforms else "all",
         "prune": mirror.prune,
         "retain": _duration(mirror.retain),
+        "signed_by": frozenset(map(str, mirror.signed_by)),
     }
 
 

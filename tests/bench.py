@@ -15,6 +15,7 @@ from reconciler.ledger import read_index
 from reconciler.lock import LIFETIME
 from reconciler.plan import Plan, make_plan
 from reconciler.resolve import resolve
+from reconciler.signatures.gate import OPEN
 from tests.memory import Fault, MemorySource, MemoryStore, mirror, mirrors
 from tests.parts.images import Image, attestation, image, index
 from tests.world import walk
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from reconciler.mirrors import Mirror
+    from reconciler.signatures.gate import Gate
 
 BASE = {"base": "shared by all"}
 
@@ -78,6 +80,7 @@ class Bench:
     progress: Silent = field(default_factory=Silent)
     now: datetime = NOW
     others: list[Event] = field(default_factory=list)
+    gate: Gate = OPEN
 
     @classmethod
     def of(cls, **images: Mapping[str, Image]) -> Bench:
@@ -86,19 +89,19 @@ class Bench:
     def open_source(self, source: str) -> MemorySource:
         return self.sources[source.removeprefix("memory/")]
 
-    def plan(self, *entries: Mirror) -> Plan:
+    def plan(self, *entries: Mirror, recheck: bool = False) -> Plan:
         """A plan of `entries`, or of every source with all its tags; it leaves no operation behind."""
         wanted = mirrors(*(entries or [mirror(target) for target in self.sources]))
         observed = read_index(MemoryStore(self.store.objects))
         with ThreadPoolExecutor(1) as executor:
-            desired = resolve(wanted, observed.index, self.open_source, executor)
+            desired = resolve(wanted, observed.index, self.open_source, executor, recheck=recheck, gate=self.gate)
         return make_plan(desired, observed.index, observed.etag, wanted.sha256)
 
     @contextmanager
     def applying(self, plan: Plan, *, allow_prune: bool = False) -> Iterator[Iterator[Event]]:
         with ThreadPoolExecutor(self.threads) as images, ThreadPoolExecutor(self.threads) as blobs:
             edges = Edges(self.open_source, self.store, self.store, images, blobs, self.progress)
-            terms = Terms("r2mirror apply", lambda _: RETAIN, allow_prune, now=lambda: self.now)
+            terms = Terms("r2mirror apply", lambda _: RETAIN, allow_prune, gate=self.gate, now=lambda: self.now)
             outcomes = apply(plan, edges, terms)
             try:
                 yield outcomes
@@ -118,7 +121,7 @@ class Bench:
         store = MemoryStore(self.store.objects, fault)
         store.headers.update(self.store.headers)
         store.written.update(self.store.written)
-        return Bench(sources, store, threads, now=self.now)
+        return Bench(sources, store, threads, now=self.now, gate=self.gate)
 
 
 def outcome(event: Event) -> Outcome:

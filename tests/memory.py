@@ -229,6 +229,10 @@ class MemorySource:
                 return Descriptor(image.media_type, Digest.parse(image.digest), image.size)
         raise NotFound(f"memory:{reference}", "no such tag")
 
+    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+        self._ask("referrers", str(subject))
+        return None
+
     def manifest(self, descriptor: Descriptor) -> bytes:
         digest = str(descriptor.digest)
         self._ask("manifest", digest)

@@ -19,7 +19,7 @@ from tests.world import World
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ("validate", "plan", "apply", "diff", "verify", "gc", "adopt", "unlock", "edge")
+COMMANDS = ("validate", "plan", "apply", "diff", "verify", "gc", "adopt", "doctor", "unlock", "client-config", "edge")
 
 
 @pytest.fixture
@@ -69,6 +69,7 @@ def test_start_up_loads_neither_boto3_nor_httpx(arguments: tuple[str, ...], worl
         (("nonsense",), "nonsense"),
         (("diff", "only-one"), "NEW"),
         (("plan", "--format", "xml"), "xml"),
+        (("client-config",), "Choose from: docker, containerd, "),
         (("plan", "-f", "missing.yaml"), "missing.yaml"),
         (("apply", "missing.json"), "missing.json"),
         (("apply", "plan.json", "--only", "a"), "--only"),

@@ -20,6 +20,7 @@ from reconciler.errors import UsageError
 from reconciler.index import MirrorIndex, RepositoryState, TagState
 from reconciler.oci import OCI_MANIFEST, Descriptor, Digest
 from reconciler.plan import Plan, RepositoryPlan, document, held_back, make_plan, parse, serialise, without_prunes
+from reconciler.signatures.signers import Refused, Unchecked
 from tests import strategies as draw
 
 ONE = Descriptor(OCI_MANIFEST, Digest.of(b"1"), 1)
@@ -62,8 +63,12 @@ def test_a_plan_counts_every_tag_once(index: MirrorIndex, data: st.DataObject) -
 
 
 def plan_document() -> dict[str, Any]:
-    changes = (Change(Action.ADD, "a", None, ONE), Change(Action.PRUNE, "b", STATE, None, "gone"))
-    return document(Plan("0" * 64, 3, '"e"', (RepositoryPlan("t", "s", None, 0, changes, None),)))
+    changes = (
+        Change(Action.ADD, "a", None, ONE, signature=Unchecked("later")),
+        Change(Action.PRUNE, "b", STATE, None, "gone"),
+    )
+    refused = (Refused("c", ONE.digest, "unsigned"),)
+    return document(Plan("0" * 64, 3, '"e"', (RepositoryPlan("t", "s", None, 0, changes, "c", refused),)))
 
 
 def edited(*path: str | int, value: Any) -> bytes:
@@ -98,6 +103,12 @@ CHANGES = ("repositories", 0, "changes")
         (edited(*CHANGES, 0, "after", "size", value=-1), "expected after"),
         (edited(*CHANGES, 1, "before", value=5), "expected an action"),
         (edited(*CHANGES, 1, "reason", value=["x"]), "reason"),
+        (
+            edited(*CHANGES, 0, "signature", value={"status": "verified"}),
+            "expected signature to be verified by somebody",
+        ),
+        (edited("repositories", 0, "refused", value={}), "expected target, source"),
+        (edited("repositories", 0, "refused", value=[{}]), "expected tag, digest and reason"),
     ],
 )
 def test_an_edited_plan_is_a_usage_error_that_says_where(body: bytes, why: str) -> None:

@@ -12,6 +12,7 @@ from reconciler.index import TagState
 from reconciler.oci import OCI_INDEX, Descriptor, Digest
 from reconciler.plan import Plan, RepositoryPlan
 from reconciler.render import COMMENT_LIMIT, outcome_document, outcome_text, plan_markdown, plan_text, size_words
+from reconciler.signatures.signers import Refused, Unchecked, Verified
 
 OLD = TagState(Digest("sha256", "a" * 64), OCI_INDEX, 9218, None, datetime(2026, 11, 20, tzinfo=UTC))
 NEW = Descriptor(OCI_INDEX, Digest("sha256", "b" * 64), 9218)
@@ -55,6 +56,35 @@ def test_a_plan_as_markdown() -> None:
         "| `-` | `library/alpine:3.17` | prune sha256:aaaaaaaaaaaa (no longer at the source) |\n"
         "\n"
     )
+
+
+def test_a_plan_says_who_signed_what_is_not_known_yet_and_what_is_refused() -> None:
+    changes = (
+        Change(Action.ADD, "3.21", None, NEW, signature=Verified("key cosign.pub")),
+        Change(Action.UPDATE, "latest", OLD, NEW, "platforms: + linux/386", Unchecked("it would count")),
+    )
+    refused = (Refused("3.22", OLD.digest, "not signed by key cosign.pub: no signature is attached to it"),)
+    made = plan(
+        RepositoryPlan("library/alpine", "docker.io/library/alpine", None, 0, changes, "refused: 3.22", refused)
+    )
+    assert plan_text(made) == (
+        "library/alpine  from docker.io/library/alpine\n"
+        "  + 3.21    sha256:bbbbbbbbbbbb                         signed by key cosign.pub\n"
+        "  ~ latest  sha256:aaaaaaaaaaaa -> sha256:bbbbbbbbbbbb  platforms: + linux/386; "
+        "signature not checked yet: it would count\n"
+        "  ! 3.22    sha256:aaaaaaaaaaaa                         "
+        "refused: not signed by key cosign.pub: no signature is attached to it\n"
+        "  ! refused: 3.22\n"
+        "\n"
+        "Plan: 1 to add, 1 to update, 0 to prune; 0 unchanged; 1 repository with errors.\n"
+    )
+    markdown = plan_markdown(made)
+    assert "| `+` | `library/alpine:3.21` | add sha256:bbbbbbbbbbbb (signed by key cosign.pub) |" in markdown
+    assert f"- :warning: library/alpine: docker.io/library/alpine:3.22@<!-- -->{OLD.digest}: not signed" in markdown
+    assert [one["error"] for one in outcome_document(made, [], interrupted=False)["errors"]] == [
+        "refused: 3.22",
+        f"docker.io/library/alpine:3.22@{OLD.digest}: not signed by key cosign.pub: no signature is attached to it",
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 26, 400, 100_000])

@@ -38,7 +38,7 @@ def adopt(
     output: PlainFormatOption = PlainFormat.TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Take over what is in the bucket already, without copying a blob.
+    """Take over what is in the bucket already; no blob is copied.
 
     For a bucket that was filled by hand or by another tool, and for a mirror index that was lost or damaged. Shows what
     it will do, and asks first on a terminal. What mirrors.yaml does not name is left alone.

@@ -65,6 +65,7 @@ def apply(
     cleanly; what was done is recorded and the next apply goes on from there.
     """
     from reconciler.apply import Terms
+    from reconciler.signatures.gate import make_gate
 
     if plan_file and only:
         raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
@@ -97,6 +98,7 @@ def apply(
             lock_timeout,
             tell_waiting,
             plan_again if yes and not plan_file else None,
+            gate=make_gate(mirrors),
         )
         return _apply(plans, stores, open_source, terms, output)
 
@@ -169,7 +171,7 @@ def _apply(plans: list[Plan], stores: Stores, open_source: OpenSource, terms: Te
     _print_outcomes(plans[-1], events, output, interrupted=interrupted)
     if interrupted:
         return 130
-    errors = [repository.error for repository in plans[-1].repositories if repository.error]
+    errors = [trouble for repository in plans[-1].repositories for trouble in repository.troubles]
     for error in errors:
         complain(error)
     return 1 if errors or any(isinstance(event, Failed | Skipped | NotCollected) for event in events) else 0

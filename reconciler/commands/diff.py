@@ -20,7 +20,7 @@ def diff(
     from reconciler.mirrors import load_mirrors
     from reconciler.review import review, review_document, review_markdown, review_text
 
-    edits = review(load_mirrors(old, None), load_mirrors(new, None))
+    edits = review(load_mirrors(old, None, read_files=False), load_mirrors(new, None, read_files=False))
     match output:
         case Format.TEXT:
             typer.echo(review_text(edits), nl=False)

@@ -39,7 +39,10 @@ def plan(
     ] = None,
     detailed_exitcode: DetailedOption = False,
     recheck: Annotated[
-        bool, typer.Option("--recheck", help="Ask for immutable and pinned tags too, not only for the others.")
+        bool,
+        typer.Option(
+            "--recheck", help="Ask for immutable and pinned tags too, and check the signatures of what is mirrored."
+        ),
     ] = False,
     _verbose: VerboseOption = 0,
 ) -> int:
@@ -65,11 +68,13 @@ def make(
     from reconciler.plan import make_plan
     from reconciler.progress import waiting
     from reconciler.resolve import resolve
+    from reconciler.signatures.gate import make_gate
     from reconciler.work import RESOLVE_WORKERS
 
+    gate = make_gate(mirrors)
     with waiting("Asking the sources ..."), ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
         observed = read_index(stores.state)
-        desired = resolve(mirrors, observed.index, open_source, executor, only, recheck=recheck)
+        desired = resolve(mirrors, observed.index, open_source, executor, only, recheck=recheck, gate=gate)
     return make_plan(desired, observed.index, observed.etag, mirrors.sha256), observed
 
 

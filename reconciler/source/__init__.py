@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reconciler.oci import Descriptor
+    from reconciler.oci import Descriptor, Digest
 
 
 class Source(Protocol):
@@ -24,6 +24,13 @@ class Source(Protocol):
         """What a tag or digest points at, by HEAD where the source can; `platform` is None.
 
         Raises `NotFound` if it points at nothing.
+        """
+        ...
+
+    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+        """The pages of the list of what refers to a manifest, image indexes as JSON, unchecked.
+
+        None where the source has no such list, and only the tag that stands in for it can tell.
         """
         ...
 

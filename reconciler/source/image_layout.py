@@ -46,6 +46,9 @@ class ImageLayout:
             raise NotFound(f"{self.name}:{reference}", "index.json names no such tag")
         return self._tagged[reference]
 
+    def referrers(self, subject: Digest) -> None:  # noqa: ARG002 a layout has no such list
+        return None
+
     def manifest(self, descriptor: Descriptor) -> bytes:
         what = f"{self.name}@{descriptor.digest}"
         body = self._read(self._blob_path(descriptor.digest), what, MAX_MANIFEST_SIZE)

@@ -19,6 +19,7 @@ from reconciler.oci import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     MAX_MANIFEST_SIZE,
+    OCI_INDEX,
     SCHEMA1,
     SCHEMA1_REFUSAL,
     Descriptor,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 PAGE_SIZE = 1000
 MAX_TAGS = 1_000_000
 MAX_PAGES = 10_000
+MAX_REFERRERS_PAGES = 20
 MAX_PAGE_BYTES = 16 * 1024 * 1024
 BLOB_BREAKS = 3
 BYTES_A_BREAK = 64 * 1024 * 1024
@@ -88,6 +90,22 @@ class RegistrySource:
         announced = response.headers.get("Content-Type", "").partition(";")[0].strip()
         algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
         return _same(describe(body, announced, algorithm, what), reference, what)
+
+    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+        what = self._what(str(subject))
+        base = self._url(f"referrers/{subject}")
+        pages: list[bytes] = []
+        url: str | None = base
+        while url:
+            response, body = self.registry.document(url, self._scope, what, MAX_MANIFEST_SIZE, {"Accept": OCI_INDEX})
+            if response.status_code in _NO_REFERRERS:
+                return None
+            self._check(response, what, "list of referrers")
+            if len(pages) == MAX_REFERRERS_PAGES:
+                raise BadAnswer(what, f"its list of referrers has more than {MAX_REFERRERS_PAGES} pages")
+            pages.append(body)
+            url = _next_page(response, base)
+        return tuple(pages)
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         what = self._what(str(descriptor.digest))
@@ -193,6 +211,9 @@ class RegistrySource:
 _NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED)
 """What registries answer that have no HEAD; 404 is not among it, for that is an answer."""
 
+_NO_REFERRERS = (httpx.codes.NOT_FOUND, *_NO_HEAD)
+"""What registries answer that have no referrers API: 404 by the specification."""
+
 
 def _next_page(response: httpx.Response, base: str) -> str | None:
     """The URL of the next page: that of the Link header, or, where a proxy lost the path, ours with its `last`."""
@@ -208,7 +229,7 @@ def _next_page(response: httpx.Response, base: str) -> str | None:
     except ValueError:
         last = []
     if not last:
-        raise BadAnswer(base, "the tag list's Link header leads elsewhere; it is not followed")
+        raise BadAnswer(base, "the Link header of its list leads elsewhere; it is not followed")
     return str(httpx.URL(base, params={"n": PAGE_SIZE, "last": last[0]}))
 
 

@@ -30,3 +30,12 @@ def open_stores(config: StoreConfig, environ: Mapping[str, str]) -> Stores:
             if config.state_bucket in (None, config.bucket):
                 return Stores(public, public)
             return Stores(public, open_bucket(config, config.state_bucket, environ))
+
+
+def endpoint(config: StoreConfig) -> str | None:
+    """The URL of the server that keeps the objects; None for a folder, and where boto3 finds it by itself."""
+    if isinstance(config, Folder):
+        return None
+    from reconciler.store.s3 import place
+
+    return place(config)[0]

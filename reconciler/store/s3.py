@@ -88,13 +88,13 @@ def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str]) -> S3S
     """
     name = f"{'r2' if isinstance(config, R2) else 's3'}://{bucket}"
     try:
-        client = _client(_session(name, environ), *_place(config))
+        client = _client(_session(name, environ), *place(config))
         return S3Store(name, bucket, client, digest_by_tag=isinstance(config, R2) and config.digest_by_tag)
     except (boto.BotoCoreError, ValueError) as error:
         raise _translated(name, error) from error
 
 
-def _place(config: R2 | S3) -> tuple[str | None, str | None]:
+def place(config: R2 | S3) -> tuple[str | None, str | None]:
     """Endpoint URL and region, None for what boto3 is to find by itself."""
     match config:
         case R2(account_id=account, jurisdiction=jurisdiction):

@@ -6,6 +6,7 @@ import json
 import tempfile
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,16 +17,41 @@ from reconciler.index import parse, serialise
 from reconciler.layout import LOCK, BlobKey, ManifestKey, TagsKey, blob_key, manifest_key, parse_key, tags_key
 from reconciler.lock import LIFETIME, read_lock
 from reconciler.mirrors import RegistryConfig, load_mirrors
-from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES, Digest, Platform, Repository, parse_manifest
+from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES, Digest, Platform, Repository, load_json, parse_manifest
 from reconciler.plan import parse as parse_plan
 from reconciler.plan import serialise as serialise_plan
 from reconciler.selection import select
+from reconciler.signatures.attached import (
+    SIMPLE_SIGNING,
+    Bundle,
+    Simple,
+    parse_bundle,
+    parse_bundle_place,
+    parse_bundles,
+    parse_places,
+    simple_signature,
+)
+from reconciler.signatures.judgement import judge
+from reconciler.signatures.keyless import load_trust
+from reconciler.signatures.signers import Identity, Key
 from reconciler.source.auth import check_realm, check_redirect, choose, parse_challenges, parse_token, token_request
 from reconciler.source.credentials import Credentials, find_credentials
 from reconciler.source.registry import parse_retry_after
 from reconciler.source.repository import _described, _next_page, _to_skip
 from tests.fuzz.inputs import mutated_bytes, mutated_tree
 from tests.memory import MemoryStore, put_json
+from tests.parts.signatures import (
+    ISSUER,
+    WORKFLOW,
+    Sigstore,
+    SimpleLayer,
+    ec_key,
+    key_bundle,
+    payload_for,
+    public_pem,
+    simple,
+    statement_for,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,10 +95,17 @@ PLAN = {
             "unchanged": 1,
             "error": None,
             "changes": [
-                {"action": "add", "tag": "1", "before": None, "after": AFTER},
+                {
+                    "action": "add",
+                    "tag": "1",
+                    "before": None,
+                    "after": AFTER,
+                    "signature": {"status": "verified", "by": "key cosign.pub"},
+                },
                 {"action": "update", "tag": "2", "before": TAG, "after": AFTER, "reason": "platforms: + linux/386"},
                 {"action": "prune", "tag": "3", "before": TAG, "after": None, "reason": "no longer at the source"},
             ],
+            "refused": [{"tag": "4", "digest": DIGEST, "reason": "no signature is attached to it"}],
         }
     ],
     "summary": {"add": 1, "update": 1, "prune": 1, "unchanged": 1, "errors": 0},
@@ -112,6 +145,10 @@ MIRRORS = {
             "immutable": [{"semver": ">=0"}],
             "platforms": "all",
             "prune": False,
+            "signed_by": [
+                {"identity": "a@b", "issuer": "https://c"},
+                {"identity_regex": ".*@b", "issuer": "https://c"},
+            ],
         }
     ],
 }
@@ -232,6 +269,54 @@ def docker_config(body: bytes) -> None:
         find_credentials("ghcr.io", RegistryConfig(), {"DOCKER_CONFIG": folder, "PATH": ""})
 
 
+def signature(body: bytes) -> None:
+    """Whatever is attached to an image: what counts has to name it."""
+    for parse_one in (parse_places, parse_bundles, parse_bundle_place):
+        with suppress(Malformed):
+            parse_one(body, "it")
+    document = load_json(body, "it")
+    attached: Simple | Bundle
+    if isinstance(document, dict) and "annotations" in document:
+        layer = {**DESCRIPTOR, "mediaType": SIMPLE_SIGNING, "annotations": document["annotations"]}
+        (place,) = parse_places(json.dumps({"layers": [layer]}).encode(), "it")
+        if isinstance(place, Malformed):
+            raise place
+        payload = str(document.get("payload")).encode(errors="replace")
+        attached = simple_signature(place, payload)
+    else:
+        attached = parse_bundle(body, "it")
+        payload = attached.envelope[1] if attached.envelope else b""
+    judge([attached], Digest.parse(DIGEST), [SIGNER, someone()], "it")
+    assert DIGEST.partition(":")[2].encode() in payload
+
+
+KEY, SIGSTORE = ec_key(), Sigstore()
+SIGNER = Key("cosign.pub", public_pem(KEY))
+
+
+@cache
+def someone() -> Identity:
+    """Whom SIGSTORE vouches for; its root is a file, as long as this process runs."""
+    with tempfile.NamedTemporaryFile(dir=SCRATCH, suffix=".json") as file:
+        file.write(SIGSTORE.trusted_root())
+        file.flush()
+        identity = Identity(WORKFLOW, ISSUER, trusted_root=Path(file.name))
+        load_trust(identity.trusted_root)
+    return identity
+
+
+def layer_of(layer: SimpleLayer) -> dict[str, Any]:
+    return {"payload": layer.payload.decode(), "annotations": layer.annotations}
+
+
+SIGNATURES = (
+    layer_of(simple(KEY, payload_for(DIGEST))),
+    layer_of(SIGSTORE.simple(payload_for(DIGEST))),
+    json.loads(key_bundle(KEY, statement_for(DIGEST))),
+    json.loads(SIGSTORE.bundle(statement_for(DIGEST))),
+)
+
+
 TARGETS = {
     "mirrors.yaml, its tree": Target(trees(MIRRORS), mirrors_file),
     "mirrors.yaml, its text": Target(
@@ -257,6 +342,7 @@ TARGETS = {
         ),
         headers,
     ),
+    "signatures": Target(trees(*SIGNATURES), signature),
     "names": Target(
         texts(f"v2/library/alpine/manifests/{DIGEST}", "v2/a/blobs/x", "docker.io/library/alpine", "linux/arm64/v8"),
         names,

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 START_TIMEOUT = 60.0
 """Seconds for a server to answer. Long, for a machine may be busy with other workers' servers."""
@@ -79,7 +79,23 @@ def _is_free(port: int) -> bool:
 def running(
     command: Sequence[str], log: Path, url: str, ready: Sequence[int], environ: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Starts `command`, waits until GET `url` answers with a status in `ready`, and ends it afterwards.
+    """Starts `command`, waits until GET `url` answers with a status in `ready`, and ends it as `started` does."""
+    with httpx.Client(timeout=5, trust_env=False) as client:
+
+        def answers() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                return client.get(url).status_code in ready
+            return False
+
+        with started(command, log, answers, environ) as process:
+            yield process
+
+
+@contextlib.contextmanager
+def started(
+    command: Sequence[str], log: Path, is_ready: Callable[[], bool], environ: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Starts `command`, waits until `is_ready`, and ends it afterwards.
 
     It runs in a session of its own, so that Ctrl-C reaches the tests first, and with a parent-death signal, so that it
     ends even where the tests are killed. Its output goes to `log`. Raises `PartFailed` if it does not start.
@@ -95,23 +111,19 @@ def running(
             env={**os.environ, **(environ or {})},
         )
     try:
-        _wait_until_ready(process, log, url, ready)
+        _wait_until_ready(process, log, is_ready)
         yield process
     finally:
         _stop(process)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], log: Path, url: str, ready: Sequence[int]) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], log: Path, is_ready: Callable[[], bool]) -> None:
     end = time.monotonic() + START_TIMEOUT
-    with httpx.Client(timeout=5, trust_env=False) as client:
-        while process.poll() is None and time.monotonic() < end:
-            with contextlib.suppress(httpx.TransportError):
-                if client.get(url).status_code in ready:
-                    return
-            time.sleep(0.02)
-    raise PartFailed(
-        f"{process.args!r} does not answer at {url}; it printed:\n{log.read_text(errors='replace')[-3000:]}"
-    )
+    while process.poll() is None and time.monotonic() < end:
+        if is_ready():
+            return
+        time.sleep(0.02)
+    raise PartFailed(f"{process.args!r} does not answer; it printed:\n{log.read_text(errors='replace')[-3000:]}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

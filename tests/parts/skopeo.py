@@ -26,11 +26,22 @@ class Skopeo:
     """`skopeo("copy", "docker://...", "oci:...")` returns what it printed."""
 
     home: Path
+    settings: tuple[str, ...] = ()
+    """Options before the command."""
 
     def __call__(self, command: str, *arguments: str) -> str:
         """Runs a command over plain http. Raises `AssertionError` with what skopeo said if it fails."""
         program = find_program("skopeo", "apt-get install skopeo")
-        call = [program, "--insecure-policy", "--tmpdir", str(self.home), command, *_PLAIN_HTTP[command], *arguments]
+        call = [
+            program,
+            "--insecure-policy",
+            "--tmpdir",
+            str(self.home),
+            *self.settings,
+            command,
+            *_PLAIN_HTTP[command],
+            *arguments,
+        ]
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.home), "XDG_RUNTIME_DIR": str(self.home)}
         done = subprocess.run(call, capture_output=True, text=True, env=environ, timeout=120, check=False)
         assert done.returncode == 0, f"skopeo {command} {' '.join(arguments)}: {done.stderr}"

@@ -190,6 +190,11 @@ def test_bytes_that_are_not_those_of_the_digest_that_was_asked_for(tmp_path: Pat
         source.resolve(child.digest)
 
 
+def test_neither_kind_of_source_here_has_a_list_of_referrers(source: Source) -> None:
+    """CNCF distribution 2.8 answers 404, a layout has no such thing: the tag that stands in for it tells."""
+    assert source.referrers(Digest.parse(APP.digest)) is None
+
+
 def test_a_file_of_another_size_than_the_manifest_says(source: Source) -> None:
     """Neither kind of source gives more than was announced."""
     ((name, body),) = artifact().blobs.items()

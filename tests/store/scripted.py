@@ -86,7 +86,8 @@ def serve_script(certificate: Path | None = None) -> Iterator[ScriptedServer]:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
-            self.wfile.write(answer.body[: len(answer.body) - answer.cut])
+            if self.command != "HEAD":
+                self.wfile.write(answer.body[: len(answer.body) - answer.cut])
 
         do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_CONNECT = _handle  # noqa: N815 (the base class's names)
 

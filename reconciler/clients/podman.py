@@ -1,0 +1,84 @@
+"""podman, buildah, skopeo and CRI-O: a drop-in of containers-registries.conf(5).
+
+The table with the longest matching `location` counts, and may be about one repository alone; so they can be told of
+every mirror, whatever its target is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from reconciler.clients import Client, ClientConfig, File, Pull
+from reconciler.clients.public import more, pull_here, pull_through, quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from reconciler.clients.public import Public
+    from reconciler.clients.upstreams import Upstream
+
+
+def podman(public: Public) -> ClientConfig:
+    tables = list(_tables(public))
+    how = "podman, buildah and skopeo read it each time; for CRI-O: systemctl reload crio"
+    path = "/etc/containers/registries.conf.d/50-r2mirror.conf"
+    return ClientConfig(
+        Client.PODMAN,
+        public.host,
+        (File(path, "\n".join(tables), how),) if tables else (),
+        (pull_here(public, "podman pull {}"), *_through(public)),
+        tuple(_left_out(public)),
+    )
+
+
+def _tables(public: Public) -> Iterator[str]:
+    if public.plain_http:
+        yield _table(public.host, insecure=True)
+    for upstream in public.upstreams:
+        if upstream.usable:
+            yield _mirrored(public, upstream, upstream.registry, [prefix.path for prefix in upstream.usable])
+        for repository, targets in _one_by_one(upstream).items():
+            yield _mirrored(public, upstream, f"{upstream.registry}/{repository}", targets)
+
+
+def _mirrored(public: Public, upstream: Upstream, location: str, targets: Iterable[str]) -> str:
+    text = _table(location, insecure=upstream.plain_http)
+    for target in targets:
+        text += f"\n[[registry.mirror]]\nlocation = {quoted(public.location(target))}\n"
+        text += "insecure = true\n" if public.plain_http else ""
+    return text
+
+
+def _table(location: str, *, insecure: bool) -> str:
+    return f"[[registry]]\nlocation = {quoted(location)}\n" + ("insecure = true\n" if insecure else "")
+
+
+def _one_by_one(upstream: Upstream) -> dict[str, list[str]]:
+    """The targets of each repository that is under no usable prefix."""
+    targets: defaultdict[str, list[str]] = defaultdict(list)
+    for prefix in upstream.prefixes:
+        if prefix.impostors:
+            for repository in prefix.repositories:
+                targets[repository].append(prefix.target(repository))
+    for repository, target in upstream.renamed.items():
+        targets[repository].append(target)
+    return targets
+
+
+def _through(public: Public) -> Iterator[Pull]:
+    for upstream in public.upstreams:
+        prefixed = [repository for prefix in upstream.usable for repository in prefix.repositories]
+        first = [*prefixed, *_one_by_one(upstream)][0]
+        yield pull_through(public, upstream, first, "podman pull {}")
+
+
+def _left_out(public: Public) -> Iterator[str]:
+    """They take a whole image from one place, the first that has its index."""
+    limited = [mirror for mirror in public.mirrors if mirror.platforms and not mirror.source.startswith("oci:")]
+    if limited:
+        platforms = ", ".join(map(str, limited[0].platforms or ()))
+        yield (
+            f"{limited[0].source}{more(limited)} is mirrored for {platforms} alone; on another platform podman fails "
+            "here and does not go on to the source, as Docker and containerd do"
+        )

@@ -1,0 +1,91 @@
+"""`r2mirror doctor`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.console import (
+    MIRRORS,
+    FileOption,
+    PlainFormat,
+    PlainFormatOption,
+    VerboseOption,
+    echo_json,
+    load,
+    opened,
+    terminal,
+)
+from reconciler.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.doctor.finding import Finding
+    from reconciler.mirrors import Mirrors
+
+
+def doctor(
+    file: FileOption = MIRRORS,
+    image: Annotated[
+        str | None,
+        typer.Option("--image", metavar="REPO:TAG", help="Follow this tag; the newest one if none is named."),
+    ] = None,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Download every blob of the tag, however large, to check its digest.")
+    ] = False,
+    output: PlainFormatOption = PlainFormat.TEXT,
+    _verbose: VerboseOption = 0,
+) -> int:
+    """See the mirror as its clients do, and what an apply needs.
+
+    Says of each thing how it is and what to do: the public URL from its name to the last blob of a tag, the bucket's
+    credentials and permissions, each source registry. Writes nothing. Exits with 1 if anything is in error.
+    """
+    from reconciler.doctor.finding import Status
+    from reconciler.doctor.report import doctor_document, doctor_text
+    from reconciler.progress import waiting
+
+    mirrors = load(file)
+    with waiting("Looking at everything ..."):
+        findings = list(_look(mirrors, image, deep=deep))
+    match output:
+        case PlainFormat.TEXT:
+            typer.echo(doctor_text(findings, **terminal(sys.stdout.isatty())), nl=False)
+        case PlainFormat.JSON:
+            echo_json(doctor_document(findings))
+    return 1 if any(finding.status is Status.ERROR for finding in findings) else 0
+
+
+def _look(mirrors: Mirrors, image: str | None, *, deep: bool) -> Iterator[Finding]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from reconciler.doctor.bucket import look_at_bucket, look_at_clock, look_at_index
+    from reconciler.doctor.finding import Notes
+    from reconciler.doctor.public import look_at_public, what_is_private
+    from reconciler.doctor.sources import look_at_sources
+    from reconciler.mirrors import Folder
+    from reconciler.store.opening import endpoint
+    from reconciler.work import RESOLVE_WORKERS
+
+    store = mirrors.store
+    index = None
+    try:
+        with opened(mirrors) as (stores, open_source), ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
+            index, finding = look_at_index(stores.state)
+            yield finding
+            if index:
+                yield from look_at_bucket(stores)
+            yield from look_at_clock(stores.public.name, endpoint(store))
+            yield from look_at_sources(mirrors, open_source, executor)
+    except StoreError as error:
+        yield Notes("bucket", error.what).error("open", error.why, "correct it, then run doctor again")
+    if store.public_url is None:
+        fix = "add store.public_url to mirrors.yaml: where clients read the bucket"
+        yield Notes("public", "-").warning("public url", "there is none, so nothing was looked at as clients do", fix)
+        return
+    yield from look_at_public(store.public_url, index, image, deep=deep)
+    if not isinstance(store, Folder) and store.state_bucket:
+        yield from what_is_private(store.public_url)

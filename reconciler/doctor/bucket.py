@@ -1,0 +1,126 @@
+"""The bucket from the side of the one who writes it: credentials, permissions, conditional writes, clock.
+
+Nothing is changed. Whether writing is allowed shows by writes under a condition that cannot hold: 412 says yes, 403 no.
+Should a server pass over the condition, what it writes is what an apply would write there, byte for byte.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import closing
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
+
+from reconciler.catalog import published_lists
+from reconciler.doctor.client import Client
+from reconciler.doctor.finding import Finding, Notes
+from reconciler.errors import IndexInvalid, MirrorError, PreconditionFailed, StoreDenied, StoreError, Unreachable
+from reconciler.index import MirrorIndex
+from reconciler.layout import JSON_HEADERS, PING
+from reconciler.ledger import read_index
+from reconciler.lock import read_lock
+from reconciler.render import count
+from reconciler.store import Matches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconciler.store import Store, Stores
+
+SKEW, REFUSED_SKEW = 60.0, 900.0
+"""Seconds a clock may be off before it is worth a word, and before S3 refuses what is signed with it."""
+
+NEVER = '"no object has this etag"'
+TOKEN = "give the token *Object Read & Write* for this bucket"  # noqa: S105 words, no secret
+
+
+def look_at_index(state: Store) -> tuple[MirrorIndex | None, Finding]:
+    """The mirror index, None if it cannot be read, and what there is to say of it."""
+    notes = Notes("bucket", state.name)
+    try:
+        observed = read_index(state)
+    except IndexInvalid as error:
+        return None, notes.error("read", error.why, "put a good copy back, or run `r2mirror adopt`")
+    except StoreError as error:
+        return None, _failed(notes, "read", error)
+    if observed.etag is None:
+        return observed.index, notes.ok("read", "the bucket can be read; it has no mirror index yet")
+    tags = sum(len(one.tags) for one in observed.index.repositories.values())
+    words = f"serial {observed.index.serial}, {count(tags, 'tag')}"
+    return observed.index, notes.ok("read", f"the mirror index can be read: {words}")
+
+
+def look_at_bucket(stores: Stores) -> Iterator[Finding]:
+    """The lock, and the permissions that an apply needs."""
+    state, public = Notes("bucket", stores.state.name), Notes("bucket", stores.public.name)
+    yield from _lock(state, stores.state)
+    yield _tried(public, "list", "keys can be listed", lambda: next(iter(stores.public.list("v2/")), None))
+    yield _condition(public, stores.public)
+    nothing = f"_mirror/r2mirror-doctor-{secrets.token_hex(8)}"
+    yield _tried(public, "delete", "keys may be deleted", lambda: stores.public.delete([nothing]))
+
+
+def _lock(notes: Notes, state: Store) -> Iterator[Finding]:
+    try:
+        holder = read_lock(state)
+    except MirrorError as error:
+        yield notes.error("lock", str(error), TOKEN)
+        return
+    if holder and not holder.has_run_out:
+        fix = "wait for it; if it hangs, its lock runs out by itself, or `r2mirror unlock` breaks it"
+        yield notes.warning("lock", f"{holder.who} is at work since {holder.since}", fix)
+    elif holder:
+        yield notes.warning("lock", f"{holder.who} did not finish", "run `r2mirror apply`: it puts right what was left")
+
+
+def _condition(notes: Notes, store: Store) -> Finding:
+    body = published_lists(MirrorIndex(), ())[PING] or b""
+    try:
+        store.put(PING, body, JSON_HEADERS, Matches(NEVER))
+    except PreconditionFailed:
+        return notes.ok("write", "writing is allowed, and conditions of writes are kept")
+    except StoreError as error:
+        return _failed(notes, "write", error)
+    return notes.error(
+        "write",
+        "the server passes over If-Match: two runs at once could overwrite each other's mirror index",
+        "use a server with conditional writes (R2, S3, SeaweedFS 4.48), or let only one run be at work at a time",
+    )
+
+
+def _tried(notes: Notes, check: str, words: str, attempt: Callable[[], object]) -> Finding:
+    try:
+        attempt()
+    except StoreError as error:
+        return _failed(notes, check, error)
+    return notes.ok(check, words)
+
+
+def _failed(notes: Notes, check: str, error: StoreError) -> Finding:
+    fix = (
+        TOKEN if isinstance(error, StoreDenied) else "check bucket, account, jurisdiction or endpoint_url, and network"
+    )
+    return notes.error(check, error.why, fix)
+
+
+def look_at_clock(name: str, endpoint: str | None) -> Iterator[Finding]:
+    """This machine's clock against that of the server at `endpoint`, by its Date header; nothing is signed."""
+    notes = Notes("bucket", name)
+    if endpoint is None:
+        return
+    before = datetime.now(UTC)
+    try:
+        with closing(Client(endpoint)) as client:
+            date = client.ask("HEAD", "/").headers.get("date", "")
+        server = parsedate_to_datetime(date)
+    except (Unreachable, ValueError):
+        return
+    skew = (server - before).total_seconds()
+    words = f"this machine's clock is {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} the server's"
+    if abs(skew) > REFUSED_SKEW:
+        yield notes.error("clock", f"{words}; S3 refuses what is signed then", "set the clock (NTP)")
+    elif abs(skew) > SKEW:
+        yield notes.warning("clock", words, "set the clock (NTP); beyond 900 s S3 refuses what is signed")
+    else:
+        yield notes.ok("clock", "this machine's clock agrees with the server's")

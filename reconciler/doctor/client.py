@@ -1,0 +1,123 @@
+"""Requests as clients of a registry make them: no credentials, nothing sent that is not a question.
+
+What comes back is untrusted: bodies are bounded, redirects are not followed, and an answer is a value.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import ssl
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import httpx
+
+from reconciler import __version__
+from reconciler.errors import Unreachable
+from reconciler.oci import ACCEPT, MAX_MANIFEST_SIZE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reconciler.oci import Digest
+
+TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+"""Seconds."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer; `headers` by lower-case name. `body` is cut off after `MAX_MANIFEST_SIZE` bytes."""
+
+    method: str
+    path: str
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+    @property
+    def media_type(self) -> str:
+        return self.headers.get("content-type", "").partition(";")[0].strip()
+
+
+@dataclass(frozen=True)
+class Tls:
+    """A connection's protocol, as in `TLSv1.3`, and when the certificate of the other side ends."""
+
+    version: str
+    ends: datetime | None
+
+
+@dataclass(frozen=True)
+class Download:
+    """A blob as it came: the digest of its bytes and how many there were, or another status than 200."""
+
+    status: int
+    digest: str
+    size: int
+
+
+class Client:
+    """Asks one host. Every method raises `Unreachable` where no answer comes."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._client = httpx.Client(
+            headers={"User-Agent": f"r2mirror/{__version__} (doctor)", "Accept-Encoding": "gzip"}, timeout=TIMEOUT
+        )
+        self.tls: Tls | None = None
+
+    def close(self) -> None:
+        self._client.close()
+
+    def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        """One answer, as it is: a redirect or an error is one too."""
+        with self._answer(method, path, headers or {}) as response:
+            body = _bounded(response)
+        named = {name.lower(): value for name, value in response.headers.items()}
+        return Answer(method, path, response.status_code, named, body)
+
+    def manifest(self, method: str, path: str) -> Answer:
+        return self.ask(method, path, {"Accept": ACCEPT})
+
+    def download(self, path: str, digest: Digest, size: int) -> Download:
+        """A blob, hashed as it comes; read no further than one byte beyond the `size` that it should have."""
+        hashed, came = hashlib.new(digest.algorithm), 0
+        with self._answer("GET", path, {"Accept-Encoding": "identity"}) as response:
+            if response.status_code == httpx.codes.OK:
+                for chunk in response.iter_raw():
+                    hashed.update(chunk)
+                    came += len(chunk)
+                    if came > size:
+                        break
+        return Download(response.status_code, f"{digest.algorithm}:{hashed.hexdigest()}", came)
+
+    @contextlib.contextmanager
+    def _answer(self, method: str, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+        try:
+            with self._client.stream(method, f"{self.url}{path}", headers=dict(headers)) as response:
+                self.tls = self.tls or _tls(response)
+                yield response
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unreachable(f"{method} {self.url}{path}", str(error) or type(error).__name__) from None
+
+
+def _bounded(response: httpx.Response) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_raw():
+        body += chunk
+        if len(body) > MAX_MANIFEST_SIZE:
+            break
+    return bytes(body)
+
+
+def _tls(response: httpx.Response) -> Tls | None:
+    stream = response.extensions.get("network_stream")
+    secured = stream.get_extra_info("ssl_object") if stream else None
+    if not isinstance(secured, ssl.SSLObject | ssl.SSLSocket):
+        return None
+    ends = (secured.getpeercert() or {}).get("notAfter")
+    until = datetime.fromtimestamp(ssl.cert_time_to_seconds(ends), UTC) if isinstance(ends, str) else None
+    return Tls(secured.version() or "TLS", until)

@@ -1,0 +1,60 @@
+"""Each source that mirrors.yaml names: whether it answers, and whether it lets us in. Spends no pull."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.doctor.finding import Finding, Notes
+from reconciler.errors import Denied, NotFound, RateLimited, SourceError
+from reconciler.oci import Repository
+from reconciler.selection import Exact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Executor
+
+    from reconciler.mirrors import Mirror, Mirrors
+    from reconciler.source import OpenSource
+
+
+def look_at_sources(mirrors: Mirrors, open_source: OpenSource, executor: Executor) -> Iterator[Finding]:
+    """One request to each registry, and each image layout opened; in the order of their names."""
+    looks = {place: executor.submit(_look, place, mirror, open_source) for place, mirror in _samples(mirrors).items()}
+    for _, look in sorted(looks.items()):
+        yield look.result()
+
+
+def _samples(mirrors: Mirrors) -> dict[str, Mirror]:
+    """Registry or image layout -> one mirror from there, one that names a tag if there is such a one."""
+    samples: dict[str, Mirror] = {}
+    for mirror in sorted(mirrors.mirrors, key=lambda one: _named_tag(one) is None):
+        place = mirror.source if mirror.source.startswith("oci:") else Repository.parse(mirror.source).registry
+        samples.setdefault(place, mirror)
+    return samples
+
+
+def _named_tag(mirror: Mirror) -> str | None:
+    return next((pattern.tag for pattern in mirror.tags if isinstance(pattern, Exact)), None)
+
+
+def _look(place: str, mirror: Mirror, open_source: OpenSource) -> Finding:
+    notes = Notes("source", place)
+    tag = _named_tag(mirror)
+    try:
+        source = open_source(mirror.source)
+        if tag:
+            source.resolve(tag)
+        else:
+            source.tags()
+    except NotFound as error:
+        return notes.error("reach", str(error), "correct or remove this mirror in mirrors.yaml")
+    except Denied as error:
+        fix = "log in with `docker login`, or name username_env and password_env under registries in mirrors.yaml"
+        return notes.error("reach", str(error), fix)
+    except RateLimited as error:
+        return notes.error("reach", str(error), "log in for a larger quota, or wait")
+    except SourceError as error:
+        return notes.error(
+            "reach", str(error), "check the name, the network and a proxy; see registries in mirrors.yaml"
+        )
+    return notes.ok("reach", f"answers for {mirror.source}")

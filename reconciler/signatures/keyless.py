@@ -1,0 +1,248 @@
+"""Signatures without a key of the signer's own: by whom was the certificate asked for, who issued it, was it noted in
+the log, and when. Pure, given the trusted root; the only user of `sigstore`.
+
+Sigstore bundles are verified by the library as a whole. Cosign's older simple form carries no proof that the log has
+the entry, only the log's signed promise, which the library does not take; for that form the same steps are done here,
+on the library's parts: promise, then certificate chain at the time it names, then the certificate's own log (SCT), then
+identity, signature and entry. Sources: Sigstore's client specification, section 4; cosign's SIGNATURE_SPEC.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from reconciler.errors import Malformed, SignatureRefused
+from reconciler.oci import load_json
+from reconciler.signatures.attached import check_statement, decoded
+from reconciler.signatures.keys import check_message
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography.x509 import Certificate
+    from sigstore.models import TrustedRoot
+    from sigstore.verify import Verifier
+
+    from reconciler.oci import Digest
+    from reconciler.signatures.attached import Bundle, Simple
+    from reconciler.signatures.signers import Identity
+
+PUBLIC_SIGSTORE = "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev"
+"""The folder of the library's data that has the public instance's root."""
+
+LATEST = 2**33
+"""Seconds since the epoch that a log may name: until the year 2242."""
+
+ISSUER_V1, ISSUER_V2, OTHER_NAME = (f"1.3.6.1.4.1.57264.1.{number}" for number in (1, 8, 7))
+"""Fulcio's extensions (its oid-info.md): the issuer as raw text, as DER, and a name that is no address or URI."""
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whom certificates and log entries have to come from."""
+
+    root: TrustedRoot
+    verifier: Verifier
+
+
+@cache
+def load_trust(path: Path | None) -> Trust:
+    """The trust in a trusted_root.json, or in the library's for the public Sigstore. Raises `Malformed`."""
+    from importlib.resources import as_file, files
+
+    if path:
+        return _trust(path)
+    with as_file(files("sigstore") / "_store" / PUBLIC_SIGSTORE / "trusted_root.json") as shipped:
+        return _trust(shipped)
+
+
+def _trust(path: Path) -> Trust:
+    from sigstore.errors import Error
+    from sigstore.models import TrustedRoot
+    from sigstore.verify import Verifier
+
+    # The library warns of what it is about to refuse; the refusal says so, and names what it is about.
+    logging.getLogger("sigstore").addHandler(logging.NullHandler())
+    try:
+        root = TrustedRoot.from_file(str(path))
+        return Trust(root, Verifier(trusted_root=root))
+    except (Error, ValueError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise Malformed(str(path), f"is no trusted root of Sigstore's: {reason[:200]}") from None
+
+
+def check_bundle(trust: Trust, signer: Identity, bundle: Bundle, digest: Digest) -> None:
+    """Raises `SignatureRefused` unless `signer` signed the image of this digest with this bundle."""
+    from sigstore.hashes import Hashed
+    from sigstore.models import Bundle as Parsed
+    from sigstore_models.common.v1 import HashAlgorithm
+
+    policy = _Policy(signer)
+    try:
+        parsed = Parsed.from_json(bundle.body)
+        if bundle.envelope is None:
+            hashed = Hashed(algorithm=HashAlgorithm.SHA2_256, digest=bytes.fromhex(digest.hex))
+            trust.verifier.verify_artifact(hashed, parsed, policy)
+            return
+        kind, payload = trust.verifier.verify_dsse(parsed, policy)
+    except Exception as error:  # noqa: BLE001 whatever goes wrong in there, it is not verified
+        raise _refused(bundle.name, error) from None
+    check_statement(kind, payload, digest, bundle.name)
+
+
+def check_simple(trust: Trust, signer: Identity, simple: Simple) -> None:
+    """Raises `SignatureRefused` unless `signer` signed the payload of this signature, whatever that says."""
+    from cryptography.x509 import load_pem_x509_certificate
+
+    if simple.certificate is None:
+        raise SignatureRefused(simple.name, "has no certificate: it was made with a key")
+    if simple.log is None:
+        raise SignatureRefused(simple.name, "is not in a transparency log, so nobody knows when it was made")
+    try:
+        certificate = load_pem_x509_certificate(simple.certificate)
+        promise, entry = _log_entry(simple.log, simple.name)
+        _check_promise(trust, promise, entry, simple.name)
+        _check_certificate(trust, certificate, datetime.fromtimestamp(entry["integratedTime"], UTC))
+        _Policy(signer).verify(certificate)
+        check_message(certificate.public_key(), simple.signature, simple.payload, simple.name)  # type: ignore[arg-type]  # Fulcio's are of these kinds; others fail
+        _check_entry(entry["body"], certificate, simple)
+    except (SignatureRefused, Malformed):
+        raise
+    except Exception as error:  # noqa: BLE001 whatever goes wrong in there, it is not verified
+        raise _refused(simple.name, error) from None
+
+
+class _Policy:
+    """Sigstore's `VerificationPolicy` for one signer."""
+
+    def __init__(self, signer: Identity) -> None:
+        self._signer = signer
+
+    def verify(self, cert: Certificate) -> None:
+        from sigstore.errors import VerificationError
+
+        issuer, names = _issuer(cert), _names(cert)
+        if issuer != self._signer.issuer:
+            raise VerificationError(f"its issuer is {issuer or 'not named'}")
+        if not any(map(self._is_meant, names)):
+            raise VerificationError(f"it is by {', '.join(names) or 'nobody in particular'}")
+
+    def _is_meant(self, name: str) -> bool:
+        if not self._signer.is_regex:
+            return name == self._signer.identity
+        from reconciler.selection import compile_regex
+
+        return compile_regex(self._signer.identity).fullmatch(name) is not None
+
+
+def _issuer(certificate: Certificate) -> str | None:
+    from cryptography.hazmat import asn1
+    from cryptography.x509 import ExtensionNotFound, ObjectIdentifier, UnrecognizedExtension
+
+    for oid in (ISSUER_V2, ISSUER_V1):
+        try:
+            found = certificate.extensions.get_extension_for_oid(ObjectIdentifier(oid)).value
+        except ExtensionNotFound:
+            continue
+        if isinstance(found, UnrecognizedExtension):
+            return asn1.decode_der(str, found.value) if oid == ISSUER_V2 else found.value.decode()
+    return None
+
+
+def _names(certificate: Certificate) -> list[str]:
+    from cryptography.hazmat import asn1
+    from cryptography.x509 import OtherName, RFC822Name, SubjectAlternativeName, UniformResourceIdentifier
+
+    names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
+    others = [one for one in names.get_values_for_type(OtherName) if one.type_id.dotted_string == OTHER_NAME]
+    return [
+        *names.get_values_for_type(RFC822Name),
+        *names.get_values_for_type(UniformResourceIdentifier),
+        *(asn1.decode_der(str, one.value) for one in others),
+    ]
+
+
+def _log_entry(log: bytes, what: str) -> tuple[bytes, dict[str, Any]]:
+    """What the log promised, and its promise. Raises `Malformed`."""
+    match load_json(log, f"{what}: its log entry"):
+        case {
+            "SignedEntryTimestamp": promise,
+            "Payload": {"body": str(body), "integratedTime": int(time), "logIndex": int(index), "logID": str(log_id)},
+        } if 0 < time < LATEST:
+            entry = {"body": body, "integratedTime": time, "logIndex": index, "logID": log_id}
+            return decoded(promise, f"{what}: its log entry"), entry
+        case _:
+            raise Malformed(f"{what}: its log entry", "expected a SignedEntryTimestamp and a Payload")
+
+
+def _check_promise(trust: Trust, promise: bytes, entry: dict[str, Any], what: str) -> None:
+    """The promise is over the entry as canonical JSON (RFC 8785), which this is for whole numbers and plain text."""
+    from sigstore._internal.trust import KeyringPurpose
+    from sigstore._utils import KeyID
+    from sigstore.errors import VerificationError
+
+    keyring = trust.root.rekor_keyring(KeyringPurpose.VERIFY)
+    data = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
+    try:
+        keyring.verify(key_id=KeyID(bytes.fromhex(entry["logID"])), signature=promise, data=data)
+    except VerificationError as error:
+        raise SignatureRefused(what, f"no log of the trusted root has promised its entry: {error}") from None
+
+
+def _check_certificate(trust: Trust, certificate: Certificate, time: datetime) -> None:
+    """Issued by the trusted root, valid at `time`, itself noted in a log, and made for signing code."""
+    from cryptography.x509 import ExtendedKeyUsage, KeyUsage
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+    from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store
+    from sigstore._internal.sct import verify_sct
+    from sigstore._internal.trust import KeyringPurpose
+    from sigstore.errors import VerificationError
+
+    kinds = [
+        policy.may_be_present(ExtendedKeyUsage, Criticality.NON_CRITICAL, None)
+        for policy in (ExtensionPolicy.webpki_defaults_ca(), ExtensionPolicy.webpki_defaults_ee())
+    ]
+    builder = PolicyBuilder().store(Store(trust.root.get_fulcio_certs())).time(time)
+    verifier = builder.extension_policies(ca_policy=kinds[0], ee_policy=kinds[1]).build_client_verifier()
+    chain = verifier.verify(certificate, []).chain[1:]
+    verify_sct(certificate, chain, trust.root.ct_keyring(KeyringPurpose.VERIFY))
+    usage = certificate.extensions.get_extension_for_class(KeyUsage).value
+    purposes = certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value
+    if not usage.digital_signature or ExtendedKeyUsageOID.CODE_SIGNING not in purposes:
+        raise VerificationError("its certificate is not for signing code")
+
+
+def _check_entry(body: str, certificate: Certificate, simple: Simple) -> None:
+    """What the log has is this very signature (CVE-2022-36056)."""
+    from cryptography.x509 import load_pem_x509_certificate
+
+    what = f"{simple.name}: its log entry"
+    match load_json(decoded(body, what), what):
+        case {
+            "kind": "hashedrekord",
+            "spec": {
+                "data": {"hash": {"algorithm": "sha256", "value": str(hashed)}},
+                "signature": {"content": content, "publicKey": {"content": logged}},
+            },
+        }:
+            pass
+        case _:
+            raise Malformed(what, "expected a hashedrekord")
+    same = (
+        hashed == hashlib.sha256(simple.payload).hexdigest()
+        and decoded(content, what) == simple.signature
+        and load_pem_x509_certificate(decoded(logged, what)) == certificate
+    )
+    if not same:
+        raise SignatureRefused(simple.name, "its log entry is of another signature")
+
+
+def _refused(what: str, error: Exception) -> SignatureRefused:
+    words = " ".join(str(error).split()) or type(error).__name__
+    return SignatureRefused(what, f"does not verify: {words[:300]}")
