@@ -89,8 +89,11 @@ def apply(
     with _cloudflare(store) as cloudflare:
         made = _make(config, store, cloudflare, remove=remove)
         _confirm(made, yes=yes)
-        outcomes: list[Outcome] = list(apply_plan(made, cloudflare))
-        _print_outcomes(made, outcomes, output)
+        outcomes: list[Outcome] = []
+        try:
+            outcomes.extend(apply_plan(made, cloudflare))
+        finally:
+            _print_outcomes(made, outcomes, output)
         if not all(isinstance(outcome, Done) for outcome in outcomes):
             return 1
         if not remove:
@@ -122,7 +125,8 @@ def _make(config: EdgeConfig, store: R2, cloudflare: Cloudflare, *, remove: bool
     from reconciler.progress import waiting
 
     with waiting("Asking Cloudflare ..."):
-        return make_plan(config, store.bucket, observe(config, store.bucket, cloudflare), remove=remove)
+        buckets = tuple(dict.fromkeys(name for name in (store.bucket, store.state_bucket) if name))
+        return make_plan(config, buckets, observe(config, buckets, cloudflare), remove=remove)
 
 
 def _confirm(made: EdgePlan, *, yes: bool) -> None:

@@ -12,7 +12,7 @@ from reconciler.edge.rules import Phase
 from reconciler.errors import EdgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.edge.cloudflare import Cloudflare
     from reconciler.edge.observed import Domain
@@ -45,15 +45,18 @@ class Skipped:
 Outcome: TypeAlias = Done | Failed | Skipped
 
 
-def observe(edge: EdgeConfig, bucket: str, cloudflare: Cloudflare) -> Observed:
-    """What there is now. Reads all that a plan needs, so that a token that lacks a permission is refused here."""
+def observe(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare) -> Observed:
+    """What there is now; the first of `buckets` is the public one.
+
+    Reads all that a plan needs, so that a token that lacks a permission is refused here.
+    """
     cloudflare.check_token()
     zone = cloudflare.zone(edge.zone)
     if edge.hostname != zone.name and not edge.hostname.endswith(f".{zone.name}"):
         raise EdgeError(f"zone {edge.zone}", f"is {zone.name}, which {edge.hostname} is not in; correct edge.zone")
-    has_bucket = cloudflare.has_bucket(bucket)
-    domain = cloudflare.domain(bucket, edge.hostname) if has_bucket else None
-    return Observed(zone, has_bucket, domain, {phase: cloudflare.ruleset(zone, phase) for phase in Phase})
+    there = frozenset(bucket for bucket in buckets if cloudflare.has_bucket(bucket))
+    domain = cloudflare.domain(buckets[0], edge.hostname) if buckets[0] in there else None
+    return Observed(zone, there, domain, {phase: cloudflare.ruleset(zone, phase) for phase in Phase})
 
 
 def apply_plan(plan: EdgePlan, cloudflare: Cloudflare) -> Iterator[Outcome]:
@@ -67,7 +70,7 @@ def apply_plan(plan: EdgePlan, cloudflare: Cloudflare) -> Iterator[Outcome]:
         try:
             _make(change, plan, cloudflare, rulesets)
         except EdgeError as error:
-            has_bucket = has_bucket and change.kind is not Kind.BUCKET
+            has_bucket = has_bucket and change.name != plan.bucket
             yield Failed(change, str(error))
         else:
             yield Done(change)

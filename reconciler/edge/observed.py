@@ -68,10 +68,13 @@ class Ruleset:
 
 @dataclass(frozen=True)
 class Observed:
-    """All of a zone and an account that concerns one edge. `domain` is None where the bucket has none of that name."""
+    """All of a zone and an account that concerns one edge.
+
+    `buckets` are those of ours that are there, `domain` is None where the public one has none of that name.
+    """
 
     zone: Zone
-    has_bucket: bool
+    buckets: frozenset[str]
     domain: Domain | None
     rulesets: Mapping[Phase, Ruleset] = field(hash=False)
 

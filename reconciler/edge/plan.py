@@ -73,10 +73,13 @@ class EdgePlan:
         return {action.value: sum(change.action is action for change in self.changes) for action in Action}
 
 
-def make_plan(edge: EdgeConfig, bucket: str, observed: Observed, *, remove: bool = False) -> EdgePlan:
-    """What leads from what was observed to what `edge` says; with `remove`, to a zone without a rule of ours."""
-    changes = [] if remove else [*_bucket_changes(edge, bucket, observed), *_domain_changes(edge, observed)]
-    known = 0 if remove else 2
+def make_plan(edge: EdgeConfig, buckets: Sequence[str], observed: Observed, *, remove: bool = False) -> EdgePlan:
+    """What leads from what was observed to what `edge` says; with `remove`, to a zone without a rule of ours.
+
+    The first of `buckets` is the public one, which gets the domain.
+    """
+    changes = [] if remove else [*_bucket_changes(edge, buckets, observed), *_domain_changes(edge, observed)]
+    known = 0 if remove else len(buckets) + 1
     for phase in Phase:
         wanted = () if remove else tuple(rule for rule in edge_rules(edge) if rule.phase is phase)
         changes += _rule_changes(edge.hostname, wanted, observed.rulesets[phase])
@@ -85,12 +88,12 @@ def make_plan(edge: EdgeConfig, bucket: str, observed: Observed, *, remove: bool
     ids = {phase: ruleset.id for phase, ruleset in observed.rulesets.items()}
     domain = observed.domain
     pending = domain.progress if domain and domain.enabled and not domain.is_active and not remove else None
-    return EdgePlan(edge, bucket, observed.zone, tuple(changes), kept, ids, pending)
+    return EdgePlan(edge, buckets[0], observed.zone, tuple(changes), kept, ids, pending)
 
 
-def _bucket_changes(edge: EdgeConfig, bucket: str, observed: Observed) -> Iterator[Change]:
-    if not observed.has_bucket:
-        location = {"locationHint": edge.location} if edge.location else {}
+def _bucket_changes(edge: EdgeConfig, buckets: Sequence[str], observed: Observed) -> Iterator[Change]:
+    location = {"locationHint": edge.location} if edge.location else {}
+    for bucket in (one for one in buckets if one not in observed.buckets):
         yield Change(Action.ADD, Kind.BUCKET, bucket, None, {"name": bucket, **location})
 
 

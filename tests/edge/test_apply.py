@@ -27,7 +27,7 @@ BUCKET = "cr-example"
 
 
 def planned(cloudflare: Cloudflare, edge: EdgeConfig = EDGE, *, remove: bool = False) -> EdgePlan:
-    return make_plan(edge, BUCKET, observe(edge, BUCKET, cloudflare), remove=remove)
+    return make_plan(edge, (BUCKET,), observe(edge, (BUCKET,), cloudflare), remove=remove)
 
 
 def applied(cloudflare: Cloudflare, edge: EdgeConfig = EDGE, *, remove: bool = False) -> list[Any]:

@@ -26,7 +26,7 @@ RULE = edge_rules(EDGE)[0].body()
 
 
 def seen(cloudflare: Cloudflare, edge: EdgeConfig = EDGE) -> None:
-    observe(edge, "cr-example", cloudflare)
+    observe(edge, ("cr-example",), cloudflare)
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,20 @@ def test_an_update_shows_what_it_changes_and_json_is_as_its_schema_says(world: E
     assert [change["action"] for change in changes] == ["remove", "update"]
 
 
+def test_the_state_bucket_is_created_too_and_has_no_domain(world: EdgeWorld, api: CloudflareApi) -> None:
+    path = world.folder / "mirrors.yaml"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "store": {**document["store"], "state_bucket": "cr-state"}}))
+    api.faults.append(("POST /client/v4/accounts", Answer(503)))
+    failed = world.run("edge", "apply", "--yes", code=1).stdout
+    assert "! bucket cr-example: failed: " in failed
+    assert f"! domain {HOST}: skipped: its bucket could not be created\n" in failed
+    assert list(api.buckets) == ["cr-state"]
+    world.run("edge", "apply", "--yes")
+    assert {name: list(domains) for name, domains in api.buckets.items()} == {"cr-state": [], "cr-example": [HOST]}
+    assert world.run("edge", "plan").stdout == f"Edge: no changes; {COUNT + 3} unchanged.\n"
+
+
 def test_on_a_terminal_apply_asks_first(world: EdgeWorld, api: CloudflareApi) -> None:
     code, screen = on_a_terminal(world, "n\n", "edge", "apply")
     assert (code, api.writes()) == (1, [])
