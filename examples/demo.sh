@@ -30,6 +30,35 @@ mirrors:
 YAML
 }
 
+pull() { # from a registry that runs just as long, with the first client that is installed
+  local host image tag
+  printf '%s$ r2mirror serve --port 0 &%s\n' "$bold" "$plain"
+  (cd "$demo" && exec "$python" -m reconciler serve --port 0 2>serve.log) &
+  server=$!
+  trap 'kill $server 2>/dev/null || true' EXIT
+  until host=$(grep -o 'http://[^/]*' "$demo/serve.log" 2>/dev/null); do
+    kill -0 $server 2>/dev/null || { cat "$demo/serve.log" >&2; return 1; }
+    sleep 0.1
+  done
+  tag=$(ls "$demo/mirror/v2/demo/app/manifests" | grep -v : | sort -V | tail -n 1)
+  image=${host#http://}/demo/app:$tag
+  if command -v skopeo >/dev/null; then
+    client skopeo --insecure-policy copy --src-tls-verify=false "docker://$image" "oci:./pulled:$tag"
+  elif command -v podman >/dev/null; then
+    client podman pull --tls-verify=false "$image"
+  elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
+    client docker pull "$image"
+  else
+    echo "(no skopeo, podman or docker here that could pull $image)"
+  fi
+  kill $server && wait $server
+  trap - EXIT
+}
+client() {
+  printf '%s$ %s%s\n' "$bold" "$*" "$plain"
+  (cd "$demo" && "$@")
+}
+
 rm -rf "$demo" && mkdir -p "$demo"
 if [ -z "${SOURCE:-}" ]; then
   say "Four versions of an image for two platforms, made from this repository's files, as an OCI image layout"
@@ -58,4 +87,6 @@ r2mirror apply plan.json --yes
 say "What a client would ask for"
 for key in v2/_catalog v2/demo/app/tags/list; do printf 'GET /%s\n' "$key" && cat "$demo/mirror/$key" && echo; done
 ls "$demo/mirror/v2/demo/app/manifests" | sed 's/^/v2\/demo\/app\/manifests\//'
+say "serve: the same folder as a registry on this machine, and a client that pulls from it"
+pull
 say "All of it is in $(basename "$demo")/; make another edit there and plan again"

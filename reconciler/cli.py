@@ -22,6 +22,7 @@ from reconciler.commands.doctor import doctor
 from reconciler.commands.edge import edge
 from reconciler.commands.gc import gc
 from reconciler.commands.plan import plan
+from reconciler.commands.serve import serve
 from reconciler.commands.unlock import unlock
 from reconciler.commands.validate import validate
 from reconciler.commands.verify import verify
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (validate, plan, apply, diff, verify, gc, adopt, doctor, unlock, client_config):
+for command in (validate, plan, apply, diff, verify, gc, adopt, doctor, unlock, client_config, serve):
     app.command()(command)
 app.add_typer(edge)
 

@@ -44,13 +44,20 @@ class _Plain(logging.Formatter):
         return plain(super().format(record))
 
 
-def _log(wanted: int) -> None:
-    """Turns our own log on, on stderr: what is done with `-v`, each request with `-vv`. Never that of a library."""
+def _log(wanted: int) -> int:
+    """Turns our own log on: what is done with `-v`, each request with `-vv`. Never that of a library."""
     if wanted:
+        log_from(logging.INFO if wanted == 1 else logging.DEBUG)
+    return wanted
+
+
+def log_from(level: int) -> None:
+    """Prints our own log from `level` on to stderr; a second call changes nothing."""
+    if not logging.getLogger().hasHandlers():
         handler = logging.StreamHandler()
         handler.setFormatter(_Plain("%(asctime)s.%(msecs)03d %(name)s: %(message)s", "%H:%M:%S"))
         logging.basicConfig(handlers=[handler])
-        logging.getLogger("reconciler").setLevel(logging.INFO if wanted == 1 else logging.DEBUG)
+        logging.getLogger("reconciler").setLevel(level)
 
 
 VerboseOption = Annotated[

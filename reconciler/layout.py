@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from reconciler.errors import Malformed
-from reconciler.oci import Digest, is_repository, is_tag
+from reconciler.oci import OCI_INDEX, Digest, is_repository, is_tag
 
 CATALOG = "v2/_catalog"
 PING = "v2/_ping"
+PAGE = "index.html"
 MIRROR_INDEX = "_mirror/index.json"
 LOCK = "_mirror/lock.json"
 
@@ -38,6 +39,8 @@ _FRESH = "no-cache, no-transform"
 
 BLOB_HEADERS = Headers("application/octet-stream", _FOREVER)
 JSON_HEADERS = Headers("application/json", _FRESH)
+PAGE_HEADERS = Headers("text/html; charset=utf-8", _FRESH)
+REFERRERS_HEADERS = Headers(OCI_INDEX, _FRESH)
 LOCK_HEADERS = Headers("application/json", "no-store")
 
 
@@ -78,6 +81,10 @@ def manifests_prefix(repository: str) -> str:
 
 def tags_key(repository: str) -> str:
     return f"v2/{repository}/tags/list"
+
+
+def referrers_key(repository: str, digest: Digest) -> str:
+    return f"v2/{repository}/referrers/{digest}"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from reconciler.errors import NotFound, PreconditionFailed
+from reconciler.errors import NotFound, PreconditionFailed, StoreError
 from reconciler.layout import JSON_HEADERS, LOCK
 from reconciler.mirrors import Folder, Mirror, Mirrors
 from reconciler.oci import Descriptor, Digest
@@ -23,7 +23,7 @@ from reconciler.selection import Glob
 from reconciler.store import Absent, Condition, Listed, Matches, Stored, Unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from reconciler.errors import SourceError
     from reconciler.layout import Headers
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from reconciler.selection import Pattern
     from tests.parts.images import Image
 
-READS = ("get", "read", "list", "unfinished")
+READS = ("get", "read", "size", "list", "unfinished")
 CHUNK = 1000
 
 
@@ -98,10 +98,18 @@ class MemoryStore:
                 return None
             return Stored(body, _etag(body), self.seconds - self.written.get(key, 0.0), self.headers.get(key))
 
-    def read(self, key: str) -> Iterator[bytes] | None:
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
         self._ask("read", key)
         body = self.objects.get(key)
-        return None if body is None else iter([body[start : start + CHUNK] for start in range(0, len(body), CHUNK)])
+        if body is None:
+            return None
+        part = body[start:] if length is None else body[start : start + length]
+        return (part[at : at + CHUNK] for at in range(0, len(part), CHUNK))
+
+    def size(self, key: str) -> int | None:
+        self._ask("size", key)
+        body = self.objects.get(key)
+        return None if body is None else len(body)
 
     def list(self, prefix: str) -> Iterator[Listed]:
         self._ask("list", prefix)
@@ -125,7 +133,8 @@ class MemoryStore:
 
     def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
         body = b"".join(chunks)
-        assert len(body) == size
+        if len(body) != size:
+            raise StoreError(f"{self.name}/{key}", f"expected {size} bytes, got {len(body)}; nothing was written")
         assert digest.matches(body)
         lost = self._ask("upload", key)
         with self._lock:

@@ -19,7 +19,20 @@ from tests.world import World
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ("validate", "plan", "apply", "diff", "verify", "gc", "adopt", "doctor", "unlock", "client-config", "edge")
+COMMANDS = (
+    "validate",
+    "plan",
+    "apply",
+    "diff",
+    "verify",
+    "gc",
+    "adopt",
+    "doctor",
+    "unlock",
+    "client-config",
+    "serve",
+    "edge",
+)
 
 
 @pytest.fixture
@@ -53,13 +66,13 @@ def test_the_overview_names_every_command_whole(world: World) -> None:
     assert "..." not in text.partition("Commands:\n")[2], "a summary is cut off"
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("validate",), ("plan", "--help")])
+@pytest.mark.parametrize("arguments", [("--help",), ("validate",), ("plan", "--help"), ("serve", "--help")])
 def test_start_up_loads_neither_boto3_nor_httpx(arguments: tuple[str, ...], world: World) -> None:
     call = [sys.executable, "-X", "importtime", "-m", "reconciler", *arguments]
     loaded = subprocess.run(call, cwd=world.folder, capture_output=True, text=True, check=True).stderr
     modules = {line.rpartition("|")[2].strip().partition(".")[0] for line in loaded.splitlines()}
     assert modules & {"typer"}, "the list of modules is read rightly"
-    assert not modules & {"boto3", "botocore", "httpx", "rich", "deepdiff"}
+    assert not modules & {"boto3", "botocore", "httpx", "rich", "deepdiff", "starlette", "uvicorn"}
 
 
 @pytest.mark.parametrize(

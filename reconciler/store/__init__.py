@@ -11,10 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from reconciler.layout import Headers
     from reconciler.oci import Digest
+
+
+CHUNK = 256 * 1024
+"""Bytes of an object that are read at once, at most: what each client of `serve` holds in memory."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,16 @@ class Store(Protocol):
         """The whole object, or None if there is none. For small objects only."""
         ...
 
-    def read(self, key: str) -> Iterator[bytes] | None:
-        """The object in chunks, for those of any size, or None if there is none. A break in the middle is an error."""
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
+        """The object in chunks of up to `CHUNK` bytes, for those of any size, or None if there is none.
+
+        A break in the middle is an error. With `start`, or with a `length` of 1 or more, only that part, which has to
+        begin within the object. A reader that stops early closes the generator, which gives up what it holds.
+        """
+        ...
+
+    def size(self, key: str) -> int | None:
+        """How many bytes the object has, or None if there is none."""
         ...
 
     def list(self, prefix: str) -> Iterator[Listed]:

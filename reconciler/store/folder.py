@@ -15,6 +15,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import sys
 import time
 import uuid
 from operator import itemgetter
@@ -22,10 +23,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
-from reconciler.store import Absent, Condition, Listed, Matches, Stored
+from reconciler.store import CHUNK, Absent, Condition, Listed, Matches, Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from io import FileIO
     from typing import BinaryIO
 
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
     from reconciler.store import Unfinished
 
 _OWN = ".r2mirror"
-_CHUNK = 1024 * 1024
-"""Bytes read at once of a file that may be large."""
 
 
 class FolderStore:
@@ -60,10 +59,18 @@ class FolderStore:
             body = file.read()
         return Stored(body, _etag(body), max(0.0, time.time() - written), None)
 
-    def read(self, key: str) -> Iterator[bytes] | None:
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
         with self._explained(key):
             file = _open(self._path(key))
-        return None if file is None else self._chunks(key, file)
+        return None if file is None else self._chunks(key, file, start, length)
+
+    def size(self, key: str) -> int | None:
+        with self._explained(key):
+            file = _open(self._path(key))
+            if file is None:
+                return None
+            with file:
+                return os.fstat(file.fileno()).st_size
 
     def list(self, prefix: str) -> Iterator[Listed]:
         folder = self._path(f"{prefix}_").parent
@@ -115,9 +122,12 @@ class FolderStore:
     def _what(self, key: str) -> str:
         return f"{self.name}/{key}"
 
-    def _chunks(self, key: str, file: BinaryIO) -> Iterator[bytes]:
+    def _chunks(self, key: str, file: BinaryIO, start: int, length: int | None) -> Generator[bytes, None, None]:
         with file, self._explained(key):
-            while chunk := file.read(_CHUNK):
+            file.seek(start)
+            left = sys.maxsize if length is None else length
+            while chunk := file.read(min(CHUNK, left)):
+                left -= len(chunk)
                 yield chunk
 
     def _path(self, key: str) -> Path:

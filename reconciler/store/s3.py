@@ -36,10 +36,10 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError, StoreUnreachable
 from reconciler.layout import Headers, with_digest
 from reconciler.mirrors import R2, S3
-from reconciler.store import Absent, Condition, Listed, Matches, Stored, Unfinished
+from reconciler.store import CHUNK, Absent, Condition, Listed, Matches, Stored, Unfinished
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
@@ -62,8 +62,8 @@ BUFFER_BYTES = 8 * PART_SIZE
 PART_WORKERS = 8
 """Threads that send parts, for all uploads of one store together."""
 
-MAX_CONNECTIONS = 32
-"""More than the callers' threads and `PART_WORKERS` together, so that no connection is made twice."""
+MAX_CONNECTIONS = 300
+"""More than the callers' threads, the clients of `serve` and `PART_WORKERS`, so that no connection is made twice."""
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60
 """Seconds."""
@@ -157,9 +157,14 @@ class S3Store:
 
         return self._found(key, whole)
 
-    def read(self, key: str) -> Iterator[bytes] | None:
-        answer = self._found(key, lambda: self._client.get_object(Bucket=self._bucket, Key=key))
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
+        part = _part(start, length)
+        answer = self._found(key, lambda: self._client.get_object(Bucket=self._bucket, Key=key, **part))
         return self._chunks(key, answer["Body"]) if answer else None
+
+    def size(self, key: str) -> int | None:
+        answer = self._found(key, lambda: self._client.head_object(Bucket=self._bucket, Key=key))
+        return answer["ContentLength"] if answer else None
 
     def list(self, prefix: str) -> Iterator[Listed]:
         request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
@@ -266,13 +271,13 @@ class S3Store:
             try:
                 return _patience()(read)
             except boto.ClientError as error:
-                if _code(error) == "NoSuchKey":
+                if _code(error) in ("NoSuchKey", "404"):  # A HEAD has no body to name a code in.
                     return None
                 raise
 
-    def _chunks(self, key: str, body: StreamingBody) -> Iterator[bytes]:
+    def _chunks(self, key: str, body: StreamingBody) -> Generator[bytes, None, None]:
         with contextlib.closing(body), self._explained(key):
-            yield from body.iter_chunks(MIB)
+            yield from body.iter_chunks(CHUNK)
 
     def _put(
         self, retrying: Retrying, key: str, body: bytes | bytearray, headers: Headers, extra: Mapping[str, str]
@@ -478,6 +483,13 @@ def _condition(condition: Condition | None) -> dict[str, str]:
             return {"IfNoneMatch": "*"}
         case Matches(etag):
             return {"IfMatch": etag}
+
+
+def _part(start: int, length: int | None) -> dict[str, Any]:
+    """The parameter for a part of an object; none for the whole, for an empty object has no range."""
+    if (start, length) == (0, None):
+        return {}
+    return {"Range": f"bytes={start}-{'' if length is None else start + length - 1}"}
 
 
 def _base64(digest: bytes) -> str:

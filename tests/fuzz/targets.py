@@ -21,6 +21,7 @@ from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES, Digest, Platform, Reposi
 from reconciler.plan import parse as parse_plan
 from reconciler.plan import serialise as serialise_plan
 from reconciler.selection import select
+from reconciler.serve.answers import byte_range, is_current, page
 from reconciler.signatures.attached import (
     SIMPLE_SIGNING,
     Bundle,
@@ -263,6 +264,15 @@ def names(body: bytes) -> None:
     assert Repository.parse(str(Repository.parse(text))) == Repository.parse(text)
 
 
+def requests(body: bytes) -> None:
+    text = body.decode("latin-1")
+    wanted = byte_range(text, 1000)
+    assert wanted is None or not wanted or 0 <= wanted.start < wanted.stop <= 1000
+    assert is_current(text, f'"{DIGEST}"') <= (DIGEST in text or text.strip() == "*")
+    shown = page(["1", "2", "latest"], text, text)
+    assert shown is None or text.isascii()
+
+
 def docker_config(body: bytes) -> None:
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         (Path(folder) / "config.json").write_bytes(body)
@@ -347,6 +357,7 @@ TARGETS = {
         texts(f"v2/library/alpine/manifests/{DIGEST}", "v2/a/blobs/x", "docker.io/library/alpine", "linux/arm64/v8"),
         names,
     ),
+    "requests": Target(texts("bytes=5-9", "bytes=-5", f'W/"{DIGEST}", "x"', "100"), requests),
     "docker config.json": Target(
         trees({"auths": {"ghcr.io": {"auth": "dTpw"}}, "credHelpers": {"ghcr.io": "none"}, "credsStore": "none"}),
         docker_config,

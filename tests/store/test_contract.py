@@ -14,10 +14,11 @@ from reconciler.errors import PreconditionFailed, StoreError
 from reconciler.layout import BLOB_HEADERS, JSON_HEADERS
 from reconciler.mirrors import S3, Folder
 from reconciler.oci import Digest
-from reconciler.store import Absent, Listed, Matches, Store
+from reconciler.store import CHUNK, Absent, Listed, Matches, Store
 from reconciler.store.folder import FolderStore
 from reconciler.store.opening import open_stores
 from reconciler.store.s3 import DELETE_BATCH, MIB, PART_SIZE
+from tests.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 KEY = "v2/app/blobs/sha256:" + "0" * 64
 
 
-@pytest.fixture(params=["folder", "seaweedfs", "r2"])
+@pytest.fixture(params=["folder", "memory", "seaweedfs", "r2"])
 def store(request: pytest.FixtureRequest) -> Store:
     """An empty store of each kind."""
+    if request.param == "memory":
+        return MemoryStore()
     if request.param == "folder":
         folder = request.getfixturevalue("tmp_path") / "store"
         return open_stores(Folder(folder, None), {}).public
@@ -282,8 +285,37 @@ def test_a_large_object_is_read_in_chunks(store: Store) -> None:
     assert chunks is not None
     read = list(chunks)
     assert b"".join(read) == body
-    assert max(map(len, read)) <= MIB
+    assert max(map(len, read)) <= CHUNK
     assert store.read(KEY + "0") is None
+
+
+BODY = generated(2 * MIB + 5)
+
+
+def test_a_part_of_an_object_is_read(store: Store) -> None:
+    upload(store, KEY, BODY)
+    size = len(BODY)
+    for start, length in [(0, 1), (0, size), (0, size + 9), (size - 1, None), (7, None), (MIB - 1, MIB + 2), (5, MIB)]:
+        chunks = store.read(KEY, start, length)
+        assert chunks is not None
+        assert b"".join(chunks) == BODY[start:][:length], (start, length)
+
+
+def test_a_read_that_is_closed_early_gives_up_what_it_holds(store: Store) -> None:
+    upload(store, KEY, BODY)
+    chunks = store.read(KEY)
+    assert chunks is not None
+    assert BODY.startswith(next(chunks))
+    chunks.close()
+    assert list(chunks) == []
+
+
+def test_an_object_s_size(store: Store) -> None:
+    upload(store, KEY, BODY)
+    store.put("v2/empty", b"", JSON_HEADERS)
+    assert (store.size(KEY), store.size("v2/empty")) == (len(BODY), 0)
+    assert store.size(KEY + "0") is None
+    assert store.size("v2/app/blobs") is None
 
 
 def test_nothing_is_unfinished_after_an_upload(store: Store) -> None:

@@ -287,6 +287,17 @@ def test_what_may_pass_is_tried_again(scripted: Store, server: ScriptedServer, t
     assert server.methods() == ["PUT"] * 3
 
 
+def test_a_size_costs_a_head_and_what_its_answer_lacks_in_words_is_known_by_its_status(
+    scripted: Store, server: ScriptedServer
+) -> None:
+    server.script.extend([Answer(503), Answer(200, {"ETag": '"e"'}), Answer(404), Answer(403)])
+    assert scripted.size("_ping") == 0
+    assert scripted.size("_ping") is None
+    with pytest.raises(StoreDenied, match=r"s3://bucket/_ping: .*403"):
+        scripted.size("_ping")
+    assert server.methods() == ["HEAD"] * 4
+
+
 def test_after_the_last_attempt_it_is_unreachable(scripted: Store, server: ScriptedServer) -> None:
     server.otherwise = lambda _: error(503, "SlowDown")
     with pytest.raises(StoreUnreachable, match=f"s3://bucket/_ping: .*503 SlowDown.*after {ATTEMPTS} attempts"):

@@ -1,0 +1,11 @@
+"""A store as a read-only registry, for a folder, a private bucket, a cluster: the local twin of the edge.
+
+    server      the sockets and the web server (uvicorn)
+    registry    the endpoints: from a path to a key of layout.py, and what is there to an answer (Starlette)
+    lists       the published lists as they are read back
+    refusals    what cannot be answered, in the specification's form
+    stream      a blob on its way to a client
+    answers     what ranges, ETags, pages and filters ask for; pure
+
+Sources: OCI distribution specification 1.1 and its error codes; RFC 9110 for the rest.
+"""
