@@ -1,7 +1,7 @@
 # Everything a newcomer or a pipeline calls; `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test parts fuzz kill lives bench lint format docs lock clean
+.PHONY: help setup demo test parts fuzz kill lives bench screenshots lint format docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,7 +9,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-annotate --no-header
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## Make .venv with .venv/bin/r2mirror and the development tools, all pinned by hash
 
@@ -32,6 +32,9 @@ lives: .venv/.installed ## Live random lives of a bucket, EXAMPLES= of them (500
 
 bench: parts ## Measure against rclone and skopeo; ONLY= names scenarios, ROUNDS= how often (3), WRITE= a file for the tables
 	$(BIN)/python -m bench $(ONLY) --rounds $(or $(ROUNDS),3) $(addprefix --write ,$(WRITE))
+
+screenshots: parts ## Make the pictures of docs/ anew
+	$(BIN)/python -m tests.screenshots
 
 lint: .venv/.installed ## Check format, style, types, imports, dependencies and spelling
 	$(BIN)/ruff format --check

@@ -43,11 +43,17 @@ def _index(tags: int) -> bytes:
     repositories = {}
     for number in range(max(1, tags // TAGS_EACH)):
         state = {
-            f"1.{tag}": TagState(Digest.of(f"{number}/{tag}".encode()), MEDIA_TYPE, 1000, None, now)
+            f"1.{tag}": TagState(
+                Digest.of(f"{number}/{tag}".encode()), MEDIA_TYPE, 1000, None, now, _images(number, tag)
+            )
             for tag in range(min(tags, TAGS_EACH))
         }
         repositories[f"team/app{number}"] = RepositoryState(f"docker.io/team/app{number}", state)
     return mirror_index.serialise(MirrorIndex(repositories=repositories), now, "bench")
+
+
+def _images(number: int, tag: int) -> dict[str, int]:
+    return {"linux/amd64": 3_000_000 + number * 1000 + tag, "linux/arm64": 4_000_000 + number * 1000 + tag}
 
 
 def _desired(target: str, state: RepositoryState, changed: int) -> Desired:

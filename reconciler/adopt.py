@@ -21,9 +21,10 @@ from reconciler.errors import Malformed, NotFound, StoreError
 from reconciler.gc import find_garbage
 from reconciler.index import MirrorIndex, RepositoryState, TagState, published, retire
 from reconciler.inventory import inventories
-from reconciler.layout import MIRROR_INDEX, manifest_key
+from reconciler.layout import MIRROR_INDEX, is_attached_tag, manifest_key
 from reconciler.ledger import Observed, salvage_index, write_index
 from reconciler.oci import Digest, Index, parse_manifest
+from reconciler.referrers import Attached
 from reconciler.repair import repair
 from reconciler.verify import Problem, check_repository
 from reconciler.work import BLOB_WORKERS, completed
@@ -130,7 +131,8 @@ def _survey_repository(
     executor: Executor,
 ) -> Adoption:
     state = known or RepositoryState(mirror.source)
-    unknown = [tag for tag in there.tags if tag not in state.tags and tag not in state.pending]
+    along = {tag for tag in there.tags if is_attached_tag(tag)} if mirror.referrers else frozenset()
+    unknown = sorted(there.tags.keys() - state.own_tags - along)
     tags: dict[str, TagState] = {}
     refused: dict[str, str] = {}
 
@@ -153,7 +155,7 @@ def _survey_repository(
     return Adoption(
         mirror.target,
         mirror.source,
-        MappingProxyType({tag: tags[tag] for tag in sorted(tags.keys() - refused.keys())}),
+        MappingProxyType({tag: _with_images(tags[tag], report) for tag in sorted(tags.keys() - refused.keys())}),
         _without_tag(store, mirror, now, executor) if known is None else frozenset(),
         MappingProxyType(dict(sorted(refused.items()))),
         replace(report, hurt=whole),
@@ -168,6 +170,10 @@ def _tag_state(store: Store, mirror: Mirror, there: Inventory, tag: str, now: da
     parsed = parse_manifest(stored.body, "", tag)
     platforms = _platforms_there(parsed, mirror, there, tag) if isinstance(parsed, Index) else mirror.platforms
     return TagState(Digest.of(stored.body), parsed.media_type, len(stored.body), platforms, now)
+
+
+def _with_images(state: TagState, report: Report) -> TagState:
+    return replace(state, images=report.images.get(state.digest))
 
 
 def _platforms_there(index: Index, mirror: Mirror, there: Inventory, tag: str) -> tuple[Platform, ...] | None:
@@ -213,6 +219,9 @@ class _Nowhere:
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         raise NotFound(str(descriptor.digest), "is not in the bucket any more")
+
+    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:  # noqa: ARG002 the protocol's
+        return Attached()
 
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
         raise NotFound(str(descriptor.digest), "is not in the bucket any more")

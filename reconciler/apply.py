@@ -2,10 +2,10 @@
 
     lock                                     one run at a time
     the mirror index                         which tags are about to change: pending
-    images: blobs, manifests, then the tag   side by side; each image on its own
+    images: blobs, manifests, then the tag   side by side; each image on its own, with what is attached before the tag
     the mirror index                         now and then meanwhile, and once at the end
     prunes: index, then the tag's object     only in repositories where nothing failed
-    tags/list, _catalog, _ping               what changed of them
+    tags/list, _catalog, _ping, the page     what changed of them
     garbage                                  where digests have been retired long enough, or a run was cut off
 
 A run that ends early leaves tags that can be pulled, a lock that has run out or will, and an index that says which tags
@@ -23,36 +23,42 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from reconciler import index as mirror_index
+from reconciler.attach import Ends, Following, follow, open_ends, publish_following, read_following
 from reconciler.catalog import published_lists
 from reconciler.copy import (
     choose_platforms,
     copy_blob,
     missing_blobs,
-    publish_image,
     publish_lists,
+    publish_manifests,
+    publish_tags,
     read_image,
     stored_first,
 )
 from reconciler.diff import Action
+from reconciler.download import downloads
 from reconciler.errors import Interrupted, LockHeld, LockLost, MirrorError, PlanRefused, StoreDenied
 from reconciler.gc import Garbage, NotCollected, collect, forgotten
-from reconciler.index import TagState
+from reconciler.index import RepositoryState, TagState
 from reconciler.inventory import inventory
 from reconciler.layout import manifest_key
 from reconciler.ledger import Observed, read_index, write_index
 from reconciler.lock import Lease, held, read_lock
+from reconciler.oci import Digest
 from reconciler.plan import held_back
+from reconciler.referrers import Record
 from reconciler.signatures.gate import OPEN
 from reconciler.work import IMAGE_WORKERS, Once, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from concurrent.futures import Executor, Future
     from datetime import timedelta
 
+    from reconciler.copy import Image
     from reconciler.diff import Change
     from reconciler.index import MirrorIndex
-    from reconciler.oci import Descriptor, Digest
+    from reconciler.oci import Descriptor
     from reconciler.plan import Plan, RepositoryPlan
     from reconciler.signatures.gate import Gate
     from reconciler.source import OpenSource
@@ -148,6 +154,18 @@ class ImageWork:
         return f"{self.repository.source}:{self.changes[0].tag}"
 
 
+@dataclass(frozen=True)
+class Copied:
+    """What the mirror index notes of an image that was published.
+
+    images  what a client downloads of it, platform -> bytes; None: not known
+    record  what came along with it, by what it is attached to; empty where nobody asked for that
+    """
+
+    images: Mapping[str, int] | None
+    record: Record
+
+
 def apply(plan: Plan, edges: Edges, terms: Terms) -> Generator[Event, None, None]:
     """Does the plan's changes and yields what became of each. Close the generator to stop early.
 
@@ -194,7 +212,7 @@ class _Run:
         self._edges = replace(edges, public=edges.public.guarded(lease.check), state=edges.state.guarded(lease.confirm))
         self._terms = terms
         self._observed = observed
-        self._unrecorded: list[ImageWork] = []
+        self._unrecorded: list[tuple[ImageWork, Copied]] = []
         self._recorded_at = time.monotonic()
         self._failed: set[str] = set()
         self._cut_off = {target for target, state in observed.index.repositories.items() if state.pending}
@@ -231,7 +249,7 @@ class _Run:
         self._write(change)
 
     def _publish(self) -> Iterator[Event]:
-        copies = _Copies(self._edges, self._terms.gate)
+        copies = _Copies(self._edges, self._terms.gate, self._observed.index)
         images = image_work(self._plan)
         finished = completed(self._edges.images, copies.copy, images, 2 * IMAGE_WORKERS, PAUSE, copies.stop.set)
         with closing(finished):
@@ -242,10 +260,10 @@ class _Run:
                     yield from self._record()
         yield from self._record()
 
-    def _settle(self, work: ImageWork, future: Future[None]) -> Iterator[Failed]:
+    def _settle(self, work: ImageWork, future: Future[Copied]) -> Iterator[Failed]:
         error = future.exception()
         if error is None:
-            self._unrecorded.append(work)
+            self._unrecorded.append((work, future.result()))
             self._touched.add(work.repository.target)
         elif isinstance(error, MirrorError) and not isinstance(error, StoreDenied | LockLost):
             self._failed.add(work.repository.target)
@@ -257,17 +275,21 @@ class _Run:
         """Writes what was published to the index: from then on it is done."""
         now = self._now()
         sources, tags = {}, defaultdict[str, dict[str, TagState]](dict)
-        for work in self._unrecorded:
+        attached = defaultdict[str, dict[Digest, Record]](dict)
+        for work, copied in self._unrecorded:
             sources[work.repository.target] = work.repository.source
-            tags[work.repository.target] |= _tag_states(work, now)
+            tags[work.repository.target] |= _tag_states(work, copied.images, now)
+            if copied.record:
+                attached[work.repository.target][work.root.digest] = copied.record
 
         def change(index: MirrorIndex) -> MirrorIndex:
             for target, source in sources.items():
                 index = mirror_index.published(index, target, source, tags[target], now)
+                index = mirror_index.attached(index, target, attached[target])
             return index
 
         self._write(change)
-        done = [Done(work.repository.target, change) for work in self._unrecorded for change in work.changes]
+        done = [Done(work.repository.target, change) for work, _ in self._unrecorded for change in work.changes]
         self._unrecorded.clear()
         self._recorded_at = time.monotonic()
         return done
@@ -287,9 +309,20 @@ class _Run:
         now = self._now()
         self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
         self._touched.update(target for target, _ in allowed)
-        self._edges.public.delete(manifest_key(target, one.tag) for target, prunes in allowed for one in prunes)
+        staying = {target: self._attached_tags(target) for target, _ in allowed}
+        self._edges.public.delete(
+            manifest_key(target, one.tag)
+            for target, prunes in allowed
+            for one in prunes
+            if one.tag not in staying[target]
+        )
         self._write_each(allowed, mirror_index.settled)
         yield from (Done(target, change) for target, prunes in allowed for change in prunes)
+
+    def _attached_tags(self, target: str) -> frozenset[str]:
+        """Those whose objects stay, although they are no tags of their own any more: they belong to images."""
+        state = self._observed.index.repositories.get(target)
+        return state.attached_tags if state else frozenset()
 
     def _refusal(self, repository: RepositoryPlan) -> str | None:
         if repository.target in self._failed:
@@ -342,15 +375,17 @@ class _Run:
 class _Copies:
     """The image copies of one run: they share blobs and listings, and stop together."""
 
-    def __init__(self, edges: Edges, gate: Gate) -> None:
+    def __init__(self, edges: Edges, gate: Gate, index: MirrorIndex) -> None:
         self.stop = threading.Event()
         self._edges = edges
         self._gate = gate
+        self._index = index
         self._once = Once(edges.blobs)
 
-    def copy(self, work: ImageWork) -> None:
+    def copy(self, work: ImageWork) -> Copied:
+        """Copies an image, with what is attached to it where that is asked for, and publishes its tags."""
         self._check()
-        target, store = work.repository.target, self._edges.public
+        target, store, asks = work.repository.target, self._edges.public, work.repository.referrers
         source = self._edges.open_source(work.repository.source)
         self._gate.check(target, source, work.root.digest, f"{work.what}@{work.root.digest}")
         listing, _ = self._once(target, inventory, store, target)
@@ -358,11 +393,32 @@ class _Copies:
         fetch = stored_first(source, store, target, there.manifests)
         platforms = work.repository.platforms
         image = read_image(fetch, work.what, work.root, lambda index: choose_platforms(index, platforms, work.what))
-        for copied in [self._start(work, blob) for blob in missing_blobs(image, there.blobs)]:
+        ends = self._once((target, "ends"), self._ends, work, there.manifests)[0].result() if asks else None
+        following = self._follow(ends, image, work.what) if ends else ()
+        whole = (image, *(one for each in following for one in each.images))
+        for copied in [self._start(work, blob) for one in whole for blob in missing_blobs(one, there.blobs)]:
             copied.result()
-        tags = tuple(change.tag for change in work.changes)
         self._check()
-        publish_image(store, target, image, tags, there.manifests)
+        publish_manifests(store, target, image, there.manifests)
+        if ends:
+            # One after the other: what refers to something comes after it.
+            for one in following:
+                self._once((target, "publish", one.subject), publish_following, ends, one)[0].result()
+        publish_tags(store, target, image, (change.tag for change in work.changes))
+        images = downloads(work.root.digest, {one.digest: one.parsed for one in image.manifests})
+        return Copied(images, {one.subject: one.record for one in following})
+
+    def _ends(self, work: ImageWork, present: Mapping[Digest, int]) -> Ends:
+        target = work.repository.target
+        source = self._edges.open_source(work.repository.source)
+        state = self._index.repositories.get(target, RepositoryState(work.repository.source))
+        return open_ends(source, self._edges.public, target, state, present)
+
+    def _follow(self, ends: Ends, image: Image, what: str) -> tuple[Following, ...]:
+        def read(subject: Digest) -> Future[Following]:
+            return self._once((ends.target, "follow", subject), read_following, ends, subject)[0]
+
+        return follow(image, read, what)
 
     def _start(self, work: ImageWork, blob: Descriptor) -> Future[None]:
         future, first = self._once((work.repository.target, blob.digest), self._copy_blob, work, blob)
@@ -396,6 +452,6 @@ def image_work(plan: Plan) -> Iterator[ImageWork]:
                 yield ImageWork(repository, changes[0].after, tuple(changes))
 
 
-def _tag_states(work: ImageWork, now: datetime) -> dict[str, TagState]:
-    state = TagState(work.root.digest, work.root.media_type, work.root.size, work.repository.platforms, now)
+def _tag_states(work: ImageWork, images: Mapping[str, int] | None, now: datetime) -> dict[str, TagState]:
+    state = TagState(work.root.digest, work.root.media_type, work.root.size, work.repository.platforms, now, images)
     return {change.tag: state for change in work.changes}

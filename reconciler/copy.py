@@ -14,19 +14,20 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from reconciler.catalog import is_foreign
 from reconciler.errors import BadAnswer, Malformed
-from reconciler.layout import BLOB_HEADERS, JSON_HEADERS, blob_key, manifest_headers, manifest_key
+from reconciler.layout import BLOB_HEADERS, blob_key, list_headers, manifest_headers, manifest_key
 from reconciler.oci import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
 from reconciler.store import Absent, Matches
 from reconciler.work import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Executor
 
     from reconciler.layout import Headers
     from reconciler.source import Source
-    from reconciler.store import Store
+    from reconciler.store import Store, Stored
 
 logger = logging.getLogger(__name__)
 
@@ -215,10 +216,20 @@ def publish_image(
 
     To be called when every blob is there: what is visible is whole.
     """
+    publish_manifests(store, target, image, present)
+    publish_tags(store, target, image, tags)
+
+
+def publish_manifests(store: Store, target: str, image: Image, present: Mapping[Digest, int]) -> None:
+    """The first half: under their digests."""
     for manifest in image.manifests:
         if present.get(manifest.digest) != len(manifest.body):
             headers = manifest_headers(manifest.parsed.media_type, manifest.digest)
             store.put(manifest_key(target, manifest.digest), manifest.body, headers)
+
+
+def publish_tags(store: Store, target: str, image: Image, tags: Iterable[str]) -> None:
+    """The second half: the root under each of `tags`."""
     for tag in tags:
         headers = manifest_headers(image.root.parsed.media_type, tag)
         put_changed(store, manifest_key(target, tag), image.root.body, headers)
@@ -231,20 +242,31 @@ def put_changed(store: Store, key: str, body: bytes, headers: Headers) -> None:
     Raises `PreconditionFailed` if it changed since it was looked at: a writer that has lost its lock and does not know
     it yet cannot undo what the next one wrote.
     """
-    there = store.get(key)
+    _put_over(store, key, store.get(key), body, headers)
+
+
+def _put_over(store: Store, key: str, there: Stored | None, body: bytes, headers: Headers) -> None:
     if there and there.body == body and there.headers in (None, headers):
         return
     store.put(key, body, headers, Matches(there.etag) if there else Absent())
 
 
 def publish_lists(store: Store, lists: Mapping[str, bytes | None], executor: Executor) -> None:
-    """Writes the published lists, or removes them (None), unless they are like that. Raises as `put_changed` does."""
+    """Writes the published lists, or removes them (None), unless they are like that. Raises as `put_changed` does.
+
+    What is somebody else's under a list's key stays as it is.
+    """
 
     def publish(item: tuple[str, bytes | None]) -> None:
         key, body = item
-        if body is not None:
-            put_changed(store, key, body, JSON_HEADERS)
-        elif store.get(key):
+        there = store.get(key)
+        if there and is_foreign(key, there.body):
+            logger.warning(
+                "%s/%s is not a page of r2mirror's and stays as it is; there is no catalog page", store.name, key
+            )
+        elif body is not None:
+            _put_over(store, key, there, body, list_headers(key))
+        elif there:
             store.delete([key])
 
     for result in completed(executor, publish, lists.items(), 2 * BLOB_WORKERS, pause=1.0):

@@ -7,6 +7,7 @@ not named here as unwanted cannot be pruned.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError
@@ -32,12 +33,14 @@ goes even where `prune` is false.
 class Desired:
     """One repository as it should be.
 
-    wanted    tag -> what it should point at
-    kept      tag -> why it stays as the index has it
-    unwanted  tag -> why it goes
-    errors    what failed; where anything did, `unwanted` is empty
-    known     what is known of the signatures of digests that have to be signed
-    refused   tags that would change if their images were signed as they have to be
+    wanted     tag -> what it should point at
+    kept       tag -> why it stays as the index has it
+    unwanted   tag -> why it goes
+    errors     what failed; where anything did, `unwanted` is empty
+    referrers  whether what is attached to an image comes along
+    news       tag -> what its image has attached now, although the digest is the same
+    known      what is known of the signatures of digests that have to be signed
+    refused    tags that would change if their images were signed as they have to be
     """
 
     target: str
@@ -47,6 +50,8 @@ class Desired:
     kept: Mapping[str, str]
     unwanted: Mapping[str, str]
     errors: tuple[str, ...] = ()
+    referrers: bool = False
+    news: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     known: Mapping[Digest, Knowledge] = field(default_factory=dict)
     refused: tuple[Refused, ...] = ()
 
@@ -56,10 +61,12 @@ def desire(
     observed: RepositoryState,
     listed: frozenset[str] | None,
     answers: Mapping[str, Descriptor | SourceError],
+    news: Mapping[str, str] = MappingProxyType({}),
 ) -> Desired:
     """The repository of one mirror whose source could be listed (`listed` None: no pattern needed the list).
 
-    `answers` has an entry for every chosen tag: what the source says that it points at, or why it could not say.
+    `answers` has an entry for every chosen tag: what the source says that it points at, or why it could not say. `news`
+    says of some of them what is attached that was not, in words.
     """
     failures = {tag: answer for tag, answer in answers.items() if isinstance(answer, SourceError)}
     wanted = {tag: answer for tag, answer in answers.items() if isinstance(answer, Descriptor)}
@@ -78,7 +85,9 @@ def desire(
             wanted[tag] = recorded.descriptor
         else:
             unwanted[tag] = CUT_OFF
-    return Desired(mirror.target, mirror.source, mirror.platforms, wanted, kept, unwanted, errors)
+    return Desired(
+        mirror.target, mirror.source, mirror.platforms, wanted, kept, unwanted, errors, mirror.referrers, news
+    )
 
 
 def desire_unchanged(mirror: Mirror, observed: RepositoryState, error: str) -> Desired:

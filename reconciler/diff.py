@@ -60,6 +60,8 @@ def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
             changes.append(Change(Action.UPDATE, tag, before, after, _filter_change(before, desired)))
         elif tag in state.pending:
             changes.append(Change(Action.UPDATE, tag, before, after, CUT_OFF))
+        elif tag in desired.news:
+            changes.append(Change(Action.UPDATE, tag, before, after, desired.news[tag]))
     known = [replace(one, signature=desired.known.get(one.after.digest)) if one.after else one for one in changes]
     return tuple(sorted(known if desired.known else changes, key=lambda change: (_ORDER[change.action], change.tag)))
 

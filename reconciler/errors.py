@@ -21,6 +21,7 @@
     |   |   `-- EdgeUnreachable       no usable answer, after retries
     |   |-- IndexInvalid          the mirror index in the store cannot be read
     |   |   `-- IndexVersion          it is sound, but another release's
+    |   |-- PublicError           the public address of a bucket, asked as anybody may
     |   `-- LockLost              this run's lock has been taken over or broken
     |-- PlanRefused           a plan that may not be applied: stale, too many prunes, not confirmed
     |-- LockHeld              another run is at work
@@ -152,6 +153,10 @@ class IndexInvalid(NamedError):
 
 class IndexVersion(IndexInvalid):
     """The mirror index has a version that this release does not read."""
+
+
+class PublicError(NamedError):
+    """The public address of a bucket gives no usable answer. `what` is the URL that was asked."""
 
 
 class PlanRefused(MirrorError):

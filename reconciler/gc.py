@@ -3,6 +3,8 @@
     roots    every tag object that is there, whoever put it there, and the digests that the mirror index says are to be
              kept: those of its tags, and the retired ones younger than `retain`
     reached  what the roots refer to, down through indexes to the last blob, as the stored manifests say
+    follows  what is attached to what is reached: the lists of its referrers, and the tags that belong to it by name,
+             as `sha256-<hex>.sig`; those are no roots, unless the mirror index has them as tags of their own
     garbage  every other manifest by digest and blob of the repository, and uploads to it that nobody finished
 
 Nothing is taken from memory, and where a manifest that is reached cannot be read nothing is collected at all: nobody
@@ -19,7 +21,17 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Malformed, StoreError
 from reconciler.index import RepositoryState, collected, expired
 from reconciler.inventory import inventory
-from reconciler.layout import blob_key, blobs_prefix, manifest_key
+from reconciler.layout import (
+    ManifestKey,
+    ReferrersKey,
+    attached_tags,
+    blob_key,
+    blobs_prefix,
+    is_attached_tag,
+    manifest_key,
+    parse_key,
+    referrers_prefix,
+)
 from reconciler.ledger import read_index, write_index
 from reconciler.oci import Digest, Index, Manifest, parse_manifest
 from reconciler.work import BLOB_WORKERS, completed
@@ -42,6 +54,7 @@ logger = logging.getLogger(__name__)
 class Garbage:
     """What can go from a repository, or has gone.
 
+    following  keys of lists and tags whose subject is not reached
     manifests  by digest, in steps: what refers to others goes before them
     blobs      with their sizes in bytes
     uploads    that were begun and never finished
@@ -55,6 +68,7 @@ class Garbage:
     uploads: tuple[Unfinished, ...]
     expired: frozenset[Digest]
     size: int
+    following: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -62,10 +76,11 @@ class Garbage:
 
     @property
     def objects(self) -> int:
-        return sum(len(step) for step in self.manifests) + len(self.blobs)
+        return len(self.following) + sum(len(step) for step in self.manifests) + len(self.blobs)
 
     def steps(self) -> Iterator[Sequence[str]]:
-        """The keys in the order in which they go."""
+        """The keys in the order in which they go. What is attached may go after its subject, as OCI allows."""
+        yield self.following
         for digests in self.manifests:
             yield [manifest_key(self.target, digest) for digest in digests]
         yield [blob_key(self.target, digest) for digest in self.blobs]
@@ -143,7 +158,8 @@ def find_garbage(
     over = expired(state, retain, now)
     there = inventory(store, target)
     manifests = _Manifests(store, target, there, executor)
-    reached, needed = manifests.reach(state, state.digests - over)
+    lists = {row.key: key.subject for row in store.list(referrers_prefix(target)) if (key := _list_key(row.key))}
+    reached, needed, following = manifests.reach(state, state.digests - over, lists)
     loose = there.manifests.keys() - reached
     return Garbage(
         target,
@@ -153,7 +169,13 @@ def find_garbage(
         over,
         sum(there.manifests[digest] for digest in loose)
         + sum(size for digest, size in there.blobs.items() if digest not in needed),
+        following,
     )
+
+
+def _list_key(key: str) -> ReferrersKey | None:
+    parsed = parse_key(key)
+    return parsed if isinstance(parsed, ReferrersKey) else None
 
 
 def remove(store: Store, garbage: Garbage) -> None:
@@ -190,17 +212,35 @@ class _Manifests:
         self._there = there
         self._executor = executor
 
-    def reach(self, state: RepositoryState, keep: Iterable[Digest]) -> tuple[set[Digest], set[Digest]]:
-        """The manifests and the blobs that the repository's tags and `keep` reach."""
+    def reach(
+        self, state: RepositoryState, keep: Iterable[Digest], lists: Mapping[str, Digest]
+    ) -> tuple[set[Digest], set[Digest], tuple[str, ...]]:
+        """The manifests and the blobs that the repository's tags and `keep` reach, and what follows none of those.
+
+        `lists` are the keys of lists of referrers that are there, with their subjects.
+        """
         reached: set[Digest] = set()
         needed: set[Digest] = set()
         lost = {one.digest for tag, one in state.tags.items() if tag not in self._there.tags}
-        self._follow(self._there.tags, reached, needed)
-        self._follow(lost - reached, reached, needed)
-        self._follow([one for one in keep if one in self._there.manifests and one not in reached], reached, needed)
-        return reached, needed
+        by_name = {tag for tag in self._there.tags if is_attached_tag(tag)} - state.own_tags
+        self._follow(self._keys(self._there.tags.keys() - by_name), reached, needed)
+        self._follow(self._keys(lost - reached), reached, needed)
+        kept = [one for one in keep if one in self._there.manifests and one not in reached]
+        self._follow(self._keys(kept), reached, needed)
+        loose = dict(lists)
+        while True:
+            names = {tag for subject in reached for tag in attached_tags(subject)} & by_name
+            wave = [*self._keys(names), *(key for key, subject in loose.items() if subject in reached)]
+            if not wave:
+                return reached, needed, (*sorted(loose), *self._keys(sorted(by_name)))
+            by_name -= names
+            loose = {key: subject for key, subject in loose.items() if subject not in reached}
+            self._follow(wave, reached, needed)
 
-    def _follow(self, roots: Iterable[Digest | str], reached: set[Digest], needed: set[Digest]) -> None:
+    def _keys(self, references: Iterable[Digest | str]) -> list[str]:
+        return [manifest_key(self._target, one) for one in references]
+
+    def _follow(self, roots: Iterable[str], reached: set[Digest], needed: set[Digest]) -> None:
         wave = roots
         while wave:
             children: set[Digest] = set()
@@ -210,33 +250,33 @@ class _Manifests:
                     children.update(child.digest for child in parsed.manifests)
                 else:
                     needed.update(blob.digest for blob in parsed.blobs)
-            wave = [child for child in children if child not in reached and child in self._there.manifests]
+            wave = self._keys(child for child in children if child not in reached and child in self._there.manifests)
 
     def children(self, digest: Digest) -> tuple[Digest, ...]:
         """What a manifest that may be damaged says that it refers to."""
         try:
-            _, parsed = self._read(digest)
+            _, parsed = self._read(manifest_key(self._target, digest))
         except StoreError:
             return ()
         return tuple(child.digest for child in parsed.manifests) if isinstance(parsed, Index) else ()
 
-    def _read_all(self, references: Iterable[Digest | str]) -> Iterator[tuple[Digest, Manifest | Index]]:
-        for result in completed(self._executor, self._read, references, 2 * BLOB_WORKERS, pause=1.0):
+    def _read_all(self, keys: Iterable[str]) -> Iterator[tuple[Digest, Manifest | Index]]:
+        for result in completed(self._executor, self._read, keys, 2 * BLOB_WORKERS, pause=1.0):
             if result:
                 yield result[1].result()
 
-    def _read(self, reference: Digest | str) -> tuple[Digest, Manifest | Index]:
-        key = manifest_key(self._target, reference)
+    def _read(self, key: str) -> tuple[Digest, Manifest | Index]:
+        """What a key of a manifest, a tag or a list of referrers holds, with the digest of its bytes."""
         what = f"{self._store.name}/{key}"
         stored = self._store.get(key)
         if stored is None:
             raise StoreError(what, f"is missing; {_ADVICE}")
-        if isinstance(reference, Digest):
-            if not reference.matches(stored.body):
-                raise StoreError(what, f"has other bytes than its digest says; {_ADVICE}")
-            digest = reference
-        else:
-            digest = Digest.of(stored.body)
+        match parse_key(key):
+            case ManifestKey(_, Digest() as digest):
+                if not digest.matches(stored.body):
+                    raise StoreError(what, f"has other bytes than its digest says; {_ADVICE}")
+            case _:
+                digest = Digest.of(stored.body)
         try:
             return digest, parse_manifest(stored.body, "", what)
         except Malformed as error:

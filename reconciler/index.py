@@ -15,25 +15,34 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from reconciler.download import MAX_PLATFORMS, is_platform_name
 from reconciler.errors import IndexInvalid, IndexVersion, Malformed
 from reconciler.layout import target_problem
 from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
+from reconciler.referrers import parse_record, published_tags, record_document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from reconciler.referrers import Record
 
 VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
 class TagState:
-    """What a tag in the bucket points at. `size` in bytes, of the manifest; `platforms` None means all of them."""
+    """What a tag in the bucket points at. `size` in bytes, of the manifest; `platforms` None means all of them.
+
+    `images` is what a client downloads, platform -> bytes, as `downloads` gives it; None where nobody noted it. It is
+    there to be shown: states that differ in nothing else are equal.
+    """
 
     digest: Digest
     media_type: str
     size: int
     platforms: tuple[Platform, ...] | None
     synced_at: datetime
+    images: Mapping[str, int] | None = field(default=None, compare=False)
 
     @property
     def descriptor(self) -> Descriptor:
@@ -44,20 +53,32 @@ class TagState:
 class RepositoryState:
     """One repository of the bucket.
 
-    retired  digests that no tag points at any more, and since when
-    pending  tags whose objects an apply set out to write or remove, and has not recorded yet: until then they may be
-             other than `tags` says
+    retired   digests that no tag points at any more, and since when
+    pending   tags whose objects an apply set out to write or remove, and has not recorded yet: until then they may be
+              other than `tags` says
+    attached  digest of a tag, or a retired one -> what came along with its image, where that was asked for
     """
 
     source: str
     tags: Mapping[str, TagState] = field(default_factory=lambda: MappingProxyType({}))
     retired: Mapping[Digest, datetime] = field(default_factory=lambda: MappingProxyType({}))
     pending: frozenset[str] = frozenset()
+    attached: Mapping[Digest, Record] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def digests(self) -> frozenset[Digest]:
         """What the repository has to keep: the digests of its tags, and the retired ones."""
         return frozenset(state.digest for state in self.tags.values()) | self.retired.keys()
+
+    @property
+    def own_tags(self) -> frozenset[str]:
+        """The tags that a pattern chose, which what is attached to an image leaves alone."""
+        return frozenset(self.tags) | self.pending
+
+    @property
+    def attached_tags(self) -> frozenset[str]:
+        """The tags that came along with images."""
+        return frozenset(tag for record in self.attached.values() for tag in published_tags(record))
 
 
 @dataclass(frozen=True)
@@ -82,6 +103,14 @@ def published(index: MirrorIndex, target: str, source: str, tags: Mapping[str, T
     before = index.repositories.get(target, RepositoryState(source))
     after = _retagged(before, {**before.tags, **tags}, now)
     return _with(index, target, replace(after, source=source, pending=before.pending - tags.keys()))
+
+
+def attached(index: MirrorIndex, target: str, records: Mapping[Digest, Record]) -> MirrorIndex:
+    """`index` after what is attached to the images of these digests came along."""
+    before = index.repositories.get(target)
+    if before is None or not records:
+        return index
+    return _with(index, target, replace(before, attached=MappingProxyType({**before.attached, **records})))
 
 
 def removed(index: MirrorIndex, target: str, tags: Iterable[str], now: datetime) -> MirrorIndex:
@@ -116,7 +145,8 @@ def collected(index: MirrorIndex, target: str, digests: Iterable[Digest]) -> Mir
         return index
     gone = frozenset(digests)
     retired = {digest: since for digest, since in before.retired.items() if digest not in gone}
-    after = replace(before, retired=MappingProxyType(retired))
+    kept = {digest: record for digest, record in before.attached.items() if digest not in gone}
+    after = replace(before, retired=MappingProxyType(retired), attached=MappingProxyType(kept))
     if after.tags or after.retired or after.pending:
         return _with(index, target, after)
     others = {name: state for name, state in index.repositories.items() if name != target}
@@ -214,12 +244,19 @@ def parse_platforms(value: Any, what: str) -> tuple[Platform, ...] | None:
 
 def _repository_document(state: RepositoryState) -> dict[str, Any]:
     pending = {"pending": sorted(state.pending)} if state.pending else {}
+    records = {str(digest): record_document(record) for digest, record in sorted(state.attached.items())}
     return {
         "source": state.source,
-        "tags": {tag: tag_document(entry) for tag, entry in sorted(state.tags.items())},
+        "tags": {tag: _tag_entry(entry) for tag, entry in sorted(state.tags.items())},
         "retired": {str(digest): format_time(since) for digest, since in sorted(state.retired.items())},
         **pending,
+        **({"attached": records} if records else {}),
     }
+
+
+def _tag_entry(state: TagState) -> dict[str, Any]:
+    images = {} if state.images is None else {"images": dict(state.images)}
+    return {**tag_document(state), **images}
 
 
 def tag_document(state: TagState) -> dict[str, Any]:
@@ -244,6 +281,7 @@ def _repository(target: str, entry: Any) -> RepositoryState:
                 MappingProxyType({tag: _tag(tag, state, target) for tag, state in tags.items()}),
                 MappingProxyType({Digest.parse(digest): _time(since, target) for digest, since in retired.items()}),
                 _pending(entry.get("pending", []), target),
+                _attached(entry.get("attached", {}), target),
             )
         case _:
             raise Malformed(f"repository {target}", "expected source, tags and retired")
@@ -253,6 +291,13 @@ def _pending(entry: Any, target: str) -> frozenset[str]:
     if not isinstance(entry, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in entry):
         raise Malformed(f"repository {target}", "expected pending to be a list of tags")
     return frozenset(entry)
+
+
+def _attached(entry: Any, target: str) -> Mapping[Digest, Record]:
+    what = f"repository {target}"
+    if not isinstance(entry, dict):
+        raise Malformed(what, "expected attached to be an object")
+    return MappingProxyType({Digest.parse(digest): parse_record(record, what) for digest, record in entry.items()})
 
 
 def _tag(tag: str, entry: Any, target: str) -> TagState:
@@ -272,9 +317,21 @@ def parse_tag_document(entry: Any, what: str) -> TagState:
                 size,
                 parse_platforms(entry.get("platforms"), what),
                 parse_time(synced_at),
+                _parse_images(entry.get("images"), what),
             )
         case _:
             raise Malformed(what, "expected digest, mediaType, size, platforms and synced_at")
+
+
+def _parse_images(entry: Any, what: str) -> Mapping[str, int] | None:
+    if entry is None:
+        return None
+    if not isinstance(entry, dict) or not 0 < len(entry) <= MAX_PLATFORMS:
+        raise Malformed(what, f"expected images to be an object with 1 to {MAX_PLATFORMS} platforms")
+    for platform, size in entry.items():
+        if type(size) is not int or not 0 <= size < 2**63 or not is_platform_name(platform):
+            raise Malformed(what, "expected images to name platforms, each with a number of bytes")
+    return entry
 
 
 def _time(value: Any, target: str) -> datetime:

@@ -6,6 +6,7 @@ in front of it has to do no more than send `/v2/` to `v2/_ping`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -62,6 +63,11 @@ def with_digest(key: str, body: bytes, headers: Headers) -> Headers:
             return headers
 
 
+def list_headers(key: str) -> Headers:
+    """Headers of a published list, of which the catalog page is one for people."""
+    return PAGE_HEADERS if key == PAGE else JSON_HEADERS
+
+
 def blob_key(repository: str, digest: Digest) -> str:
     return f"{blobs_prefix(repository)}{digest}"
 
@@ -83,8 +89,42 @@ def tags_key(repository: str) -> str:
     return f"v2/{repository}/tags/list"
 
 
-def referrers_key(repository: str, digest: Digest) -> str:
-    return f"v2/{repository}/referrers/{digest}"
+def referrers_key(repository: str, subject: Digest) -> str:
+    return f"{referrers_prefix(repository)}{subject}"
+
+
+def referrers_prefix(repository: str) -> str:
+    return f"v2/{repository}/referrers/"
+
+
+def referrers_keys(repository: str, subject: Digest, own_tags: frozenset[str]) -> tuple[str, ...]:
+    """Where the list of a digest's referrers is: for the API, and as a tag, unless that is one of its own."""
+    tag = fallback_tag(subject)
+    fallback = () if tag in own_tags else (manifest_key(repository, tag),)
+    return (referrers_key(repository, subject), *fallback)
+
+
+_ATTACHED = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
+
+
+def fallback_tag(subject: Digest) -> str:
+    """Where clients look for referrers that find no list (distribution specification 1.1, "Referrers tag schema")."""
+    return f"{subject.algorithm}-{subject.hex[:64]}"
+
+
+def cosign_tags(subject: Digest) -> tuple[str, ...]:
+    """Where cosign looks for signatures, attestations and SBOMs; a sha512 digest makes no such tag, it is too long."""
+    return tuple(f"{fallback_tag(subject)}.{kind}" for kind in ("sig", "att", "sbom") if len(subject.hex) == 64)
+
+
+def attached_tags(subject: Digest) -> tuple[str, ...]:
+    """Every tag that belongs to a digest by its name."""
+    return (fallback_tag(subject), *cosign_tags(subject))
+
+
+def is_attached_tag(tag: str) -> bool:
+    """Whether a tag belongs to a digest by its name."""
+    return _ATTACHED.fullmatch(tag) is not None
 
 
 @dataclass(frozen=True)
@@ -104,7 +144,13 @@ class TagsKey:
     repository: str
 
 
-Key: TypeAlias = BlobKey | ManifestKey | TagsKey
+@dataclass(frozen=True)
+class ReferrersKey:
+    repository: str
+    subject: Digest
+
+
+Key: TypeAlias = BlobKey | ManifestKey | TagsKey | ReferrersKey
 
 
 def parse_key(key: str) -> Key | None:
@@ -120,13 +166,19 @@ def parse_key(key: str) -> Key | None:
         return TagsKey(repository)
     if kind == "manifests" and is_tag(name):
         return ManifestKey(repository, name)
-    if kind not in ("blobs", "manifests"):
+    if kind not in ("blobs", "manifests", "referrers"):
         return None
     try:
         digest = Digest.parse(name)
     except Malformed:
         return None
-    return BlobKey(repository, digest) if kind == "blobs" else ManifestKey(repository, digest)
+    match kind:
+        case "blobs":
+            return BlobKey(repository, digest)
+        case "referrers":
+            return ReferrersKey(repository, digest)
+        case _:
+            return ManifestKey(repository, digest)
 
 
 def target_problem(repository: str) -> str | None:

@@ -97,6 +97,7 @@ class Mirror:
     prune: bool
     retain: timedelta
     signed_by: tuple[Signer, ...] = ()
+    referrers: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,6 +167,7 @@ class _Settings:
     prune: bool = True
     retain: timedelta = timedelta(days=7)
     signed_by: tuple[Signer, ...] = ()
+    referrers: bool = False
 
 
 Signers: TypeAlias = "Callable[[Place, Any], tuple[Signer, ...]]"
@@ -175,8 +177,6 @@ Signers: TypeAlias = "Callable[[Place, Any], tuple[Signer, ...]]"
 def _settings(document: Document, place: Place, base: _Settings, signers: Signers) -> _Settings:
     """What is soundly said at `place`, the rest from `base`."""
     said = document.sound(place)
-    if said.get("referrers"):
-        document.problem((*place, "referrers"), "this version cannot mirror referrers yet; write false or leave it out")
     return _Settings(
         _patterns(document, (*place, "exclude"), said["exclude"]) if "exclude" in said else base.exclude,
         _patterns(document, (*place, "immutable"), said["immutable"]) if "immutable" in said else base.immutable,
@@ -184,6 +184,7 @@ def _settings(document: Document, place: Place, base: _Settings, signers: Signer
         said.get("prune", base.prune),
         _duration(said["retain"]) if "retain" in said else base.retain,
         signers((*place, "signed_by"), said["signed_by"]) if "signed_by" in said else base.signed_by,
+        said.get("referrers", base.referrers),
     )
 
 
@@ -211,6 +212,7 @@ def _mirrors(document: Document, defaults: _Settings, signers: Signers) -> Itera
                 settings.prune,
                 settings.retain,
                 settings.signed_by,
+                settings.referrers,
             )
 
 

@@ -178,12 +178,28 @@ class Descriptor:
 
 
 @dataclass(frozen=True)
+class Attachment:
+    """What a manifest or an index says for a list of referrers: what it is attached to, what it is, its annotations.
+
+    `artifact_type` is empty where it names none; annotations that are no text are left out.
+    """
+
+    subject: Digest | None = None
+    artifact_type: str = ""
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """An image manifest or an artifact's: the blobs it needs, in order, the config first."""
+    """An image manifest or an artifact's: the blobs it needs, in order, the config first.
+
+    `attachment` is what it says of itself as a referrer.
+    """
 
     media_type: str
     config: Descriptor | None
     layers: tuple[Descriptor, ...]
+    attachment: Attachment = Attachment()
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
@@ -198,6 +214,7 @@ class Index:
 
     media_type: str
     manifests: tuple[Descriptor, ...]
+    attachment: Attachment = Attachment()
 
 
 def parse_manifest(body: bytes, media_type: str, what: str) -> Manifest | Index:
@@ -213,12 +230,25 @@ def parse_manifest(body: bytes, media_type: str, what: str) -> Manifest | Index:
         raise Malformed(what, SCHEMA1_REFUSAL)
     announced = own_media_type(document, media_type, what)
     if announced in INDEX_TYPES:
-        return Index(announced, tuple(_descriptors(document, "manifests", what)))
+        return Index(announced, tuple(_descriptors(document, "manifests", what)), _attachment(document, what))
     config = document.get("config")
     return Manifest(
         announced,
         None if config is None else parse_descriptor(config, f"{what}: config"),
         tuple(_descriptors(document, "layers", what)),
+        _attachment(document, what),
+    )
+
+
+def _attachment(document: dict[str, Any], what: str) -> Attachment:
+    subject, artifact_type = document.get("subject"), document.get("artifactType")
+    annotations = document.get("annotations")
+    return Attachment(
+        None if subject is None else parse_descriptor(subject, f"{what}: subject").digest,
+        (_media_type(artifact_type) or "") if isinstance(artifact_type, str) else "",
+        tuple((key, value) for key, value in annotations.items() if isinstance(value, str))
+        if isinstance(annotations, dict)
+        else (),
     )
 
 

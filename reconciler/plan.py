@@ -36,6 +36,7 @@ class RepositoryPlan:
     """The changes of one repository. `unchanged` counts its other tags; `error` is why less than all was looked at.
 
     `refused` are tags that do not change because of their signatures; where there are some, `error` says so.
+    `referrers`: whether what is attached to an image comes along.
     """
 
     target: str
@@ -45,6 +46,7 @@ class RepositoryPlan:
     changes: tuple[Change, ...]
     error: str | None
     refused: tuple[Refused, ...] = ()
+    referrers: bool = False
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -111,6 +113,7 @@ def without_prunes(plan: Plan) -> Plan:
                 repository.of(Action.ADD, Action.UPDATE),
                 repository.error,
                 repository.refused,
+                repository.referrers,
             )
             for repository in plan.repositories
         ),
@@ -132,6 +135,7 @@ def document(plan: Plan) -> dict[str, Any]:
                 "changes": [change_document(change) for change in repository.changes],
                 "error": repository.error,
                 **({"refused": [_refused_document(one) for one in repository.refused]} if repository.refused else {}),
+                **({"referrers": True} if repository.referrers else {}),
             }
             for repository in plan.repositories
         ],
@@ -188,7 +192,16 @@ def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:
     observed = index.repositories.get(desired.target)
     unchanged = len(observed.tags.keys() - touched) if observed else 0
     error = "; ".join(desired.errors) or None
-    return RepositoryPlan(desired.target, desired.source, desired.platforms, unchanged, changes, error, desired.refused)
+    return RepositoryPlan(
+        desired.target,
+        desired.source,
+        desired.platforms,
+        unchanged,
+        changes,
+        error,
+        desired.refused,
+        desired.referrers,
+    )
 
 
 def _parse_repository(entry: Any) -> RepositoryPlan:
@@ -206,7 +219,10 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
             platforms = parse_platforms(entry.get("platforms"), target)
             parsed = tuple(_parse_change(change, target) for change in changes)
             refused = tuple(_parse_refused(one, target) for one in entry.get("refused", []))
-            return RepositoryPlan(target, source, platforms, unchanged, parsed, error, refused)
+            referrers = entry.get("referrers", False)
+            if not isinstance(referrers, bool):
+                raise Malformed(target, "expected referrers to be true or false")
+            return RepositoryPlan(target, source, platforms, unchanged, parsed, error, refused, referrers)
         case _:
             raise Malformed("a repository of the plan", "expected target, source, unchanged, changes and error")
 

@@ -10,8 +10,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.catalog import published_lists
-from reconciler.copy import copy_blob, missing_blobs, publish_image, publish_lists, read_image, stored_first
+from reconciler.copy import (
+    copy_blob,
+    missing_blobs,
+    publish_image,
+    publish_lists,
+    put_changed,
+    read_image,
+    stored_first,
+)
 from reconciler.errors import LockLost, MirrorError, StoreDenied
+from reconciler.layout import REFERRERS_HEADERS
 from reconciler.verify import Finding, Report, Root, check_lists, check_repository, unknown_tags
 from reconciler.work import BLOB_WORKERS, completed
 
@@ -78,10 +87,14 @@ def verify(
     for target, state in states.items():
         report = check_repository(store, target, state, executor, deep=deep)
         found.findings += report.findings
-        if report.hurt and open_source:
+        if (report.hurt or report.lists) and open_source:
             found.unrepaired += repair(store, report, open_source(state.source), executor)
-            still = check_repository(store, target, state, executor, deep=deep).findings
-            found.repaired.update(set(report.findings) - set(still))
+            after = check_repository(store, target, state, executor, deep=deep)
+            if after.lists:
+                for key, body in after.lists.items():
+                    put_changed(store, key, body, REFERRERS_HEADERS)
+                after = check_repository(store, target, state, executor, deep=deep)
+            found.repaired.update(set(report.findings) - set(after.findings))
     lists = list(check_lists(store, index, states, executor)) if index.serial else []
     found.findings += lists
     if lists and open_source:

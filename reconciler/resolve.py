@@ -1,12 +1,15 @@
 """Asks the sources what the mirrors' patterns mean today. Reads only: tag lists and HEAD requests.
 
-Two rounds on an executor: the tag lists of every mirror that needs one, then what each chosen tag points at. A tag that
-is immutable or pinned and already mirrored is not asked for. What fails is a value beside what was found; the judgement
-on both is `desire`'s, and where images have to be signed also that of `signed`, which makes a third round.
+Rounds on an executor: the tag lists of every mirror that needs one, then what each chosen tag points at. A tag that is
+immutable or pinned and already mirrored is not asked for. Of a mirror with `referrers`, a third: what is attached to
+the images that are there already; with others, it is looked for when they are copied. What fails is a value beside what
+was found; the judgement on both is `desire`'s, and where images have to be signed also that of `signed`, which makes
+the last round.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,6 +17,7 @@ from reconciler.desire import Desired, desire, desire_nothing, desire_unchanged
 from reconciler.errors import SourceError
 from reconciler.index import MirrorIndex, RepositoryState, TagState
 from reconciler.oci import Descriptor
+from reconciler.referrers import Attached, news
 from reconciler.selection import Chosen, Pinned, needs_listing, select
 from reconciler.signatures.attached import is_attachment
 from reconciler.signatures.gate import OPEN
@@ -21,9 +25,10 @@ from reconciler.signed import Judged, only_signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
     from reconciler.mirrors import Mirror, Mirrors
+    from reconciler.oci import Digest
     from reconciler.signatures.gate import Gate
     from reconciler.source import OpenSource
 
@@ -52,7 +57,11 @@ def resolve(
         (mirror, _ask(mirror, index, open_source, executor, listings.get(mirror.target), recheck=recheck))
         for mirror in asked
     ]
-    judged = [_judged(mirror, index, listings.get(mirror.target), answers) for mirror, answers in rounds]
+    attached = _ask_attached(rounds, index, open_source, executor, listings)
+    judged = [
+        _judged(mirror, index, listings.get(mirror.target), answers, attached.get(mirror.target, {}))
+        for mirror, answers in rounds
+    ]
     desired = only_signed(judged, index, open_source, executor, gate, recheck=recheck)
     named = {mirror.target for mirror in mirrors.mirrors}
     desired += [
@@ -104,14 +113,78 @@ def _reference(chosen: Chosen) -> str:
     return str(chosen.pattern.digest) if isinstance(chosen.pattern, Pinned) else chosen.tag
 
 
+def _ask_attached(
+    rounds: Sequence[tuple[Mirror, dict[str, Descriptor | Future[Answer]]]],
+    index: MirrorIndex,
+    open_source: OpenSource,
+    executor: Executor,
+    listings: dict[str, Future[Listing]],
+) -> dict[str, dict[Digest, Future[Attached | SourceError]]]:
+    """Target -> what is attached now to every digest of its images that were asked for and are mirrored as they are.
+
+    Where nobody needed the tag list yet it is asked for first, for it saves a question for each tag that is not there.
+    """
+    subjects = {mirror.target: _subjects(mirror, index, answers) for mirror, answers in rounds}
+    wanting = [mirror for mirror, _ in rounds if subjects[mirror.target]]
+    listings = {m.target: listings.get(m.target) or executor.submit(_list, open_source, m.source) for m in wanting}
+    asked = {}
+    for mirror in wanting:
+        listed = listings[mirror.target].result()
+        tags = frozenset(listed) if listed and isinstance(listed, tuple) else None
+        asked[mirror.target] = {
+            subject: executor.submit(_attached, open_source, mirror.source, subject, tags)
+            for subject in subjects[mirror.target]
+        }
+    return asked
+
+
+def _subjects(mirror: Mirror, index: MirrorIndex, answers: dict[str, Descriptor | Future[Answer]]) -> list[Digest]:
+    observed = index.repositories.get(mirror.target)
+    if not mirror.referrers or observed is None:
+        return []
+    asked = {tag: answer.result() for tag, answer in answers.items() if isinstance(answer, Future)}
+    unchanged = {
+        one.digest for tag, one in asked.items() if isinstance(one, Descriptor) and _is_there(observed, tag, one)
+    }
+    return sorted({subject for digest in unchanged for subject in observed.attached.get(digest, {})})
+
+
+def _is_there(observed: RepositoryState, tag: str, wanted: Descriptor) -> bool:
+    return tag in observed.tags and observed.tags[tag].digest == wanted.digest
+
+
+def _news(
+    observed: RepositoryState, answers: dict[str, Answer], found: dict[Digest, Attached | SourceError]
+) -> tuple[dict[str, str], dict[str, SourceError]]:
+    """Tag -> what is attached that was not, in words; and tag -> why that could not be asked."""
+    told: dict[str, str] = {}
+    failed: dict[str, SourceError] = {}
+    for tag, one in answers.items():
+        if isinstance(one, SourceError) or not _is_there(observed, tag, one):
+            continue
+        record = observed.attached.get(one.digest)
+        if record is None:
+            told[tag] = "referrers: not looked for yet"
+            continue
+        theirs = {subject: found[subject] for subject in record if subject in found}
+        errors = [answer for answer in theirs.values() if isinstance(answer, SourceError)]
+        count = news(record, {s: a for s, a in theirs.items() if isinstance(a, Attached)}, observed.tags)
+        if errors:
+            failed[tag] = errors[0]
+        elif count:
+            told[tag] = f"referrers: + {count}"
+    return told, failed
+
+
 def _judged(
     mirror: Mirror,
     index: MirrorIndex,
     listing: Future[Listing] | None,
     answers: dict[str, Descriptor | Future[Answer]],
+    attached: dict[Digest, Future[Attached | SourceError]],
 ) -> Judged:
     def judge(failed: Mapping[str, SourceError]) -> Desired:
-        return _judge(mirror, index, listing, {**answers, **failed})
+        return _judge(mirror, index, listing, {**answers, **failed}, attached)
 
     return Judged(mirror, judge({}), judge)
 
@@ -121,6 +194,7 @@ def _judge(
     index: MirrorIndex,
     listing: Future[Listing] | None,
     answers: Mapping[str, Answer | Future[Answer]],
+    attached: Mapping[Digest, Future[Attached | SourceError]],
 ) -> Desired:
     observed = index.repositories.get(mirror.target, RepositoryState(mirror.source))
     listed = listing.result() if listing else None
@@ -137,7 +211,9 @@ def _judge(
         tag: answer if isinstance(answer, Descriptor | SourceError) else answer.result()
         for tag, answer in answers.items()
     }
-    return desire(mirror, observed, None if listed is None else frozenset(listed), settled)
+    found = {subject: one.result() for subject, one in attached.items()}
+    told, failed = _news(observed, settled, found) if mirror.referrers else ({}, {})
+    return desire(mirror, observed, None if listed is None else frozenset(listed), settled | failed, told)
 
 
 def _list(open_source: OpenSource, source: str) -> Listing:
@@ -150,5 +226,14 @@ def _list(open_source: OpenSource, source: str) -> Listing:
 def _resolve(open_source: OpenSource, source: str, reference: str) -> Answer:
     try:
         return open_source(source).resolve(reference)
+    except SourceError as error:
+        return error
+
+
+def _attached(
+    open_source: OpenSource, source: str, subject: Digest, listed: frozenset[str] | None
+) -> Attached | SourceError:
+    try:
+        return open_source(source).attached(subject, listed)
     except SourceError as error:
         return error

@@ -2,7 +2,8 @@
 
     manifests, tags  read, hashed and parsed; their headers compared
     blobs            by a listing's sizes; read and hashed as well where the look is `deep`
-    lists            tags/list, _catalog and _ping against what the index makes of them
+    attached         what came along with an image: read like any other; its lists against what they have to say
+    lists            tags/list, _catalog, _ping and the catalog page against what the index makes of them
     unknown tags     tag objects in our repositories that the index does not know
 
 Looks only; `repair` puts right what is found.
@@ -15,19 +16,24 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from reconciler.catalog import published_lists
+from reconciler.catalog import in_step, is_foreign, published_lists
 from reconciler.copy import choose_platforms
+from reconciler.download import downloads
 from reconciler.errors import Malformed
 from reconciler.inventory import Inventory, inventory
 from reconciler.layout import (
-    JSON_HEADERS,
+    REFERRERS_HEADERS,
     ManifestKey,
     blob_key,
+    is_attached_tag,
+    list_headers,
     manifest_headers,
     manifest_key,
     parse_key,
+    referrers_keys,
 )
 from reconciler.oci import Descriptor, Digest, Index, Manifest, parse_manifest
+from reconciler.referrers import list_bytes, merged
 from reconciler.work import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     from reconciler.index import MirrorIndex, RepositoryState
     from reconciler.layout import Headers
     from reconciler.oci import Platform
+    from reconciler.referrers import Record
     from reconciler.store import Store, Stored
 
 
@@ -93,6 +100,8 @@ class Report:
     broken  digests whose objects have to be written again
     hurt    the roots that cannot be pulled whole and under the right headers, and the keys that are wrong of each
     bodies  of roots whose own object is broken: the right bytes, where a tag's object has them
+    lists   key -> the right bytes of each list of referrers that is not as it should be
+    images  of each tagged digest: what a client downloads, platform -> bytes
     """
 
     target: str
@@ -102,6 +111,8 @@ class Report:
     broken: frozenset[Digest]
     hurt: Mapping[Root, frozenset[str]]
     bodies: Mapping[Digest, bytes]
+    lists: Mapping[str, bytes]
+    images: Mapping[Digest, Mapping[str, int] | None]
 
 
 def check_repository(
@@ -126,10 +137,12 @@ def check_lists(store: Store, index: MirrorIndex, targets: Iterable[str], execut
             found = stored and "is there, although the repository has no tags"
         elif stored is None:
             found = "is missing"
-        elif stored.body != body:
+        elif is_foreign(key, stored.body):
+            found = None
+        elif not in_step(key, stored.body, body):
             found = "does not say what the mirror index says"
         else:
-            found = _headers_differ(stored, JSON_HEADERS)
+            found = _headers_differ(stored, list_headers(key))
         return Finding(target, key, Problem.OUT_OF_STEP, found) if found else None
 
     for result in completed(executor, check, published_lists(index, targets).items(), 2 * BLOB_WORKERS, pause=1.0):
@@ -150,6 +163,8 @@ def unknown_tags(
                 state = index.repositories.get(target)
                 if state is None:
                     foreign.add(target)
+                elif state.attached and is_attached_tag(tag):
+                    continue
                 elif tag not in state.tags and tag not in state.pending:
                     detail = "a tag that the mirror index does not know; `r2mirror adopt` takes it over, or remove it"
                     findings.append(Finding(target, row.key, Problem.UNKNOWN, detail))
@@ -179,26 +194,31 @@ class _Check:
         self._store = store
         self._target = target
         self._state = state
+        self._attached = merged(state.attached.values())
+        self._tags = _expected_tags(state, self._attached)
         self._there = there
         self._executor = executor
         self._seen = _Seen()
         self._wrong_tags: set[str] = set()
+        self._lists: dict[str, bytes] = {}
 
     def report(self, *, deep: bool) -> Report:
-        roots = _roots(self._state)
+        roots = _roots(self._state, self._tags, self._attached)
         self._check_tags()
         self._follow(roots)
         self._check_blobs(deep=deep)
+        self._check_referrers()
         seen = self._seen
         hurt = {root: wrong for root in roots if (wrong := frozenset(self._wrong_with(root)))}
         findings = tuple(sorted(seen.findings, key=lambda finding: finding.key))
         broken = frozenset(seen.broken)
         bodies = {digest: body for digest, body in seen.bodies.items() if digest in broken}
-        return Report(self._target, self._state, self._there, findings, broken, hurt, bodies)
+        images = {root.digest: downloads(root.digest, seen.manifests) for root in roots if root.tags}
+        return Report(self._target, self._state, self._there, findings, broken, hurt, bodies, self._lists, images)
 
     def _check_tags(self) -> None:
-        for tag, stored in self._each(self._get, self._state.tags):
-            state = self._state.tags[tag]
+        for tag, stored in self._each(self._get, self._tags):
+            state = self._tags[tag]
             key = manifest_key(self._target, tag)
             if tag in self._state.pending:
                 detail = "an apply began this and has not recorded it; if none is at work, apply again"
@@ -273,6 +293,29 @@ class _Check:
                     detail = f"its bytes have the digest {found}" if found else "is gone since it was listed"
                     self._note(digest, blob_key(self._target, digest), Problem.WRONG_BYTES, detail)
 
+    def _check_referrers(self) -> None:
+        expected = dict(self._expected_lists())
+        for key, stored in self._each(self._store.get, expected):
+            if stored is None:
+                found: str | None = "is missing"
+            elif stored.body != expected[key]:
+                found = "does not list the referrers that the mirror index says"
+            else:
+                found = _headers_differ(stored, REFERRERS_HEADERS)
+            if found:
+                self._lists[key] = expected[key]
+                self._seen.findings.append(Finding(self._target, key, Problem.OUT_OF_STEP, found))
+
+    def _expected_lists(self) -> Iterator[tuple[str, bytes]]:
+        """Where one of the referrers cannot be read, that is what is wrong: nobody can say what the list should be."""
+        own_tags = self._state.own_tags
+        for subject, one in self._attached.items():
+            parsed = {digest: self._seen.manifests.get(digest) for digest in one.referrers}
+            entries = [(digest, self._there.manifests.get(digest, 0), it) for digest, it in parsed.items() if it]
+            if entries and len(entries) == len(parsed):
+                body = list_bytes(entries, subject)
+                yield from ((key, body) for key in referrers_keys(self._target, subject, own_tags))
+
     def _wrong_with(self, root: Root) -> Iterator[str]:
         """The keys that are wrong of what the root reaches."""
         yield from (manifest_key(self._target, tag) for tag in self._wrong_tags.intersection(root.tags))
@@ -315,20 +358,27 @@ class _Check:
                 yield result[0], result[1].result()
 
 
-def _roots(state: RepositoryState) -> tuple[Root, ...]:
-    """The digests of the tags, then the retired ones. Where tags of one digest differ in platforms, all count."""
+def _expected_tags(state: RepositoryState, attached: Record) -> dict[str, Descriptor]:
+    """The tags, and those that came along with images."""
+    along = {tag: descriptor for one in attached.values() for tag, descriptor in one.tags.items()}
+    return along | {tag: entry.descriptor for tag, entry in state.tags.items()}
+
+
+def _roots(state: RepositoryState, expected: Mapping[str, Descriptor], attached: Record) -> tuple[Root, ...]:
+    """The digests of the tags, then the others. Where tags of one digest differ in platforms, all count."""
     tags: dict[Digest, list[str]] = {}
-    for tag, entry in state.tags.items():
-        tags.setdefault(entry.digest, []).append(tag)
+    for tag, descriptor in expected.items():
+        tags.setdefault(descriptor.digest, []).append(tag)
     tagged = tuple(
-        Root(digest, state.tags[names[0]].descriptor, _all_platforms(state, names), tuple(sorted(names)))
+        Root(digest, expected[names[0]], _all_platforms(state, names), tuple(sorted(names)))
         for digest, names in tags.items()
     )
-    return tagged + tuple(Root(digest) for digest in state.retired if digest not in tags)
+    others = state.retired.keys() | {digest for one in attached.values() for digest in one.referrers}
+    return tagged + tuple(Root(digest) for digest in sorted(others - tags.keys()))
 
 
 def _all_platforms(state: RepositoryState, tags: Iterable[str]) -> tuple[Platform, ...] | None:
-    filters = [state.tags[tag].platforms for tag in tags]
+    filters = [state.tags[tag].platforms if tag in state.tags else None for tag in tags]
     if any(platforms is None for platforms in filters):
         return None
     return tuple(sorted({platform for platforms in filters for platform in platforms or ()}))

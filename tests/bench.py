@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply import Done, Edges, Event, Failed, Outcome, Skipped, Terms, apply
 from reconciler.index import parse
-from reconciler.layout import LOCK, MIRROR_INDEX, BlobKey, ManifestKey, manifest_key, parse_key
+from reconciler.layout import LOCK, MIRROR_INDEX, PAGE, BlobKey, ManifestKey, ReferrersKey, manifest_key, parse_key
 from reconciler.ledger import read_index
 from reconciler.lock import LIFETIME
 from reconciler.plan import Plan, make_plan
@@ -117,7 +120,10 @@ class Bench:
 
     def again(self, *, fault: Fault | None = None, threads: int = 1) -> Bench:
         """A new process with the same bucket and the same images at the sources."""
-        sources = {target: MemorySource(dict(source.images)) for target, source in self.sources.items()}
+        sources = {
+            target: MemorySource(dict(source.images), along=list(source.along), named=dict(source.named))
+            for target, source in self.sources.items()
+        }
         store = MemoryStore(self.store.objects, fault)
         store.headers.update(self.store.headers)
         store.written.update(self.store.written)
@@ -137,6 +143,10 @@ def check_visible(store: MemoryStore) -> None:
                 walk(store.objects.__getitem__, target, str(reference))
             case BlobKey(_, digest):
                 assert digest.matches(body)
+            case ReferrersKey(target, subject):
+                assert manifest_key(target, subject) in store.objects
+                for entry in json.loads(body)["manifests"]:
+                    walk(store.objects.__getitem__, target, entry["digest"])
             case _:
                 pass
     if MIRROR_INDEX in store.objects:
@@ -147,14 +157,25 @@ def check_visible(store: MemoryStore) -> None:
                 assert entry.digest.matches(published) or tag in state.pending
 
 
+def shown(page: bytes) -> dict[str, dict[str, str]]:
+    """What a catalog page shows, without times: the digest of each tag by repository."""
+    found = re.findall(rb'<script id="catalog" type="application/json">(.*?)</script>', page)
+    return {
+        name: {tag: base64.b64decode(images[image][0] + "==").hex() for tag, image, _ in tags}
+        for name, images, tags in json.loads(found[0])["repositories"]
+    }
+
+
 def final(store: MemoryStore) -> dict[str, object]:
     """What is in the bucket, without times, serial and the order of writes."""
     state: dict[str, object] = dict(store.objects)
     recorded = parse(store.objects[MIRROR_INDEX], "it").repositories
     state[MIRROR_INDEX] = {
-        target: ({tag: entry.digest for tag, entry in one.tags.items()}, set(one.retired), one.pending)
+        target: ({tag: entry.digest for tag, entry in one.tags.items()}, set(one.retired), one.pending, one.attached)
         for target, one in recorded.items()
     }
+    if PAGE in store.objects:
+        state[PAGE] = shown(store.objects[PAGE])
     return state
 
 

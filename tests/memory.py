@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.errors import NotFound, PreconditionFailed, StoreError
-from reconciler.layout import JSON_HEADERS, LOCK
+from reconciler.layout import JSON_HEADERS, LOCK, cosign_tags
 from reconciler.mirrors import Folder, Mirror, Mirrors
 from reconciler.oci import Descriptor, Digest
+from reconciler.referrers import Attached
 from reconciler.selection import Glob
 from reconciler.store import Absent, Condition, Listed, Matches, Stored, Unfinished
 
@@ -217,6 +218,7 @@ def put_lock(store: MemoryStore, command: str, age: float = 0.0) -> None:
 class MemorySource:
     """The `Source` of one repository: tag -> image.
 
+    `along` are attached to what they name as their subject, `named` are tags that belong to a digest by their name.
     `broken` maps a digest to the errors and the wrong bytes that are given for it before the true ones; `failing` is
     raised for the tag list, and for the references it names.
     """
@@ -226,6 +228,12 @@ class MemorySource:
     failing: dict[str, SourceError] = field(default_factory=dict)
     operations: list[Operation] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    along: list[Image] = field(default_factory=list)
+    named: dict[str, Image] = field(default_factory=dict)
+
+    @property
+    def everything(self) -> list[Image]:
+        return [*self.images.values(), *self.along, *self.named.values()]
 
     def tags(self) -> tuple[str, ...]:
         self._ask("tags", "")
@@ -233,9 +241,9 @@ class MemorySource:
 
     def resolve(self, reference: str) -> Descriptor:
         self._ask("resolve", reference)
-        for tag, image in self.images.items():
-            if reference in (tag, image.digest):
-                return Descriptor(image.media_type, Digest.parse(image.digest), image.size)
+        named = {**{one.digest: one for one in self.everything}, **self.named, **self.images}
+        if reference in named:
+            return described(named[reference])
         raise NotFound(f"memory:{reference}", "no such tag")
 
     def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
@@ -246,15 +254,21 @@ class MemorySource:
         digest = str(descriptor.digest)
         self._ask("manifest", digest)
         self._raise_broken(digest)
-        return {one.digest: one.body for image in self.images.values() for one in image.manifests()}[digest]
+        return {one.digest: one.body for image in self.everything for one in image.manifests()}[digest]
 
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
         digest = str(descriptor.digest)
         self._ask("blob", digest)
         body = self._raise_broken(digest)
         if body is None:
-            body = next(all_[digest] for all_ in (i.all_blobs() for i in self.images.values()) if digest in all_)
+            body = next(all_[digest] for all_ in (i.all_blobs() for i in self.everything) if digest in all_)
         return (body[start : start + CHUNK] for start in range(0, len(body), CHUNK))
+
+    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
+        self._ask("attached", str(subject))
+        referrers = [one for one in self.along if json.loads(one.body)["subject"]["digest"] == str(subject)]
+        tags = {tag: described(self.named[tag]) for tag in cosign_tags(subject) if tag in self.named}
+        return Attached(tuple(described(one) for one in referrers), None, tags)
 
     def asked(self, kind: str) -> list[str]:
         return [operation.key for operation in self.operations if operation.kind == kind]
@@ -274,10 +288,22 @@ class MemorySource:
         raise wrong
 
 
-def mirror(target: str, *tags: Pattern, prune: bool = True, platforms: tuple[Platform, ...] | None = None) -> Mirror:
+def described(image: Image) -> Descriptor:
+    return Descriptor(image.media_type, Digest.parse(image.digest), image.size)
+
+
+def mirror(
+    target: str,
+    *tags: Pattern,
+    prune: bool = True,
+    platforms: tuple[Platform, ...] | None = None,
+    referrers: bool = False,
+) -> Mirror:
     """A mirror of the memory source `memory/<target>`; with no `tags` every one of them."""
     patterns = tags or (Glob("*"),)
-    return Mirror(f"memory/{target}", target, patterns, (), (), platforms, prune, timedelta(days=7))
+    return Mirror(
+        f"memory/{target}", target, patterns, (), (), platforms, prune, timedelta(days=7), referrers=referrers
+    )
 
 
 def mirrors(*entries: Mirror, prune: bool = True) -> Mirrors:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reconciler.desire import Desired
 from reconciler.diff import Action, Change
 from reconciler.index import MirrorIndex, RepositoryState, TagState
-from reconciler.layout import target_problem
+from reconciler.layout import cosign_tags, target_problem
 from reconciler.oci import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -26,6 +26,7 @@ from reconciler.oci import (
     is_repository,
 )
 from reconciler.plan import Plan, RepositoryPlan
+from reconciler.referrers import Attachments, Record
 
 MEDIA_TYPES = (*MANIFEST_TYPES, *INDEX_TYPES)
 
@@ -54,13 +55,32 @@ sources = st.sampled_from(["docker.io/library/alpine", "ghcr.io/a/b", "oci:image
 reasons = st.none() | st.text(min_size=1, max_size=20)
 
 descriptors = st.builds(Descriptor, st.sampled_from(MEDIA_TYPES), digests, sizes)
-tag_states = st.builds(TagState, digests, st.sampled_from(MEDIA_TYPES), sizes, platform_filters, times)
+images = st.none() | st.dictionaries(platforms.map(str) | st.just("unknown"), sizes, min_size=1, max_size=3)
+tag_states = st.builds(TagState, digests, st.sampled_from(MEDIA_TYPES), sizes, platform_filters, times, images)
+
+
+@st.composite
+def _records(draw: st.DrawFn) -> Record:
+    record = {}
+    for subject in draw(st.lists(digests, max_size=2)):
+        along = {tag: draw(descriptors) for tag in cosign_tags(subject)[: draw(st.integers(0, 2))]}
+        record[subject] = Attachments(
+            draw(st.frozensets(digests, max_size=2)),
+            draw(st.frozensets(digests, max_size=1)),
+            draw(st.none() | digests),
+            MappingProxyType(along),
+        )
+    return MappingProxyType(record)
+
+
+records = _records()
 repository_states = st.builds(
     RepositoryState,
     sources,
     st.dictionaries(tags, tag_states, max_size=5).map(MappingProxyType),
     st.dictionaries(digests, times, max_size=3).map(MappingProxyType),
     st.frozensets(tags, max_size=3),
+    st.dictionaries(digests, records, max_size=2).map(MappingProxyType),
 )
 indexes = st.builds(
     MirrorIndex, st.integers(0, 10**6), st.dictionaries(targets, repository_states, max_size=3).map(MappingProxyType)
@@ -79,6 +99,7 @@ repository_plans = st.builds(
     st.integers(0, 100),
     st.lists(changes, max_size=4).map(tuple),
     reasons,
+    referrers=st.booleans(),
 )
 plans = st.builds(
     Plan,
@@ -130,6 +151,9 @@ almost_manifests = st.fixed_dictionaries(
         "config": _almost_descriptors | json_values,
         "layers": st.lists(_almost_descriptors, max_size=3) | json_values,
         "manifests": st.lists(_almost_descriptors, max_size=3) | json_values,
+        "subject": _almost_descriptors | json_values,
+        "artifactType": st.sampled_from(["a/b", ""]) | json_values,
+        "annotations": st.dictionaries(st.text(max_size=3), st.text(max_size=5)) | json_values,
     },
 ).map(lambda document: json.dumps(document).encode())
 """Bytes that look like a manifest at every first glance, and are one now and then."""

@@ -15,6 +15,7 @@ from reconciler.layout import (
     CATALOG,
     LOCK,
     MIRROR_INDEX,
+    PAGE,
     PING,
     Headers,
     blob_key,
@@ -76,6 +77,10 @@ def index_of(store: MemoryStore) -> dict[str, set[str]]:
     return {name: set(one.tags) for name, one in parse(store.objects[MIRROR_INDEX], "").repositories.items()}
 
 
+def images_of(store: MemoryStore) -> dict[str, object]:
+    return {tag: one.images for tag, one in parse(store.objects[MIRROR_INDEX], "").repositories["a"].tags.items()}
+
+
 def test_a_bucket_that_was_filled_by_hand_becomes_one_that_an_apply_finds_right() -> None:
     store = filled_by_hand(a={"1": V1, "latest": V1, "docker": DOCKER})
     before = dict(store.objects)
@@ -94,6 +99,8 @@ def test_a_bucket_that_was_filled_by_hand_becomes_one_that_an_apply_finds_right(
         if key not in (MIRROR_INDEX, LOCK) and "/blobs/" not in key:
             assert store.headers[key] == headers
     assert store.headers[manifest_key("a", "docker")] == manifest_headers(DOCKER_LIST, "docker")
+    assert images_of(store) == images_of(clean.store)
+    assert all(images_of(store).values()), "what a client downloads of each is known without an apply"
 
     bench = Bench(clean.again().sources, store.shared())
     assert bench.apply() == []
@@ -140,7 +147,7 @@ def test_a_lost_or_damaged_index_is_rebuilt(damage: bytes | None) -> None:
 def test_a_damaged_index_of_an_empty_bucket_goes() -> None:
     store = MemoryStore({MIRROR_INDEX: b"{"})
     take_over(store)
-    assert set(store.objects) == {CATALOG, PING}
+    assert set(store.objects) == {CATALOG, PING, PAGE}
 
 
 def test_an_index_of_another_release_is_not_taken_for_a_damaged_one() -> None:

@@ -26,6 +26,7 @@ from reconciler.layout import (
     CATALOG,
     LOCK,
     MIRROR_INDEX,
+    PAGE,
     PING,
     blob_key,
     manifest_key,
@@ -61,7 +62,7 @@ def test_writes_go_from_what_is_referred_to_upwards(threads: int) -> None:
             assert child_at < root
             assert all(at[blob_key(target, Digest.parse(blob))] < child_at for blob in child.blobs)
         assert root < at[manifest_key(target, tag)] < at[MIRROR_INDEX] < at[tags_key(target)]
-    assert at[MIRROR_INDEX] < min(at[CATALOG], at[PING])
+    assert at[MIRROR_INDEX] < min(at[CATALOG], at[PING], at[PAGE])
     assert bench.store.writes[0] == ("put", LOCK)
     assert bench.store.writes[-1] == ("delete", LOCK)
     check_visible(bench.store)
@@ -81,6 +82,7 @@ def test_a_prune_is_in_the_index_before_the_tag_goes_and_in_the_list_after() -> 
         ("delete", manifest_key("a", "3")),
         ("put", MIRROR_INDEX),
         ("put", tags_key("a")),
+        ("put", PAGE),
         ("delete", LOCK),
     ]
     recorded = parse(bench.store.objects[MIRROR_INDEX], "it").repositories["a"]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 
 from reconciler.catalog import published_lists
-from reconciler.layout import CATALOG, PING, tags_key
+from reconciler.layout import CATALOG, PAGE, PING, tags_key
+from reconciler.referrers import published_tags
 from tests import strategies as draw
 
 if TYPE_CHECKING:
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
 @given(draw.indexes)
 def test_lists_name_every_tag_in_ascii_order_and_no_empty_repository(index: MirrorIndex) -> None:
     lists = published_lists(index, index.repositories)
-    assert lists.keys() == {CATALOG, PING, *(tags_key(name) for name in index.repositories)}
+    assert lists.keys() == {CATALOG, PING, PAGE, *(tags_key(name) for name in index.repositories)}
     for name, state in index.repositories.items():
         body = lists[tags_key(name)]
         assert (body is None) == (not state.tags)
-        assert body is None or json.loads(body) == {"name": name, "tags": sorted(state.tags, key=str.encode)}
+        tagged = {one.digest for one in state.tags.values()}
+        along = {tag for digest in tagged & state.attached.keys() for tag in published_tags(state.attached[digest])}
+        assert body is None or json.loads(body) == {"name": name, "tags": sorted({*state.tags, *along}, key=str.encode)}
     named = [name for name, state in index.repositories.items() if state.tags]
     assert json.loads(lists[CATALOG] or b"") == {"repositories": sorted(named, key=str.encode)}
 
@@ -30,7 +33,7 @@ def test_lists_name_every_tag_in_ascii_order_and_no_empty_repository(index: Mirr
 @given(draw.indexes, draw.targets)
 def test_a_repository_that_the_index_lacks_has_no_list(index: MirrorIndex, target: str) -> None:
     lists = published_lists(index, [target])
-    assert set(lists) == {CATALOG, PING, tags_key(target)}
+    assert set(lists) == {CATALOG, PING, PAGE, tags_key(target)}
     assert (lists[tags_key(target)] is None) == (
         target not in index.repositories or not index.repositories[target].tags
     )

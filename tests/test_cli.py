@@ -24,6 +24,7 @@ COMMANDS = (
     "plan",
     "apply",
     "diff",
+    "list",
     "verify",
     "gc",
     "adopt",

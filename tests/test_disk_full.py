@@ -9,10 +9,11 @@ import pytest
 
 from reconciler.errors import MirrorError
 from reconciler.index import parse
-from reconciler.layout import LOCK, MIRROR_INDEX
+from reconciler.layout import LOCK, MIRROR_INDEX, PAGE
 from reconciler.lock import break_lock, read_lock
 from reconciler.store import folder
 from reconciler.store.folder import FolderStore
+from tests.bench import shown
 from tests.test_end_to_end import from_folder
 from tests.test_hostile_stores import AFTER, BEFORE, run
 from tests.world import walk
@@ -55,6 +56,7 @@ def content(root: Path) -> dict[str, object]:
         target: ({tag: one.digest for tag, one in state.tags.items()}, set(state.retired), state.pending)
         for target, state in parse(read(MIRROR_INDEX), "it").repositories.items()
     }
+    found[PAGE] = shown(read(PAGE))
     return found
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from tests.bench import shown
 from tests.parts.images import ForeignLayer, Image, artifact, attestation, image, index, push, write_layout
 from tests.world import World, changes, walk
 
@@ -118,6 +119,11 @@ def test_from_registry_to_a_bucket_that_skopeo_pulls_from(
     listed = json.loads(skopeo("list-tags", f"docker://{nginx_edge.host}/mirrored/app"))
     assert listed["Tags"] == ["1.0", "1.1", "1.2", "latest"]
     assert httpx.get(f"{nginx_edge.url}/v2/_catalog").json() == {"repositories": ["mirrored/app"]}
+    page = httpx.get(f"{nginx_edge.url}/index.html")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["cache-control"] == "no-cache, no-transform"
+    assert shown(page.content)["mirrored/app"].keys() == {"1.0", "1.1", "1.2", "latest"}
+    assert "latest  sha256:" in world.run("list", "mirrored/*", "--url", nginx_edge.url).stdout
     skopeo("copy", "--all", f"docker://{nginx_edge.host}/mirrored/app:latest", f"oci:{tmp_path / 'pulled'}:latest")
     pulled = json.loads((tmp_path / "pulled/index.json").read_bytes())["manifests"][0]
     assert pulled["digest"] == images["1.2"].digest

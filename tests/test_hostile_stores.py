@@ -18,7 +18,7 @@ from tenacity import wait_none
 from reconciler.apply import Done, Edges, Terms, apply
 from reconciler.errors import MirrorError
 from reconciler.index import parse
-from reconciler.layout import MIRROR_INDEX
+from reconciler.layout import MIRROR_INDEX, PAGE
 from reconciler.ledger import read_index
 from reconciler.lock import LIFETIME, break_lock, held, read_lock
 from reconciler.mirrors import S3
@@ -26,7 +26,7 @@ from reconciler.plan import make_plan
 from reconciler.resolve import resolve
 from reconciler.store import s3
 from reconciler.store.opening import open_stores
-from tests.bench import RETAIN, Silent
+from tests.bench import RETAIN, Silent, shown
 from tests.memory import MemorySource, mirror, mirrors
 from tests.parts.faulty_s3 import FaultyS3, Trouble, start_faulty_s3
 from tests.parts.images import Image, image, index
@@ -92,7 +92,7 @@ def run(store: Store, images: dict[str, dict[str, Image]]) -> list[Event]:
 
 
 def content(bucket: S3Bucket) -> dict[str, object]:
-    """Everything in the bucket, but for the times and the serial of the mirror index."""
+    """Everything in the bucket, but for times and the serial of the mirror index."""
     read = from_url(bucket.public_url)
     found: dict[str, object] = {row.key: read(row.key) for row in open_store(bucket).list("")}
     recorded = parse(read(MIRROR_INDEX), "it").repositories
@@ -100,6 +100,7 @@ def content(bucket: S3Bucket) -> dict[str, object]:
         target: ({tag: one.digest for tag, one in state.tags.items()}, set(state.retired), state.pending)
         for target, state in recorded.items()
     }
+    found[PAGE] = shown(read(PAGE))
     return found
 
 

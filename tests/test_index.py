@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from reconciler.index import (
     removed,
     serialise,
     settled,
+    tag_document,
 )
 from reconciler.oci import OCI_MANIFEST, Digest
 from tests import strategies as draw
@@ -127,6 +129,17 @@ def test_a_repository_that_is_not_known_stays_so(step: Any) -> None:
     assert step(*(MirrorIndex(), "a", [], NOW)[: step.__code__.co_argcount]) == MirrorIndex()
 
 
+def test_what_a_client_downloads_is_kept_and_makes_no_difference() -> None:
+    one = tag_state(b"1")
+    noted = replace(one, images={"linux/amd64": 3, "linux/arm64": 2**40})
+    index = published(MirrorIndex(), "a", "s", {"x": noted, "y": one}, NOW)
+    read = parse(serialise(index, NOW, "test"), "it")
+    assert {tag: state.images for tag, state in read.repositories["a"].tags.items()} == {"x": noted.images, "y": None}
+    assert serialise(read, NOW, "test") == serialise(index, NOW, "test")
+    assert one == noted, "an entry of an older release is no change"
+    assert "images" not in tag_document(noted), "a plan's documents stay as they are"
+
+
 INVALID: dict[str, tuple[Any, str]] = {
     "another version": (document(version=2), "has version 2, this r2mirror reads version 1"),
     "no version": ({"serial": 1, "repositories": {}}, "expected an object with version"),
@@ -140,6 +153,13 @@ INVALID: dict[str, tuple[Any, str]] = {
     ),
     "a wrong digest": (tag(digest="sha256:0"), "expected sha256"),
     "a wrong time": (tag(synced_at="yesterday"), "YYYY-MM-DD"),
+    "images that are none": (tag(images=[]), "images"),
+    "images of nothing": (tag(images={}), "images"),
+    "an image for no platform": (tag(images={"linux": 1}), "images"),
+    "an image of no size": (tag(images={"linux/amd64": -1}), "images"),
+    "an image of half a byte": (tag(images={"linux/amd64": 1.5}), "images"),
+    "an image that is true": (tag(images={"linux/amd64": True}), "images"),
+    "too many images": (tag(images={f"linux/{number}": 1 for number in range(65)}), "images"),
     "no platform at all": (tag(platforms=[]), "platforms"),
     "a media type that would split a header": (tag(mediaType="a/b\nX: y"), "media type"),
     "a pending tag that is none": (

@@ -16,6 +16,8 @@ import httpx
 import pytest
 
 from reconciler.index import parse
+from reconciler.layout import PAGE
+from tests.bench import shown
 from tests.parts.images import Image, image, index, push
 from tests.test_end_to_end import from_folder, from_url, s3_store
 from tests.world import World, walk
@@ -73,13 +75,14 @@ def everything_is_whole(world: World, bucket: S3Bucket) -> None:
 
 
 def content(world: World, bucket: S3Bucket) -> dict[str, object]:
-    """Everything that is there, but for the times and the serial of the mirror index."""
+    """Everything that is there, but for times and the serial of the mirror index."""
     read = reader(world, bucket)
     found: dict[str, object] = {key: read(key) for key in keys(world, bucket)}
     found[INDEX] = {
         target: ({tag: one.digest for tag, one in state.tags.items()}, set(state.retired), state.pending)
         for target, state in parse(read(INDEX), "it").repositories.items()
     }
+    found[PAGE] = shown(read(PAGE))
     return found
 
 

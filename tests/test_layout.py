@@ -13,14 +13,19 @@ from reconciler.layout import (
     PING,
     BlobKey,
     ManifestKey,
+    ReferrersKey,
     TagsKey,
+    attached_tags,
     blob_key,
+    fallback_tag,
+    is_attached_tag,
     manifest_key,
     parse_key,
+    referrers_key,
     tags_key,
     target_problem,
 )
-from reconciler.oci import Digest
+from reconciler.oci import Digest, is_tag
 from tests import strategies as draw
 
 DIGEST = Digest.of(b"x")
@@ -32,10 +37,24 @@ def test_every_key_is_read_back_as_what_it_was_made_of(target: str, digest: Dige
     assert parse_key(manifest_key(target, digest)) == ManifestKey(target, digest)
     assert parse_key(manifest_key(target, tag)) == ManifestKey(target, tag)
     assert parse_key(tags_key(target)) == TagsKey(target)
+    assert parse_key(referrers_key(target, digest)) == ReferrersKey(target, digest)
 
 
-OURS = (blob_key("a", DIGEST), manifest_key("a", DIGEST), manifest_key("a/a", "latest"), tags_key("a"))
-words = st.sampled_from(["v2", "a", "manifests", "blobs", "tags", "list", "latest", str(DIGEST), "", "..", "_mirror"])
+@given(draw.digests)
+def test_what_is_attached_to_a_digest_is_found_by_its_name(digest: Digest) -> None:
+    for tag in attached_tags(digest):
+        assert is_tag(tag)
+        assert is_attached_tag(tag)
+    assert fallback_tag(digest) == f"{digest}".replace(":", "-")[:71]
+    assert len(attached_tags(digest)) == (4 if digest.algorithm == "sha256" else 1), "cosign's would be too long"
+
+
+OURS = (
+    *(blob_key("a", DIGEST), manifest_key("a", DIGEST), manifest_key("a/a", "latest")),
+    *(tags_key("a"), referrers_key("a", DIGEST)),
+)
+PARTS = ["v2", "a", "manifests", "blobs", "referrers", "tags", "list", "latest", str(DIGEST), "", "..", "_mirror"]
+words = st.sampled_from(PARTS)
 
 
 @given(st.text() | st.lists(words, max_size=6).map("/".join))
@@ -47,6 +66,8 @@ def test_a_key_that_is_read_is_spelled_like_that(key: str) -> None:
             assert manifest_key(target, reference) == key
         case TagsKey(target):
             assert tags_key(target) == key
+        case ReferrersKey(target, subject):
+            assert referrers_key(target, subject) == key
         case None:
             assert key not in OURS
 
@@ -74,7 +95,7 @@ def test_a_key_that_is_read_is_spelled_like_that(key: str) -> None:
         f"v1/a/blobs/{DIGEST}",
         f"/v2/a/blobs/{DIGEST}",
         f"v2/a/blobs/{DIGEST}/",
-        f"v2/a/referrers/{DIGEST}",
+        "v2/a/referrers/latest",
         "mine/notes.txt",
     ],
 )

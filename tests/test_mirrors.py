@@ -62,6 +62,7 @@ defaults:
   platforms: [linux/arm64/v8, linux/amd64]
   prune: false
   retain: 36h
+  referrers: true
 mirrors:
   - source: alpine
     tags:
@@ -75,6 +76,7 @@ mirrors:
     platforms: all
     prune: true
     retain: 2w
+    referrers: false
   - {source: "oci:./images", target: my/images, tags: [a]}
 """
         % ("a" * 64),
@@ -98,6 +100,7 @@ mirrors:
     assert (images.source, images.target) == ("oci:./images", "my/images")
     assert images.platforms == (Platform("linux", "amd64"), Platform("linux", "arm64", "v8"))
     assert (images.prune, images.retain, mirrors.prune) == (False, timedelta(hours=36), False)
+    assert (alpine.referrers, images.referrers) == (False, True)
 
 
 def test_the_kinds_of_store(tmp_path: Path) -> None:
@@ -131,7 +134,6 @@ def mirror(rest: str) -> str:
         (mirror("tags: [a]\n    platforms: [linux]"), "6:17: mirrors[0].platforms[0]: platform 'linux': expected os/arch"),
         (mirror("tags: [a]\n    platforms: none"), "6:16: mirrors[0].platforms: expected all, got none"),
         (mirror("tags: [a]\n    retain: 7 days"), '6:13: mirrors[0].retain: "7 days" has another form'),
-        (mirror("tags: [a]\n    referrers: true"), "6:16: mirrors[0].referrers: this version cannot mirror referrers"),
         (mirror("tags: [a]\n    target: a/tags/b"), "6:13: mirrors[0].target: 'a/tags/b' cannot be a target: the part 'tags'"),
         (mirror("tags: [a]\n    target: _mirror"), "cannot be a target: expected lower-case"),
         (mirror("tags: [edge]\n    exclude: [{glob: e*}]"), "5:12: mirrors[0].tags[0]: edge is named here and excluded in line 6"),
@@ -149,7 +151,6 @@ def mirror(rest: str) -> str:
         (mirror(r"tags: [{regex: '\pL{1000}'}]"), "mirrors[0].tags[0].regex: RE2 refuses it: pattern too large"),
         (mirror("tags: [{3: a}]"), "5:13: mirrors[0].tags[0].3: unknown key in pattern"),
         (f"{HEAD}defaults: {{exclude: [{{regex: '('}}]}}\nmirrors: []", "3:30: defaults.exclude[0].regex: RE2 refuses it"),
-        (f"{HEAD}defaults: {{referrers: true}}\nmirrors: []", "3:23: defaults.referrers: this version cannot"),
         (f"{HEAD}registries: {{ghcr.io: {{token: x}}}}\nmirrors: []", "token: no key for secrets: username_env and password_env name"),
         (f"{HEAD}registries: {{ghcr.io: {{ca_file: ~nobody-of-that-name/ca.pem}}}}\nmirrors: []", "begins with a home folder that is not known"),
         (f"{HEAD}mirrors: [{{source: 'a b', tags: [x]}}]", "3:20: mirrors[0].source: repository 'a b'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -15,17 +16,32 @@ from reconciler.diff import Action, Change
 from reconciler.findings import garbage_document
 from reconciler.gc import Garbage, NotCollected
 from reconciler.index import MirrorIndex, RepositoryState, TagState, serialise
-from reconciler.oci import OCI_INDEX, Descriptor, Digest, Platform
+from reconciler.layout import cosign_tags
+from reconciler.listing import Listing, Repository
+from reconciler.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
 from reconciler.plan import Plan, RepositoryPlan, document
+from reconciler.referrers import Attachments
 from reconciler.render import outcome_document
 from reconciler.schema_files import load_schema
 from reconciler.store import Unfinished
+from reconciler.tables import listing_document
 
 NAMES = sorted(path.name.removesuffix(".schema.json") for path in (Path(__file__).parents[1] / "schema").iterdir())
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 DIGEST = Digest("sha256", "a" * 64)
 OLD = TagState(DIGEST, OCI_INDEX, 9218, (Platform("linux", "arm64"),), NOW)
 NEW = Descriptor(OCI_INDEX, Digest("sha512", "b" * 128), 9218)
+ATTACHED = {
+    DIGEST: {
+        DIGEST: Attachments(
+            frozenset({NEW.digest}),
+            frozenset({NEW.digest}),
+            NEW.digest,
+            {cosign_tags(DIGEST)[0]: Descriptor(OCI_MANIFEST, DIGEST, 7)},
+        ),
+        NEW.digest: Attachments(),
+    }
+}
 GARBAGE = (
     Garbage("a", ((DIGEST,), (NEW.digest,)), {DIGEST: 5}, (Unfinished("v2/a/blobs/x", "1"),), frozenset(), 7),
     NotCollected("b", "damaged"),
@@ -45,10 +61,27 @@ def test_each_is_a_schema_with_words(name: str) -> None:
     assert schema["description"]
 
 
+@pytest.mark.parametrize("tags", [True, False])
+def test_a_listing(tags: bool) -> None:
+    noted = replace(OLD, images={"linux/arm64": 5, "unknown": 6})
+    listing = Listing((Repository("a", "docker.io/a", {"1": noted}), Repository("b", None, {"1": None})))
+    document = listing_document(listing, tags=tags)
+    Draft202012Validator(load_schema("list")).validate(document)
+    assert [(one["count"], one["size"], "tags" in one) for one in document["repositories"]] == [
+        (1, 11, tags),
+        (1, None, tags),
+    ]
+
+
 def test_the_mirror_index() -> None:
+    tags = MappingProxyType({"1": OLD, "2": replace(OLD, images={"linux/arm64": 5})})
     states = {
         "a/b": RepositoryState(
-            "docker.io/a/b", MappingProxyType({"1": OLD}), MappingProxyType({DIGEST: NOW}), frozenset({"2"})
+            "docker.io/a/b",
+            tags,
+            MappingProxyType({DIGEST: NOW}),
+            frozenset({"2"}),
+            ATTACHED,
         )
     }
     index = MirrorIndex(3, MappingProxyType(states))
@@ -59,7 +92,7 @@ def test_the_mirror_index() -> None:
 def test_a_plan(etag: str | None) -> None:
     repositories = (
         RepositoryPlan("a/b", "docker.io/a/b", None, 4, CHANGES, None),
-        RepositoryPlan("c", "oci:./x", (Platform("linux", "arm64"),), 0, (), "it failed"),
+        RepositoryPlan("c", "oci:./x", (Platform("linux", "arm64"),), 0, (), "it failed", referrers=True),
     )
     validator = Draft202012Validator(load_schema("plan"))
     written = json.loads(json.dumps(document(Plan("0" * 64, 3, etag, repositories))))

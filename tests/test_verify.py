@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import Unreachable
+from reconciler.index import MirrorIndex
 from reconciler.layout import (
     CATALOG,
     JSON_HEADERS,
     MIRROR_INDEX,
+    PAGE,
+    PAGE_HEADERS,
     PING,
     Headers,
     blob_key,
@@ -23,6 +26,7 @@ from reconciler.layout import (
 )
 from reconciler.ledger import read_index
 from reconciler.oci import Digest, Platform
+from reconciler.page import render
 from reconciler.repair import Verification, verify
 from reconciler.selection import Exact
 from reconciler.verify import Problem
@@ -138,6 +142,13 @@ DAMAGE = {
     ),
     "the catalog is gone": (delete(CATALOG), CATALOG, Problem.OUT_OF_STEP),
     "the ping is gone": (delete(PING), PING, Problem.OUT_OF_STEP),
+    "the catalog page is gone": (delete(PAGE), PAGE, Problem.OUT_OF_STEP),
+    "the catalog page shows an empty bucket": (write(PAGE, render(MirrorIndex())), PAGE, Problem.OUT_OF_STEP),
+    "the catalog page is sent as text": (
+        relabel(PAGE, Headers("text/plain", PAGE_HEADERS.cache_control)),
+        PAGE,
+        Problem.OUT_OF_STEP,
+    ),
 }
 
 

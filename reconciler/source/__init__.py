@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reconciler.oci import Descriptor, Digest
+    from reconciler.referrers import Attached
 
 
 class Source(Protocol):
@@ -42,6 +43,13 @@ class Source(Protocol):
         """The bytes of a blob in chunks, from the start; closing the iterator ends the transfer.
 
         The bytes are not verified here: whoever writes them hashes them as they pass. A dropped connection is resumed.
+        """
+        ...
+
+    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
+        """What is attached to a digest, without reading a manifest where the source can; nothing is no error.
+
+        `listed` are the source's tags where they are known: those that are not among them are not asked for.
         """
         ...
 

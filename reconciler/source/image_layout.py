@@ -10,10 +10,25 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
-from reconciler.oci import MAX_MANIFEST_SIZE, Descriptor, Digest, is_tag, load_json, parse_descriptor
+from reconciler.layout import cosign_tags
+from reconciler.oci import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    MAX_MANIFEST_SIZE,
+    Descriptor,
+    Digest,
+    Index,
+    Manifest,
+    is_tag,
+    load_json,
+    parse_descriptor,
+    parse_manifest,
+)
+from reconciler.referrers import Attached
 from reconciler.source.describe import describe
 
 if TYPE_CHECKING:
@@ -71,6 +86,37 @@ class ImageLayout:
             raise NotFound(what, "the layout has no such blob") from None
         except OSError as error:
             raise Unreachable(what, f"cannot be read: {error.strerror}") from None
+
+    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:  # noqa: ARG002 they are known here
+        tags = {tag: self._tagged[tag] for tag in cosign_tags(subject) if tag in self._tagged}
+        return Attached(tuple(self._referrers.get(subject, {}).values()), None, MappingProxyType(tags))
+
+    @cached_property
+    def _referrers(self) -> dict[Digest, dict[Digest, Descriptor]]:
+        """Subject -> the manifests that name it, of all that index.json and the indexes below it list."""
+        found: dict[Digest, dict[Digest, Descriptor]] = {}
+        waiting = [descriptor for descriptor, _ in self._entries]
+        seen: set[Digest] = set()
+        while waiting:
+            descriptor = waiting.pop()
+            if descriptor.digest in seen or descriptor.media_type not in (*MANIFEST_TYPES, *INDEX_TYPES):
+                continue
+            seen.add(descriptor.digest)
+            parsed = self._parsed(descriptor)
+            if isinstance(parsed, Index):
+                waiting += parsed.manifests
+            if parsed and parsed.attachment.subject:
+                found.setdefault(parsed.attachment.subject, {})[descriptor.digest] = descriptor
+        return found
+
+    def _parsed(self, descriptor: Descriptor) -> Manifest | Index | None:
+        """None for what is not in the layout, as the images for other platforms of a sparse index."""
+        try:
+            return parse_manifest(self.manifest(descriptor), descriptor.media_type, str(descriptor.digest))
+        except NotFound:
+            return None
+        except Malformed as error:
+            raise BadAnswer(self.name, str(error)) from None
 
     def _blob_path(self, digest: Digest) -> Path:
         return self.folder / "blobs" / digest.algorithm / digest.hex

@@ -6,14 +6,14 @@ What comes back is untrusted: bounded while it is read, and checked before it is
 from __future__ import annotations
 
 import contextlib
-import re
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 
 from reconciler.errors import BadAnswer, Denied, Malformed, NotFound, Unreachable
+from reconciler.layout import cosign_tags, fallback_tag
 from reconciler.oci import (
     ACCEPT,
     INDEX_TYPES,
@@ -28,15 +28,16 @@ from reconciler.oci import (
     load_json,
     parse_media_type,
 )
+from reconciler.referrers import Attached
 from reconciler.source.describe import describe
-from reconciler.source.registry import origin
+from reconciler.source.paging import PAGE_SIZE, next_page
+from reconciler.source.referrers import list_referrers
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from reconciler.source.registry import Registry
 
-PAGE_SIZE = 1000
 MAX_TAGS = 1_000_000
 MAX_PAGES = 10_000
 MAX_REFERRERS_PAGES = 20
@@ -44,8 +45,6 @@ MAX_PAGE_BYTES = 16 * 1024 * 1024
 BLOB_BREAKS = 3
 BYTES_A_BREAK = 64 * 1024 * 1024
 """How often a blob may break off and be resumed; so many bytes that came since make up for one break."""
-
-_NEXT = re.compile(r'<([^>]*)>\s*;[^,]*\brel\s*=\s*"?next"?', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class RegistrySource:
             if len(pages) == MAX_REFERRERS_PAGES:
                 raise BadAnswer(what, f"its list of referrers has more than {MAX_REFERRERS_PAGES} pages")
             pages.append(body)
-            url = _next_page(response, base)
+            url = next_page(response, base)
         return tuple(pages)
 
     def manifest(self, descriptor: Descriptor) -> bytes:
@@ -140,6 +139,25 @@ class RegistrySource:
                 raise Unreachable(what, f"{why}: {reason}")
             if offset == before:
                 self.registry.patience.sleep(self.registry.patience.pause(1))
+
+    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
+        referrers = list_referrers(
+            self.registry, self._url(f"referrers/{subject}"), self._scope, self._what(str(subject))
+        )
+        tags = {tag: self._tagged(tag) for tag in cosign_tags(subject) if listed is None or tag in listed}
+        tag = fallback_tag(subject)
+        has_fallback = referrers is None and (listed is None or tag in listed)
+        return Attached(
+            referrers,
+            self._tagged(tag) if has_fallback else None,
+            MappingProxyType({tag: descriptor for tag, descriptor in tags.items() if descriptor}),
+        )
+
+    def _tagged(self, tag: str) -> Descriptor | None:
+        try:
+            return self.resolve(tag)
+        except NotFound:
+            return None
 
     def _get_manifest(self, reference: str, what: str) -> tuple[httpx.Response, bytes]:
         url = self._url(f"manifests/{reference}")
@@ -181,9 +199,9 @@ class RegistrySource:
         try:
             match load_json(body, self.name):
                 case {"tags": list(names)} if all(isinstance(name, str) for name in names):
-                    return names, _next_page(response, base)
+                    return names, next_page(response, base)
                 case {"tags": None}:
-                    return [], _next_page(response, base)
+                    return [], next_page(response, base)
                 case _:
                     raise Malformed(self.name, "expected an object with a list of tags")
         except Malformed as error:
@@ -213,24 +231,6 @@ _NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes
 
 _NO_REFERRERS = (httpx.codes.NOT_FOUND, *_NO_HEAD)
 """What registries answer that have no referrers API: 404 by the specification."""
-
-
-def _next_page(response: httpx.Response, base: str) -> str | None:
-    """The URL of the next page: that of the Link header, or, where a proxy lost the path, ours with its `last`."""
-    link = _NEXT.search(", ".join(response.headers.get_list("Link")))
-    if not link:
-        return None
-    try:
-        following: str = urljoin(str(response.request.url), link[1])
-        parts = urlsplit(following)
-        if origin(following) == origin(base) and parts.path == urlsplit(base).path:
-            return following
-        last = parse_qs(parts.query).get("last", [])
-    except ValueError:
-        last = []
-    if not last:
-        raise BadAnswer(base, "the Link header of its list leads elsewhere; it is not followed")
-    return str(httpx.URL(base, params={"n": PAGE_SIZE, "last": last[0]}))
 
 
 def _described(response: httpx.Response, what: str) -> Descriptor | None:

@@ -14,7 +14,18 @@ import httpx
 
 from reconciler.errors import Malformed
 from reconciler.index import parse, serialise
-from reconciler.layout import LOCK, BlobKey, ManifestKey, TagsKey, blob_key, manifest_key, parse_key, tags_key
+from reconciler.layout import (
+    LOCK,
+    BlobKey,
+    ManifestKey,
+    ReferrersKey,
+    TagsKey,
+    blob_key,
+    manifest_key,
+    parse_key,
+    referrers_key,
+    tags_key,
+)
 from reconciler.lock import LIFETIME, read_lock
 from reconciler.mirrors import RegistryConfig, load_mirrors
 from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES, Digest, Platform, Repository, load_json, parse_manifest
@@ -37,8 +48,9 @@ from reconciler.signatures.keyless import load_trust
 from reconciler.signatures.signers import Identity, Key
 from reconciler.source.auth import check_realm, check_redirect, choose, parse_challenges, parse_token, token_request
 from reconciler.source.credentials import Credentials, find_credentials
+from reconciler.source.paging import next_page
 from reconciler.source.registry import parse_retry_after
-from reconciler.source.repository import _described, _next_page, _to_skip
+from reconciler.source.repository import _described, _to_skip
 from tests.fuzz.inputs import mutated_bytes, mutated_tree
 from tests.memory import MemoryStore, put_json
 from tests.parts.signatures import (
@@ -242,7 +254,7 @@ def headers(body: bytes) -> None:
     assert wait is None or wait >= 0
     with suppress(Malformed):
         _described(answer, "it")
-    following = _next_page(answer, f"{REGISTRY}/v2/a/tags/list")
+    following = next_page(answer, f"{REGISTRY}/v2/a/tags/list")
     assert following is None or following.startswith(f"{REGISTRY}/v2/a/tags/list")
     _to_skip(answer, 5, "it")
 
@@ -256,6 +268,8 @@ def names(body: bytes) -> None:
             assert manifest_key(repository, reference) == text
         case TagsKey(repository):
             assert tags_key(repository) == text
+        case ReferrersKey(repository, subject):
+            assert referrers_key(repository, subject) == text
         case None:
             pass
     for kind in (Digest, Platform):

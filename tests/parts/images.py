@@ -167,6 +167,22 @@ def artifact(
     return Image(OCI_MANIFEST, _json(document), {digest_of(body): body for body in (empty, *(b for _, b in layers))})
 
 
+def cosign_signature(payload: bytes, signature: str) -> Image:
+    """What cosign pushes as the tag `sha256-<hex>.sig`; `signature` is that of `payload`, in base64."""
+    config = _json({"architecture": "", "os": "", "rootfs": {"type": "layers", "diff_ids": [digest_of(payload)]}})
+    layer = {
+        **_descriptor("application/vnd.dev.cosign.simplesigning.v1+json", payload),
+        "annotations": {"dev.cosignproject.cosign/signature": signature},
+    }
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": _descriptor(OCI_CONFIG, config),
+        "layers": [layer],
+    }
+    return Image(OCI_MANIFEST, _json(document), {digest_of(body): body for body in (config, payload)})
+
+
 def attestation(of: Image) -> Image:
     """The attestation manifest that BuildKit puts beside the image `of` in an index: a provenance statement."""
     statement = _json(
@@ -223,6 +239,26 @@ def push(image: Image, host: str, repository: str, tag: str, auth: tuple[str, st
             if manifest is not image:
                 _push_manifest(client, manifest, manifest.digest)
         _push_manifest(client, image, tag)
+
+
+def push_referrer(referrer: Image, host: str, repository: str) -> None:
+    """Attaches an artifact to its subject as a client does whose registry has no referrers API: by the fallback tag.
+
+    Distribution specification 1.1, "Pushing Manifests with Subject" and "Referrers tag schema".
+    """
+    document = json.loads(referrer.body)
+    push(referrer, host, repository, referrer.digest)
+    tag = document["subject"]["digest"].replace(":", "-")
+    with httpx.Client(base_url=f"http://{host}/v2/{repository}/", trust_env=False, timeout=60) as client:
+        there = client.get(f"manifests/{tag}", headers={"Accept": OCI_INDEX})
+        entries = there.json()["manifests"] if there.status_code == httpx.codes.OK else []
+        entry = {
+            **referrer.descriptor(),
+            "artifactType": document["artifactType"],
+            "annotations": document.get("annotations", {}),
+        }
+        listed = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [*entries, entry]}
+        _push_manifest(client, Image(OCI_INDEX, _json(listed)), tag)
 
 
 _REF_NAME = "org.opencontainers.image.ref.name"

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import BadAnswer, NotFound, SourceError, Unreachable
+from reconciler.layout import fallback_tag
 from reconciler.mirrors import RegistryConfig
-from reconciler.oci import OCI_INDEX, Descriptor, Digest
+from reconciler.oci import OCI_INDEX, Descriptor, Digest, Index, parse_manifest
 from reconciler.source.opening import open_sources
-from tests.parts.images import ForeignLayer, Image, artifact, image, index, push, write_layout
+from tests.parts.images import ForeignLayer, Image, artifact, image, index, push, push_referrer, write_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +32,9 @@ IMAGES = {
     "empty": image(b""),
     "foreign": image(ForeignLayer(b"elsewhere"), SHARED, docker=True),
 }
+SBOM = artifact("application/vnd.example.sbom", [("text/plain", b"contents")], APP, {"org.example": "1"})
+SIGNATURE = artifact("application/vnd.example.signature", [("text/plain", b"signed")], APP)
+COSIGN = f"{fallback_tag(Digest.parse(APP.digest))}.sig"
 
 
 @pytest.fixture(params=["registry", "layout"])
@@ -95,6 +99,31 @@ def test_what_is_not_there_is_not_found(opened: tuple[OpenSource, str], source: 
     ):
         with pytest.raises(NotFound):
             ask()
+
+
+def test_what_is_attached_to_a_digest(opened: tuple[OpenSource, str], tmp_path: Path) -> None:
+    open_source, name = opened
+    if name.startswith("oci:"):
+        attached = index(SBOM, SIGNATURE)
+        write_layout(tmp_path / "images", {"attached": attached, COSIGN: image(b"a signature")})
+    else:
+        host = name.partition("/")[0]
+        for one in (SBOM, SIGNATURE):
+            push_referrer(one, host, "team/app")
+        push(image(b"a signature"), host, "team/app", COSIGN)
+    source, subject = open_source(name), Digest.parse(APP.digest)
+    for listed in (None, frozenset(source.tags())):
+        found = source.attached(subject, listed)
+        assert {tag: str(one.digest) for tag, one in found.tags.items()} == {COSIGN: image(b"a signature").digest}
+        referrers = found.referrers
+        if found.fallback:
+            assert referrers is None
+            parsed = parse_manifest(source.manifest(found.fallback), found.fallback.media_type, "it")
+            assert isinstance(parsed, Index)
+            referrers = parsed.manifests
+        assert {str(one.digest) for one in referrers or ()} == {SBOM.digest, SIGNATURE.digest}
+    nothing = source.attached(Digest.of(b"nothing"), None)
+    assert (nothing.referrers or (), nothing.fallback, dict(nothing.tags)) == ((), None, {})
 
 
 def test_a_manifest_of_another_size_than_announced_is_refused(source: Source) -> None:

@@ -1,0 +1,90 @@
+"""`r2mirror list`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.console import (
+    MIRRORS,
+    FileOption,
+    PlainFormat,
+    PlainFormatOption,
+    VerboseOption,
+    echo_json,
+    load,
+    open_bucket,
+    terminal,
+)
+from reconciler.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.listing import Listing
+
+
+def list_(
+    repository: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="REPO", help="A repository, or a glob as in 'library/*': show its tags.", show_default=False
+        ),
+    ] = None,
+    file: FileOption = MIRRORS,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url",
+            metavar="URL",
+            help="The public address of a mirror, as in https://cr.example.com; no mirrors file and no credentials "
+            "are needed then.",
+        ),
+    ] = None,
+    output: PlainFormatOption = PlainFormat.TEXT,
+    _verbose: VerboseOption = 0,
+) -> int:
+    """List the repositories of the bucket, or the tags of one.
+
+    With REPO each tag with its digest, age, platforms and download sizes. Reads the mirror index; with --url, where
+    that is not public, the published lists, which have names only. Exits with 1 if REPO is not there.
+    """
+    from datetime import UTC, datetime
+
+    from reconciler.tables import listing_document, listing_text
+
+    found = _from_url(url, repository) if url else _from_bucket(file, repository)
+    if repository and not found.repositories:
+        raise UsageError(f"{repository}: no repository with tags has this name; `r2mirror list` shows all")
+    match output:
+        case PlainFormat.TEXT:
+            words = terminal(sys.stdout.isatty())
+            typer.echo(listing_text(found, datetime.now(UTC), tags=repository is not None, **words), nl=False)
+        case PlainFormat.JSON:
+            echo_json(listing_document(found, tags=repository is not None))
+    if not found.whole:
+        typer.echo("note: the mirror index is not public here, so only names are known", err=True)
+    return 0
+
+
+def _from_bucket(file: Path, pattern: str | None) -> Listing:
+    from reconciler.ledger import read_index
+    from reconciler.listing import from_index
+
+    if file == MIRRORS and not file.exists():
+        raise UsageError(f"{file}: there is no such file; name one with -f, or the address of a mirror with --url")
+    return from_index(read_index(open_bucket(load(file)).state).index, pattern)
+
+
+def _from_url(url: str, pattern: str | None) -> Listing:
+    from concurrent.futures import ThreadPoolExecutor
+
+    from reconciler.listing import from_public
+    from reconciler.progress import waiting
+    from reconciler.public import PublicBucket
+    from reconciler.work import BLOB_WORKERS
+
+    with PublicBucket(url) as bucket, waiting("Reading ..."), ThreadPoolExecutor(BLOB_WORKERS) as executor:
+        return from_public(bucket, pattern, executor)

@@ -1,0 +1,74 @@
+"""The referrers API of a registry (OCI distribution specification 1.1, "Listing Referrers").
+
+A registry that has it answers with an image index, an empty one where there are no referrers. What clients take for "no
+such API" is that here too: then a tag names the referrers, if there are any.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+
+from reconciler.errors import BadAnswer, Denied, Malformed
+from reconciler.oci import MAX_MANIFEST_SIZE, OCI_INDEX, Descriptor, Digest, Index, load_json, parse_manifest
+from reconciler.referrers import MAX_REFERRERS
+from reconciler.source.paging import next_page
+
+if TYPE_CHECKING:
+    from reconciler.source.registry import Registry
+
+_NO_API = (
+    httpx.codes.BAD_REQUEST,
+    httpx.codes.NOT_FOUND,
+    httpx.codes.METHOD_NOT_ALLOWED,
+    httpx.codes.NOT_ACCEPTABLE,
+    httpx.codes.NOT_IMPLEMENTED,
+)
+
+
+def list_referrers(registry: Registry, base: str, scope: str, what: str) -> tuple[Descriptor, ...] | None:
+    """The referrers listed at the URL `base`, to the last page; None if the registry has no such list.
+
+    `what` names the subject in errors. Raises `SourceError` and its kinds.
+    """
+    found: dict[Digest, Descriptor] = {}
+    seen: set[str] = set()
+    url: str | None = base
+    while url:
+        seen.add(url)
+        response, body = registry.document(url, scope, what, MAX_MANIFEST_SIZE, {"Accept": OCI_INDEX})
+        page = _page(response, body, what)
+        if page is None:
+            if url == base:
+                return None
+            raise BadAnswer(what, "the list of its referrers cannot be read to its end: a page of it is missing")
+        found.update({one.digest: one for one in page.manifests})
+        url = next_page(response, base)
+        if url in seen:
+            raise BadAnswer(what, "the list of its referrers cannot be read to its end: its pages go round in a circle")
+        if len(found) > MAX_REFERRERS or len(seen) > MAX_REFERRERS:
+            raise BadAnswer(what, f"more than {MAX_REFERRERS} referrers; set referrers: false for this mirror")
+    return tuple(found.values())
+
+
+def _page(response: httpx.Response, body: bytes, what: str) -> Index | None:
+    status, announced = response.status_code, response.headers.get("Content-Type", "").partition(";")[0].strip()
+    if status in _NO_API or (response.is_success and announced != OCI_INDEX):
+        return None
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        raise Denied(
+            what, f"the registry answered {status} to the question for its referrers; log in, or check the name"
+        )
+    if not response.is_success:
+        raise BadAnswer(what, f"the registry answered {status} to the question for its referrers")
+    try:
+        match load_json(body, "it"):
+            case {"manifests": None}:  # how a registry written in Go may spell an empty list
+                return Index(OCI_INDEX, ())
+            case _:
+                page = parse_manifest(body, announced, "it")
+    except Malformed as error:
+        raise BadAnswer(what, f"the list of its referrers is not what it should be: {error}") from None
+    assert isinstance(page, Index), "for it was announced as one"
+    return page
