@@ -19,6 +19,7 @@ from reconciler.commands.apply import apply
 from reconciler.commands.client_config import client_config
 from reconciler.commands.diff import diff
 from reconciler.commands.doctor import doctor
+from reconciler.commands.edge import edge
 from reconciler.commands.gc import gc
 from reconciler.commands.list import list_
 from reconciler.commands.plan import plan
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 for command in (validate, plan, apply, diff, list_, verify, gc, adopt, doctor, unlock, client_config, serve):
     app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
+app.add_typer(edge)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 typer calls it so

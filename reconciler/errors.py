@@ -16,6 +16,9 @@
     |   |   |-- StoreDenied           credentials or permissions
     |   |   |-- StoreUnreachable      no usable answer, after retries
     |   |   `-- PreconditionFailed    a conditional write lost: the object is not what was read
+    |   |-- EdgeError             Cloudflare's API
+    |   |   |-- EdgeDenied            the token, or a permission that it lacks
+    |   |   `-- EdgeUnreachable       no usable answer, after retries
     |   |-- IndexInvalid          the mirror index in the store cannot be read
     |   |   `-- IndexVersion          it is sound, but another release's
     |   |-- PublicError           the public address of a bucket, asked as anybody may
@@ -132,6 +135,18 @@ class StoreUnreachable(StoreError):
 
 class PreconditionFailed(StoreError):
     """A conditional write did not happen, because the object is no longer what it was when it was read."""
+
+
+class EdgeError(NamedError):
+    """Cloudflare's API refused something, or answered something odd. `what` is what it was asked for."""
+
+
+class EdgeDenied(EdgeError):
+    """The token is not valid, or lacks a permission, which the message names."""
+
+
+class EdgeUnreachable(EdgeError):
+    """No usable answer from Cloudflare's API, after retries."""
 
 
 class IndexInvalid(NamedError):

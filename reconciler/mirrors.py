@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -26,17 +26,21 @@ from reconciler.signatures.declared import declared
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from urllib.parse import SplitResult
 
     from reconciler.signatures.signers import Signer
 
 
 @dataclass(frozen=True)
 class R2:
+    """`digest_by_tag` is the edge's, for what it needs has to be stored with the tags."""
+
     account_id: str
     bucket: str
     jurisdiction: str
     public_url: str | None
     state_bucket: str | None
+    digest_by_tag: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,18 @@ class Folder:
 
 
 StoreConfig: TypeAlias = R2 | S3 | Folder
+
+
+@dataclass(frozen=True)
+class EdgeConfig:
+    """What stands in front of an R2 bucket. `zone` is a name or an id, `location` None lets Cloudflare choose."""
+
+    zone: str
+    hostname: str
+    min_tls: str = "1.2"
+    location: str | None = None
+    cache: bool = True
+    digest_by_tag: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +116,7 @@ class Mirrors:
     folder: Path
     sha256: str
     signed_by: tuple[Signer, ...] = ()
+    edge: EdgeConfig | None = None
 
     def retention(self) -> Callable[[str], timedelta]:
         """Says of a target how long a digest of it that lost its last tag stays."""
@@ -124,10 +141,14 @@ def load_mirrors(path: Path, environ: Mapping[str, str] | None, *, read_files: b
     mirrors = tuple(_mirrors(document, defaults, signers))
     registries = dict(_registries(document, folder, environ))
     store = _store(document, folder, environ)
+    edge = _edge(document, store)
+    if edge and isinstance(store, R2):
+        store = replace(store, digest_by_tag=edge.digest_by_tag)
     if document.problems or store is None:
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     sha256 = hashlib.sha256(document.body).hexdigest()
-    return Mirrors(store, registries, mirrors, defaults.prune, defaults.retain, folder, sha256, defaults.signed_by)
+    signed_by = defaults.signed_by
+    return Mirrors(store, registries, mirrors, defaults.prune, defaults.retain, folder, sha256, signed_by, edge)
 
 
 # What a schema cannot say
@@ -444,6 +465,65 @@ def _url_problem(text: str) -> str | None:
         return wrong
     if "@" in url.netloc or url.query or url.fragment:
         return "has more than a host and a path in it, where no password or query belongs; remove them"
+    return None
+
+
+# The edge, which stands in front of a store
+
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOSTNAME = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
+ZONE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def _edge(document: Document, store: StoreConfig | None) -> EdgeConfig | None:
+    """The edge, None if there is none or something is wrong with it. `store` is None if something is wrong there."""
+    said = document.sound(("edge",))
+    if said and isinstance(store, S3 | Folder):
+        document.problem(("edge",), "goes with a store of type r2 only; remove it, or change store.type", at_key=True)
+    zone = said.get("zone")
+    if zone is not None and not ZONE_ID.fullmatch(zone) and not _HOSTNAME.fullmatch(zone):
+        document.problem(("edge", "zone"), f"{zone[:90]!r} is no zone: expected a name such as example.com, or an id")
+    hostname = _hostname(document, said, store.public_url if isinstance(store, R2) else None)
+    if document.wrong(("edge",)) or not (zone and hostname):
+        return None
+    return EdgeConfig(
+        zone,
+        hostname,
+        said.get("min_tls", "1.2"),
+        said.get("location"),
+        said.get("cache", True),
+        said.get("digest_by_tag") == "experimental",
+    )
+
+
+def _hostname(document: Document, said: Mapping[str, Any], public_url: str | None) -> str | None:
+    """The edge's hostname, None if it is not known or something is wrong with it."""
+    place: Place = ("edge", "hostname")
+    if document.spoiled(place) or not said:
+        return None
+    url = urlsplit(public_url) if public_url and "${" not in public_url else None
+    hostname: str | None = said.get("hostname") or (url.hostname if url else None)
+    if hostname is None:
+        if not document.wrong(("store",)) and not public_url:
+            document.problem(place, "is missing; write for example hostname: cr.example.com, or set store.public_url")
+        return None
+    problem = _hostname_problem(hostname, said.get("zone", ""), url)
+    if problem:
+        document.problem(place, problem)
+    return hostname
+
+
+def _hostname_problem(hostname: str, zone: str, url: SplitResult | None) -> str | None:
+    if not _HOSTNAME.fullmatch(hostname):
+        return f"{hostname[:90]!r} is no hostname: expected lower-case letters, digits and - between dots"
+    if hostname.endswith(".r2.dev"):
+        return f"{hostname} is Cloudflare's own: rules do not work there; name a host in a zone of yours"
+    if not ZONE_ID.fullmatch(zone) and _HOSTNAME.fullmatch(zone) and not f".{hostname}".endswith(f".{zone}"):
+        return f"{hostname} is not in the zone {zone}; name a host that ends with .{zone}"
+    if url and url.hostname != hostname:
+        return f"{hostname} is not the host of store.public_url, {url.hostname}; make the two the same"
+    if url and url.path:
+        return f"store.public_url has the path {url.path[:90]}, but a custom domain shows a bucket at /; remove it"
     return None
 
 

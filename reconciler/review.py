@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import timedelta
 
-    from reconciler.mirrors import Mirror, Mirrors
+    from reconciler.mirrors import EdgeConfig, Mirror, Mirrors
 
 Thing = TypeVar("Thing")
 
@@ -46,6 +46,7 @@ def review(old: Mirrors, new: Mirrors) -> tuple[Edit, ...]:
         *_sections("mirror", before, after, _mirror_facts, lambda mirror: _farewell(mirror, moved, prune=new.prune)),
         *_sections("registry", old.registries, new.registries, _facts, lambda _: ()),
         *_sections("store", {"store": old.store}, {"store": new.store}, _facts, lambda _: ()),
+        *_sections("edge", _edges(old), _edges(new), _facts, _left_rules),
         *_sections("defaults", {"defaults": old}, {"defaults": new}, lambda m: {"prune": m.prune}, lambda _: ()),
     )
 
@@ -163,6 +164,14 @@ def _farewell(mirror: Mirror, moved: Mapping[str, str], *, prune: bool) -> tuple
     fate = "the next apply prunes its tags" if prune else "its tags stay as they are (defaults.prune: false)"
     words = (f"no longer mirrored from {mirror.source}; {fate}",)
     return (*words, f"that source is mirrored to {moved[mirror.source]} now") if mirror.source in moved else words
+
+
+def _left_rules(_: EdgeConfig) -> tuple[str, ...]:
+    return ("its rules stay in the zone: `r2mirror edge apply --remove` with the file as it was takes them out",)
+
+
+def _edges(mirrors: Mirrors) -> dict[str, EdgeConfig]:
+    return {mirrors.edge.hostname: mirrors.edge} if mirrors.edge else {}
 
 
 def _title(edit: Edit) -> str:

@@ -391,4 +391,8 @@ def _headers_differ(stored: Stored, expected: Headers) -> str | None:
         return None
     if found.content_type != expected.content_type:
         return f"expected the Content-Type {expected.content_type}, has {found.content_type or 'none'}"
-    return f"expected the Cache-Control {expected.cache_control}, has {found.cache_control or 'none'}"
+    if found.cache_control != expected.cache_control:
+        return f"expected the Cache-Control {expected.cache_control}, has {found.cache_control or 'none'}"
+    return (
+        f"expected no Content-Language but a tag's digest where edge.digest_by_tag is on, has {found.content_language}"
+    )

@@ -32,6 +32,7 @@ COMMANDS = (
     "unlock",
     "client-config",
     "serve",
+    "edge",
 )
 
 
@@ -48,9 +49,9 @@ def test_the_program_and_the_module_are_the_same(world: World) -> None:
     assert world.run("--version").stdout == f"r2mirror {__version__}\n"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "edge plan", "edge apply"])
 def test_every_command_has_a_help_of_whole_sentences(command: str, world: World) -> None:
-    text = world.run(command, "--help").stdout
+    text = world.run(*command.split(), "--help").stdout
     assert text.startswith("Usage: ")
     sentences = re.search(r"\n\n  ([A-Z].*?)\n\nOptions|\n\n  ([A-Z].*?)\n\nArguments", text, re.DOTALL)
     assert sentences, text

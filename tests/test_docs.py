@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 
 
-@pytest.mark.parametrize("name", ["docs/commands.md", "docs/conformance.md", "docs/mirrors.md"])
+@pytest.mark.parametrize("name", ["docs/commands.md", "docs/conformance.md", "docs/edge.md", "docs/mirrors.md"])
 def test_what_is_generated_is_up_to_date(name: str) -> None:
     call = [sys.executable, "-m", "cogapp", "--check", name]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)

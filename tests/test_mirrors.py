@@ -20,7 +20,7 @@ from referencing import Registry, Resource
 
 from reconciler.document import MAX_BYTES, parse_document
 from reconciler.errors import MirrorsInvalid
-from reconciler.mirrors import R2, S3, Folder, Mirrors, load_mirrors
+from reconciler.mirrors import R2, S3, EdgeConfig, Folder, Mirrors, load_mirrors
 from reconciler.oci import Digest, Platform
 from reconciler.schema_files import load_schema
 from reconciler.selection import Exact, Glob, Pinned, Regex, Semver
@@ -379,3 +379,75 @@ def test_no_shape_of_a_file_is_a_traceback(tmp_path_factory: pytest.TempPathFact
 def test_no_bytes_are_a_traceback(body: bytes) -> None:
     with contextlib.suppress(MirrorsInvalid):
         parse_document(body, "mirrors.yaml")
+
+
+R2_STORE = (
+    f"version: 1\nmirrors: []\nstore: {{type: r2, account_id: {'a' * 32}, bucket: cr-example, public_url: '%s'}}\n"
+)
+CR = R2_STORE % "https://cr.example.com"
+
+
+def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path, CR).edge is None
+    assert load(tmp_path, f"{CR}edge: {{zone: example.com}}\n", {}).edge == EdgeConfig(
+        "example.com", "cr.example.com", "1.2", None, cache=True
+    )
+    whole = f'edge: {{zone: {"a" * 32}, hostname: cr.example.com, min_tls: "1.3", location: weur, cache: false}}\n'
+    assert load(tmp_path, f"{CR}{whole}", {}).edge == EdgeConfig("a" * 32, "cr.example.com", "1.3", "weur", cache=False)
+    experimental = load(tmp_path, f"{CR}edge: {{zone: example.com, digest_by_tag: experimental}}\n", {})
+    assert experimental.edge == EdgeConfig("example.com", "cr.example.com", digest_by_tag=True)
+    assert isinstance(experimental.store, R2)
+    assert experimental.store.digest_by_tag
+    variable = "edge: {zone: example.com}\n"
+    assert load(tmp_path, f"{R2_STORE % '${URL}'}{variable}").edge is None, "its hostname is not known yet"
+    environ = {"URL": "https://cr.example.com/"}
+    assert load(tmp_path, f"{R2_STORE % '${URL}'}{variable}", environ).edge == EdgeConfig(
+        "example.com", "cr.example.com"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{CR}edge: {{}}\n", "4:1: edge.zone: is missing; write for example zone: example.com"),
+        (f"{CR}edge:\n", "5:1: edge: expected keys with values, but there is nothing; write for example"),
+        (f"{CR}edge: {{zone: example.com, zones: 1}}\n", "4:27: edge.zones: unknown key in edge; did you mean zone?"),
+        (f"{CR}edge: {{zone: example.com, min_tls: 1.2}}\n", '4:36: edge.min_tls: expected one of "1.0"'),
+        (f"{CR}edge: {{zone: example.com, location: mars}}\n", "4:37: edge.location: expected one of wnam, enam"),
+        (
+            f"{CR}edge: {{zone: example.com, digest_by_tag: true}}\n",
+            "4:42: edge.digest_by_tag: expected one of experimental",
+        ),
+        (f"{CR}edge: {{zone: Example_com}}\n", "4:14: edge.zone: 'Example_com' is no zone: expected a name"),
+        (f"{CR}edge: {{zone: example.org}}\n", "4:7: edge.hostname: cr.example.com is not in the zone example.org"),
+        (f"{CR}edge: {{zone: r.example.com}}\n", "4:7: edge.hostname: cr.example.com is not in the zone r.example.com"),
+        (
+            f"{CR}edge: {{zone: example.com, hostname: c.example.com}}\n",
+            "4:37: edge.hostname: c.example.com is not the host of store.public_url, cr.example.com; make the two the same",
+        ),
+        (
+            f"{CR}edge: {{zone: example.com, hostname: 'a\" or true or \"'}}\n",
+            "4:37: edge.hostname: 'a\" or true or \"' is no hostname",
+        ),
+        (
+            f"{R2_STORE % 'https://cr.example.com/sub'}edge: {{zone: example.com}}\n",
+            "4:7: edge.hostname: store.public_url has the path /sub, but a custom domain shows a bucket at /; remove it",
+        ),
+        (
+            f"{R2_STORE % 'https://pub-1.r2.dev'}edge: {{zone: r2.dev}}\n",
+            "4:7: edge.hostname: pub-1.r2.dev is Cloudflare's own: rules do not work there",
+        ),
+        (
+            f"version: 1\nmirrors: []\nstore: {{type: r2, account_id: {'a' * 32}, bucket: cr-example}}\nedge: {{zone: a.com}}\n",
+            "4:7: edge.hostname: is missing; write for example hostname: cr.example.com, or set store.public_url",
+        ),
+        (
+            f"{HEAD}mirrors: []\nedge: {{zone: example.com, hostname: cr.example.com}}\n",
+            "4:1: edge: goes with a store of type r2 only; remove it, or change store.type",
+        ),
+    ],
+)
+def test_what_is_wrong_with_an_edge(text: str, message: str, tmp_path: Path) -> None:
+    found = problems(tmp_path, text, {})
+    assert len(found) == 1, found
+    assert found[0].startswith(message)

@@ -35,6 +35,27 @@ mirrors:
 """
 
 
+EDGE = """\
+version: 1
+store: {type: r2, account_id: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, bucket: abc, public_url: "https://cr.example.com"}
+edge: {zone: example.com}
+mirrors: []
+"""
+
+
+def test_an_edge(tmp_path: Path) -> None:
+    without = EDGE.replace("edge: {zone: example.com}\n", "")
+    assert review_text(edits(tmp_path, EDGE, EDGE.replace("example.com}", "example.com, cache: false}"))) == (
+        "~ edge cr.example.com\n    cache: true -> false\nmirrors.yaml: 0 added, 1 changed, 0 removed.\n"
+    )
+    assert review_text(edits(tmp_path, EDGE, without)) == (
+        "- edge cr.example.com\n"
+        "    its rules stay in the zone: `r2mirror edge apply --remove` with the file as it was takes them out\n"
+        "mirrors.yaml: 0 added, 0 changed, 1 removed.\n"
+    )
+    assert [edit.kind for edit in edits(tmp_path, without, EDGE)] == ["added"]
+
+
 def edits(folder: Path, old: str, new: str) -> tuple[Edit, ...]:
     (folder / "old.yaml").write_text(old)
     (folder / "new.yaml").write_text(new)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -109,6 +110,11 @@ DAMAGE = {
     "a tag with the headers of a blob": (relabel(TAG, OCTETS), TAG, Problem.WRONG_HEADERS),
     "a tag that is cached for ever": (
         relabel(TAG, manifest_headers(V2.media_type, Digest.parse(V2.digest))),
+        TAG,
+        Problem.WRONG_HEADERS,
+    ),
+    "a tag that carries a digest although nobody asked for it": (
+        relabel(TAG, replace(manifest_headers(V2.media_type, "2"), content_language=V2.digest)),
         TAG,
         Problem.WRONG_HEADERS,
     ),

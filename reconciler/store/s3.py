@@ -25,6 +25,7 @@ import itertools
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,7 +37,7 @@ from botocore.handlers import add_expect_header
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError, StoreUnreachable
-from reconciler.layout import Headers
+from reconciler.layout import Headers, with_digest
 from reconciler.mirrors import R2, S3
 from reconciler.store import CHUNK, Absent, Condition, Listed, Matches, Stored, Unfinished
 
@@ -93,7 +94,8 @@ def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str], worker
     """
     name = f"{'r2' if isinstance(config, R2) else 's3'}://{bucket}"
     try:
-        return S3Store(name, bucket, _client(_session(name, environ), *place(config), workers), workers)
+        client = _client(_session(name, environ), *place(config), workers)
+        return S3Store(name, bucket, client, workers, digest_by_tag=isinstance(config, R2) and config.digest_by_tag)
     except (boto.BotoCoreError, ValueError) as error:
         raise _translated(name, error) from error
 
@@ -139,8 +141,9 @@ def _client(session: Session, endpoint: str | None, region: str | None, workers:
 class S3Store:
     """The `Store` in one bucket. Many threads may use it at once."""
 
-    def __init__(self, name: str, bucket: str, client: S3Client, workers: int) -> None:
+    def __init__(self, name: str, bucket: str, client: S3Client, workers: int, *, digest_by_tag: bool = False) -> None:
         self._name = name
+        self._digest_by_tag = digest_by_tag
         self._bucket = bucket
         self._client = client
         self._buffers = _Buffers(BUFFER_BYTES)
@@ -155,7 +158,8 @@ class S3Store:
         def whole() -> Stored:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             with contextlib.closing(answer["Body"]) as body:
-                return Stored(body.read(), answer["ETag"], _age(answer), _headers(answer))
+                content = body.read()
+                return Stored(content, answer["ETag"], _age(answer), self._as_put(key, content, _headers(answer)))
 
         return self._found(key, whole)
 
@@ -182,6 +186,8 @@ class S3Store:
     def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
         retrying = self._writing()
         checksum = {"ChecksumSHA256": _base64(hashlib.sha256(body).digest())}
+        if self._digest_by_tag:
+            headers = with_digest(key, body, headers)
         try:
             with self._explained(key):
                 return self._put(retrying, key, body, headers, {**checksum, **_condition(condition)})
@@ -261,6 +267,15 @@ class S3Store:
         guarded._check = check
         return guarded
 
+    def _as_put(self, key: str, body: bytes, found: Headers) -> Headers:
+        """The stored headers as they were given to `put`, which adds a tag's digest; others where that is wrong."""
+        if not self._digest_by_tag:
+            return found
+        given = replace(found, content_language="")
+        if with_digest(key, body, given) == found:
+            return given
+        return replace(found, content_language=found.content_language or "none")
+
     def _what(self, key: str) -> str:
         return f"{self._name}/{key}"
 
@@ -292,6 +307,7 @@ class S3Store:
             Body=body,
             ContentType=headers.content_type,
             CacheControl=headers.cache_control,
+            **({"ContentLanguage": headers.content_language} if headers.content_language else {}),
             **extra,
         )
         return str(answer["ETag"])
@@ -534,7 +550,7 @@ def _age(answer: GetObjectOutputTypeDef) -> float:
 
 
 def _headers(answer: GetObjectOutputTypeDef) -> Headers:
-    return Headers(answer.get("ContentType", ""), answer.get("CacheControl", ""))
+    return Headers(answer.get("ContentType", ""), answer.get("CacheControl", ""), answer.get("ContentLanguage", ""))
 
 
 def _part_size(size: int) -> int:

@@ -1,0 +1,141 @@
+"""An edge observed, and a plan made so, through Cloudflare's API."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, assert_never
+
+from reconciler.edge.observed import Observed
+from reconciler.edge.plan import Action, Kind
+from reconciler.edge.rules import Phase
+from reconciler.errors import EdgeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from reconciler.edge.cloudflare import Cloudflare
+    from reconciler.edge.observed import Domain
+    from reconciler.edge.plan import Change, EdgePlan
+    from reconciler.mirrors import EdgeConfig
+
+POLL_EVERY = 5.0
+"""Seconds between two looks at a domain that is not active yet, which takes minutes."""
+
+
+@dataclass(frozen=True)
+class Done:
+    change: Change
+
+
+@dataclass(frozen=True)
+class Failed:
+    change: Change
+    error: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Not tried, because of `reason`."""
+
+    change: Change
+    reason: str
+
+
+Outcome: TypeAlias = Done | Failed | Skipped
+
+
+def observe(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare) -> Observed:
+    """What there is now; the first of `buckets` is the public one.
+
+    Reads all that a plan needs, so that a token that lacks a permission is refused here.
+    """
+    cloudflare.check_token()
+    zone = cloudflare.zone(edge.zone)
+    if edge.hostname != zone.name and not edge.hostname.endswith(f".{zone.name}"):
+        raise EdgeError(f"zone {edge.zone}", f"is {zone.name}, which {edge.hostname} is not in; correct edge.zone")
+    there = frozenset(bucket for bucket in buckets if cloudflare.has_bucket(bucket))
+    domain = cloudflare.domain(buckets[0], edge.hostname) if buckets[0] in there else None
+    return Observed(zone, there, domain, {phase: cloudflare.ruleset(zone, phase) for phase in Phase})
+
+
+def apply_plan(plan: EdgePlan, cloudflare: Cloudflare) -> Iterator[Outcome]:
+    """Makes the changes one by one. One that fails holds up those that need it: a domain needs its bucket."""
+    rulesets = dict(plan.ruleset_ids)
+    has_bucket = True
+    for change in plan.changes:
+        if change.kind is Kind.DOMAIN and not has_bucket:
+            yield Skipped(change, "its bucket could not be created")
+            continue
+        try:
+            _make(change, plan, cloudflare, rulesets)
+        except EdgeError as error:
+            has_bucket = has_bucket and change.name != plan.bucket
+            yield Failed(change, str(error))
+        else:
+            yield Done(change)
+
+
+def _make(change: Change, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> None:
+    match change.kind:
+        case Kind.BUCKET:
+            cloudflare.create_bucket(change.name, change.after or {})
+        case Kind.DOMAIN if change.action is Action.ADD:
+            cloudflare.connect_domain(plan.bucket, change.name, change.after or {})
+        case Kind.DOMAIN:
+            cloudflare.configure_domain(plan.bucket, change.name, change.after or {})
+        case Kind.RULE:
+            _make_rule(change, plan, cloudflare, rulesets)
+        case _:
+            assert_never(change.kind)
+
+
+def _make_rule(change: Change, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> None:
+    """`rulesets` has the ids by phase, and gets that of one that is created for its first rule."""
+    phase, rule = change.phase or Phase.REWRITE, change.after or {}
+    ruleset_id = rulesets[phase]
+    if ruleset_id is None:
+        rulesets[phase] = cloudflare.create_ruleset(plan.zone, phase, rule)
+    elif change.rule_id is None:
+        cloudflare.add_rule(plan.zone, phase, ruleset_id, rule)
+    elif change.action is Action.REMOVE:
+        cloudflare.remove_rule(plan.zone, phase, ruleset_id, change.rule_id)
+    else:
+        cloudflare.change_rule(plan.zone, phase, ruleset_id, change.rule_id, rule)
+
+
+def wait_for_domain(
+    edge: EdgeConfig,
+    bucket: str,
+    cloudflare: Cloudflare,
+    timeout: float,
+    tell: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Waits at most `timeout` seconds until the custom domain is active, and tells how far it is when that changes.
+
+    Raises `EdgeError` where it is not active by then, or cannot become so.
+    """
+    what, told, waited = f"custom domain {edge.hostname}", "", 0.0
+    while True:
+        domain = cloudflare.domain(bucket, edge.hostname)
+        if domain is None:
+            raise EdgeError(what, f"is not connected to bucket {bucket} any more; run it again")
+        if domain.is_active:
+            return
+        if domain.is_stuck or waited >= timeout:
+            raise EdgeError(what, _why_not(domain, waited))
+        if domain.progress != told:
+            told = domain.progress
+            tell(f"waiting for {edge.hostname}: {told}")
+        sleep(POLL_EVERY)
+        waited += POLL_EVERY
+
+
+def _why_not(domain: Domain, waited: float) -> str:
+    if domain.is_stuck:
+        return f"{domain.progress}; the dashboard says why (R2 > the bucket > Settings > Custom Domains)"
+    return (
+        f"not active after {waited:.0f} s: {domain.progress}. It goes on without us: run it again later, "
+        "or raise --timeout"
+    )

@@ -1,0 +1,353 @@
+"""Cloudflare's API over HTTP, no more of it than an edge needs: the only module here that asks anybody anything.
+
+Every request says which permission of the token it needs, so that a refusal names the one that is missing. Requests
+that are safe to repeat are repeated after a time-out, a 429 or a 5xx; a POST only where it cannot have been done.
+Rulesets are changed rule by rule: no PUT of a ruleset, which would replace everybody's rules.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+import httpx
+from tenacity import RetryCallState, Retrying, retry_if_exception_type
+
+from reconciler import __version__
+from reconciler.edge.observed import (
+    Domain,
+    Ruleset,
+    Zone,
+    parse_domains,
+    parse_ruleset,
+    parse_zone,
+    parse_zones,
+)
+from reconciler.edge.rules import Phase
+from reconciler.errors import EdgeDenied, EdgeError, EdgeUnreachable
+from reconciler.mirrors import ZONE_ID
+from reconciler.source.pace import keep_pace
+from reconciler.source.registry import Patience, parse_retry_after
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+
+logger = logging.getLogger(__name__)
+
+API = "https://api.cloudflare.com/client/v4"
+TOKEN_VARIABLE = "CLOUDFLARE_API_TOKEN"  # noqa: S105 the name of the variable
+CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0
+"""Seconds."""
+
+MAX_BODY = 8 * 1024 * 1024
+"""Bytes of an answer; a ruleset of a thousand rules has about one million."""
+
+R2_EDIT = "Account > Workers R2 Storage > Edit"
+ZONE_READ = "Zone > Zone > Read"
+PHASE_EDIT = {
+    Phase.REWRITE: "Zone > Transform Rules > Edit",
+    Phase.RESPONSE: "Zone > Transform Rules > Edit",
+    Phase.CACHE: "Zone > Cache Rules > Edit",
+}
+"""Permissions as the dashboard's form for a token names them."""
+
+_BUCKET_EXISTS = 10004
+_NO_ENTRYPOINT = (10003, 10001)
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    """What authorizes us; never shown."""
+
+    value: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One request: what it is about, in words for an error, and the permission that it needs."""
+
+    method: str
+    path: str
+    what: str
+    needs: str
+    body: Mapping[str, Any] | None = field(default=None, hash=False)
+    query: Mapping[str, str] | None = field(default=None, hash=False)
+
+    @property
+    def may_be_repeated(self) -> bool:
+        return self.method != "POST"
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A status and an envelope: `result`, and the errors as (code, message)."""
+
+    status: int
+    result: Any = field(hash=False)
+    errors: tuple[tuple[int, str], ...]
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300
+
+    @property
+    def codes(self) -> frozenset[int]:
+        return frozenset(code for code, _ in self.errors)
+
+
+class _TryAgain(Exception):
+    """A call that may end otherwise soon. `wait` is what Cloudflare asked for, in seconds."""
+
+    def __init__(self, why: str, wait: float | None = None) -> None:
+        super().__init__(why, wait)
+        self.why = why
+        self.wait = wait
+
+
+def find_token(environ: Mapping[str, str]) -> ApiToken:
+    """The token in `CLOUDFLARE_API_TOKEN`. Raises `EdgeDenied` where there is none, or something else than one."""
+    text = environ.get(TOKEN_VARIABLE, "").strip()
+    if not text:
+        raise EdgeDenied(TOKEN_VARIABLE, "is not set; make an API token as docs/edge.md says, and export it")
+    if not re.fullmatch(r"[!-~]{20,1000}", text):
+        raise EdgeDenied(TOKEN_VARIABLE, "is no API token: expected 20 printable characters or more, without spaces")
+    return ApiToken(text)
+
+
+class Cloudflare:
+    """The API for one account. To be closed in the end. Every method raises `EdgeError` and what is below it."""
+
+    def __init__(
+        self, token: ApiToken, account_id: str, jurisdiction: str, base_url: str = API, patience: Patience | None = None
+    ) -> None:
+        self.account_id = account_id
+        self.patience = patience or Patience()
+        self._token = token
+        self._base_url = base_url
+        self._jurisdiction = {} if jurisdiction == "default" else {"cf-r2-jurisdiction": jurisdiction}
+        self._client = httpx.Client(
+            headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
+            timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+            follow_redirects=False,
+        )
+        keep_pace(self._client)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def check_token(self) -> None:
+        """That the token is a valid one, a user's or the account's."""
+        for owner in ("/user", f"/accounts/{self.account_id}"):
+            answer = self._answer(_Call("GET", f"{owner}/tokens/verify", "the API token", "any"), (400, 401, 403))
+            if answer.is_success:
+                status = answer.result.get("status") if isinstance(answer.result, dict) else None
+                if status != "active":
+                    raise EdgeDenied(TOKEN_VARIABLE, f"the token is {str(status)[:20]}, not active; make a new one")
+                return
+        raise EdgeDenied(TOKEN_VARIABLE, "Cloudflare does not know this token; check it, or make a new one")
+
+    def zone(self, name_or_id: str) -> Zone:
+        what = f"zone {name_or_id}"
+        if ZONE_ID.fullmatch(name_or_id):
+            zone = parse_zone(self._result(_Call("GET", f"/zones/{name_or_id}", what, ZONE_READ)), what)
+        else:
+            found = self._result(_Call("GET", "/zones", what, ZONE_READ, query={"name": name_or_id}))
+            zones = [one for one in parse_zones(found, what) if one.name == name_or_id]
+            if not zones:
+                raise EdgeError(
+                    what,
+                    f"the token sees no zone of that name; check edge.zone, and that the token has {ZONE_READ} on it",
+                )
+            zone = zones[0]
+        if zone.account_id != self.account_id:
+            raise EdgeError(what, "is in another account than store.account_id; a bucket's domain has to be in its own")
+        return zone
+
+    def has_bucket(self, bucket: str) -> bool:
+        return self._answer(_Call("GET", self._bucket_path(bucket), f"bucket {bucket}", R2_EDIT), (404,)).is_success
+
+    def create_bucket(self, bucket: str, body: Mapping[str, Any]) -> None:
+        """Creates a bucket; one that is there already, and is ours, will do."""
+        path = f"/accounts/{self.account_id}/r2/buckets"
+        call = _Call("POST", path, f"bucket {bucket}", R2_EDIT, body)
+        answer = self._answer(call, (400, 409))
+        if not answer.is_success and _BUCKET_EXISTS not in answer.codes:
+            raise self._refused(call, answer)
+
+    def domain(self, bucket: str, hostname: str) -> Domain | None:
+        what = f"the custom domains of bucket {bucket}"
+        found = self._result(_Call("GET", f"{self._bucket_path(bucket)}/domains/custom", what, R2_EDIT))
+        return next((one for one in parse_domains(found, what) if one.hostname == hostname), None)
+
+    def connect_domain(self, bucket: str, hostname: str, body: Mapping[str, Any]) -> None:
+        path = f"{self._bucket_path(bucket)}/domains/custom"
+        self._result(_Call("POST", path, f"custom domain {hostname}", R2_EDIT, body))
+
+    def configure_domain(self, bucket: str, hostname: str, body: Mapping[str, Any]) -> None:
+        path = f"{self._bucket_path(bucket)}/domains/custom/{quote(hostname, safe='')}"
+        self._result(_Call("PUT", path, f"custom domain {hostname}", R2_EDIT, body))
+
+    def ruleset(self, zone: Zone, phase: Phase) -> Ruleset:
+        """The entry point ruleset of a phase, empty and without an id where the zone has none yet."""
+        call = self._rules_call("GET", zone, phase, f"phases/{phase}/entrypoint")
+        answer = self._answer(call, (404,))
+        if answer.status == 404:
+            if not answer.codes.intersection(_NO_ENTRYPOINT):
+                raise self._refused(call, answer)
+            return Ruleset(phase, None, ())
+        return parse_ruleset(answer.result, phase, call.what)
+
+    def create_ruleset(self, zone: Zone, phase: Phase, rule: Mapping[str, Any]) -> str:
+        """Creates a phase's entry point with its first rule, and returns its id."""
+        body = {"name": "default", "kind": "zone", "phase": phase.value, "rules": [rule]}
+        call = self._rules_call("POST", zone, phase, "", body)
+        ruleset = parse_ruleset(self._result(call), phase, call.what)
+        if ruleset.id is None:
+            raise EdgeError(call.what, "the new ruleset has no id")
+        return ruleset.id
+
+    def add_rule(self, zone: Zone, phase: Phase, ruleset_id: str, rule: Mapping[str, Any]) -> None:
+        """Adds a rule after all others."""
+        self._result(self._rules_call("POST", zone, phase, f"{quote(ruleset_id, safe='')}/rules", rule))
+
+    def change_rule(self, zone: Zone, phase: Phase, ruleset_id: str, rule_id: str, rule: Mapping[str, Any]) -> None:
+        """Replaces all that a rule says; its place stays."""
+        path = f"{quote(ruleset_id, safe='')}/rules/{quote(rule_id, safe='')}"
+        self._result(self._rules_call("PATCH", zone, phase, path, rule))
+
+    def remove_rule(self, zone: Zone, phase: Phase, ruleset_id: str, rule_id: str) -> None:
+        """Removes a rule; one that is gone already will do."""
+        path = f"{quote(ruleset_id, safe='')}/rules/{quote(rule_id, safe='')}"
+        self._answer(self._rules_call("DELETE", zone, phase, path), (404,))
+
+    def _bucket_path(self, bucket: str) -> str:
+        return f"/accounts/{self.account_id}/r2/buckets/{quote(bucket, safe='')}"
+
+    def _rules_call(
+        self, method: str, zone: Zone, phase: Phase, path: str, body: Mapping[str, Any] | None = None
+    ) -> _Call:
+        full = f"/zones/{zone.id}/rulesets{f'/{path}' if path else ''}"
+        return _Call(method, full, f"the {phase} rules of zone {zone.name}", PHASE_EDIT[phase], body)
+
+    def _result(self, call: _Call) -> Any:
+        return self._answer(call, ()).result
+
+    def _answer(self, call: _Call, expected: tuple[int, ...]) -> _Answer:
+        """The answer to a call: a success, or one of the `expected` statuses. Raises for all others."""
+        try:
+            answer = self._retrying()(self._once, call)
+        except _TryAgain as error:
+            why = f"Cloudflare's API {error.why} after {self.patience.attempts} attempts; run it again later"
+            raise EdgeUnreachable(call.what, why) from None
+        if answer.is_success or answer.status in expected:
+            return answer
+        raise self._refused(call, answer)
+
+    def _retrying(self) -> Retrying:
+        def wait(state: RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            return self.patience.pause(state.attempt_number, error.wait if isinstance(error, _TryAgain) else None)
+
+        return Retrying(
+            retry=retry_if_exception_type(_TryAgain),
+            stop=lambda state: state.attempt_number >= self.patience.attempts,
+            wait=wait,
+            sleep=self.patience.sleep,
+            reraise=True,
+        )
+
+    def _once(self, call: _Call) -> _Answer:
+        headers = {"Authorization": f"Bearer {self._token.value}"}
+        if "/r2/" in call.path:
+            headers |= self._jurisdiction
+        try:
+            with self._client.stream(
+                call.method, f"{self._base_url}{call.path}", params=call.query, json=call.body, headers=headers
+            ) as response:
+                body = _read(response, call)
+        except httpx.HTTPError as error:
+            raise self._broken(call, error) from None
+        level = logging.DEBUG if call.method == "GET" else logging.INFO
+        logger.log(level, "%s %s: %d", call.method, call.path, response.status_code)
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            raise _TryAgain("keeps limiting our rate (429)", parse_retry_after(response.headers, datetime.now(UTC)))
+        if response.status_code >= 500:
+            raise self._unless_done(call, f"answered {response.status_code}")
+        return self._parse(call, response.status_code, body)
+
+    def _broken(self, call: _Call, error: httpx.HTTPError) -> Exception:
+        """What a connection that failed means. One that was never made has done nothing."""
+        kind = type(error).__name__
+        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+            return _TryAgain(f"cannot be reached ({kind})")
+        return self._unless_done(call, f"broke off ({kind})")
+
+    def _unless_done(self, call: _Call, why: str) -> Exception:
+        if call.may_be_repeated:
+            return _TryAgain(why)
+        return EdgeUnreachable(
+            call.what, f"Cloudflare's API {why}, and may have done it or not; `r2mirror edge plan` shows which"
+        )
+
+    def _parse(self, call: _Call, status: int, body: bytes) -> _Answer:
+        if status == httpx.codes.NO_CONTENT:
+            return _Answer(status, None, ())
+        try:
+            document = json.loads(body)
+        except (ValueError, RecursionError):
+            document = None
+        match document:
+            case {"success": bool(success), "errors": list(errors)}:
+                answer = _Answer(status, document.get("result"), tuple(self._error(one) for one in errors))
+                if success is not answer.is_success:
+                    raise EdgeError(call.what, f"Cloudflare answered {status} and success: {str(success).lower()}")
+                return answer
+            case _:
+                raise EdgeError(
+                    call.what,
+                    f"expected Cloudflare's API, but got {status} with something else in it; "
+                    "check that no proxy or portal answers in its place",
+                )
+
+    def _error(self, error: Any) -> tuple[int, str]:
+        """A code and a message, cut short; whatever quotes the token does so without it."""
+        code = error.get("code") if isinstance(error, dict) else None
+        message = error.get("message") if isinstance(error, dict) else None
+        words = str(message or "no reason given").replace(self._token.value, "(the token)")
+        return (code if type(code) is int else 0, words[:300])
+
+    def _refused(self, call: _Call, answer: _Answer) -> EdgeError:
+        why = "; ".join(f"{message} (code {code})" for code, message in answer.errors[:5]) or "no reason given"
+        said = f"Cloudflare answered {answer.status}: {why}"
+        if answer.status in (401, 403):
+            return EdgeDenied(call.what, f"{said}. The token lacks the permission {call.needs}; add it (docs/edge.md)")
+        return EdgeError(call.what, f"{said}. {_ADVICE[call.method]}")
+
+
+_ADVICE = {
+    "GET": "Check the names in mirrors.yaml",
+    "POST": "Nothing was added; mend what it names, or do this step in the dashboard, and run it again",
+    "PUT": "Nothing was changed; mend what it names, and run it again",
+    "PATCH": "Nothing was changed; mend what it names, and run it again",
+    "DELETE": "Nothing was removed; run it again",
+}
+
+
+def _read(response: httpx.Response, call: _Call) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_raw():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise EdgeError(call.what, f"Cloudflare's answer has more than {MAX_BODY} bytes")
+    return bytes(body)

@@ -1,0 +1,183 @@
+"""What has to change at Cloudflare: what an edge should be, against what was observed.
+
+Pure. A plan only has changes to what is ours: rules are told by their `ref`, all others are as if they were not there.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from reconciler.edge.rules import Phase, edge_rules, ref_prefix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.edge.observed import LiveRule, Observed, Ruleset, Zone
+    from reconciler.edge.rules import Rule
+    from reconciler.mirrors import EdgeConfig
+
+
+class Action(StrEnum):
+    ADD = "add"
+    UPDATE = "update"
+    REMOVE = "remove"
+
+
+class Kind(StrEnum):
+    BUCKET = "bucket"
+    DOMAIN = "domain"
+    RULE = "rule"
+
+
+@dataclass(frozen=True)
+class Change:
+    """One thing to do. `name` is the bucket, the hostname or a rule's `ref`; before and after are as the API has them.
+
+    `phase` is a rule's, `rule_id` that of one that is there already.
+    """
+
+    action: Action
+    kind: Kind
+    name: str
+    before: Mapping[str, Any] | None = field(hash=False)
+    after: Mapping[str, Any] | None = field(hash=False)
+    phase: Phase | None = None
+    rule_id: str | None = None
+
+    def differences(self) -> tuple[str, ...]:
+        """What an update changes, a line for each value."""
+        return tuple(_differences(self.before or {}, self.after or {})) if self.action is Action.UPDATE else ()
+
+
+@dataclass(frozen=True)
+class EdgePlan:
+    """The changes in the order of doing them, and what they start from.
+
+    `ruleset_ids` has None for a ruleset that is missing. `pending` is how far the custom domain is, None where it is
+    active or not there.
+    """
+
+    edge: EdgeConfig
+    bucket: str
+    zone: Zone
+    changes: tuple[Change, ...]
+    unchanged: int
+    ruleset_ids: Mapping[Phase, str | None] = field(hash=False)
+    pending: str | None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {action.value: sum(change.action is action for change in self.changes) for action in Action}
+
+
+def make_plan(edge: EdgeConfig, buckets: Sequence[str], observed: Observed, *, remove: bool = False) -> EdgePlan:
+    """What leads from what was observed to what `edge` says; with `remove`, to a zone without a rule of ours.
+
+    The first of `buckets` is the public one, which gets the domain.
+    """
+    changes = [] if remove else [*_bucket_changes(edge, buckets, observed), *_domain_changes(edge, observed)]
+    known = 0 if remove else len(buckets) + 1
+    for phase in Phase:
+        wanted = () if remove else tuple(rule for rule in edge_rules(edge) if rule.phase is phase)
+        changes += _rule_changes(edge.hostname, wanted, observed.rulesets[phase])
+        known += len(wanted)
+    kept = known - sum(change.action is not Action.REMOVE for change in changes)
+    ids = {phase: ruleset.id for phase, ruleset in observed.rulesets.items()}
+    domain = observed.domain
+    pending = domain.progress if domain and domain.enabled and not domain.is_active and not remove else None
+    return EdgePlan(edge, buckets[0], observed.zone, tuple(changes), kept, ids, pending)
+
+
+def _bucket_changes(edge: EdgeConfig, buckets: Sequence[str], observed: Observed) -> Iterator[Change]:
+    location = {"locationHint": edge.location} if edge.location else {}
+    for bucket in (one for one in buckets if one not in observed.buckets):
+        yield Change(Action.ADD, Kind.BUCKET, bucket, None, {"name": bucket, **location})
+
+
+def _domain_changes(edge: EdgeConfig, observed: Observed) -> Iterator[Change]:
+    settings = {"enabled": True, "minTLS": edge.min_tls}
+    domain = observed.domain
+    if domain is None:
+        added = {"domain": edge.hostname, "zoneId": observed.zone.id, **settings}
+        yield Change(Action.ADD, Kind.DOMAIN, edge.hostname, None, added)
+        return
+    before = {"enabled": domain.enabled, "minTLS": domain.min_tls}
+    if before != settings:
+        yield Change(Action.UPDATE, Kind.DOMAIN, edge.hostname, before, settings)
+
+
+def _rule_changes(hostname: str, wanted: tuple[Rule, ...], ruleset: Ruleset) -> Iterator[Change]:
+    """First what is not wanted any more, which makes room where a plan's number of rules is used up."""
+    live: dict[str, LiveRule] = {}
+    refs = {rule.ref for rule in wanted}
+    for one in ruleset.rules:
+        if not one.ref.startswith(ref_prefix(hostname)):
+            continue
+        if one.ref in refs and one.ref not in live:
+            live[one.ref] = one
+        else:
+            yield Change(Action.REMOVE, Kind.RULE, one.ref, _shown(one.body), None, ruleset.phase, one.id)
+    for rule in wanted:
+        there, after = live.get(rule.ref), rule.body()
+        if there is None:
+            yield Change(Action.ADD, Kind.RULE, rule.ref, None, after, ruleset.phase)
+        elif normal(_shown(there.body)) != normal(after):
+            yield Change(Action.UPDATE, Kind.RULE, rule.ref, _shown(there.body), after, ruleset.phase, there.id)
+
+
+_OURS = ("ref", "description", "expression", "action", "action_parameters", "enabled")
+
+
+def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a rule as Cloudflare has it, the fields that we send; what is left out there has the API's default."""
+    defaults: dict[str, Any] = {"description": "", "action_parameters": {}, "enabled": True}
+    return {key: body.get(key, defaults.get(key)) for key in _OURS}
+
+
+def normal(value: Any) -> Any:
+    """A value without what a server may add, drop or spell otherwise and mean the same.
+
+    Empty, false and null members of an object, space between the words of an expression, the case of a header's name.
+    """
+    match value:
+        case dict():
+            members = {key: normal(inner) for key, inner in value.items()}
+            if isinstance(value.get("headers"), dict):
+                members["headers"] = {name.lower(): normal(one) for name, one in value["headers"].items()}
+            if isinstance(value.get("expression"), str):
+                members["expression"] = re.sub(r"\s+", " ", value["expression"]).strip()
+            return {key: inner for key, inner in members.items() if not _is_nothing(inner)}
+        case list():
+            return [normal(one) for one in value]
+        case _:
+            return value
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or value is False or value in ("", {}, [])
+
+
+def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """What differs between two values as the API has them, a line for each, as in `minTLS: "1.0" -> "1.2"`."""
+    from deepdiff import DeepDiff
+
+    found = DeepDiff(normal(dict(before)), normal(dict(after)), view="tree", threshold_to_diff_deeper=0)
+    paths = (tuple(one.path(output_format="list")) for entries in found.values() for one in entries)
+    for path in sorted(paths, key=str):
+        yield f"{'.'.join(map(str, path))}: {_spelled(before, path)} -> {_spelled(after, path)}"
+
+
+def _spelled(value: Any, path: Sequence[str | int]) -> str:
+    """What is at a path, where the name of a header may be in another case; `nothing` where there is nothing."""
+    import json
+
+    for step in path:
+        if isinstance(value, list):
+            value = value[step] if isinstance(step, int) and step < len(value) else None
+        else:
+            members = {key.lower(): one for key, one in (value or {}).items()}
+            value = members.get(str(step).lower())
+    return "nothing" if value is None else json.dumps(value)

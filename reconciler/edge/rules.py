@@ -1,0 +1,163 @@
+"""The rules that make a bucket's custom domain a registry: the one list that the zone, the docs and the tests go by.
+
+Pure. Expressions are of Cloudflare's Rules language, as far as the Free plan has it: no regular expressions. They read
+`http.request.uri.path`, which is what R2 is asked for (the rewritten path, percent-encoding kept). No rule's meaning
+depends on its place among the others, for that is not ours to choose.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from reconciler.layout import PING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.mirrors import EdgeConfig
+
+
+class Phase(StrEnum):
+    """The rulesets of a zone that have rules of ours, by the step of a request at which they run."""
+
+    REWRITE = "http_request_transform"
+    CACHE = "http_request_cache_settings"
+    RESPONSE = "http_response_headers_transform"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. `ref` is how it is found again, `parameters` are the action's, as the API spells them."""
+
+    phase: Phase
+    ref: str
+    description: str
+    expression: str
+    action: str
+    parameters: Mapping[str, Any] = field(hash=False)
+
+    def body(self) -> dict[str, Any]:
+        """The whole rule as the Rulesets API takes it; a PATCH replaces every field, so it sends all of them too."""
+        return {
+            "ref": self.ref,
+            "description": self.description,
+            "expression": self.expression,
+            "action": self.action,
+            "action_parameters": dict(self.parameters),
+            "enabled": True,
+        }
+
+
+PREFIX = "r2mirror_"
+_PATH = "http.request.uri.path"
+_DIGEST_LENGTHS = {"sha256": len("sha256:") + 64, "sha512": len("sha512:") + 128}
+_CACHED = {
+    "cache": True,
+    # The object's own Cache-Control says a year; an error is not stored, for a digest may be there a moment later.
+    "edge_ttl": {
+        "mode": "respect_origin",
+        "status_code_ttl": [{"status_code_range": {"from": 400, "to": 599}, "value": -1}],
+    },
+    "browser_ttl": {"mode": "respect_origin"},
+    # Clients of a mirror add ?ns=docker.io, which R2 does not look at.
+    "cache_key": {"custom_key": {"query_string": {"exclude": {"all": True}}}},
+}
+
+
+def ref_prefix(hostname: str) -> str:
+    """How the refs of a hostname's rules begin: several hostnames in one zone leave each other's alone."""
+    return f"{PREFIX}{hashlib.sha256(hostname.encode()).hexdigest()[:8]}_"
+
+
+def edge_rules(edge: EdgeConfig) -> tuple[Rule, ...]:
+    """Every rule for this edge; together they are all that a zone should have of ours for its hostname."""
+    host = f'http.host eq "{edge.hostname}"'
+    registry = f'{host} and starts_with({_PATH}, "/v2/")'
+    rules = [
+        _rule(
+            edge,
+            Phase.REWRITE,
+            "ping",
+            "/v2/ answers 200",
+            f'{host} and {_PATH} in {{"/v2" "/v2/"}}',
+            {"uri": {"path": {"value": f"/{PING}"}}},
+        ),
+        _header(edge, "api_version", "what old clients look for", registry, _set("registry/2.0"), _API_VERSION),
+        *(
+            _header(
+                edge,
+                algorithm,
+                f"the digest of what was asked for by {algorithm}",
+                f"{host} and http.response.code eq 200 and ({_is_digest(algorithm)})",
+                {"operation": "set", "expression": f"substring({_PATH}, -{length})"},
+                "Docker-Content-Digest",
+            )
+            for algorithm, length in _DIGEST_LENGTHS.items()
+        ),
+        *(_tag_rules(edge, registry) if edge.digest_by_tag else ()),
+        _header(
+            edge,
+            "identity",
+            "digests are of bytes as they are stored",
+            f'{registry} and ({_PATH} contains "/manifests/" or {_PATH} contains "/blobs/")',
+            {"operation": "remove"},
+            "Content-Encoding",
+        ),
+        *_cache_rules(edge, registry),
+    ]
+    return tuple(rules)
+
+
+_API_VERSION = "Docker-Distribution-API-Version"
+_LANGUAGE = 'http.response.headers["content-language"][0]'
+
+
+def _tag_rules(edge: EdgeConfig, registry: str) -> tuple[Rule, ...]:
+    """The digest that `layout.with_digest` stores with a tag, moved to where clients look for it."""
+    stored = f'http.response.code eq 200 and starts_with({_LANGUAGE}, "sha256:")'
+    expression = f'{registry} and {_PATH} contains "/manifests/" and not ({_any_digest()}) and {stored}'
+    headers = {
+        "Docker-Content-Digest": {"operation": "set", "expression": _LANGUAGE},
+        "Content-Language": {"operation": "remove"},
+    }
+    return (_rule(edge, Phase.RESPONSE, "tag", "the digest of a tag", expression, {"headers": headers}),)
+
+
+def _cache_rules(edge: EdgeConfig, registry: str) -> list[Rule]:
+    """Digest paths cached, everything else of the registry never: not even a tag named like a file, as `1.0.tar`."""
+    mutable = f"{registry} and not ({_any_digest()})" if edge.cache else registry
+    rules = [_rule(edge, Phase.CACHE, "fresh", "tags and lists are never cached", mutable, {"cache": False})]
+    if edge.cache:
+        cached = f"{registry} and ({_any_digest()})"
+        rules.append(_rule(edge, Phase.CACHE, "forever", "a digest's content never changes", cached, _CACHED))
+    return rules
+
+
+def _is_digest(algorithm: str) -> str:
+    """Whether a path is that of a digest: no tag has a colon, and no repository a part `manifests` or `blobs`."""
+    return " or ".join(f'{_PATH} contains "/{kind}/{algorithm}:"' for kind in ("manifests", "blobs"))
+
+
+def _any_digest() -> str:
+    return " or ".join(map(_is_digest, _DIGEST_LENGTHS))
+
+
+def _set(value: str) -> dict[str, str]:
+    return {"operation": "set", "value": value}
+
+
+def _header(
+    edge: EdgeConfig, name: str, words: str, expression: str, operation: Mapping[str, str], header: str
+) -> Rule:
+    return _rule(edge, Phase.RESPONSE, name, words, expression, {"headers": {header: operation}})
+
+
+def _rule(
+    edge: EdgeConfig, phase: Phase, name: str, words: str, expression: str, parameters: Mapping[str, Any]
+) -> Rule:
+    action = "set_cache_settings" if phase is Phase.CACHE else "rewrite"
+    ref = f"{ref_prefix(edge.hostname)}{name}"
+    return Rule(phase, ref, f"r2mirror {edge.hostname}: {words}", f"({expression})", action, parameters)

@@ -1,0 +1,338 @@
+"""Cloudflare's API, as much of it as an edge needs: a small world that behaves as the published OpenAPI says.
+
+Every request and every answer is held against tests/edge/cloudflare-openapi.json; `violations` has what was not so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import threading
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from jsonschema import Draft202012Validator
+
+from tests.source.lying_registry import Answer, Asked, _Handler, _Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+OPENAPI = Path(__file__).parents[1] / "edge" / "cloudflare-openapi.json"
+TOKEN = "canary-cloudflare-token-f3b1c9"
+ACCOUNT, ZONE = "a" * 32, "c" * 32
+PHASES = {
+    "http_request_transform": "transform",
+    "http_response_headers_transform": "transform",
+    "http_request_cache_settings": "cache",
+}
+EVERYTHING = frozenset({"r2", "zone", "transform", "cache"})
+READ_ONLY = {"id", "version", "last_updated"}
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex
+
+
+@dataclass
+class CloudflareApi:
+    """One account with one zone. `permissions` are the token's; `progress` is how a new domain becomes active.
+
+    `faults` are answers that take the place of the next ones to requests that begin as said. `decorate` is what the
+    server makes of a rule that it is sent.
+    """
+
+    url: str = ""
+    zone_name: str = "example.com"
+    permissions: frozenset[str] = EVERYTHING
+    token_status: str = "active"
+    token_owner: str = "user"
+    buckets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    rulesets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    progress: tuple[tuple[str, str], ...] = (("active", "active"),)
+    faults: deque[tuple[str, Answer]] = field(default_factory=deque)
+    decorate: Callable[[dict[str, Any]], dict[str, Any]] = dict
+    asked: list[Asked] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def requests(self, beginning: str = "") -> list[str]:
+        """Every request so far, as `METHOD /path`."""
+        return [line for asked in self.asked if (line := f"{asked.method} {asked.path}").startswith(beginning)]
+
+    def writes(self) -> list[str]:
+        return [line for line in self.requests() if not line.startswith("GET ")]
+
+    def rules(self, phase: str) -> list[dict[str, Any]]:
+        """A phase's rules in their order, as they are stored."""
+        return self.rulesets[phase]["rules"] if phase in self.rulesets else []
+
+    def add_rule(self, phase: str, **rule: Any) -> dict[str, Any]:
+        """Puts a rule at a phase's end, as its owner did some day."""
+        stored = self._stored({"action": "rewrite", "expression": "true", **rule})
+        self._ruleset(phase)["rules"].append(stored)
+        return stored
+
+    def answer(self, asked: Asked) -> Answer:
+        with self.lock:
+            self.asked.append(asked)
+            line = f"{asked.method} {asked.path}"
+            for number, (beginning, answer) in enumerate(self.faults):
+                if line.startswith(beginning):
+                    del self.faults[number]
+                    return answer
+            self.violations += request_violations(asked)
+            status, document = self._respond(asked)
+            self.violations += response_violations(asked, status, document)
+            return Answer(status, {"Content-Type": "application/json"}, json.dumps(document).encode())
+
+    def _respond(self, asked: Asked) -> tuple[int, dict[str, Any]]:
+        if asked.headers.get("authorization") != f"Bearer {TOKEN}":
+            return failure(401, 1000, "Invalid API Token")
+        url = urlsplit(asked.path)
+        parts = [unquote(part) for part in url.path.removeprefix("/client/v4/").split("/")]
+        body = json.loads(asked.body) if asked.body else {}
+        match asked.method, parts:
+            case "GET", ["user", "tokens", "verify"]:
+                return self._verify("user")
+            case "GET", ["accounts", _, "tokens", "verify"]:
+                return self._verify("account")
+            case "GET", ["zones"]:
+                found = [self._zone()] if [self.zone_name] == parse_qs(url.query).get("name") else []
+                return success(found if "zone" in self.permissions else [])
+            case "GET", ["zones", zone]:
+                return self._allowed("zone") or (success(self._zone()) if zone == ZONE else failure(404, 1001, "No"))
+            case _, ["accounts", _, "r2", "buckets", *rest]:
+                return self._allowed("r2") or self._r2(asked.method, rest, body)
+            case _, ["zones", _, "rulesets", *rest]:
+                return self._rulesets(asked.method, rest, body)
+            case _:
+                return failure(404, 7003, f"Could not route to {url.path}")
+
+    def _allowed(self, permission: str) -> tuple[int, dict[str, Any]] | None:
+        return None if permission in self.permissions else failure(403, 10000, "Authentication error")
+
+    def _verify(self, owner: str) -> tuple[int, dict[str, Any]]:
+        if owner != self.token_owner:
+            return failure(401, 1000, "Invalid API Token")
+        return success({"id": "e" * 32, "status": self.token_status})
+
+    def _zone(self) -> dict[str, Any]:
+        then = "2026-01-01T00:00:00Z"
+        nulls = dict.fromkeys(("original_name_servers", "original_registrar", "original_dnshost"))
+        times = dict.fromkeys(("created_on", "modified_on", "activated_on"), then)
+        account = {"id": ACCOUNT, "name": "somebody"}
+        rest = {"development_mode": 0, "owner": {}, "meta": {}, "name_servers": ["ns.example.com"]}
+        return {"id": ZONE, "name": self.zone_name, "account": account, **rest, **nulls, **times}
+
+    def _r2(self, method: str, parts: list[str], body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        match method, parts:
+            case "POST", []:
+                if body["name"] in self.buckets:
+                    return failure(409, 10004, "The bucket you tried to create already exists, and you own it.")
+                self.buckets[body["name"]] = {}
+                return r2_success({"name": body["name"], "creation_date": "2026-01-01T00:00:00.000Z"})
+            case "GET", [bucket] if bucket in self.buckets:
+                return r2_success({"name": bucket})
+            case _, [bucket, *_] if bucket not in self.buckets:
+                return failure(404, 10006, "The specified bucket does not exist.")
+            case "GET", [bucket, "domains", "custom"]:
+                return r2_success({"domains": [self._domain(one) for one in self.buckets[bucket].values()]})
+            case "POST", [bucket, "domains", "custom"]:
+                if any(body["domain"] in domains for domains in self.buckets.values()):
+                    return failure(409, 10055, "The domain is in use by another bucket.")
+                self.buckets[bucket][body["domain"]] = {"minTLS": "1.0", **body, "seen": 0}
+                return r2_success({key: body[key] for key in ("domain", "enabled")})
+            case "PUT", [bucket, "domains", "custom", domain]:
+                self.buckets[bucket][domain] |= body
+                return r2_success({"domain": domain})
+            case _:
+                return failure(404, 7003, "Could not route")
+
+    def _domain(self, domain: dict[str, Any]) -> dict[str, Any]:
+        """A custom domain; each look brings it one step further."""
+        ownership, ssl = self.progress[min(domain["seen"], len(self.progress) - 1)]
+        domain["seen"] += 1
+        shown = {key: domain[key] for key in ("domain", "enabled", "minTLS", "zoneId")}
+        return {**shown, "zoneName": self.zone_name, "status": {"ownership": ownership, "ssl": ssl}}
+
+    def _rulesets(self, method: str, parts: list[str], body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        phase = self._phase(parts, body)
+        denied = self._allowed(PHASES.get(phase, ""))
+        if denied:
+            return denied
+        ruleset = self.rulesets.get(phase)
+        match method, parts:
+            case "GET", ["phases", _, "entrypoint"] if ruleset is None:
+                return failure(404, 10003, f"could not find entrypoint ruleset in the {phase} phase")
+            case "GET", ["phases", _, "entrypoint"]:
+                return success(ruleset)
+            case "POST", [] if ruleset is not None:
+                return failure(400, 20217, f"a zone has one entry point ruleset for the {phase} phase")
+            case "POST", []:
+                self._ruleset(phase)["rules"] = [self._stored(rule) for rule in body["rules"]]
+            case "POST", [_, "rules"] if ruleset and any(one["ref"] == body.get("ref") for one in ruleset["rules"]):
+                return failure(400, 20120, "the refs of a ruleset's rules have to differ")
+            case "POST", [_, "rules"] if ruleset:
+                ruleset["rules"].append(self._stored(body))
+            case "PATCH" | "DELETE", [_, "rules", id] if ruleset:
+                number = next((n for n, one in enumerate(ruleset["rules"]) if one["id"] == id), None)
+                if number is None:
+                    return failure(404, 10002, f"could not find rule {id}")
+                ruleset["rules"][number : number + 1] = [] if method == "DELETE" else [{**self._stored(body), "id": id}]
+            case _:
+                return failure(404, 7003, "Could not route")
+        return success(self.rulesets[phase])
+
+    def _phase(self, parts: list[str], body: dict[str, Any]) -> str:
+        match parts:
+            case ["phases", phase, *_]:
+                return phase
+            case [id, *_]:
+                return next((phase for phase, ruleset in self.rulesets.items() if ruleset["id"] == id), "")
+            case _:
+                return str(body["phase"])
+
+    def _ruleset(self, phase: str) -> dict[str, Any]:
+        new = {"id": new_id(), "name": "default", "kind": "zone", "phase": phase, "rules": []}
+        return self.rulesets.setdefault(phase, {**new, "version": "1", "last_updated": "2026-01-01T00:00:00Z"})
+
+    def _stored(self, rule: dict[str, Any]) -> dict[str, Any]:
+        """A rule as it is kept: with the API's defaults, and what only the server can say."""
+        name = new_id()
+        kept = {"id": name, "ref": name, "enabled": True, "description": "", **self.decorate(rule)}
+        return {**kept, "version": "1", "last_updated": "2026-01-01T00:00:00Z"}
+
+
+def success(result: Any) -> tuple[int, dict[str, Any]]:
+    return 200, {"success": True, "errors": [], "messages": [], "result": result}
+
+
+def r2_success(result: Any) -> tuple[int, dict[str, Any]]:
+    return success(result)
+
+
+def failure(status: int, code: int, message: str) -> tuple[int, dict[str, Any]]:
+    return status, {
+        "success": False,
+        "errors": [{"code": code, "message": message}],
+        "messages": [],
+        "result": None,
+    }
+
+
+# What the OpenAPI description says
+
+
+@cache
+def _openapi() -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(OPENAPI.read_text())
+    return document
+
+
+def _schema(node: Any, *, request: bool) -> Any:
+    """A schema of OpenAPI 3.0 as JSON Schema: `nullable`; and what is read-only is not required of a request."""
+    if isinstance(node, list):
+        return [_schema(one, request=request) for one in node]
+    if not isinstance(node, dict):
+        return node
+    made = {key: _schema(value, request=request) for key, value in node.items() if key not in ("nullable", "example")}
+    if node.get("nullable") is True and isinstance(node.get("type"), str):
+        made["type"] = [node["type"], "null"]
+    if request and isinstance(node.get("required"), list):
+        made["required"] = [name for name in node["required"] if name not in READ_ONLY]
+    return made
+
+
+@cache
+def _components(*, request: bool) -> dict[str, Any]:
+    made: dict[str, Any] = _schema(_openapi()["components"], request=request)
+    return made
+
+
+@cache
+def _validator(schema: str, *, request: bool) -> Draft202012Validator:
+    return Draft202012Validator({**json.loads(schema), "components": _components(request=request)})
+
+
+def _complaints(schema: Any, value: Any, *, request: bool) -> list[str]:
+    validator = _validator(json.dumps(_schema(schema, request=request)), request=request)
+    return [f"{error.json_path}: {error.message[:300]}" for error in validator.iter_errors(value)]
+
+
+def _operation(asked: Asked) -> dict[str, Any] | None:
+    path = urlsplit(asked.path).path.removeprefix("/client/v4")
+    for template, operations in _openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{[a-z_]+\}", "[^/]+", template), path) and asked.method.lower() in operations:
+            operation: dict[str, Any] = operations[asked.method.lower()]
+            return operation
+    return None
+
+
+def _resolved(node: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in node:
+        _, _, kind, name = node["$ref"].split("/")
+        node = _openapi()["components"][kind][name]
+    return node
+
+
+def request_violations(asked: Asked) -> list[str]:
+    """How a request is not one of the operations described."""
+    line = f"{asked.method} {asked.path}"
+    operation = _operation(asked)
+    if operation is None:
+        return [f"{line}: no such operation"]
+    found = []
+    query = parse_qs(urlsplit(asked.path).query)
+    parameters = {(one["in"], one["name"].lower()): one for one in operation.get("parameters", [])}
+    found += [f"{line}: unknown query {name}" for name in query if ("query", name) not in parameters]
+    for (where, name), parameter in parameters.items():
+        value = {"query": query.get(name, [None])[0], "header": asked.headers.get(name)}.get(where)
+        if value is not None:
+            found += [f"{line}: {name}: {one}" for one in _complaints(parameter["schema"], value, request=True)]
+    described = _resolved(operation.get("requestBody", {}))
+    if bool(described) != bool(asked.body):
+        found.append(f"{line}: body {'missing' if described else 'not expected'}")
+    elif described:
+        schema = described["content"]["application/json"]["schema"]
+        found += [f"{line}: {one}" for one in _complaints(schema, json.loads(asked.body), request=True)]
+    return found
+
+
+def response_violations(asked: Asked, status: int, document: Any) -> list[str]:
+    """How an answer is not one that the operation describes: that the world of the tests is like the real one."""
+    operation = _operation(asked)
+    if operation is None:
+        return []
+    described = _resolved(operation["responses"]["200" if status == 200 else "4XX"])
+    schema = described["content"]["application/json"]["schema"]
+    return [f"{asked.method} {asked.path} -> {status}: {one}" for one in _complaints(schema, document, request=False)]
+
+
+class _ApiHandler(_Handler):
+    registry: Any
+
+    do_PUT = do_PATCH = do_DELETE = do_GET = do_POST = _Handler.reply  # noqa: N815 the names that http.server calls
+
+
+@contextlib.contextmanager
+def start_cloudflare_api() -> Iterator[CloudflareApi]:
+    """Runs one on a free port; fails in the end if anything was not as the OpenAPI description has it."""
+    api = CloudflareApi()
+    server = _Server(("127.0.0.1", 0), type("Handler", (_ApiHandler,), {"registry": api}))
+    api.url = f"http://127.0.0.1:{server.server_port}/client/v4"
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield api
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert not api.violations, "\n".join(api.violations)
