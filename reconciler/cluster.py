@@ -15,6 +15,7 @@ says: it takes nothing from anybody, and is garbage at worst until the next `gc`
 
 from __future__ import annotations
 
+import atexit
 import os
 import pkgutil
 import re
@@ -129,6 +130,9 @@ def _opened(place: Place, owner: str, process: int) -> _Opened:
     sources = open_sources(dict(place.registries), Path(), os.environ, bandwidth=place.bandwidth)
     stores = open_stores(place.store, os.environ)
     return _Opened(sources, sources.__enter__(), stores.public.guarded(Witness(stores.state, owner).check))
+
+
+atexit.register(_opened.cache_clear)
 
 
 @contextmanager
