@@ -7,9 +7,10 @@ done elsewhere. `repeating` does something every so often in the background.
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -23,6 +24,15 @@ IMAGE_WORKERS = 6
 BLOB_WORKERS = 8
 RESOLVE_WORKERS = 16
 """Threads. Images mostly wait for their blobs; blobs are bound by the network; resolving is one small request each."""
+
+
+_M_ARENA_MAX = -8
+
+
+def share_arenas() -> None:
+    """Has all threads take memory from two arenas: with one each, which glibc gives them, 32 threads hold 60 MiB more."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def image_workers(blob_workers: int) -> int:

@@ -26,7 +26,7 @@ from reconciler.diff import Action
 from reconciler.errors import LockHeld, LockLost, MirrorError, StoreUnreachable, Unreachable
 from reconciler.gc import collect_garbage
 from reconciler.index import MirrorIndex, parse, without_expired
-from reconciler.layout import CATALOG, LOCK, MIRROR_INDEX, ManifestKey, manifest_key, parse_key, tags_key
+from reconciler.layout import CATALOG, LOCK, MIRROR_INDEX, PAGE, ManifestKey, manifest_key, parse_key, tags_key
 from reconciler.ledger import read_index
 from reconciler.lock import LIFETIME, held
 from reconciler.plan import Plan, make_plan
@@ -109,7 +109,7 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def apply_ends_well(self) -> None:
-        self.pass_seconds(LIFETIME)
+        self.pass_seconds(LIFETIME + 1)
         before = self.index()
         plan, events = self.run(self.bucket.shared(), self.sources())
         assert not [event for event in events if isinstance(event, Failed | Skipped)]
@@ -149,7 +149,7 @@ class Life(RuleBasedStateMachine):
         first.meanwhile = second
         self.run(first, self.sources())
         if takes_over and not sleeps:
-            self.pass_seconds(LIFETIME)
+            self.pass_seconds(LIFETIME + 1)
             self.run(self.bucket.shared(), self.sources())
 
     @rule(fault=st.none() | faults)
@@ -184,7 +184,7 @@ class Life(RuleBasedStateMachine):
                         with held(store, "adopt") as lease:
                             adopt(stores, found, executor, self.now, lease)
                 except (Killed, MirrorError):
-                    self.pass_seconds(LIFETIME)
+                    self.pass_seconds(LIFETIME + 1)
 
     @rule()
     def nothing_is_found_wrong(self) -> None:
@@ -192,7 +192,7 @@ class Life(RuleBasedStateMachine):
             promised = without_expired(self.index(), lambda _: RETAIN, self.now)
             found = verify(self.bucket.shared(), promised, lambda _: True, executor, deep=True)
         wrong = {finding.key for finding in found.findings if "has not recorded" not in finding.detail}
-        assert all(key.endswith("tags/list") or key.startswith("v2/_") for key in wrong), found.findings
+        assert all(key.endswith("tags/list") or key.startswith("v2/_") or key == PAGE for key in wrong), found.findings
 
     # What must hold.
 

@@ -205,8 +205,9 @@ def _apply(
     from reconciler.apply import apply as apply_plan
     from reconciler.gc import NotCollected
     from reconciler.progress import shown
-    from reconciler.work import BLOB_WORKERS, image_workers
+    from reconciler.work import BLOB_WORKERS, image_workers, share_arenas
 
+    share_arenas()
     wanted = workers or (cluster.slots if cluster else BLOB_WORKERS)
     events: list[Event] = []
     interrupted = False

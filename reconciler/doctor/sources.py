@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from reconciler.mirrors import Mirror, Mirrors
+    from reconciler.quota import Quota
     from reconciler.source import OpenSource
 
 
@@ -21,7 +22,7 @@ def look_at_sources(mirrors: Mirrors, open_source: OpenSource, executor: Executo
     """One request to each registry, and each image layout opened; in the order of their names."""
     looks = {place: executor.submit(_look, place, mirror, open_source) for place, mirror in _samples(mirrors).items()}
     for _, look in sorted(looks.items()):
-        yield look.result()
+        yield from look.result()
 
 
 def _samples(mirrors: Mirrors) -> dict[str, Mirror]:
@@ -37,7 +38,7 @@ def _named_tag(mirror: Mirror) -> str | None:
     return next((pattern.tag for pattern in mirror.tags if isinstance(pattern, Exact)), None)
 
 
-def _look(place: str, mirror: Mirror, open_source: OpenSource) -> Finding:
+def _look(place: str, mirror: Mirror, open_source: OpenSource) -> tuple[Finding, ...]:
     notes = Notes("source", place)
     tag = _named_tag(mirror)
     try:
@@ -47,14 +48,23 @@ def _look(place: str, mirror: Mirror, open_source: OpenSource) -> Finding:
         else:
             source.tags()
     except NotFound as error:
-        return notes.error("reach", str(error), "correct or remove this mirror in mirrors.yaml")
+        return (notes.error("reach", str(error), "correct or remove this mirror in mirrors.yaml"),)
     except Denied as error:
         fix = "log in with `docker login`, or name username_env and password_env under registries in mirrors.yaml"
-        return notes.error("reach", str(error), fix)
+        return (notes.error("reach", str(error), fix),)
     except RateLimited as error:
-        return notes.error("reach", str(error), "log in for a larger quota, or wait")
+        return (notes.error("reach", str(error), "log in for a larger quota, or wait"),)
     except SourceError as error:
-        return notes.error(
-            "reach", str(error), "check the name, the network and a proxy; see registries in mirrors.yaml"
-        )
-    return notes.ok("reach", f"answers for {mirror.source}")
+        fix = "check the name, the network and a proxy; see registries in mirrors.yaml"
+        return (notes.error("reach", str(error), fix),)
+    return (notes.ok("reach", f"answers for {mirror.source}"), *_quota(notes, source.quota()))
+
+
+def _quota(notes: Notes, quota: Quota | None) -> tuple[Finding, ...]:
+    """What is left of a registry's quota, where it counts."""
+    if quota is None:
+        return ()
+    if quota.remaining:
+        return (notes.ok("quota", str(quota)),)
+    fix = "log in for a larger one, wait, or let `apply --wait-for-quota` wait"
+    return (notes.warning("quota", f"{quota}: an apply gets no manifest now", fix),)

@@ -23,7 +23,7 @@ FLOOR = 1024
 WINDOW = 30.0
 """Seconds of waiting over which the rate is taken."""
 
-READ_BYTES = 256 * 1024
+READ_BYTES = 128 * 1024
 """Bytes to take from a socket at once: httpcore asks for 64 KiB, and then most of a fast copy is Python's own work."""
 
 MAX_HEAD = 1024 * 1024

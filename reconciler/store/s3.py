@@ -62,7 +62,7 @@ MAX_PARTS = 10_000
 COPY_PART = 1024 * MIB
 """Bytes that one request has the server copy. R2 takes 4.995 GiB, but the answer has to come within `READ_TIMEOUT`."""
 
-BUFFER_BYTES = 8 * PART_SIZE
+BUFFER_BYTES = 6 * PART_SIZE
 """Bytes of bodies and parts that all uploads of one store hold in memory at once."""
 
 PART_WORKERS = 8
@@ -459,10 +459,15 @@ def _all_or_none() -> Iterator[deque[Future[CompletedPartTypeDef]]]:
         wait(waiting)
 
 
+_NOTHING = memoryview(bytes(PART_SIZE))
+"""Pages of zeros that are never written to, so that they take no memory."""
+
+
 class _Buffers:
     """Memory for parts and bodies that many threads share. First come, first served: none starves.
 
-    Buffers of `PART_SIZE` bytes are kept and handed out again, the last one first: an allocator would keep more.
+    Buffers of `PART_SIZE` bytes are kept and handed out again, the last one first: an allocator would keep more. One
+    that was cut to the end of a stream gets its length back.
     """
 
     def __init__(self, size: int) -> None:
@@ -487,6 +492,7 @@ class _Buffers:
             with self._changed:
                 self._free += held
                 if size == PART_SIZE:
+                    buffer.extend(_NOTHING[: size - len(buffer)])
                     self._spare.append(buffer)
                 self._changed.notify()
 
@@ -506,7 +512,7 @@ class _Body:
         self._more()
 
     def fill(self, buffer: bytearray) -> bytearray:
-        """The next part: `buffer` itself, filled, or its beginning where that is the end of the stream.
+        """The next part: `buffer` itself, filled, and cut where that is the end of the stream.
 
         Raises `StoreError` if the stream has not `size` bytes, and what it raises. The last part comes out only after
         the stream has ended without an error.
@@ -523,7 +529,8 @@ class _Body:
         self.left -= filled
         if not self.left and self._more():
             raise self._wrong_size(f"{self._came} or more")
-        return buffer if filled == len(buffer) else buffer[:filled]
+        del buffer[filled:]
+        return buffer
 
     def _more(self) -> memoryview:
         """What has come and is in no part yet: nothing at the end of the stream."""

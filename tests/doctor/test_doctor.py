@@ -16,7 +16,8 @@ from reconciler.doctor.finding import Status
 from reconciler.doctor.public import look_at_public
 from reconciler.index import parse
 from reconciler.schema_files import load_schema
-from tests.parts.images import image, index, write_layout
+from tests.parts.images import image, index, push, write_layout
+from tests.source.docker_hub import start_docker_hub
 from tests.store.scripted import Answer, Asked, ScriptedServer, serve_script
 from tests.test_end_to_end import s3_store
 from tests.world import World
@@ -233,3 +234,16 @@ def test_a_real_bucket_behind_a_real_edge(bucket: World, s3_bucket: S3Bucket, do
     denied = [one for one in json.loads(_doctor(bucket))["findings"] if one["status"] == "error"]
     assert [(one["area"], one["check"]) for one in denied] == [("bucket", "read")]
     assert "Object Read & Write" in denied[0]["fix"]
+
+
+def test_a_registry_s_quota_is_told(tmp_path: Path, docker_registry: DockerRegistry) -> None:
+    push(APP, docker_registry.host, "team/app", "1")
+    with start_docker_hub(docker_registry.url) as hub:
+        world = World(tmp_path, {"type": "file", "path": "./mirror"}, {hub.host: {"plain_http": True}})
+        world.mirrors({"source": f"{hub.host}/team/app", "target": "team/app", "tags": ["1"]})
+        said = {one["check"]: one for one in json.loads(_doctor(world))["findings"] if one["area"] == "source"}
+        assert said["quota"]["found"] == f"{hub.host} has 100 of 100 left, counted over 6 h"
+        hub.left = 0
+        said = {one["check"]: one for one in json.loads(_doctor(world))["findings"] if one["area"] == "source"}
+        assert (said["quota"]["status"], hub.pulls) == ("warning", [])
+        assert "--wait-for-quota" in said["quota"]["fix"]
