@@ -7,14 +7,16 @@ import shutil
 import subprocess
 import sys
 import uuid
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeAlias
 
 from bench import data, tools
-from bench.measure import Cost, run
+from bench.measure import MIB, Cost, run
 from tests.parts.docker_registry import start_docker_registry
+from tests.parts.faulty_s3 import start_faulty_s3
 from tests.parts.process import find_program
 from tests.parts.seaweedfs import ACCESS_KEY, SECRET_KEY, new_bucket, start_seaweedfs
 
@@ -107,6 +109,7 @@ def many_tags(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
         job = tools.Job(place.registry.host, ("many/app",), place.fresh("job"))
         for table in (cold, again):
             table.add("skopeo sync", run(tools.skopeo_sync(job, place.other.host), job.folder, {}))
+    again.notes += _bucket_requests(place, ("many/app",))
     yield cold
     yield again
 
@@ -191,8 +194,30 @@ def _cold(place: Ground, table: Table, repositories: tuple[str, ...], again: Tab
 
 def _asked(registry: DockerRegistry, before: int) -> str:
     """What r2mirror asked the source for, by its access log."""
-    counted: dict[str, int] = {}
-    for request in registry.requests()[before:]:
-        kind = next((kind for kind in ("manifests", "blobs", "tags") if f"/{kind}/" in request.path), "other")
-        counted[f"{request.method} {kind}"] = counted.get(f"{request.method} {kind}", 0) + 1
-    return "the source was asked by r2mirror: " + ", ".join(f"{n} {kind}" for kind, n in sorted(counted.items()))
+    asked = registry.requests()[before:]
+    counted = Counter(f"{one.method} {_kind(one.path)}" for one in asked)
+    size = sum(one.size for one in asked if one.method == "GET")
+    return f"the source was asked by r2mirror: {_list(counted)}; it sent {size / MIB:.1f} MiB"
+
+
+def _bucket_requests(place: Ground, repositories: tuple[str, ...]) -> Iterator[str]:
+    """What the bucket is asked for, cold and with nothing new, counted by a proxy before it: not timed, it is slow."""
+    for tool, make in ((OURS, tools.r2mirror), ("by hand", tools.manual)):
+        job = tools.Job(place.registry.host, repositories, place.fresh("job"))
+        name = f"bench-{uuid.uuid4().hex[:12]}"
+        with new_bucket(place.s3, name) as bucket, start_faulty_s3(place.s3) as counting:
+            command = make(job, replace(bucket, endpoint_url=counting.url))
+            for words in ("cold", "with nothing new"):
+                counting.asked.clear()
+                run(command, job.folder, CREDENTIALS)
+                counted = Counter(line.partition(" ")[0] for line, _ in counting.asked)
+                sent = sum(size for _, size in counting.asked) / MIB
+                yield f"the bucket was asked by {tool}, {words}: {_list(counted)}; {sent:.1f} MiB were sent to it"
+
+
+def _kind(path: str) -> str:
+    return next((kind for kind in ("manifests", "blobs", "tags") if f"/{kind}/" in path), "other")
+
+
+def _list(counted: Counter[str]) -> str:
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(counted.items()))

@@ -128,7 +128,7 @@ class Copies:
             # One after the other: what refers to something comes after it.
             for one in following:
                 self._once((target, "publish", one.subject), publish_following, ends, one)[0].result()
-        publish_tags(store, target, image, (change.tag for change in work.changes))
+        publish_tags(store, target, image, (change.tag for change in work.changes), there.tags)
         images = downloads(work.root.digest, {one.digest: one.parsed for one in image.manifests})
         return Copied(images, {one.subject: one.record for one in following})
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.catalog import is_foreign
 from reconciler.errors import BadAnswer, Malformed
-from reconciler.layout import BLOB_HEADERS, blob_key, list_headers, manifest_headers, manifest_key
+from reconciler.layout import BLOB_HEADERS, blob_key, is_attached_tag, list_headers, manifest_headers, manifest_key
 from reconciler.oci import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
 from reconciler.store import Absent, Matches
 from reconciler.work import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
     from concurrent.futures import Executor
 
     from reconciler.layout import Headers
@@ -238,11 +238,20 @@ def publish_manifests(store: Store, target: str, image: Image, present: Mapping[
             store.put(manifest_key(target, manifest.digest), manifest.body, headers)
 
 
-def publish_tags(store: Store, target: str, image: Image, tags: Iterable[str]) -> None:
-    """The second half: the root under each of `tags`."""
+def publish_tags(
+    store: Store, target: str, image: Image, tags: Iterable[str], listed: Container[str] | None = None
+) -> None:
+    """The second half: the root under each of `tags`. Raises as `put_changed` does.
+
+    `listed`: tags that a listing of this run shows; to look at one that is not among them would be a request in vain.
+    Tags that belong to a digest are looked at all the same, for what they belong to may have brought them meanwhile.
+    """
     for tag in tags:
         headers = manifest_headers(image.root.parsed.media_type, tag)
-        put_changed(store, manifest_key(target, tag), image.root.body, headers)
+        if listed is None or tag in listed or is_attached_tag(tag):
+            put_changed(store, manifest_key(target, tag), image.root.body, headers)
+        else:
+            store.put(manifest_key(target, tag), image.root.body, headers, Absent())
         logger.info("published %s:%s at %s", target, tag, image.root.digest)
 
 

@@ -221,7 +221,7 @@ class _Repository:
         if self.plan.of(Action.ADD, Action.UPDATE):
             requests["ListObjects"] += _pages(len(self.there.blobs))
             requests["ListObjects"] += _pages(len(self.there.manifests) + len(self.there.tags))
-        requests["GetObject"] += self.needed.reads + len(self.images)
+        requests["GetObject"] += self.needed.reads + sum(one.tag in self.there.tags for one in self.images)
         requests["PutObject"] += len(self.needed.writes) + len(self._moved)
         for size in self.reused.copied.values():
             requests += _copy(size)

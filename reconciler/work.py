@@ -30,7 +30,7 @@ _M_ARENA_MAX = -8
 
 
 def share_arenas() -> None:
-    """Has all threads take memory from two arenas: with one each, which glibc gives them, 32 threads hold 60 MiB more."""
+    """Has all threads take memory from two arenas; glibc gives each its own, and 32 of them hold 60 MiB more then."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from reconciler.layout import PING
+from reconciler.layout import PAGE, PING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,6 +84,14 @@ def edge_rules(edge: EdgeConfig) -> tuple[Rule, ...]:
             "/v2/ answers 200",
             f'{host} and {_PATH} in {{"/v2" "/v2/"}}',
             {"uri": {"path": {"value": f"/{PING}"}}},
+        ),
+        _rule(
+            edge,
+            Phase.REWRITE,
+            "page",
+            "the catalog page for people",
+            f'{host} and {_PATH} eq "/"',
+            {"uri": {"path": {"value": f"/{PAGE}"}}},
         ),
         _header(edge, "api_version", "what old clients look for", registry, _set("registry/2.0"), _API_VERSION),
         *(

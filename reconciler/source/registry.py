@@ -37,6 +37,7 @@ from reconciler.source.auth import (
     parse_token,
     split_url,
 )
+from reconciler.source.lanes import Lanes
 from reconciler.source.pace import keep_pace
 
 if TYPE_CHECKING:
@@ -122,15 +123,8 @@ class Registry:
             raise Unreachable(name, "this is not a host[:port] that can be connected to; correct it in mirrors.yaml")
         self._access = Access(self.url, credentials)
         connections = config.max_connections or MAX_CONNECTIONS
-        self._client = httpx.Client(
-            headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=POOL_TIMEOUT),
-            limits=httpx.Limits(
-                max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE
-            ),
-            verify=_trust(config, name),
-        )
-        keep_pace(self._client)
+        trust = _trust(config, name)
+        self._lanes = Lanes(lambda: _client(trust), connections, POOL_TIMEOUT)
         self._downloads = threading.BoundedSemaphore(connections)
         self._bandwidth = bandwidth
         self._is_limited = False
@@ -138,7 +132,7 @@ class Registry:
         self.has_told_quota = False
 
     def close(self) -> None:
-        self._client.close()
+        self._lanes.close()
 
     def note_quota(self, headers: Mapping[str, str]) -> None:
         """Takes down what an answer about a manifest says of the quota, or that there is none."""
@@ -241,11 +235,10 @@ class Registry:
         return self._send(method, url, {**headers, "Authorization": header}) if header else response
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
-        request = self._client.build_request(method, url, headers=dict(headers), content=content)
         started = time.monotonic()
-        response = self._client.send(request, stream=True, auth=None, follow_redirects=False)
+        response = self._lanes.send(method, url, headers, content)
         seconds = time.monotonic() - started
-        logger.debug("%s %s: %d, %.2f s", method, _without_query(request.url), response.status_code, seconds)
+        logger.debug("%s %s: %d, %.2f s", method, _without_query(response.url), response.status_code, seconds)
         return response
 
     def _fetch_token(self, asked: TokenRequest) -> Token:
@@ -278,6 +271,18 @@ class Registry:
             raise Unreachable(what, why) from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
             raise _translated(what, self, error) from None
+
+
+def _client(trust: ssl.SSLContext) -> httpx.Client:
+    """A connection to the registry, and one to where it redirects."""
+    client = httpx.Client(
+        headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
+        timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
+        limits=httpx.Limits(max_connections=2, max_keepalive_connections=2, keepalive_expiry=KEEP_ALIVE),
+        verify=trust,
+    )
+    keep_pace(client)
+    return client
 
 
 def _finish(response: httpx.Response) -> None:

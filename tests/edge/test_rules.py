@@ -57,7 +57,7 @@ def test_refs_stay_what_they_are() -> None:
     """They are in people's zones: a ref that changes is a rule removed and another one added."""
     assert [one.ref for one in edge_rules(EDGE)] == [
         f"r2mirror_f51b490a_{name}"
-        for name in ("ping", "api_version", "sha256", "sha512", "identity", "fresh", "forever")
+        for name in ("ping", "page", "api_version", "sha256", "sha512", "identity", "fresh", "forever")
     ]
 
 

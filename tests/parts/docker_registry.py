@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tests.parts.process import find_program, free_port, running
@@ -14,16 +14,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_ACCESS = re.compile(r'^\S+ - \S+ \[[^\]]+\] "(?P<method>[A-Z]+) (?P<path>\S+) [^"]*" (?P<status>\d{3}) ', re.MULTILINE)
+_ACCESS = re.compile(
+    r'^\S+ - \S+ \[[^\]]+\] "(?P<method>[A-Z]+) (?P<path>\S+) [^"]*" (?P<status>\d{3}) (?P<size>\d+)', re.MULTILINE
+)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One line of an access log; `path` includes the query."""
+    """One line of an access log; `path` includes the query, `size` is the bytes of the answer's body."""
 
     method: str
     path: str
     status: int
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,9 @@ class DockerRegistry:
 
 def parse_access_log(text: str) -> list[Request]:
     """The requests in a log in Apache's format, other lines left out."""
-    return [Request(line["method"], line["path"], int(line["status"])) for line in _ACCESS.finditer(text)]
+    return [
+        Request(line["method"], line["path"], int(line["status"]), int(line["size"])) for line in _ACCESS.finditer(text)
+    ]
 
 
 @contextlib.contextmanager
