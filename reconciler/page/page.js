@@ -215,10 +215,17 @@ if (atRoot) {
   document.title = `${host} \u2013 container images`;
 }
 let waiting = 0;
+function showNow() {
+  clearTimeout(waiting);
+  waiting = 0;
+  show();
+}
 $("search").addEventListener("input", () => {
   clearTimeout(waiting);
-  waiting = setTimeout(show, 100);
+  waiting = setTimeout(showNow, 100);
 });
+// Before the focus moves on: what it moves to is not to be replaced a moment later.
+$("search").addEventListener("change", () => waiting && showNow());
 $("order").addEventListener("change", show);
 $("more").addEventListener("click", showMore);
 addEventListener("hashchange", readAddress);
