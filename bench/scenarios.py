@@ -212,7 +212,7 @@ def _bucket_requests(place: Ground, repositories: tuple[str, ...]) -> Iterator[s
                 run(command, job.folder, CREDENTIALS)
                 counted = Counter(line.partition(" ")[0] for line, _ in counting.asked)
                 sent = sum(size for _, size in counting.asked) / MIB
-                yield f"the bucket was asked by {tool}, {words}: {_list(counted)}; {sent:.1f} MiB were sent to it"
+                yield f"the bucket was asked ({tool}, {words}): {_list(counted)}; {sent:.1f} MiB were sent to it"
 
 
 def _kind(path: str) -> str:
