@@ -10,7 +10,7 @@ import hashlib
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -115,8 +115,9 @@ def _bounded(response: httpx.Response) -> bytes:
 
 def _tls(response: httpx.Response) -> Tls | None:
     stream = response.extensions.get("network_stream")
-    secured = stream.get_extra_info("ssl_object") if stream else None
-    if not isinstance(secured, ssl.SSLObject | ssl.SSLSocket):
+    # What httpcore gives here is what an ssl.SSLSocket is made of, and no type that has a name.
+    secured: Any = stream.get_extra_info("ssl_object") if stream else None
+    if secured is None:
         return None
     ends = (secured.getpeercert() or {}).get("notAfter")
     until = datetime.fromtimestamp(ssl.cert_time_to_seconds(ends), UTC) if isinstance(ends, str) else None

@@ -18,6 +18,7 @@ from reconciler.index import parse
 from reconciler.schema_files import load_schema
 from tests.parts.images import image, index, push, write_layout
 from tests.source.docker_hub import start_docker_hub
+from tests.source.test_tls import certificate
 from tests.store.scripted import Answer, Asked, ScriptedServer, serve_script
 from tests.test_end_to_end import s3_store
 from tests.world import World
@@ -247,3 +248,15 @@ def test_a_registry_s_quota_is_told(tmp_path: Path, docker_registry: DockerRegis
         said = {one["check"]: one for one in json.loads(_doctor(world))["findings"] if one["area"] == "source"}
         assert (said["quota"]["status"], hub.pulls) == ("warning", [])
         assert "--wait-for-quota" in said["quota"]["fix"]
+
+
+def test_a_certificate_that_nobody_trusts_and_one_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = certificate(tmp_path, "own")
+    with serve_script(own) as server:
+        [_, refused] = look_at_public(server.url, None, None, deep=False)
+        assert (refused.check, refused.status) == ("connection", Status.ERROR)
+        assert "certificate" in refused.fix
+        monkeypatch.setenv("SSL_CERT_FILE", str(own))
+        found = {one.check: one for one in look_at_public(server.url, None, None, deep=False)}
+        assert found["tls"].status is Status.WARNING, "it ends in two days"
+        assert found["tls"].found.startswith("TLSv1.3, certificate until ")

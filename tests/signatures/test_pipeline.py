@@ -127,3 +127,22 @@ def test_a_saved_plan_is_a_claim_and_its_digests_are_checked(world: World) -> No
     failed = [one for one in outcome["outcomes"] if one["status"] == "failed"]
     assert [one["tag"] for one in failed] == ["1.0"]
     assert "no signature is attached to it" in failed[0]["reason"]
+
+
+def test_signatures_are_checked_and_come_along(world: World, docker_registry: DockerRegistry) -> None:
+    """`signed_by` and `referrers` together: what is signed arrives with its signature, and nothing is left to do."""
+    source = f"{docker_registry.host}/team/app"
+    signed = {"source": source, "target": "app", "tags": [{"glob": "?.0"}], "signed_by": {"key": "./cosign.pub"}}
+    world.mirrors({**signed, "referrers": True})
+    done = world.apply(code=1)
+    assert {one["tag"] for one in done["outcomes"] if one["status"] == "done"} == {"1.0", "2.0"}
+    mirror = world.folder / "mirror"
+    for tag in ("1.0", "2.0"):
+        walk(lambda key: (mirror / key).read_bytes(), "app", tag)
+    tags = json.loads((mirror / "_mirror/index.json").read_bytes())["repositories"]["app"]["tags"]
+    digests = {tag: tags[tag]["digest"] for tag in ("1.0", "2.0")}
+    walk(lambda key: (mirror / key).read_bytes(), "app", sig_tag(digests["1.0"]))
+    referrers = json.loads((mirror / "v2/app/referrers" / digests["2.0"]).read_bytes())
+    [bundle] = referrers["manifests"]
+    walk(lambda key: (mirror / key).read_bytes(), "app", bundle["digest"])
+    assert changes(world.plan(code=1)) == []
