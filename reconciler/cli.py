@@ -64,6 +64,17 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _say_usage(error: typer.TyperException) -> None:
+    """What is wrong with a call, in one line; of a call without anything the help."""
+    context = getattr(error, "ctx", None)
+    text = error.format_message()
+    if context and text == context.get_help():
+        typer.echo(text, err=True)
+    else:
+        message = " ".join(text.split()).rstrip(".")
+        complain(f"{message}. See `{context.command_path if context else 'r2mirror'} --help`")
+
+
 def main() -> NoReturn:
     """The program: every error of ours becomes its message and exit code 1, an interruption 130."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -72,9 +83,7 @@ def main() -> NoReturn:
     except MirrorError as error:
         complain(str(error))
     except typer.TyperException as error:
-        context = getattr(error, "ctx", None)
-        message = " ".join(error.format_message().split()).rstrip(".")
-        complain(f"{message}. See `{context.command_path if context else 'r2mirror'} --help`")
+        _say_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
         sys.exit(130)

@@ -166,3 +166,10 @@ def test_colour_is_for_terminals_that_want_it(world: World) -> None:
     world.environ = {"NO_COLOR": "1"}
     assert "\x1b[3" not in on_a_terminal(world, "", "plan")[1]
     assert "\x1b" not in world.run("plan").stdout
+
+
+@pytest.mark.parametrize("call", [(), ("edge",)])
+def test_a_call_without_anything_is_given_the_help_as_it_is(call: tuple[str, ...], world: World) -> None:
+    done = world.run(*call, code=1)
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"Usage: {' '.join(['r2mirror', *call])} [OPTIONS] COMMAND [ARGS]...\n\n")
