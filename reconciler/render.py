@@ -85,7 +85,7 @@ def size_lines(plan: Plan) -> Iterator[str]:
         f"Sizes: downloads {size_words(sizes.downloaded)} ({count(sizes.blobs, 'blob')}, "
         f"{count(sizes.manifests, 'manifest')}), uploads {size_words(sizes.uploaded)}{copied}."
     )
-    retired = f", with {count(sizes.retired, 'retired digest')} until their time is over" if sizes.retired else ""
+    retired = f", with {count(sizes.retired, 'retired digest')} not collected yet" if sizes.retired else ""
     yield f"Stored: {size_words(sizes.before)} now, {size_words(sizes.after)} after{retired}."
     if sizes.requests is not None:
         yield from _cost_lines(sizes.after, sizes.requests)

@@ -130,7 +130,7 @@ def test_what_a_plan_takes_and_costs() -> None:
         "Pulls: apply needs about 3 pulls, or more once indexes are read; hub.example has 2 of 100 left, counted over "
         "6 h; what does not fit is left for another run, or --wait-for-quota waits.\n"
         "Sizes: downloads 3.0 GiB (40 blobs, 17 manifests), uploads 3.0 GiB, copies 1.0 MiB within the bucket.\n"
-        "Stored: 0 B now, 23.3 GiB after, with 1 retired digest until their time is over.\n"
+        "Stored: 0 B now, 23.3 GiB after, with 1 retired digest not collected yet.\n"
         "Requests: 504 of class A, 90 of class B (120 PutObject, 384 UploadPart, 90 GetObject, 1 DeleteObjects).\n"
         "A month at R2's list prices of November 2026, with one such run: $0.23 (storage $0.23, class A $0.00, "
         "class B $0.00); $0.38 of a bill that is beyond the free tier anyway.\n"
