@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reconciler.errors import LockHeld
     from reconciler.mirrors import Mirrors
@@ -126,6 +126,17 @@ def terminal(is_terminal: bool) -> dict[str, Any]:  # noqa: FBT001 what isatty()
     import shutil
 
     return {"color": "NO_COLOR" not in os.environ, "width": shutil.get_terminal_size().columns}
+
+
+def agreed(summary: str, shown: Callable[..., str], question: str, verb: str, refusal: str) -> None:
+    """Asks on a terminal, after what is `shown` there. Raises `PlanRefused` without a terminal, and for a no."""
+    from reconciler.errors import PlanRefused
+
+    if not sys.stdin.isatty():
+        raise PlanRefused((f"{summary} There is no terminal to ask on: add --yes to {verb} it.",))
+    typer.echo(shown(**terminal(sys.stderr.isatty())), err=True)
+    if not typer.confirm(question, err=True):
+        raise PlanRefused((refusal,))
 
 
 def echo_json(document: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ from reconciler.console import (
     PlainFormatOption,
     VerboseOption,
     YesOption,
+    agreed,
     command_line,
     echo_json,
     load,
@@ -84,10 +86,5 @@ def _confirm(found: Survey, *, yes: bool) -> None:
     """Raises `PlanRefused` unless somebody, or `--yes`, agrees to what was found."""
     from reconciler.findings import survey_summary, survey_text
 
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise PlanRefused((f"{survey_summary(found)} There is no terminal to ask on: add --yes to do it.",))
-    typer.echo(survey_text(found, **terminal(sys.stderr.isatty())), err=True)
-    if not typer.confirm("Take it over?", err=True):
-        raise PlanRefused(("Not adopted.",))
+    if not yes:
+        agreed(survey_summary(found), partial(survey_text, found), "Take it over?", "do", "Not adopted.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ from reconciler.console import (
     PlainFormatOption,
     VerboseOption,
     YesOption,
+    agreed,
     command_line,
     complain,
     echo_json,
@@ -180,13 +182,8 @@ def _confirm(made: Plan, *, yes: bool) -> None:
     """Raises `PlanRefused` unless somebody, or `--yes`, agrees to the plan."""
     from reconciler.render import plan_text, summary_line
 
-    if yes or not made.has_changes:
-        return
-    if not sys.stdin.isatty():
-        raise PlanRefused((f"{summary_line(made)} There is no terminal to ask on: add --yes to apply it.",))
-    typer.echo(plan_text(made, **terminal(sys.stderr.isatty())), err=True)
-    if not typer.confirm("Apply this?", err=True):
-        raise PlanRefused(("Not applied.",))
+    if not yes and made.has_changes:
+        agreed(summary_line(made), partial(plan_text, made), "Apply this?", "apply", "Not applied.")
 
 
 def _apply(

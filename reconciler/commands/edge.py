@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,11 +17,12 @@ from reconciler.console import (
     PlainFormatOption,
     VerboseOption,
     YesOption,
+    agreed,
     echo_json,
     load,
     terminal,
 )
-from reconciler.errors import EdgeError, PlanRefused, UsageError
+from reconciler.errors import EdgeError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,13 +135,8 @@ def _confirm(made: EdgePlan, *, yes: bool) -> None:
     """Raises `PlanRefused` unless somebody, or `--yes`, agrees to the plan."""
     from reconciler.edge.render import plan_text, summary_line
 
-    if yes or not made.changes:
-        return
-    if not sys.stdin.isatty():
-        raise PlanRefused((f"{summary_line(made)} There is no terminal to ask on: add --yes to apply it.",))
-    typer.echo(plan_text(made, **terminal(sys.stderr.isatty())), err=True)
-    if not typer.confirm("Apply this?", err=True):
-        raise PlanRefused(("Not applied.",))
+    if not yes and made.changes:
+        agreed(summary_line(made), partial(plan_text, made), "Apply this?", "apply", "Not applied.")
 
 
 def _print_outcomes(made: EdgePlan, outcomes: list[Outcome], output: PlainFormat) -> None:
