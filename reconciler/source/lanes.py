@@ -2,7 +2,7 @@
 
 httpx's own pool looks at each of its connections for each request, under one lock for all threads, and its client reads
 cookies out of each answer: together a third of what a small request takes. A lane is a client of its own, which has a
-connection to the registry and one to wherever that redirects.
+connection to the registry and one to wherever that redirects; one for plain HTTP is never used for another scheme.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 class Lanes:
-    """At most `count` clients, each made by `make` when the others are taken. Shared by all threads.
+    """At most `count` requests at once, each on a client that `make` made for its scheme. Shared by all threads.
 
     Who finds none free waits `patience` seconds for one.
     """
 
-    def __init__(self, make: Callable[[], httpx.Client], count: int, patience: float) -> None:
+    def __init__(self, make: Callable[[str], httpx.Client], count: int, patience: float) -> None:
         self._make = make
         self._patience = patience
         self._free = threading.BoundedSemaphore(count)
-        self._spare: list[httpx.Client] = []
+        self._spare: dict[str, list[httpx.Client]] = {}
         self._made: list[httpx.Client] = []
 
     def close(self) -> None:
@@ -37,28 +37,35 @@ class Lanes:
         """The answer to a request, its body unread; it follows no redirect. To be closed. Raises as httpx does."""
         if not self._free.acquire(timeout=self._patience):
             raise httpx.PoolTimeout("no connection of ours became free")
-        client = self._taken()
+        try:
+            client, spare = self._taken(url.partition(":")[0].lower())
+        except BaseException:
+            self._free.release()
+            raise
+
+        def give_back() -> None:
+            spare.append(client)
+            self._free.release()
+
         try:
             request = client.build_request(method, url, headers=dict(headers), content=content)
             response = client.send(request, stream=True, auth=None, follow_redirects=False)
         except BaseException:
-            self._give_back(client)
+            give_back()
             raise
-        response.stream = _Lent(response.stream, lambda: self._give_back(client))
+        response.stream = _Lent(response.stream, give_back)
         return response
 
-    def _taken(self) -> httpx.Client:
+    def _taken(self, scheme: str) -> tuple[httpx.Client, list[httpx.Client]]:
+        """A client, and where it goes when it is free again."""
+        spare = self._spare.setdefault(scheme, [])
         try:
-            return self._spare.pop()
+            return spare.pop(), spare
         except IndexError:
-            client = self._make()
+            client = self._make(scheme)
             client._cookies = _NoCookies()
             self._made.append(client)
-            return client
-
-    def _give_back(self, client: httpx.Client) -> None:
-        self._spare.append(client)
-        self._free.release()
+            return client, spare
 
 
 class _NoCookies(httpx.Cookies):

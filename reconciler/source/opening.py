@@ -39,22 +39,22 @@ def open_sources(
 
     limit = Bandwidth(bandwidth) if bandwidth else None
     opened: dict[str, Registry] = {}
-    layouts: dict[str, Source] = {}
+    sources: dict[str, Source] = {}
     lock = threading.Lock()
 
     def open_source(source: str) -> Source:
-        if source.startswith("oci:"):
-            with lock:
-                if source not in layouts:
-                    layouts[source] = _open_layout(source, folder)
-                return layouts[source]
+        with lock:
+            if source not in sources:
+                sources[source] = _open_layout(source, folder) if source.startswith("oci:") else in_registry(source)
+            return sources[source]
+
+    def in_registry(source: str) -> Source:
         from reconciler.source.repository import RegistrySource
 
         repository = Repository.parse(source)
-        with lock:
-            if repository.registry not in opened:
-                opened[repository.registry] = _open_registry(repository.registry, registries, environ, workers, limit)
-            return RegistrySource(opened[repository.registry], repository.path)
+        if repository.registry not in opened:
+            opened[repository.registry] = _open_registry(repository.registry, registries, environ, workers, limit)
+        return RegistrySource(opened[repository.registry], repository.path)
 
     try:
         yield open_source

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import random
 import re
 import ssl
@@ -17,6 +18,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -42,6 +44,7 @@ from reconciler.source.pace import keep_pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from reconciler.mirrors import RegistryConfig
     from reconciler.quota import Quota
@@ -121,10 +124,19 @@ class Registry:
         self.patience = patience or Patience()
         if split_url(self.url) is None:
             raise Unreachable(name, "this is not a host[:port] that can be connected to; correct it in mirrors.yaml")
+        self._origin = origin(self.url)
+        self._retrying = Retrying(
+            retry=retry_if_exception_type((httpx.TransportError, _TryAgain)),
+            stop=self._is_enough,
+            wait=self._pause,
+            sleep=self.patience.sleep,
+            before_sleep=_log_retry,
+            reraise=True,
+        )
         self._access = Access(self.url, credentials)
         connections = config.max_connections or MAX_CONNECTIONS
-        trust = _trust(config, name)
-        self._lanes = Lanes(lambda: _client(trust), connections, POOL_TIMEOUT)
+        trust = _own_trust(config.ca_file, name) if config.ca_file else None
+        self._lanes = Lanes(lambda scheme: _client(scheme, trust), connections, POOL_TIMEOUT)
         self._downloads = threading.BoundedSemaphore(connections)
         self._bandwidth = bandwidth
         self._is_limited = False
@@ -148,12 +160,11 @@ class Registry:
         Raises `RateLimited`, `Unreachable` and `Denied`; also for what goes wrong while the caller reads.
         """
         with self._explained(what):
-            response = self._retrying()(self._once, method, url, scope, headers or {})
-        try:
-            with self._explained(what):
+            response = self._retrying(self._once, method, url, scope, headers or {})
+            try:
                 yield response
-        finally:
-            _finish(response)
+            finally:
+                _finish(response)
 
     @contextlib.contextmanager
     def downloading(self) -> Iterator[Callable[[int], None]]:
@@ -178,21 +189,11 @@ class Registry:
                 return response, read_bounded(response, limit, what) if response.is_success else b""
 
         with self._explained(what):
-            return self._retrying()(whole)
+            return self._retrying(whole)
 
-    def _retrying(self) -> Retrying:
-        def wait(state: RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            return self.patience.pause(state.attempt_number, error.wait if isinstance(error, _TryAgain) else None)
-
-        return Retrying(
-            retry=retry_if_exception_type((httpx.TransportError, _TryAgain)),
-            stop=self._is_enough,
-            wait=wait,
-            sleep=self.patience.sleep,
-            before_sleep=_log_retry,
-            reraise=True,
-        )
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        return self.patience.pause(state.attempt_number, error.wait if isinstance(error, _TryAgain) else None)
 
     def _is_enough(self, state: RetryCallState) -> bool:
         """Whether to give up. While a limit is known to stay, one attempt has to do: a thousand tags wait once."""
@@ -204,7 +205,7 @@ class Registry:
     def _once(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
         """Sends a request, follows its redirects, and returns an answer that is final."""
         for _ in range(MAX_REDIRECTS + 1):
-            if origin(url) == origin(self.url):
+            if origin(url) == self._origin:
                 response = self._authorized(method, url, scope, headers)
             else:
                 response = self._send(method, url, headers)
@@ -237,8 +238,9 @@ class Registry:
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
         started = time.monotonic()
         response = self._lanes.send(method, url, headers, content)
-        seconds = time.monotonic() - started
-        logger.debug("%s %s: %d, %.2f s", method, _without_query(response.url), response.status_code, seconds)
+        if logger.isEnabledFor(logging.DEBUG):
+            seconds = time.monotonic() - started
+            logger.debug("%s %s: %d, %.2f s", method, _without_query(response.url), response.status_code, seconds)
         return response
 
     def _fetch_token(self, asked: TokenRequest) -> Token:
@@ -273,13 +275,15 @@ class Registry:
             raise _translated(what, self, error) from None
 
 
-def _client(trust: ssl.SSLContext) -> httpx.Client:
-    """A connection to the registry, and one to where it redirects."""
+def _client(scheme: str, trust: ssl.SSLContext | None) -> httpx.Client:
+    """A connection to the registry, and one to where it redirects. In plain HTTP there is nobody to be trusted."""
+    if scheme == "http":
+        trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client = httpx.Client(
         headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
         timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
         limits=httpx.Limits(max_connections=2, max_keepalive_connections=2, keepalive_expiry=KEEP_ALIVE),
-        verify=trust,
+        verify=trust or _shared_trust(),
     )
     keep_pace(client)
     return client
@@ -287,12 +291,15 @@ def _client(trust: ssl.SSLContext) -> httpx.Client:
 
 def _finish(response: httpx.Response) -> None:
     """Ends an answer of which no more is wanted. Only one that is read to its end leaves a connection to use again."""
+    if response.is_closed:
+        return
     declared = response.headers.get("Content-Length", "")
     is_short = re.fullmatch(r"[0-9]{1,9}", declared) is not None and int(declared) <= MAX_UNREAD
     try:
         if not response.is_stream_consumed and (is_short or response.request.method == "HEAD"):
-            with contextlib.suppress(httpx.HTTPError, httpx.StreamError):
-                for _ in islice(response.iter_raw(), MAX_UNREAD_READS):
+            assert isinstance(response.stream, httpx.SyncByteStream)
+            with contextlib.suppress(httpx.HTTPError):
+                for _ in islice(response.stream, MAX_UNREAD_READS):
                     pass
     finally:
         response.close()
@@ -366,14 +373,31 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-def _trust(config: RegistryConfig, name: str) -> ssl.SSLContext:
-    """The authorities to trust: the usual ones, for a redirect may lead to a public CDN, and those of `ca_file`."""
-    context = httpx.create_ssl_context()
-    if config.ca_file:
-        try:
-            context.load_verify_locations(cafile=config.ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise Unreachable(name, f"its ca_file {config.ca_file} cannot be used: {error}") from None
+@cache
+def _shared_trust() -> ssl.SSLContext:
+    """Loaded when it is needed, which takes some 20 ms, and once for all registries that have no `ca_file`."""
+    return _usual_trust()
+
+
+def _usual_trust() -> ssl.SSLContext:
+    """The authorities that everybody trusts.
+
+    Raises `Unreachable` where the environment names others that cannot be used.
+    """
+    try:
+        return httpx.create_ssl_context()
+    except (OSError, ssl.SSLError) as error:
+        named = os.environ.get("SSL_CERT_FILE", "")
+        raise Unreachable("SSL_CERT_FILE", f"the certificates in {named} cannot be used: {error}") from None
+
+
+def _own_trust(ca_file: Path, name: str) -> ssl.SSLContext:
+    """Those of a file too, beside the usual ones, for a redirect may lead to a public CDN."""
+    context = _usual_trust()
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise Unreachable(name, f"its ca_file {ca_file} cannot be used: {error}") from None
     return context
 
 

@@ -43,8 +43,15 @@ class Docker:
         self.process.send_signal(signal.SIGHUP)
         wanted = [f"{url}/" for url in json.loads(daemon_json)["registry-mirrors"]]
         end = time.monotonic() + 30
-        while json.loads(self("info", "--format", "{{json .RegistryConfig.Mirrors}}")) != wanted:
+        while self._mirrors() != wanted:
             assert time.monotonic() < end, f"the daemon did not take over {daemon_json}"
+
+    def _mirrors(self) -> list[str] | None:
+        """None while the daemon does not answer, as for a moment when it reads its file anew."""
+        try:
+            return list(json.loads(self("info", "--format", "{{json .RegistryConfig.Mirrors}}")))
+        except ClientRefused:
+            return None
 
     def pull(self, image: str) -> str:
         """The digest that the daemon knows the image by."""

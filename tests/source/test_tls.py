@@ -13,6 +13,7 @@ from reconciler.errors import BadAnswer, Unreachable
 from reconciler.mirrors import RegistryConfig
 from reconciler.oci import Descriptor, Digest
 from reconciler.source import pace
+from reconciler.source.registry import _usual_trust
 from tests.parts.process import missing
 from tests.source.lying_registry import Answer, start_lying_registry
 
@@ -115,3 +116,22 @@ def test_a_ca_file_that_is_none_is_named(
         path.write_bytes(content)
     with pytest.raises(Unreachable, match=r"authority\.pem cannot be used"):
         open_at("registry.example.com", None, RegistryConfig(ca_file=path))
+
+
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+def test_public_authorities_that_are_none_are_named(
+    content: bytes | None,
+    lying: LyingRegistry,
+    tmp_path: Path,
+    open_at: Callable[..., RegistrySource],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "public.pem"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(path))
+    monkeypatch.setattr("reconciler.source.registry._shared_trust", _usual_trust)
+    with pytest.raises(Unreachable, match=r"SSL_CERT_FILE: .*public\.pem cannot be used"):
+        open_at("registry.example.com", None, RegistryConfig()).tags()
+    lying.on("GET /v2/team/app/tags/list?n=1000", Answer(body=b'{"name":"team/app","tags":["1"]}'))
+    assert open_at(lying.host).tags() == ("1",), "plain HTTP needs none"
