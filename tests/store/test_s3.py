@@ -584,3 +584,47 @@ def test_a_large_copy_that_fails_is_given_up(server: ScriptedServer, answer: Ans
     else:
         assert not store.copy("v2/a/x", "v2/b/x", 2000 * MIB, BLOB_HEADERS)
     assert server.methods()[-1] == "DELETE"
+
+
+@pytest.mark.usefixtures("no_aws")
+def test_a_profile_that_takes_on_a_role_finds_the_service_for_that(
+    server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """boto3 looks for more services than S3 where credentials come from one."""
+    (tmp_path / "config").write_text(
+        "[profile work]\nrole_arn = arn:aws:iam::123456789012:role/mirror\nsource_profile = base\nregion = eu-west-1\n"
+        "[profile base]\naws_access_key_id = a\naws_secret_access_key = b\n"
+    )
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_STS", server.url)
+    with pytest.raises(StoreError, match="cannot be understood"):
+        opened(server.url, "bucket", {}).get("_ping")
+    assert "/sts/" in server.asked[0].headers["authorization"]
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"", "lacks 'IsTruncated'"),
+        (b"<ListBucketResult><Contents><Key>a</Key></Contents></ListBucketResult>", "lacks 'Size'"),
+        (b"<ListBucketResult><IsTruncated>true</IsTruncated></ListBucketResult>", "lacks 'NextContinuationToken'"),
+        (b"<html>Sign in to the guests' network", "try again later"),
+    ],
+)
+def test_a_listing_that_is_none_is_an_error_and_not_an_empty_one(
+    body: bytes, words: str, server: ScriptedServer
+) -> None:
+    """A proxy's page, say, or one that breaks off."""
+    server.otherwise = lambda _: Answer(200, {"Content-Type": "application/xml"}, body)
+    with pytest.raises(StoreError, match=f"s3://bucket/v2/: .*{words}"):
+        list(opened(server.url, "bucket", CREDENTIALS).list("v2/"))
+
+
+def test_a_stored_object_without_its_etag_is_an_error_of_ours(server: ScriptedServer) -> None:
+    server.otherwise = lambda _: Answer(200)
+    store = opened(server.url, "bucket", CREDENTIALS)
+    lacks = r"s3://bucket/_ping: .*lacks 'ETag'; check the endpoint"
+    with pytest.raises(StoreError, match=lacks):
+        store.get("_ping")
+    with pytest.raises(StoreError, match=lacks):
+        store.put("_ping", b"{}", JSON_HEADERS)
