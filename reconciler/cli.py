@@ -29,6 +29,7 @@ from reconciler.commands.validate import validate
 from reconciler.commands.verify import verify
 from reconciler.console import complain
 from reconciler.errors import MirrorError
+from reconciler.memory import collected_rarely
 
 app = typer.Typer(
     name="r2mirror",
@@ -78,15 +79,20 @@ def _say_usage(error: typer.TyperException) -> None:
 def main() -> NoReturn:
     """The program: every error of ours becomes its message and exit code 1, an interruption 130."""
     signal.signal(signal.SIGTERM, _interrupt)
+    with collected_rarely():
+        sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
     try:
-        sys.exit(app(prog_name="r2mirror", standalone_mode=False) or 0)
+        return app(prog_name="r2mirror", standalone_mode=False) or 0
     except MirrorError as error:
         complain(str(error))
     except typer.TyperException as error:
         _say_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
-        sys.exit(130)
+        return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(1)
+    return 1

@@ -8,6 +8,7 @@ import shlex
 import sys
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.errors import LockHeld
     from reconciler.mirrors import Mirrors
     from reconciler.source import OpenSource
-    from reconciler.store import Stores
+    from reconciler.store import OpenStores, Stores
 
 MIRRORS = Path("mirrors.yaml")
 
@@ -98,15 +99,15 @@ def open_bucket(mirrors: Mirrors) -> Stores:
 @contextmanager
 def opened(
     mirrors: Mirrors, workers: int | None = None, bandwidth: float | None = None
-) -> Iterator[tuple[Stores, OpenSource]]:
-    """The store and the sources of a mirrors file, for so many blobs at once, closed at the end."""
+) -> Iterator[tuple[OpenStores, OpenSource]]:
+    """What opens the store and the sources of a mirrors file, for so many blobs at once; they are closed at the end."""
     from reconciler.source.opening import open_sources
     from reconciler.store.opening import open_stores
     from reconciler.work import BLOB_WORKERS
 
     wanted = workers or BLOB_WORKERS
     with open_sources(mirrors.registries, mirrors.folder, os.environ, wanted, bandwidth) as open_source:
-        yield open_stores(mirrors.store, os.environ, wanted), open_source
+        yield cache(partial(open_stores, mirrors.store, os.environ, wanted)), open_source
 
 
 def command_line() -> str:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.attach import Ends, Following, follow, open_ends, publish_following, read_following
 from reconciler.copy import missing_blobs, publish_manifests, publish_tags
-from reconciler.diff import Action
 from reconciler.download import downloads
-from reconciler.errors import Interrupted, SourceError
+from reconciler.errors import Interrupted
 from reconciler.index import RepositoryState
 from reconciler.inventory import blobs, inventory
 from reconciler.pulls import Pulls, Reading
@@ -23,32 +22,17 @@ from reconciler.transfer import Transfer, transfer
 from reconciler.work import Once
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from concurrent.futures import Future
 
-    from reconciler.apply import Edges, Terms
     from reconciler.copy import Fetch, Image
-    from reconciler.diff import Change
+    from reconciler.images import ImageWork
     from reconciler.index import MirrorIndex
     from reconciler.oci import Descriptor, Digest
-    from reconciler.plan import Plan, RepositoryPlan
     from reconciler.referrers import Record
     from reconciler.reuse import Way
-    from reconciler.source import OpenSource
     from reconciler.store import Store
-
-
-@dataclass(frozen=True)
-class ImageWork:
-    """One image of one repository, and the changes that it fulfils: every tag that is to point at its digest."""
-
-    repository: RepositoryPlan
-    root: Descriptor
-    changes: tuple[Change, ...]
-
-    @property
-    def what(self) -> str:
-        return f"{self.repository.source}:{self.changes[0].tag}"
+    from reconciler.terms import Edges, Terms
 
 
 @dataclass(frozen=True)
@@ -61,34 +45,6 @@ class Copied:
 
     images: Mapping[str, int] | None
     record: Record
-
-
-def image_work(plan: Plan) -> Iterator[ImageWork]:
-    """The images to copy: one for each digest of a repository, however many tags it has."""
-    for repository in plan.repositories:
-        images: dict[Digest, list[Change]] = {}
-        for change in repository.of(Action.ADD, Action.UPDATE):
-            if change.after:
-                images.setdefault(change.after.digest, []).append(change)
-        for changes in images.values():
-            if changes[0].after:
-                yield ImageWork(repository, changes[0].after, tuple(changes))
-
-
-def in_turn(images: Iterable[ImageWork], open_source: OpenSource) -> list[ImageWork]:
-    """The images in the order of the plan, those last that may have to wait for a registry's quota."""
-    limited: dict[str, bool] = {}
-
-    def is_limited(work: ImageWork) -> bool:
-        name = work.repository.source
-        if name not in limited:
-            try:
-                limited[name] = open_source(name).quota() is not None
-            except SourceError:
-                limited[name] = False
-        return limited[name]
-
-    return sorted(images, key=is_limited)
 
 
 class Copies:

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from reconciler.apply import Done, Failed
+from reconciler.outcome import Done, Failed
 from reconciler.render import SIGNS, plain, size_words
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from reconciler.apply import Outcome
+    from reconciler.outcome import Outcome
 
 LINE_EVERY = 10.0
 """Seconds between two plain lines that say how far the bytes are."""

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import html
 from collections import Counter
 from io import StringIO
 from typing import TYPE_CHECKING, Any, assert_never
 
-from reconciler.apply import Done, Failed, Skipped
 from reconciler.costs import PRICED, class_a, class_b, month, share
 from reconciler.diff import Action, Change
 from reconciler.gc import Garbage, NotCollected
+from reconciler.outcome import Done, Failed, Skipped
 from reconciler.plan import held_back
 
 if TYPE_CHECKING:
@@ -18,9 +17,9 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from reconciler.apply import Event, Outcome
     from reconciler.index import TagState
     from reconciler.oci import Descriptor, Digest
+    from reconciler.outcome import Event, Outcome
     from reconciler.plan import Plan, RepositoryPlan
     from reconciler.quota import Spending
 
@@ -113,6 +112,8 @@ def dollars(amount: float) -> str:
 
 def outcome_text(events: Sequence[Event], *, interrupted: bool, color: bool = False, width: int = WIDE) -> str:
     """What became of a plan, a line for each tag, then the garbage that went with it, then the summary."""
+    if not events and not color:
+        return f"{outcome_summary((), interrupted=interrupted)}\n"
     from rich.table import Table
     from rich.text import Text
 
@@ -353,6 +354,8 @@ def plain(text: str) -> str:
 
 def _cell(text: str) -> str:
     """Text from outside, made harmless in a table of a comment: no markup, no mention, one line."""
+    import html
+
     flat = " ".join(html.escape(plain(text)).replace("|", "&#124;").replace("@", "@<!-- -->").split())
     return flat.replace("`", "&#96;").replace("[", "&#91;").replace("*", "&#42;")
 

@@ -10,21 +10,22 @@ the last round.
 from __future__ import annotations
 
 from concurrent.futures import Future
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.desire import Desired, desire, desire_nothing, desire_unchanged
 from reconciler.errors import SourceError
-from reconciler.index import MirrorIndex, RepositoryState, TagState
+from reconciler.index import MirrorIndex, RepositoryState
+from reconciler.layout import is_attached_tag
 from reconciler.oci import Descriptor
 from reconciler.referrers import Attached, news
 from reconciler.selection import Chosen, Pinned, needs_listing, select
-from reconciler.signatures.attached import is_attachment
 from reconciler.signatures.gate import OPEN
 from reconciler.signed import Judged, only_signed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from reconciler.mirrors import Mirror, Mirrors
@@ -38,7 +39,7 @@ Answer: TypeAlias = Descriptor | SourceError
 
 def resolve(
     mirrors: Mirrors,
-    index: MirrorIndex,
+    read: Callable[[], MirrorIndex],
     open_source: OpenSource,
     executor: Executor,
     only: Sequence[str] = (),
@@ -49,14 +50,21 @@ def resolve(
     """Every repository of the mirrors and of the index, as it should be, in the order of their names.
 
     `only`: globs of targets; where there are any, the other repositories are left out altogether. `recheck`: ask for
-    immutable tags too, and for the signatures of what is mirrored. Never raises `SourceError`.
+    immutable tags too, and for the signatures of what is mirrored. `read` gives the mirror index; that runs
+    beside the questions, and is waited for when what to do depends on it. Never raises `SourceError`; what `read` does.
     """
     asked = [mirror for mirror in mirrors.mirrors if matches_only(mirror.target, only)]
+    for mirror in asked:
+        # Here, because it imports what they need, as `read` may on its thread: two at once can trip over each other.
+        with suppress(SourceError):
+            open_source(mirror.source)
+    reading = executor.submit(read)
     listings = {m.target: executor.submit(_list, open_source, m.source) for m in asked if needs_listing(m.tags)}
     rounds = [
-        (mirror, _ask(mirror, index, open_source, executor, listings.get(mirror.target), recheck=recheck))
+        (mirror, _ask(mirror, reading.result, open_source, executor, listings.get(mirror.target), recheck=recheck))
         for mirror in asked
     ]
+    index = reading.result()
     attached = _ask_attached(rounds, index, open_source, executor, listings)
     judged = [
         _judged(mirror, index, listings.get(mirror.target), answers, attached.get(mirror.target, {}))
@@ -79,7 +87,7 @@ def matches_only(target: str, only: Sequence[str]) -> bool:
 
 def _ask(
     mirror: Mirror,
-    index: MirrorIndex,
+    read: Callable[[], MirrorIndex],
     open_source: OpenSource,
     executor: Executor,
     listing: Future[Listing] | None,
@@ -91,22 +99,23 @@ def _ask(
         return {}
     if mirror.signed_by:
         # Signatures have tags of their own, which nobody signs.
-        listed = tuple(tag for tag in listed if not is_attachment(tag))
-    observed = index.repositories.get(mirror.target, RepositoryState(mirror.source)).tags
+        listed = tuple(tag for tag in listed if not is_attached_tag(tag))
     return {
-        chosen.tag: _settled(chosen, observed.get(chosen.tag), recheck=recheck)
+        chosen.tag: (None if recheck else _settled(chosen, mirror.target, read))
         or executor.submit(_resolve, open_source, mirror.source, _reference(chosen))
         for chosen in select(mirror.tags, mirror.exclude, mirror.immutable, listed)
     }
 
 
-def _settled(chosen: Chosen, observed: TagState | None, *, recheck: bool) -> Descriptor | None:
-    """What the tag points at where that needs no request."""
-    if observed is None or recheck:
+def _settled(chosen: Chosen, target: str, read: Callable[[], MirrorIndex]) -> Descriptor | None:
+    """What the tag points at where that needs no request: it is mirrored, and does not move."""
+    if not (chosen.immutable or isinstance(chosen.pattern, Pinned)):
         return None
-    if isinstance(chosen.pattern, Pinned):
-        return observed.descriptor if chosen.pattern.digest == observed.digest else None
-    return observed.descriptor if chosen.immutable else None
+    state = read().repositories.get(target)
+    observed = state.tags.get(chosen.tag) if state else None
+    if observed is None or (isinstance(chosen.pattern, Pinned) and chosen.pattern.digest != observed.digest):
+        return None
+    return observed.descriptor
 
 
 def _reference(chosen: Chosen) -> str:
@@ -118,7 +127,7 @@ def _ask_attached(
     index: MirrorIndex,
     open_source: OpenSource,
     executor: Executor,
-    listings: dict[str, Future[Listing]],
+    listings: Mapping[str, Future[Listing]],
 ) -> dict[str, dict[Digest, Future[Attached | SourceError]]]:
     """Target -> what is attached now to every digest of its images that were asked for and are mirrored as they are.
 

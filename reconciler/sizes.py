@@ -10,45 +10,32 @@ from __future__ import annotations
 import threading
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from reconciler.copies import image_work, in_turn
-from reconciler.errors import MirrorError, SourceError, StoreError
+from reconciler.errors import MirrorError, StoreError
 from reconciler.forecast import Bucket, Needed, Unread, forecast
+from reconciler.images import image_work, in_turn
 from reconciler.inventory import Inventory, inventories
-from reconciler.oci import INDEX_TYPES
 from reconciler.pulls import Pulls, Reading
-from reconciler.quota import Spending, estimate
+from reconciler.spending import Take, guess
 from reconciler.work import RESOLVE_WORKERS, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from concurrent.futures import Executor
     from datetime import datetime
 
-    from reconciler.copies import ImageWork
     from reconciler.copy import Image
     from reconciler.forecast import Parts, Sizes
+    from reconciler.images import ImageWork
     from reconciler.index import MirrorIndex
-    from reconciler.oci import Digest, Platform
+    from reconciler.oci import Digest
     from reconciler.plan import Plan
-    from reconciler.quota import Quota
     from reconciler.source import OpenSource
     from reconciler.store import Listed, Store
 
-_Known: TypeAlias = "tuple[Digest, tuple[Platform, ...] | None]"
-
 MAX_BODIES = 32 * 1024 * 1024
 """Bytes of manifests that a saved plan holds at the most."""
-
-
-@dataclass(frozen=True)
-class Take:
-    """So many manifests that an apply fetches from `source`; not `exact`: as far as can be told."""
-
-    source: str
-    pulls: int
-    exact: bool
 
 
 @dataclass(frozen=True)
@@ -102,50 +89,6 @@ def measure(
     sizes = forecast(plan, bucket, totals.needed, totals.fetched, unread, now)
     takes = [Take(source, len(digests), exact=True) for source, digests in totals.fetches.items()]
     return Measured(sizes, totals.bodies, (*takes, *guess(totals.left_out, index)))
-
-
-def guess(works: Iterable[ImageWork], index: MirrorIndex) -> Iterator[Take]:
-    """What an apply of `works` fetches, as far as the mirror index and the tags' own descriptors tell."""
-    there: dict[str, set[_Known]] = {}
-    counted: set[Digest] = set()
-    for work in works:
-        target, source = work.repository.target, work.repository.source
-        if target not in there:
-            there[target] = _known(index, target)
-        if work.root.digest in counted or (work.root.digest, work.repository.platforms) in there[target]:
-            yield Take(source, 0, exact=True)
-        else:
-            counted.add(work.root.digest)
-            is_exact = work.root.media_type not in INDEX_TYPES
-            yield Take(source, estimate(work.root, work.repository.platforms), is_exact)
-
-
-def spendings(takes: Iterable[Take], open_source: OpenSource) -> tuple[Spending, ...]:
-    """What `takes` are of each quota that a source has told of, by registry. Sends nothing."""
-    sums: dict[str, Take] = {}
-    for take in takes:
-        before = sums.get(take.source, Take(take.source, 0, exact=True))
-        sums[take.source] = Take(take.source, before.pulls + take.pulls, before.exact and take.exact)
-    found: dict[str, Spending] = {}
-    for take in sums.values():
-        quota = _quota(open_source, take.source)
-        if quota:
-            spent = found.get(quota.registry, Spending(quota, 0, exact=True))
-            found[quota.registry] = Spending(quota, spent.pulls + take.pulls, spent.exact and take.exact)
-    return tuple(found[name] for name in sorted(found))
-
-
-def _quota(open_source: OpenSource, source: str) -> Quota | None:
-    try:
-        return open_source(source).quota()
-    except SourceError:
-        return None
-
-
-def _known(index: MirrorIndex, target: str) -> set[_Known]:
-    """The images that tags of a repository have already, by the mirror index."""
-    state = index.repositories.get(target)
-    return {(one.digest, one.platforms) for one in state.tags.values()} if state else set()
 
 
 def _listed(store: Store) -> tuple[int, dict[str, Inventory]]:

@@ -7,10 +7,9 @@ done elsewhere. `repeating` does something every so often in the background.
 
 from __future__ import annotations
 
-import ctypes
 import threading
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager, suppress
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
@@ -24,15 +23,6 @@ IMAGE_WORKERS = 6
 BLOB_WORKERS = 8
 RESOLVE_WORKERS = 16
 """Threads. Images mostly wait for their blobs; blobs are bound by the network; resolving is one small request each."""
-
-
-_M_ARENA_MAX = -8
-
-
-def share_arenas() -> None:
-    """Has all threads take memory from two arenas; glibc gives each its own, and 32 of them hold 60 MiB more then."""
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def image_workers(blob_workers: int) -> int:
@@ -75,6 +65,16 @@ def completed(
         for future in running:
             future.cancel()
         wait(running)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[Executor]:
+    """An executor of so many threads. At the end of the block it waits for what runs; what has not begun never will."""
+    executor = ThreadPoolExecutor(count)
+    try:
+        yield executor
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 class Once:

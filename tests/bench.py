@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reconciler.apply import Done, Edges, Event, Failed, Outcome, Skipped, Terms, apply
+from reconciler.apply import apply
 from reconciler.index import parse
 from reconciler.layout import LOCK, MIRROR_INDEX, PAGE, BlobKey, ManifestKey, ReferrersKey, manifest_key, parse_key
 from reconciler.ledger import read_index
 from reconciler.lock import LIFETIME
+from reconciler.outcome import Done, Event, Failed, Outcome, Skipped
 from reconciler.plan import Plan, make_plan
 from reconciler.resolve import resolve
 from reconciler.signatures.gate import OPEN
+from reconciler.terms import Edges, Terms
 from tests.memory import Fault, MemorySource, MemoryStore, mirror, mirrors
 from tests.parts.images import Image, attestation, image, index
 from tests.world import walk
@@ -97,7 +99,9 @@ class Bench:
         wanted = mirrors(*(entries or [mirror(target) for target in self.sources]))
         observed = read_index(MemoryStore(self.store.objects))
         with ThreadPoolExecutor(1) as executor:
-            desired = resolve(wanted, observed.index, self.open_source, executor, recheck=recheck, gate=self.gate)
+            desired = resolve(
+                wanted, lambda: observed.index, self.open_source, executor, recheck=recheck, gate=self.gate
+            )
         return make_plan(desired, observed.index, observed.etag, wanted.sha256)
 
     @contextmanager

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.apply import Done, Failed, Skipped
+from reconciler.apply import apply
 from reconciler.errors import (
     LockHeld,
     LockLost,
@@ -35,7 +36,9 @@ from reconciler.layout import (
 from reconciler.ledger import read_index, write_index
 from reconciler.lock import LIFETIME
 from reconciler.oci import Digest
+from reconciler.outcome import Done, Failed, Skipped
 from reconciler.selection import Exact
+from reconciler.terms import Edges, Terms
 from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, Clock, app, check_visible, expire_lock, final, outcome
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, Operation, mirror, put_json, put_lock
 from tests.world import walk
@@ -106,6 +109,18 @@ def test_nothing_to_do_writes_nothing() -> None:
     assert bench.apply() == []
     assert bench.store.writes == []
     assert {operation.kind for operation in bench.sources["a"].operations} == {"tags", "resolve"}
+
+
+def test_nothing_to_do_is_found_out_with_one_look_at_the_lock() -> None:
+    """Where the caller still has the mirror index that the plan was made from."""
+    bench = Bench.of(a={"1": V1})
+    bench.apply()
+    bench = bench.again()
+    observed = read_index(MemoryStore(bench.store.objects))
+    with ThreadPoolExecutor(1) as executor:
+        edges = Edges(bench.open_source, bench.store, bench.store, executor, executor, bench.progress)
+        assert list(apply(bench.plan(), edges, Terms("r2mirror apply", lambda _: RETAIN), observed)) == []
+    assert [(one.kind, one.key) for one in bench.store.operations] == [("get", LOCK)]
 
 
 @pytest.mark.parametrize("threads", [1, 8])
@@ -254,7 +269,7 @@ def test_an_index_that_somebody_else_wrote_meanwhile_is_merged(monkeypatch: pyte
 
 
 def test_closed_early_it_records_what_is_done_and_leaves_whole_tags(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.apply.RECORD_EVERY", 0.0)
+    monkeypatch.setattr("reconciler.run.RECORD_EVERY", 0.0)
     bench = Bench.of(a={str(number): app(str(number)) for number in range(30)})
     with bench.applying(bench.plan()) as outcomes:
         done = outcome(next(outcomes))

@@ -76,6 +76,16 @@ def test_start_up_loads_neither_boto3_nor_httpx(arguments: tuple[str, ...], worl
     assert not modules & {"boto3", "botocore", "httpx", "rich", "deepdiff", "starlette", "uvicorn"}
 
 
+def test_an_apply_that_finds_nothing_new_loads_nothing_that_copies(world: World) -> None:
+    world.run("apply", "--yes")
+    call = [sys.executable, "-X", "importtime", "-m", "reconciler", "apply", "--yes"]
+    done = subprocess.run(call, cwd=world.folder, capture_output=True, text=True, check=True)
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert done.stdout == "Nothing to do.\n"
+    assert modules & {"reconciler.apply"}, "the list of modules is read rightly"
+    assert not modules & {"reconciler.run", "reconciler.copies", "reconciler.page", "rich", "boto3", "httpx"}
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from reconciler import reuse
-from reconciler.apply import Done, Failed
 from reconciler.errors import Denied
 from reconciler.layout import MIRROR_INDEX, blob_key, blobs_prefix
 from reconciler.oci import Digest
+from reconciler.outcome import Done, Failed
 from tests.bench import V1, V2, Bench, check_visible
 from tests.memory import MemorySource, Operation, mirror
 

@@ -17,11 +17,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from reconciler.apply import Done, Edges, Failed, Terms, apply
+from reconciler.apply import apply
 from reconciler.index import parse
 from reconciler.layout import MIRROR_INDEX
 from reconciler.ledger import read_index
 from reconciler.mirrors import Folder, Mirror, Mirrors, RegistryConfig
+from reconciler.outcome import Done, Failed
 from reconciler.plan import make_plan
 from reconciler.resolve import resolve
 from reconciler.selection import Glob
@@ -30,6 +31,7 @@ from reconciler.source.credentials import Credentials
 from reconciler.source.registry import Patience, Registry
 from reconciler.source.repository import RegistrySource
 from reconciler.store.folder import FolderStore
+from reconciler.terms import Edges, Terms
 from tests.bench import Silent
 from tests.parts.images import OCI_INDEX, OCI_MANIFEST, Image, digest_of, image, index
 from tests.source.lying_registry import Answer, LyingRegistry, start_lying_registry
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from reconciler.apply import Event
+    from reconciler.outcome import Event
     from reconciler.plan import Plan
 
 USER, PASSWORD, TOKEN = "canary-user", "canary-password", "canary-token"
@@ -109,7 +111,7 @@ class Scene:
 
         with ThreadPoolExecutor(4) as one, ThreadPoolExecutor(4) as two:
             observed = read_index(store)
-            desired = resolve(mirrors, observed.index, open_source, one)
+            desired = resolve(mirrors, lambda: observed.index, open_source, one)
             plan = make_plan(desired, observed.index, observed.etag, mirrors.sha256)
             edges = Edges(open_source, store, store, one, two, Silent())
             return plan, list(apply(plan, edges, Terms("apply", lambda _: timedelta(days=7))))

@@ -15,17 +15,19 @@ from typing import TYPE_CHECKING
 import pytest
 from tenacity import wait_none
 
-from reconciler.apply import Done, Edges, Terms, apply
+from reconciler.apply import apply
 from reconciler.errors import MirrorError
 from reconciler.index import parse
 from reconciler.layout import MIRROR_INDEX, PAGE
 from reconciler.ledger import read_index
 from reconciler.lock import LIFETIME, break_lock, held, read_lock
 from reconciler.mirrors import S3
+from reconciler.outcome import Done
 from reconciler.plan import make_plan
 from reconciler.resolve import resolve
 from reconciler.store import s3
 from reconciler.store.opening import open_stores
+from reconciler.terms import Edges, Terms
 from tests.bench import RETAIN, Silent, shown
 from tests.memory import MemorySource, mirror, mirrors
 from tests.parts.faulty_s3 import FaultyS3, Trouble, start_faulty_s3
@@ -37,7 +39,7 @@ from tests.world import walk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.apply import Event
+    from reconciler.outcome import Event
     from reconciler.store import Store
     from tests.parts.seaweedfs import S3Bucket
 
@@ -85,7 +87,7 @@ def run(store: Store, images: dict[str, dict[str, Image]]) -> list[Event]:
     wanted = mirrors(*(mirror(target) for target in sources))
     with ThreadPoolExecutor(4) as one, ThreadPoolExecutor(4) as two:
         observed = read_index(store)
-        desired = resolve(wanted, observed.index, lambda source: sources[source[7:]], one)
+        desired = resolve(wanted, lambda: observed.index, lambda source: sources[source[7:]], one)
         plan = make_plan(desired, observed.index, observed.etag, wanted.sha256)
         edges = Edges(lambda source: sources[source[7:]], store, store, one, two, Silent())
         return list(apply(plan, edges, Terms("apply", lambda _: RETAIN)))

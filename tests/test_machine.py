@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from reconciler import lock
 from reconciler.adopt import adopt, survey
-from reconciler.apply import Done, Edges, Failed, Skipped, Terms, apply
+from reconciler.apply import apply
 from reconciler.diff import Action
 from reconciler.errors import LockHeld, LockLost, MirrorError, StoreUnreachable, Unreachable
 from reconciler.gc import collect_garbage
@@ -29,19 +29,21 @@ from reconciler.index import MirrorIndex, parse, without_expired
 from reconciler.layout import CATALOG, LOCK, MIRROR_INDEX, PAGE, ManifestKey, manifest_key, parse_key, tags_key
 from reconciler.ledger import read_index
 from reconciler.lock import LIFETIME, held
+from reconciler.outcome import Done, Failed, Skipped
 from reconciler.plan import Plan, make_plan
 from reconciler.repair import verify
 from reconciler.resolve import resolve
 from reconciler.selection import Glob
 from reconciler.store import Stores
+from reconciler.terms import Edges, Terms
 from tests.bench import NOW, RETAIN, Clock, Silent, app
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, mirror, mirrors, put_json
 from tests.parts.images import Image, image, index
 from tests.world import walk
 
 if TYPE_CHECKING:
-    from reconciler.apply import Event
     from reconciler.mirrors import Mirrors
+    from reconciler.outcome import Event
     from tests.memory import Operation
 
 SINGLE = image({"single": "1"})
@@ -252,7 +254,7 @@ class Life(RuleBasedStateMachine):
         def planned() -> Plan:
             observed = read_index(self.bucket.shared())
             with ThreadPoolExecutor(1) as executor:
-                desired = resolve(wanted, observed.index, lambda source: sources[source[7:]], executor)
+                desired = resolve(wanted, lambda: observed.index, lambda source: sources[source[7:]], executor)
             return make_plan(desired, observed.index, observed.etag, wanted.sha256)
 
         plans = [planned()]

@@ -7,10 +7,10 @@ from io import StringIO
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from reconciler.apply import Done, Failed, Skipped
 from reconciler.diff import Action, Change
 from reconciler.index import TagState
 from reconciler.oci import OCI_INDEX, Digest
+from reconciler.outcome import Done, Failed, Skipped
 from reconciler.progress import LineProgress
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler import pulls as pulls_module
-from reconciler.apply import Done, Skipped
 from reconciler.errors import Interrupted, QuotaSpent
 from reconciler.layout import manifest_key
+from reconciler.outcome import Done, Skipped
 from reconciler.pulls import LOOK_AGAIN, Pulls, Reading
 from reconciler.quota import Quota, duration, parse_quota
 from tests.bench import V1, V2, V3, Bench, app, check_visible, final, outcome
@@ -22,7 +22,7 @@ from tests.parts.images import image, index
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.apply import Outcome
+    from reconciler.outcome import Outcome
     from tests.parts.images import Image
 
 SINGLE = image({"single": "1"})

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.apply import Done, Failed
 from reconciler.diff import Action
 from reconciler.errors import Unreachable
 from reconciler.gc import Garbage
@@ -23,6 +22,7 @@ from reconciler.layout import (
 )
 from reconciler.ledger import read_index
 from reconciler.oci import OCI_INDEX, Digest, Platform
+from reconciler.outcome import Done, Failed
 from reconciler.plan import parse as parse_plan
 from reconciler.plan import serialise as serialise_plan
 from reconciler.selection import Glob

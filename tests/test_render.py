@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.apply import Done, Failed, Skipped
 from reconciler.diff import Action, Change
 from reconciler.forecast import Sizes, Unread
 from reconciler.index import TagState
 from reconciler.oci import OCI_INDEX, Descriptor, Digest
+from reconciler.outcome import Done, Failed, Skipped
 from reconciler.plan import Plan, RepositoryPlan
 from reconciler.quota import Quota, Spending
 from reconciler.render import COMMENT_LIMIT, outcome_document, outcome_text, plan_markdown, plan_text, size_words

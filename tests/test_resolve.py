@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import NotFound, Unreachable
+from reconciler.errors import NotFound, StoreUnreachable, Unreachable
 from reconciler.index import MirrorIndex, RepositoryState, TagState
 from reconciler.oci import Digest
 from reconciler.resolve import resolve
@@ -20,6 +21,7 @@ from tests.parts.images import Image, image
 if TYPE_CHECKING:
     from reconciler.desire import Desired
     from reconciler.mirrors import Mirror
+    from reconciler.oci import Descriptor
 
 V1, V2 = image({"v": "1"}), image({"v": "2"})
 
@@ -36,6 +38,34 @@ def index_of(**repositories: dict[str, Image]) -> MirrorIndex:
     return MirrorIndex(1, states)
 
 
+def test_the_index_is_read_while_the_sources_are_asked() -> None:
+    source = MemorySource({"1": V1, "2": V1})
+    asked = threading.Event()
+    resolved = source.resolve
+
+    def resolve_and_tell(reference: str) -> Descriptor:
+        asked.set()
+        return resolved(reference)
+
+    def read() -> MirrorIndex:
+        assert asked.wait(30), "no tag is asked for before the index is there"
+        return index_of(a={"1": V1})
+
+    source.resolve = resolve_and_tell  # type: ignore[method-assign]
+    with ThreadPoolExecutor(4) as executor:
+        (desired,) = resolve(mirrors(mirror("a", Glob("*"))), read, lambda _: source, executor)
+    assert set(desired.wanted) == {"1", "2"}
+
+
+def test_an_index_that_cannot_be_read_is_an_error_of_its_own() -> None:
+    def read() -> MirrorIndex:
+        raise StoreUnreachable("s3://bucket", "it is gone")
+
+    source = MemorySource({"1": V1})
+    with ThreadPoolExecutor(4) as executor, pytest.raises(StoreUnreachable, match="it is gone"):
+        resolve(mirrors(mirror("a", Glob("*"))), read, lambda _: source, executor)
+
+
 def ask(
     entries: list[Mirror],
     index: MirrorIndex,
@@ -48,7 +78,7 @@ def ask(
         return sources[source.removeprefix("memory/")]
 
     with ThreadPoolExecutor(4) as executor:
-        desired = resolve(mirrors(*entries, prune=prune), index, open_source, executor, only, recheck=recheck)
+        desired = resolve(mirrors(*entries, prune=prune), lambda: index, open_source, executor, only, recheck=recheck)
     assert [one.target for one in desired] == sorted(one.target for one in desired)
     return {one.target: one for one in desired}
 

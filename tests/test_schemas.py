@@ -11,7 +11,6 @@ from types import MappingProxyType
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler.apply import Done, Failed, Skipped
 from reconciler.diff import Action, Change
 from reconciler.findings import garbage_document
 from reconciler.forecast import Sizes, Unread
@@ -20,6 +19,7 @@ from reconciler.index import MirrorIndex, RepositoryState, TagState, serialise
 from reconciler.layout import cosign_tags
 from reconciler.listing import Listing, Repository
 from reconciler.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
+from reconciler.outcome import Done, Failed, Skipped
 from reconciler.plan import Plan, RepositoryPlan, document, serialise_held
 from reconciler.quota import Quota, Spending
 from reconciler.referrers import Attachments

@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler import forecast, lock
-from reconciler.apply import Done, Edges, Terms, apply
+from reconciler.apply import apply
 from reconciler.ledger import read_index
 from reconciler.mirrors import S3
 from reconciler.oci import Platform
+from reconciler.outcome import Done
 from reconciler.plan import make_plan
 from reconciler.resolve import resolve
 from reconciler.selection import Exact
 from reconciler.sizes import Measured, measure
 from reconciler.store import s3
 from reconciler.store.opening import open_stores
+from reconciler.terms import Edges, Terms
 from tests.bench import NOW, RETAIN, V1, V2, V3, Silent
 from tests.memory import MemorySource, mirror, mirrors
 from tests.parts.faulty_s3 import FaultyS3, start_faulty_s3
@@ -75,7 +77,7 @@ class Runs:
         wanted = mirrors(*(entries or [mirror(target) for target in images]))
         with ThreadPoolExecutor(4) as executor:
             observed = read_index(self.store)
-            desired = resolve(wanted, observed.index, self.open_source, executor)
+            desired = resolve(wanted, lambda: observed.index, self.open_source, executor)
             plan = make_plan(desired, observed.index, observed.etag, wanted.sha256)
             return plan, self.measure(plan, observed.index)
 
@@ -111,7 +113,7 @@ def faulty(seaweedfs: str) -> Iterator[FaultyS3]:
 @pytest.fixture
 def runs(s3_bucket: S3Bucket, faulty: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> Runs:
     monkeypatch.setattr(lock, "RENEW_EVERY", 600.0)
-    monkeypatch.setattr("reconciler.apply.RECORD_EVERY", 600.0)
+    monkeypatch.setattr("reconciler.run.RECORD_EVERY", 600.0)
     store = S3(s3_bucket.bucket, s3_bucket.region, faulty.url, None, None)
     return Runs(open_stores(store, s3_bucket.environ()).public)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.work import Once, awaited, completed, image_workers
+from reconciler.work import Once, awaited, completed, image_workers, threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -131,3 +131,20 @@ def test_what_is_awaited_is_given_up_by_what_the_check_raises() -> None:
 @pytest.mark.parametrize(("blobs", "images"), [(1, 1), (2, 2), (8, 6), (32, 24), (128, 96)])
 def test_images_follow_the_number_of_workers(blobs: int, images: int) -> None:
     assert image_workers(blobs) == images
+
+
+def test_what_has_not_begun_when_the_block_is_left_never_does() -> None:
+    began, go = threading.Event(), threading.Event()
+    done: list[int] = []
+
+    def work(number: int) -> None:
+        began.set()
+        go.wait(30)
+        done.append(number)
+
+    with threads(1) as executor:
+        for number in range(100):
+            executor.submit(work, number)
+        began.wait(30)
+        threading.Timer(0.1, go.set).start()
+    assert done == [0]

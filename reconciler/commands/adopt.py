@@ -45,7 +45,6 @@ def adopt(
     For a bucket that was filled by hand or by another tool, and for a mirror index that was lost or damaged. Shows what
     it will do, and asks first on a terminal. What mirrors.yaml does not name is left alone.
     """
-    from concurrent.futures import ThreadPoolExecutor
     from datetime import UTC, datetime
 
     from reconciler.adopt import adopt as adopt_found
@@ -54,14 +53,14 @@ def adopt(
     from reconciler.lock import held
     from reconciler.progress import waiting
     from reconciler.resolve import matches_only
-    from reconciler.work import BLOB_WORKERS
+    from reconciler.work import BLOB_WORKERS, threads
 
     mirrors = load(file)
     stores = open_bucket(mirrors)
     named = {mirror.target: mirror for mirror in mirrors.mirrors if matches_only(mirror.target, only or [])}
     now = datetime.now(UTC).replace(microsecond=0)
     failures: tuple[str, ...] = ()
-    with ThreadPoolExecutor(BLOB_WORKERS) as executor:
+    with threads(BLOB_WORKERS) as executor:
         with waiting("Looking through the bucket ..."):
             found = survey(stores, named, now, executor)
         if found.has_changes and not dry_run:

@@ -35,12 +35,14 @@ from reconciler.errors import MirrorError, PlanRefused, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.apply import Event, Terms
     from reconciler.cluster import Cluster
+    from reconciler.ledger import Observed
     from reconciler.mirrors import Mirrors
+    from reconciler.outcome import Event
     from reconciler.plan import Plan
     from reconciler.source import OpenSource
     from reconciler.store import Stores
+    from reconciler.terms import Terms
 
 
 def _rate(text: str) -> float:
@@ -94,26 +96,26 @@ def apply(
     Copies what is missing, moves tags, prunes what is not wanted any more. Asks first on a terminal. Ctrl-C stops
     cleanly; what was done is recorded and the next apply goes on from there.
     """
-    from reconciler.apply import Terms
     from reconciler.signatures.gate import make_gate
+    from reconciler.terms import Terms
 
     if plan_file and only:
         raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
     mirrors = load(file)
     with (
         _cluster(None if dry_run else dask, mirrors, bandwidth) as cluster,
-        opened(mirrors, workers, bandwidth) as (stores, open_source),
+        opened(mirrors, workers, bandwidth) as (open_stores, open_source),
     ):
 
-        def planned() -> Plan:
-            made, _ = plan.make(mirrors, stores, open_source, only or [], recheck=False)
-            return _without_prunes(made) if no_prune else made
+        def planned() -> tuple[Plan, Observed]:
+            made, observed = plan.make(mirrors, open_stores, open_source, only or [], recheck=False)
+            return (_without_prunes(made) if no_prune else made), observed
 
         if plan_file:
             saved = _read_plan(plan_file, mirrors, file)
-            made = _without_prunes(saved) if no_prune else saved
+            made, observed = (_without_prunes(saved) if no_prune else saved), None
         else:
-            made = planned()
+            made, observed = planned()
         if dry_run:
             typer.echo(plan.rendered(made, Format(output)), nl=False)
             return 1 if made.counts["errors"] else 0
@@ -121,7 +123,7 @@ def apply(
         plans = [made]
 
         def plan_again() -> Plan:
-            plans.append(planned())
+            plans.append(planned()[0])
             return plans[-1]
 
         terms = Terms(
@@ -134,7 +136,7 @@ def apply(
             plan_again if yes and not plan_file else None,
             gate=make_gate(mirrors),
         )
-        return _apply(plans, stores, open_source, terms, output, workers, cluster)
+        return _apply(plans, observed, open_stores(), open_source, terms, output, workers, cluster)
 
 
 @contextmanager
@@ -188,6 +190,7 @@ def _confirm(made: Plan, *, yes: bool) -> None:
 
 def _apply(
     plans: list[Plan],
+    observed: Observed | None,
     stores: Stores,
     open_source: OpenSource,
     terms: Terms,
@@ -195,16 +198,17 @@ def _apply(
     workers: int | None,
     cluster: Cluster | None,
 ) -> int:
-    """Applies the last of `plans`, to which the run adds one if it has to plan again."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    from reconciler.apply import Done, Edges, Failed, Skipped
+    """Applies the last of `plans`, made from `observed`; the run adds one if it has to plan again."""
     from reconciler.apply import apply as apply_plan
     from reconciler.gc import NotCollected
+    from reconciler.memory import share_arenas
+    from reconciler.outcome import Done, Failed, Skipped
     from reconciler.progress import shown
-    from reconciler.work import BLOB_WORKERS, image_workers, share_arenas
+    from reconciler.terms import Edges
+    from reconciler.work import BLOB_WORKERS, image_workers, threads
 
-    share_arenas()
+    if plans[-1].has_changes:
+        share_arenas()
     wanted = workers or (cluster.slots if cluster else BLOB_WORKERS)
     events: list[Event] = []
     interrupted = False
@@ -212,11 +216,11 @@ def _apply(
     try:
         with (
             shown(tags) as progress,
-            ThreadPoolExecutor(image_workers(wanted)) as images,
-            ThreadPoolExecutor(wanted) as blobs,
+            threads(image_workers(wanted)) as images,
+            threads(wanted) as blobs,
         ):
             edges = Edges(open_source, stores.public, stores.state, images, blobs, progress, wanted, cluster)
-            with closing(apply_plan(plans[-1], edges, terms)) as running:
+            with closing(apply_plan(plans[-1], edges, terms, observed)) as running:
                 for event in running:
                     events.append(event)
                     if isinstance(event, Done | Failed | Skipped):

@@ -60,20 +60,19 @@ def doctor(
 
 
 def _look(mirrors: Mirrors, image: str | None, *, deep: bool) -> Iterator[Finding]:
-    from concurrent.futures import ThreadPoolExecutor
-
     from reconciler.doctor.bucket import look_at_bucket, look_at_clock, look_at_index
     from reconciler.doctor.finding import Notes
     from reconciler.doctor.public import look_at_public, what_is_private
     from reconciler.doctor.sources import look_at_sources
     from reconciler.mirrors import Folder
     from reconciler.store.opening import endpoint
-    from reconciler.work import RESOLVE_WORKERS
+    from reconciler.work import RESOLVE_WORKERS, threads
 
     store = mirrors.store
     index = None
     try:
-        with opened(mirrors) as (stores, open_source), ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
+        with opened(mirrors) as (open_stores, open_source), threads(RESOLVE_WORKERS) as executor:
+            stores = open_stores()
             index, finding = look_at_index(stores.state)
             yield finding
             if index:

@@ -38,7 +38,6 @@ def gc(
     What no tag reaches, and no digest that lost its last tag less than `retain` ago. An apply does this by itself where
     it knows of something; this looks at every repository of the mirror index.
     """
-    from concurrent.futures import ThreadPoolExecutor
     from datetime import UTC, datetime
 
     from reconciler.findings import garbage_document, garbage_text
@@ -46,12 +45,12 @@ def gc(
     from reconciler.lock import held
     from reconciler.progress import waiting
     from reconciler.resolve import matches_only
-    from reconciler.work import BLOB_WORKERS
+    from reconciler.work import BLOB_WORKERS, threads
 
     mirrors = load(file)
     stores = open_bucket(mirrors)
     lock = nullcontext() if dry_run else held(stores.state, command_line(), lock_timeout, tell_waiting)
-    with lock as lease, waiting("Looking through the bucket ..."), ThreadPoolExecutor(BLOB_WORKERS) as executor:
+    with lock as lease, waiting("Looking through the bucket ..."), threads(BLOB_WORKERS) as executor:
         wanted, now = lambda target: matches_only(target, only or []), datetime.now(UTC)
         found = list(collect_garbage(stores, wanted, mirrors.retention(), now, executor, lease))
     match output:

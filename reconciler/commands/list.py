@@ -79,12 +79,11 @@ def _from_bucket(file: Path, pattern: str | None) -> Listing:
 
 
 def _from_url(url: str, pattern: str | None) -> Listing:
-    from concurrent.futures import ThreadPoolExecutor
 
     from reconciler.listing import from_public
     from reconciler.progress import waiting
     from reconciler.public import PublicBucket
-    from reconciler.work import BLOB_WORKERS
+    from reconciler.work import BLOB_WORKERS, threads
 
-    with PublicBucket(url) as bucket, waiting("Reading ..."), ThreadPoolExecutor(BLOB_WORKERS) as executor:
+    with PublicBucket(url) as bucket, waiting("Reading ..."), threads(BLOB_WORKERS) as executor:
         return from_public(bucket, pattern, executor)

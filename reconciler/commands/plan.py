@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from reconciler.oci import Digest
     from reconciler.plan import Plan
     from reconciler.source import OpenSource
-    from reconciler.store import Stores
+    from reconciler.store import OpenStores, Stores
 
 
 def plan(
@@ -59,10 +59,10 @@ def plan(
     holds them, and apply does not fetch them again.
     """
     mirrors = load(file)
-    with opened(mirrors) as (stores, open_source):
-        made, observed = make(mirrors, stores, open_source, only or [], recheck=recheck)
+    with opened(mirrors) as (open_stores, open_source):
+        made, observed = make(mirrors, open_stores, open_source, only or [], recheck=recheck)
         if sizes:
-            made = _measured(made, observed, mirrors, stores, open_source, _held(out) if out else None)
+            made = _measured(made, observed, mirrors, open_stores(), open_source, _held(out) if out else None)
     if out:
         _save(made, out)
     typer.echo(rendered(made, output), nl=False)
@@ -73,24 +73,25 @@ def plan(
 
 
 def make(
-    mirrors: Mirrors, stores: Stores, open_source: OpenSource, only: list[str], *, recheck: bool
+    mirrors: Mirrors, open_stores: OpenStores, open_source: OpenSource, only: list[str], *, recheck: bool
 ) -> tuple[Plan, Observed]:
-    from concurrent.futures import ThreadPoolExecutor
     from dataclasses import replace
+    from functools import cache
 
-    from reconciler.copies import image_work
+    from reconciler.images import image_work
     from reconciler.ledger import read_index
     from reconciler.plan import make_plan
     from reconciler.progress import waiting
     from reconciler.resolve import resolve
     from reconciler.signatures.gate import make_gate
-    from reconciler.sizes import guess, spendings
-    from reconciler.work import RESOLVE_WORKERS
+    from reconciler.spending import guess, spendings
+    from reconciler.work import RESOLVE_WORKERS, threads
 
     gate = make_gate(mirrors)
-    with waiting("Asking the sources ..."), ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
-        observed = read_index(stores.state)
-        desired = resolve(mirrors, observed.index, open_source, executor, only, recheck=recheck, gate=gate)
+    read = cache(lambda: read_index(open_stores().state))
+    with waiting("Asking the sources ..."), threads(RESOLVE_WORKERS) as executor:
+        desired = resolve(mirrors, lambda: read().index, open_source, executor, only, recheck=recheck, gate=gate)
+    observed = read()
     made = make_plan(desired, observed.index, observed.etag, mirrors.sha256)
     return replace(made, spendings=spendings(guess(image_work(made), observed.index), open_source)), observed
 
@@ -104,18 +105,18 @@ def _measured(
     held: Mapping[Digest, bytes] | None,
 ) -> Plan:
     """The plan with its sizes, and the manifests that were read for them if they are to be held."""
-    from concurrent.futures import ThreadPoolExecutor
     from dataclasses import replace
     from datetime import UTC, datetime
 
     from reconciler.progress import waiting
-    from reconciler.sizes import measure, spendings
-    from reconciler.work import RESOLVE_WORKERS
+    from reconciler.sizes import measure
+    from reconciler.spending import spendings
+    from reconciler.work import RESOLVE_WORKERS, threads
 
     if held is None:
         _refuse_to_spend(made)
     now, parts = datetime.now(UTC), _parts(mirrors)
-    with waiting("Reading manifests ..."), ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
+    with waiting("Reading manifests ..."), threads(RESOLVE_WORKERS) as executor:
         measured = measure(made, observed.index, stores.public, open_source, executor, parts, now, held)
     spent = spendings(measured.takes, open_source)
     return replace(made, sizes=measured.sizes, manifests=measured.bodies, spendings=spent)

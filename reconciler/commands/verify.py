@@ -41,7 +41,6 @@ def verify(
     Finds what is missing, of the wrong size, with wrong bytes or headers, published lists that are out of step, and
     tags that the index does not know. Exits with 1 if anything is wrong and was not repaired.
     """
-    from concurrent.futures import ThreadPoolExecutor
     from datetime import UTC, datetime
 
     from reconciler.findings import verification_document, verification_text
@@ -51,12 +50,13 @@ def verify(
     from reconciler.progress import waiting
     from reconciler.repair import verify as verify_bucket
     from reconciler.resolve import matches_only
-    from reconciler.work import BLOB_WORKERS
+    from reconciler.work import BLOB_WORKERS, threads
 
     mirrors = load(file)
-    with opened(mirrors) as (stores, open_source):
+    with opened(mirrors) as (open_stores, open_source):
+        stores = open_stores()
         lock = held(stores.state, command_line(), lock_timeout, tell_waiting) if repair else nullcontext()
-        with lock as lease, waiting("Looking through the bucket ..."), ThreadPoolExecutor(BLOB_WORKERS) as executor:
+        with lock as lease, waiting("Looking through the bucket ..."), threads(BLOB_WORKERS) as executor:
             holder = None if lease else read_lock(stores.state)
             if holder and not holder.has_run_out:
                 typer.echo(f"note: {holder.who} is at work; what it is changing may show up here", err=True)

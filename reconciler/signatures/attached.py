@@ -8,7 +8,6 @@ it comes from outside: it is bounded and of the right form, or `Malformed`. Noth
 from __future__ import annotations
 
 import base64
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -32,9 +31,6 @@ MAX_SIGNATURES = 50
 MAX_PAYLOAD = 64 * 1024
 MAX_BUNDLE = 1024 * 1024
 """Of one image, and bytes: signatures that are looked at, a payload of the simple form, a bundle."""
-
-
-_ATTACHMENT = re.compile(r"sha(256|512)-[0-9a-f]{64,128}(\.[a-z]+)?")
 
 
 @dataclass(frozen=True)
@@ -75,11 +71,6 @@ class Bundle:
 
 
 Signature: TypeAlias = Simple | Bundle
-
-
-def is_attachment(tag: str) -> bool:
-    """Whether a tag is that of something attached to an image: cosign's, or the one in place of the referrers API."""
-    return _ATTACHMENT.fullmatch(tag) is not None
 
 
 def parse_places(body: bytes, what: str) -> tuple[Place | Malformed, ...]:

@@ -149,3 +149,6 @@ class Stores:
 
     public: Store
     state: Store
+
+
+OpenStores: TypeAlias = "Callable[[], Stores]"

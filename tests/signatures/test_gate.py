@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply import Done, Failed
 from reconciler.errors import BadAnswer, Denied, NotFound, SignatureRefused, UsageError
 from reconciler.index import parse as parse_index
-from reconciler.layout import MIRROR_INDEX, manifest_key
+from reconciler.layout import MIRROR_INDEX, is_attached_tag, manifest_key
 from reconciler.oci import Digest, Platform
+from reconciler.outcome import Done, Failed
 from reconciler.plan import parse, serialise
 from reconciler.selection import Exact, Glob
 from reconciler.signatures import gate as gate_module
-from reconciler.signatures.attached import is_attachment
+from reconciler.signatures.find import find
 from reconciler.signatures.gate import OPEN, Gate, make_gate
 from reconciler.signatures.signers import Key, Refused, Unchecked, Verified
 from tests.bench import V1, V2, V3, Bench, check_visible
@@ -104,7 +104,7 @@ def test_an_apply_checks_whatever_the_plan_says() -> None:
     one = bench(V1, **{"1": V1, "2": V2})
     one.gate = OPEN
     untrue = one.plan(mirror("a"))
-    assert [change.tag for change in untrue.repositories[0].changes if not is_attachment(change.tag)] == ["1", "2"]
+    assert [change.tag for change in untrue.repositories[0].changes if not is_attached_tag(change.tag)] == ["1", "2"]
     one.gate = GATE
     outcomes = {outcome.change.tag: outcome for outcome in one.apply(untrue)}
     assert isinstance(outcomes["1"], Done)
@@ -256,8 +256,8 @@ def test_tags_of_signatures_are_no_images_unless_they_are_named() -> None:
     assert [change.tag for change in plan(one).repositories[0].changes] == ["1"]
     named = one.plan(guarded(Exact(sig_tag(V1.digest)))).repositories[0]
     assert [refused.tag for refused in named.refused] == [sig_tag(V1.digest)]
-    assert is_attachment(fallback_tag(V1.digest))
-    assert not is_attachment("sha256-abc")
+    assert is_attached_tag(fallback_tag(V1.digest))
+    assert not is_attached_tag("sha256-abc")
 
 
 def test_without_the_packages_it_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,5 +278,5 @@ def test_a_target_that_mirrors_yaml_does_not_name_has_the_defaults() -> None:
 def test_a_digest_too_long_for_a_tag_has_no_simple_signature() -> None:
     hub = Hub({})
     digest = Digest.of(b"", "sha512")
-    assert list(gate_module.find(hub, digest, "it")) == []
+    assert list(find(hub, digest, "it")) == []
     assert hub.asked("resolve") == [f"sha512-{digest.hex[:64]}"]

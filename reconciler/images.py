@@ -1,0 +1,58 @@
+"""The images that a plan asks for, and the order in which they are copied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.diff import Action
+from reconciler.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from reconciler.diff import Change
+    from reconciler.oci import Descriptor, Digest
+    from reconciler.plan import Plan, RepositoryPlan
+    from reconciler.source import OpenSource
+
+
+@dataclass(frozen=True)
+class ImageWork:
+    """One image of one repository, and the changes that it fulfils: every tag that is to point at its digest."""
+
+    repository: RepositoryPlan
+    root: Descriptor
+    changes: tuple[Change, ...]
+
+    @property
+    def what(self) -> str:
+        return f"{self.repository.source}:{self.changes[0].tag}"
+
+
+def image_work(plan: Plan) -> Iterator[ImageWork]:
+    """The images to copy: one for each digest of a repository, however many tags it has."""
+    for repository in plan.repositories:
+        images: dict[Digest, list[Change]] = {}
+        for change in repository.of(Action.ADD, Action.UPDATE):
+            if change.after:
+                images.setdefault(change.after.digest, []).append(change)
+        for changes in images.values():
+            if changes[0].after:
+                yield ImageWork(repository, changes[0].after, tuple(changes))
+
+
+def in_turn(images: Iterable[ImageWork], open_source: OpenSource) -> list[ImageWork]:
+    """The images in the order of the plan, those last that may have to wait for a registry's quota."""
+    limited: dict[str, bool] = {}
+
+    def is_limited(work: ImageWork) -> bool:
+        name = work.repository.source
+        if name not in limited:
+            try:
+                limited[name] = open_source(name).quota() is not None
+            except SourceError:
+                limited[name] = False
+        return limited[name]
+
+    return sorted(images, key=is_limited)

@@ -1,0 +1,39 @@
+"""What becomes of the changes of a plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from reconciler.diff import Change
+    from reconciler.gc import Garbage, NotCollected
+
+
+@dataclass(frozen=True)
+class Done:
+    """A change that was made and is recorded in the mirror index."""
+
+    target: str
+    change: Change
+
+
+@dataclass(frozen=True)
+class Failed:
+    target: str
+    change: Change
+    error: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    target: str
+    change: Change
+    reason: str
+
+
+Outcome: TypeAlias = Done | Failed | Skipped
+
+
+Event: TypeAlias = "Outcome | Garbage | NotCollected"
+"""What a run tells of: its changes, and the garbage that it came upon."""

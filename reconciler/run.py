@@ -1,0 +1,237 @@
+"""One run of a plan, under the lock. The order of writes is the safety: what is visible is whole, at every moment.
+
+    the mirror index                         which tags are about to change: pending
+    images: blobs, manifests, then the tag   side by side; each image on its own, with what is attached before the tag
+    the mirror index                         now and then meanwhile, and once at the end
+    prunes: index, then the tag's object     only in repositories where nothing failed
+    tags/list, _catalog, _ping, the page     what changed of them
+    garbage                                  where digests have been retired long enough, or a run was cut off
+
+A run that ends early leaves tags that can be pulled, a lock that has run out or will, and an index that says which tags
+are not settled. The next plan shows those tags again, whatever the source says, and the next apply settles them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler import index as mirror_index
+from reconciler.catalog import published_lists
+from reconciler.copies import Copies
+from reconciler.copy import publish_lists
+from reconciler.diff import Action
+from reconciler.errors import LockLost, MirrorError, QuotaSpent, StoreDenied
+from reconciler.gc import Garbage, NotCollected, collect, discard_uploads, forgotten
+from reconciler.images import image_work, in_turn
+from reconciler.index import TagState
+from reconciler.layout import manifest_key
+from reconciler.ledger import Observed, write_index
+from reconciler.oci import Digest
+from reconciler.outcome import Done, Failed, Outcome, Skipped
+from reconciler.plan import held_back
+from reconciler.referrers import Record
+from reconciler.work import completed, image_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Future
+    from datetime import datetime
+
+    from reconciler.copies import Copied
+    from reconciler.diff import Change
+    from reconciler.images import ImageWork
+    from reconciler.index import MirrorIndex
+    from reconciler.lock import Lease
+    from reconciler.outcome import Event
+    from reconciler.plan import Plan, RepositoryPlan
+    from reconciler.terms import Edges, Terms
+
+RECORD_EVERY = 10.0
+PAUSE = 5.0
+"""Seconds: between two writes of the index while images are copied, and between two looks whether it is time."""
+
+
+class Run:
+    """A run under way: the index as last written, the lock, and what was published but not yet recorded."""
+
+    def __init__(self, plan: Plan, edges: Edges, terms: Terms, observed: Observed, lease: Lease) -> None:
+        self._plan = plan
+        self._edges = replace(edges, public=edges.public.guarded(lease.check), state=edges.state.guarded(lease.confirm))
+        self._terms = terms
+        self._observed = observed
+        self._unrecorded: list[tuple[ImageWork, Copied]] = []
+        self._recorded_at = time.monotonic()
+        self._failed: set[str] = set()
+        self._owner = lease.owner
+        self._cut_off = {target for target, state in observed.index.repositories.items() if state.pending}
+        self._touched: set[str] = set(observed.index.repositories) if lease.taken_over else set()
+
+    def events(self) -> Iterator[Event]:
+        try:
+            self._begin()
+            yield from self._publish()
+            yield from self._prune()
+        except LockLost:
+            raise
+        except GeneratorExit:
+            self._record()
+            self._publish_lists()
+            raise
+        except BaseException:
+            yield from self._record()
+            self._publish_lists()
+            raise
+        self._publish_lists()
+        yield from self._collect()
+
+    def _begin(self) -> None:
+        """Says in the index which tags are about to change, so that whoever comes after a crash knows."""
+
+        def change(index: MirrorIndex) -> MirrorIndex:
+            for repository in self._plan.repositories:
+                tags = [one.tag for one in repository.of(Action.ADD, Action.UPDATE)]
+                if tags:
+                    index = mirror_index.begun(index, repository.target, repository.source, tags)
+            return index
+
+        self._write(change)
+
+    def _publish(self) -> Iterator[Event]:
+        copies = Copies(self._edges, self._terms, self._observed.index, self._owner, self._plan.manifests)
+        images = in_turn(image_work(self._plan), self._edges.open_source)
+        window = 2 * image_workers(self._edges.workers)
+        finished = completed(self._edges.images, copies.copy, images, window, PAUSE, copies.stop.set)
+        with closing(finished):
+            for result in finished:
+                if result:
+                    yield from self._settle(*result)
+                if self._unrecorded and time.monotonic() - self._recorded_at >= RECORD_EVERY:
+                    yield from self._record()
+        yield from self._record()
+
+    def _settle(self, work: ImageWork, future: Future[Copied]) -> Iterator[Failed | Skipped]:
+        error = future.exception()
+        if error is None:
+            self._unrecorded.append((work, future.result()))
+            self._touched.add(work.repository.target)
+        elif isinstance(error, QuotaSpent):
+            self._failed.add(work.repository.target)
+            yield from (Skipped(work.repository.target, change, error.why) for change in work.changes)
+        elif isinstance(error, MirrorError) and not isinstance(error, StoreDenied | LockLost):
+            self._failed.add(work.repository.target)
+            yield from (Failed(work.repository.target, change, str(error)) for change in work.changes)
+        else:
+            raise error
+
+    def _record(self) -> list[Done]:
+        """Writes what was published to the index: from then on it is done."""
+        now = self._now()
+        sources, tags = {}, defaultdict[str, dict[str, TagState]](dict)
+        attached = defaultdict[str, dict[Digest, Record]](dict)
+        for work, copied in self._unrecorded:
+            sources[work.repository.target] = work.repository.source
+            tags[work.repository.target] |= _tag_states(work, copied.images, now)
+            if copied.record:
+                attached[work.repository.target][work.root.digest] = copied.record
+
+        def change(index: MirrorIndex) -> MirrorIndex:
+            for target, source in sources.items():
+                index = mirror_index.published(index, target, source, tags[target], now)
+                index = mirror_index.attached(index, target, attached[target])
+            return index
+
+        self._write(change)
+        done = [Done(work.repository.target, change) for work, _ in self._unrecorded for change in work.changes]
+        self._unrecorded.clear()
+        self._recorded_at = time.monotonic()
+        return done
+
+    def _prune(self) -> Iterator[Outcome]:
+        """Records everything that goes before the first tag's object goes."""
+        allowed = []
+        for repository in self._plan.repositories:
+            prunes = repository.of(Action.PRUNE)
+            refusal = self._refusal(repository)
+            if refusal:
+                yield from (Skipped(repository.target, change, refusal) for change in prunes)
+            elif prunes:
+                allowed.append((repository.target, prunes))
+        if not allowed:
+            return
+        now = self._now()
+        self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
+        self._touched.update(target for target, _ in allowed)
+        staying = {target: self._attached_tags(target) for target, _ in allowed}
+        self._edges.public.delete(
+            manifest_key(target, one.tag)
+            for target, prunes in allowed
+            for one in prunes
+            if one.tag not in staying[target]
+        )
+        self._write_each(allowed, mirror_index.settled)
+        yield from (Done(target, change) for target, prunes in allowed for change in prunes)
+
+    def _attached_tags(self, target: str) -> frozenset[str]:
+        """Those whose objects stay, although they are no tags of their own any more: they belong to images."""
+        state = self._observed.index.repositories.get(target)
+        return state.attached_tags if state else frozenset()
+
+    def _refusal(self, repository: RepositoryPlan) -> str | None:
+        if repository.target in self._failed:
+            return "something else in this repository failed; nothing is pruned in it"
+        return None if self._terms.allow_prune else held_back(repository)
+
+    def _publish_lists(self) -> None:
+        if not self._touched:
+            return
+        publish_lists(self._edges.public, published_lists(self._observed.index, self._touched), self._edges.blobs)
+        self._touched.clear()
+
+    def _collect(self) -> Iterator[Garbage | NotCollected]:
+        """Removes garbage where there can be some: digests whose time is over, and what a run left that was cut off."""
+        now = self._now()
+        due = [
+            (target, state)
+            for target, state in self._observed.index.repositories.items()
+            if target not in self._failed
+            if mirror_index.expired(state, self._terms.retain(target), now)
+            or (target in self._cut_off and not state.pending)
+        ]
+        removed = []
+        store, retain = self._edges.public, self._terms.retain
+        if self._edges.cluster:
+            # A worker that died half-way left its upload, and another one did the work: nothing else tells of it.
+            worked_for = {one.target for one in self._plan.repositories if one.of(Action.ADD, Action.UPDATE)}
+            yield from discard_uploads(store, worked_for - self._failed)
+        for event in collect(store, due, retain, now, self._edges.blobs):
+            if isinstance(event, Garbage):
+                removed.append(event)
+            yield event
+        self._write(lambda index: forgotten(index, removed))
+
+    def _write_each(
+        self,
+        changes: Iterable[tuple[str, tuple[Change, ...]]],
+        step: Callable[[MirrorIndex, str, Iterable[str]], MirrorIndex],
+    ) -> None:
+        def change(index: MirrorIndex) -> MirrorIndex:
+            for target, prunes in changes:
+                index = step(index, target, [one.tag for one in prunes])
+            return index
+
+        self._write(change)
+
+    def _write(self, change: Callable[[MirrorIndex], MirrorIndex]) -> None:
+        self._observed = write_index(self._edges.state, self._observed, change)
+
+    def _now(self) -> datetime:
+        return self._terms.now().replace(microsecond=0)
+
+
+def _tag_states(work: ImageWork, images: Mapping[str, int] | None, now: datetime) -> dict[str, TagState]:
+    state = TagState(work.root.digest, work.root.media_type, work.root.size, work.repository.platforms, now, images)
+    return {change.tag: state for change in work.changes}

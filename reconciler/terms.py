@@ -1,0 +1,74 @@
+"""What a run touches, and what it may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from reconciler.signatures.gate import OPEN
+from reconciler.work import BLOB_WORKERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Executor
+    from datetime import timedelta
+
+    from reconciler.cluster import Cluster
+    from reconciler.errors import LockHeld
+    from reconciler.plan import Plan
+    from reconciler.signatures.gate import Gate
+    from reconciler.source import OpenSource
+    from reconciler.store import Store
+
+
+class Progress(Protocol):
+    """Told of bytes as they are found wanting and as they arrive, from many threads; negative ones take some back."""
+
+    def wanted(self, size: int) -> None: ...
+
+    def copied(self, size: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What apply touches: sources, the bucket, where the index and the lock are, two executors, and who watches.
+
+    workers  blobs at once; `blobs` has as many threads
+    cluster  where blobs are carried if not here
+    """
+
+    open_source: OpenSource
+    public: Store
+    state: Store
+    images: Executor
+    blobs: Executor
+    progress: Progress
+    workers: int = BLOB_WORKERS
+    cluster: Cluster | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a run may do.
+
+    command       what the lock says of us
+    retain        target -> how long a digest that lost its last tag stays
+    allow_prune   whether many prunes at once are meant
+    lock_timeout  seconds to wait for another run
+    waiting       is told of the run that is waited for
+    waiting_quota is told, in words, of each wait for a registry's quota; None: what does not fit is skipped
+    plan_again    makes the plan anew, where the index has moved on since; None: then the plan is refused
+    now           the time that is written to the index and compared with it
+    gate          who has to have signed what is published: checked for each image, whatever the plan says
+    """
+
+    command: str
+    retain: Callable[[str], timedelta]
+    allow_prune: bool = False
+    lock_timeout: float = 0.0
+    waiting: Callable[[LockHeld], None] = lambda _: None
+    waiting_quota: Callable[[str], None] | None = None
+    plan_again: Callable[[], Plan] | None = None
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    gate: Gate = OPEN
