@@ -1,4 +1,4 @@
-"""`python -m bench [NAME...] [--rounds N] [--small] [--write FILE]`: runs scenarios and prints what they cost."""
+"""`python -m bench [NAME...] [OPTION...]`: runs scenarios and prints what they cost; `--help` lists the options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from bench.installed import install, version
 from bench.measure import MIB, spread
 from bench.scenarios import OURS, SCENARIOS, Table, ground
 
@@ -20,21 +22,25 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--small", action="store_true", help="little data, to see that it works")
     parser.add_argument("--write", type=Path, help="put the tables into this file, between its markers")
+    parser.add_argument("--program", type=Path, help="the r2mirror to measure; else this one is installed for it")
     options = parser.parse_args()
-    texts = [_heading(sys.argv[1:])]
-    for name in options.names or SCENARIOS:
-        with ground() as place:
-            for table in SCENARIOS[name](place, options.rounds, options.small):
-                texts.append(_markdown(table))
-                print(texts[-1], flush=True)
+    with TemporaryDirectory(prefix="r2mirror-bench-") as folder:
+        program = options.program or install(Path(folder))
+        texts = [_heading(sys.argv[1:], program)]
+        for name in options.names or SCENARIOS:
+            with ground(program) as place:
+                for table in SCENARIOS[name](place, options.rounds, options.small):
+                    texts.append(_markdown(table))
+                    print(texts[-1], flush=True)
     if options.write:
         _write(options.write, "\n".join(texts))
 
 
-def _heading(arguments: list[str]) -> str:
+def _heading(arguments: list[str], program: Path) -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // (1024 * MIB)
     day = datetime.now(UTC).date()
-    return f"`python -m bench {' '.join(arguments)}` on {day}, {os.cpu_count()} cores, {memory} GiB of memory.\n"
+    where = f"{os.cpu_count()} cores, {memory} GiB of memory, {version(program)}"
+    return f"`python -m bench {' '.join(arguments)}` on {day}, {where}.\n"
 
 
 def _markdown(table: Table) -> str:

@@ -44,8 +44,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Ground:
-    """The servers of a scenario: a registry to read from, an S3 server, a second registry, and a folder for files."""
+    """What is measured, and the servers of a scenario: a registry to read from, an S3 server, a second registry.
 
+    `folder` is for files.
+    """
+
+    program: Path
     registry: DockerRegistry
     s3: str
     other: DockerRegistry
@@ -57,12 +61,15 @@ class Ground:
         folder.mkdir()
         return folder
 
+    def job(self, repositories: tuple[str, ...]) -> tools.Job:
+        return tools.Job(self.program, self.registry.host, repositories, self.fresh("job"))
+
 
 Scenario: TypeAlias = "Callable[[Ground, int, bool], Iterator[Table]]"
 
 
 @contextlib.contextmanager
-def ground() -> Iterator[Ground]:
+def ground(program: Path) -> Iterator[Ground]:
     with TemporaryDirectory(prefix="r2mirror-bench-") as name:
         folder = Path(name)
         with (
@@ -70,7 +77,7 @@ def ground() -> Iterator[Ground]:
             start_docker_registry(folder / "other") as other,
             start_seaweedfs(folder / "seaweedfs") as s3,
         ):
-            yield Ground(registry, s3, other, folder)
+            yield Ground(program, registry, s3, other, folder)
 
 
 def cold_big(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
@@ -89,7 +96,7 @@ def memory(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
     data.push_big(place.registry.host, "huge/image", 1, mib)
     table = Table(f"cold copy, one image of 1 x {mib} MiB")
     for _ in range(rounds):
-        job = tools.Job(place.registry.host, ("huge/image",), place.fresh("job"))
+        job = place.job(("huge/image",))
         with new_bucket(place.s3, f"bench-{uuid.uuid4().hex[:12]}") as bucket:
             table.add(OURS, run(tools.r2mirror(job, bucket), job.folder, CREDENTIALS))
     yield table
@@ -106,7 +113,7 @@ def many_tags(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(place.other.data / "docker/registry/v2/repositories")
             shutil.rmtree(place.other.data / "docker/registry/v2/blobs")
-        job = tools.Job(place.registry.host, ("many/app",), place.fresh("job"))
+        job = place.job(("many/app",))
         for table in (cold, again):
             table.add("skopeo sync", run(tools.skopeo_sync(job, place.other.host), job.folder, {}))
     again.notes += _bucket_requests(place, ("many/app",))
@@ -120,7 +127,7 @@ def wide(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
     data.push_wide(place.registry.host, repositories, tags)
     names = tuple(f"wide/app{number:03}" for number in range(repositories))
     table = Table(f"{repositories * tags} tags in {repositories} repositories, nothing new")
-    job = tools.Job(place.registry.host, names, place.fresh("job"))
+    job = place.job(names)
     with new_bucket(place.s3, f"bench-{uuid.uuid4().hex[:12]}") as bucket:
         command = tools.r2mirror(job, bucket)
         run(command, job.folder, CREDENTIALS)
@@ -151,8 +158,7 @@ def startup(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
     table = Table("start-up")
     for _ in range(rounds):
         for arguments in (["--help"], ["validate"]):
-            program = find_program("r2mirror", "make setup")
-            table.add(f"r2mirror {arguments[0]}", run([program, *arguments], folder, {}))
+            table.add(f"r2mirror {arguments[0]}", run([str(place.program), *arguments], folder, {}))
     yield table
 
 
@@ -168,7 +174,7 @@ SCENARIOS: dict[str, Scenario] = {
 
 def _cold(place: Ground, table: Table, repositories: tuple[str, ...], again: Table | None = None) -> None:
     """One round of ours, rclone alone and the manual way, each into a bucket of its own that is empty at first."""
-    job = tools.Job(place.registry.host, repositories, place.fresh("job"))
+    job = place.job(repositories)
     files = place.fresh("files")
     for repository in repositories:
         skopeo = find_program("skopeo", "apt-get install skopeo")
@@ -203,7 +209,7 @@ def _asked(registry: DockerRegistry, before: int) -> str:
 def _bucket_requests(place: Ground, repositories: tuple[str, ...]) -> Iterator[str]:
     """What the bucket is asked for, cold and with nothing new, counted by a proxy before it: not timed, it is slow."""
     for tool, make in ((OURS, tools.r2mirror), ("by hand", tools.manual)):
-        job = tools.Job(place.registry.host, repositories, place.fresh("job"))
+        job = place.job(repositories)
         name = f"bench-{uuid.uuid4().hex[:12]}"
         with new_bucket(place.s3, name) as bucket, start_faulty_s3(place.s3) as counting:
             command = make(job, replace(bucket, endpoint_url=counting.url))

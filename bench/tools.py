@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,14 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Job:
-    """Repositories of a registry that a bucket, or a second registry, is to have. `folder` is each tool's own."""
+    """Repositories of a registry that a bucket, or a second registry, is to have. `folder` is each tool's own.
 
+    program  the r2mirror that is measured
+    """
+
+    program: Path
     source: str
     repositories: tuple[str, ...]
     folder: Path
 
 
-def r2mirror(job: Job, bucket: S3Bucket, *options: str) -> list[str]:
+def r2mirror(job: Job, bucket: S3Bucket) -> list[str]:
     """Ours: mirrors.yaml, and apply."""
     document = {
         "version": 1,
@@ -44,7 +47,7 @@ def r2mirror(job: Job, bucket: S3Bucket, *options: str) -> list[str]:
         ],
     }
     (job.folder / "mirrors.yaml").write_text(json.dumps(document))
-    return [sys.executable, "-m", "reconciler", "apply", "--yes", *options]
+    return [str(job.program), "apply", "--yes"]
 
 
 def manual(job: Job, bucket: S3Bucket) -> list[str]:
