@@ -79,7 +79,10 @@ class Spread:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.middle:.2f} ({self.low:.2f} to {self.high:.2f})"
+        return f"{self:.2f}"
+
+    def __format__(self, how: str) -> str:
+        return f"{self.middle:{how or '.2f'}} ({self.low:{how or '.2f'}} to {self.high:{how or '.2f'}})"
 
 
 def spread(figures: Sequence[float]) -> Spread:

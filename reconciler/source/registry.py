@@ -1,6 +1,6 @@
 """A registry's host over HTTP: connections, authorization, redirects and patience.
 
-One `Registry` for each host, shared by all threads. Every request goes through `Registry.answer`, which waits and tries
+One `Registry` for each host, shared by all threads. Every request of it waits and is tried
 again where that may help, follows redirects by hand (nobody but the registry itself sees an Authorization header), and
 turns whatever went wrong into an error of ours.
 """
@@ -153,18 +153,25 @@ class Registry:
 
     @contextlib.contextmanager
     def answer(
-        self, method: str, url: str, scope: str, what: str, headers: Mapping[str, str] | None = None
+        self, url: str, scope: str, what: str, headers: Mapping[str, str] | None = None
     ) -> Iterator[httpx.Response]:
-        """The answer to a request, open for reading; its status is one that trying again would not change.
+        """The answer to a GET, open for reading; its status is one that trying again would not change.
 
         Raises `RateLimited`, `Unreachable` and `Denied`; also for what goes wrong while the caller reads.
         """
         with self._explained(what):
-            response = self._retrying(self._once, method, url, scope, headers or {})
+            response = self._retrying(self._once, "GET", url, scope, headers or {})
             try:
                 yield response
             finally:
                 _finish(response)
+
+    def head(self, url: str, scope: str, what: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """The answer to a HEAD, all of it. Raises as `answer` does."""
+        with self._explained(what):
+            response = self._retrying(self._once, "HEAD", url, scope, headers or {})
+            _finish(response)
+            return response
 
     @contextlib.contextmanager
     def downloading(self) -> Iterator[Callable[[int], None]]:
@@ -205,7 +212,7 @@ class Registry:
     def _once(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
         """Sends a request, follows its redirects, and returns an answer that is final."""
         for _ in range(MAX_REDIRECTS + 1):
-            if origin(url) == self._origin:
+            if url.startswith(f"{self.url}/") or origin(url) == self._origin:
                 response = self._authorized(method, url, scope, headers)
             else:
                 response = self._send(method, url, headers)

@@ -80,13 +80,13 @@ class RegistrySource:
     def resolve(self, reference: str) -> Descriptor:
         what = self._what(reference)
         url = self._url(f"manifests/{reference}")
-        with self.registry.answer("HEAD", url, self._scope, what, {"Accept": ACCEPT}) as response:
-            if response.status_code not in _NO_HEAD:
-                self._check(response, what, "manifest")
-                self.registry.note_quota(response.headers)
-                descriptor = _described(response, what)
-                if descriptor:
-                    return _same(descriptor, reference, what)
+        response = self.registry.head(url, self._scope, what, {"Accept": ACCEPT})
+        if response.status_code not in _NO_HEAD:
+            self._check(response, what, "manifest")
+            self.registry.note_quota(response.headers)
+            descriptor = _described(response, what)
+            if descriptor:
+                return _same(descriptor, reference, what)
         response, body = self._get_manifest(reference, what)
         announced = response.headers.get("Content-Type", "").partition(";")[0].strip()
         algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
@@ -171,9 +171,9 @@ class RegistrySource:
         if known and (again or not self.registry.has_told_quota):
             what = self._what(str(known.digest))
             url = self._url(f"manifests/{known.digest}")
-            with self.registry.answer("HEAD", url, self._scope, what, {"Accept": ACCEPT}) as response:
-                if response.is_success:
-                    self.registry.note_quota(response.headers)
+            response = self.registry.head(url, self._scope, what, {"Accept": ACCEPT})
+            if response.is_success:
+                self.registry.note_quota(response.headers)
         return self.registry.quota
 
     def _get_manifest(self, reference: str, what: str) -> tuple[httpx.Response, bytes]:
@@ -187,7 +187,7 @@ class RegistrySource:
         """The bytes of a blob from `offset` on, as far as this answer goes."""
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         url = self._url(f"blobs/{descriptor.digest}")
-        with self.registry.answer("GET", url, self._scope, what, headers) as response:
+        with self.registry.answer(url, self._scope, what, headers) as response:
             self._check(response, what, "blob")
             skip = _to_skip(response, offset, what)
             for chunk in response.iter_raw():
