@@ -69,6 +69,9 @@ COPY_PART = 1024 * MIB
 BUFFER_BYTES = 6 * PART_SIZE
 """Bytes of bodies and parts that all uploads of one store hold in memory at once."""
 
+SMALL = MIB
+"""Bytes of a body up to which it gets a buffer of its own length: one of a part is slower to cut than that to send."""
+
 PART_WORKERS = 8
 """Threads that send parts, for all uploads of one store together: as many as there are uploads at once."""
 
@@ -224,7 +227,7 @@ class S3Store:
             self._multipart(key, size, headers, lambda upload_id: self._send_parts(key, upload_id, body, part_size))
             return
         checksum = {"ChecksumSHA256": _base64(bytes.fromhex(digest.hex))} if digest.algorithm == "sha256" else {}
-        with self._buffers.taken(part_size) as buffer:
+        with self._buffers.taken(size if size <= SMALL else part_size) as buffer:
             filled = body.fill(buffer)
             with self._explained(key):
                 self._put(self._writing(), key, filled, headers, checksum)
@@ -490,7 +493,8 @@ class _Buffers:
     """Memory for parts and bodies that many threads share. First come, first served: none starves.
 
     Buffers of `PART_SIZE` bytes are kept and handed out again, the last one first: an allocator would keep more. One
-    that was cut to the end of a stream gets its length back.
+    that was cut to the end of a stream gets its length back. Those that are kept and those that are lent are never more
+    than `size` bytes together.
     """
 
     def __init__(self, size: int) -> None:
@@ -506,15 +510,15 @@ class _Buffers:
         with self._turn, self._changed:
             self._changed.wait_for(lambda: self._free >= held)
             self._free -= held
-            if size != PART_SIZE:
-                self._spare.clear()
-            buffer = self._spare.pop() if self._spare else bytearray(size)
+            buffer = self._spare.pop() if self._spare and size == PART_SIZE else None
+            del self._spare[self._free // PART_SIZE :]
         try:
+            buffer = buffer or bytearray(size)
             yield buffer
         finally:
             with self._changed:
                 self._free += held
-                if size == PART_SIZE:
+                if buffer is not None and size == PART_SIZE:
                     buffer.extend(_NOTHING[: size - len(buffer)])
                     self._spare.append(buffer)
                 self._changed.notify()

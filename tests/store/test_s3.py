@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import subprocess
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
@@ -454,6 +455,35 @@ def test_a_completion_whose_answer_was_lost_is_known_by_the_object(
     else:
         with pytest.raises(StoreError, match="NoSuchUpload"):
             upload(store, b"x" * 2 * MIB)
+
+
+def test_a_small_body_needs_no_more_memory_than_it_has_bytes(server: ScriptedServer) -> None:
+    server.otherwise = lambda _: Answer(200, {"ETag": '"1"'})
+    store = opened(server.url, "bucket", CREDENTIALS)
+    upload(store, b"first")
+    tracemalloc.start()
+    try:
+        upload(store, b"x" * 100_000)
+        assert tracemalloc.get_traced_memory()[1] < MIB
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_kept_and_what_is_lent_stay_below_the_limit_together() -> None:
+    tracemalloc.start()
+    try:
+        buffers = s3._Buffers(2 * PART_SIZE)
+        with buffers.taken(PART_SIZE), buffers.taken(PART_SIZE):
+            assert 2 * PART_SIZE <= tracemalloc.get_traced_memory()[0] < 2 * PART_SIZE + MIB
+        tracemalloc.reset_peak()
+        for size in (MIB, PART_SIZE + MIB, 2 * PART_SIZE):
+            with buffers.taken(size) as buffer:
+                assert len(buffer) == size
+                assert tracemalloc.get_traced_memory()[0] < 2 * PART_SIZE + MIB
+            del buffer
+        assert tracemalloc.get_traced_memory()[1] < 2 * PART_SIZE + MIB
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.usefixtures("small_parts")
