@@ -37,7 +37,11 @@ class CommandFailed(Exception):
 
 
 def run(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Cost:
-    """Runs a command to its end in `folder`. Raises `CommandFailed`."""
+    """Runs a command to its end in `folder`. Raises `CommandFailed`.
+
+    First what the one before left for the disk is written, so that nobody pays for another's.
+    """
+    os.sync()
     log = folder / "bench.log"
     with log.open("wb") as output:
         started = time.monotonic()
