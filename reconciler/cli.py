@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import suppress
 from typing import Annotated, NoReturn
 
 import typer
@@ -30,6 +31,8 @@ from reconciler.commands.verify import verify
 from reconciler.console import complain
 from reconciler.errors import MirrorError
 from reconciler.memory import collected_rarely
+
+_INTERRUPTED = 130
 
 app = typer.Typer(
     name="r2mirror",
@@ -80,7 +83,13 @@ def main() -> NoReturn:
     """The program: every error of ours becomes its message and exit code 1, an interruption 130."""
     signal.signal(signal.SIGTERM, _interrupt)
     with collected_rarely():
-        sys.exit(_exit_code())
+        code = _exit_code()
+        if code == _INTERRUPTED:
+            # What had to be written is; an end in order would wait for every thread that still listens to a source.
+            with suppress(BrokenPipeError):
+                sys.stdout.flush()
+            os._exit(code)
+        sys.exit(code)
 
 
 def _exit_code() -> int:
@@ -92,7 +101,7 @@ def _exit_code() -> int:
         _say_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         typer.echo("interrupted", err=True)
-        return 130
+        return _INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1

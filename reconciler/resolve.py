@@ -60,10 +60,12 @@ def resolve(
             open_source(mirror.source)
     reading = executor.submit(read)
     listings = {m.target: executor.submit(_list, open_source, m.source) for m in asked if needs_listing(m.tags)}
-    rounds = [
-        (mirror, _ask(mirror, reading.result, open_source, executor, listings.get(mirror.target), recheck=recheck))
-        for mirror in asked
-    ]
+    rounds = []
+    for mirror in asked:
+        if reading.done():
+            reading.result()  # Where it failed, nobody has to wait for the other sources.
+        answers = _ask(mirror, reading.result, open_source, executor, listings.get(mirror.target), recheck=recheck)
+        rounds.append((mirror, answers))
     index = reading.result()
     attached = _ask_attached(rounds, index, open_source, executor, listings)
     judged = [

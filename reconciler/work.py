@@ -77,6 +77,20 @@ def threads(count: int) -> Iterator[Executor]:
         executor.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def readers(count: int) -> Iterator[Executor]:
+    """As `threads`, for what only reads: an interruption does not wait for what still listens to a silent registry."""
+    executor = ThreadPoolExecutor(count)
+    wait_for_them = True
+    try:
+        yield executor
+    except KeyboardInterrupt:
+        wait_for_them = False
+        raise
+    finally:
+        executor.shutdown(wait_for_them, cancel_futures=True)
+
+
 class Once:
     """Does each named piece of work one time on an executor; whoever asks again waits for the same future."""
 

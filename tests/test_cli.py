@@ -6,6 +6,8 @@ import json
 import os
 import pty
 import re
+import signal
+import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -183,3 +185,22 @@ def test_a_call_without_anything_is_given_the_help_as_it_is(call: tuple[str, ...
     done = world.run(*call, code=1)
     assert done.stdout == ""
     assert done.stderr.startswith(f"Usage: {' '.join(['r2mirror', *call])} [OPTIONS] COMMAND [ARGS]...\n\n")
+
+
+def test_an_interruption_does_not_wait_for_a_registry_that_is_silent(tmp_path: Path) -> None:
+    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = f"127.0.0.1:{silent.getsockname()[1]}"
+        entry = {"source": f"{host}/a/b", "target": "a/b", "tags": [{"glob": "*"}]}
+        world.registries = {host: {"plain_http": True}}
+        world.mirrors(entry)
+        running = subprocess.Popen(
+            world.command("plan"), cwd=world.folder, env=world.environment, stderr=subprocess.PIPE, text=True
+        )
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(1), "it asks"
+            running.send_signal(signal.SIGINT)
+            _, errors = running.communicate(timeout=20)
+    assert (running.returncode, errors) == (130, "")

@@ -66,6 +66,18 @@ def test_an_index_that_cannot_be_read_is_an_error_of_its_own() -> None:
         resolve(mirrors(mirror("a", Glob("*"))), read, lambda _: source, executor)
 
 
+def test_where_the_index_cannot_be_read_no_tag_of_the_later_sources_is_asked_for() -> None:
+    sources = {name: MemorySource({"1": V1}) for name in "abcdefgh"}
+
+    def read() -> MirrorIndex:
+        raise StoreUnreachable("s3://bucket", "it is gone")
+
+    entries = [mirror(name, Glob("*")) for name in sources]
+    with ThreadPoolExecutor(1) as executor, pytest.raises(StoreUnreachable, match="it is gone"):
+        resolve(mirrors(*entries), read, lambda name: sources[name.removeprefix("memory/")], executor)
+    assert sum(len(source.asked("resolve")) for source in sources.values()) < 3
+
+
 def ask(
     entries: list[Mirror],
     index: MirrorIndex,

@@ -66,12 +66,12 @@ def _look(mirrors: Mirrors, image: str | None, *, deep: bool) -> Iterator[Findin
     from reconciler.doctor.sources import look_at_sources
     from reconciler.mirrors import Folder
     from reconciler.store.opening import endpoint
-    from reconciler.work import RESOLVE_WORKERS, threads
+    from reconciler.work import RESOLVE_WORKERS, readers
 
     store = mirrors.store
     index = None
     try:
-        with opened(mirrors) as (open_stores, open_source), threads(RESOLVE_WORKERS) as executor:
+        with opened(mirrors) as (open_stores, open_source), readers(RESOLVE_WORKERS) as executor:
             stores = open_stores()
             index, finding = look_at_index(stores.state)
             yield finding

@@ -83,7 +83,7 @@ def _from_url(url: str, pattern: str | None) -> Listing:
     from reconciler.listing import from_public
     from reconciler.progress import waiting
     from reconciler.public import PublicBucket
-    from reconciler.work import BLOB_WORKERS, threads
+    from reconciler.work import BLOB_WORKERS, readers
 
-    with PublicBucket(url) as bucket, waiting("Reading ..."), threads(BLOB_WORKERS) as executor:
+    with PublicBucket(url) as bucket, waiting("Reading ..."), readers(BLOB_WORKERS) as executor:
         return from_public(bucket, pattern, executor)

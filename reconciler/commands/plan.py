@@ -85,11 +85,11 @@ def make(
     from reconciler.resolve import resolve
     from reconciler.signatures.gate import make_gate
     from reconciler.spending import guess, spendings
-    from reconciler.work import RESOLVE_WORKERS, threads
+    from reconciler.work import RESOLVE_WORKERS, readers
 
     gate = make_gate(mirrors)
     read = cache(lambda: read_index(open_stores().state))
-    with waiting("Asking the sources ..."), threads(RESOLVE_WORKERS) as executor:
+    with waiting("Asking the sources ..."), readers(RESOLVE_WORKERS) as executor:
         desired = resolve(mirrors, lambda: read().index, open_source, executor, only, recheck=recheck, gate=gate)
     observed = read()
     made = make_plan(desired, observed.index, observed.etag, mirrors.sha256)
@@ -111,12 +111,12 @@ def _measured(
     from reconciler.progress import waiting
     from reconciler.sizes import measure
     from reconciler.spending import spendings
-    from reconciler.work import RESOLVE_WORKERS, threads
+    from reconciler.work import RESOLVE_WORKERS, readers
 
     if held is None:
         _refuse_to_spend(made)
     now, parts = datetime.now(UTC), _parts(mirrors)
-    with waiting("Reading manifests ..."), threads(RESOLVE_WORKERS) as executor:
+    with waiting("Reading manifests ..."), readers(RESOLVE_WORKERS) as executor:
         measured = measure(made, observed.index, stores.public, open_source, executor, parts, now, held)
     spent = spendings(measured.takes, open_source)
     return replace(made, sizes=measured.sizes, manifests=measured.bodies, spendings=spent)

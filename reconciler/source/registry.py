@@ -1,8 +1,8 @@
 """A registry's host over HTTP: connections, authorization, redirects and patience.
 
-One `Registry` for each host, shared by all threads. Every request of it waits and is tried
-again where that may help, follows redirects by hand (nobody but the registry itself sees an Authorization header), and
-turns whatever went wrong into an error of ours.
+One `Registry` for each host, shared by all threads. Every request of it is tried again where that may help, follows
+redirects by hand (nobody but the registry itself sees an Authorization header), and turns whatever went wrong into an
+error of ours.
 """
 
 from __future__ import annotations

@@ -189,8 +189,7 @@ class S3Store:
         return self._chunks(key, answer["Body"]) if answer else None
 
     def size(self, key: str) -> int | None:
-        answer = self._found(key, lambda: self._client.head_object(Bucket=self._bucket, Key=key))
-        return answer["ContentLength"] if answer else None
+        return self._found(key, lambda: self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"])
 
     def list(self, prefix: str) -> Iterator[Listed]:
         request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
