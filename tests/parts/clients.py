@@ -44,6 +44,7 @@ class Docker:
         wanted = [f"{url}/" for url in json.loads(daemon_json)["registry-mirrors"]]
         end = time.monotonic() + 30
         while self._mirrors() != wanted:
+            assert self.process.poll() is None, f"the daemon ended with {self.process.returncode}"
             assert time.monotonic() < end, f"the daemon did not take over {daemon_json}"
 
     def _mirrors(self) -> list[str] | None:
@@ -84,7 +85,10 @@ def start_dockerd(folder: Path, environ: Mapping[str, str] | None = None) -> Ite
             "--storage-driver", "vfs", "--iptables=false", "--ip6tables=false", "--bridge=none",
         ]  # fmt: skip
         with started(command, folder / "log", lambda: _listens(listens), environ) as process:
-            yield Docker(docker, listens, process, settings)
+            daemon = Docker(docker, listens, process, settings)
+            # It listens some time before it answers, and until then the signal of a reload would end it.
+            daemon("version")
+            yield daemon
 
 
 def _docker_beside(dockerd: str) -> str:
