@@ -48,7 +48,8 @@ class Lanes:
             self._free.release()
 
         try:
-            request = client.build_request(method, url, headers=dict(headers), content=content)
+            # Not built by the client, which would merge what it has none of into each: parameters, cookies, a base URL.
+            request = httpx.Request(method, url, headers=dict(headers), content=content)
             response = client.send(request, stream=True, auth=None, follow_redirects=False)
         except BaseException:
             give_back()

@@ -18,9 +18,9 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -52,6 +52,11 @@ if TYPE_CHECKING:
     from reconciler.source.credentials import Credentials
 
 logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+HEADERS = {"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"}
+"""Of every request: bytes are wanted as their digest has them."""
 
 MAX_CONNECTIONS = 32
 CONNECT_TIMEOUT, READ_TIMEOUT, POOL_TIMEOUT = 10.0, 60.0, 600.0
@@ -104,6 +109,10 @@ class _TryAgain(Exception):
         return f"{self.host} answered {self.status}"
 
 
+RETRIED = (httpx.TransportError, _TryAgain)
+"""What may be over soon."""
+
+
 class Registry:
     """One host. `name` is how mirrors.yaml spells it; `credentials` is asked when the registry first wants some.
 
@@ -126,7 +135,7 @@ class Registry:
             raise Unreachable(name, "this is not a host[:port] that can be connected to; correct it in mirrors.yaml")
         self._origin = origin(self.url)
         self._retrying = Retrying(
-            retry=retry_if_exception_type((httpx.TransportError, _TryAgain)),
+            retry=retry_if_exception_type(RETRIED),
             stop=self._is_enough,
             wait=self._pause,
             sleep=self.patience.sleep,
@@ -160,7 +169,7 @@ class Registry:
         Raises `RateLimited`, `Unreachable` and `Denied`; also for what goes wrong while the caller reads.
         """
         with self._explained(what):
-            response = self._retrying(self._once, "GET", url, scope, headers or {})
+            response = self._patiently(partial(self._once, "GET", url, scope, headers or {}))
             try:
                 yield response
             finally:
@@ -169,7 +178,7 @@ class Registry:
     def head(self, url: str, scope: str, what: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """The answer to a HEAD, all of it. Raises as `answer` does."""
         with self._explained(what):
-            response = self._retrying(self._once, "HEAD", url, scope, headers or {})
+            response = self._patiently(partial(self._once, "HEAD", url, scope, headers or {}))
             _finish(response)
             return response
 
@@ -196,7 +205,21 @@ class Registry:
                 return response, read_bounded(response, limit, what) if response.is_success else b""
 
         with self._explained(what):
-            return self._retrying(whole)
+            return self._patiently(whole)
+
+    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+        """What comes of asking, again where that may help. Nearly always once will do, and pays for no bookkeeping."""
+        try:
+            return ask()
+        except RETRIED as error:
+            failure = iter([error])
+
+        def again() -> Answer:
+            for error in failure:
+                raise error
+            return ask()
+
+        return self._retrying(again)
 
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -244,7 +267,7 @@ class Registry:
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
         started = time.monotonic()
-        response = self._lanes.send(method, url, headers, content)
+        response = self._lanes.send(method, url, {**HEADERS, **headers}, content)
         if logger.isEnabledFor(logging.DEBUG):
             seconds = time.monotonic() - started
             logger.debug("%s %s: %d, %.2f s", method, _without_query(response.url), response.status_code, seconds)
@@ -287,7 +310,6 @@ def _client(scheme: str, trust: ssl.SSLContext | None) -> httpx.Client:
     if scheme == "http":
         trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client = httpx.Client(
-        headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
         timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
         limits=httpx.Limits(max_connections=2, max_keepalive_connections=2, keepalive_expiry=KEEP_ALIVE),
         verify=trust or _shared_trust(),
