@@ -26,8 +26,8 @@ from reconciler.copy import (
 )
 from reconciler.errors import BadAnswer, Malformed, NotFound, SourceError
 from reconciler.layout import REFERRERS_HEADERS, referrers_keys
-from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Index, parse_manifest
-from reconciler.referrers import MAX_REFERRERS, Attachments, list_bytes, merged
+from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Index
+from reconciler.referrers import MAX_REFERRERS, Attachments, list_bytes, merged, parse_fallback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -125,14 +125,9 @@ def _listed(fetch: Fetch, attached: Attached, what: str) -> tuple[Descriptor, ..
         return attached.referrers or ()
     body = fetch(attached.fallback)
     try:
-        parsed = parse_manifest(body, attached.fallback.media_type, what)
+        return parse_fallback(body, attached.fallback, what)
     except Malformed as error:
         raise BadAnswer(what, f"the index of its referrers is not what it should be: {error.why}") from None
-    if not isinstance(parsed, Index):
-        raise BadAnswer(what, f"expected an index of its referrers at {attached.fallback.digest}, got a manifest")
-    if len(parsed.manifests) > MAX_REFERRERS:
-        raise BadAnswer(what, f"more than {MAX_REFERRERS} referrers; set referrers: false for this mirror")
-    return parsed.manifests
 
 
 def _read_all(

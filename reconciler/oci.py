@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -162,7 +162,8 @@ class Repository:
 class Descriptor:
     """What points at content: media type, digest, size in bytes; in an index also the platform.
 
-    `attests` is the digest of the image that an attestation manifest of BuildKit's belongs to.
+    `attests` is the digest of the image that an attestation manifest of BuildKit's belongs to. `artifact_type` is what
+    a list of referrers says that one is; it is no part of what is pointed at.
     """
 
     media_type: str
@@ -170,6 +171,7 @@ class Descriptor:
     size: int
     platform: Platform | None = None
     attests: Digest | None = None
+    artifact_type: str = field(default="", compare=False)
 
     @property
     def foreign(self) -> bool:
@@ -241,15 +243,20 @@ def parse_manifest(body: bytes, media_type: str, what: str) -> Manifest | Index:
 
 
 def _attachment(document: dict[str, Any], what: str) -> Attachment:
-    subject, artifact_type = document.get("subject"), document.get("artifactType")
-    annotations = document.get("annotations")
+    subject, annotations = document.get("subject"), document.get("annotations")
     return Attachment(
         None if subject is None else parse_descriptor(subject, f"{what}: subject").digest,
-        (_media_type(artifact_type) or "") if isinstance(artifact_type, str) else "",
+        _artifact_type(document),
         tuple((key, value) for key, value in annotations.items() if isinstance(value, str))
         if isinstance(annotations, dict)
         else (),
     )
+
+
+def _artifact_type(said: dict[str, Any]) -> str:
+    """Empty for what is no media type."""
+    artifact_type = said.get("artifactType")
+    return (_media_type(artifact_type) or "") if isinstance(artifact_type, str) else ""
 
 
 def own_media_type(document: dict[str, Any], announced: str, what: str) -> str:
@@ -311,12 +318,12 @@ def _media_type(text: str) -> str | None:
     return media_type if _MEDIA_TYPE.fullmatch(media_type) else None
 
 
-def _descriptors(document: dict[str, Any], field: str, what: str) -> Iterator[Descriptor]:
-    entries = document.get(field, [])
+def _descriptors(document: dict[str, Any], key: str, what: str) -> Iterator[Descriptor]:
+    entries = document.get(key, [])
     if not isinstance(entries, list):
-        raise Malformed(what, f"{field} is {_kind(entries)}, expected a list")
+        raise Malformed(what, f"{key} is {_kind(entries)}, expected a list")
     for position, entry in enumerate(entries):
-        yield parse_descriptor(entry, f"{what}: {field}[{position}]")
+        yield parse_descriptor(entry, f"{what}: {key}[{position}]")
 
 
 def parse_descriptor(entry: Any, what: str) -> Descriptor:
@@ -336,6 +343,7 @@ def parse_descriptor(entry: Any, what: str) -> Descriptor:
         size,
         _platform(entry.get("platform"), what),
         Digest.parse(attests) if isinstance(attests, str) else None,
+        _artifact_type(entry),
     )
 
 

@@ -1,9 +1,10 @@
 """What is attached to a digest: referrers of the OCI specifications 1.1, and cosign's tags. Pure.
 
-    Attached      what a source says of a digest, before a manifest is read
-    Attachments   what was copied of that, as the mirror index keeps it
-    news          what a source has that was not copied yet
-    list_bytes    the list that is published of a digest's referrers
+    Attached        what a source says of a digest, before a manifest is read
+    parse_fallback  what the index lists that stands in for a source's list
+    Attachments     what was copied of that, as the mirror index keeps it
+    news            what a source has that was not copied yet
+    list_bytes      the list that is published of a digest's referrers
 
 What was copied stays for as long as its subject does: a source that forgets a signature takes none from the mirror.
 """
@@ -17,7 +18,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reconciler.errors import Malformed
 from reconciler.layout import attached_tags, fallback_tag
-from reconciler.oci import MAX_MANIFEST_SIZE, OCI_INDEX, Descriptor, Digest, Index, Manifest, is_tag, parse_descriptor
+from reconciler.oci import (
+    MAX_MANIFEST_SIZE,
+    OCI_INDEX,
+    Descriptor,
+    Digest,
+    Index,
+    Manifest,
+    is_tag,
+    parse_descriptor,
+    parse_manifest,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -58,6 +69,19 @@ class Attachments:
 
 Record: TypeAlias = "Mapping[Digest, Attachments]"
 """What is attached to an image: to its root, to each manifest below, to each referrer of those; empty ones included."""
+
+
+def parse_fallback(body: bytes, named: Descriptor, what: str) -> tuple[Descriptor, ...]:
+    """The referrers of a digest by the index `named`, which a tag names where a source has no list of them.
+
+    `what` is the digest's name in errors. Raises `Malformed`.
+    """
+    parsed = parse_manifest(body, named.media_type, what)
+    if not isinstance(parsed, Index):
+        raise Malformed(what, f"expected an index of its referrers at {named.digest}, got a manifest")
+    if len(parsed.manifests) > MAX_REFERRERS:
+        raise Malformed(what, f"more than {MAX_REFERRERS} referrers; set referrers: false for this mirror")
+    return parsed.manifests
 
 
 def merged(records: Iterable[Record]) -> dict[Digest, Attachments]:
@@ -114,16 +138,20 @@ def list_bytes(referrers: Iterable[tuple[Digest, int, Manifest | Index]], subjec
 
 
 def _entry(digest: Digest, size: int, parsed: Manifest | Index) -> dict[str, Any]:
-    said = parsed.attachment
-    config = parsed.config.media_type if isinstance(parsed, Manifest) and parsed.config else ""
-    artifact_type = said.artifact_type or config
+    kind, annotations = artifact_type(parsed), parsed.attachment.annotations
     return {
         "mediaType": parsed.media_type,
         "digest": str(digest),
         "size": size,
-        **({"artifactType": artifact_type} if artifact_type else {}),
-        **({"annotations": dict(said.annotations)} if said.annotations else {}),
+        **({"artifactType": kind} if kind else {}),
+        **({"annotations": dict(annotations)} if annotations else {}),
     }
+
+
+def artifact_type(referrer: Manifest | Index) -> str:
+    """What a list of referrers says that one is: what it says itself, else by its config; empty where neither does."""
+    config = referrer.config.media_type if isinstance(referrer, Manifest) and referrer.config else ""
+    return referrer.attachment.artifact_type or config
 
 
 def record_document(record: Record) -> dict[str, Any]:

@@ -288,7 +288,7 @@ class MemorySource:
             return described(named[reference])
         raise NotFound(f"memory:{reference}", "no such tag")
 
-    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+    def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         self._ask("referrers", str(subject))
         return None
 

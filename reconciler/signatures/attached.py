@@ -15,7 +15,7 @@ from reconciler.errors import Malformed, SignatureRefused
 from reconciler.oci import Descriptor, load_json, parse_descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from reconciler.oci import Digest
 
@@ -113,16 +113,12 @@ def simple_signature(place: Place, payload: bytes) -> Simple:
     )
 
 
-def parse_bundles(body: bytes, what: str) -> tuple[Descriptor, ...]:
-    """The bundles among the referrers that an image index lists. Raises `Malformed`."""
-    match load_json(body, what):
-        case {"manifests": list(entries)}:
-            bundles = [one for one in entries if isinstance(one, dict) and _is_bundle(one.get("artifactType"))]
-            if len(bundles) > MAX_SIGNATURES:
-                raise Malformed(what, f"has {len(bundles)} bundles, {MAX_SIGNATURES} are looked at")
-            return tuple(parse_descriptor(entry, what) for entry in bundles)
-        case _:
-            raise Malformed(what, "expected an index with manifests")
+def bundles(referrers: Sequence[Descriptor], what: str) -> tuple[Descriptor, ...]:
+    """Those that are bundles. Raises `Malformed` for more than anybody looks at."""
+    found = tuple(one for one in referrers if _is_bundle(one.artifact_type))
+    if len(found) > MAX_SIGNATURES:
+        raise Malformed(what, f"has {len(found)} bundles, {MAX_SIGNATURES} are looked at")
+    return found
 
 
 def parse_bundle_place(body: bytes, what: str) -> Descriptor:

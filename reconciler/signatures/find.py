@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from reconciler.errors import BadAnswer, Malformed, NotFound
 from reconciler.layout import cosign_tags, fallback_tag
 from reconciler.oci import is_tag
+from reconciler.referrers import parse_fallback
 from reconciler.signatures.attached import (
     Place,
+    bundles,
     parse_bundle,
     parse_bundle_place,
-    parse_bundles,
     parse_places,
     simple_signature,
 )
@@ -36,10 +37,10 @@ def is_there(source: Source, digest: Digest, what: str) -> bool:
     """Whether an image has anything that could be a signature, by HEAD and by lists only."""
     if _simple_manifest(source, digest):
         return True
-    pages = source.referrers(digest)
-    if pages is None:
+    referrers = source.referrers(digest)
+    if referrers is None:
         return _resolved(source, fallback_tag(digest)) is not None
-    return any(parse_bundles(page, what) for page in pages)
+    return bool(bundles(referrers, what))
 
 
 def _simple_manifest(source: Source, digest: Digest) -> Descriptor | None:
@@ -69,11 +70,11 @@ def _simple(source: Source, place: Place) -> Simple | Malformed:
 
 def _bundles(source: Source, digest: Digest, what: str, read: Read) -> Iterator[Bundle | Malformed]:
     try:
-        referrers = [one for page in _referrers(source, digest, read) for one in parse_bundles(page, what)]
+        found = bundles(_referrers(source, digest, what, read), what)
     except Malformed as error:
         yield error
         return
-    for referrer in referrers:
+    for referrer in found:
         try:
             name = f"bundle {str(referrer.digest)[:19]}"
             place = parse_bundle_place(read(referrer), name)
@@ -82,12 +83,13 @@ def _bundles(source: Source, digest: Digest, what: str, read: Read) -> Iterator[
             yield Malformed(error.what, error.why)
 
 
-def _referrers(source: Source, digest: Digest, read: Read) -> tuple[bytes, ...]:
-    pages = source.referrers(digest)
-    if pages is not None:
-        return pages
+def _referrers(source: Source, digest: Digest, what: str, read: Read) -> tuple[Descriptor, ...]:
+    """By the source's list, or by the index that a tag names in its place. Raises `Malformed`."""
+    listed = source.referrers(digest)
+    if listed is not None:
+        return listed
     index = _resolved(source, fallback_tag(digest))
-    return (read(index),) if index else ()
+    return parse_fallback(read(index), index, what) if index else ()
 
 
 def _resolved(source: Source, tag: str) -> Descriptor | None:

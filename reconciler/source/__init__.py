@@ -29,8 +29,8 @@ class Source(Protocol):
         """
         ...
 
-    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
-        """The pages of the list of what refers to a manifest, image indexes as JSON, unchecked.
+    def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """What refers to a manifest, each once, with its `artifact_type`.
 
         None where the source has no such list, and only the tag that stands in for it can tell.
         """

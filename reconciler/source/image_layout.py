@@ -8,7 +8,7 @@ which of them is meant.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from reconciler.oci import (
     parse_descriptor,
     parse_manifest,
 )
-from reconciler.referrers import Attached
+from reconciler.referrers import Attached, artifact_type
 from reconciler.source.describe import describe
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class ImageLayout:
             raise NotFound(f"{self.name}:{reference}", "index.json names no such tag")
         return self._tagged[reference]
 
-    def referrers(self, subject: Digest) -> None:  # noqa: ARG002 a layout has no such list
-        return None
+    def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
+        return tuple(self._referrers.get(subject, {}).values())
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         what = f"{self.name}@{descriptor.digest}"
@@ -89,7 +89,7 @@ class ImageLayout:
 
     def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:  # noqa: ARG002 they are known here
         tags = {tag: self._tagged[tag] for tag in cosign_tags(subject) if tag in self._tagged}
-        return Attached(tuple(self._referrers.get(subject, {}).values()), None, MappingProxyType(tags))
+        return Attached(self.referrers(subject), None, MappingProxyType(tags))
 
     @cached_property
     def _referrers(self) -> dict[Digest, dict[Digest, Descriptor]]:
@@ -106,7 +106,8 @@ class ImageLayout:
             if isinstance(parsed, Index):
                 waiting += parsed.manifests
             if parsed and parsed.attachment.subject:
-                found.setdefault(parsed.attachment.subject, {})[descriptor.digest] = descriptor
+                referrer = replace(descriptor, artifact_type=artifact_type(parsed))
+                found.setdefault(parsed.attachment.subject, {})[descriptor.digest] = referrer
         return found
 
     def _parsed(self, descriptor: Descriptor) -> Manifest | Index | None:

@@ -19,7 +19,6 @@ from reconciler.oci import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     MAX_MANIFEST_SIZE,
-    OCI_INDEX,
     SCHEMA1,
     SCHEMA1_REFUSAL,
     Descriptor,
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
 
 MAX_TAGS = 1_000_000
 MAX_PAGES = 10_000
-MAX_REFERRERS_PAGES = 20
 MAX_PAGE_BYTES = 16 * 1024 * 1024
 BLOB_BREAKS = 3
 BYTES_A_BREAK = 64 * 1024 * 1024
@@ -92,21 +90,9 @@ class RegistrySource:
         algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
         return _same(describe(body, announced, algorithm, what), reference, what)
 
-    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
-        what = self._what(str(subject))
-        base = self._url(f"referrers/{subject}")
-        pages: list[bytes] = []
-        url: str | None = base
-        while url:
-            response, body = self.registry.document(url, self._scope, what, MAX_MANIFEST_SIZE, {"Accept": OCI_INDEX})
-            if response.status_code in _NO_REFERRERS:
-                return None
-            self._check(response, what, "list of referrers")
-            if len(pages) == MAX_REFERRERS_PAGES:
-                raise BadAnswer(what, f"its list of referrers has more than {MAX_REFERRERS_PAGES} pages")
-            pages.append(body)
-            url = next_page(response, base)
-        return tuple(pages)
+    def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        url = self._url(f"referrers/{subject}")
+        return list_referrers(self.registry, url, self._scope, self._what(str(subject)))
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         what = self._what(str(descriptor.digest))
@@ -149,9 +135,7 @@ class RegistrySource:
                 self.registry.patience.sleep(self.registry.patience.pause(1))
 
     def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
-        referrers = list_referrers(
-            self.registry, self._url(f"referrers/{subject}"), self._scope, self._what(str(subject))
-        )
+        referrers = self.referrers(subject)
         tags = {tag: self._tagged(tag) for tag in cosign_tags(subject) if listed is None or tag in listed}
         tag = fallback_tag(subject)
         has_fallback = referrers is None and (listed is None or tag in listed)
@@ -246,9 +230,6 @@ class RegistrySource:
 
 _NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED)
 """What registries answer that have no HEAD; 404 is not among it, for that is an answer."""
-
-_NO_REFERRERS = (httpx.codes.NOT_FOUND, *_NO_HEAD)
-"""What registries answer that have no referrers API: 404 by the specification."""
 
 
 def _described(response: httpx.Response, what: str) -> Descriptor | None:

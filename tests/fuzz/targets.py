@@ -39,7 +39,6 @@ from reconciler.signatures.attached import (
     Simple,
     parse_bundle,
     parse_bundle_place,
-    parse_bundles,
     parse_places,
     simple_signature,
 )
@@ -295,7 +294,7 @@ def docker_config(body: bytes) -> None:
 
 def signature(body: bytes) -> None:
     """Whatever is attached to an image: what counts has to name it."""
-    for parse_one in (parse_places, parse_bundles, parse_bundle_place):
+    for parse_one in (parse_places, parse_bundle_place):
         with suppress(Malformed):
             parse_one(body, "it")
     document = load_json(body, "it")

@@ -10,16 +10,19 @@ import pytest
 from reconciler.errors import BadAnswer, Denied, NotFound, SignatureRefused, UsageError
 from reconciler.index import parse as parse_index
 from reconciler.layout import MIRROR_INDEX, is_attached_tag, manifest_key
-from reconciler.oci import Digest, Platform
+from reconciler.oci import Descriptor, Digest, Platform
 from reconciler.outcome import Done, Failed
 from reconciler.plan import parse, serialise
 from reconciler.selection import Exact, Glob
 from reconciler.signatures import gate as gate_module
+from reconciler.signatures.attached import BUNDLE
 from reconciler.signatures.find import find
 from reconciler.signatures.gate import OPEN, Gate, make_gate
 from reconciler.signatures.signers import Key, Refused, Unchecked, Verified
+from reconciler.source.image_layout import ImageLayout
 from tests.bench import V1, V2, V3, Bench, check_visible
-from tests.memory import Fault, Killed, MemorySource, mirror, mirrors
+from tests.memory import Fault, Killed, MemorySource, described, mirror, mirrors
+from tests.parts.images import write_layout
 from tests.parts.signatures import (
     bundle_image,
     ec_key,
@@ -35,6 +38,8 @@ from tests.parts.signatures import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reconciler.mirrors import Mirror
     from reconciler.plan import Plan
     from tests.parts.images import Image
@@ -198,6 +203,14 @@ def test_a_bundle_is_found_by_the_tag_that_stands_in_for_the_list() -> None:
     assert plan(one).repositories[0].changes[0].signature == Verified("key cosign.pub")
 
 
+def test_a_bundle_in_a_layout_is_found_by_its_subject(tmp_path: Path) -> None:
+    """As cosign has it where the registry lists referrers, and no tag names the bundle."""
+    bundle = bundle_image(key_bundle(KEY, statement_for(V1.digest)), V1)
+    write_layout(tmp_path, {"1": V1, "bundle": bundle})
+    source = ImageLayout("oci:images", tmp_path)
+    assert GATE.check("library/x", source, Digest.parse(V1.digest), "it") == Verified("key cosign.pub")
+
+
 def test_what_is_malformed_is_a_reason_and_keeps_nothing_else_from_counting() -> None:
     bundle = bundle_image(key_bundle(KEY, statement_for(V1.digest)), V1)
     torn = bundle_image(b"{", V1)
@@ -210,15 +223,15 @@ def test_what_is_malformed_is_a_reason_and_keeps_nothing_else_from_counting() ->
     one.sources["a"].images[fallback_tag(V1.digest)] = fallback_index(torn)
     assert "not JSON" in plan(one).repositories[0].refused[0].why
     one.sources["a"].images[fallback_tag(V1.digest)] = sig_image()
-    assert "expected an index with manifests" in plan(one).repositories[0].refused[0].why
+    assert "expected an index of its referrers" in plan(one).repositories[0].refused[0].why
 
 
 class Hub(MemorySource):
     """Docker Hub, where reading a manifest counts; with the list of referrers, or without."""
 
-    listed: tuple[bytes, ...] | None = None
+    listed: tuple[Descriptor, ...] | None = None
 
-    def referrers(self, subject: Digest) -> tuple[bytes, ...] | None:
+    def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         super().referrers(subject)
         return self.listed
 
@@ -228,16 +241,16 @@ def look(hub: Hub, one: Image) -> Unchecked | Verified:
 
 
 def test_a_plan_spends_no_pull_on_signatures_at_docker_hub() -> None:
-    bundle = fallback_index(bundle_image(b"{}", V1))
+    bundle = bundle_image(b"{}", V1)
     hub = Hub({"1": V1, **signature(V1)})
     assert isinstance(look(hub, V1), Unchecked)
     hub.images = {"1": V1}
-    hub.listed = (fallback_index().body, bundle.body)
+    hub.listed = (described(V2), replace(described(bundle), artifact_type=f"{BUNDLE}.v0.3+json"))
     assert isinstance(look(hub, V1), Unchecked)
     hub.listed = None
-    hub.images[fallback_tag(V1.digest)] = bundle
+    hub.images[fallback_tag(V1.digest)] = fallback_index(bundle)
     assert isinstance(look(hub, V1), Unchecked)
-    for nothing in ((fallback_index().body,), None):
+    for nothing in ((described(V2),), None):
         hub.listed, hub.images = nothing, {"1": V1}
         with pytest.raises(Exception, match="no signature is attached to it"):
             look(hub, V1)

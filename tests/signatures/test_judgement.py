@@ -15,21 +15,24 @@ from hypothesis import strategies as st
 
 from reconciler.errors import Malformed, SignatureRefused
 from reconciler.oci import Digest
+from reconciler.referrers import parse_fallback
 from reconciler.signatures.attached import (
+    BUNDLE,
     MAX_PAYLOAD,
     MAX_SIGNATURES,
     Bundle,
     Place,
     Simple,
+    bundles,
     parse_bundle,
     parse_bundle_place,
-    parse_bundles,
     parse_places,
     simple_signature,
 )
 from reconciler.signatures.judgement import check, judge
 from reconciler.signatures.keys import load_key
 from reconciler.signatures.signers import Identity, Key, Signer, Verified
+from tests.memory import described
 from tests.parts.images import image
 from tests.parts.signatures import (
     ISSUER,
@@ -332,9 +335,9 @@ def test_a_list_that_is_too_long_is_not_looked_at() -> None:
     layers = [simple(KEY, b"{}")] * (MAX_SIGNATURES + 1)
     with pytest.raises(Malformed, match="has 51 signatures, 50 are looked at"):
         parse_places(sig_image(*layers).body, ".sig")
-    referrers = [bundle_image(b"%d" % number, ONE) for number in range(MAX_SIGNATURES + 1)]
+    referrers = fallback_index(*(bundle_image(b"%d" % number, ONE) for number in range(MAX_SIGNATURES + 1)))
     with pytest.raises(Malformed, match="has 51 bundles, 50 are looked at"):
-        parse_bundles(fallback_index(*referrers).body, "it")
+        bundles(parse_fallback(referrers.body, described(referrers), "it"), "it")
 
 
 def test_a_bad_layer_leaves_the_others_as_they_are() -> None:
@@ -354,9 +357,9 @@ def test_a_bad_layer_leaves_the_others_as_they_are() -> None:
 
 
 def test_referrers_that_are_no_bundles_are_left_out() -> None:
-    body = json.loads(fallback_index(bundle_image(b"{}", ONE)).body)
-    body["manifests"] += [{"artifactType": "application/spdx+json"}, 7]
-    assert len(parse_bundles(json.dumps(body).encode(), "it")) == 1
+    bundle = described(bundle_image(b"{}", ONE))
+    kinds = ("application/spdx+json", "", f"{BUNDLE}.v0.3+json")
+    assert len(bundles([replace(bundle, artifact_type=kind) for kind in kinds], "it")) == 1
     for wrong in (b"{}", b"[]", b'{"layers": []}'):
         with pytest.raises(Malformed):
             parse_bundle_place(wrong, "it")
@@ -364,7 +367,7 @@ def test_referrers_that_are_no_bundles_are_left_out() -> None:
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_no_bytes_are_a_signature_by_accident(body: bytes) -> None:
-    for parse in (parse_places, parse_bundles, parse_bundle_place, parse_bundle):
+    for parse in (parse_places, parse_bundle_place, parse_bundle):
         with pytest.raises(Malformed):
             parse(body, "it")
 

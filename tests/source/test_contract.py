@@ -121,7 +121,11 @@ def test_what_is_attached_to_a_digest(opened: tuple[OpenSource, str], tmp_path: 
             parsed = parse_manifest(source.manifest(found.fallback), found.fallback.media_type, "it")
             assert isinstance(parsed, Index)
             referrers = parsed.manifests
-        assert {str(one.digest) for one in referrers or ()} == {SBOM.digest, SIGNATURE.digest}
+        assert {str(one.digest): one.artifact_type for one in referrers or ()} == {
+            SBOM.digest: "application/vnd.example.sbom",
+            SIGNATURE.digest: "application/vnd.example.signature",
+        }
+        assert source.referrers(subject) == found.referrers
     nothing = source.attached(Digest.of(b"nothing"), None)
     assert (nothing.referrers or (), nothing.fallback, dict(nothing.tags)) == ((), None, {})
 
@@ -217,11 +221,6 @@ def test_bytes_that_are_not_those_of_the_digest_that_was_asked_for(tmp_path: Pat
     (tmp_path / "images/blobs/sha256" / child.digest.removeprefix("sha256:")).write_bytes(artifact().body)
     with pytest.raises(BadAnswer, match=artifact().digest):
         source.resolve(child.digest)
-
-
-def test_neither_kind_of_source_here_has_a_list_of_referrers(source: Source) -> None:
-    """CNCF distribution 2.8 answers 404, a layout has no such thing: the tag that stands in for it tells."""
-    assert source.referrers(Digest.parse(APP.digest)) is None
 
 
 def test_a_file_of_another_size_than_the_manifest_says(source: Source) -> None:

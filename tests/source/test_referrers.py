@@ -67,6 +67,7 @@ def test_pages_are_followed_to_the_last_and_one_request_is_all_where_the_tags_ar
     lying.on(API, page(SBOM, link=f'</v2/team/app/referrers/{SUBJECT}?page=2>; rel="next"'))
     lying.on(f"{API}?page=2", page(SIGNATURE, SBOM))
     assert listed(source) == [SBOM.digest, SIGNATURE.digest]
+    assert {asked.headers["accept"] for asked in lying.asked} == {OCI_INDEX}
     assert lying.requests() == [API, f"{API}?page=2"]
 
 

@@ -91,39 +91,6 @@ def test_pages_without_an_end_are_given_up(
     assert len(lying.asked) == 4
 
 
-REFERRERS = f"GET /v2/team/app/referrers/{Digest.of(BODY)}"
-
-
-def test_every_page_of_the_referrers(lying: LyingRegistry, source: RegistrySource) -> None:
-    lying.on(REFERRERS, Answer(headers={"Link": '<?last=1>; rel="next"'}, body=b"one"))
-    lying.on(f"{REFERRERS}?last=1", Answer(body=b"two"))
-    assert source.referrers(Digest.of(BODY)) == (b"one", b"two")
-    assert {asked.headers["accept"] for asked in lying.asked} == {OCI_INDEX}
-
-
-@pytest.mark.parametrize("status", [404, 400, 405, 501])
-def test_a_registry_without_the_referrers_api(lying: LyingRegistry, source: RegistrySource, status: int) -> None:
-    lying.on(REFERRERS, Answer(status))
-    assert source.referrers(Digest.of(BODY)) is None
-
-
-def test_referrers_without_an_end_or_without_permission_are_an_error(
-    lying: LyingRegistry, elsewhere: LyingRegistry, source: RegistrySource
-) -> None:
-    for number in range(30):
-        query = f"?last={number}" if number else ""
-        lying.on(f"{REFERRERS}{query}", Answer(headers={"Link": f"<?last={number + 1}>; rel=next"}, body=b"{}"))
-    with pytest.raises(BadAnswer, match="more than 20 pages"):
-        source.referrers(Digest.of(BODY))
-    lying.on(REFERRERS, Answer(headers={"Link": f"<{elsewhere.url}/x>; rel=next"}, body=b"{}"))
-    with pytest.raises(BadAnswer, match="leads elsewhere"):
-        source.referrers(Digest.of(BODY))
-    lying.on(REFERRERS, Answer(403))
-    with pytest.raises(Denied):
-        source.referrers(Digest.of(BODY))
-    assert not elsewhere.asked
-
-
 def test_pages_that_go_round_in_a_circle_end(lying: LyingRegistry, source: RegistrySource) -> None:
     lying.on(f"{TAGS}?n=1000", page("1", link='<?last=1>; rel="next"'))
     lying.on(f"{TAGS}?last=1", page("2", link='<?n=1000>; rel="next"'))
