@@ -45,7 +45,7 @@ def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
             table = [_changes_table(repository)] if repository.changes or repository.refused else []
             parts += [_heading(repository), *table, *_remarks(repository), ""]
     parts.append(bold(summary_line(plan)))
-    parts += [Text(plain(line)) for line in (*quota_lines(plan), *size_lines(plan))]
+    parts += [Text(plain(line)) for line in figure_lines(plan)]
     return rendered(parts, color=color, width=width)
 
 
@@ -61,7 +61,22 @@ def summary_line(plan: Plan) -> str:
     return f"{line}; {counts['unchanged']} unchanged{errors}."
 
 
-def quota_lines(plan: Plan) -> Iterator[str]:
+def figure_lines(plan: Plan) -> Iterator[str]:
+    """What the plan takes, as far as it was asked and is known, and what that leaves out."""
+    yield from _quota_lines(plan)
+    yield from _size_lines(plan)
+    following = [one.target for one in plan.repositories if _brings_more(one)]
+    if following and (plan.spendings or plan.sizes):
+        where = following[0] if len(following) == 1 else f"{len(following)} repositories"
+        yield f"! Not in these figures: what referrers: true and signed_by read and bring along, for {where}."
+
+
+def _brings_more(repository: RepositoryPlan) -> bool:
+    images = repository.of(Action.ADD, Action.UPDATE)
+    return bool(images) and (repository.referrers or any(one.signature for one in images))
+
+
+def _quota_lines(plan: Plan) -> Iterator[str]:
     """A line for each registry that counts what the plan fetches from it."""
     for spending in plan.spendings:
         enough = "" if spending.fits else "; what does not fit is left for another run, or --wait-for-quota waits"
@@ -74,7 +89,7 @@ def pulls_words(spending: Spending) -> str:
     return f"{number if spending.exact else f'about {number}, or more once indexes are read'}; {spending.quota}"
 
 
-def size_lines(plan: Plan) -> Iterator[str]:
+def _size_lines(plan: Plan) -> Iterator[str]:
     """What the plan moves, asks for and costs, where that was asked."""
     sizes = plan.sizes
     if sizes is None:
@@ -178,7 +193,7 @@ def outcome_document(plan: Plan, events: Sequence[Event], *, interrupted: bool) 
 def plan_markdown(plan: Plan) -> str:
     """The plan as a pull-request comment: summary, one table, long lists folded; never beyond `COMMENT_LIMIT`."""
     head = f"**{summary_line(plan)}**\n"
-    notes = [f"- {_cell(line)}" for line in (*quota_lines(plan), *size_lines(plan))]
+    notes = [f"- {_cell(line)}" for line in figure_lines(plan)]
     troubles = [f"- :warning: {_cell(trouble)}" for trouble in _troubles(plan)]
     rows = [_markdown_row(repository, change) for repository in plan.repositories for change in repository.changes]
     budget = COMMENT_LIMIT - len(head) - 1_000
