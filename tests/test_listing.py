@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +17,7 @@ from reconciler.listing import Listing, Repository, from_index, from_public
 from reconciler.oci import OCI_INDEX, Digest
 from reconciler.public import PublicBucket
 from reconciler.tables import age_words, listing_text
+from tests.parts.http_server import Handler, serving
 from tests.parts.images import image, index, write_layout
 from tests.world import World
 
@@ -30,33 +29,25 @@ NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
 
 
 @contextlib.contextmanager
-def serving(objects: Mapping[str, bytes]) -> Iterator[str]:
+def published(objects: Mapping[str, bytes]) -> Iterator[str]:
     """The URL of a public bucket."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Bucket(Handler):
+        def reply(self) -> None:
             body = objects.get(self.path.removeprefix("/"))
             self.send_response(200 if body is not None else 404)
             self.send_header("Content-Length", str(len(body or b"")))
             self.end_headers()
             self.wfile.write(body or b"")
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 its name there
-            pass
+        do_GET = reply  # noqa: N815 the names that http.server calls
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Bucket) as url:
+        yield url
 
 
 def listed(objects: Mapping[str, bytes], pattern: str | None = None) -> Listing:
-    with serving(objects) as url, PublicBucket(url) as bucket, ThreadPoolExecutor(4) as executor:
+    with published(objects) as url, PublicBucket(url) as bucket, ThreadPoolExecutor(4) as executor:
         return from_public(bucket, pattern, executor)
 
 
@@ -187,7 +178,7 @@ def test_the_command_with_a_mirrors_file_and_with_nothing_but_a_url(tmp_path: Pa
     (tmp_path / "mirrors.yaml").unlink()
     assert "--url" in world.run("list", code=1).stderr
     objects = {str(one.relative_to(tmp_path / "mirror")): one.read_bytes() for one in (tmp_path / "mirror").rglob("*") if one.is_file()}  # fmt: skip  # noqa: E501
-    with serving(objects) as url:
+    with published(objects) as url:
         assert json.loads(world.run("list", "team/*", "--url", url, "--format", "json").stdout) == listing
         assert "no/such: no repository with tags" in world.run("list", "no/such", "--url", url, code=1).stderr
         del objects[MIRROR_INDEX]

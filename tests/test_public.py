@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from reconciler import public
 from reconciler.errors import PublicError, UsageError
 from reconciler.public import PublicBucket, base_url
+from tests.parts.http_server import Handler, serving
 from tests.parts.process import free_port
 
 if TYPE_CHECKING:
@@ -31,8 +30,8 @@ class Server:
 
 @contextlib.contextmanager
 def scripted(**answers: list[Scripted]) -> Iterator[Server]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+    class Scripted(Handler):
+        def reply(self) -> None:
             path = self.path.removeprefix("/")
             server.asked.append((self.command, path, {k.lower(): v for k, v in self.headers.items()}))
             given = server.answers.get(path, [(404, {}, b"")])
@@ -43,18 +42,11 @@ def scripted(**answers: list[Scripted]) -> Iterator[Server]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 its name there
-            pass
+        do_GET = reply  # noqa: N815 the names that http.server calls
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listener:
-        server = Server(f"http://127.0.0.1:{listener.server_port}", answers)
-        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            listener.shutdown()
-            thread.join()
+    with serving(Scripted) as url:
+        server = Server(url, answers)
+        yield server
 
 
 @pytest.fixture(autouse=True)

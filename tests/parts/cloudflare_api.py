@@ -19,7 +19,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from jsonschema import Draft202012Validator
 
-from tests.source.lying_registry import Answer, Asked, _Handler, _Server
+from tests.parts.http_server import serving
+from tests.source.lying_registry import Answer, AnswerHandler, Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -315,24 +316,17 @@ def response_violations(asked: Asked, status: int, document: Any) -> list[str]:
     return [f"{asked.method} {asked.path} -> {status}: {one}" for one in _complaints(schema, document, request=False)]
 
 
-class _ApiHandler(_Handler):
+class _ApiHandler(AnswerHandler):
     registry: Any
 
-    do_PUT = do_PATCH = do_DELETE = do_GET = do_POST = _Handler.reply  # noqa: N815 the names that http.server calls
+    do_PUT = do_PATCH = do_DELETE = do_GET = do_POST = AnswerHandler.reply  # noqa: N815 the names that http.server calls
 
 
 @contextlib.contextmanager
 def start_cloudflare_api() -> Iterator[CloudflareApi]:
     """Runs one on a free port; fails in the end if anything was not as the OpenAPI description has it."""
     api = CloudflareApi()
-    server = _Server(("127.0.0.1", 0), type("Handler", (_ApiHandler,), {"registry": api}))
-    api.url = f"http://127.0.0.1:{server.server_port}/client/v4"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with serving(type("Handler", (_ApiHandler,), {"registry": api})) as url:
+        api.url = f"{url}/client/v4"
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
     assert not api.violations, "\n".join(api.violations)

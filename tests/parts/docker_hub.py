@@ -13,10 +13,10 @@ import ssl
 import subprocess
 import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 from tests.parts.docker_registry import DockerRegistry, start_docker_registry
+from tests.parts.http_server import Handler, serving
 from tests.parts.process import missing
 
 if TYPE_CHECKING:
@@ -49,15 +49,11 @@ def start_docker_hub(folder: Path) -> Iterator[DockerHub]:
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trust.load_cert_chain(pem)
     connects: list[str] = []
-    with start_docker_registry(folder / "registry") as registry:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), _proxy(registry, trust, connects))
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        try:
-            yield DockerHub(registry, f"http://127.0.0.1:{server.server_port}", pem, connects)
-        finally:
-            server.shutdown()
-            server.server_close()
+    with (
+        start_docker_registry(folder / "registry") as registry,
+        serving(_proxy(registry, trust, connects)) as proxy,
+    ):
+        yield DockerHub(registry, proxy, pem, connects)
 
 
 def _certificate(folder: Path) -> Path:
@@ -71,9 +67,9 @@ def _certificate(folder: Path) -> Path:
     return path
 
 
-def _proxy(registry: DockerRegistry, trust: ssl.SSLContext, connects: list[str]) -> type[BaseHTTPRequestHandler]:
-    class Proxy(BaseHTTPRequestHandler):
-        def do_CONNECT(self) -> None:
+def _proxy(registry: DockerRegistry, trust: ssl.SSLContext, connects: list[str]) -> type[Handler]:
+    class Proxy(Handler):
+        def reply(self) -> None:
             connects.append(self.path)
             if self.path != f"{NAME}:443":
                 self.send_error(403)
@@ -92,8 +88,7 @@ def _proxy(registry: DockerRegistry, trust: ssl.SSLContext, connects: list[str])
                 back.join()
             self.close_connection = True
 
-        def log_message(self, *_: object) -> None:
-            pass
+        do_CONNECT = reply  # noqa: N815 the names that http.server calls
 
     return Proxy
 

@@ -10,9 +10,10 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from tests.parts.http_server import Handler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,13 +87,11 @@ class FaultyS3:
         return None
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Proxy(Handler):
     faulty: FaultyS3
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
 
     def reply(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.body()
         method = "COPY" if self.headers.get("x-amz-copy-source") else self.command
         self.faulty.asked.append((f"{method} {self.path}", len(body)))
         trouble = self.faulty.trouble(self.command, self.path)
@@ -136,28 +135,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = reply  # noqa: N815 the names that http.server calls
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 its name in http.server
-        pass
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is none of our business."""
-
 
 @contextlib.contextmanager
 def start_faulty_s3(upstream: str) -> Iterator[FaultyS3]:
     """Runs one on a free port, in front of the S3 server at this URL."""
     faulty = FaultyS3(upstream)
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"faulty": faulty}))
-    faulty.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with serving(type("Proxy", (_Proxy,), {"faulty": faulty})) as faulty.url:
         yield faulty
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -10,9 +10,10 @@ import contextlib
 import http.client
 import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+from tests.parts.http_server import Handler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,10 +64,8 @@ class DockerHub:
         }
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Proxy(Handler):
     hub: DockerHub
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
 
     def reply(self) -> None:
         counts = "/manifests/" in self.path
@@ -93,28 +92,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = reply  # noqa: N815 the names that http.server calls
 
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is none of our business."""
-
 
 @contextlib.contextmanager
 def start_docker_hub(upstream: str) -> Iterator[DockerHub]:
     """Runs one on a free port, in front of the registry at this URL."""
     hub = DockerHub(upstream)
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"hub": hub}))
-    hub.host = f"127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with serving(type("Proxy", (_Proxy,), {"hub": hub})) as url:
+        hub.host = url.partition("//")[2]
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

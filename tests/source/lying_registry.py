@@ -8,8 +8,9 @@ import threading
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+
+from tests.parts.http_server import Handler, serving
 
 if TYPE_CHECKING:
     import ssl
@@ -88,22 +89,14 @@ class LyingRegistry:
             return answers.popleft() if len(answers) > 1 else answers[0]
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
+class AnswerHandler(Handler):
+    """Sends the `Answer` that `registry` has for what is asked."""
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up is none of our business."""
-
-
-class _Handler(BaseHTTPRequestHandler):
     registry: LyingRegistry
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
 
     def reply(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        answer = self.registry.answer(Asked(self.command, self.path, headers, body))
+        answer = self.registry.answer(Asked(self.command, self.path, headers, self.body()))
         if answer.drop or answer.raw:
             self.close_connection = True
             for _ in range(answer.repeat):
@@ -144,23 +137,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_GET = do_HEAD = do_POST = reply  # noqa: N815 the names that http.server calls
 
-    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002 its name in http.server
-        pass
-
 
 @contextlib.contextmanager
 def start_lying_registry(tls: ssl.SSLContext | None = None) -> Iterator[LyingRegistry]:
     """Runs one on a free port; `tls` has the certificate to show, without one it speaks plain http."""
     registry = LyingRegistry(scheme="https" if tls else "http")
-    server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"registry": registry}))
-    if tls:
-        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    registry.host = f"127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
+    with serving(type("Handler", (AnswerHandler,), {"registry": registry}), tls) as url:
+        registry.host = url.partition("//")[2]
         yield registry
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -7,9 +7,7 @@ import contextlib
 import json
 import shutil
 import subprocess
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +17,7 @@ from reconciler.errors import Denied
 from reconciler.oci import Digest
 from reconciler.source.credentials import Credentials
 from tests.parts.docker_registry import start_docker_registry
+from tests.parts.http_server import Handler, serving
 from tests.parts.images import Image, image, push
 from tests.parts.process import missing
 
@@ -98,14 +97,15 @@ class TokenServer:
 
 
 @contextlib.contextmanager
-def serving(tokens: TokenServer) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
+def giving(tokens: TokenServer) -> Iterator[str]:
+    class Realm(Handler):
+        def reply(self) -> None:
             tokens.asked.append(self.path)
             query = parse_qs(urlsplit(self.path).query)
             given = self.headers.get("Authorization", "")
             if given and given != "Basic " + base64.b64encode(b"user:s3cret").decode():
                 self.send_response(401)
+                self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
             token = tokens.token(query["service"][0], query.get("scope", []), "user" if given else "")
@@ -115,16 +115,10 @@ def serving(tokens: TokenServer) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            pass
+        do_GET = reply  # noqa: N815 the names that http.server calls
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/token"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Realm) as url:
+        yield f"{url}/token"
 
 
 def test_a_registry_that_wants_tokens(tmp_path: Path, open_at: Callable[..., RegistrySource]) -> None:
@@ -132,7 +126,7 @@ def test_a_registry_that_wants_tokens(tmp_path: Path, open_at: Callable[..., Reg
     tokens = TokenServer(tmp_path)
     with start_docker_registry(tmp_path / "registry") as filling:
         push(APP, filling.host, "team/app", "1")
-    with serving(tokens) as realm:
+    with giving(tokens) as realm:
         settings = {"realm": realm, "service": "tests", "issuer": "tests", "rootcertbundle": str(tokens.certificate)}
         with start_docker_registry(tmp_path / "registry", {"auth": {"token": settings}}) as registry:
             for who in (None, USER):

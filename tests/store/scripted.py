@@ -7,8 +7,9 @@ import ssl
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+
+from tests.parts.http_server import Handler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,12 +28,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Answer:
-    """`cut` bytes are missing at the end of the body that was announced."""
+    """`cut` bytes are missing at the end of the body that was announced, which `has_length` says beforehand."""
 
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     cut: int = 0
+    has_length: bool = True
 
 
 @dataclass
@@ -71,40 +73,26 @@ def serve_script(certificate: Path | None = None) -> Iterator[ScriptedServer]:
     """Runs one on a free port of 127.0.0.1, with TLS if given a file with a certificate and its key."""
     scripted = ScriptedServer()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def _handle(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+    class Scripted(Handler):
+        def reply(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
-            answer = scripted.answer(Asked(self.command, self.path, headers, body))
+            answer = scripted.answer(Asked(self.command, self.path, headers, self.body()))
             self.close_connection = isinstance(answer, Drop) or answer.cut > 0
             if isinstance(answer, Drop):
                 return
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(answer.body)))
+            if answer.has_length:
+                self.send_header("Content-Length", str(len(answer.body)))
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer.body[: len(answer.body) - answer.cut])
 
-        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_CONNECT = _handle  # noqa: N815 (the base class's names)
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = do_CONNECT = reply  # noqa: N815 the names that http.server calls
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class's name)
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        scripted.url = f"http{'s' if certificate else ''}://127.0.0.1:{server.server_port}"
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate)
-            server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield scripted
-        finally:
-            server.shutdown()
-            thread.join()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER) if certificate else None
+    if tls and certificate:
+        tls.load_cert_chain(certificate)
+    with serving(Scripted, tls) as scripted.url:
+        yield scripted

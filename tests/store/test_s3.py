@@ -658,3 +658,9 @@ def test_a_stored_object_without_its_etag_is_an_error_of_ours(server: ScriptedSe
         store.get("_ping")
     with pytest.raises(StoreError, match=lacks):
         store.put("_ping", b"{}", JSON_HEADERS)
+
+
+def test_a_size_that_nobody_says_is_an_error_of_ours(server: ScriptedServer) -> None:
+    server.otherwise = lambda _: Answer(200, {"Connection": "close"}, has_length=False)
+    with pytest.raises(StoreError, match=r"s3://bucket/_ping: .*lacks 'ContentLength'"):
+        opened(server.url, "bucket", CREDENTIALS).size("_ping")
