@@ -93,15 +93,16 @@ def cold_big(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
 
 
 def memory(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
-    """One layer of 8 GiB: does it need more memory than small ones?"""
-    mib = 64 if small else 8192
-    data.push_big(place.registry.host, "huge/image", 1, mib)
-    table = Table(f"cold copy, one image of 1 x {mib} MiB")
-    for _ in range(rounds):
-        job = place.job(("huge/image",))
-        with new_bucket(place.s3, f"bench-{uuid.uuid4().hex[:12]}") as bucket:
-            table.add(OURS, run(tools.r2mirror(job, bucket), job.folder, CREDENTIALS))
-    yield table
+    """Does a layer of 8 GiB need more memory than small ones? Do many workers?"""
+    for layers, mib, options in ((1, 64 if small else 8192, ""), (40, 1 if small else 12, " --workers 32")):
+        repository = f"layers{layers}/image"
+        data.push_big(place.registry.host, repository, layers, mib)
+        table = Table(f"cold copy, one image of {layers} x {mib} MiB{options}")
+        for _ in range(rounds):
+            job = place.job((repository,))
+            with new_bucket(place.s3, f"bench-{uuid.uuid4().hex[:12]}") as bucket:
+                table.add(OURS, run([*tools.r2mirror(job, bucket), *options.split()], job.folder, CREDENTIALS))
+        yield table
 
 
 def many_tags(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
