@@ -53,7 +53,7 @@ def _markdown(table: Table) -> str:
         seconds = [cost.seconds for cost in costs]
         pairs = zip(ours, seconds, strict=True) if ours and tool != OURS else ()
         ratios = [mine / theirs for mine, theirs in pairs]
-        ratio = f"{spread(ratios)} x its time" if ratios else ""
+        ratio = f"{spread(ratios):{'.3f' if min(ratios) < 0.1 else '.2f'}} x its time" if ratios else ""
         peak = max(cost.peak for cost in costs) / MIB
         lines.append(f"| {tool} | {spread(seconds)} | {peak:.0f} MiB | {ratio} |")
     return "\n".join([*lines, "", *(f"- {note}" for note in table.notes), ""])
