@@ -341,12 +341,15 @@ def test_into_the_r2_simulator(tmp_path: Path, r2_buckets: tuple[S3Bucket, S3Buc
 def test_ctrl_c_stops_cleanly_and_the_next_apply_goes_on(
     bucket_world: World, docker_registry: DockerRegistry, s3_bucket: S3Bucket
 ) -> None:
-    """Interrupted once some tags are there; what it says is done is in the index, and nothing broken is visible."""
+    """Interrupted once some tags are there; what it says is done is in the index, and nothing broken is visible.
+
+    Slowed down to four seconds, so that it is not done before it is interrupted.
+    """
     for number in range(40):
         push(image({"app": os.urandom(200_000)}), docker_registry.host, "app", f"{number:02}")
     bucket_world.mirrors({"source": f"{docker_registry.host}/app", "tags": [{"glob": "*"}]})
     running = subprocess.Popen(
-        bucket_world.command("apply", "--yes", "--format", "json"),
+        bucket_world.command("apply", "--yes", "--format", "json", "--bandwidth", "2MiB/s"),
         cwd=bucket_world.folder,
         env=bucket_world.environment,
         stdout=subprocess.PIPE,
