@@ -65,15 +65,21 @@ def figure_lines(plan: Plan) -> Iterator[str]:
     """What the plan takes, as far as it was asked and is known, and what that leaves out."""
     yield from _quota_lines(plan)
     yield from _size_lines(plan)
-    following = [one.target for one in plan.repositories if _brings_more(one)]
-    if following and (plan.spendings or plan.sizes):
-        where = following[0] if len(following) == 1 else f"{len(following)} repositories"
-        yield f"! Not in these figures: what referrers: true and signed_by read and bring along, for {where}."
+    if plan.spendings or plan.sizes:
+        yield from _left_out(plan)
 
 
-def _brings_more(repository: RepositoryPlan) -> bool:
-    images = repository.of(Action.ADD, Action.UPDATE)
-    return bool(images) and (repository.referrers or any(one.signature for one in images))
+def _left_out(plan: Plan) -> Iterator[str]:
+    """A line for each setting that brings more along than the manifests and blobs of the images themselves."""
+    changing = [(one, one.of(Action.ADD, Action.UPDATE)) for one in plan.repositories]
+    following = {
+        "referrers: true": [one.target for one, images in changing if images and one.referrers],
+        "signed_by": [one.target for one, images in changing if any(image.signature for image in images)],
+    }
+    for setting, targets in following.items():
+        if targets:
+            where = targets[0] if len(targets) == 1 else f"{len(targets)} repositories"
+            yield f"! Not in these figures: what {setting} reads and brings along, for {where}."
 
 
 def _quota_lines(plan: Plan) -> Iterator[str]:

@@ -143,15 +143,17 @@ def test_what_a_plan_takes_and_costs() -> None:
 
 
 def test_figures_say_what_they_leave_out() -> None:
-    line = "! Not in these figures: what referrers: true and signed_by read and bring along, for "
+    beginning = "! Not in these figures: what "
     attached, signed = replace(alpine(ADD), referrers=True), alpine(replace(ADD, signature=Verified("key a.pub")))
-    for one in (attached, signed):
-        assert f"{line}{one.target}.\n" in plan_text(replace(plan(one), spendings=SPENDINGS))
-    both = replace(plan(attached, signed), sizes=SIZES)
-    assert f"{line}2 repositories.\n" in plan_text(both)
-    assert f"\n- {line}2 repositories.\n" in plan_markdown(both)
-    assert line not in plan_text(replace(plan(alpine(ADD)), sizes=SIZES))
-    assert line not in plan_text(plan(attached)), "there are no figures"
+    for one, setting in ((attached, "referrers: true"), (signed, "signed_by")):
+        text = plan_text(replace(plan(one), spendings=SPENDINGS))
+        assert text.endswith(f"\n{beginning}{setting} reads and brings along, for library/alpine.\n")
+        assert text.count(beginning) == 1
+    many = replace(plan(attached, signed, attached), sizes=SIZES)
+    assert f"{beginning}referrers: true reads and brings along, for 2 repositories.\n" in plan_text(many)
+    assert f"\n- {beginning}signed_by reads and brings along, for library/alpine.\n" in plan_markdown(many)
+    assert beginning not in plan_text(replace(plan(alpine(ADD)), sizes=SIZES))
+    assert beginning not in plan_text(plan(attached)), "there are no figures"
 
 
 def test_what_became_of_a_plan() -> None:
