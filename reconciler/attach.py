@@ -27,7 +27,7 @@ from reconciler.copy import (
 from reconciler.errors import BadAnswer, Malformed, NotFound, SourceError
 from reconciler.layout import REFERRERS_HEADERS, referrers_keys
 from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Index
-from reconciler.referrers import MAX_REFERRERS, Attachments, list_bytes, merged, parse_fallback
+from reconciler.referrers import MAX_REFERRERS, TOO_MANY, Attachments, list_bytes, merged, parse_fallback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -176,7 +176,7 @@ def follow(image: Image, read: Callable[[Digest], Future[Following]], what: str)
         new = [one.result() for one in begun]
         found.update({one.subject: one for one in new})
         if sum(len(one.images) for one in found.values()) > MAX_REFERRERS:
-            raise Malformed(what, f"more than {MAX_REFERRERS} referrers; set referrers: false for this mirror")
+            raise Malformed(what, TOO_MANY)
         wave = [manifest.digest for one in new for image in one.referrers for manifest in image.manifests]
     return tuple(found.values())
 

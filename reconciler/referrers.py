@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 MAX_REFERRERS = 1000
 """Of one digest. A list of so many is about as large as a client takes."""
 
+FEWER = "have some removed at the source, or set referrers: false for this mirror"
+TOO_MANY = f"more than {MAX_REFERRERS} referrers; {FEWER}"
+"""What to do about more than are looked at, whether for copies or for signatures."""
+
 
 @dataclass(frozen=True)
 class Attached:
@@ -80,7 +84,7 @@ def parse_fallback(body: bytes, named: Descriptor, what: str) -> tuple[Descripto
     if not isinstance(parsed, Index):
         raise Malformed(what, f"expected an index of its referrers at {named.digest}, got a manifest")
     if len(parsed.manifests) > MAX_REFERRERS:
-        raise Malformed(what, f"more than {MAX_REFERRERS} referrers; set referrers: false for this mirror")
+        raise Malformed(what, TOO_MANY)
     return parsed.manifests
 
 

@@ -115,7 +115,7 @@ def simple_signature(place: Place, payload: bytes) -> Simple:
 
 def bundles(referrers: Sequence[Descriptor], what: str) -> tuple[Descriptor, ...]:
     """Those that are bundles. Raises `Malformed` for more than anybody looks at."""
-    found = tuple(one for one in referrers if _is_bundle(one.artifact_type))
+    found = tuple(one for one in referrers if is_bundle(one.artifact_type))
     if len(found) > MAX_SIGNATURES:
         raise Malformed(what, f"has {len(found)} bundles, {MAX_SIGNATURES} are looked at")
     return found
@@ -124,7 +124,7 @@ def bundles(referrers: Sequence[Descriptor], what: str) -> tuple[Descriptor, ...
 def parse_bundle_place(body: bytes, what: str) -> Descriptor:
     """Where the bundle of a referrer's manifest is. Raises `Malformed`."""
     match load_json(body, what):
-        case {"layers": [dict(layer)]} if _is_bundle(layer.get("mediaType")):
+        case {"layers": [dict(layer)]} if is_bundle(layer.get("mediaType")):
             place = parse_descriptor(layer, what)
         case _:
             raise Malformed(what, "expected a manifest with one layer, a Sigstore bundle")
@@ -137,7 +137,7 @@ def parse_bundle(body: bytes, what: str) -> Bundle:
     """A bundle, version 0.1 to 0.3, as far as it says what is signed. Raises `Malformed`."""
     document = load_json(body, what)
     match document:
-        case {"mediaType": str(kind), "verificationMaterial": dict(material)} if _is_bundle(kind):
+        case {"mediaType": str(kind), "verificationMaterial": dict(material)} if is_bundle(kind):
             has_certificate = "certificate" in material or "x509CertificateChain" in material
         case _:
             raise Malformed(what, "expected a Sigstore bundle with a mediaType and verificationMaterial")
@@ -198,5 +198,5 @@ def decoded(text: Any, what: str) -> bytes:
         raise Malformed(what, "is not base64") from None
 
 
-def _is_bundle(media_type: Any) -> bool:
+def is_bundle(media_type: Any) -> bool:
     return isinstance(media_type, str) and media_type.startswith(BUNDLE)

@@ -11,6 +11,7 @@ from reconciler.referrers import parse_fallback
 from reconciler.signatures.attached import (
     Place,
     bundles,
+    is_bundle,
     parse_bundle,
     parse_bundle_place,
     parse_places,
@@ -33,14 +34,14 @@ def find(source: Source, digest: Digest, what: str, read: Read | None = None) ->
     yield from _bundles(source, digest, what, read)
 
 
-def is_there(source: Source, digest: Digest, what: str) -> bool:
+def is_there(source: Source, digest: Digest) -> bool:
     """Whether an image has anything that could be a signature, by HEAD and by lists only."""
     if _simple_manifest(source, digest):
         return True
     referrers = source.referrers(digest)
     if referrers is None:
         return _resolved(source, fallback_tag(digest)) is not None
-    return bool(bundles(referrers, what))
+    return any(is_bundle(one.artifact_type) for one in referrers)
 
 
 def _simple_manifest(source: Source, digest: Digest) -> Descriptor | None:

@@ -51,7 +51,7 @@ class Gate:
         signers = self.wanted(target)
         if not name.startswith(METERED):
             return judge(find(source, digest, what), digest, signers, what)
-        if is_there(source, digest, what):
+        if is_there(source, digest):
             return Unchecked(LEFT_TO_APPLY)
         raise not_signed(what, signers)
 

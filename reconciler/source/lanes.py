@@ -49,7 +49,7 @@ class Lanes:
 
         try:
             # Not built by the client, which would merge what it has none of into each: parameters, cookies, a base URL.
-            request = httpx.Request(method, url, headers=dict(headers), content=content)
+            request = httpx.Request(method, url, headers=headers, content=content)
             response = client.send(request, stream=True, auth=None, follow_redirects=False)
         except BaseException:
             give_back()

@@ -12,11 +12,14 @@ import httpx
 
 from reconciler.errors import BadAnswer, Denied, Malformed
 from reconciler.oci import MAX_MANIFEST_SIZE, OCI_INDEX, Descriptor, Digest, Index, load_json, parse_manifest
-from reconciler.referrers import MAX_REFERRERS
+from reconciler.referrers import FEWER, MAX_REFERRERS, TOO_MANY
 from reconciler.source.paging import next_page
 
 if TYPE_CHECKING:
     from reconciler.source.registry import Registry
+
+MAX_PAGES = 20
+"""Of up to 4 MiB each. With 50 referrers on each they are `MAX_REFERRERS`."""
 
 _NO_API = (
     httpx.codes.BAD_REQUEST,
@@ -47,8 +50,10 @@ def list_referrers(registry: Registry, base: str, scope: str, what: str) -> tupl
         url = next_page(response, base)
         if url in seen:
             raise BadAnswer(what, "the list of its referrers cannot be read to its end: its pages go round in a circle")
-        if len(found) > MAX_REFERRERS or len(seen) > MAX_REFERRERS:
-            raise BadAnswer(what, f"more than {MAX_REFERRERS} referrers; set referrers: false for this mirror")
+        if len(found) > MAX_REFERRERS:
+            raise BadAnswer(what, TOO_MANY)
+        if url and len(seen) == MAX_PAGES:
+            raise BadAnswer(what, f"the list of its referrers has more than {MAX_PAGES} pages; {FEWER}")
     return tuple(found.values())
 
 

@@ -28,15 +28,27 @@ from reconciler.layout import (
 )
 from reconciler.lock import LIFETIME, read_lock
 from reconciler.mirrors import RegistryConfig, load_mirrors
-from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES, Digest, Platform, Repository, load_json, parse_manifest
+from reconciler.oci import (
+    INDEX_TYPES,
+    MANIFEST_TYPES,
+    OCI_INDEX,
+    Descriptor,
+    Digest,
+    Platform,
+    Repository,
+    load_json,
+    parse_manifest,
+)
 from reconciler.plan import parse as parse_plan
 from reconciler.plan import serialise as serialise_plan
+from reconciler.referrers import parse_fallback
 from reconciler.selection import select
 from reconciler.serve.answers import byte_range, is_current, page
 from reconciler.signatures.attached import (
     SIMPLE_SIGNING,
     Bundle,
     Simple,
+    bundles,
     parse_bundle,
     parse_bundle_place,
     parse_places,
@@ -297,6 +309,8 @@ def signature(body: bytes) -> None:
     for parse_one in (parse_places, parse_bundle_place):
         with suppress(Malformed):
             parse_one(body, "it")
+    with suppress(Malformed):
+        bundles(parse_fallback(body, Descriptor(OCI_INDEX, Digest.of(body), len(body)), "it"), "it")
     document = load_json(body, "it")
     attached: Simple | Bundle
     if isinstance(document, dict) and "annotations" in document:

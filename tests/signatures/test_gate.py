@@ -15,7 +15,7 @@ from reconciler.outcome import Done, Failed
 from reconciler.plan import parse, serialise
 from reconciler.selection import Exact, Glob
 from reconciler.signatures import gate as gate_module
-from reconciler.signatures.attached import BUNDLE
+from reconciler.signatures.attached import BUNDLE, MAX_SIGNATURES
 from reconciler.signatures.find import find
 from reconciler.signatures.gate import OPEN, Gate, make_gate
 from reconciler.signatures.signers import Key, Refused, Unchecked, Verified
@@ -247,6 +247,8 @@ def test_a_plan_spends_no_pull_on_signatures_at_docker_hub() -> None:
     hub.images = {"1": V1}
     hub.listed = (described(V2), replace(described(bundle), artifact_type=f"{BUNDLE}.v0.3+json"))
     assert isinstance(look(hub, V1), Unchecked)
+    hub.listed *= MAX_SIGNATURES + 1
+    assert isinstance(look(hub, V1), Unchecked), "apply says that they are too many"
     hub.listed = None
     hub.images[fallback_tag(V1.digest)] = fallback_index(bundle)
     assert isinstance(look(hub, V1), Unchecked)

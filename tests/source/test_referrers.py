@@ -71,6 +71,23 @@ def test_pages_are_followed_to_the_last_and_one_request_is_all_where_the_tags_ar
     assert lying.requests() == [API, f"{API}?page=2"]
 
 
+def test_a_list_without_an_end_or_that_leads_elsewhere_is_given_up(
+    lying: LyingRegistry, elsewhere: LyingRegistry, source: RegistrySource
+) -> None:
+    """A page costs time and up to 4 MiB, whether anything is on it or not."""
+    for number in range(30):
+        lying.on(f"{API}?last={number}" if number else API, page(link=f"<?last={number + 1}>; rel=next"))
+    for ask in (source.referrers, lambda subject: source.attached(subject, None)):
+        lying.asked.clear()
+        with pytest.raises(BadAnswer, match=r"more than 20 pages; have some removed"):
+            ask(SUBJECT)
+        assert len(lying.asked) == 20
+    lying.on(API, page(SBOM, link=f"<{elsewhere.url}/x>; rel=next"))
+    with pytest.raises(BadAnswer, match="leads elsewhere"):
+        source.referrers(SUBJECT)
+    assert not elsewhere.asked
+
+
 def test_an_empty_list_is_an_answer(lying: LyingRegistry, source: RegistrySource) -> None:
     lying.on(API, page(), Answer(headers={"Content-Type": OCI_INDEX}, body=b'{"manifests": null}'))
     assert source.attached(SUBJECT, frozenset()).referrers == ()
