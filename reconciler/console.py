@@ -75,6 +75,7 @@ OnlyOption = Annotated[
 FormatOption = Annotated[Format, typer.Option("--format", help="How to print the result.")]
 PlainFormatOption = Annotated[PlainFormat, typer.Option("--format", help="How to print the result.")]
 DetailedOption = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
 LockTimeoutOption = Annotated[
     float,
@@ -149,7 +150,16 @@ def echo_json(document: dict[str, Any]) -> None:
 
 def complain(message: str) -> None:
     """Says on stderr what went wrong."""
+    _say("error: ", "red", message)
+
+
+def warn(message: str) -> None:
+    """Says on stderr what should be looked at, although nothing failed."""
+    _say("warning: ", "yellow", message)
+
+
+def _say(label: str, color: str, message: str) -> None:
     from reconciler.render import plain
 
-    typer.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    typer.secho(label, fg=color, bold=True, nl=False, err=True)
     typer.echo(plain(message), err=True)

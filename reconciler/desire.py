@@ -41,6 +41,7 @@ class Desired:
     news       tag -> what its image has attached now, although the digest is the same
     known      what is known of the signatures of digests that have to be signed
     refused    tags that would change if their images were signed as they have to be
+    warnings   what should be looked at, although nothing failed
     """
 
     target: str
@@ -54,6 +55,7 @@ class Desired:
     news: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     known: Mapping[Digest, Knowledge] = field(default_factory=dict)
     refused: tuple[Refused, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def desire(

@@ -41,7 +41,8 @@ class RepositoryPlan:
     """The changes of one repository. `unchanged` counts its other tags; `error` is why less than all was looked at.
 
     `refused` are tags that do not change because of their signatures; where there are some, `error` says so.
-    `referrers`: whether what is attached to an image comes along.
+    `referrers`: whether what is attached to an image comes along. `warnings`: what should be looked at, although
+    nothing failed.
     """
 
     target: str
@@ -52,6 +53,7 @@ class RepositoryPlan:
     error: str | None
     refused: tuple[Refused, ...] = ()
     referrers: bool = False
+    warnings: tuple[str, ...] = ()
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -70,6 +72,7 @@ class Plan:
     manifests  that were read for the plan and need not be fetched again
     spendings  what it takes of the quotas that registries told of
     sizes      what it moves and asks for, where that was asked
+    warnings   that are not about one repository
     """
 
     mirrors_sha256: str
@@ -79,6 +82,7 @@ class Plan:
     manifests: Mapping[Digest, bytes] = field(default_factory=dict)
     spendings: tuple[Spending, ...] = ()
     sizes: Sizes | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -93,6 +97,12 @@ class Plan:
     @property
     def has_changes(self) -> bool:
         return any(repository.changes for repository in self.repositories)
+
+    @property
+    def all_warnings(self) -> tuple[str, ...]:
+        """Those of the whole plan, then those of its repositories, which they name."""
+        named = (f"{one.target}: {warning}" for one in self.repositories for warning in one.warnings)
+        return (*self.warnings, *named)
 
 
 def make_plan(desired: Iterable[Desired], index: MirrorIndex, etag: str | None, mirrors_sha256: str) -> Plan:
@@ -132,10 +142,12 @@ def document(plan: Plan) -> dict[str, Any]:
                 "error": repository.error,
                 **({"refused": [_refused_document(one) for one in repository.refused]} if repository.refused else {}),
                 **({"referrers": True} if repository.referrers else {}),
+                **({"warnings": list(repository.warnings)} if repository.warnings else {}),
             }
             for repository in plan.repositories
         ],
         "summary": plan.counts,
+        **({"warnings": list(plan.warnings)} if plan.warnings else {}),
         **({"quotas": [spending_document(one) for one in plan.spendings]} if plan.spendings else {}),
         **({"sizes": sizes_document(plan.sizes)} if plan.sizes else {}),
     }
@@ -202,7 +214,9 @@ def parse(body: bytes, where: str) -> Plan:
                 **rest,
             }:
                 parsed = tuple(_parse_repository(entry) for entry in repositories)
-                return Plan(mirrors_sha256, serial, etag, parsed, _parse_manifests(rest.get("manifests", {})))
+                manifests = _parse_manifests(rest.get("manifests", {}))
+                warnings = _parse_warnings(rest.get("warnings", []), "the plan")
+                return Plan(mirrors_sha256, serial, etag, parsed, manifests, warnings=warnings)
             case _:
                 raise Malformed(where, "expected version, mirrors_sha256, index and repositories")
     except Malformed as error:
@@ -229,6 +243,7 @@ def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:
         error,
         desired.refused,
         desired.referrers,
+        desired.warnings,
     )
 
 
@@ -250,9 +265,16 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
             referrers = entry.get("referrers", False)
             if not isinstance(referrers, bool):
                 raise Malformed(target, "expected referrers to be true or false")
-            return RepositoryPlan(target, source, platforms, unchanged, parsed, error, refused, referrers)
+            warnings = _parse_warnings(entry.get("warnings", []), target)
+            return RepositoryPlan(target, source, platforms, unchanged, parsed, error, refused, referrers, warnings)
         case _:
             raise Malformed("a repository of the plan", "expected target, source, unchanged, changes and error")
+
+
+def _parse_warnings(entry: Any, what: str) -> tuple[str, ...]:
+    if not isinstance(entry, list) or not all(isinstance(one, str) for one in entry):
+        raise Malformed(what, "expected warnings to be a list of texts")
+    return tuple(entry)
 
 
 def _parse_refused(entry: Any, target: str) -> Refused:

@@ -41,9 +41,10 @@ def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
 
     parts: list[Any] = []
     for repository in plan.repositories:
-        if repository.changes or repository.error:
+        if repository.changes or repository.error or repository.warnings:
             table = [_changes_table(repository)] if repository.changes or repository.refused else []
             parts += [_heading(repository), *table, *_remarks(repository), ""]
+    parts += [Text(plain(f"! warning: {warning}"), "yellow") for warning in plan.warnings]
     parts.append(bold(summary_line(plan)))
     parts += [Text(plain(line)) for line in figure_lines(plan)]
     return rendered(parts, color=color, width=width)
@@ -58,7 +59,8 @@ def summary_line(plan: Plan) -> str:
         else (f"Plan: {counts['add']} to add, {counts['update']} to update, {counts['prune']} to prune")
     )
     errors = f"; {count(counts['errors'], 'repository', 'repositories')} with errors" if counts["errors"] else ""
-    return f"{line}; {counts['unchanged']} unchanged{errors}."
+    warnings = f"; {count(len(plan.all_warnings), 'warning')}" if plan.all_warnings else ""
+    return f"{line}; {counts['unchanged']} unchanged{errors}{warnings}."
 
 
 def figure_lines(plan: Plan) -> Iterator[str]:
@@ -190,6 +192,7 @@ def outcome_document(plan: Plan, events: Sequence[Event], *, interrupted: bool) 
         "version": 1,
         "outcomes": entries,
         "errors": errors,
+        "warnings": list(plan.all_warnings),
         "garbage": [garbage_entry(one, keys=False) for one in swept(events)],
         "summary": summary,
         "interrupted": interrupted,
@@ -200,7 +203,10 @@ def plan_markdown(plan: Plan) -> str:
     """The plan as a pull-request comment: summary, one table, long lists folded; never beyond `COMMENT_LIMIT`."""
     head = f"**{summary_line(plan)}**\n"
     notes = [f"- {_cell(line)}" for line in figure_lines(plan)]
-    troubles = [f"- :warning: {_cell(trouble)}" for trouble in _troubles(plan)]
+    troubles = [
+        *(f"- :x: {_cell(trouble)}" for trouble in _troubles(plan)),
+        *(f"- :warning: {_cell(warning)}" for warning in plan.all_warnings),
+    ]
     rows = [_markdown_row(repository, change) for repository in plan.repositories for change in repository.changes]
     budget = COMMENT_LIMIT - len(head) - 1_000
     shown_notes = _within(notes, budget // 3)
@@ -264,6 +270,8 @@ def _remarks(repository: RepositoryPlan) -> Iterator[Any]:
     for trouble in (repository.error, held_back(repository)):
         if trouble:
             yield Text(f"  ! {plain(trouble)}", "bold red")
+    for warning in repository.warnings:
+        yield Text(f"  ! warning: {plain(warning)}", "yellow")
 
 
 def _digests(change: Change) -> str:

@@ -91,6 +91,7 @@ changes = (
     | st.builds(Change, st.just(Action.UPDATE), tags, tag_states, descriptors, reasons)
     | st.builds(Change, st.just(Action.PRUNE), tags, st.none() | tag_states, st.none(), reasons)
 )
+warnings = st.lists(st.text(), max_size=2).map(tuple)
 repository_plans = st.builds(
     RepositoryPlan,
     targets,
@@ -100,6 +101,7 @@ repository_plans = st.builds(
     st.lists(changes, max_size=4).map(tuple),
     reasons,
     referrers=st.booleans(),
+    warnings=warnings,
 )
 plans = st.builds(
     Plan,
@@ -107,6 +109,7 @@ plans = st.builds(
     st.integers(0, 10**6),
     st.none() | st.just('"etag"'),
     st.lists(repository_plans, max_size=3).map(tuple),
+    warnings=warnings,
 )
 
 

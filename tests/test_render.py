@@ -51,7 +51,7 @@ def test_a_plan_as_markdown() -> None:
     assert plan_markdown(plan(alpine(ADD, PRUNE, error="busy <script>@team | `x`"))) == (
         "**Plan: 1 to add, 0 to update, 1 to prune; 11 unchanged; 1 repository with errors.**\n"
         "\n"
-        "- :warning: library/alpine: busy &lt;script&gt;@<!-- -->team &#124; &#96;x&#96;\n"
+        "- :x: library/alpine: busy &lt;script&gt;@<!-- -->team &#124; &#96;x&#96;\n"
         "\n"
         "| | image | change |\n"
         "| --- | --- | --- |\n"
@@ -59,6 +59,29 @@ def test_a_plan_as_markdown() -> None:
         "| `-` | `library/alpine:3.17` | prune sha256:aaaaaaaaaaaa (no longer at the source) |\n"
         "\n"
     )
+
+
+def test_a_plan_with_warnings() -> None:
+    looked_at = replace(alpine(), warnings=("tags[0] glob: x* chooses none of 3 tags",))
+    made = replace(plan(looked_at, alpine()), warnings=("the bucket is public",))
+    assert plan_text(made) == (
+        "library/alpine  from docker.io/library/alpine\n"
+        "    11 unchanged\n"
+        "  ! warning: tags[0] glob: x* chooses none of 3 tags\n"
+        "\n"
+        "! warning: the bucket is public\n"
+        "No changes; 22 unchanged; 2 warnings.\n"
+    )
+    assert plan_markdown(made) == (
+        "**No changes; 22 unchanged; 2 warnings.**\n"
+        "\n"
+        "- :warning: the bucket is public\n"
+        "- :warning: library/alpine: tags&#91;0] glob: x&#42; chooses none of 3 tags\n"
+    )
+    assert outcome_document(made, [], interrupted=False)["warnings"] == [
+        "the bucket is public",
+        "library/alpine: tags[0] glob: x* chooses none of 3 tags",
+    ]
 
 
 def test_a_plan_says_who_signed_what_is_not_known_yet_and_what_is_refused() -> None:
@@ -83,7 +106,7 @@ def test_a_plan_says_who_signed_what_is_not_known_yet_and_what_is_refused() -> N
     )
     markdown = plan_markdown(made)
     assert "| `+` | `library/alpine:3.21` | add sha256:bbbbbbbbbbbb (signed by key cosign.pub) |" in markdown
-    assert f"- :warning: library/alpine: docker.io/library/alpine:3.22@<!-- -->{OLD.digest}: not signed" in markdown
+    assert f"- :x: library/alpine: docker.io/library/alpine:3.22@<!-- -->{OLD.digest}: not signed" in markdown
     assert [one["error"] for one in outcome_document(made, [], interrupted=False)["errors"]] == [
         "refused: 3.22",
         f"docker.io/library/alpine:3.22@{OLD.digest}: not signed by key cosign.pub: no signature is attached to it",
@@ -99,9 +122,7 @@ def test_a_comment_fits_whatever_the_plan_holds(count: int) -> None:
     assert len(text) < COMMENT_LIMIT
     assert text.startswith("**Plan: ")
     assert ("<details>" in text) == (count > 25)
-    assert ("more; `r2mirror plan` shows all" in text) == (
-        text.count("\n| `-`") < count or text.count(":warning:") < 102
-    )
+    assert ("more; `r2mirror plan` shows all" in text) == (text.count("\n| `-`") < count or text.count(":x:") < 102)
 
 
 SIZES = Sizes(

@@ -19,6 +19,7 @@ from reconciler.console import (
     OnlyOption,
     PlainFormat,
     PlainFormatOption,
+    StrictOption,
     VerboseOption,
     YesOption,
     agreed,
@@ -29,6 +30,7 @@ from reconciler.console import (
     opened,
     tell_waiting,
     terminal,
+    warn,
 )
 from reconciler.errors import MirrorError, PlanRefused, UsageError
 
@@ -88,6 +90,7 @@ def apply(
         bool,
         typer.Option("--wait-for-quota", help="Where Docker Hub gives too few pulls just now, wait for more."),
     ] = False,
+    strict: StrictOption = False,
     output: PlainFormatOption = PlainFormat.TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
@@ -118,7 +121,7 @@ def apply(
             made, observed = planned()
         if dry_run:
             typer.echo(plan.rendered(made, Format(output)), nl=False)
-            return 1 if made.counts["errors"] else 0
+            return 1 if made.counts["errors"] or (strict and made.all_warnings) else 0
         _confirm(made, yes=yes)
         plans = [made]
 
@@ -136,7 +139,8 @@ def apply(
             plan_again if yes and not plan_file else None,
             gate=make_gate(mirrors),
         )
-        return _apply(plans, observed, open_stores(), open_source, terms, output, workers, cluster)
+        done = _apply(plans, observed, open_stores(), open_source, terms, output, workers, cluster)
+        return done or int(strict and bool(plans[-1].all_warnings))
 
 
 @contextmanager
@@ -235,6 +239,8 @@ def _apply(
     if interrupted:
         return 130
     errors = [trouble for repository in plans[-1].repositories for trouble in repository.troubles]
+    for warning in plans[-1].all_warnings:
+        warn(warning)
     for error in errors:
         complain(error)
     return 1 if errors or any(isinstance(event, Failed | Skipped | NotCollected) for event in events) else 0

@@ -15,6 +15,7 @@ from reconciler.console import (
     Format,
     FormatOption,
     OnlyOption,
+    StrictOption,
     VerboseOption,
     load,
     opened,
@@ -51,6 +52,7 @@ def plan(
     sizes: Annotated[
         bool, typer.Option("--sizes", help="Read the new manifests too, and say what apply moves, asks for and costs.")
     ] = False,
+    strict: StrictOption = False,
     _verbose: VerboseOption = 0,
 ) -> int:
     """Show what apply would do. Reads only: writes nothing and, without --sizes, spends no Docker Hub pull.
@@ -67,7 +69,7 @@ def plan(
         _save(made, out)
     typer.echo(rendered(made, output), nl=False)
     _say_what_is_public(mirrors, observed)
-    if made.counts["errors"] or (made.sizes and made.sizes.unread):
+    if made.counts["errors"] or (made.sizes and made.sizes.unread) or (strict and made.all_warnings):
         return 1
     return 2 if detailed_exitcode and made.has_changes else 0
 
