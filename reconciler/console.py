@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reconciler.words import plain, plain_lines
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -37,12 +39,13 @@ class PlainFormat(StrEnum):
 
 
 class _Plain(logging.Formatter):
-    """Lines in which nothing that came from outside can move the cursor."""
+    """A line for each message, in which nothing that came from outside can move the cursor; below it a traceback's."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        from reconciler.render import plain
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 logging's name
+        return plain(super().formatMessage(record))
 
-        return plain(super().format(record))
+    def formatException(self, ei: Any) -> str:  # noqa: N802 logging's name
+        return plain_lines(super().formatException(ei))
 
 
 def _log(wanted: int) -> int:
@@ -159,7 +162,5 @@ def warn(message: str) -> None:
 
 
 def _say(label: str, color: str, message: str) -> None:
-    from reconciler.render import plain
-
     typer.secho(label, fg=color, bold=True, nl=False, err=True)
-    typer.echo(plain(message), err=True)
+    typer.echo(plain_lines(message), err=True)

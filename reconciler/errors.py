@@ -29,17 +29,23 @@
     |-- LockHeld              another run is at work
     `-- Interrupted           the run is to stop; it never reaches the user
 
-Leaves hold data; the text, made for the person who has to act on it, is in `__str__`. Arguments are positional and all
-passed on, so that an error survives pickling on its way back from a worker.
+Leaves hold data; the text, made for the person who has to act on it, is in `__str__`: one line, or a line for each
+reason, whatever text from outside is quoted in it. Arguments are positional and all passed on, so that an error
+survives pickling on its way back from a worker.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reconciler.words import plain
+
 
 class MirrorError(Exception):
     """The root of every error that r2mirror raises on purpose."""
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 class UsageError(MirrorError):
@@ -58,7 +64,7 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.where}: " if self.where else ""
-        return f"{self.file}:{self.line}:{self.column}: {where}{self.message}"
+        return plain(f"{self.file}:{self.line}:{self.column}: {where}{self.message}")
 
 
 class MirrorsInvalid(MirrorError):
@@ -81,7 +87,7 @@ class NamedError(MirrorError):
         self.why = why
 
     def __str__(self) -> str:
-        return f"{self.what}: {self.why}"
+        return plain(f"{self.what}: {self.why}")
 
 
 class Malformed(NamedError):
@@ -173,7 +179,7 @@ class PlanRefused(MirrorError):
         self.reasons = reasons
 
     def __str__(self) -> str:
-        return "\n".join(self.reasons)
+        return "\n".join(map(plain, self.reasons))
 
 
 class LockHeld(MirrorError):
@@ -190,7 +196,7 @@ class LockHeld(MirrorError):
         self.left = left
 
     def __str__(self) -> str:
-        return (
+        return plain(
             f"{self.where}: another run is at work: {self.holder}, since {self.since}. Wait for it to end, or let "
             f"--lock-timeout wait; if it died, its lock runs out within {self.left} s, or `r2mirror unlock` breaks it"
         )
@@ -200,7 +206,7 @@ class LockLost(NamedError):
     """The lock is not ours any more, or may not be: nothing more may be written. `what` is the store and key."""
 
     def __str__(self) -> str:
-        return (
+        return plain(
             f"{self.what}: the lock was lost: {self.why}. Nothing more was written; what was published is whole. "
             "Run it again when the other run has ended"
         )

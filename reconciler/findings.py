@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.gc import Garbage
 from reconciler.index import platforms_document
-from reconciler.render import WIDE, bold, count, garbage_entry, garbage_line, plain, rendered, size_words, swept
+from reconciler.render import WIDE, bold, garbage_entry, garbage_line, rendered, swept
 from reconciler.verify import Problem
+from reconciler.words import count, plain, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from reconciler.outcome import Done, Failed
-from reconciler.render import SIGNS, plain, size_words
+from reconciler.render import SIGNS
+from reconciler.words import plain, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

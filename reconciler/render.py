@@ -11,6 +11,7 @@ from reconciler.diff import Action, Change
 from reconciler.gc import Garbage, NotCollected
 from reconciler.outcome import Done, Failed, Skipped
 from reconciler.plan import held_back
+from reconciler.words import count, plain, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -230,15 +231,6 @@ FOLD_AFTER = 25
 """Rows of a markdown table that are shown without a click."""
 
 
-def size_words(size: float) -> str:
-    """A number of bytes for people, as in `3.4 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(size) < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} TiB"
-
-
 def _heading(repository: RepositoryPlan) -> Any:
     from rich.text import Text
 
@@ -376,11 +368,6 @@ def _markdown_row(repository: RepositoryPlan, change: Change) -> str:
     return f"| `{SIGNS[change.action]}` | `{image}` | {change.action} {_digests(change)}{reason} |"
 
 
-def plain(text: str) -> str:
-    """Text from outside without what a terminal would obey or an encoder refuse."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else "\N{REPLACEMENT CHARACTER}" for letter in text)
-
-
 def _cell(text: str) -> str:
     """Text from outside, made harmless in a table of a comment: no markup, no mention, one line."""
     import html
@@ -403,11 +390,6 @@ def _within(lines: Iterable[str], budget: int) -> list[str]:
 def _more(lines: Sequence[str], shown: Sequence[str], bullet: str) -> list[str]:
     left = len(lines) - len(shown)
     return [f"{bullet}... and {left} more; `r2mirror plan` shows all of them."] if left else []
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """As in `1 tag` and `2 tags`."""
-    return f"{number} {one if number == 1 else many or one + 's'}"
 
 
 def bold(text: str) -> Any:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.download import UNKNOWN
 from reconciler.index import format_time, platforms_document
-from reconciler.render import WIDE, bold, count, plain, rendered, size_words
+from reconciler.render import WIDE, bold, rendered
+from reconciler.words import count, plain, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -43,3 +43,16 @@ def test_the_drawing_shows_the_tree_as_it_is() -> None:
         assert kind.__bases__ == (parents[depth - 1],), name
         parents[depth] = kind
     assert {name for _, name in drawn} == {kind.__name__ for kind in KINDS} - {"MirrorError"}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_what_an_error_quotes_cannot_begin_a_line_nor_reach_a_terminal(kind: type[errors.MirrorError]) -> None:
+    odd = "x\n::error::y\x1b[2J"
+    hostile: dict[type[errors.MirrorError], tuple[object, ...]] = {
+        errors.MirrorsInvalid: ((errors.Problem(odd, 3, 5, odd, odd),),),
+        errors.RateLimited: (odd, odd, 1.0),
+        errors.PlanRefused: ((odd,),),
+        errors.LockHeld: (odd, odd, odd, 1),
+    }
+    text = str(kind(*hostile.get(kind, (odd, odd) if issubclass(kind, errors.NamedError) else (odd,))))
+    assert text.isprintable(), text

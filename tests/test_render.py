@@ -14,8 +14,9 @@ from reconciler.oci import OCI_INDEX, Descriptor, Digest
 from reconciler.outcome import Done, Failed, Skipped
 from reconciler.plan import Plan, RepositoryPlan
 from reconciler.quota import Quota, Spending
-from reconciler.render import COMMENT_LIMIT, outcome_document, outcome_text, plan_markdown, plan_text, size_words
+from reconciler.render import COMMENT_LIMIT, outcome_document, outcome_text, plan_markdown, plan_text
 from reconciler.signatures.signers import Refused, Unchecked, Verified
+from reconciler.words import size_words
 
 OLD = TagState(Digest("sha256", "a" * 64), OCI_INDEX, 9218, None, datetime(2026, 11, 20, tzinfo=UTC))
 NEW = Descriptor(OCI_INDEX, Digest("sha256", "b" * 64), 9218)

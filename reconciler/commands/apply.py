@@ -158,7 +158,7 @@ def _cluster(address: str | None, mirrors: Mirrors, bandwidth: float | None) -> 
 
 def _tell_quota(words: str) -> None:
     """Says on stderr which quota is waited for."""
-    from reconciler.render import plain
+    from reconciler.words import plain
 
     typer.echo(f"waiting: {plain(words)}", err=True)
 

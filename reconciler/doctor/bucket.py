@@ -20,8 +20,8 @@ from reconciler.index import MirrorIndex
 from reconciler.layout import JSON_HEADERS, PING
 from reconciler.ledger import read_index
 from reconciler.lock import read_lock
-from reconciler.render import count
 from reconciler.store import Matches
+from reconciler.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,7 +7,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from reconciler.doctor.finding import Finding, Status
-from reconciler.render import WIDE, bold, count, plain, rendered
+from reconciler.render import WIDE, bold, rendered
+from reconciler.words import count, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from reconciler.edge.apply import Done, Failed, Skipped
 from reconciler.edge.plan import Action, Kind
-from reconciler.render import WIDE, bold, plain, rendered
+from reconciler.render import WIDE, bold, rendered
+from reconciler.words import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -1,0 +1,42 @@
+"""Words for people: text from outside made one harmless line, numbers with their nouns, sizes in bytes. Pure."""
+
+from __future__ import annotations
+
+_ODD = "\N{REPLACEMENT CHARACTER}"
+
+
+def plain(text: str) -> str:
+    """Text from outside as one line without what a terminal or a log's reader would obey, or an encoder refuse."""
+    flat = text if text.isprintable() else "".join(map(_harmless, text))
+    return defused(flat)
+
+
+def plain_lines(text: str) -> str:
+    """Several lines of ours, each made harmless on its own."""
+    return "\n".join(map(plain, text.split("\n")))
+
+
+def defused(line: str) -> str:
+    """A line without what GitHub's runners take for a command: `::name::` at its start, `##[name]` anywhere in it."""
+    flat = line.replace("##[", "## [")
+    return flat.replace("::", ": :", 1) if flat.lstrip().startswith("::") and flat.count("::") > 1 else flat
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Writes `1 tag`, `2 tags`."""
+    return f"{number} {one if number == 1 else many or one + 's'}"
+
+
+def size_words(size: float) -> str:
+    """Writes a number of bytes for people, e.g. `3.4 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(size) < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+def _harmless(letter: str) -> str:
+    if letter.isprintable():
+        return letter
+    return " " if letter.isspace() else _ODD

@@ -1,0 +1,44 @@
+"""Text from outside is one line, and harmless."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.words import count, plain, size_words
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("as it is: é, 日本, 1 < 2", "as it is: é, 日本, 1 < 2"),
+        ("two\nlines\r\nof\u2028four\u0085", "two lines  of four "),
+        ("\x1b[2Jgone", "\N{REPLACEMENT CHARACTER}[2Jgone"),
+        ("\x9b31mred", "\N{REPLACEMENT CHARACTER}31mred"),
+        ("a\u202eb\u200bc", "a\N{REPLACEMENT CHARACTER}b\N{REPLACEMENT CHARACTER}c"),
+        ("\ud800", "\N{REPLACEMENT CHARACTER}"),
+        ("::error::x", ": :error::x"),
+        ("\n ::add-mask::x", "  : :add-mask::x"),
+        ("x\n::error::y", "x ::error::y"),
+        ("::1 is an address", "::1 is an address"),
+        ("seen ##[group]x", "seen ## [group]x"),
+        ("####[group]x", "#### [group]x"),
+    ],
+)
+def test_text_from_outside_is_one_harmless_line(text: str, line: str) -> None:
+    assert plain(text) == line
+
+
+def test_numbers_and_their_nouns() -> None:
+    assert [count(1, "tag"), count(2, "tag"), count(0, "repository", "repositories")] == [
+        "1 tag",
+        "2 tags",
+        "0 repositories",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 B"), (1023, "1023 B"), (1024, "1.0 KiB"), (3.5 * 1024**2, "3.5 MiB"), (1024**4, "1.0 TiB")],
+)
+def test_sizes(size: float, words: str) -> None:
+    assert size_words(size) == words
