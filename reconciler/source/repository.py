@@ -29,7 +29,7 @@ from reconciler.oci import (
 )
 from reconciler.referrers import Attached
 from reconciler.source.describe import describe
-from reconciler.source.paging import PAGE_SIZE, next_page
+from reconciler.source.paging import PAGE_SIZE, next_page, page_after
 from reconciler.source.referrers import list_referrers
 
 if TYPE_CHECKING:
@@ -62,9 +62,14 @@ class RegistrySource:
         base = self._url("tags/list")
         url = f"{base}?n={PAGE_SIZE}"
         seen = {url}
+        is_guess = False
         while True:
-            names, following = self._page(url, base)
+            names, following = self._page(url, base, is_guess=is_guess)
+            before = len(found)
             found.update(dict.fromkeys(name for name in names if is_tag(name)))
+            is_guess = following is None and _fills_a_page(names) and len(found) > before
+            if is_guess:
+                following = page_after(names[-1], base)
             if following is None:
                 return tuple(found)
             if following in seen:
@@ -191,12 +196,15 @@ class RegistrySource:
     def _what(self, reference: str) -> str:
         return f"{self.name}{'@' if ':' in reference else ':'}{reference}"
 
-    def _page(self, url: str, base: str) -> tuple[list[str], str | None]:
+    def _page(self, url: str, base: str, *, is_guess: bool) -> tuple[list[str], str | None]:
+        """The names on a page, and where the list goes on. `is_guess`: the registry has not said that there is one."""
         response, body = self.registry.document(url, self._scope, self.name, MAX_PAGE_BYTES)
         refused = response.status_code in (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED)
         if refused and url == f"{base}?n={PAGE_SIZE}":
             # A registry that takes smaller pages only (ECR) has a size of its own.
             return [], base
+        if is_guess and response.status_code in _NO_PAGE:
+            return [], None
         self._check(response, self.name, "repository")
         try:
             match load_json(body, self.name):
@@ -226,6 +234,24 @@ class RegistrySource:
             raise BadAnswer(
                 what, f"{self.registry.name} answered {status}, which is no answer to a request for a {kind}"
             )
+
+
+ROUND = 50
+"""What page sizes are multiples of."""
+
+_NO_PAGE = (
+    httpx.codes.BAD_REQUEST,
+    httpx.codes.NOT_FOUND,
+    httpx.codes.METHOD_NOT_ALLOWED,
+    httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE,
+    httpx.codes.UNPROCESSABLE_ENTITY,
+)
+"""How a registry without pages may answer a request for a second one."""
+
+
+def _fills_a_page(names: list[str]) -> bool:
+    """Whether more tags may follow, although no Link header says so: a proxy may have dropped it."""
+    return 0 < len(names) <= PAGE_SIZE and len(names) % ROUND == 0
 
 
 _NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED)

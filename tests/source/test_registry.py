@@ -79,6 +79,75 @@ def test_a_link_to_another_host_is_not_followed(
     assert not elsewhere.asked
 
 
+@pytest.mark.parametrize(
+    "link",
+    [
+        '<{}>; title="x, y"; rel="next"',
+        '<{}>; title="a=b; <c>, rel=\\"last\\""; rel="next"',
+        "<{}>; rel='next'",
+        '<{}> ; REL = "Next"',
+        '<{}>; rel="last next"',
+        "<{}>;;rel=next;title*=UTF-8''x",
+        '</v2/>; rel="first", <{}>; rel=next',
+        '</v2/>; rel=prev\n<{}>; rel="next"',
+        ', <{}>; rel="next",',
+        '<{}>; rel="next"; rel="prev"',
+    ],
+)
+def test_a_link_is_read_as_rfc_8288_has_it(link: str, lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(f"{TAGS}?n=1000", page("1", link=link.format("/v2/team/app/tags/list?last=1;x,y")))
+    lying.on(f"{TAGS}?last=1;x,y", page("2"))
+    assert source.tags() == ("1", "2")
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        '/v2/team/app/tags/list?last=1; rel="next"',
+        '</v2/team/app/tags/list?last=1; rel="next"',
+        "</v2/team/app/tags/list?last=1>",
+        '</v2/team/app/tags/list?last=1>; rel="next',
+        '</v2/team/app/tags/list?last=1>; rel=""',
+        '</v2/team/app/tags/list?last=1> rel="next"',
+        '<?last=1>; rel="next", <?last=2>; rel="next"',
+        "next",
+    ],
+)
+def test_a_link_that_cannot_be_read_is_not_the_end_of_the_list(
+    link: str, lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on(f"{TAGS}?n=1000", page("1", link=link))
+    with pytest.raises(BadAnswer, match=r"Link header of its list cannot be read .*nothing is removed"):
+        source.tags()
+
+
+@pytest.mark.parametrize("link", ["", ",", '</v2/team/app/tags/list>; rel="first"', "</x>; rel=prev"])
+def test_a_header_without_a_next_page_ends_the_list(link: str, lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(f"{TAGS}?n=1000", page("1", link=link))
+    assert source.tags() == ("1",)
+
+
+def test_after_a_full_page_without_a_link_the_next_one_is_asked_for(
+    lying: LyingRegistry, source: RegistrySource
+) -> None:
+    names = [f"{number:03d}" for number in range(150)]
+    lying.on(f"{TAGS}?n=1000", page(*names[:100]))
+    lying.on(f"{TAGS}?n=1000&last=099", page(*names[100:]))
+    lying.on(f"{TAGS}?n=1000&last=149", page())
+    assert source.tags() == tuple(names)
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 405, 422])
+def test_a_registry_without_pages_has_one(status: int, lying: LyingRegistry, source: RegistrySource) -> None:
+    names = [f"{number:03d}" for number in range(100)]
+    lying.on(f"{TAGS}?n=1000", page(*names))
+    lying.on(f"{TAGS}?n=1000&last=099", replace(page(*names), status=status))
+    assert source.tags() == tuple(names)
+    lying.on(f"{TAGS}?n=1000&last=099", Answer(403))
+    with pytest.raises(Denied):
+        source.tags()
+
+
 def test_pages_without_an_end_are_given_up(
     lying: LyingRegistry, source: RegistrySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +184,18 @@ def test_what_is_no_tag_is_left_out(lying: LyingRegistry, source: RegistrySource
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"<html>", b'{"tags": [1]}', b'{"tags": {}}', b"[" * 100_000, b'{"tags": [], "tags": []}']
+    "body",
+    [
+        b"",
+        b"[]",
+        b"<html>",
+        b'{"tags": [1]}',
+        b'{"tags": {}}',
+        b"{}",
+        b'{"name": "x"}',
+        b"[" * 100_000,
+        b'{"tags": [], "tags": []}',
+    ],
 )
 def test_a_list_that_is_none_is_an_error_not_an_empty_list(
     body: bytes, lying: LyingRegistry, source: RegistrySource
