@@ -62,11 +62,7 @@ class Image:
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
         """Every blob once."""
-        wanted = {}
-        for manifest in self.manifests:
-            if isinstance(manifest.parsed, Manifest):
-                wanted.update({blob.digest: blob for blob in manifest.parsed.blobs})
-        return tuple(wanted.values())
+        return tuple({blob.digest: blob for manifest in self.manifests for blob in manifest.parsed.blobs}.values())
 
 
 Fetch: TypeAlias = "Callable[[Descriptor], bytes]"

@@ -46,6 +46,8 @@ def _images(
     match manifests.get(digest):
         case Manifest() as manifest:
             yield platform, sum(blob.size for blob in manifest.blobs)
+        case Index(manifests=(), blobs=blobs) if blobs:
+            yield platform, sum(blob.size for blob in blobs)
         case Index(manifests=children):
             for child in children:
                 if not child.attests:

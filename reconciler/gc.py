@@ -267,8 +267,7 @@ class _Manifests:
                 reached.add(digest)
                 if isinstance(parsed, Index):
                     children.update(child.digest for child in parsed.manifests)
-                else:
-                    needed.update(blob.digest for blob in parsed.blobs)
+                needed.update(blob.digest for blob in parsed.blobs)
             wave = self._keys(child for child in children if child not in reached and child in self._there.manifests)
 
     def children(self, digest: Digest) -> tuple[Digest, ...]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from reconciler.errors import Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -162,6 +162,7 @@ class Repository:
 class Descriptor:
     """What points at content: media type, digest, size in bytes; in an index also the platform.
 
+    `media_type` is empty where it is missing, `platform` None where it is missing or cannot be read.
     `attests` is the digest of the image that an attestation manifest of BuildKit's belongs to. `artifact_type` is what
     a list of referrers says that one is; it is no part of what is pointed at.
     """
@@ -177,6 +178,11 @@ class Descriptor:
     def foreign(self) -> bool:
         """Whether the bytes are not to be distributed: their media type says so (image specification, layer.md)."""
         return "nondistributable" in self.media_type or self.media_type.endswith(".foreign.diff.tar.gzip")
+
+    @property
+    def is_manifest(self) -> bool:
+        """Whether an index means a manifest or an index by it; anything else that an index lists is a blob."""
+        return self.media_type in ("", *MANIFEST_TYPES, *INDEX_TYPES, *SCHEMA1)
 
 
 @dataclass(frozen=True)
@@ -206,17 +212,34 @@ class Manifest:
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
         """What has to be there for a pull: config and layers, foreign layers left out, each digest once."""
-        wanted = (self.config, *self.layers) if self.config else self.layers
-        return tuple({blob.digest: blob for blob in wanted if not blob.foreign}.values())
+        return _blobs((self.config, *self.layers) if self.config else self.layers)
 
 
 @dataclass(frozen=True)
 class Index:
-    """An OCI image index or a Docker manifest list: its manifests, which may be indexes again."""
+    """An OCI image index or a Docker manifest list: what it lists, which is manifests, indexes and blobs.
+
+    A cache of BuildKit's, for one, is an index of layers. A copier has to take such entries along as blobs (image
+    specification, image-index.md: no failing on a media type that is not known).
+    """
 
     media_type: str
-    manifests: tuple[Descriptor, ...]
+    entries: tuple[Descriptor, ...]
     attachment: Attachment = Attachment()
+
+    @property
+    def manifests(self) -> tuple[Descriptor, ...]:
+        """The entries that are manifests, or indexes again."""
+        return tuple(entry for entry in self.entries if entry.is_manifest)
+
+    @property
+    def blobs(self) -> tuple[Descriptor, ...]:
+        """The other entries, foreign ones left out, each digest once."""
+        return _blobs(entry for entry in self.entries if not entry.is_manifest)
+
+
+def _blobs(wanted: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
+    return tuple({blob.digest: blob for blob in wanted if not blob.foreign}.values())
 
 
 def parse_manifest(body: bytes, media_type: str, what: str) -> Manifest | Index:
@@ -232,20 +255,20 @@ def parse_manifest(body: bytes, media_type: str, what: str) -> Manifest | Index:
         raise Malformed(what, SCHEMA1_REFUSAL)
     announced = own_media_type(document, media_type, what)
     if announced in INDEX_TYPES:
-        return Index(announced, tuple(_descriptors(document, "manifests", what)), _attachment(document, what))
+        return Index(announced, tuple(_descriptors(document, "manifests", what)), _attachment(document))
     config = document.get("config")
     return Manifest(
         announced,
         None if config is None else parse_descriptor(config, f"{what}: config"),
         tuple(_descriptors(document, "layers", what)),
-        _attachment(document, what),
+        _attachment(document),
     )
 
 
-def _attachment(document: dict[str, Any], what: str) -> Attachment:
+def _attachment(document: dict[str, Any]) -> Attachment:
     subject, annotations = document.get("subject"), document.get("annotations")
     return Attachment(
-        None if subject is None else parse_descriptor(subject, f"{what}: subject").digest,
+        _digest(subject.get("digest")) if isinstance(subject, dict) else None,
         _artifact_type(document),
         tuple((key, value) for key, value in annotations.items() if isinstance(value, str))
         if isinstance(annotations, dict)
@@ -267,20 +290,26 @@ def own_media_type(document: dict[str, Any], announced: str, what: str) -> str:
     own = document.get("mediaType")
     if own is not None and not isinstance(own, str):
         raise Malformed(what, f"mediaType is {_kind(own)}, expected a string")
+    own = own or None
     known = (*MANIFEST_TYPES, *INDEX_TYPES)
     if own is not None and announced in known and own != announced:
         raise Malformed(what, f"announced as {announced}, but its own mediaType says {_short(own)}")
-    has_index, has_image = "manifests" in document, "layers" in document or "config" in document
+    has_index, has_image = _has(document, "manifests"), _has(document, "layers") or _has(document, "config")
     if has_index and has_image:
         raise Malformed(what, "has the fields of an image and of an index, and could be read as either")
     media_type = announced if announced in known else own
     if media_type is None:
-        media_type = OCI_INDEX if has_index else OCI_MANIFEST
+        media_type = OCI_MANIFEST if has_image or "manifests" not in document else OCI_INDEX
     if media_type not in known:
         raise Malformed(what, f"media type {_short(media_type)} is not a manifest or an index of OCI or Docker")
     if has_index != (media_type in INDEX_TYPES) and (has_index or has_image):
         raise Malformed(what, f"announced as {media_type}, but its fields are those of the other kind")
     return media_type
+
+
+def _has(document: dict[str, Any], key: str) -> bool:
+    """A program written in Go may write null for what is not there."""
+    return document.get(key) is not None
 
 
 def load_json(body: bytes, what: str) -> Any:
@@ -319,7 +348,9 @@ def _media_type(text: str) -> str | None:
 
 
 def _descriptors(document: dict[str, Any], key: str, what: str) -> Iterator[Descriptor]:
-    entries = document.get(key, [])
+    entries = document.get(key)
+    if entries is None:
+        return
     if not isinstance(entries, list):
         raise Malformed(what, f"{key} is {_kind(entries)}, expected a list")
     for position, entry in enumerate(entries):
@@ -327,40 +358,51 @@ def _descriptors(document: dict[str, Any], key: str, what: str) -> Iterator[Desc
 
 
 def parse_descriptor(entry: Any, what: str) -> Descriptor:
-    """One descriptor of a manifest or an index; `what` names it in errors. Raises `Malformed`."""
+    """One descriptor of a manifest or an index; `what` names it in errors.
+
+    Raises `Malformed` unless it has a digest and a size: a copy depends on nothing else.
+    """
     match entry:
-        case {"mediaType": str(media_type), "digest": str(digest), "size": int(size)} if not isinstance(size, bool):
+        case {"digest": str(digest), "size": int(size)} if not isinstance(size, bool):
             pass
         case _:
-            raise Malformed(what, "expected a descriptor with mediaType, digest and size")
+            raise Malformed(what, "expected a descriptor with a digest and a size")
     if not 0 <= size < 2**63:
         raise Malformed(what, f"size {size} is out of range")
-    annotations = entry.get("annotations") or {}
-    attests = annotations.get("vnd.docker.reference.digest") if isinstance(annotations, dict) else None
+    media_type, annotations = entry.get("mediaType"), entry.get("annotations")
     return Descriptor(
-        parse_media_type(media_type, what),
+        (_media_type(media_type) or "") if isinstance(media_type, str) else "",
         Digest.parse(digest),
         size,
-        _platform(entry.get("platform"), what),
-        Digest.parse(attests) if isinstance(attests, str) else None,
+        _platform(entry.get("platform")),
+        _digest(annotations.get("vnd.docker.reference.digest")) if isinstance(annotations, dict) else None,
         _artifact_type(entry),
     )
 
 
-def _platform(entry: Any, what: str) -> Platform | None:
+def _digest(text: Any) -> Digest | None:
+    """None for what is not a digest, where nothing depends on it."""
+    try:
+        return Digest.parse(text) if isinstance(text, str) else None
+    except Malformed:
+        return None
+
+
+def _platform(entry: Any) -> Platform | None:
+    """None where it cannot be read: such an image is for no platform in particular, and a filter lets it through.
+
+    Some tools write the variant into the architecture, `arm/v7`.
+    """
     match entry:
-        case None:
-            return None
-        case {"os": "", "architecture": ""}:
-            return None
-        case {"os": str(system), "architecture": str(architecture)}:
-            variant = entry.get("variant") or ""
-            parts = [part for part in (system, architecture, variant) if part]
-            if not all(isinstance(part, str) and _PLATFORM_PART.fullmatch(part) for part in parts):
-                raise Malformed(what, "platform has a part that is no name of a system or an architecture")
-            return Platform(system, architecture, variant)
+        case {"os": str(system), "architecture": str(written)}:
+            architecture, _, own = written.partition("/")
+            variant = entry.get("variant") or own
         case _:
-            raise Malformed(what, "platform has no os and architecture")
+            return None
+    parts = (system, architecture, variant) if variant else (system, architecture)
+    if not all(isinstance(part, str) and _PLATFORM_PART.fullmatch(part) for part in parts):
+        return None
+    return Platform(*parts)
 
 
 def _kind(value: object) -> str:

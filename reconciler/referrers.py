@@ -83,9 +83,9 @@ def parse_fallback(body: bytes, named: Descriptor, what: str) -> tuple[Descripto
     parsed = parse_manifest(body, named.media_type, what)
     if not isinstance(parsed, Index):
         raise Malformed(what, f"expected an index of its referrers at {named.digest}, got a manifest")
-    if len(parsed.manifests) > MAX_REFERRERS:
+    if len(parsed.entries) > MAX_REFERRERS:
         raise Malformed(what, TOO_MANY)
-    return parsed.manifests
+    return parsed.entries
 
 
 def merged(records: Iterable[Record]) -> dict[Digest, Attachments]:

@@ -248,7 +248,7 @@ class _Check:
                     for root in wave[digest, media_type]:
                         for child in root.choose(parsed, self._there):
                             following.setdefault((child.digest, child.media_type), []).append(root)
-                elif parsed:
+                if parsed:
                     self._seen.blobs.update({blob.digest: blob for blob in parsed.blobs})
             read = self._seen.manifests.keys() | self._seen.broken
             wave = {key: by for key, by in following.items() if key[0] not in read}
@@ -324,14 +324,12 @@ class _Check:
             digest = waiting.pop()
             if digest in self._seen.broken:
                 yield manifest_key(self._target, digest)
-            match self._seen.manifests.get(digest):
-                case Index() as index:
-                    waiting += [child.digest for child in root.choose(index, self._there)]
-                case Manifest() as manifest:
-                    broken = [blob.digest for blob in manifest.blobs if blob.digest in self._seen.broken]
-                    yield from (blob_key(self._target, blob) for blob in broken)
-                case None:
-                    pass
+            parsed = self._seen.manifests.get(digest)
+            if isinstance(parsed, Index):
+                waiting += [child.digest for child in root.choose(parsed, self._there)]
+            if parsed:
+                broken = [blob.digest for blob in parsed.blobs if blob.digest in self._seen.broken]
+                yield from (blob_key(self._target, blob) for blob in broken)
 
     def _note(self, digest: Digest, key: str, problem: Problem, detail: str) -> None:
         self._seen.broken.add(digest)

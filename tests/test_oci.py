@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.copy import choose_platforms
 from reconciler.errors import Malformed
 from reconciler.oci import (
     DOCKER_LIST,
@@ -50,8 +51,9 @@ def test_a_manifest_is_parsed_or_malformed_whatever_the_bytes(body: bytes, media
         document = json.loads(body)
         assert isinstance(parsed, Index) == (parsed.media_type in (OCI_INDEX, DOCKER_LIST))
         assert parsed.media_type == media_type or media_type not in draw.MEDIA_TYPES
-        assert document.get("mediaType") in (None, parsed.media_type)
-        assert not ("manifests" in document and ("layers" in document or "config" in document))
+        assert document.get("mediaType") in (None, "", parsed.media_type)
+        there = {key for key, value in document.items() if value is not None}
+        assert not ("manifests" in there and there & {"layers", "config"})
 
 
 @given(st.text() | st.from_regex(r"sha(256|512):[0-9a-fA-F]{60,130}"))
@@ -163,11 +165,6 @@ REFUSED = {
     "a size that is true": ({**IMAGE, "config": {**BLOB, "size": True}}, OCI_MANIFEST, "expected a descriptor"),
     "a size with a fraction": ({**IMAGE, "config": {**BLOB, "size": 1.5}}, OCI_MANIFEST, "expected a descriptor"),
     "a digest that climbs": ({**IMAGE, "config": {**BLOB, "digest": "../../x"}}, OCI_MANIFEST, "expected sha256"),
-    "a platform without os": (
-        {**INDEX, "manifests": [{**BLOB, "platform": {"architecture": "arm64"}}]},
-        OCI_INDEX,
-        "no os and architecture",
-    ),
 }
 
 
@@ -176,6 +173,75 @@ def test_refused_documents(case: str) -> None:
     document, media_type, why = REFUSED[case]
     with pytest.raises(Malformed, match=why):
         parse(document, media_type)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"manifests": None},
+        {"subject": None},
+        {"subject": {"digest": "sha256:12"}},
+        {"annotations": None},
+        {"layers": [{**BLOB, "mediaType": None, "annotations": ["a"], "urls": None, "platform": "linux"}]},
+        {"layers": [{key: value for key, value in BLOB.items() if key != "mediaType"}]},
+        {"config": {**BLOB, "mediaType": "no media type"}},
+        {"config": None},
+        {"mediaType": ""},
+        {"schemaVersion": None},
+    ],
+)
+def test_what_no_copy_depends_on_may_be_missing_or_wrong(fields: dict[str, Any]) -> None:
+    parsed = parse({**IMAGE, **fields})
+    assert isinstance(parsed, Manifest)
+    assert [blob.digest for blob in parsed.blobs] == [Digest.parse(DIGEST)]
+
+
+@pytest.mark.parametrize("fields", [{"layers": None, "config": None}, {"annotations": None}, {"mediaType": None}])
+def test_an_index_may_say_null_of_what_it_has_not(fields: dict[str, Any]) -> None:
+    parsed = parse({**INDEX, "manifests": None, **fields}, OCI_INDEX)
+    assert (parsed.media_type, parsed.blobs) == (OCI_INDEX, ())
+    assert parse({"layers": None, "manifests": [], **fields}, "").media_type == OCI_INDEX
+
+
+def test_null_for_both_kinds_is_what_it_was_announced_as() -> None:
+    for announced in (OCI_INDEX, OCI_MANIFEST):
+        assert parse({"manifests": None, "layers": None}, announced).media_type == announced
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (None, None),
+        ({}, None),
+        ({"os": "", "architecture": ""}, None),
+        ({"architecture": "arm64"}, None),
+        ({"os": None, "architecture": "arm64"}, None),
+        ({"os": "linux"}, None),
+        ({"os": "linux", "architecture": "a b"}, None),
+        ({"os": "linux", "architecture": "arm", "variant": 7}, None),
+        ("linux/amd64", None),
+        ({"os": "linux", "architecture": "arm/v7"}, Platform("linux", "arm", "v7")),
+        ({"os": "linux", "architecture": "arm/v7", "variant": "v7"}, Platform("linux", "arm", "v7")),
+        ({"os": "linux", "architecture": "arm", "variant": None}, Platform("linux", "arm")),
+    ],
+)
+def test_a_platform_that_cannot_be_read_is_none_in_particular(written: object, read: Platform | None) -> None:
+    parsed = parse({**INDEX, "manifests": [{**BLOB, "mediaType": OCI_MANIFEST, "platform": written}]}, OCI_INDEX)
+    assert isinstance(parsed, Index)
+    assert [entry.platform for entry in parsed.manifests] == [read]
+    wanted = choose_platforms(parsed, (Platform("linux", "arm"),), "it")
+    assert wanted == parsed.manifests, "one that cannot be read is not left out by a filter"
+
+
+def test_an_index_lists_manifests_and_blobs() -> None:
+    entries = [
+        {**BLOB, "mediaType": media_type}
+        for media_type in (OCI_MANIFEST, "application/vnd.buildkit.cacheconfig.v0", images.OCI_FOREIGN, DOCKER_LIST)
+    ]
+    parsed = parse({**INDEX, "manifests": [*entries, {"digest": DIGEST, "size": 2}]}, OCI_INDEX)
+    assert isinstance(parsed, Index)
+    assert [entry.media_type for entry in parsed.manifests] == [OCI_MANIFEST, DOCKER_LIST, ""]
+    assert [entry.media_type for entry in parsed.blobs] == ["application/vnd.buildkit.cacheconfig.v0"]
 
 
 @pytest.mark.parametrize(

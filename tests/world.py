@@ -92,10 +92,13 @@ def walk(read: Callable[[str], bytes], repository: str, reference: str) -> set[s
     met = {reference} if ":" in reference else set()
     for digest in met:
         assert digest_like(digest, body) == digest
-    for child in document.get("manifests", []):
+    listed = document.get("manifests", [])
+    children = [entry for entry in listed if ".manifest." in entry["mediaType"] or ".index." in entry["mediaType"]]
+    for child in children:
         assert len(read(f"v2/{repository}/manifests/{child['digest']}")) == child["size"]
         met |= walk(read, repository, child["digest"])
-    for blob in [document[key] for key in ("config",) if key in document] + document.get("layers", []):
+    others = [entry for entry in listed if entry not in children]
+    for blob in others + [document[key] for key in ("config",) if key in document] + document.get("layers", []):
         if "foreign" in blob["mediaType"] or "nondistributable" in blob["mediaType"]:
             continue
         content = read(f"v2/{repository}/blobs/{blob['digest']}")

@@ -184,8 +184,7 @@ def _walk(notes: Notes, client: Client, sample: Sample, *, deep: bool) -> Iterat
         if isinstance(parsed, Index):
             todo += [child for child in parsed.manifests if child.digest not in seen]
             seen.update(child.digest for child in parsed.manifests)
-        else:
-            blobs |= {blob.digest: blob for blob in parsed.blobs}
+        blobs |= {blob.digest: blob for blob in parsed.blobs}
     yield from _ranges(notes, client, sample, blobs)
     size = sum(blob.size for blob in blobs.values())
     hashed = deep or size <= MAX_WALK

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
 from reconciler.layout import cosign_tags
 from reconciler.oci import (
-    INDEX_TYPES,
-    MANIFEST_TYPES,
     MAX_MANIFEST_SIZE,
     Descriptor,
     Digest,
@@ -59,7 +57,8 @@ class ImageLayout:
             return self._resolve_digest(Digest.parse(reference))
         if reference not in self._tagged:
             raise NotFound(f"{self.name}:{reference}", "index.json names no such tag")
-        return self._tagged[reference]
+        found = self._tagged[reference]
+        return found if found.media_type else self._resolve_digest(found.digest)
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
         return tuple(self._referrers.get(subject, {}).values())
@@ -99,7 +98,7 @@ class ImageLayout:
         seen: set[Digest] = set()
         while waiting:
             descriptor = waiting.pop()
-            if descriptor.digest in seen or descriptor.media_type not in (*MANIFEST_TYPES, *INDEX_TYPES):
+            if descriptor.digest in seen or not descriptor.is_manifest:
                 continue
             seen.add(descriptor.digest)
             parsed = self._parsed(descriptor)
@@ -159,7 +158,7 @@ class ImageLayout:
     def _resolve_digest(self, digest: Digest) -> Descriptor:
         """By index.json, or else, as at a registry, any manifest that is there: one of an index within."""
         for descriptor, _ in self._entries:
-            if descriptor.digest == digest:
+            if descriptor.digest == digest and descriptor.media_type:
                 return descriptor
         what = f"{self.name}@{digest}"
         found = describe(self._read(self._blob_path(digest), what, MAX_MANIFEST_SIZE), "", digest.algorithm, what)

@@ -46,7 +46,7 @@ def list_referrers(registry: Registry, base: str, scope: str, what: str) -> tupl
             if url == base:
                 return None
             raise BadAnswer(what, "the list of its referrers cannot be read to its end: a page of it is missing")
-        found.update({one.digest: one for one in page.manifests})
+        found.update({one.digest: one for one in page.entries})
         url = next_page(response, base)
         if url in seen:
             raise BadAnswer(what, "the list of its referrers cannot be read to its end: its pages go round in a circle")

@@ -28,6 +28,7 @@ OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+BUILDKIT_CONFIG = "application/vnd.buildkit.cacheconfig.v0"
 OCI_EMPTY = "application/vnd.oci.empty.v1+json"
 OCI_FOREIGN = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -129,17 +130,35 @@ def image(
 
 
 def index(
-    *images: Image, docker: bool = False, algorithm: str = "sha256", annotations: Mapping[str, str] | None = None
+    *images: Image,
+    docker: bool = False,
+    algorithm: str = "sha256",
+    annotations: Mapping[str, str] | None = None,
+    blobs: Sequence[tuple[str, bytes]] = (),
 ) -> Image:
-    """An image index of `images`, which may be indexes themselves; `docker` makes it a Docker manifest list."""
+    """An image index of `images`, which may be indexes themselves; `docker` makes it a Docker manifest list.
+
+    `blobs` are entries that are not manifests, as (media type, bytes).
+    """
     media_type = DOCKER_LIST if docker else OCI_INDEX
     document = {
         "schemaVersion": 2,
         "mediaType": media_type,
-        "manifests": [child.descriptor() for child in images],
+        "manifests": [child.descriptor() for child in images]
+        + [_descriptor(media_type, body, algorithm) for media_type, body in blobs],
         **({"annotations": dict(annotations)} if annotations else {}),
     }
-    return Image(media_type, _json(document), children=images, algorithm=algorithm)
+    stored = {digest_of(body, algorithm): body for _, body in blobs}
+    return Image(media_type, _json(document), stored, children=images, algorithm=algorithm)
+
+
+def build_cache(*layers: bytes) -> Image:
+    """A cache as BuildKit exports it to a registry: an index of layers and of its own configuration, all of them blobs.
+
+    See cache/remotecache/export.go of moby/buildkit.
+    """
+    config = _json({"layers": [{"blob": digest_of(body)} for body in layers], "records": []})
+    return index(blobs=[*((OCI_LAYER, body) for body in layers), (BUILDKIT_CONFIG, config)])
 
 
 def artifact(

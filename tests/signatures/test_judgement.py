@@ -351,7 +351,7 @@ def test_a_bad_layer_leaves_the_others_as_they_are() -> None:
         "its payload has 65537 bytes",
         "is text/plain",
         "expected annotations of text",
-        "expected a descriptor with mediaType",
+        "expected a descriptor with a digest and a size",
         ".sig signature 5",
     ]
 

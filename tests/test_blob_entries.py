@@ -1,0 +1,91 @@
+"""An index that lists blobs, as a cache of BuildKit's does: they come along, are found missing, and go with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.gc import Garbage
+from reconciler.layout import MIRROR_INDEX, blob_key
+from reconciler.ledger import read_index
+from reconciler.oci import Digest, Platform
+from reconciler.outcome import Done
+from reconciler.verify import Problem
+from tests.bench import RETAIN, V1, V2, Bench, check_visible, final
+from tests.memory import MemorySource, MemoryStore, mirror
+from tests.parts.images import build_cache, image, index
+from tests.test_adopt import filled_by_hand, take_over
+from tests.test_sizes import Runs
+from tests.test_verify import look
+
+CACHE = build_cache(b"first layer", b"second layer")
+ARM64 = image({"a": "1"}, platform="linux/arm64")
+MIXED = index(ARM64, V1.children[0], blobs=[("application/vnd.example.note", b"beside images")])
+BLOBS = sorted({**CACHE.blobs, **MIXED.blobs})
+
+
+def applied() -> Bench:
+    bench = Bench.of(a={"cache": CACHE, "mixed": MIXED, "1": V1})
+    assert {type(one) for one in bench.apply()} == {Done}
+    return bench.again()
+
+
+def test_blobs_of_an_index_come_along() -> None:
+    bench = applied()
+    check_visible(bench.store)
+    there = {digest for digest in BLOBS if blob_key("a", Digest.parse(digest)) in bench.store.objects}
+    assert there == set(BLOBS)
+    assert look(bench, deep=True).findings == ()
+    assert not bench.plan().has_changes
+
+
+def test_a_filter_of_platforms_takes_the_blobs_and_the_wanted_images() -> None:
+    bench = Bench.of(a={"mixed": MIXED, "cache": CACHE})
+    bench.apply(bench.plan(mirror("a", platforms=(Platform("linux", "arm64"),))))
+    stored = {key.rpartition("/")[2] for key in bench.store.objects if "/blobs/" in key}
+    assert stored == {*MIXED.blobs, *ARM64.blobs, *CACHE.blobs}
+    assert look(bench).findings == ()
+
+
+@pytest.mark.parametrize("digest", BLOBS)
+def test_a_missing_blob_of_an_index_is_found_and_repaired(digest: str) -> None:
+    bench = applied()
+    whole = final(bench.store)
+    del bench.store.objects[blob_key("a", Digest.parse(digest))]
+    found = look(bench, repair=True)
+    assert [one.problem for one in found.findings] == [Problem.MISSING]
+    assert found.open == ()
+    assert final(bench.store) == whole
+
+
+def test_blobs_of_an_index_are_garbage_when_it_is() -> None:
+    bench = applied()
+    bench.sources["a"] = MemorySource({"1": V1})
+    bench.apply(bench.plan(mirror("a")), allow_prune=True)
+    check_visible(bench.store)
+    bench = bench.again()
+    bench.now += RETAIN
+    bench.apply()
+    assert [type(one) for one in bench.others] == [Garbage]
+    alone = Bench.of(a={"1": V1})
+    alone.apply()
+    assert final(bench.store) == final(alone.store)
+
+
+def test_an_index_of_blobs_is_taken_over_if_it_is_whole() -> None:
+    store = filled_by_hand(a={"cache": CACHE, "mixed": MIXED, "1": V2})
+    del store.objects[blob_key("a", Digest.parse(min(MIXED.blobs)))]
+    [one] = take_over(store, mirror("a")).adoptions
+    assert (set(one.tags), set(one.refused)) == ({"cache", "1"}, {"mixed"})
+    del store.objects[MIRROR_INDEX]
+    take_over(store, mirror("a", platforms=(Platform("linux", "amd64"),)))
+    assert set(read_index(store).index.repositories["a"].tags) == {"cache", "1"}
+
+
+def test_blobs_of_an_index_have_a_size() -> None:
+    size = sum(map(len, CACHE.blobs.values()))
+    plan, measured = Runs(MemoryStore()).plan({"a": {"cache": CACHE}})
+    assert plan.has_changes
+    assert (measured.sizes.blobs, measured.sizes.downloaded) == (3, size + CACHE.size)
+    bench = Bench.of(a={"cache": CACHE})
+    bench.apply()
+    assert read_index(bench.store).index.repositories["a"].tags["cache"].images == {"unknown": size}
