@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from reconciler.index import RepositoryState
     from reconciler.mirrors import Mirror
+    from reconciler.selection import Tally
     from reconciler.signatures.signers import Knowledge, Refused
 
 
@@ -42,6 +43,7 @@ class Desired:
     known      what is known of the signatures of digests that have to be signed
     refused    tags that would change if their images were signed as they have to be
     warnings   what should be looked at, although nothing failed
+    tallies    how many tags each pattern chooses; none where the source could not be listed
     """
 
     target: str
@@ -56,6 +58,7 @@ class Desired:
     known: Mapping[Digest, Knowledge] = field(default_factory=dict)
     refused: tuple[Refused, ...] = ()
     warnings: tuple[str, ...] = ()
+    tallies: tuple[Tally, ...] = ()
 
 
 def desire(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.costs import months_document, requests_document
@@ -19,6 +19,7 @@ from reconciler.index import parse_platforms, parse_tag_document, platforms_docu
 from reconciler.layout import target_problem
 from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
 from reconciler.quota import spending_document
+from reconciler.selection import Tally
 from reconciler.signatures.signers import Refused, knowledge_document, parse_knowledge
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class RepositoryPlan:
 
     `refused` are tags that do not change because of their signatures; where there are some, `error` says so.
     `referrers`: whether what is attached to an image comes along. `warnings`: what should be looked at, although
-    nothing failed.
+    nothing failed. `tallies`: how many tags each pattern chooses, where the source could be listed.
     """
 
     target: str
@@ -54,6 +55,7 @@ class RepositoryPlan:
     refused: tuple[Refused, ...] = ()
     referrers: bool = False
     warnings: tuple[str, ...] = ()
+    tallies: tuple[Tally, ...] = ()
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -143,6 +145,7 @@ def document(plan: Plan) -> dict[str, Any]:
                 **({"refused": [_refused_document(one) for one in repository.refused]} if repository.refused else {}),
                 **({"referrers": True} if repository.referrers else {}),
                 **({"warnings": list(repository.warnings)} if repository.warnings else {}),
+                **({"patterns": [asdict(tally) for tally in repository.tallies]} if repository.tallies else {}),
             }
             for repository in plan.repositories
         ],
@@ -244,6 +247,7 @@ def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:
         desired.refused,
         desired.referrers,
         desired.warnings,
+        desired.tallies,
     )
 
 
@@ -255,7 +259,7 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
             "unchanged": int(unchanged),
             "changes": list(changes),
             "error": str() | None as error,
-        } if isinstance(entry.get("refused", []), list):
+        } if all(isinstance(entry.get(key, []), list) for key in ("refused", "patterns")):
             problem = target_problem(target)
             if problem:
                 raise Malformed(f"target {target[:90]!r}", problem)
@@ -266,7 +270,10 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
             if not isinstance(referrers, bool):
                 raise Malformed(target, "expected referrers to be true or false")
             warnings = _parse_warnings(entry.get("warnings", []), target)
-            return RepositoryPlan(target, source, platforms, unchanged, parsed, error, refused, referrers, warnings)
+            tallies = tuple(_parse_tally(one, target) for one in entry.get("patterns", []))
+            return RepositoryPlan(
+                target, source, platforms, unchanged, parsed, error, refused, referrers, warnings, tallies
+            )
         case _:
             raise Malformed("a repository of the plan", "expected target, source, unchanged, changes and error")
 
@@ -275,6 +282,14 @@ def _parse_warnings(entry: Any, what: str) -> tuple[str, ...]:
     if not isinstance(entry, list) or not all(isinstance(one, str) for one in entry):
         raise Malformed(what, "expected warnings to be a list of texts")
     return tuple(entry)
+
+
+def _parse_tally(entry: Any, target: str) -> Tally:
+    match entry:
+        case {"pattern": str(pattern), "matched": int(matched), "chosen": int(chosen)}:
+            return Tally(pattern, matched, chosen)
+        case _:
+            raise Malformed(f"a pattern of {target}", "expected pattern, matched and chosen")
 
 
 def _parse_refused(entry: Any, target: str) -> Refused:

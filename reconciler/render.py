@@ -224,7 +224,19 @@ def plan_markdown(plan: Plan) -> str:
         if len(rows) > FOLD_AFTER:
             body = f"<details><summary>{count(len(rows), 'change')}</summary>\n\n{body}\n</details>"
         parts += [body + "\n"]
-    return "\n".join(parts)
+    left = COMMENT_LIMIT - 1_000 - sum(len(part) + 1 for part in parts)
+    return "\n".join([*parts, *_tally_fold(plan, left)])
+
+
+def _tally_fold(plan: Plan, budget: int) -> list[str]:
+    """What each pattern chooses, behind a click."""
+    tallies = [(one.target, tally) for one in plan.repositories for tally in one.tallies]
+    lines = [f"- {target}: {_cell(tally.pattern)}: {count(tally.chosen, 'tag')}" for target, tally in tallies]
+    shown = _within(lines, budget)
+    if not shown:
+        return []
+    body = "\n".join([*shown, *_more(lines, shown, "- ")])
+    return [f"<details><summary>What each pattern chooses</summary>\n\n{body}\n</details>\n"]
 
 
 FOLD_AFTER = 25

@@ -9,18 +9,21 @@ the last round.
 
 from __future__ import annotations
 
+import logging
 from concurrent.futures import Future
 from contextlib import suppress
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.desire import Desired, desire, desire_nothing, desire_unchanged
 from reconciler.errors import SourceError
 from reconciler.index import MirrorIndex, RepositoryState
 from reconciler.layout import is_attached_tag
+from reconciler.near_misses import empty_handed
 from reconciler.oci import Descriptor
+from reconciler.only import check_only, matches_only
 from reconciler.referrers import Attached, news
-from reconciler.selection import Chosen, Pinned, needs_listing, select
+from reconciler.selection import Chosen, Pinned, Tally, needs_listing, select
 from reconciler.signatures.gate import OPEN
 from reconciler.signed import Judged, only_signed
 
@@ -35,6 +38,22 @@ if TYPE_CHECKING:
 
 Listing: TypeAlias = tuple[str, ...] | SourceError
 Answer: TypeAlias = Descriptor | SourceError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a mirror chooses, and what its source was asked of that.
+
+    answers   tag -> what it points at, or will turn out to
+    tallies   what each of its patterns has to do with that
+    warnings  patterns that choose nothing
+    """
+
+    answers: Mapping[str, Descriptor | Future[Answer]]
+    tallies: tuple[Tally, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def resolve(
@@ -51,7 +70,8 @@ def resolve(
 
     `only`: globs of targets; where there are any, the other repositories are left out altogether. `recheck`: ask for
     immutable tags too, and for the signatures of what is mirrored. `read` gives the mirror index; that runs
-    beside the questions, and is waited for when what to do depends on it. Never raises `SourceError`; what `read` does.
+    beside the questions, and is waited for when what to do depends on it. Never raises `SourceError`; what `read` does,
+    and `UsageError` for a glob that matches nothing.
     """
     asked = [mirror for mirror in mirrors.mirrors if matches_only(mirror.target, only)]
     for mirror in asked:
@@ -59,18 +79,19 @@ def resolve(
         with suppress(SourceError):
             open_source(mirror.source)
     reading = executor.submit(read)
+    check_only(only, mirrors, lambda: reading.result().repositories)
     listings = {m.target: executor.submit(_list, open_source, m.source) for m in asked if needs_listing(m.tags)}
     rounds = []
     for mirror in asked:
         if reading.done():
             reading.result()  # Where it failed, nobody has to wait for the other sources.
-        answers = _ask(mirror, reading.result, open_source, executor, listings.get(mirror.target), recheck=recheck)
-        rounds.append((mirror, answers))
+        one = _ask(mirror, reading.result, open_source, executor, listings.get(mirror.target), recheck=recheck)
+        rounds.append((mirror, one))
     index = reading.result()
     attached = _ask_attached(rounds, index, open_source, executor, listings)
     judged = [
-        _judged(mirror, index, listings.get(mirror.target), answers, attached.get(mirror.target, {}))
-        for mirror, answers in rounds
+        _judged(mirror, index, listings.get(mirror.target), one, attached.get(mirror.target, {}))
+        for mirror, one in rounds
     ]
     desired = only_signed(judged, index, open_source, executor, gate, recheck=recheck)
     named = {mirror.target for mirror in mirrors.mirrors}
@@ -82,11 +103,6 @@ def resolve(
     return tuple(sorted(desired, key=lambda repository: repository.target))
 
 
-def matches_only(target: str, only: Sequence[str]) -> bool:
-    """Whether `target` is in a run limited to the globs `only`; no glob is no limit."""
-    return not only or any(fnmatchcase(target, glob) for glob in only)
-
-
 def _ask(
     mirror: Mirror,
     read: Callable[[], MirrorIndex],
@@ -95,18 +111,22 @@ def _ask(
     listing: Future[Listing] | None,
     *,
     recheck: bool,
-) -> dict[str, Descriptor | Future[Answer]]:
+) -> Asked:
     listed = listing.result() if listing else ()
     if isinstance(listed, SourceError):
-        return {}
+        return Asked({})
     if mirror.signed_by:
         # Signatures have tags of their own, which nobody signs.
         listed = tuple(tag for tag in listed if not is_attached_tag(tag))
-    return {
+    selection = select(mirror.tags, mirror.exclude, mirror.immutable, listed)
+    for tally in selection.tallies:
+        logger.info("%s: %s chooses %d of %d tags", mirror.target, tally.pattern, tally.chosen, len(listed))
+    answers = {
         chosen.tag: (None if recheck else _settled(chosen, mirror.target, read))
         or executor.submit(_resolve, open_source, mirror.source, _reference(chosen))
-        for chosen in select(mirror.tags, mirror.exclude, mirror.immutable, listed)
+        for chosen in selection.chosen
     }
+    return Asked(answers, selection.tallies, empty_handed(mirror.tags, selection.tallies, listed if listing else None))
 
 
 def _settled(chosen: Chosen, target: str, read: Callable[[], MirrorIndex]) -> Descriptor | None:
@@ -125,7 +145,7 @@ def _reference(chosen: Chosen) -> str:
 
 
 def _ask_attached(
-    rounds: Sequence[tuple[Mirror, dict[str, Descriptor | Future[Answer]]]],
+    rounds: Sequence[tuple[Mirror, Asked]],
     index: MirrorIndex,
     open_source: OpenSource,
     executor: Executor,
@@ -135,7 +155,7 @@ def _ask_attached(
 
     Where nobody needed the tag list yet it is asked for first, for it saves a question for each tag that is not there.
     """
-    subjects = {mirror.target: _subjects(mirror, index, answers) for mirror, answers in rounds}
+    subjects = {mirror.target: _subjects(mirror, index, one.answers) for mirror, one in rounds}
     wanting = [mirror for mirror, _ in rounds if subjects[mirror.target]]
     listings = {m.target: listings.get(m.target) or executor.submit(_list, open_source, m.source) for m in wanting}
     asked = {}
@@ -149,7 +169,7 @@ def _ask_attached(
     return asked
 
 
-def _subjects(mirror: Mirror, index: MirrorIndex, answers: dict[str, Descriptor | Future[Answer]]) -> list[Digest]:
+def _subjects(mirror: Mirror, index: MirrorIndex, answers: Mapping[str, Descriptor | Future[Answer]]) -> list[Digest]:
     observed = index.repositories.get(mirror.target)
     if not mirror.referrers or observed is None:
         return []
@@ -191,11 +211,12 @@ def _judged(
     mirror: Mirror,
     index: MirrorIndex,
     listing: Future[Listing] | None,
-    answers: dict[str, Descriptor | Future[Answer]],
+    asked: Asked,
     attached: dict[Digest, Future[Attached | SourceError]],
 ) -> Judged:
     def judge(failed: Mapping[str, SourceError]) -> Desired:
-        return _judge(mirror, index, listing, {**answers, **failed}, attached)
+        judged = _judge(mirror, index, listing, {**asked.answers, **failed}, attached)
+        return replace(judged, tallies=asked.tallies, warnings=(*judged.warnings, *asked.warnings))
 
     return Judged(mirror, judge({}), judge)
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.mirrors import R2, S3, Folder
-from reconciler.selection import Exact, Glob, Pattern, Pinned, Regex, Semver
+from reconciler.selection import spell_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -85,24 +85,6 @@ def summary(edits: Sequence[Edit]) -> str:
         return "mirrors.yaml: no change in meaning."
     counts = [f"{sum(edit.kind == kind for edit in edits)} {kind}" for kind in SIGNS]
     return f"mirrors.yaml: {', '.join(counts)}."
-
-
-def spell_pattern(pattern: Pattern) -> str:
-    """A pattern as mirrors.yaml spells it."""
-    match pattern:
-        case Exact(tag):
-            return tag
-        case Pinned(tag, digest):
-            return f"{tag}@{digest}"
-        case Glob(glob):
-            return f'glob "{glob}"'
-        case Regex(regex):
-            return f'regex "{regex}"'
-        case Semver():
-            newest = f", newest {pattern.newest}" if pattern.newest else ""
-            prereleases = ", with pre-releases" if pattern.prereleases else ""
-            variant = f', variant "{pattern.variant}"' if pattern.variant else ""
-            return f'semver "{pattern.range}"{newest}{prereleases}{variant}'
 
 
 def _sections(

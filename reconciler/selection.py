@@ -74,6 +74,23 @@ class Chosen:
     immutable: bool
 
 
+@dataclass(frozen=True)
+class Tally:
+    """How many tags a pattern, as mirrors.yaml spells it, has matched, and how many of those are not excluded."""
+
+    pattern: str
+    matched: int
+    chosen: int
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The wanted tags in the order of their names, each once, and what each pattern has to do with it, as written."""
+
+    chosen: tuple[Chosen, ...]
+    tallies: tuple[Tally, ...]
+
+
 def needs_listing(patterns: Iterable[Pattern]) -> bool:
     """Whether the source's tag list is needed to know what these patterns choose."""
     return not all(isinstance(pattern, Exact | Pinned) for pattern in patterns)
@@ -81,21 +98,24 @@ def needs_listing(patterns: Iterable[Pattern]) -> bool:
 
 def select(
     tags: Iterable[Pattern], exclude: Iterable[Pattern], immutable: Iterable[Pattern], listed: Iterable[str]
-) -> tuple[Chosen, ...]:
-    """The wanted tags in the order of their names, each once.
+) -> Selection:
+    """What a mirror wants.
 
     Tags named exactly are wanted whether they are listed or not. Of several patterns that choose a tag, a pin is kept
     before an exact name, and that before the first of the others.
     """
     listed = set(listed)
-    patterns = sorted(tags, key=_weight)
+    matched = [(pattern, matching(pattern, listed)) for pattern in tags]
     chosen: dict[str, Pattern] = {}
-    for pattern in patterns:
-        for tag in matching(pattern, listed):
+    for pattern, found in sorted(matched, key=lambda one: _weight(one[0])):
+        for tag in found:
             chosen.setdefault(tag, pattern)
     excluded = {tag for pattern in exclude for tag in matching(pattern, chosen)}
     frozen = {tag for pattern in immutable for tag in matching(pattern, chosen)}
-    return tuple(Chosen(tag, chosen[tag], tag in frozen) for tag in sorted(chosen.keys() - excluded))
+    return Selection(
+        tuple(Chosen(tag, chosen[tag], tag in frozen) for tag in sorted(chosen.keys() - excluded)),
+        tuple(Tally(spell_pattern(pattern), len(found), len(found - excluded)) for pattern, found in matched),
+    )
 
 
 def matching(pattern: Pattern, listed: Iterable[str]) -> set[str]:
@@ -110,6 +130,26 @@ def matching(pattern: Pattern, listed: Iterable[str]) -> set[str]:
             return {tag for tag in listed if expression.fullmatch(tag)}
         case Semver():
             return _newest(pattern, listed)
+        case _:
+            assert_never(pattern)
+
+
+def spell_pattern(pattern: Pattern) -> str:
+    """A pattern as mirrors.yaml spells it."""
+    match pattern:
+        case Exact(tag):
+            return tag
+        case Pinned(tag, digest):
+            return f"{tag}@{digest}"
+        case Glob(glob):
+            return f'glob "{glob}"'
+        case Regex(regex):
+            return f'regex "{regex}"'
+        case Semver():
+            newest = f", newest {pattern.newest}" if pattern.newest else ""
+            prereleases = ", with pre-releases" if pattern.prereleases else ""
+            variant = f', variant "{pattern.variant}"' if pattern.variant else ""
+            return f'semver "{pattern.range}"{newest}{prereleases}{variant}'
         case _:
             assert_never(pattern)
 

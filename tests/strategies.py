@@ -27,6 +27,7 @@ from reconciler.oci import (
 )
 from reconciler.plan import Plan, RepositoryPlan
 from reconciler.referrers import Attachments, Record
+from reconciler.selection import Tally
 
 MEDIA_TYPES = (*MANIFEST_TYPES, *INDEX_TYPES)
 
@@ -102,6 +103,7 @@ repository_plans = st.builds(
     reasons,
     referrers=st.booleans(),
     warnings=warnings,
+    tallies=st.lists(st.builds(Tally, st.text(), st.integers(0, 9), st.integers(0, 9)), max_size=2).map(tuple),
 )
 plans = st.builds(
     Plan,

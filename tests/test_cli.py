@@ -69,6 +69,39 @@ def test_the_overview_names_every_command_whole(world: World) -> None:
     assert "..." not in text.partition("Commands:\n")[2], "a summary is cut off"
 
 
+def test_a_pattern_that_chooses_nothing_is_a_warning_in_every_format_and_strict_makes_it_an_error(world: World) -> None:
+    world.mirrors({"source": "oci:./images", "target": "app", "tags": [{"glob": "1.*"}, {"semver": ">=3"}]})
+    words = 'semver ">=3" chooses none of 2 tags; newest is 2.0'
+    (repository,) = world.plan()["repositories"]
+    assert repository["warnings"] == [words]
+    assert repository["patterns"] == [
+        {"pattern": 'glob "1.*"', "matched": 1, "chosen": 1},
+        {"pattern": 'semver ">=3"', "matched": 0, "chosen": 0},
+    ]
+    verbose = world.run("plan", "-v")
+    assert f"  ! warning: {words}\n" in verbose.stdout
+    assert 'app: glob "1.*" chooses 1 of 2 tags' in verbose.stderr
+    markdown = world.run("plan", "--format", "markdown").stdout
+    assert ":warning: app: semver" in markdown
+    assert "- app: glob &quot;1.&#42;&quot;: 1 tag\n" in markdown
+    for command in (("plan",), ("plan", "--detailed-exitcode"), ("apply", "--dry-run")):
+        assert words in world.run(*command, "--strict", code=1).stdout
+    world.run("plan", "--out", "plan.json")
+    strict = world.run("apply", "--strict", "plan.json", "--yes", code=1)
+    assert "+ app:1.0" in strict.stdout, "what could be done is done"
+    assert f"warning: app: {words}\n" in strict.stderr
+    assert world.apply()["warnings"] == [f"app: {words}"]
+
+
+@pytest.mark.parametrize("command", ["plan", "apply --yes", "verify", "gc", "adopt --yes"])
+def test_only_what_is_there(command: str, world: World) -> None:
+    world.run("apply", "--yes")
+    refused = world.run(*command.split(), "--only", "ap", code=1)
+    assert "--only ap: no target matches; did you mean app?" in refused.stderr
+    assert refused.stdout == ""
+    world.run(*command.split(), "--only", "a*")
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("validate",), ("plan", "--help"), ("serve", "--help")])
 def test_start_up_loads_neither_boto3_nor_httpx(arguments: tuple[str, ...], world: World) -> None:
     call = [sys.executable, "-X", "importtime", "-m", "reconciler", *arguments]

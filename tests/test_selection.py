@@ -36,7 +36,7 @@ pattern_lists = st.lists(patterns, max_size=4)
 
 
 def chosen(*tags: Pattern, exclude: tuple[Pattern, ...] = (), listed: list[str] = NGINX) -> list[str]:
-    return [one.tag for one in select(tags, exclude, (), listed)]
+    return [one.tag for one in select(tags, exclude, (), listed).chosen]
 
 
 @pytest.mark.parametrize(
@@ -61,11 +61,22 @@ def test_what_a_pattern_chooses(pattern: Pattern, tags: list[str]) -> None:
     assert chosen(pattern) == tags
 
 
+def test_each_pattern_is_counted_before_and_after_what_is_excluded() -> None:
+    tags = (Glob("1.27*"), Semver(">=2"), Exact("stable"), Glob("*-alpine"))
+    tallies = select(tags, [Glob("*-alpine")], [], NGINX).tallies
+    assert [(one.pattern, one.matched, one.chosen) for one in tallies] == [
+        ('glob "1.27*"', 10, 7),
+        ('semver ">=2"', 0, 0),
+        ("stable", 1, 1),
+        ('glob "*-alpine"', 4, 0),
+    ]
+
+
 def test_exclusion_wins_and_a_pin_is_the_reason_before_a_name_before_a_pattern() -> None:
     assert chosen(Glob("1.27*"), exclude=(Glob("*-*"),)) == ["1.27", "1.27.0", "1.27.1", "1.27.2", "1.27.3"]
-    (one,) = select([Glob("stable"), Exact("stable"), Pinned("stable", DIGEST)], [], [], NGINX)
+    (one,) = select([Glob("stable"), Exact("stable"), Pinned("stable", DIGEST)], [], [], NGINX).chosen
     assert one.pattern == Pinned("stable", DIGEST)
-    (other,) = select([Glob("sta*le"), Regex("stable")], [], [Glob("s*")], NGINX)
+    (other,) = select([Glob("sta*le"), Regex("stable")], [], [Glob("s*")], NGINX).chosen
     assert other.pattern == Glob("sta*le")
     assert other.immutable
 
@@ -91,7 +102,7 @@ def test_a_hostile_pattern_cannot_hang_it() -> None:
 def test_selection_is_a_pure_subset(
     tags: list[Pattern], exclude: list[Pattern], immutable: list[Pattern], listed: list[str], random: object
 ) -> None:
-    found = select(tags, exclude, immutable, listed)
+    found = select(tags, exclude, immutable, listed).chosen
     names = [one.tag for one in found]
     assert names == sorted(set(names))
     named = {pattern.tag for pattern in tags if isinstance(pattern, Exact | Pinned)}
@@ -102,7 +113,7 @@ def test_selection_is_a_pure_subset(
     )
     shuffled = list(listed) * 2
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
-    assert select(tags, exclude, immutable, shuffled) == found
+    assert select(tags, exclude, immutable, shuffled).chosen == found
 
 
 REAL = {
@@ -146,14 +157,14 @@ def test_selecting_from_what_was_selected_changes_nothing(
 ) -> None:
     plain = [pattern for pattern in exclude if _is_plain(pattern)]
     unranked = [pattern for pattern in tags if _is_plain(pattern)]
-    found = select(unranked, plain, [], listed)
-    assert select(unranked, plain, [], [one.tag for one in found]) == found
+    found = select(unranked, plain, [], listed).chosen
+    assert select(unranked, plain, [], [one.tag for one in found]).chosen == found
 
 
 @given(pattern_lists, patterns, tag_lists)
 def test_a_further_pattern_takes_nothing_away(tags: list[Pattern], further: Pattern, listed: list[str]) -> None:
-    before = {one.tag for one in select(tags, [], [], listed)}
-    assert before <= {one.tag for one in select([*tags, further], [], [], listed)}
+    before = {one.tag for one in select(tags, [], [], listed).chosen}
+    assert before <= {one.tag for one in select([*tags, further], [], [], listed).chosen}
 
 
 @given(st.sampled_from([">=1 <5", "*", "^2"]), st.integers(1, 4), tag_lists)

@@ -51,12 +51,13 @@ def adopt(
     from reconciler.adopt import survey
     from reconciler.findings import survey_document, survey_text
     from reconciler.lock import held
+    from reconciler.only import check_only, matches_only
     from reconciler.progress import waiting
-    from reconciler.resolve import matches_only
     from reconciler.work import BLOB_WORKERS, threads
 
     mirrors = load(file)
     stores = open_bucket(mirrors)
+    check_only(only or [], mirrors, tuple)
     named = {mirror.target: mirror for mirror in mirrors.mirrors if matches_only(mirror.target, only or [])}
     now = datetime.now(UTC).replace(microsecond=0)
     failures: tuple[str, ...] = ()

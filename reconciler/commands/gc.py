@@ -42,13 +42,15 @@ def gc(
 
     from reconciler.findings import garbage_document, garbage_text
     from reconciler.gc import NotCollected, collect_garbage
+    from reconciler.ledger import read_index
     from reconciler.lock import held
+    from reconciler.only import check_only, matches_only
     from reconciler.progress import waiting
-    from reconciler.resolve import matches_only
     from reconciler.work import BLOB_WORKERS, threads
 
     mirrors = load(file)
     stores = open_bucket(mirrors)
+    check_only(only or [], mirrors, lambda: read_index(stores.state).index.repositories)
     lock = nullcontext() if dry_run else held(stores.state, command_line(), lock_timeout, tell_waiting)
     with lock as lease, waiting("Looking through the bucket ..."), threads(BLOB_WORKERS) as executor:
         wanted, now = lambda target: matches_only(target, only or []), datetime.now(UTC)

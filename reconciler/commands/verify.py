@@ -47,14 +47,15 @@ def verify(
     from reconciler.index import without_expired
     from reconciler.ledger import read_index
     from reconciler.lock import held, read_lock
+    from reconciler.only import check_only, matches_only
     from reconciler.progress import waiting
     from reconciler.repair import verify as verify_bucket
-    from reconciler.resolve import matches_only
     from reconciler.work import BLOB_WORKERS, threads
 
     mirrors = load(file)
     with opened(mirrors) as (open_stores, open_source):
         stores = open_stores()
+        check_only(only or [], mirrors, lambda: read_index(stores.state).index.repositories)
         lock = held(stores.state, command_line(), lock_timeout, tell_waiting) if repair else nullcontext()
         with lock as lease, waiting("Looking through the bucket ..."), threads(BLOB_WORKERS) as executor:
             holder = None if lease else read_lock(stores.state)

@@ -207,7 +207,7 @@ def mirrors_file(body: bytes) -> None:
         file.flush()
         mirrors = load_mirrors(Path(file.name), {"U": "u", "P": "p"})
     for mirror in mirrors.mirrors:
-        chosen = select(mirror.tags, mirror.exclude, mirror.immutable, LISTED)
+        chosen = select(mirror.tags, mirror.exclude, mirror.immutable, LISTED).chosen
         named = {one.tag for one in mirror.tags if hasattr(one, "tag")}
         assert {one.tag for one in chosen} <= named | set(LISTED)
         assert parse_key(manifest_key(mirror.target, "latest")) == ManifestKey(mirror.target, "latest")
