@@ -80,9 +80,24 @@ PlainFormatOption = Annotated[PlainFormat, typer.Option("--format", help="How to
 DetailedOption = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
+LONGEST_WAIT = 7 * 24 * 3600
+"""Seconds that any option may have r2mirror wait."""
+
+
+def seconds(text: str) -> float:
+    """The value of an option that says how long to wait. No range of numbers keeps `nan` out."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if 0 <= value <= LONGEST_WAIT:
+        return value
+    raise typer.BadParameter(f"{text!r} is not a number of seconds from 0 to {LONGEST_WAIT} (a week)")
+
+
 LockTimeoutOption = Annotated[
     float,
-    typer.Option("--lock-timeout", metavar="SECONDS", min=0, help="How long to wait for another run to end."),
+    typer.Option("--lock-timeout", metavar="SECONDS", parser=seconds, help="How long to wait for another run to end."),
 ]
 
 

@@ -11,7 +11,8 @@
     |   |   |-- RateLimited           it wants us to come back later
     |   |   |-- Unreachable           no usable answer, after retries
     |   |   |-- BadAnswer             an answer that contradicts itself, its digest or the specification
-    |   |   `-- SignatureRefused      it has the image, but not signed as mirrors.yaml asks
+    |   |   |-- SignatureRefused      it has the image, but not signed as mirrors.yaml asks
+    |   |   `-- Unforeseen            it sent something on which r2mirror itself fails
     |   |-- StoreError            the bucket or folder
     |   |   |-- StoreDenied           credentials or permissions
     |   |   |-- StoreUnreachable      no usable answer, after retries
@@ -125,6 +126,10 @@ class BadAnswer(SourceError):
 
 class SignatureRefused(SourceError):
     """An image, or one signature of it, is not what `signed_by` asks for. `what` is the image, or the signature."""
+
+
+class Unforeseen(SourceError):
+    """An exception of another kind than these, met while something from a source was handled."""
 
 
 class StoreError(NamedError):

@@ -155,7 +155,8 @@ def collected(index: MirrorIndex, target: str, digests: Iterable[Digest]) -> Mir
 
 def expired(state: RepositoryState, retain: timedelta, now: datetime) -> frozenset[Digest]:
     """The retired digests that have been kept for `retain`."""
-    return frozenset(digest for digest, since in state.retired.items() if since + retain <= now)
+    # The difference of any two times is in range, a sum need not be.
+    return frozenset(digest for digest, since in state.retired.items() if now - since >= retain)
 
 
 def without_expired(index: MirrorIndex, retain: Callable[[str], timedelta], now: datetime) -> MirrorIndex:
@@ -225,7 +226,8 @@ def parse_time(text: str) -> datetime:
 
 def format_time(time: datetime) -> str:
     """`time` in UTC to the second, as in `2026-11-20T10:00:00Z`."""
-    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # strftime writes the year 1 as "1", which cannot be read back.
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def platforms_document(platforms: tuple[Platform, ...] | None) -> str | list[str]:
@@ -310,7 +312,12 @@ def _tag(tag: str, entry: Any, target: str) -> TagState:
 def parse_tag_document(entry: Any, what: str) -> TagState:
     """The reverse of `tag_document`. Raises `Malformed`, which names `what`."""
     match entry:
-        case {"digest": str(digest), "mediaType": str(media_type), "size": int(size), "synced_at": str(synced_at)}:
+        case {
+            "digest": str(digest),
+            "mediaType": str(media_type),
+            "size": int(size),
+            "synced_at": str(synced_at),
+        } if 0 <= size < 2**63:
             return TagState(
                 Digest.parse(digest),
                 parse_media_type(media_type, what),

@@ -6,6 +6,7 @@ from_public  the same over the public URL; where the index is not public, the na
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -24,9 +25,19 @@ if TYPE_CHECKING:
     from reconciler.index import MirrorIndex
     from reconciler.public import Answer, PublicBucket
 
-MAX_INDEX_BYTES = 256 * 1024 * 1024
-MAX_LIST_BYTES = 32 * 1024 * 1024
-"""Of what a public URL sends: an index of a million tags, and a list of as many."""
+MAX_INDEX_BYTES = 64 * 1024 * 1024
+MAX_LIST_BYTES = 8 * 1024 * 1024
+"""Of what a public URL sends: an index of 200,000 tags, and a list of as many. An answer is anybody's."""
+
+MAX_VALUES = 3_000_000
+"""Values in such an index or list, which is more of them than in any that we write."""
+
+MAX_REPOSITORIES = 10_000
+MAX_TAGS = 1_000_000
+"""Of a mirror without an index: each repository is a request, and the names of all tags are kept."""
+
+_PARSING = threading.Lock()
+"""What a list becomes in memory is many times its bytes: one is parsed at a time."""
 
 
 @dataclass(frozen=True)
@@ -85,19 +96,28 @@ def from_public(bucket: PublicBucket, pattern: str | None, executor: Executor) -
     if answer.status == 200:
         return from_index(_index(answer), pattern)
     names = [name for name in _names(bucket) if _matches(name, pattern)]
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
+    number = 0
 
     def tags(name: str) -> tuple[str, ...]:
         return _tags(bucket, name)
 
-    for result in completed(executor, tags, names, 2 * BLOB_WORKERS, pause=1.0):
+    if len(names) > MAX_REPOSITORIES:
+        why = f"names {len(names)} repositories, and its mirror index is not there; name the repositories, as in 'a/*'"
+        raise PublicError(bucket.url, why)
+    for result in completed(executor, tags, names, BLOB_WORKERS, pause=1.0):
         if result:
             found[result[0]] = result[1].result()
+            number += len(found[result[0]])
+            if number > MAX_TAGS:
+                raise PublicError(bucket.url, f"has more than {MAX_TAGS} tags; name the repositories, as in 'a/*'")
     repositories = (Repository(name, None, dict.fromkeys(found[name])) for name in sorted(found))
     return Listing(tuple(one for one in repositories if one.tags), whole=False)
 
 
 def _index(answer: Answer) -> MirrorIndex:
+    if answer.body.count(b",") > MAX_VALUES:
+        raise PublicError(answer.url, f"a mirror index of more than {MAX_VALUES} values; list it with -f")
     try:
         return parse(answer.body, answer.url)
     except IndexVersion:
@@ -135,13 +155,14 @@ def _tags(bucket: PublicBucket, name: str) -> tuple[str, ...]:
 
 def _list_of(body: bytes, field: str, url: str) -> tuple[str, ...]:
     try:
-        document: Any = load_json(body, url)
+        with _PARSING:
+            document: Any = load_json(body, url, MAX_VALUES)
     except Malformed as error:
         raise PublicError(url, error.why) from None
     rows: Any = document.get(field) if isinstance(document, dict) else None
     if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
         raise PublicError(url, f"expected an object with a list of {field}")
-    return tuple(rows)
+    return tuple(dict.fromkeys(rows))
 
 
 def _matches(target: str, pattern: str | None) -> bool:

@@ -42,6 +42,9 @@ SCHEMA1_REFUSAL = (
 MAX_MANIFEST_SIZE = 4 * 1024 * 1024
 """Bytes. Clients refuse larger manifests (containerd, containers/image), so a mirror has no use for them."""
 
+MAX_MANIFEST_VALUES = 250_000
+"""Values in the JSON of a manifest: 4 MiB of `{},` would take a hundred as objects in memory."""
+
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
@@ -248,7 +251,7 @@ def parse_manifest(body: bytes, media_type: str, what: str) -> Manifest | Index:
     Raises `Malformed` for JSON that is broken, nested too deeply or has a key twice, for Docker's schema 1, and for a
     document whose own media type or fields contradict the announced type (CVE-2021-41190).
     """
-    document = load_json(body, what)
+    document = load_json(body, what, MAX_MANIFEST_VALUES)
     if not isinstance(document, dict):
         raise Malformed(what, f"expected a JSON object, got {_kind(document)}")
     if media_type in SCHEMA1 or document.get("schemaVersion") == 1:
@@ -312,8 +315,13 @@ def _has(document: dict[str, Any], key: str) -> bool:
     return document.get(key) is not None
 
 
-def load_json(body: bytes, what: str) -> Any:
-    """`body` as JSON. Raises `Malformed` for what is not JSON, a key given twice, or nesting beyond reason."""
+def load_json(body: bytes, what: str, most: int | None = None) -> Any:
+    """`body` as JSON. Raises `Malformed` for what is not JSON, a key given twice, or nesting beyond reason.
+
+    And for more than `most` values, before any of them takes memory: by the commas, those in strings included.
+    """
+    if most is not None and body.count(b",") > most:
+        raise Malformed(what, f"JSON with more than {most} values")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         document = dict(pairs)

@@ -26,6 +26,7 @@ from reconciler.referrers import Attached, news
 from reconciler.selection import Chosen, Pinned, Tally, needs_listing, select
 from reconciler.signatures.gate import OPEN
 from reconciler.signed import Judged, only_signed
+from reconciler.unforeseen import unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -253,6 +254,8 @@ def _list(open_source: OpenSource, source: str) -> Listing:
         return open_source(source).tags()
     except SourceError as error:
         return error
+    except Exception as error:  # noqa: BLE001 it is that source's failure, whatever it is
+        return unforeseen(source, error)
 
 
 def _resolve(open_source: OpenSource, source: str, reference: str) -> Answer:
@@ -260,6 +263,8 @@ def _resolve(open_source: OpenSource, source: str, reference: str) -> Answer:
         return open_source(source).resolve(reference)
     except SourceError as error:
         return error
+    except Exception as error:  # noqa: BLE001 it is that source's failure, whatever it is
+        return unforeseen(f"{source}:{reference}", error)
 
 
 def _attached(
@@ -269,3 +274,5 @@ def _attached(
         return open_source(source).attached(subject, listed)
     except SourceError as error:
         return error
+    except Exception as error:  # noqa: BLE001 it is that source's failure, whatever it is
+        return unforeseen(f"{source}@{subject}", error)

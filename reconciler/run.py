@@ -24,7 +24,7 @@ from reconciler.catalog import published_lists
 from reconciler.copies import Copies
 from reconciler.copy import publish_lists
 from reconciler.diff import Action
-from reconciler.errors import LockLost, MirrorError, QuotaSpent, StoreDenied
+from reconciler.errors import LockLost, QuotaSpent, StoreDenied
 from reconciler.gc import Garbage, NotCollected, collect, discard_uploads, forgotten
 from reconciler.images import image_work, in_turn
 from reconciler.index import TagState
@@ -34,6 +34,7 @@ from reconciler.oci import Digest
 from reconciler.outcome import Done, Failed, Outcome, Skipped
 from reconciler.plan import held_back
 from reconciler.referrers import Record
+from reconciler.unforeseen import foreseen
 from reconciler.work import completed, image_workers
 
 if TYPE_CHECKING:
@@ -121,9 +122,10 @@ class Run:
         elif isinstance(error, QuotaSpent):
             self._failed.add(work.repository.target)
             yield from (Skipped(work.repository.target, change, error.why) for change in work.changes)
-        elif isinstance(error, MirrorError) and not isinstance(error, StoreDenied | LockLost):
+        elif isinstance(error, Exception) and not isinstance(error, StoreDenied | LockLost):
             self._failed.add(work.repository.target)
-            yield from (Failed(work.repository.target, change, str(error)) for change in work.changes)
+            words = str(foreseen(work.what, error))
+            yield from (Failed(work.repository.target, change, words) for change in work.changes)
         else:
             raise error
 

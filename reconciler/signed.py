@@ -14,6 +14,7 @@ from reconciler.diff import diff
 from reconciler.errors import SignatureRefused, SourceError
 from reconciler.oci import Digest
 from reconciler.signatures.signers import Refused
+from reconciler.unforeseen import unforeseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -80,6 +81,8 @@ def _look(
         return gate.look(mirror.target, mirror.source, open_source(mirror.source), digest, what)
     except SourceError as error:
         return error
+    except Exception as error:  # noqa: BLE001 it is that image's failure, whatever it is
+        return unforeseen(what, error)
 
 
 def _with_knowledge(one: Judged, looks: Mapping[Digest, Future[Knowledge | SourceError]]) -> Desired:

@@ -12,12 +12,13 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.errors import MirrorError, StoreError
+from reconciler.errors import StoreError
 from reconciler.forecast import Bucket, Needed, Unread, forecast
 from reconciler.images import image_work, in_turn
 from reconciler.inventory import Inventory, inventories
 from reconciler.pulls import Pulls, Reading
 from reconciler.spending import Take, guess
+from reconciler.unforeseen import foreseen
 from reconciler.work import RESOLVE_WORKERS, completed
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.copy import Image
+    from reconciler.errors import MirrorError
     from reconciler.forecast import Parts, Sizes
     from reconciler.images import ImageWork
     from reconciler.index import MirrorIndex
@@ -80,8 +82,8 @@ def measure(
                 error = future.exception()
                 if error is None:
                     totals.add(work, future.result())
-                elif isinstance(error, MirrorError) and not isinstance(error, StoreError):
-                    totals.leave_out(work, error)
+                elif isinstance(error, Exception) and not isinstance(error, StoreError):
+                    totals.leave_out(work, foreseen(work.what, error))
                 else:
                     raise error
     bucket = Bucket(there, size, index, parts)

@@ -20,6 +20,7 @@ from reconciler.console import (
     agreed,
     echo_json,
     load,
+    seconds,
     terminal,
 )
 from reconciler.errors import EdgeError, UsageError
@@ -75,7 +76,7 @@ def apply(
     remove: RemoveOption = False,
     yes: YesOption = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", min=0, help="How long to wait for the domain.")
+        float, typer.Option("--timeout", metavar="SECONDS", parser=seconds, help="How long to wait for the domain.")
     ] = 600.0,
     output: PlainFormatOption = PlainFormat.TEXT,
     _verbose: VerboseOption = 0,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from reconciler.errors import BadAnswer, Malformed
-from reconciler.oci import SCHEMA1, SCHEMA1_REFUSAL, Descriptor, Digest, load_json, own_media_type
+from reconciler.oci import MAX_MANIFEST_VALUES, SCHEMA1, SCHEMA1_REFUSAL, Descriptor, Digest, load_json, own_media_type
 
 
 def describe(body: bytes, announced: str, algorithm: str, what: str) -> Descriptor:
@@ -12,7 +12,7 @@ def describe(body: bytes, announced: str, algorithm: str, what: str) -> Descript
     Raises `BadAnswer` for what is no manifest, and for Docker's schema 1; `what` names it.
     """
     try:
-        document = load_json(body, what)
+        document = load_json(body, what, MAX_MANIFEST_VALUES)
         if not isinstance(document, dict):
             raise Malformed(what, "not a JSON object")
         if announced in SCHEMA1 or document.get("schemaVersion") == 1:

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import httpx
 
 from reconciler.errors import BadAnswer, Denied, Malformed
-from reconciler.oci import MAX_MANIFEST_SIZE, OCI_INDEX, Descriptor, Digest, Index, load_json, parse_manifest
+from reconciler.oci import (
+    MAX_MANIFEST_SIZE,
+    MAX_MANIFEST_VALUES,
+    OCI_INDEX,
+    Descriptor,
+    Digest,
+    Index,
+    load_json,
+    parse_manifest,
+)
 from reconciler.referrers import FEWER, MAX_REFERRERS, TOO_MANY
 from reconciler.source.paging import next_page
 
@@ -68,7 +77,7 @@ def _page(response: httpx.Response, body: bytes, what: str) -> Index | None:
     if not response.is_success:
         raise BadAnswer(what, f"the registry answered {status} to the question for its referrers")
     try:
-        match load_json(body, "it"):
+        match load_json(body, "it", MAX_MANIFEST_VALUES):
             case {"manifests": None}:  # how a registry written in Go may spell an empty list
                 return Index(OCI_INDEX, ())
             case _:

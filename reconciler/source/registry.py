@@ -109,12 +109,18 @@ class _TryAgain(Exception):
         return f"{self.host} answered {self.status}"
 
 
+class TooLarge(BadAnswer):
+    """An answer has more bytes than were to be read of it."""
+
+
 RETRIED = (httpx.TransportError, _TryAgain)
 """What may be over soon."""
 
 
 class Registry:
     """One host. `name` is how mirrors.yaml spells it; `credentials` is asked when the registry first wants some.
+
+    `large_answers` is for who reads a document that takes much memory: one thread at a time does.
 
     To be closed in the end. Raises `Unreachable` for a name that no connection can go to, or a `ca_file` that is none.
     """
@@ -147,6 +153,7 @@ class Registry:
         trust = _own_trust(config.ca_file, name) if config.ca_file else None
         self._lanes = Lanes(lambda scheme: _client(scheme, trust), connections, POOL_TIMEOUT)
         self._downloads = threading.BoundedSemaphore(connections)
+        self.large_answers = threading.Lock()
         self._bandwidth = bandwidth
         self._is_limited = False
         self.quota: Quota | None = None
@@ -388,12 +395,12 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None
 
 
 def read_bounded(response: httpx.Response, limit: int, what: str) -> bytes:
-    """The whole body, which has to have at most `limit` bytes."""
+    """The whole body. Raises `TooLarge` where it has more than `limit` bytes."""
     body = bytearray()
     for chunk in response.iter_raw():
         body += chunk
         if len(body) > limit:
-            raise BadAnswer(what, f"the answer has more than {limit} bytes")
+            raise TooLarge(what, f"the answer has more than {limit} bytes")
     return bytes(body)
 
 

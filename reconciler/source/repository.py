@@ -31,6 +31,7 @@ from reconciler.referrers import Attached
 from reconciler.source.describe import describe
 from reconciler.source.paging import PAGE_SIZE, next_page, page_after
 from reconciler.source.referrers import list_referrers
+from reconciler.source.registry import TooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -40,7 +41,13 @@ if TYPE_CHECKING:
 
 MAX_TAGS = 1_000_000
 MAX_PAGES = 10_000
+PAGE_BYTES = 1024 * 1024
 MAX_PAGE_BYTES = 16 * 1024 * 1024
+"""Of a page of tags: a larger one than the first is read by one thread at a time, none is larger than the second.
+
+A page of 1,000 tags has some 20 kB. Registries that do not know `n` send the whole list as one page.
+"""
+
 BLOB_BREAKS = 3
 BYTES_A_BREAK = 64 * 1024 * 1024
 """How often a blob may break off and be resumed; so many bytes that came since make up for one break."""
@@ -67,18 +74,22 @@ class RegistrySource:
             names, following = self._page(url, base, is_guess=is_guess)
             before = len(found)
             found.update(dict.fromkeys(name for name in names if is_tag(name)))
+            if len(found) > MAX_TAGS:
+                raise self._endless(f"it has more than {MAX_TAGS} tags")
             is_guess = following is None and _fills_a_page(names) and len(found) > before
             if is_guess:
                 following = page_after(names[-1], base)
             if following is None:
                 return tuple(found)
             if following in seen:
-                raise BadAnswer(self.name, "the tag list cannot be read to its end: its pages go round in a circle")
-            if len(found) > MAX_TAGS or len(seen) >= MAX_PAGES:
-                why = f"it has more than {MAX_TAGS} tags or {MAX_PAGES} pages"
-                raise BadAnswer(self.name, f"the tag list cannot be read to its end: {why}")
+                raise self._endless("its pages go round in a circle")
+            if len(seen) >= MAX_PAGES:
+                raise self._endless(f"it has more than {MAX_PAGES} pages")
             seen.add(following)
             url = following
+
+    def _endless(self, why: str) -> BadAnswer:
+        return BadAnswer(self.name, f"the tag list cannot be read to its end: {why}")
 
     def resolve(self, reference: str) -> Descriptor:
         what = self._what(reference)
@@ -198,7 +209,14 @@ class RegistrySource:
 
     def _page(self, url: str, base: str, *, is_guess: bool) -> tuple[list[str], str | None]:
         """The names on a page, and where the list goes on. `is_guess`: the registry has not said that there is one."""
-        response, body = self.registry.document(url, self._scope, self.name, MAX_PAGE_BYTES)
+        try:
+            return self._page_within(PAGE_BYTES, url, base, is_guess=is_guess)
+        except TooLarge:
+            with self.registry.large_answers:
+                return self._page_within(MAX_PAGE_BYTES, url, base, is_guess=is_guess)
+
+    def _page_within(self, limit: int, url: str, base: str, *, is_guess: bool) -> tuple[list[str], str | None]:
+        response, body = self.registry.document(url, self._scope, self.name, limit)
         refused = response.status_code in (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED)
         if refused and url == f"{base}?n={PAGE_SIZE}":
             # A registry that takes smaller pages only (ECR) has a size of its own.
@@ -207,7 +225,7 @@ class RegistrySource:
             return [], None
         self._check(response, self.name, "repository")
         try:
-            match load_json(body, self.name):
+            match load_json(body, self.name, MAX_TAGS):
                 case {"tags": list(names)} if all(isinstance(name, str) for name in names):
                     return names, next_page(response, base)
                 case {"tags": None}:

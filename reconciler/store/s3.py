@@ -63,6 +63,12 @@ PART_SIZE = 8 * MIB
 
 MAX_PARTS = 10_000
 
+MAX_PART_SIZE = 64 * MIB
+"""Bytes of a part at the most, for one has to be held in memory whatever a manifest says of its layers."""
+
+MAX_SIZE = MAX_PARTS * MAX_PART_SIZE
+"""Bytes of an object, 625 GiB. R2 and S3 would take 5 TiB, in parts of 525 MiB."""
+
 COPY_PART = 1024 * MIB
 """Bytes that one request has the server copy. R2 takes 4.995 GiB, but the answer has to come within `READ_TIMEOUT`."""
 
@@ -189,14 +195,14 @@ class S3Store:
         return self._chunks(key, answer["Body"]) if answer else None
 
     def size(self, key: str) -> int | None:
-        return self._found(key, lambda: self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"])
+        return self._found(key, lambda: _size(self._client.head_object(Bucket=self._bucket, Key=key)["ContentLength"]))
 
     def list(self, prefix: str) -> Iterator[Listed]:
         request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
         while True:
             with self._explained(prefix):
                 page = _patience()(self._client.list_objects_v2, **request)
-                rows = [Listed(entry["Key"], entry["Size"]) for entry in page.get("Contents", [])]
+                rows = [Listed(entry["Key"], _size(entry["Size"])) for entry in page.get("Contents", [])]
                 if page["IsTruncated"]:
                     request["ContinuationToken"] = page["NextContinuationToken"]
             yield from rows
@@ -219,6 +225,8 @@ class S3Store:
             return earlier.etag
 
     def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
+        if size > MAX_SIZE:
+            raise StoreError(self._what(key), f"a blob of {size} bytes; the most that can be uploaded is {MAX_SIZE}")
         part_size = _part_size(size)
         body = _Body(chunks, size, self._what(key))
         body.begin()
@@ -453,7 +461,8 @@ class S3Store:
             raise _translated(self._what(key), error) from error
         except KeyError as error:
             raise StoreError(self._what(key), f"{_NOT_UNDERSTOOD} it lacks {error}; check the endpoint") from error
-        except ResponseParserError as error:
+        except (ResponseParserError, ValueError, OverflowError, RuntimeError) as error:
+            # All but the first: a size or a time that is none, which botocore converts without a look.
             raise StoreError(self._what(key), f"{_NOT_UNDERSTOOD} {error}; check the endpoint") from error
 
 
@@ -584,6 +593,13 @@ def _age(answer: GetObjectOutputTypeDef) -> float:
 
 def _headers(answer: GetObjectOutputTypeDef) -> Headers:
     return Headers(answer.get("ContentType", ""), answer.get("CacheControl", ""), answer.get("ContentLanguage", ""))
+
+
+def _size(size: int) -> int:
+    """A size that the server told. Raises ValueError for one that cannot be."""
+    if not 0 <= size < 2**63:
+        raise ValueError(f"it names a size of {size} bytes")
+    return size
 
 
 def _part_size(size: int) -> int:

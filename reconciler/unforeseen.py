@@ -1,0 +1,29 @@
+"""Turns an exception that the code did not foresee into the failure of the one thing that met it.
+
+What comes from outside can always hold something that was not thought of. It costs the image, not the run.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from reconciler.errors import MirrorError, Unforeseen
+
+logger = logging.getLogger(__name__)
+
+
+def foreseen(what: str, error: Exception) -> MirrorError:
+    """Returns `error` itself if it is one of ours, else an `Unforeseen` about `what`; the traceback is logged."""
+    return error if isinstance(error, MirrorError) else unforeseen(what, error)
+
+
+def unforeseen(what: str, error: Exception) -> Unforeseen:
+    """Returns an `Unforeseen` about `what`, and logs the traceback of `error` for `-vv`."""
+    logger.debug("%s: %s", what, type(error).__name__, exc_info=error)
+    said = " ".join(str(error).split())[:200]
+    kind = type(error).__name__
+    return Unforeseen(
+        what,
+        f"r2mirror failed on it in a way that was not foreseen: {f'{kind}: {said}' if said else kind}. "
+        "This is a fault of r2mirror: report it with what -vv prints",
+    )
