@@ -100,17 +100,20 @@ def survey(stores: Stores, mirrors: Mapping[str, Mirror], now: datetime, executo
     return Survey(observed, damaged, tuple(one for one in adoptions if one.tags or one.retired or one.refused), foreign)
 
 
-def adopt(stores: Stores, found: Survey, executor: Executor, now: datetime, lease: Lease) -> tuple[str, ...]:
+def adopt(stores: Stores, found: Survey, executor: Executor, lease: Lease) -> tuple[str, ...]:
     """Takes over what was found; returns what could not be put right after all. Raises `LockLost` and `StoreError`."""
     public, state = stores.public.guarded(lease.check), stores.state.guarded(lease.confirm)
     failures = []
     for one in found.adoptions:
         failures += [f"{failed.name}: {failed.error}" for failed in repair(public, one.report, _Nowhere(), executor)]
 
+    now = lease.now()
+
     def change(index: MirrorIndex) -> MirrorIndex:
         for one in found.adoptions:
             if one.tags:
-                index = published(index, one.target, one.source, one.tags, now)
+                tags = {tag: replace(state, synced_at=now) for tag, state in one.tags.items()}
+                index = published(index, one.target, one.source, tags, now)
             index = retire(index, one.target, one.source, one.retired, now)
         return index
 

@@ -49,9 +49,8 @@ def _has_other_work(state: Store, terms: Terms, observed: Observed | None) -> bo
     left = read_lock(state)
     if left and left.has_run_out:
         return True
-    now = terms.now()
-    repositories = (observed or read_index(state)).index.repositories
-    return any(expired(one, terms.retain(target), now) for target, one in repositories.items())
+    known = observed or read_index(state)
+    return any(expired(one, terms.retain(target), known.at) for target, one in known.index.repositories.items())
 
 
 def _planned_again(plan: Plan, observed: Observed, terms: Terms) -> Plan:

@@ -163,7 +163,7 @@ def forecast(
     ]
     after, writes = _index_after(bucket.index, changes, now)
     lists = _Lists(bucket.index, after, changes)
-    requests = Counter(_state_requests(plan, writes)) + lists.requests
+    requests = Counter(_state_requests(changes, writes)) + lists.requests
     requests["DeleteObjects"] += math.ceil(sum(len(change.prunes) for change in changes) / DELETE_KEYS)
     for change in changes:
         requests += change.requests
@@ -301,8 +301,12 @@ def _settled(index: MirrorIndex, change: _Repository, _: datetime) -> MirrorInde
     return mirror_index.settled(index, change.plan.target, [one.tag for one in change.prunes])
 
 
-def _state_requests(plan: Plan, writes: int) -> dict[str, int]:
-    """The lock taken and given back, the mirror index read, and written after another look at the lock."""
-    if not plan.has_changes:
+def _state_requests(changes: Iterable[_Repository], writes: int) -> dict[str, int]:
+    """The lock taken and given back, the mirror index read, and written after another look at the lock.
+
+    The time is asked for where tags were published, before they are pruned, and before garbage is looked for.
+    """
+    if not any(one.plan.changes for one in changes):
         return {"GetObject": 2}
-    return {"GetObject": 3 + writes, "PutObject": 1 + writes, "DeleteObjects": 1}
+    looks = 1 + any(one.images for one in changes) + any(one.prunes for one in changes)
+    return {"GetObject": 3 + looks + writes, "PutObject": 1 + writes, "DeleteObjects": 1}

@@ -142,7 +142,6 @@ def collect_garbage(
     stores: Stores,
     wanted: Callable[[str], bool],
     retain: Callable[[str], timedelta],
-    now: datetime,
     executor: Executor,
     lease: Lease | None,
 ) -> Iterator[Garbage | NotCollected]:
@@ -153,6 +152,7 @@ def collect_garbage(
     observed = read_index(stores.state)
     repositories = [one for one in observed.index.repositories.items() if wanted(one[0])]
     removed = []
+    now = lease.now() if lease else observed.at
     store = stores.public.guarded(lease.check) if lease else stores.public
     for event in collect(store, repositories, retain, now, executor, dry_run=lease is None):
         if isinstance(event, Garbage):

@@ -22,19 +22,26 @@ from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, pars
 from reconciler.referrers import parse_record, published_tags, record_document
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from reconciler.referrers import Record
 
-VERSION = 1
+VERSION = 2
+"""What is written. Version 1, of releases up to 0.1, is read as well and becomes version 2 with the next write."""
+
+WRITER = 2
+"""An index whose `min_writer` is higher is read only: it needs a release that knows what its fields ask of a writer."""
+
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class TagState:
     """What a tag in the bucket points at. `size` in bytes, of the manifest; `platforms` None means all of them.
 
-    `images` is what a client downloads, platform -> bytes, as `downloads` gives it; None where nobody noted it. It is
-    there to be shown: states that differ in nothing else are equal.
+    `images` is what a client downloads, platform -> bytes, as `downloads` gives it; None where nobody noted it.
+    `unknown` are fields of a newer release. States that differ in these two alone are equal.
     """
 
     digest: Digest
@@ -43,10 +50,19 @@ class TagState:
     platforms: tuple[Platform, ...] | None
     synced_at: datetime
     images: Mapping[str, int] | None = field(default=None, compare=False)
+    unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, compare=False)
 
     @property
     def descriptor(self) -> Descriptor:
         return Descriptor(self.media_type, self.digest, self.size)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A tag that cannot be mirrored as asked, and why. `digest` is what it pointed at then, if that is known."""
+
+    digest: Digest | None
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,10 @@ class RepositoryState:
     pending   tags whose objects an apply set out to write or remove, and has not recorded yet: until then they may be
               other than `tags` says
     attached  digest of a tag, or a retired one -> what came along with its image, where that was asked for
+    owner     the `name` of the mirrors file that it belongs to; None: not claimed yet
+    gone      tag -> since when the source does not list it any more
+    left_out  tag of the source -> why it is not mirrored, although a pattern chooses it
+    unknown   fields of a newer release, which are written back as they were read
     """
 
     source: str
@@ -64,6 +84,10 @@ class RepositoryState:
     retired: Mapping[Digest, datetime] = field(default_factory=lambda: MappingProxyType({}))
     pending: frozenset[str] = frozenset()
     attached: Mapping[Digest, Record] = field(default_factory=lambda: MappingProxyType({}))
+    owner: str | None = None
+    gone: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
+    left_out: Mapping[str, LeftOut] = field(default_factory=lambda: MappingProxyType({}))
+    unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     @property
     def digests(self) -> frozenset[Digest]:
@@ -83,10 +107,16 @@ class RepositoryState:
 
 @dataclass(frozen=True)
 class MirrorIndex:
-    """The whole index. `serial` counts its writes; 0 is the index of a bucket that has none yet."""
+    """The whole index. `serial` counts its writes; 0 is the index of a bucket that has none yet.
+
+    min_writer  the first release's `WRITER` that may write it
+    unknown     fields of a newer release, which are written back as they were read
+    """
 
     serial: int = 0
     repositories: Mapping[str, RepositoryState] = field(default_factory=lambda: MappingProxyType({}))
+    min_writer: int = WRITER
+    unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
 
 def begun(index: MirrorIndex, target: str, source: str, tags: Iterable[str]) -> MirrorIndex:
@@ -101,8 +131,40 @@ def published(index: MirrorIndex, target: str, source: str, tags: Mapping[str, T
     Digests left without a tag are retired as of `now`; a retired digest that a tag points at again no longer is.
     """
     before = index.repositories.get(target, RepositoryState(source))
-    after = _retagged(before, {**before.tags, **tags}, now)
-    return _with(index, target, replace(after, source=source, pending=before.pending - tags.keys()))
+    new = {tag: _carrying(state, before.tags.get(tag)) for tag, state in tags.items()}
+    after = _retagged(before, {**before.tags, **new}, now)
+    left_out = {tag: one for tag, one in before.left_out.items() if tag not in tags}
+    pending = before.pending - tags.keys()
+    return _with(index, target, replace(after, source=source, pending=pending, left_out=MappingProxyType(left_out)))
+
+
+def claimed(index: MirrorIndex, target: str, source: str, owner: str) -> MirrorIndex:
+    """`index` after the repository was given to the mirrors file that is called `owner`."""
+    before = index.repositories.get(target, RepositoryState(source))
+    return index if before.owner == owner else _with(index, target, replace(before, owner=owner))
+
+
+def noted(
+    index: MirrorIndex,
+    target: str,
+    source: str,
+    now: datetime,
+    *,
+    gone: Collection[str] | None = None,
+    left_out: Mapping[str, LeftOut] | None = None,
+) -> MirrorIndex:
+    """`index` after its source was looked at: the tags it has lost, the tags that cannot be mirrored. None: as it was.
+
+    A tag that was gone before keeps its time. One that is not in the index cannot be gone.
+    """
+    before = index.repositories.get(target, RepositoryState(source))
+    after = before
+    if gone is not None:
+        times = {tag: before.gone.get(tag, now) for tag in sorted(gone) if tag in before.tags}
+        after = replace(after, gone=MappingProxyType(times))
+    if left_out is not None:
+        after = replace(after, left_out=MappingProxyType(dict(left_out)))
+    return index if after == before else _with(index, target, after)
 
 
 def attached(index: MirrorIndex, target: str, records: Mapping[Digest, Record]) -> MirrorIndex:
@@ -172,7 +234,15 @@ def _retagged(before: RepositoryState, tags: Mapping[str, TagState], now: dateti
     orphaned = {state.digest for state in before.tags.values()} - tagged
     retired = {digest: since for digest, since in before.retired.items() if digest not in tagged}
     retired |= dict.fromkeys(orphaned, now)
-    return replace(before, tags=MappingProxyType(dict(tags)), retired=MappingProxyType(retired))
+    gone = {tag: since for tag, since in before.gone.items() if tag in tags}
+    return replace(
+        before, tags=MappingProxyType(dict(tags)), retired=MappingProxyType(retired), gone=MappingProxyType(gone)
+    )
+
+
+def _carrying(state: TagState, before: TagState | None) -> TagState:
+    """`state` with what a newer release noted of the same image under the same tag."""
+    return replace(state, unknown=before.unknown) if before and before.digest == state.digest else state
 
 
 def _with(index: MirrorIndex, target: str, state: RepositoryState) -> MirrorIndex:
@@ -182,7 +252,9 @@ def _with(index: MirrorIndex, target: str, state: RepositoryState) -> MirrorInde
 def serialise(index: MirrorIndex, now: datetime, generator: str) -> bytes:
     """The index object's bytes: sorted, so that equal states at one time are equal bytes."""
     document = {
+        **dict(sorted(index.unknown.items())),
         "version": VERSION,
+        "min_writer": max(WRITER, index.min_writer),
         "serial": index.serial,
         "updated_at": format_time(now),
         "generator": generator,
@@ -196,15 +268,16 @@ def parse(body: bytes, where: str) -> MirrorIndex:
     try:
         document = load_json(body, where)
         match document:
-            case {"version": int(version)} if version != VERSION:
+            case {"version": int(version)} if version not in (1, VERSION):
                 raise IndexVersion(
                     where,
-                    f"the mirror index has version {version}, this r2mirror reads version {VERSION}; "
+                    f"the mirror index has version {version}, this r2mirror reads versions 1 and {VERSION}; "
                     "use the release that wrote it, or a newer one",
                 )
-            case {"version": 1, "serial": int(serial), "repositories": dict(repositories)} if serial >= 0:
+            case {"serial": int(serial), "repositories": dict(repositories), "version": int()} if serial >= 0:
                 states = {target: _repository(target, entry) for target, entry in repositories.items()}
-                return MirrorIndex(serial, MappingProxyType(states))
+                min_writer = _min_writer(document)
+                return MirrorIndex(serial, MappingProxyType(states), min_writer, _unknown(document, _INDEX_FIELDS))
             case _:
                 raise Malformed(where, "expected an object with version, serial and repositories")
     except Malformed as error:
@@ -247,18 +320,29 @@ def parse_platforms(value: Any, what: str) -> tuple[Platform, ...] | None:
 def _repository_document(state: RepositoryState) -> dict[str, Any]:
     pending = {"pending": sorted(state.pending)} if state.pending else {}
     records = {str(digest): record_document(record) for digest, record in sorted(state.attached.items())}
+    gone = {tag: format_time(since) for tag, since in sorted(state.gone.items())}
+    left_out = {tag: _left_out_document(one) for tag, one in sorted(state.left_out.items())}
     return {
+        **dict(sorted(state.unknown.items())),
+        **({"owner": state.owner} if state.owner is not None else {}),
         "source": state.source,
         "tags": {tag: _tag_entry(entry) for tag, entry in sorted(state.tags.items())},
         "retired": {str(digest): format_time(since) for digest, since in sorted(state.retired.items())},
         **pending,
         **({"attached": records} if records else {}),
+        **({"gone": gone} if gone else {}),
+        **({"left_out": left_out} if left_out else {}),
     }
+
+
+def _left_out_document(one: LeftOut) -> dict[str, str]:
+    digest = {} if one.digest is None else {"digest": str(one.digest)}
+    return {**digest, "reason": one.reason}
 
 
 def _tag_entry(state: TagState) -> dict[str, Any]:
     images = {} if state.images is None else {"images": dict(state.images)}
-    return {**tag_document(state), **images}
+    return {**dict(sorted(state.unknown.items())), **tag_document(state), **images}
 
 
 def tag_document(state: TagState) -> dict[str, Any]:
@@ -284,6 +368,10 @@ def _repository(target: str, entry: Any) -> RepositoryState:
                 MappingProxyType({Digest.parse(digest): _time(since, target) for digest, since in retired.items()}),
                 _pending(entry.get("pending", []), target),
                 _attached(entry.get("attached", {}), target),
+                _owner(entry.get("owner"), target),
+                _gone(entry.get("gone", {}), target),
+                _left_out(entry.get("left_out", {}), target),
+                _unknown(entry, _REPOSITORY_FIELDS),
             )
         case _:
             raise Malformed(f"repository {target}", "expected source, tags and retired")
@@ -300,6 +388,51 @@ def _attached(entry: Any, target: str) -> Mapping[Digest, Record]:
     if not isinstance(entry, dict):
         raise Malformed(what, "expected attached to be an object")
     return MappingProxyType({Digest.parse(digest): parse_record(record, what) for digest, record in entry.items()})
+
+
+def _owner(entry: Any, target: str) -> str | None:
+    if not isinstance(entry, str | None) or entry == "":
+        raise Malformed(f"repository {target}", "expected owner to be the name of a mirrors file")
+    return entry
+
+
+def _gone(entry: Any, target: str) -> Mapping[str, datetime]:
+    if not isinstance(entry, dict) or not all(map(is_tag, entry)):
+        raise Malformed(f"repository {target}", "expected gone to have a time for each tag")
+    return MappingProxyType({tag: _time(since, target) for tag, since in entry.items()})
+
+
+def _left_out(entry: Any, target: str) -> Mapping[str, LeftOut]:
+    if not isinstance(entry, dict) or not all(map(is_tag, entry)):
+        raise Malformed(f"repository {target}", "expected left_out to have a reason for each tag")
+    return MappingProxyType({tag: _parse_left_out(one, target) for tag, one in entry.items()})
+
+
+def _parse_left_out(entry: Any, target: str) -> LeftOut:
+    match entry:
+        case {"reason": str(reason), "digest": str(digest)}:
+            return LeftOut(Digest.parse(digest), reason)
+        case {"reason": str(reason)} if "digest" not in entry:
+            return LeftOut(None, reason)
+        case _:
+            raise Malformed(f"repository {target}", "expected left_out to have a reason for each tag, or a digest too")
+
+
+def _min_writer(document: dict[str, Any]) -> int:
+    value = document.get("min_writer", WRITER)
+    if type(value) is not int:
+        raise Malformed("min_writer", "expected a number")
+    return max(WRITER, value)
+
+
+_INDEX_FIELDS = frozenset({"version", "min_writer", "serial", "updated_at", "generator", "repositories"})
+_REPOSITORY_FIELDS = frozenset({"source", "tags", "retired", "pending", "attached", "owner", "gone", "left_out"})
+_TAG_FIELDS = frozenset({"digest", "mediaType", "size", "platforms", "synced_at", "images"})
+
+
+def _unknown(entry: dict[str, Any], known: frozenset[str]) -> Mapping[str, Any]:
+    names = sorted(entry.keys() - known)
+    return MappingProxyType({name: entry[name] for name in names}) if names else _NOTHING
 
 
 def _tag(tag: str, entry: Any, target: str) -> TagState:
@@ -325,6 +458,7 @@ def parse_tag_document(entry: Any, what: str) -> TagState:
                 parse_platforms(entry.get("platforms"), what),
                 parse_time(synced_at),
                 _parse_images(entry.get("images"), what),
+                _unknown(entry, _TAG_FIELDS),
             )
         case _:
             raise Malformed(what, "expected digest, mediaType, size, platforms and synced_at")

@@ -7,13 +7,13 @@ to what is there now: they are statements about single tags, true whatever else 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler import __version__
 from reconciler.errors import IndexInvalid, IndexVersion, PreconditionFailed
-from reconciler.index import MirrorIndex, parse, serialise
+from reconciler.index import WRITER, MirrorIndex, parse, serialise
 from reconciler.layout import JSON_HEADERS, MIRROR_INDEX
 from reconciler.store import Absent, Matches
 
@@ -29,10 +29,14 @@ WRITE_ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Observed:
-    """The mirror index as it was read. `etag` None: there is none yet."""
+    """The mirror index as it was read. `etag` None: there is none yet.
+
+    `at` is the time then, by the store's clock; by this machine's where there is no index, and nothing to be compared.
+    """
 
     index: MirrorIndex
     etag: str | None
+    at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
 
 def read_index(state: Store) -> Observed:
@@ -40,7 +44,7 @@ def read_index(state: Store) -> Observed:
     stored = state.get(MIRROR_INDEX)
     if stored is None:
         return Observed(MirrorIndex(), None)
-    return Observed(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag)
+    return Observed(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag, stored.now)
 
 
 def salvage_index(state: Store) -> tuple[Observed, str | None]:
@@ -52,22 +56,24 @@ def salvage_index(state: Store) -> tuple[Observed, str | None]:
     if stored is None:
         return Observed(MirrorIndex(), None), None
     try:
-        return Observed(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag), None
+        return Observed(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag, stored.now), None
     except IndexVersion:
         raise
     except IndexInvalid as error:
-        return Observed(MirrorIndex(), stored.etag), error.why
+        return Observed(MirrorIndex(), stored.etag, stored.now), error.why
 
 
 def write_index(state: Store, observed: Observed, change: Callable[[MirrorIndex], MirrorIndex]) -> Observed:
     """Writes `change` of the index and returns what is now there; writes nothing where `change` changes nothing.
 
-    Raises `PreconditionFailed` when other writers were faster `WRITE_ATTEMPTS` times in a row.
+    Raises `PreconditionFailed` when other writers were faster `WRITE_ATTEMPTS` times in a row, and `IndexVersion` where
+    the index asks for a newer release than this one to write it.
     """
     for attempt in range(1, WRITE_ATTEMPTS + 1):
         after = change(observed.index)
         if after == observed.index:
             return observed
+        _check_writer(state, observed.index)
         after = replace(after, serial=observed.index.serial + 1)
         body = serialise(after, datetime.now(UTC), f"r2mirror {__version__}")
         condition = Matches(observed.etag) if observed.etag else Absent()
@@ -80,5 +86,14 @@ def write_index(state: Store, observed: Observed, change: Callable[[MirrorIndex]
             observed = read_index(state)
         else:
             logger.info("wrote the mirror index, serial %d, %d bytes", after.serial, len(body))
-            return Observed(after, etag)
+            return Observed(after, etag, observed.at)
     raise AssertionError("unreachable")
+
+
+def _check_writer(state: Store, index: MirrorIndex) -> None:
+    if index.min_writer > WRITER:
+        raise IndexVersion(
+            f"{state.name}/{MIRROR_INDEX}",
+            f"a newer release keeps the mirror index and asks for writer {index.min_writer}, this r2mirror is writer "
+            f"{WRITER}: it would drop what it does not know. It reads the index; use a newer release to write it",
+        )

@@ -52,13 +52,17 @@ LOOK_EVERY = 1.0
 
 @dataclass(frozen=True)
 class Holder:
-    """What the lock object says. `left`: seconds until it runs out, 0 or less if it has; `etag` is the object's."""
+    """What the lock object says. `left`: seconds until it runs out, 0 or less if it has; `etag` is the object's.
+
+    `now` is the time when it was read, by the store's clock.
+    """
 
     who: str
     since: str
     left: float
     owner: str
     etag: str
+    now: datetime
 
     @property
     def has_run_out(self) -> bool:
@@ -97,11 +101,19 @@ class Lease:
 
     def confirm(self) -> None:
         """Asks the store, and raises `LockLost` if the lock is not ours any more: for before what counts."""
+        self.now()
+
+    def now(self) -> datetime:
+        """Asks the store for the time by its clock, to the second, for what the mirror index notes.
+
+        This machine's clock may be wrong, and digests would be kept too short. Raises `LockLost` as `confirm` does.
+        """
         self.check()
         holder = read_lock(self._state)
         if holder is None or holder.owner != self._owner:
             self._lost = self._loss(f"now it is held by {holder.who}" if holder else "somebody removed it")
             raise self._lost
+        return holder.now.replace(microsecond=0)
 
     def renew(self) -> None:
         """Gives the lock a new end. A store that fails is asked again next time, until `check` says it is too late."""
@@ -233,11 +245,11 @@ def read_lock(state: Store) -> Holder | None:
                 host, _, process = owner.partition(":")
                 who = f"{command!r} on {host}, process {process.partition(':')[0]}"
                 left = _lifetime(until, rest.get("renewed")) - stored.age
-                return Holder(who, since, left, owner, stored.etag)
+                return Holder(who, since, left, owner, stored.etag, stored.now)
             case _:
                 raise Malformed(LOCK, "expected owner, command, since and until")
     except Malformed:
-        return Holder("a damaged lock object", "an unknown time", 0.0, "", stored.etag)
+        return Holder("a damaged lock object", "an unknown time", 0.0, "", stored.etag, stored.now)
 
 
 def break_lock(state: Store, holder: Holder) -> None:

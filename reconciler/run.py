@@ -67,7 +67,7 @@ class Run:
         self._unrecorded: list[tuple[ImageWork, Copied]] = []
         self._recorded_at = time.monotonic()
         self._failed: set[str] = set()
-        self._owner = lease.owner
+        self._lease = lease
         self._cut_off = {target for target, state in observed.index.repositories.items() if state.pending}
         self._touched: set[str] = set(observed.index.repositories) if lease.taken_over else set()
 
@@ -102,7 +102,7 @@ class Run:
         self._write(change)
 
     def _publish(self) -> Iterator[Event]:
-        copies = Copies(self._edges, self._terms, self._observed.index, self._owner, self._plan.manifests)
+        copies = Copies(self._edges, self._terms, self._observed.index, self._lease.owner, self._plan.manifests)
         images = in_turn(image_work(self._plan), self._edges.open_source)
         window = 2 * image_workers(self._edges.workers)
         finished = completed(self._edges.images, copies.copy, images, window, PAUSE, copies.stop.set)
@@ -131,7 +131,9 @@ class Run:
 
     def _record(self) -> list[Done]:
         """Writes what was published to the index: from then on it is done."""
-        now = self._now()
+        if not self._unrecorded:
+            return []
+        now = self._lease.now()
         sources, tags = {}, defaultdict[str, dict[str, TagState]](dict)
         attached = defaultdict[str, dict[Digest, Record]](dict)
         for work, copied in self._unrecorded:
@@ -164,7 +166,7 @@ class Run:
                 allowed.append((repository.target, prunes))
         if not allowed:
             return
-        now = self._now()
+        now = self._lease.now()
         self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
         self._touched.update(target for target, _ in allowed)
         staying = {target: self._attached_tags(target) for target, _ in allowed}
@@ -195,7 +197,7 @@ class Run:
 
     def _collect(self) -> Iterator[Garbage | NotCollected]:
         """Removes garbage where there can be some: digests whose time is over, and what a run left that was cut off."""
-        now = self._now()
+        now = self._lease.now()
         due = [
             (target, state)
             for target, state in self._observed.index.repositories.items()
@@ -229,9 +231,6 @@ class Run:
 
     def _write(self, change: Callable[[MirrorIndex], MirrorIndex]) -> None:
         self._observed = write_index(self._edges.state, self._observed, change)
-
-    def _now(self) -> datetime:
-        return self._terms.now().replace(microsecond=0)
 
 
 def _tag_states(work: ImageWork, images: Mapping[str, int] | None, now: datetime) -> dict[str, TagState]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.signatures.gate import OPEN
@@ -59,7 +58,6 @@ class Terms:
     waiting       is told of the run that is waited for
     waiting_quota is told, in words, of each wait for a registry's quota; None: what does not fit is skipped
     plan_again    makes the plan anew, where the index has moved on since; None: then the plan is refused
-    now           the time that is written to the index and compared with it
     gate          who has to have signed what is published: checked for each image, whatever the plan says
     """
 
@@ -70,5 +68,4 @@ class Terms:
     waiting: Callable[[LockHeld], None] = lambda _: None
     waiting_quota: Callable[[str], None] | None = None
     plan_again: Callable[[], Plan] | None = None
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
     gate: Gate = OPEN

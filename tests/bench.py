@@ -8,7 +8,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.apply import apply
@@ -21,7 +21,7 @@ from reconciler.plan import Plan, make_plan
 from reconciler.resolve import resolve
 from reconciler.signatures.gate import OPEN
 from reconciler.terms import Edges, Terms
-from tests.memory import Fault, MemorySource, MemoryStore, mirror, mirrors
+from tests.memory import EPOCH, Fault, MemorySource, MemoryStore, mirror, mirrors
 from tests.parts.images import Image, attestation, image, index
 from tests.world import walk
 
@@ -43,7 +43,7 @@ V1, V2, V3 = (app(version) for version in "123")
 
 
 RETAIN = timedelta(days=7)
-NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
+NOW = EPOCH
 
 
 class Clock:
@@ -83,9 +83,17 @@ class Bench:
     store: MemoryStore = field(default_factory=MemoryStore)
     threads: int = 1
     progress: Silent = field(default_factory=Silent)
-    now: datetime = NOW
     others: list[Event] = field(default_factory=list)
     gate: Gate = OPEN
+
+    @property
+    def now(self) -> datetime:
+        """What the store's clock shows."""
+        return self.store.now
+
+    @now.setter
+    def now(self, value: datetime) -> None:
+        self.store.seconds = (value - NOW).total_seconds()
 
     @classmethod
     def of(cls, **images: Mapping[str, Image]) -> Bench:
@@ -116,7 +124,6 @@ class Bench:
                 allow_prune,
                 waiting_quota=waiting_quota,
                 gate=self.gate,
-                now=lambda: self.now,
             )
             outcomes = apply(plan, edges, terms)
             try:
@@ -140,7 +147,8 @@ class Bench:
         store = MemoryStore(self.store.objects, fault)
         store.headers.update(self.store.headers)
         store.written.update(self.store.written)
-        return Bench(sources, store, threads, now=self.now, gate=self.gate)
+        store.seconds = self.store.seconds
+        return Bench(sources, store, threads, gate=self.gate)
 
 
 def outcome(event: Event) -> Outcome:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from reconciler.oci import Platform
     from reconciler.selection import Pattern
     from tests.parts.images import Image
+
+EPOCH = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
+"""What the store's clock shows at 0 seconds."""
 
 READS = ("get", "read", "size", "list", "unfinished")
 CHUNK = 1000
@@ -89,6 +92,11 @@ class MemoryStore:
         self._clock[0] = value
 
     @property
+    def now(self) -> datetime:
+        """What its clock shows."""
+        return EPOCH + timedelta(seconds=self.seconds)
+
+    @property
     def writes(self) -> list[Operation]:
         return [operation for operation in self.operations if operation.kind not in READS]
 
@@ -98,7 +106,8 @@ class MemoryStore:
             body = self.objects.get(key)
             if body is None:
                 return None
-            return Stored(body, _etag(body), self.seconds - self.written.get(key, 0.0), self.headers.get(key))
+            age = self.seconds - self.written.get(key, 0.0)
+            return Stored(body, _etag(body), age, self.now, self.headers.get(key))
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
         self._ask("read", key)

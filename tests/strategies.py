@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reconciler.desire import Desired
 from reconciler.diff import Action, Change
-from reconciler.index import MirrorIndex, RepositoryState, TagState
+from reconciler.index import WRITER, LeftOut, MirrorIndex, RepositoryState, TagState
 from reconciler.layout import cosign_tags, target_problem
 from reconciler.oci import (
     DOCKER_LIST,
@@ -75,6 +75,9 @@ def _records(draw: st.DrawFn) -> Record:
 
 
 records = _records()
+unknown = st.dictionaries(st.sampled_from(["first_seen", "history"]), st.integers() | st.text(), max_size=2).map(
+    MappingProxyType
+)
 repository_states = st.builds(
     RepositoryState,
     sources,
@@ -82,9 +85,19 @@ repository_states = st.builds(
     st.dictionaries(digests, times, max_size=3).map(MappingProxyType),
     st.frozensets(tags, max_size=3),
     st.dictionaries(digests, records, max_size=2).map(MappingProxyType),
+    st.none() | st.sampled_from(["default", "team-a"]),
+    st.dictionaries(tags, times, max_size=2).map(MappingProxyType),
+    st.dictionaries(tags, st.builds(LeftOut, st.none() | digests, st.text(max_size=5)), max_size=2).map(
+        MappingProxyType
+    ),
+    unknown,
 )
 indexes = st.builds(
-    MirrorIndex, st.integers(0, 10**6), st.dictionaries(targets, repository_states, max_size=3).map(MappingProxyType)
+    MirrorIndex,
+    st.integers(0, 10**6),
+    st.dictionaries(targets, repository_states, max_size=3).map(MappingProxyType),
+    st.sampled_from([WRITER, WRITER + 1]),
+    unknown,
 )
 
 changes = (

@@ -384,10 +384,12 @@ def before_a_mixed_plan() -> Bench:
         bench.now = now
         del bench.sources["a"].images[tag]
         bench.apply()
-    return Bench(
+    bench = Bench(
         {"a": MemorySource({"1": V1, "2": V2, "latest": V2, "same": V1}), "new": MemorySource({"1": V1, "x": V3})},
         bench.again().store,
     )
+    bench.now = NOW
+    return bench
 
 
 def mixed_run() -> Bench:
@@ -444,11 +446,11 @@ def test_a_run_that_lost_its_lock_at_any_operation_writes_nothing_more(
     clean.now = NOW + 2 * RETAIN
     clean.apply()
     wanted = final(clean.store)
-    lost = 0
+    lost, asleep = 0, 2 * RETAIN.total_seconds()
     for at in range(2, STOP_POINTS):
         bench = before_a_mixed_plan()
         bench.threads = threads
-        other = Bench({"a": MemorySource({"same": V1}), "new": MemorySource({"x": V3})}, now=NOW + 2 * RETAIN)
+        other = Bench({"a": MemorySource({"same": V1}), "new": MemorySource({"x": V3})})
         theirs: dict[str, bytes] = {}
 
         def take_over(
@@ -460,8 +462,8 @@ def test_a_run_that_lost_its_lock_at_any_operation_writes_nothing_more(
             theirs: dict[str, bytes] = theirs,
         ) -> None:
             if number == at:
-                bench.store.seconds += LIFETIME
-                clock.now += LIFETIME if sleeps else 0
+                bench.store.seconds += asleep
+                clock.now += asleep if sleeps else 0
                 other.store = bench.store.shared()
                 other.apply()
                 theirs.update(bench.store.objects)

@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,12 +15,15 @@ from hypothesis import strategies as st
 
 from reconciler.errors import IndexInvalid
 from reconciler.index import (
+    LeftOut,
     MirrorIndex,
     RepositoryState,
     TagState,
     begun,
+    claimed,
     collected,
     expired,
+    noted,
     parse,
     parse_time,
     published,
@@ -96,6 +100,10 @@ def document(**fields: Any) -> dict[str, Any]:
     return {**whole, **fields}
 
 
+def repository(**fields: Any) -> dict[str, Any]:
+    return document(repositories={"a": {**document()["repositories"]["a"], **fields}})
+
+
 def tag(**fields: Any) -> dict[str, Any]:
     entry = document()["repositories"]["a"]
     return document(repositories={"a": {**entry, "tags": {"x": {**entry["tags"]["x"], **fields}}}})
@@ -140,8 +148,85 @@ def test_what_a_client_downloads_is_kept_and_makes_no_difference() -> None:
     assert "images" not in tag_document(noted), "a plan's documents stay as they are"
 
 
+LAST_RELEASE = Path(__file__).parent / "data" / "index-version-1.json"
+"""As 0.1.0 wrote it: images, attachments, pending tags, a retired digest."""
+
+
+def test_an_index_of_the_last_release_is_read_whole_and_becomes_version_2() -> None:
+    body = LAST_RELEASE.read_bytes()
+    index = parse(body, "it")
+    assert {target: sorted(state.tags) for target, state in index.repositories.items()} == {
+        "library/alpine": ["3.20", "latest"],
+        "team/app": ["1"],
+    }
+    assert [state.owner for state in index.repositories.values()] == [None, None], "no file has claimed them"
+    written = json.loads(serialise(index, NOW, "r2mirror 0.1.0"))
+    assert written == {**json.loads(body), "version": 2, "min_writer": 2}, "nothing is lost, nothing invented"
+    assert parse(json.dumps(written).encode(), "it") == index
+
+
+def test_the_last_release_refuses_what_is_written_now() -> None:
+    """Its parser has `case {"version": int(version)} if version != 1: raise IndexVersion`, before it reads a field."""
+    match json.loads(serialise(MirrorIndex(), NOW, "test")):
+        case {"version": int(version)} if version != 1:
+            pass
+        case _:
+            pytest.fail("0.1.0 would read it, and drop every field that it does not know")
+
+
+def test_what_a_newer_release_noted_is_written_back() -> None:
+    entry = tag(first_seen="yesterday")["repositories"]["a"]
+    newer = document(history=[1], min_writer=3, repositories={"a": {**entry, "schedule": "daily"}})
+    index = parse(json.dumps(newer).encode(), "it")
+    other = tag_state(b"22")
+    for changed in (
+        begun(index, "a", "s", ["y"]),
+        published(index, "a", "s", {"y": other}, NOW),
+        removed(published(index, "a", "s", {"y": other}, NOW), "a", ["y"], NOW),
+        published(index, "a", "s", {"x": tag_state(b"1")}, NOW),
+        claimed(index, "a", "s", "team"),
+    ):
+        written = json.loads(serialise(changed, NOW, "test"))
+        assert (written["history"], written["min_writer"]) == ([1], 3)
+        assert written["repositories"]["a"]["schedule"] == "daily"
+        assert written["repositories"]["a"]["tags"]["x"]["first_seen"] == "yesterday"
+    moved = json.loads(serialise(published(index, "a", "s", {"x": other}, NOW), NOW, "test"))
+    assert "first_seen" not in moved["repositories"]["a"]["tags"]["x"], "it was said of another image"
+
+
+def test_a_tag_is_gone_since_it_was_first_missed_and_not_for_longer_than_it_is_there() -> None:
+    later = NOW + timedelta(days=1)
+    index = published(MirrorIndex(), "a", "s", {"x": tag_state(b"1"), "y": tag_state(b"22")}, NOW)
+    index = noted(index, "a", "s", NOW, gone=["x", "never mirrored"])
+    assert index.repositories["a"].gone == {"x": NOW}
+    index = noted(index, "a", "s", later, gone=["x", "y"])
+    assert index.repositories["a"].gone == {"x": NOW, "y": later}
+    assert noted(index, "a", "s", later) is index, "nothing was said of it"
+    assert removed(index, "a", ["x"], later).repositories["a"].gone == {"y": later}
+    assert not noted(index, "a", "s", later, gone=[]).repositories["a"].gone
+
+
+def test_what_cannot_be_mirrored_is_noted_until_it_is() -> None:
+    left_out = {
+        "windows": LeftOut(Digest.of(b"w"), "has no linux/amd64"),
+        "odd": LeftOut(None, "has no manifest"),
+    }
+    index = noted(MirrorIndex(), "a", "s", NOW, left_out=left_out)
+    assert parse(serialise(index, NOW, "test"), "it").repositories["a"].left_out == left_out
+    after = published(index, "a", "s", {"odd": tag_state(b"1")}, NOW)
+    assert set(after.repositories["a"].left_out) == {"windows"}
+
+
 INVALID: dict[str, tuple[Any, str]] = {
-    "another version": (document(version=2), "has version 2, this r2mirror reads version 1"),
+    "another version": (document(version=3), "has version 3, this r2mirror reads versions 1 and 2"),
+    "a writer that is none": (document(min_writer="new"), "min_writer"),
+    "an owner that is none": (repository(owner=1), "owner"),
+    "an owner without a name": (repository(owner=""), "owner"),
+    "what is gone without a time": (repository(gone={"x": None}), "time"),
+    "what is gone and no tag": (repository(gone={"-": "2026-11-20T10:00:00Z"}), "gone"),
+    "what is left out for no reason": (repository(left_out={"x": {}}), "reason"),
+    "what is left out at no digest": (repository(left_out={"x": {"reason": "r", "digest": None}}), "reason"),
+    "what is left out and no tag": (repository(left_out={"-": {"reason": "r"}}), "left_out"),
     "no version": ({"serial": 1, "repositories": {}}, "expected an object with version"),
     "a negative serial": (document(serial=-1), "damaged"),
     "a target that is none": (document(repositories={"A": {}}), "repository 'A'"),

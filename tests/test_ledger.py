@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import IndexInvalid, PreconditionFailed
+from reconciler.errors import IndexInvalid, IndexVersion, PreconditionFailed
 from reconciler.index import MirrorIndex, TagState, published
 from reconciler.layout import JSON_HEADERS, MIRROR_INDEX
 from reconciler.ledger import WRITE_ATTEMPTS, Observed, read_index, write_index
@@ -74,6 +74,17 @@ def test_after_a_few_conflicts_it_gives_up() -> None:
     # Each attempt is a write of the other and one of ours; after the last there is no more reading.
     assert store.writes == [Operation("put", MIRROR_INDEX)] * 2 * WRITE_ATTEMPTS
     assert store.operations.count(Operation("get", MIRROR_INDEX)) == WRITE_ATTEMPTS
+
+
+def test_an_index_that_asks_for_a_newer_writer_is_read_and_not_written() -> None:
+    store = MemoryStore({MIRROR_INDEX: b'{"version":2,"min_writer":9,"serial":3,"repositories":{}}'})
+    before = dict(store.objects)
+    observed = read_index(store)
+    assert observed.index.serial == 3
+    assert write_index(store, observed, lambda index: index) is observed
+    with pytest.raises(IndexVersion, match="asks for writer 9, this r2mirror is writer 2"):
+        write_index(store, observed, tagging("1"))
+    assert store.objects == before
 
 
 def test_a_damaged_index_is_named_and_never_written_over() -> None:

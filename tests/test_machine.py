@@ -11,7 +11,6 @@ import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -36,7 +35,7 @@ from reconciler.resolve import resolve
 from reconciler.selection import Glob
 from reconciler.store import Stores
 from reconciler.terms import Edges, Terms
-from tests.bench import NOW, RETAIN, Clock, Silent, app
+from tests.bench import RETAIN, Clock, Silent, app
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, mirror, mirrors, put_json
 from tests.parts.images import Image, image, index
 from tests.world import walk
@@ -70,7 +69,6 @@ class Life(RuleBasedStateMachine):
         self.bucket = MemoryStore()
         self.upstream: dict[str, dict[str, Image]] = {target: {} for target in TARGETS}
         self.wanted = {target: (Glob("*"), True) for target in TARGETS}
-        self.now = NOW
         self.told: dict[tuple[str, str], str] = {}
 
     def teardown(self) -> None:
@@ -104,7 +102,6 @@ class Life(RuleBasedStateMachine):
 
     @rule(days=st.sampled_from([0.001, 1, 8]))
     def time_passes(self, days: float) -> None:
-        self.now += timedelta(days=days)
         self.pass_seconds(days * 86_400)
 
     # What we do.
@@ -161,7 +158,7 @@ class Life(RuleBasedStateMachine):
             try:
                 with held(store, "gc") as lease:
                     stores = Stores(store, store)
-                    for _ in collect_garbage(stores, lambda _: True, lambda _: RETAIN, self.now, executor, lease):
+                    for _ in collect_garbage(stores, lambda _: True, lambda _: RETAIN, executor, lease):
                         pass
             except (Killed, MirrorError):
                 pass
@@ -181,17 +178,17 @@ class Life(RuleBasedStateMachine):
                 try:
                     stores = Stores(store, store)
                     named = {one.target: one for one in self.mirrors().mirrors}
-                    found = survey(stores, named, self.now, executor)
+                    found = survey(stores, named, self.bucket.now, executor)
                     if found.has_changes:
                         with held(store, "adopt") as lease:
-                            adopt(stores, found, executor, self.now, lease)
+                            adopt(stores, found, executor, lease)
                 except (Killed, MirrorError):
                     self.pass_seconds(LIFETIME + 1)
 
     @rule()
     def nothing_is_found_wrong(self) -> None:
         with ThreadPoolExecutor(1) as executor:
-            promised = without_expired(self.index(), lambda _: RETAIN, self.now)
+            promised = without_expired(self.index(), lambda _: RETAIN, self.bucket.now)
             found = verify(self.bucket.shared(), promised, lambda _: True, executor, deep=True)
         wrong = {finding.key for finding in found.findings if "has not recorded" not in finding.detail}
         assert all(key.endswith("tags/list") or key.startswith("v2/_") or key == PAGE for key in wrong), found.findings
@@ -263,7 +260,7 @@ class Life(RuleBasedStateMachine):
             plans.append(planned())
             return plans[-1]
 
-        terms = Terms("apply", lambda _: RETAIN, plan_again=plan_again, now=lambda: self.now)
+        terms = Terms("apply", lambda _: RETAIN, plan_again=plan_again)
         events: list[Event] = []
         with ThreadPoolExecutor(1) as images, ThreadPoolExecutor(1) as blobs:
             edges = Edges(lambda source: sources[source[7:]], store, store, images, blobs, Silent())

@@ -15,7 +15,7 @@ from reconciler.diff import Action, Change
 from reconciler.findings import garbage_document
 from reconciler.forecast import Sizes, Unread
 from reconciler.gc import Garbage, NotCollected
-from reconciler.index import MirrorIndex, RepositoryState, TagState, serialise
+from reconciler.index import LeftOut, MirrorIndex, RepositoryState, TagState, serialise
 from reconciler.layout import cosign_tags
 from reconciler.listing import Listing, Repository
 from reconciler.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
@@ -59,7 +59,7 @@ CHANGES = (
 def test_each_is_a_schema_with_words(name: str) -> None:
     schema = load_schema(name)
     Draft202012Validator.check_schema(schema)
-    assert schema["$id"] == f"urn:r2mirror:{name}:1"
+    assert schema["$id"] == f"urn:r2mirror:{name}:{2 if name == 'index' else 1}"
     assert schema["description"]
 
 
@@ -84,7 +84,11 @@ def test_the_mirror_index() -> None:
             MappingProxyType({DIGEST: NOW}),
             frozenset({"2"}),
             ATTACHED,
-        )
+            "team",
+            MappingProxyType({"1": NOW}),
+            MappingProxyType({"3": LeftOut(DIGEST, "none of its platforms"), "4": LeftOut(None, "not there")}),
+        ),
+        "c": RepositoryState("docker.io/c"),
     }
     index = MirrorIndex(3, MappingProxyType(states))
     Draft202012Validator(load_schema("index")).validate(json.loads(serialise(index, NOW, "r2mirror 0.1.0")))

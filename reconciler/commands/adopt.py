@@ -71,7 +71,7 @@ def adopt(
                 if again != found and not yes:
                     raise PlanRefused(("the bucket has changed since it was looked at; nothing was done. Adopt again",))
                 found = again
-                failures = adopt_found(stores, found, executor, now, lease)
+                failures = adopt_found(stores, found, executor, lease)
     match output:
         case PlainFormat.TEXT:
             typer.echo(survey_text(found, **terminal(sys.stdout.isatty())), nl=False)

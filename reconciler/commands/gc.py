@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -38,8 +39,6 @@ def gc(
     What no tag reaches, and no digest that lost its last tag less than `retain` ago. An apply does this by itself where
     it knows of something; this looks at every repository of the mirror index.
     """
-    from datetime import UTC, datetime
-
     from reconciler.findings import garbage_document, garbage_text
     from reconciler.gc import NotCollected, collect_garbage
     from reconciler.ledger import read_index
@@ -53,8 +52,8 @@ def gc(
     check_only(only or [], mirrors, lambda: read_index(stores.state).index.repositories)
     lock = nullcontext() if dry_run else held(stores.state, command_line(), lock_timeout, tell_waiting)
     with lock as lease, waiting("Looking through the bucket ..."), threads(BLOB_WORKERS) as executor:
-        wanted, now = lambda target: matches_only(target, only or []), datetime.now(UTC)
-        found = list(collect_garbage(stores, wanted, mirrors.retention(), now, executor, lease))
+        wanted = partial(matches_only, only=only or [])
+        found = list(collect_garbage(stores, wanted, mirrors.retention(), executor, lease))
     match output:
         case PlainFormat.TEXT:
             typer.echo(garbage_text(found, dry_run=dry_run, **terminal(sys.stdout.isatty())), nl=False)

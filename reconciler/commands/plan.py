@@ -108,7 +108,6 @@ def _measured(
 ) -> Plan:
     """The plan with its sizes, and the manifests that were read for them if they are to be held."""
     from dataclasses import replace
-    from datetime import UTC, datetime
 
     from reconciler.progress import waiting
     from reconciler.sizes import measure
@@ -117,7 +116,7 @@ def _measured(
 
     if held is None:
         _refuse_to_spend(made)
-    now, parts = datetime.now(UTC), _parts(mirrors)
+    now, parts = observed.at, _parts(mirrors)
     with waiting("Reading manifests ..."), readers(RESOLVE_WORKERS) as executor:
         measured = measure(made, observed.index, stores.public, open_source, executor, parts, now, held)
     spent = spendings(measured.takes, open_source)

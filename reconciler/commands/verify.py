@@ -41,8 +41,6 @@ def verify(
     Finds what is missing, of the wrong size, with wrong bytes or headers, published lists that are out of step, and
     tags that the index does not know. Exits with 1 if anything is wrong and was not repaired.
     """
-    from datetime import UTC, datetime
-
     from reconciler.findings import verification_document, verification_text
     from reconciler.index import without_expired
     from reconciler.ledger import read_index
@@ -61,9 +59,10 @@ def verify(
             holder = None if lease else read_lock(stores.state)
             if holder and not holder.has_run_out:
                 typer.echo(f"note: {holder.who} is at work; what it is changing may show up here", err=True)
+            observed = read_index(stores.state)
             found = verify_bucket(
                 stores.public.guarded(lease.check) if lease else stores.public,
-                without_expired(read_index(stores.state).index, mirrors.retention(), datetime.now(UTC)),
+                without_expired(observed.index, mirrors.retention(), observed.at),
                 lambda target: matches_only(target, only or []),
                 executor,
                 deep=deep,

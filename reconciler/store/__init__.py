@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
+    from datetime import datetime
 
     from reconciler.layout import Headers
     from reconciler.oci import Digest
@@ -41,12 +42,14 @@ class Stored:
     """An object as it was read.
 
     age      seconds since it was written, by the store's own clock; no clock of ours has a part in it
+    now      the time when it was read, by the same clock
     headers  None where the store keeps none
     """
 
     body: bytes
     etag: str
     age: float
+    now: datetime
     headers: Headers | None
 
 

@@ -19,6 +19,7 @@ import os
 import sys
 import time
 import uuid
+from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +59,8 @@ class FolderStore:
             stack.enter_context(file)
             written = os.fstat(file.fileno()).st_mtime
             body = file.read()
-        return Stored(body, _etag(body), max(0.0, time.time() - written), None)
+        now = time.time()
+        return Stored(body, _etag(body), max(0.0, now - written), datetime.fromtimestamp(now, UTC), None)
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
         with self._explained(key):

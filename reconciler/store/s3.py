@@ -185,7 +185,8 @@ class S3Store:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             with contextlib.closing(answer["Body"]) as body:
                 content = body.read()
-                return Stored(content, answer["ETag"], _age(answer), self._as_put(key, content, _headers(answer)))
+                now, headers = _now(answer), self._as_put(key, content, _headers(answer))
+                return Stored(content, answer["ETag"], _age(answer, now), now, headers)
 
         return self._found(key, whole)
 
@@ -581,13 +582,17 @@ class _Body:
         return StoreError(self._what, f"expected {self.size} bytes, got {came}; nothing was written")
 
 
-def _age(answer: GetObjectOutputTypeDef) -> float:
-    """Seconds since the object was written: both ends by the server's clock, to the second. 0 if it does not say."""
-    written: datetime | None = answer.get("LastModified")
+def _now(answer: GetObjectOutputTypeDef) -> datetime:
+    """The time by the server's clock, to the second; by this machine's if it does not say."""
     try:
-        now = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
+        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
     except (KeyError, ValueError):
-        now = datetime.now(UTC)
+        return datetime.now(UTC)
+
+
+def _age(answer: GetObjectOutputTypeDef, now: datetime) -> float:
+    """Seconds since the object was written: both ends by the server's clock. 0 if it does not say."""
+    written: datetime | None = answer.get("LastModified")
     return max(0.0, (now - written).total_seconds()) if written else 0.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from itertools import repeat
 from typing import TYPE_CHECKING
 
@@ -269,6 +270,9 @@ def test_an_object_s_age_is_by_the_store_s_clock(store: Store) -> None:
     found = store.get("v2/_ping")
     assert found is not None
     assert 0 <= found.age < 60
+    later = store.get("v2/_ping")
+    assert later is not None
+    assert (found.now.utcoffset(), later.now >= found.now) == (timedelta(), True)
 
 
 def test_headers_come_back_where_they_are_kept(store: Store, request: pytest.FixtureRequest) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,6 +22,7 @@ from reconciler.oci import Digest
 from reconciler.store import Absent, Listed, Matches, Store, s3
 from reconciler.store.opening import open_stores
 from reconciler.store.s3 import ATTEMPTS, MIB, PART_SIZE
+from tests.parts.http_server import Handler, serving
 from tests.parts.process import find_program, free_port
 from tests.store.scripted import Answer, Asked, Drop, ScriptedServer, error, serve_script
 
@@ -658,6 +660,24 @@ def test_a_stored_object_without_its_etag_is_an_error_of_ours(server: ScriptedSe
         store.get("_ping")
     with pytest.raises(StoreError, match=lacks):
         store.put("_ping", b"{}", JSON_HEADERS)
+
+
+def test_the_time_of_an_answer_is_the_server_s() -> None:
+    class Past(Handler):
+        def date_time_string(self, timestamp: float | None = None) -> str:
+            return "Fri, 20 Nov 2020 10:00:00 GMT"
+
+        def do_GET(self) -> None:  # noqa: N802 the name that http.server calls
+            self.send_response(200)
+            for name, value in {"ETag": '"e"', "Last-Modified": "Fri, 20 Nov 2020 09:59:00 GMT"}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with serving(Past) as url:
+        stored = opened(url, "bucket", CREDENTIALS).get("_ping")
+    assert stored is not None
+    assert (stored.now, stored.age) == (datetime(2020, 11, 20, 10, tzinfo=UTC), 60)
 
 
 def test_a_size_that_nobody_says_is_an_error_of_ours(server: ScriptedServer) -> None:
