@@ -23,6 +23,9 @@ SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 BUNDLE = "application/vnd.dev.sigstore.bundle"
 """How the media types of Sigstore bundles begin; what follows is their version."""
 
+UNSAID = ("", "application/vnd.oci.empty.v1+json")
+"""What cosign 3.0.0 to 3.0.6 says of a bundle in the index that a fallback tag names: nothing, or its config's type."""
+
 STATEMENT = "application/vnd.in-toto+json"
 COSIGN_SIGN = "https://sigstore.dev/cosign/sign/v1"
 """The predicate of a statement that says: I sign this. Others say what was found out about an image."""
@@ -113,12 +116,27 @@ def simple_signature(place: Place, payload: bytes) -> Simple:
     )
 
 
-def bundles(referrers: Sequence[Descriptor], what: str) -> tuple[Descriptor, ...]:
-    """Those that are bundles. Raises `Malformed` for more than anybody looks at."""
-    found = tuple(one for one in referrers if is_bundle(one.artifact_type))
+def bundles(referrers: Sequence[Descriptor], what: str, *, by_tag: bool = False) -> tuple[Descriptor, ...]:
+    """Those that are bundles; of a list that came `by_tag` also, after them, those that only their manifest can tell.
+
+    Raises `Malformed` for more than are looked at.
+    """
+    unsaid = (one for one in referrers if by_tag and one.is_manifest and one.artifact_type in UNSAID)
+    found = (*(one for one in referrers if is_bundle(one.artifact_type)), *unsaid)
     if len(found) > MAX_SIGNATURES:
         raise Malformed(what, f"has {len(found)} bundles, {MAX_SIGNATURES} are looked at")
     return found
+
+
+def carries_bundle(body: bytes, what: str) -> bool:
+    """Whether a referrer's manifest is a bundle's, by its own type or by its layer's. Raises `Malformed`."""
+    match load_json(body, what):
+        case {"artifactType": kind} if is_bundle(kind):
+            return True
+        case {"layers": [dict(layer), *_]}:
+            return is_bundle(layer.get("mediaType"))
+        case _:
+            return False
 
 
 def parse_bundle_place(body: bytes, what: str) -> Descriptor:

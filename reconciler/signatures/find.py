@@ -11,6 +11,7 @@ from reconciler.referrers import parse_fallback
 from reconciler.signatures.attached import (
     Place,
     bundles,
+    carries_bundle,
     is_bundle,
     parse_bundle,
     parse_bundle_place,
@@ -40,7 +41,7 @@ def is_there(source: Source, digest: Digest) -> bool:
         return True
     referrers = source.referrers(digest)
     if referrers is None:
-        return _resolved(source, fallback_tag(digest)) is not None
+        return _fallback(source, digest) is not None
     return any(is_bundle(one.artifact_type) for one in referrers)
 
 
@@ -71,26 +72,35 @@ def _simple(source: Source, place: Place) -> Simple | Malformed:
 
 def _bundles(source: Source, digest: Digest, what: str, read: Read) -> Iterator[Bundle | Malformed]:
     try:
-        found = bundles(_referrers(source, digest, what, read), what)
+        found = _referrers(source, digest, what, read)
     except Malformed as error:
         yield error
         return
     for referrer in found:
         try:
             name = f"bundle {str(referrer.digest)[:19]}"
-            place = parse_bundle_place(read(referrer), name)
+            body = read(referrer)
+            if not is_bundle(referrer.artifact_type) and not carries_bundle(body, name):
+                continue
+            place = parse_bundle_place(body, name)
             yield parse_bundle(_whole(source, place, name), name)
         except (Malformed, NotFound, BadAnswer) as error:
             yield Malformed(error.what, error.why)
 
 
 def _referrers(source: Source, digest: Digest, what: str, read: Read) -> tuple[Descriptor, ...]:
-    """By the source's list, or by the index that a tag names in its place. Raises `Malformed`."""
+    """What may be bundles, by the source's list, or by the index that a tag names in its place. Raises `Malformed`."""
     listed = source.referrers(digest)
     if listed is not None:
-        return listed
+        return bundles(listed, what)
+    index = _fallback(source, digest)
+    return bundles(parse_fallback(read(index), index, what), what, by_tag=True) if index else ()
+
+
+def _fallback(source: Source, digest: Digest) -> Descriptor | None:
+    """The index of referrers that a tag names; GitLab answers to that tag with the image itself, which is none."""
     index = _resolved(source, fallback_tag(digest))
-    return parse_fallback(read(index), index, what) if index else ()
+    return index if index and index.digest != digest else None
 
 
 def _resolved(source: Source, tag: str) -> Descriptor | None:

@@ -157,9 +157,14 @@ class RegistrySource:
         has_fallback = referrers is None and (listed is None or tag in listed)
         return Attached(
             referrers,
-            self._tagged(tag) if has_fallback else None,
+            self._fallback(subject) if has_fallback else None,
             MappingProxyType({tag: descriptor for tag, descriptor in tags.items() if descriptor}),
         )
+
+    def _fallback(self, subject: Digest) -> Descriptor | None:
+        """The index of referrers that a tag names; GitLab answers to that tag with the image itself, which is none."""
+        found = self._tagged(fallback_tag(subject))
+        return found if found and found.digest != subject else None
 
     def _tagged(self, tag: str) -> Descriptor | None:
         try:

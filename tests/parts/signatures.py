@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from tests.parts.images import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Image, artifact, digest_of
+from tests.parts.images import OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST, Image, artifact, digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -154,12 +154,14 @@ def bundle_image(bundle: bytes, subject: Image) -> Image:
     return artifact(BUNDLE, [(BUNDLE, bundle)], subject, annotations)
 
 
-def fallback_index(*referrers: Image) -> Image:
+SAID = {"cosign 2.6": BUNDLE, "cosign 3.0.0": None, "cosign 3.0.6": OCI_EMPTY, "cosign 3.0.7": BUNDLE}
+"""What a bundle's entry in the fallback index has for its artifactType, by who wrote it."""
+
+
+def fallback_index(*referrers: Image, by: str = "cosign 3.0.6") -> Image:
     """What stands in for the referrers API where a registry has none, under `fallback_tag`."""
-    entries = [
-        {"mediaType": one.media_type, "digest": one.digest, "size": one.size, "artifactType": BUNDLE}
-        for one in referrers
-    ]
+    said = {"artifactType": SAID[by]} if SAID[by] else {}
+    entries = [{"mediaType": one.media_type, "digest": one.digest, "size": one.size, **said} for one in referrers]
     document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
     return Image(OCI_INDEX, _json(document), children=referrers)
 

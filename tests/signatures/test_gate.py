@@ -22,8 +22,10 @@ from reconciler.signatures.signers import Key, Refused, Unchecked, Verified
 from reconciler.source.image_layout import ImageLayout
 from tests.bench import V1, V2, V3, Bench, check_visible
 from tests.memory import Fault, Killed, MemorySource, described, mirror, mirrors
-from tests.parts.images import write_layout
+from tests.parts.images import OCI_EMPTY, artifact, write_layout
+from tests.parts.signatures import BUNDLE as BUNDLE_TYPE
 from tests.parts.signatures import (
+    SAID,
     bundle_image,
     ec_key,
     fallback_index,
@@ -197,10 +199,41 @@ def test_a_payload_that_is_not_there_does_not_keep_another_from_counting(wrong: 
     assert plan(one).repositories[0].error is None
 
 
-def test_a_bundle_is_found_by_the_tag_that_stands_in_for_the_list() -> None:
+@pytest.mark.parametrize("by", SAID)
+def test_a_bundle_is_found_by_the_tag_that_stands_in_for_the_list(by: str) -> None:
     bundle = bundle_image(key_bundle(KEY, statement_for(V1.digest)), V1)
-    one = bench(**{"1": V1, fallback_tag(V1.digest): fallback_index(bundle)})
+    one = bench(**{"1": V1, fallback_tag(V1.digest): fallback_index(bundle, by=by)})
+    made = plan(one)
+    assert made.repositories[0].changes[0].signature == Verified("key cosign.pub")
+    assert {type(outcome) for outcome in one.apply(made)} == {Done}
+
+
+@pytest.mark.parametrize("by", SAID)
+def test_what_is_not_a_bundle_is_passed_over_in_the_list_behind_the_tag(by: str) -> None:
+    """By its own type it is one or is not, whatever the list says of it, or does not say."""
+    note = artifact("application/vnd.example.note", [("text/plain", b"x")], V1)
+    typed_by_layer = artifact("", [(BUNDLE_TYPE, key_bundle(KEY, statement_for(V1.digest)))], V1)
+    one = bench(**{"1": V1, fallback_tag(V1.digest): fallback_index(note, typed_by_layer, by=by)})
     assert plan(one).repositories[0].changes[0].signature == Verified("key cosign.pub")
+    one.sources["a"].images[fallback_tag(V1.digest)] = fallback_index(note, by="cosign 3.0.6")
+    (refused,) = plan(one).repositories[0].refused
+    assert refused.why == "not signed by key cosign.pub: no signature is attached to it"
+
+
+def test_a_list_from_the_registry_itself_is_believed() -> None:
+    """Only the lists that clients write themselves are known to be wrong."""
+    bundle = bundle_image(key_bundle(KEY, statement_for(V1.digest)), V1)
+    hub = Hub({"1": V1, "bundle": bundle})
+    hub.listed = (replace(described(bundle), artifact_type=OCI_EMPTY),)
+    with pytest.raises(SignatureRefused, match="no signature is attached"):
+        GATE.check("library/x", hub, Digest.parse(V1.digest), "it")
+    assert hub.asked("manifest") == []
+
+
+def test_a_registry_that_takes_the_tag_for_the_digest_names_no_referrers() -> None:
+    one = bench(**{"1": V1, fallback_tag(V1.digest): V1})
+    (refused,) = plan(one).repositories[0].refused
+    assert refused.why == "not signed by key cosign.pub: no signature is attached to it"
 
 
 def test_a_bundle_in_a_layout_is_found_by_its_subject(tmp_path: Path) -> None:

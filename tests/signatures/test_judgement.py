@@ -337,7 +337,7 @@ def test_a_list_that_is_too_long_is_not_looked_at() -> None:
         parse_places(sig_image(*layers).body, ".sig")
     referrers = fallback_index(*(bundle_image(b"%d" % number, ONE) for number in range(MAX_SIGNATURES + 1)))
     with pytest.raises(Malformed, match="has 51 bundles, 50 are looked at"):
-        bundles(parse_fallback(referrers.body, described(referrers), "it"), "it")
+        bundles(parse_fallback(referrers.body, described(referrers), "it"), "it", by_tag=True)
 
 
 def test_a_bad_layer_leaves_the_others_as_they_are() -> None:
