@@ -1,7 +1,8 @@
 """The referrers API of a registry (OCI distribution specification 1.1, "Listing Referrers").
 
 A registry that has it answers with an image index, an empty one where there are no referrers. What clients take for "no
-such API" is that here too: then a tag names the referrers, if there are any.
+such API" is that here too: then a tag names the referrers, if there are any. So is a refusal: what stands in front of a
+registry may know no such path, and the rest of the image can be had all the same.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from reconciler.errors import BadAnswer, Denied, Malformed
+from reconciler.errors import BadAnswer, Malformed
 from reconciler.oci import (
     MAX_MANIFEST_SIZE,
     MAX_MANIFEST_VALUES,
@@ -35,12 +36,21 @@ _NO_API = (
     httpx.codes.NOT_FOUND,
     httpx.codes.METHOD_NOT_ALLOWED,
     httpx.codes.NOT_ACCEPTABLE,
+    httpx.codes.GONE,
+    httpx.codes.UNPROCESSABLE_ENTITY,
     httpx.codes.NOT_IMPLEMENTED,
+)
+_REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+
+
+_REFUSAL = (
+    "the registry answered {} to the question for referrers; only those come along that the tag sha256-<hex> of an "
+    "image names. Log in as a user who may list them, or set referrers: false"
 )
 
 
 def list_referrers(registry: Registry, base: str, scope: str, what: str) -> tuple[Descriptor, ...] | None:
-    """The referrers listed at the URL `base`, to the last page; None if the registry has no such list.
+    """The referrers listed at the URL `base`, to the last page; None if the registry has no such list, or refuses it.
 
     `what` names the subject in errors. Raises `SourceError` and its kinds.
     """
@@ -50,7 +60,7 @@ def list_referrers(registry: Registry, base: str, scope: str, what: str) -> tupl
     while url:
         seen.add(url)
         response, body = registry.document(url, scope, what, MAX_MANIFEST_SIZE, {"Accept": OCI_INDEX})
-        page = _page(response, body, what)
+        page = _page(registry, response, body, what)
         if page is None:
             if url == base:
                 return None
@@ -66,14 +76,12 @@ def list_referrers(registry: Registry, base: str, scope: str, what: str) -> tupl
     return tuple(found.values())
 
 
-def _page(response: httpx.Response, body: bytes, what: str) -> Index | None:
+def _page(registry: Registry, response: httpx.Response, body: bytes, what: str) -> Index | None:
     status, announced = response.status_code, response.headers.get("Content-Type", "").partition(";")[0].strip()
-    if status in _NO_API or (response.is_success and announced != OCI_INDEX):
+    if status in _REFUSED:
+        registry.warn_once(f"{what.rpartition('@')[0]}: {_REFUSAL.format(status)}")
+    if status in (*_NO_API, *_REFUSED) or (response.is_success and announced != OCI_INDEX):
         return None
-    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
-        raise Denied(
-            what, f"the registry answered {status} to the question for its referrers; log in, or check the name"
-        )
     if not response.is_success:
         raise BadAnswer(what, f"the registry answered {status} to the question for its referrers")
     try:

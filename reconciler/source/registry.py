@@ -39,6 +39,7 @@ from reconciler.source.auth import (
     parse_token,
     split_url,
 )
+from reconciler.source.encoding import decoded
 from reconciler.source.lanes import Lanes
 from reconciler.source.pace import keep_pace
 
@@ -158,6 +159,13 @@ class Registry:
         self._is_limited = False
         self.quota: Quota | None = None
         self.has_told_quota = False
+        self._warned: set[str] = set()
+
+    def warn_once(self, text: str) -> None:
+        """Says what holds for many requests, once in a run."""
+        if text not in self._warned:
+            self._warned.add(text)
+            logger.warning("%s", text)
 
     def close(self) -> None:
         self._lanes.close()
@@ -395,9 +403,9 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None
 
 
 def read_bounded(response: httpx.Response, limit: int, what: str) -> bytes:
-    """The whole body. Raises `TooLarge` where it has more than `limit` bytes."""
+    """The whole body, its Content-Encoding taken off. Raises `TooLarge` where it has more than `limit` bytes."""
     body = bytearray()
-    for chunk in response.iter_raw():
+    for chunk in decoded(response, what):
         body += chunk
         if len(body) > limit:
             raise TooLarge(what, f"the answer has more than {limit} bytes")

@@ -29,12 +29,13 @@ from reconciler.oci import (
 )
 from reconciler.referrers import Attached
 from reconciler.source.describe import describe
+from reconciler.source.encoding import decoded, is_encoded
 from reconciler.source.paging import PAGE_SIZE, next_page, page_after
 from reconciler.source.referrers import list_referrers
 from reconciler.source.registry import TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     from reconciler.quota import Quota
     from reconciler.source.registry import Registry
@@ -195,7 +196,7 @@ class RegistrySource:
         with self.registry.answer(url, self._scope, what, headers) as response:
             self._check(response, what, "blob")
             skip = _to_skip(response, offset, what)
-            for chunk in response.iter_raw():
+            for chunk in _bytes_of(response, descriptor.size - offset, what):
                 if skip >= len(chunk):
                     skip -= len(chunk)
                     continue
@@ -283,6 +284,8 @@ _NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes
 
 def _described(response: httpx.Response, what: str) -> Descriptor | None:
     """What the headers of an answer say; None if they do not say enough."""
+    if is_encoded(response):
+        return None
     try:
         media_type = parse_media_type(response.headers.get("Content-Type", ""), what)
         digest = Digest.parse(response.headers.get("Docker-Content-Digest", ""))
@@ -307,6 +310,16 @@ def _same(descriptor: Descriptor, reference: str, what: str) -> Descriptor:
     if ":" in reference and str(descriptor.digest) != reference:
         raise BadAnswer(what, f"the registry answered with the digest {descriptor.digest}")
     return descriptor
+
+
+def _bytes_of(response: httpx.Response, wanted: int, what: str) -> Iterator[bytes]:
+    """The bytes of a blob in an answer: those of the body, if it has `wanted` of them, whatever it is said to be.
+
+    For a layer that is a gzip file itself is said to be gzip-encoded too, by object stores to which it was uploaded so.
+    """
+    if not is_encoded(response) or response.headers.get("Content-Length") == str(wanted):
+        return response.iter_raw()
+    return decoded(response, what)
 
 
 def _to_skip(response: httpx.Response, offset: int, what: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.attach import open_ends, read_following
-from reconciler.errors import BadAnswer, Denied, MirrorError, Unreachable
+from reconciler.errors import BadAnswer, MirrorError, Unreachable
 from reconciler.index import RepositoryState
 from reconciler.layout import fallback_tag
 from reconciler.oci import MAX_MANIFEST_SIZE, OCI_INDEX, Digest
@@ -98,7 +98,11 @@ def test_an_empty_list_is_an_answer(lying: LyingRegistry, source: RegistrySource
 
 @pytest.mark.parametrize(
     "answer",
-    [*(Answer(status) for status in (400, 404, 405, 406, 501)), page(media_type="text/html"), Answer(body=b"hello")],
+    [
+        *(Answer(status) for status in (400, 401, 403, 404, 405, 406, 410, 422, 501)),
+        page(media_type="text/html"),
+        Answer(body=b"hello"),
+    ],
     ids=lambda answer: f"{answer.status} {answer.headers.get('Content-Type')}",
 )
 def test_a_registry_without_the_api_has_a_tag_for_them(
@@ -115,8 +119,24 @@ def test_a_registry_without_the_api_has_a_tag_for_them(
     assert found.record.fallback == Digest.parse(tagged.digest)
 
 
+def test_a_refusal_is_a_warning_of_the_repository(
+    lying: LyingRegistry, source: RegistrySource, caplog: pytest.LogCaptureFixture
+) -> None:
+    for subject in (SUBJECT, Digest.of(b"other")):
+        lying.on(f"GET /v2/team/app/referrers/{subject}", Answer(403))
+        assert source.attached(subject, None).referrers is None
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith(f"{source.name}: the registry answered 403 to the question for referrers; only those")
+
+
+def test_a_registry_that_takes_the_tag_for_the_digest_names_no_referrers(
+    lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on(f"HEAD {FALLBACK}", manifest(APP))
+    assert source.attached(SUBJECT, None).fallback is None
+
+
 LIES: dict[str, tuple[list[Answer], type[MirrorError], str]] = {
-    "denied": ([Answer(403)], Denied, "answered 403"),
     "broken": ([Answer(500)], Unreachable, "answered 500"),
     "odd": ([Answer(418)], BadAnswer, "answered 418"),
     "no JSON": ([Answer(headers={"Content-Type": OCI_INDEX}, body=b"<html>")], BadAnswer, "not what it should be"),
