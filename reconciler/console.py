@@ -50,9 +50,14 @@ class _Plain(logging.Formatter):
 
 
 def _log(wanted: int) -> int:
-    """Turns our own log on: what is done with `-v`, each request with `-vv`. Never that of a library."""
+    """Turns our own log on: what is done with `-v`, each request with `-vv`. Never that of a library.
+
+    Warnings are said in any case, by the handler that Python keeps for them.
+    """
     if wanted:
         log_from(logging.INFO if wanted == 1 else logging.DEBUG)
+    elif logging.lastResort:
+        logging.lastResort.setFormatter(_Plain("warning: %(message)s"))
     return wanted
 
 

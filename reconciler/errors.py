@@ -16,7 +16,8 @@
     |   |-- StoreError            the bucket or folder
     |   |   |-- StoreDenied           credentials or permissions
     |   |   |-- StoreUnreachable      no usable answer, after retries
-    |   |   `-- PreconditionFailed    a conditional write lost: the object is not what was read
+    |   |   |-- PreconditionFailed    a conditional write lost: the object is not what was read
+    |   |   `-- ConditionsRefused     the server has no conditional writes
     |   |-- EdgeError             Cloudflare's API
     |   |   |-- EdgeDenied            the token, or a permission that it lacks
     |   |   `-- EdgeUnreachable       no usable answer, after retries
@@ -146,6 +147,10 @@ class StoreUnreachable(StoreError):
 
 class PreconditionFailed(StoreError):
     """A conditional write did not happen, because the object is no longer what it was when it was read."""
+
+
+class ConditionsRefused(StoreError):
+    """The server does not know conditional writes, which nothing can be published without."""
 
 
 class EdgeError(NamedError):
