@@ -8,6 +8,7 @@
     |   |-- SourceError           a source registry or image layout
     |   |   |-- NotFound              it says that the thing does not exist
     |   |   |-- Denied                it wants other credentials, or none help
+    |   |   |   `-- LoginRefused          it refuses the user name and password themselves, whatever is asked for
     |   |   |-- RateLimited           it wants us to come back later
     |   |   |-- Unreachable           no usable answer, after retries
     |   |   |-- BadAnswer             an answer that contradicts itself, its digest or the specification
@@ -106,6 +107,10 @@ class NotFound(SourceError):
 
 class Denied(SourceError):
     """The source answered 401 or 403 to the credentials it was given."""
+
+
+class LoginRefused(Denied):
+    """The source refused a login as such. `what` is the registry: it is one fault, however many repositories it has."""
 
 
 class RateLimited(SourceError):
