@@ -22,7 +22,7 @@ def review(
         int, typer.Option("--max-chars", metavar="N", min=1_000, help="The longest comment, in characters.")
     ] = COMMENT_LIMIT,
 ) -> int:
-    """Write a pull-request comment: what an edit to a mirrors file means, and what apply would do.
+    """Write a pull-request comment about an edit and a plan.
 
     A comment that is too long loses whole rows, and says how many. Its first line is `<!-- r2mirror -->`, by which a
     workflow finds the comment that it wrote before.
