@@ -223,6 +223,9 @@ class _Nowhere:
     def manifest(self, descriptor: Descriptor) -> bytes:
         raise NotFound(str(descriptor.digest), "is not in the bucket any more")
 
+    def described(self, digest: Digest) -> Descriptor:
+        raise NotFound(str(digest), "is not in the bucket any more")
+
     def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:  # noqa: ARG002 the protocol's
         return Attached()
 

@@ -39,10 +39,12 @@ if TYPE_CHECKING:
 class Copied:
     """What the mirror index notes of an image that was published.
 
+    root    what was published, as its bytes say
     images  what a client downloads of it, platform -> bytes; None: not known
     record  what came along with it, by what it is attached to; empty where nobody asked for that
     """
 
+    root: Descriptor
     images: Mapping[str, int] | None
     record: Record
 
@@ -86,7 +88,7 @@ class Copies:
                 self._once((target, "publish", one.subject), publish_following, ends, one)[0].result()
         publish_tags(store, target, image, (change.tag for change in work.changes), there.tags)
         images = downloads(work.root.digest, {one.digest: one.parsed for one in image.manifests})
-        return Copied(images, {one.subject: one.record for one in following})
+        return Copied(image.root.descriptor, images, {one.subject: one.record for one in following})
 
     def _ends(self, work: ImageWork, present: Mapping[Digest, int]) -> Ends:
         target, source = work.repository.target, self._edges.open_source(work.repository.source)

@@ -48,6 +48,10 @@ class FetchedManifest:
     body: bytes
     parsed: Manifest | Index
 
+    @property
+    def descriptor(self) -> Descriptor:
+        return Descriptor(self.parsed.media_type, self.digest, len(self.body))
+
 
 @dataclass(frozen=True)
 class Image:
@@ -66,7 +70,7 @@ class Image:
 
 
 Fetch: TypeAlias = "Callable[[Descriptor], bytes]"
-"""Gives the exact bytes of a manifest or index, their digest and size verified."""
+"""Gives the exact bytes of a manifest or index, their digest verified."""
 
 
 Choose: TypeAlias = "Callable[[Index], tuple[Descriptor, ...]]"
@@ -76,7 +80,8 @@ Choose: TypeAlias = "Callable[[Index], tuple[Descriptor, ...]]"
 def read_image(fetch: Fetch, what: str, root: Descriptor, choose: Choose) -> Image:
     """Fetches the manifests of the image at `root`; `what` names it in errors.
 
-    Raises what `fetch` and `choose` raise, and `Malformed` for manifests that cannot be mirrored.
+    The size in `root` is a hint, for a HEAD may have told it. Raises what `fetch` and `choose` raise, and `Malformed`
+    for manifests that cannot be mirrored.
     """
     fetched: dict[Digest, FetchedManifest] = {}
     _read(fetch, what, root, choose, fetched, depth=0)
@@ -125,7 +130,10 @@ def _read(
     if sum(len(manifest.body) for manifest in fetched.values()) + descriptor.size > MAX_IMAGE_MANIFESTS:
         raise Malformed(what, f"its manifests have more than {MAX_IMAGE_MANIFESTS} bytes together")
     body = fetch(descriptor)
-    parsed = parse_manifest(body, descriptor.media_type, f"{what}@{descriptor.digest}")
+    name = f"{what}@{descriptor.digest}"
+    if depth and len(body) != descriptor.size:
+        raise BadAnswer(name, f"its index says that it has {descriptor.size} bytes, and it has {len(body)}")
+    parsed = parse_manifest(body, descriptor.media_type, name)
     if isinstance(parsed, Index):
         for child in choose(parsed):
             _read(fetch, what, child, choose, fetched, depth + 1)

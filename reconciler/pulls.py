@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.copy import choose_platforms, held_first, read_image, stored_first
-from reconciler.errors import Interrupted, QuotaSpent
+from reconciler.errors import Interrupted, Malformed, QuotaSpent
 from reconciler.oci import INDEX_TYPES
 from reconciler.quota import duration, estimate
 
@@ -86,11 +86,10 @@ class Pulls:
     def read(self, reading: Reading) -> Image:
         """As `read_image`. Raises `QuotaSpent` where too little of the quota is left, and `Interrupted`."""
         quota = reading.source.quota(reading.root)
-        way = _Way(self, reading)
         if quota is None:
-            return read_image(way.fetch, reading.what, reading.root, way.choose)
+            return self._read(reading)
         with self._turn(quota.registry):
-            return read_image(way.fetch, reading.what, reading.root, way.choose)
+            return self._read(reading)
 
     def read_one(self, reading: Reading) -> bytes:
         """The manifest at `reading.root` alone, such as a signature. Raises as `read` does."""
@@ -100,6 +99,19 @@ class Pulls:
             return way.fetch(reading.root)
         with self._turn(quota.registry):
             return way.fetch(reading.root)
+
+    def _read(self, reading: Reading) -> Image:
+        way = _Way(self, reading)
+        try:
+            return read_image(way.fetch, reading.what, reading.root, way.choose)
+        except Malformed as error:
+            if not error.what.startswith(f"{reading.what}@{reading.root.digest}"):
+                raise
+            # A HEAD may have told the wrong media type: what a GET says decides, and raises where it agrees.
+            root = reading.source.described(reading.root.digest)
+            if root.media_type == reading.root.media_type:
+                raise
+            return read_image(way.fetch, reading.what, root, way.choose)
 
     def check(self) -> None:
         if self.stop.is_set():

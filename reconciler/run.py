@@ -38,7 +38,7 @@ from reconciler.unforeseen import foreseen
 from reconciler.work import completed, image_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
     from datetime import datetime
 
@@ -138,7 +138,7 @@ class Run:
         attached = defaultdict[str, dict[Digest, Record]](dict)
         for work, copied in self._unrecorded:
             sources[work.repository.target] = work.repository.source
-            tags[work.repository.target] |= _tag_states(work, copied.images, now)
+            tags[work.repository.target] |= _tag_states(work, copied, now)
             if copied.record:
                 attached[work.repository.target][work.root.digest] = copied.record
 
@@ -233,6 +233,7 @@ class Run:
         self._observed = write_index(self._edges.state, self._observed, change)
 
 
-def _tag_states(work: ImageWork, images: Mapping[str, int] | None, now: datetime) -> dict[str, TagState]:
-    state = TagState(work.root.digest, work.root.media_type, work.root.size, work.repository.platforms, now, images)
+def _tag_states(work: ImageWork, copied: Copied, now: datetime) -> dict[str, TagState]:
+    root, platforms = copied.root, work.repository.platforms
+    state = TagState(root.digest, root.media_type, root.size, platforms, now, copied.images)
     return {change.tag: state for change in work.changes}

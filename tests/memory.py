@@ -309,6 +309,9 @@ class MemorySource:
         self._raise_broken(digest)
         return {one.digest: one.body for image in self.everything for one in image.manifests()}[digest]
 
+    def described(self, digest: Digest) -> Descriptor:
+        return self.resolve(str(digest))
+
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
         digest = str(descriptor.digest)
         self._ask("blob", digest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -114,6 +115,18 @@ def test_a_child_that_is_not_what_the_index_says_is_refused() -> None:
     whole = index(lying)
     with pytest.raises(Malformed, match="announced as"):
         read_image(MemorySource({"1": whole}).manifest, "it", root(whole), every_manifest)
+
+
+def test_a_child_of_another_size_than_the_index_says_is_refused() -> None:
+    """Clients refuse it too. That of the root counts for nothing, for a HEAD may have told it."""
+    document = json.loads(index(AMD64).body)
+    document["manifests"][0]["size"] += 1
+    body = json.dumps(document).encode()
+    bodies = {Digest.of(body): body, root(AMD64).digest: AMD64.body}
+    with pytest.raises(BadAnswer, match=rf"says that it has {AMD64.size + 1} bytes, and it has {AMD64.size}"):
+        read_image(lambda one: bodies[one.digest], "it", Descriptor("a/b", Digest.of(body), 1), every_manifest)
+    read = read_image(lambda one: bodies[one.digest], "it", replace(root(AMD64), size=1), every_manifest)
+    assert read.root.descriptor == root(AMD64)
 
 
 def test_a_blob_of_another_size_is_missing() -> None:

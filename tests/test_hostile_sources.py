@@ -34,7 +34,6 @@ from reconciler.store.folder import FolderStore
 from reconciler.terms import Edges, Terms
 from tests.bench import Silent
 from tests.parts.images import OCI_INDEX, OCI_MANIFEST, Image, digest_of, image, index
-from tests.source.logins import Given
 from tests.source.lying_registry import Answer, LyingRegistry, start_lying_registry
 from tests.test_end_to_end import from_folder
 from tests.world import walk
@@ -96,7 +95,7 @@ class Scene:
         registry = Registry(
             self.lying.host,
             RegistryConfig(plain_http=True),
-            Given(Credentials(USER, PASSWORD)),
+            lambda: Credentials(USER, PASSWORD),
             Patience(attempts=3, sleep=self.sleeps.append),
         )
         self.stack.callback(registry.close)
@@ -347,6 +346,18 @@ def test_a_tag_that_moves_while_it_is_copied_is_one_image_or_the_other(scene: Sc
         assert set(tags) == {"2", "3"}
         assert str(tags["3"].digest) in seen
         everything_is_whole(scene.folder)
+
+
+@pytest.mark.parametrize("head", [{"Content-Length": "7"}, {"Content-Type": OCI_MANIFEST}], ids=["length", "type"])
+def test_the_bytes_say_what_was_published_whatever_head_said(head: dict[str, str], scene: Scene) -> None:
+    told = {"Content-Type": OCI_INDEX, "Docker-Content-Digest": V3.digest, "Content-Length": str(V3.size), **head}
+    answers((f"HEAD {manifest('3')}", Answer(200, told)))(scene)
+    scene.run()
+    published = parse(from_folder(scene.folder)(MIRROR_INDEX), "it").repositories["lying"].tags["3"]
+    assert (published.media_type, published.size) == (OCI_INDEX, V3.size)
+    everything_is_whole(scene.folder)
+    plan, _ = scene.run()
+    assert not [one for repository in plan.repositories for one in repository.changes]
 
 
 def test_tags_that_break_the_grammar_are_no_tags(scene: Scene) -> None:

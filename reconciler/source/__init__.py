@@ -37,7 +37,14 @@ class Source(Protocol):
         ...
 
     def manifest(self, descriptor: Descriptor) -> bytes:
-        """The exact bytes of a manifest or index, their digest and size verified."""
+        """The exact bytes of a manifest or index, their digest verified. The size may be what a HEAD said: a hint."""
+        ...
+
+    def described(self, digest: Digest) -> Descriptor:
+        """What the bytes of a manifest or index are, where there is doubt about what a HEAD told of them.
+
+        Raises `BadAnswer` where they contradict what they are announced as.
+        """
         ...
 
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:

@@ -71,6 +71,9 @@ class ImageLayout:
             raise BadAnswer(what, f"expected {descriptor.size} bytes of this digest, got {len(body)} bytes of {found}")
         return body
 
+    def described(self, digest: Digest) -> Descriptor:
+        return self.resolve(str(digest))
+
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
         what = f"{self.name}@{descriptor.digest}"
         try:

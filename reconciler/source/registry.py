@@ -15,10 +15,12 @@ import re
 import ssl
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, partial
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
@@ -26,14 +28,22 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from reconciler import __version__
-from reconciler.errors import BadAnswer, Denied, LoginRefused, RateLimited, SourceError, Unreachable
+from reconciler.errors import BadAnswer, Denied, RateLimited, SourceError, Unreachable
 from reconciler.quota import parse_quota
 from reconciler.source.access import Access
-from reconciler.source.answers import finish, is_about_the_login
-from reconciler.source.auth import Token, TokenRequest, check_redirect, parse_token, split_url
+from reconciler.source.auth import (
+    Token,
+    TokenRequest,
+    check_redirect,
+    choose,
+    parse_challenges,
+    parse_token,
+    split_url,
+)
 from reconciler.source.encoding import decoded
 from reconciler.source.lanes import Lanes
 from reconciler.source.pace import keep_pace
+from reconciler.source.reason import MAX_BYTES, reason, sent_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -41,8 +51,8 @@ if TYPE_CHECKING:
 
     from reconciler.mirrors import RegistryConfig
     from reconciler.quota import Quota
-    from reconciler.source.access import Logins
     from reconciler.source.bandwidth import Bandwidth
+    from reconciler.source.credentials import Credentials
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +69,20 @@ KEEP_ALIVE = 30.0
 """Seconds that a connection is kept for the next request: a plan is looked at before it is applied."""
 
 MAX_REDIRECTS = 5
+
+SIGNED_ATTEMPTS = 3
+"""How often a registry is asked for a URL elsewhere that is not refused."""
+
 MAX_TOKEN_BYTES = 1024 * 1024
+
+MAX_UNREAD = 64 * 1024
+"""Bytes of a body that nobody wants which are still read, because a new connection would cost more."""
+
+MAX_UNREAD_READS = 4
+"""Pieces in which those may come: nobody waits for a body that trickles."""
+
+_START = "r2mirror_start"
+"""Where an answer keeps the beginning of its body."""
 
 _QUOTED = re.compile(r":? (bytearray\()?b['\"].*", re.DOTALL)
 """What h11 adds to its messages: a line of an answer or of a request."""
@@ -82,30 +105,39 @@ class Patience:
 class _TryAgain(Exception):
     """An answer that may be another one soon: 429 or 5xx. `wait` is what its host asked for, in seconds."""
 
-    def __init__(self, status: int, host: str, wait: float | None) -> None:
-        super().__init__(status, host, wait)
+    def __init__(self, status: int, host: str, wait: float | None, why: str = "") -> None:
+        super().__init__(status, host, wait, why)
         self.status = status
         self.host = host
         self.wait = wait
+        self.why = why
 
     @property
     def is_limit(self) -> bool:
         return self.status == httpx.codes.TOO_MANY_REQUESTS
 
     def __str__(self) -> str:
-        return f"{self.host} answered {self.status}"
+        return answered(self.host, self.status, self.why)
 
 
 class TooLarge(BadAnswer):
     """An answer has more bytes than were to be read of it."""
 
 
+_REFUSED_URL = (
+    httpx.codes.BAD_REQUEST,
+    httpx.codes.UNAUTHORIZED,
+    httpx.codes.FORBIDDEN,
+    httpx.codes.NOT_FOUND,
+    httpx.codes.GONE,
+)
+
 RETRIED = (httpx.TransportError, _TryAgain)
 """What may be over soon."""
 
 
 class Registry:
-    """One host. `name` is how mirrors.yaml spells it; `logins` is asked when the registry first wants credentials.
+    """One host. `name` is how mirrors.yaml spells it; `credentials` is asked when the registry first wants some.
 
     `large_answers` is for who reads a document that takes much memory: one thread at a time does.
 
@@ -116,7 +148,7 @@ class Registry:
         self,
         name: str,
         config: RegistryConfig,
-        logins: Logins,
+        credentials: Callable[[], Credentials | None],
         patience: Patience | None = None,
         bandwidth: Bandwidth | None = None,
     ) -> None:
@@ -135,7 +167,7 @@ class Registry:
             before_sleep=_log_retry,
             reraise=True,
         )
-        self._access = Access(name, self.url, logins)
+        self._access = Access(self.url, credentials)
         connections = config.max_connections or MAX_CONNECTIONS
         trust = _own_trust(config.ca_file, name) if config.ca_file else None
         self._lanes = Lanes(lambda scheme: _client(scheme, trust), connections, POOL_TIMEOUT)
@@ -145,6 +177,7 @@ class Registry:
         self._is_limited = False
         self.quota: Quota | None = None
         self.has_told_quota = False
+        self.wrong_heads: Counter[str] = Counter()
         self._warned: set[str] = set()
 
     def warn_once(self, text: str) -> None:
@@ -155,6 +188,11 @@ class Registry:
 
     def close(self) -> None:
         self._lanes.close()
+
+    @property
+    def counts_pulls(self) -> bool:
+        """Whether a GET of a manifest may be a pull, of which there are so many."""
+        return self.name == "docker.io" or self.quota is not None
 
     def note_quota(self, headers: Mapping[str, str]) -> None:
         """Takes down what an answer about a manifest says of the quota, or that there is none."""
@@ -174,13 +212,37 @@ class Registry:
             try:
                 yield response
             finally:
-                finish(response)
+                _finish(response)
 
     def head(self, url: str, scope: str, what: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """The answer to a HEAD, all of it. Raises as `answer` does."""
         with self._explained(what):
             response = self._patiently(partial(self._once, "HEAD", url, scope, headers or {}))
-            finish(response)
+            _finish(response)
+            return response
+
+    def glance(self, url: str, scope: str, what: str, headers: Mapping[str, str]) -> httpx.Response | None:
+        """The answer to a HEAD that a GET will overrule, asked once; None where there is none to go by.
+
+        A limit is waited for, and a host that cannot be connected to is tried again. Raises as `answer` does.
+        """
+
+        def once() -> httpx.Response | None:
+            try:
+                return self._once("HEAD", url, scope, headers)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                raise
+            except httpx.TransportError:
+                return None
+            except _TryAgain as error:
+                if error.is_limit:
+                    raise
+                return None
+
+        with self._explained(what):
+            response = self._patiently(once)
+            if response:
+                _finish(response)
             return response
 
     @contextlib.contextmanager
@@ -196,14 +258,14 @@ class Registry:
     def document(
         self, url: str, scope: str, what: str, limit: int, headers: Mapping[str, str] | None = None
     ) -> tuple[httpx.Response, bytes]:
-        """The answer to a GET, and its body of at most `limit` bytes, which is empty where the answer is no success.
+        """The answer to a GET, and its body of at most `limit` bytes; of one that is no success, the beginning.
 
         A connection that breaks while the body is read is a failed attempt like any other. Raises as `answer` does.
         """
 
         def whole() -> tuple[httpx.Response, bytes]:
             with contextlib.closing(self._once("GET", url, scope, headers or {})) as response:
-                return response, read_bounded(response, limit, what) if response.is_success else b""
+                return response, read_bounded(response, limit, what) if response.is_success else read_start(response)
 
         with self._explained(what):
             return self._patiently(whole)
@@ -234,33 +296,62 @@ class Registry:
         return state.attempt_number >= self.patience.attempts
 
     def _once(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
-        """Sends a request, follows its redirects, and returns an answer that is final."""
+        """Sends a request, follows its redirects, and returns an answer that is final.
+
+        What a signed URL elsewhere refuses, the registry is asked for again: it signs another one.
+        """
+        response = self._followed(method, url, scope, headers)
+        for attempt in range(1, SIGNED_ATTEMPTS):
+            if response.status_code not in _REFUSED_URL or not self._is_signed(response, url):
+                break
+            logger.info("%s answered %d; asking %s again", _host(response.request), response.status_code, self.name)
+            _finish(response)
+            self.patience.sleep(self.patience.pause(attempt))
+            response = self._followed(method, url, scope, headers)
+        if _may_pass(response.status_code):
+            raise _try_again(response)
+        self._is_limited = False
+        return response
+
+    def _is_signed(self, response: httpx.Response, url: str) -> bool:
+        """Whether a redirect from `url` led to another host with a query, as signed URLs have one."""
+        return not self.is_from(response) and bool(response.request.url.query) and "?" not in url
+
+    def is_from(self, response: httpx.Response) -> bool:
+        """Whether the registry answered itself, and no host that it redirected to."""
+        return origin(str(response.request.url)) == self._origin
+
+    def answerer(self, response: httpx.Response) -> str:
+        """Whose answer it is, in words."""
+        return self.name if self.is_from(response) else _host(response.request)
+
+    def _followed(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
+        """The answer where the redirects end."""
         for _ in range(MAX_REDIRECTS + 1):
             if url.startswith(f"{self.url}/") or origin(url) == self._origin:
                 response = self._authorized(method, url, scope, headers)
             else:
                 response = self._send(method, url, headers)
             if response.next_request is None:
-                break
-            finish(response)
+                return response
+            _finish(response)
             # As httpx reads it, so that what is checked is what is asked.
             url = str(response.next_request.url)
             check_redirect(url, self.url)
-        else:
-            raise BadAnswer(self.name, f"redirects more than {MAX_REDIRECTS} times")
-        if _may_pass(response.status_code):
-            finish(response)
-            raise _try_again(response)
-        self._is_limited = False
-        return response
+        raise BadAnswer(self.name, f"redirects more than {MAX_REDIRECTS} times")
 
     def _authorized(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
-        """Sends a request with the authorization that we have, and again if the registry wants another one."""
-
-        def send(authorization: str | None) -> httpx.Response:
-            return self._send(method, url, {**headers, "Authorization": authorization} if authorization else headers)
-
-        return self._access.send(scope, send, self._fetch_token)
+        """Sends a request with the authorization that we have, and once more if the registry wants another one."""
+        sent = self._access.header(scope)
+        response = self._send(method, url, {**headers, "Authorization": sent} if sent else headers)
+        if response.status_code != httpx.codes.UNAUTHORIZED:
+            return response
+        # Before the token is asked for: there may be no other connection for that than this one.
+        read_start(response)
+        _finish(response)
+        challenge = choose(parse_challenges(response.headers.get_list("WWW-Authenticate")))
+        header = self._access.renewed(scope, challenge, sent, self._fetch_token) if challenge else None
+        return self._send(method, url, {**headers, "Authorization": header}) if header else response
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
         started = time.monotonic()
@@ -276,10 +367,8 @@ class Registry:
             if _may_pass(answer.status_code):
                 raise _try_again(answer)
             if answer.status_code != httpx.codes.OK:
-                why = f"its token server answered {answer.status_code}"
-                if is_about_the_login(answer, finish(answer)):
-                    raise LoginRefused(self.name, why)
-                raise Denied(self.name, f"{why}; check the user name and the password or token")
+                refusal = answered(_host(answer.request), answer.status_code, told(answer))
+                raise Denied(self.name, f"its token server {refusal}; check the user name and the password or token")
             return parse_token(read_bounded(answer, MAX_TOKEN_BYTES, self.name), self.name, time.monotonic())
 
     @contextlib.contextmanager
@@ -287,8 +376,6 @@ class Registry:
         """Whatever httpx raises leaves as an error of ours."""
         try:
             yield
-        except LoginRefused:
-            raise
         except (BadAnswer, Denied) as error:
             # A redirect or a token server, which do not know what they were asked for.
             if error.what == what:
@@ -298,9 +385,11 @@ class Registry:
             if error.is_limit:
                 self._is_limited = True
                 when = f"in {error.wait:.0f} s" if error.wait else "later"
-                why = f"{error.host} keeps limiting our rate (429); try again {when}, or log in"
+                said = f": {error.why}" if error.why else ""
+                why = f"{error.host} keeps limiting our rate (429){said}; try again {when}, or log in"
                 raise RateLimited(what, why, error.wait) from None
-            why = f"{error.host} answered {error.status} after {self.patience.attempts} attempts; try again later"
+            after = f"{error.status} after {self.patience.attempts} attempts"
+            why = f"{answered(error.host, after, error.why)}; try again later"
             raise Unreachable(what, why) from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
             raise _translated(what, self, error) from None
@@ -317,6 +406,22 @@ def _client(scheme: str, trust: ssl.SSLContext | None) -> httpx.Client:
     )
     keep_pace(client)
     return client
+
+
+def _finish(response: httpx.Response) -> None:
+    """Ends an answer of which no more is wanted. Only one that is read to its end leaves a connection to use again."""
+    if response.is_closed:
+        return
+    declared = response.headers.get("Content-Length", "")
+    is_short = re.fullmatch(r"[0-9]{1,9}", declared) is not None and int(declared) <= MAX_UNREAD
+    try:
+        if not response.is_stream_consumed and (is_short or response.request.method == "HEAD"):
+            assert isinstance(response.stream, httpx.SyncByteStream)
+            with contextlib.suppress(httpx.HTTPError):
+                for _ in islice(response.stream, MAX_UNREAD_READS):
+                    pass
+    finally:
+        response.close()
 
 
 def _may_pass(status: int) -> bool:
@@ -336,8 +441,24 @@ def _without_query(url: httpx.URL) -> str:
 
 
 def _try_again(response: httpx.Response) -> _TryAgain:
+    """Ends the answer."""
     wait = parse_retry_after(response.headers, datetime.now(UTC))
-    return _TryAgain(response.status_code, _host(response.request), wait)
+    why = told(response)
+    _finish(response)
+    return _TryAgain(response.status_code, _host(response.request), wait, why)
+
+
+def answered(host: str, status: int | str, why: str) -> str:
+    """Who answered what, in words: with the reason that was given, if any."""
+    return f"{host} answered {status}: {why}" if why else f"{host} answered {status}"
+
+
+def told(response: httpx.Response, body: bytes | None = None) -> str:
+    """The reason that a refusal gives. `body`: the beginning of its body, where that has been read."""
+    request = response.request
+    sent = request.content.decode("ascii", "replace")
+    secrets = sent_secrets(request.headers.get("Authorization", ""), sent, request.url.query.decode("ascii", "replace"))
+    return reason(read_start(response) if body is None else body, secrets)
 
 
 def _host(request: httpx.Request) -> str:
@@ -379,6 +500,22 @@ def read_bounded(response: httpx.Response, limit: int, what: str) -> bytes:
         body += chunk
         if len(body) > limit:
             raise TooLarge(what, f"the answer has more than {limit} bytes")
+    return bytes(body)
+
+
+def read_start(response: httpx.Response) -> bytes:
+    """The beginning of a body, as far as it comes at once, read once; nothing is wrong where there is none."""
+    start: bytes | None = response.extensions.get(_START)
+    if start is not None:
+        return start
+    body = bytearray()
+    if not (response.is_closed or response.is_stream_consumed or response.request.method == "HEAD"):
+        with contextlib.suppress(httpx.HTTPError, BadAnswer):
+            for chunk in islice(decoded(response, ""), MAX_UNREAD_READS):
+                body += chunk
+                if len(body) >= MAX_BYTES:
+                    break
+    response.extensions[_START] = bytes(body)
     return bytes(body)
 
 

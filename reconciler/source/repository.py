@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from reconciler.errors import BadAnswer, Denied, Malformed, NotFound, Unreachable
+from reconciler.errors import BadAnswer, Denied, Malformed, NotFound, SourceError, Unreachable
 from reconciler.layout import cosign_tags, fallback_tag
 from reconciler.oci import (
     ACCEPT,
@@ -32,10 +32,10 @@ from reconciler.source.describe import describe
 from reconciler.source.encoding import decoded, is_encoded
 from reconciler.source.paging import PAGE_SIZE, next_page, page_after
 from reconciler.source.referrers import list_referrers
-from reconciler.source.registry import TooLarge
+from reconciler.source.registry import TooLarge, answered, told
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Generator, Iterator, Mapping
 
     from reconciler.quota import Quota
     from reconciler.source.registry import Registry
@@ -93,19 +93,51 @@ class RegistrySource:
         return BadAnswer(self.name, f"the tag list cannot be read to its end: {why}")
 
     def resolve(self, reference: str) -> Descriptor:
+        return self._resolve(reference, may_be_missing=False)
+
+    def _resolve(self, reference: str, *, may_be_missing: bool) -> Descriptor:
+        """What HEAD says where that is enough, else what the bytes say.
+
+        HEAD is a hint: what it refuses or does not find, a GET may have. `may_be_missing`: then its 404 is believed.
+        """
         what = self._what(reference)
-        url = self._url(f"manifests/{reference}")
-        response = self.registry.head(url, self._scope, what, {"Accept": ACCEPT})
-        if response.status_code not in _NO_HEAD:
-            self._check(response, what, "manifest")
-            self.registry.note_quota(response.headers)
-            descriptor = _described(response, what)
+        head = self._head(self._url(f"manifests/{reference}"), what)
+        if head and head.is_success:
+            self.registry.note_quota(head.headers)
+            descriptor = _described(head)
             if descriptor:
                 return _same(descriptor, reference, what)
+        if head and may_be_missing and head.status_code == httpx.codes.NOT_FOUND:
+            self._check(head, what, "manifest")
+        descriptor = self._read(reference, what)
+        if head and not head.is_success:
+            self.registry.wrong_heads[self.path] += 1
+        return descriptor
+
+    def described(self, digest: Digest) -> Descriptor:
+        return self._read(str(digest), self._what(str(digest)))
+
+    def _read(self, reference: str, what: str) -> Descriptor:
+        """What the bytes say, by a GET."""
         response, body = self._get_manifest(reference, what)
         announced = response.headers.get("Content-Type", "").partition(";")[0].strip()
         algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
         return _same(describe(body, announced, algorithm, what), reference, what)
+
+    def _head(self, url: str, what: str) -> httpx.Response | None:
+        """What HEAD answers; None where it is not worth a request, or where none came.
+
+        Where a GET may be a pull its word is final, as far as it is one: raises then as a GET would.
+        """
+        if self.registry.counts_pulls:
+            response = self.registry.head(url, self._scope, what, {"Accept": ACCEPT})
+            if response.status_code not in _NO_HEAD:
+                self._check(response, what, "manifest")
+                _check_hint(response, what)
+            return response
+        if self.registry.wrong_heads[self.path] >= MAX_WRONG_HEADS:
+            return None
+        return self.registry.glance(url, self._scope, what, {"Accept": ACCEPT})
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         url = self._url(f"referrers/{subject}")
@@ -114,10 +146,10 @@ class RegistrySource:
     def manifest(self, descriptor: Descriptor) -> bytes:
         what = self._what(str(descriptor.digest))
         _, body = self._get_manifest(str(descriptor.digest), what)
-        if not _is(body, descriptor):
+        if not descriptor.digest.matches(body):
             # Once more: what a cache or a proxy has mangled may be right the next time.
             _, body = self._get_manifest(str(descriptor.digest), what)
-        if _is(body, descriptor):
+        if descriptor.digest.matches(body):
             return body
         found = Digest.of(body, descriptor.digest.algorithm)
         raise BadAnswer(what, f"expected {descriptor.size} bytes of this digest, got {len(body)} bytes of {found}")
@@ -153,23 +185,27 @@ class RegistrySource:
 
     def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
         referrers = self.referrers(subject)
-        tags = {tag: self._tagged(tag) for tag in cosign_tags(subject) if listed is None or tag in listed}
+        tags = {
+            tag: self._tagged(tag, is_listed=listed is not None)
+            for tag in cosign_tags(subject)
+            if listed is None or tag in listed
+        }
         tag = fallback_tag(subject)
         has_fallback = referrers is None and (listed is None or tag in listed)
         return Attached(
             referrers,
-            self._fallback(subject) if has_fallback else None,
+            self._fallback(subject, is_listed=listed is not None) if has_fallback else None,
             MappingProxyType({tag: descriptor for tag, descriptor in tags.items() if descriptor}),
         )
 
-    def _fallback(self, subject: Digest) -> Descriptor | None:
+    def _fallback(self, subject: Digest, *, is_listed: bool) -> Descriptor | None:
         """The index of referrers that a tag names; GitLab answers to that tag with the image itself, which is none."""
-        found = self._tagged(fallback_tag(subject))
+        found = self._tagged(fallback_tag(subject), is_listed=is_listed)
         return found if found and found.digest != subject else None
 
-    def _tagged(self, tag: str) -> Descriptor | None:
+    def _tagged(self, tag: str, *, is_listed: bool) -> Descriptor | None:
         try:
-            return self.resolve(tag)
+            return self._resolve(tag, may_be_missing=not is_listed)
         except NotFound:
             return None
 
@@ -185,7 +221,7 @@ class RegistrySource:
     def _get_manifest(self, reference: str, what: str) -> tuple[httpx.Response, bytes]:
         url = self._url(f"manifests/{reference}")
         response, body = self.registry.document(url, self._scope, what, MAX_MANIFEST_SIZE, {"Accept": ACCEPT})
-        self._check(response, what, "manifest")
+        self._check(response, what, "manifest", body)
         self.registry.note_quota(response.headers)
         return response, body
 
@@ -229,7 +265,7 @@ class RegistrySource:
             return [], base
         if is_guess and response.status_code in _NO_PAGE:
             return [], None
-        self._check(response, self.name, "repository")
+        self._check(response, self.name, "repository", body)
         try:
             match load_json(body, self.name, MAX_TAGS):
                 case {"tags": list(names)} if all(isinstance(name, str) for name in names):
@@ -241,24 +277,35 @@ class RegistrySource:
         except Malformed as error:
             raise BadAnswer(self.name, f"the tag list is not what it should be: {error.why}") from None
 
-    def _check(self, response: httpx.Response, what: str, kind: str) -> None:
-        """Raises unless the answer is a success."""
-        status = response.status_code
+    def _check(self, response: httpx.Response, what: str, kind: str, body: bytes | None = None) -> None:
+        """Raises unless the answer is a success. `body`: its beginning, where that has been read."""
+        if response.is_success:
+            return
+        status, why = response.status_code, told(response, body)
+        who = self.registry.answerer(response)
+        if not self.registry.is_from(response):
+            sent = f"{self.registry.name} sends us there for a {kind}; try again later, or ask who runs it"
+            raise _REFUSALS.get(status, BadAnswer)(what, f"{answered(who, status, why)}; {sent}")
         if status == httpx.codes.NOT_FOUND:
-            raise NotFound(
-                what, f"{self.registry.name} has no such {kind}; check the name, or leave it out of mirrors.yaml"
-            )
-        if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            said = f" ({why})" if why else ""
+            raise NotFound(what, f"{who} has no such {kind}{said}; check the name, or leave it out of mirrors.yaml")
+        if status in _REFUSALS:
             raise Denied(
                 what,
-                f"{self.registry.name} answered {status}: there is no such {kind}, or it wants other credentials; "
+                f"{answered(who, status, why)}: there is no such {kind}, or it wants other credentials; "
                 "check the name, then log in with docker login, or name the credentials under registries",
             )
-        if not response.is_success:
-            raise BadAnswer(
-                what, f"{self.registry.name} answered {status}, which is no answer to a request for a {kind}"
-            )
+        raise BadAnswer(what, f"{answered(who, status, why)}; a {kind} was asked for")
 
+
+_REFUSALS: Mapping[int, type[SourceError]] = {
+    httpx.codes.UNAUTHORIZED: Denied,
+    httpx.codes.FORBIDDEN: Denied,
+    httpx.codes.NOT_FOUND: NotFound,
+}
+
+MAX_WRONG_HEADS = 3
+"""How often a HEAD is refused that a GET answers, until the repository is asked by GET alone."""
 
 ROUND = 50
 """What page sizes are multiples of."""
@@ -282,27 +329,28 @@ _NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes
 """What registries answer that have no HEAD; 404 is not among it, for that is an answer."""
 
 
-def _described(response: httpx.Response, what: str) -> Descriptor | None:
-    """What the headers of an answer say; None if they do not say enough."""
+def _check_hint(response: httpx.Response, what: str) -> None:
+    """Raises `BadAnswer` for what the headers say that no GET is needed to refuse."""
+    if response.headers.get("Content-Type", "").partition(";")[0].strip() in SCHEMA1:
+        raise BadAnswer(what, SCHEMA1_REFUSAL)
+    declared = response.headers.get("Content-Length", "")
+    if declared.isdecimal() and len(declared) < 20 and int(declared) > MAX_MANIFEST_SIZE:
+        raise BadAnswer(what, f"a manifest of {declared} bytes; clients take {MAX_MANIFEST_SIZE} at the most")
+
+
+def _described(response: httpx.Response) -> Descriptor | None:
+    """What the headers of an answer say; None if they do not say enough, or what a GET has to confirm."""
     if is_encoded(response):
         return None
     try:
-        media_type = parse_media_type(response.headers.get("Content-Type", ""), what)
+        media_type = parse_media_type(response.headers.get("Content-Type", ""), "Content-Type")
         digest = Digest.parse(response.headers.get("Docker-Content-Digest", ""))
         size = int(response.headers.get("Content-Length", ""))
     except (Malformed, ValueError):
         return None
-    if media_type in SCHEMA1:
-        raise BadAnswer(what, SCHEMA1_REFUSAL)
-    if media_type not in (*MANIFEST_TYPES, *INDEX_TYPES) or size <= 0:
+    if media_type not in (*MANIFEST_TYPES, *INDEX_TYPES) or not 0 < size <= MAX_MANIFEST_SIZE:
         return None
-    if size > MAX_MANIFEST_SIZE:
-        raise BadAnswer(what, f"a manifest of {size} bytes; clients take {MAX_MANIFEST_SIZE} at the most")
     return Descriptor(media_type, digest, size)
-
-
-def _is(body: bytes, descriptor: Descriptor) -> bool:
-    return len(body) == descriptor.size and descriptor.digest.matches(body)
 
 
 def _same(descriptor: Descriptor, reference: str, what: str) -> Descriptor:

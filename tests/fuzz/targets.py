@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
-from reconciler.errors import Malformed
+from reconciler.errors import BadAnswer, Malformed
 from reconciler.index import parse, serialise
 from reconciler.layout import (
     LOCK,
@@ -58,11 +58,11 @@ from reconciler.signatures.judgement import judge
 from reconciler.signatures.keyless import load_trust
 from reconciler.signatures.signers import Identity, Key
 from reconciler.source.auth import check_realm, check_redirect, choose, parse_challenges, parse_token, token_request
-from reconciler.source.credentials import Credentials
-from reconciler.source.keychain import Keychain
+from reconciler.source.credentials import Credentials, find_credentials
 from reconciler.source.paging import next_page
+from reconciler.source.reason import LONGEST, reason
 from reconciler.source.registry import parse_retry_after
-from reconciler.source.repository import _described, _to_skip
+from reconciler.source.repository import _check_hint, _described, _to_skip
 from tests.fuzz.inputs import mutated_bytes, mutated_tree
 from tests.memory import MemoryStore, put_json
 from tests.parts.signatures import (
@@ -264,8 +264,10 @@ def headers(body: bytes) -> None:
     answer = httpx.Response(206, headers=[(name.encode(), text) for name in names], request=asked)
     wait = parse_retry_after(answer.headers, NOW)
     assert wait is None or wait >= 0
-    with suppress(Malformed):
-        _described(answer, "it")
+    with suppress(BadAnswer):
+        _check_hint(answer, "it")
+    _described(answer)
+    assert len(reason(body)) <= LONGEST + 3
     following = next_page(answer, f"{REGISTRY}/v2/a/tags/list")
     assert following is None or following.startswith(f"{REGISTRY}/v2/a/tags/list")
     _to_skip(answer, 5, "it")
@@ -302,7 +304,7 @@ def requests(body: bytes) -> None:
 def docker_config(body: bytes) -> None:
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         (Path(folder) / "config.json").write_bytes(body)
-        Keychain("ghcr.io", RegistryConfig(), {"DOCKER_CONFIG": folder, "PATH": ""}).find("team/app")
+        find_credentials("ghcr.io", RegistryConfig(), {"DOCKER_CONFIG": folder, "PATH": ""})
 
 
 def signature(body: bytes) -> None:

@@ -9,7 +9,6 @@ from reconciler.mirrors import RegistryConfig
 from reconciler.source import registry as registry_module
 from reconciler.source.registry import Patience, Registry
 from reconciler.source.repository import RegistrySource
-from tests.source.logins import Given
 from tests.source.lying_registry import LyingRegistry, start_lying_registry
 
 if TYPE_CHECKING:
@@ -45,12 +44,11 @@ def open_at(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
         def open_at(
             host: str,
-            credentials: Credentials | Given | None = None,
+            credentials: Credentials | None = None,
             config: RegistryConfig = RegistryConfig(plain_http=True),  # noqa: B008 a frozen value
         ) -> RegistrySource:
             patience = Patience(attempts=3, sleep=sleeps.append)
-            logins = credentials if isinstance(credentials, Given) else Given(credentials)
-            registry = Registry(host, config, logins, patience)
+            registry = Registry(host, config, lambda: credentials, patience)
             stack.callback(registry.close)
             return RegistrySource(registry, "team/app")
 

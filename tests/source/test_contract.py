@@ -130,9 +130,13 @@ def test_what_is_attached_to_a_digest(opened: tuple[OpenSource, str], tmp_path: 
     assert (nothing.referrers or (), nothing.fallback, dict(nothing.tags)) == ((), None, {})
 
 
-def test_a_manifest_of_another_size_than_announced_is_refused(source: Source) -> None:
-    with pytest.raises(BadAnswer, match=str(APP.size)):
-        source.manifest(Descriptor(APP.media_type, Digest.parse(APP.digest), APP.size + 1))
+def test_the_digest_says_what_a_manifest_is_not_its_size(source: Source) -> None:
+    said = Descriptor(APP.media_type, Digest.parse(APP.digest), APP.size + 1)
+    if source.name.startswith("oci:"):  # type: ignore[attr-defined]
+        with pytest.raises(BadAnswer, match=str(APP.size)):
+            source.manifest(said)
+    else:
+        assert source.manifest(said) == APP.body, "a HEAD may have said it"
 
 
 def test_sha512_in_a_layout(tmp_path: Path) -> None:

@@ -19,9 +19,8 @@ from reconciler.oci import MAX_MANIFEST_SIZE, OCI_INDEX, OCI_MANIFEST, SCHEMA1, 
 from reconciler.quota import Quota
 from reconciler.source import repository
 from reconciler.source.credentials import Credentials
-from reconciler.source.registry import MAX_REDIRECTS, Registry, parse_retry_after
-from reconciler.source.repository import BLOB_BREAKS
-from tests.source.logins import Given
+from reconciler.source.registry import MAX_REDIRECTS, SIGNED_ATTEMPTS, Registry, parse_retry_after
+from reconciler.source.repository import BLOB_BREAKS, MAX_WRONG_HEADS
 from tests.source.lying_registry import DROP, Answer
 
 if TYPE_CHECKING:
@@ -237,17 +236,170 @@ def test_where_head_does_not_say_all_the_manifest_is_fetched_and_hashed(
     assert source.resolve("1") == ROOT
 
 
-def test_not_found_is_an_answer(lying: LyingRegistry, source: RegistrySource) -> None:
+@pytest.mark.parametrize("status", [401, 403, 404, 405, 410, 400, 422, 429, 500, 501, 503])
+def test_a_head_that_is_refused_is_overruled_by_a_get(
+    status: int, lying: LyingRegistry, source: RegistrySource, sleeps: list[float]
+) -> None:
+    lying.on("HEAD /v2/team/app/manifests/1", Answer(status), Answer(404) if status == 429 else Answer(status))
+    lying.on("GET /v2/team/app/manifests/1", manifest())
+    assert source.resolve("1") == ROOT
+    assert len(sleeps) == (status == 429), "a limit is waited for, and nothing else"
+
+
+def test_a_head_that_is_not_answered_is_overruled_by_a_get(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on("HEAD /v2/team/app/manifests/1", DROP)
+    lying.on("GET /v2/team/app/manifests/1", manifest())
+    assert source.resolve("1") == ROOT
+
+
+def test_a_registry_whose_heads_are_refused_is_soon_asked_by_get_alone(
+    lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on("GET /v2/team/app/manifests/1", manifest())
+    for _ in range(9):
+        assert source.resolve("1") == ROOT
+    assert len(lying.requests("HEAD")) == MAX_WRONG_HEADS
+
+
+@pytest.mark.parametrize("media_type", SCHEMA1)
+def test_what_head_says_of_type_and_length_is_no_reason_to_refuse(
+    media_type: str, lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on("GET /v2/team/app/manifests/1", manifest())
+    lying.on("HEAD /v2/team/app/manifests/1", manifest(media_type=media_type))
+    assert source.resolve("1") == ROOT
+    large = {**manifest().headers, "Content-Length": str(MAX_MANIFEST_SIZE + 1)}
+    lying.on("HEAD /v2/team/app/manifests/1", Answer(headers=large))
+    assert source.resolve("1") == ROOT
+
+
+@pytest.mark.parametrize(("status", "kind"), [(404, NotFound), (403, Denied), (401, Denied)])
+def test_where_a_get_is_a_pull_head_has_the_last_word(
+    status: int, kind: type[SourceError], lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on("HEAD /v2/team/app/manifests/1", manifest(), Answer(status))
+    lying.script["HEAD /v2/team/app/manifests/1"][0].headers["ratelimit-limit"] = "100;w=21600"  # type: ignore[index]
+    lying.script["HEAD /v2/team/app/manifests/1"][0].headers["ratelimit-remaining"] = "9;w=21600"  # type: ignore[index]
+    assert source.resolve("1") == ROOT
+    with pytest.raises(kind):
+        source.resolve("1")
+    lying.on("HEAD /v2/team/app/manifests/1", manifest(media_type=SCHEMA1[0]))
+    with pytest.raises(BadAnswer, match="no longer pull"):
+        source.resolve("1")
+    assert not lying.requests("GET")
+
+
+def test_what_neither_head_nor_get_has_is_not_there(lying: LyingRegistry, source: RegistrySource) -> None:
     with pytest.raises(NotFound, match=r"127.0.0.1:\d+/team/app:1: .* has no such manifest"):
         source.resolve("1")
-    assert len(lying.asked) == 1
+    assert lying.requests() == ["HEAD /v2/team/app/manifests/1", "GET /v2/team/app/manifests/1"]
+
+
+def test_a_tag_that_may_be_there_costs_one_request_to_miss(lying: LyingRegistry, source: RegistrySource) -> None:
+    assert source.attached(DIGEST, None).tags == {}
+    assert not lying.requests("GET /v2/team/app/manifests/")
+    assert lying.requests("HEAD")
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_refused_says_what_to_do(status: int, lying: LyingRegistry, source: RegistrySource) -> None:
     lying.on("HEAD /v2/team/app/manifests/1", Answer(status))
+    lying.on("GET /v2/team/app/manifests/1", Answer(status))
     with pytest.raises(Denied, match="docker login"):
         source.resolve("1")
+
+
+# Whose answer it was, and why
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            b'{"errors":[{"code":"X","message":"blocked: 12 findings"}]}',
+            ": blocked: 12 findings; a manifest was asked for",
+        ),
+        (
+            b'{"errors":[{"code":"DENIED","message":""},{"code":"Y","message":"two"}]}',
+            ": DENIED; two; a manifest was asked for",
+        ),
+        (b'{"errors":[{"code":"X","detail":{"a":1}}]}', ": X; a manifest was asked for"),
+        (b'{"details":"incorrect username"}', ": incorrect username; a manifest was asked for"),
+        (
+            b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>less &amp; less</Message></Error>",
+            ": SlowDown: less & less; a manifest was asked for",
+        ),
+        (b"<html><head><title>502 Bad\nGateway</title>", ": 502 Bad Gateway; a manifest was asked for"),
+        (b"access\x1b[2Jdenied\nsecond line", "access\ufffd[2Jdenied"),
+        (b'{"message":"' + b"x" * 999 + b'"}', ": " + "x" * 200 + "...; a manifest was asked for"),
+        (b'{"errors":[', "answered 412; a manifest was asked for"),
+        (b'{"errors":null}', "answered 412; a manifest was asked for"),
+        (b"", "answered 412; a manifest was asked for"),
+        (b"\xff\x00", ": \ufffd\ufffd; a manifest was asked for"),
+    ],
+)
+def test_a_refusal_says_whose_it_is_and_why(
+    body: bytes, words: str, lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on("GET /v2/team/app/manifests/1", Answer(412, body=body))
+    with pytest.raises(BadAnswer) as caught:
+        source.resolve("1")
+    assert f"{lying.host} answered 412" in caught.value.why
+    assert words in caught.value.why
+
+
+def test_what_may_pass_says_why_too(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on(f"{TAGS}?n=1000", Answer(503, body=b"down for repairs"))
+    with pytest.raises(Unreachable, match="answered 503 after 3 attempts: down for repairs; try again"):
+        source.tags()
+    lying.on(f"{TAGS}?n=1000", Answer(429, body=b'{"errors":[{"message":"your pull rate limit"}]}'))
+    with pytest.raises(RateLimited, match=r"\(429\): your pull rate limit; try again"):
+        source.tags()
+
+
+def test_no_reason_repeats_a_secret(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
+    lying.on(
+        f"{TAGS}?n=1000", Answer(401, {"WWW-Authenticate": "Basic realm=x"}), Answer(403, body=b"bad: user:secret-word")
+    )
+    with pytest.raises(Denied, match=r"answered 403: there is no such"):
+        open_at(lying.host, Credentials("user", "secret-word")).tags()
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
+def test_a_signed_url_that_is_refused_is_asked_for_again(
+    status: int, lying: LyingRegistry, elsewhere: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on(
+        GET_BLOB,
+        Answer(307, {"Location": f"{elsewhere.url}/1?sig=1"}),
+        Answer(307, {"Location": f"{elsewhere.url}/2?sig=2"}),
+    )
+    elsewhere.on("GET /1?sig=1", Answer(status))
+    elsewhere.on("GET /2?sig=2", Answer(body=BLOB))
+    assert b"".join(source.blob(LAYER)) == BLOB
+
+
+def test_a_refusal_that_stays_is_that_of_its_host(
+    lying: LyingRegistry, elsewhere: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on(GET_BLOB, Answer(307, {"Location": f"{elsewhere.url}/1?sig=1234567"}))
+    elsewhere.on(
+        "GET /1?sig=1234567", Answer(403, body=b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+    )
+    with pytest.raises(Denied, match=rf"{elsewhere.host} answered 403: AccessDenied: no; {lying.host} sends us there"):
+        list(source.blob(LAYER))
+    assert len(elsewhere.asked) == SIGNED_ATTEMPTS
+
+
+def test_another_hosts_plain_absence_is_believed_at_once(
+    lying: LyingRegistry, elsewhere: LyingRegistry, source: RegistrySource, sleeps: list[float]
+) -> None:
+    """As registry.k8s.io redirects every manifest."""
+    for method in ("HEAD", "GET"):
+        lying.on(f"{method} /v2/team/app/manifests/1", Answer(307, {"Location": f"{elsewhere.url}/v2/x/manifests/1"}))
+    with pytest.raises(NotFound, match=f"{elsewhere.host} answered 404"):
+        source.resolve("1")
+    assert not sleeps
 
 
 def test_a_digest_is_answered_with_that_digest(lying: LyingRegistry, source: RegistrySource) -> None:
@@ -259,7 +411,8 @@ def test_a_digest_is_answered_with_that_digest(lying: LyingRegistry, source: Reg
 
 @pytest.mark.parametrize("media_type", SCHEMA1)
 def test_schema_1_is_refused_with_an_explanation(media_type: str, lying: LyingRegistry, source: RegistrySource) -> None:
-    lying.on("HEAD /v2/team/app/manifests/1", manifest(media_type=media_type))
+    for method in ("HEAD", "GET"):
+        lying.on(f"{method} /v2/team/app/manifests/1", manifest(media_type=media_type))
     with pytest.raises(BadAnswer, match="no longer pull"):
         source.resolve("1")
     lying.on("HEAD /v2/team/app/manifests/1", Answer(405))
@@ -269,11 +422,10 @@ def test_schema_1_is_refused_with_an_explanation(media_type: str, lying: LyingRe
 
 
 def test_a_manifest_that_is_too_large_is_refused(lying: LyingRegistry, source: RegistrySource) -> None:
-    large = {**manifest().headers, "Content-Length": str(MAX_MANIFEST_SIZE + 1)}
-    lying.on("HEAD /v2/team/app/manifests/1", Answer(headers=large))
+    for reference in ("1", str(DIGEST)):
+        lying.on(f"GET /v2/team/app/manifests/{reference}", manifest(b" " * (MAX_MANIFEST_SIZE + 1)))
     with pytest.raises(BadAnswer, match=str(MAX_MANIFEST_SIZE)):
         source.resolve("1")
-    lying.on(f"GET /v2/team/app/manifests/{DIGEST}", manifest(b" " * (MAX_MANIFEST_SIZE + 1)))
     with pytest.raises(BadAnswer, match=str(MAX_MANIFEST_SIZE)):
         source.manifest(ROOT)
 
@@ -444,7 +596,7 @@ def test_a_redirect_to_nowhere_is_an_error_of_ours(location: str, lying: LyingRe
 @pytest.mark.parametrize("host", ["a..b", "127.0.0.1:99999", f"{'a' * 64}.com", "registry.example.com:0"])
 def test_a_registry_that_cannot_be_a_host(host: str) -> None:
     with pytest.raises(Unreachable, match=r"correct it in mirrors\.yaml"):
-        Registry(host, RegistryConfig(), Given())
+        Registry(host, RegistryConfig(), lambda: None)
 
 
 def test_errors_name_the_host_that_failed(
@@ -540,7 +692,7 @@ def _httpx_errors() -> list[type[Exception]]:
 
 @pytest.mark.parametrize("kind", _httpx_errors(), ids=lambda kind: kind.__name__)
 def test_no_error_of_httpx_gets_out(kind: type[Exception]) -> None:
-    registry = Registry("registry.example.com", RegistryConfig(), Given())
+    registry = Registry("registry.example.com", RegistryConfig(), lambda: None)
     arguments: dict[str, Any] = {
         "HTTPStatusError": {"request": httpx.Request("GET", "http://x"), "response": httpx.Response(500)},
     }.get(kind.__name__, {})
