@@ -25,9 +25,8 @@ from reconciler.copy import (
     read_image,
 )
 from reconciler.errors import BadAnswer, Malformed, NotFound, SourceError
-from reconciler.layout import REFERRERS_HEADERS, referrers_keys
 from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Index
-from reconciler.referrers import MAX_REFERRERS, TOO_MANY, Attachments, list_bytes, merged, parse_fallback
+from reconciler.referrers import MAX_REFERRERS, TOO_MANY, Attachments, merged, parse_fallback, published_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -177,12 +176,12 @@ def follow(image: Image, read: Callable[[Digest], Future[Following]], what: str)
         found.update({one.subject: one for one in new})
         if sum(len(one.images) for one in found.values()) > MAX_REFERRERS:
             raise Malformed(what, TOO_MANY)
-        wave = [manifest.digest for one in new for image in one.referrers for manifest in image.manifests]
+        wave = [manifest.digest for one in new for image in one.images for manifest in image.manifests]
     return tuple(found.values())
 
 
 def publish_following(ends: Ends, following: Following) -> None:
-    """Writes the manifests that are not there, then cosign's tags and, under both its keys, the list of referrers.
+    """Writes the manifests that are not there, then cosign's tags and the list of referrers, which may be empty.
 
     To be called when every blob is there, and what the referrers refer to.
     """
@@ -190,8 +189,7 @@ def publish_following(ends: Ends, following: Following) -> None:
         publish_manifests(ends.store, ends.target, image, ends.present)
     for tag, image in following.tags.items():
         publish_tags(ends.store, ends.target, image, [tag])
-    if following.referrers:
-        roots = [image.root for image in following.referrers]
-        body = list_bytes([(one.digest, len(one.body), one.parsed) for one in roots], following.subject)
-        for key in referrers_keys(ends.target, following.subject, ends.own_tags):
-            put_changed(ends.store, key, body, REFERRERS_HEADERS)
+    roots = [image.root for image in following.referrers]
+    entries = [(one.digest, len(one.body), one.parsed) for one in roots]
+    for one in published_list(ends.target, following.subject, entries, ends.own_tags):
+        put_changed(ends.store, one.key, one.body, one.headers)

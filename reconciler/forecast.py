@@ -22,6 +22,7 @@ from reconciler.inventory import Inventory
 from reconciler.layout import PAGE
 from reconciler.oci import Descriptor
 from reconciler.plan import held_back
+from reconciler.referrers import list_bytes, merged
 from reconciler.reuse import CopyFrom, Download, There, way
 
 if TYPE_CHECKING:
@@ -193,6 +194,7 @@ class _Repository:
         self.needed = needed
         self.reused = reused
         self._parts = bucket.parts or (lambda _: 0)
+        self._state = bucket.index.repositories.get(plan.target)
 
     @property
     def _moved(self) -> dict[str, int]:
@@ -200,12 +202,23 @@ class _Repository:
         return {one.tag: one.after.size for one in self.images if one.after and not _stays(one)}
 
     @property
+    def _subjects(self) -> tuple[Digest, ...]:
+        """The manifests that get a list of referrers, empty as far as is known yet."""
+        return tuple(self.needed.manifests) if self.plan.referrers else ()
+
+    @property
+    def _lists(self) -> dict[Digest, int]:
+        """The subjects without a list so far, with the bytes of an empty one."""
+        recorded = merged(self._state.attached.values()) if self._state else {}
+        return {digest: len(list_bytes((), digest)) for digest in self._subjects if digest not in recorded}
+
+    @property
     def uploaded(self) -> int:
         return sum(self.reused.downloaded.values()) + sum(self.needed.writes) + sum(self._moved.values())
 
     @property
     def grown(self) -> int:
-        """By how many bytes the repository grows, its lists left aside."""
+        """By how many bytes the repository grows, its list of tags left aside."""
         manifests = self.needed.manifests.items()
         return (
             sum(self.reused.downloaded.values())
@@ -213,6 +226,7 @@ class _Repository:
             + sum(size - self.there.manifests.get(digest, 0) for digest, size in manifests)
             + sum(size - self.there.tags.get(tag, 0) for tag, size in self._moved.items())
             - sum(self.there.tags.get(one.tag, 0) for one in self.prunes)
+            + sum(self._lists.values())
         )
 
     @property
@@ -222,7 +236,8 @@ class _Repository:
             requests["ListObjects"] += _pages(len(self.there.blobs))
             requests["ListObjects"] += _pages(len(self.there.manifests) + len(self.there.tags))
         requests["GetObject"] += self.needed.reads + sum(one.tag in self.there.tags for one in self.images)
-        requests["PutObject"] += len(self.needed.writes) + len(self._moved)
+        requests["GetObject"] += len(self._subjects)
+        requests["PutObject"] += len(self.needed.writes) + len(self._moved) + len(self._lists)
         for size in self.reused.copied.values():
             requests += _copy(size)
         for size in self.reused.downloaded.values():

@@ -97,13 +97,6 @@ def referrers_prefix(repository: str) -> str:
     return f"v2/{repository}/referrers/"
 
 
-def referrers_keys(repository: str, subject: Digest, own_tags: frozenset[str]) -> tuple[str, ...]:
-    """Where the list of a digest's referrers is: for the API, and as a tag, unless that is one of its own."""
-    tag = fallback_tag(subject)
-    fallback = () if tag in own_tags else (manifest_key(repository, tag),)
-    return (referrers_key(repository, subject), *fallback)
-
-
 _ATTACHED = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 
 

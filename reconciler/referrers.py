@@ -4,7 +4,7 @@
     parse_fallback  what the index lists that stands in for a source's list
     Attachments     what was copied of that, as the mirror index keeps it
     news            what a source has that was not copied yet
-    list_bytes      the list that is published of a digest's referrers
+    published_list  the objects of the list that is published of a digest's referrers
 
 What was copied stays for as long as its subject does: a source that forgets a signature takes none from the mirror.
 """
@@ -17,7 +17,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reconciler.errors import Malformed
-from reconciler.layout import attached_tags, fallback_tag
+from reconciler.layout import (
+    REFERRERS_HEADERS,
+    attached_tags,
+    fallback_tag,
+    manifest_headers,
+    manifest_key,
+    referrers_key,
+)
 from reconciler.oci import (
     MAX_MANIFEST_SIZE,
     OCI_INDEX,
@@ -32,6 +39,8 @@ from reconciler.oci import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from reconciler.layout import Headers
 
 MAX_REFERRERS = 1000
 """Of one digest. A list of so many is about as large as a client takes."""
@@ -124,6 +133,34 @@ def published_tags(record: Record) -> frozenset[str]:
     return frozenset(tag for one in record.values() for tag in one.tags) | frozenset(
         fallback_tag(subject) for subject, one in record.items() if one.referrers
     )
+
+
+@dataclass(frozen=True)
+class PublishedList:
+    """One object of a digest's list of referrers."""
+
+    key: str
+    body: bytes
+    headers: Headers
+
+
+def published_list(
+    target: str, subject: Digest, referrers: Iterable[tuple[Digest, int, Manifest | Index]], own_tags: frozenset[str]
+) -> tuple[PublishedList, ...]:
+    """The objects of the list of the referrers of `subject` in the order in which they are written.
+
+    The list itself is there without any referrers too: clients that find one list take 404 for another as an error. As
+    a manifest, under its tag and its own digest as any other, it is there where it says something and that tag is not
+    one of the repository's `own_tags`. Raises as `list_bytes` does.
+    """
+    entries = tuple(referrers)
+    body, tag = list_bytes(entries, subject), fallback_tag(subject)
+    listed = PublishedList(referrers_key(target, subject), body, REFERRERS_HEADERS)
+    if not entries or tag in own_tags:
+        return (listed,)
+    names: tuple[Digest | str, ...] = (Digest.of(body), tag)
+    tagged = (PublishedList(manifest_key(target, n), body, manifest_headers(OCI_INDEX, n)) for n in names)
+    return (*tagged, listed)
 
 
 def list_bytes(referrers: Iterable[tuple[Digest, int, Manifest | Index]], subject: Digest) -> bytes:

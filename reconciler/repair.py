@@ -20,7 +20,6 @@ from reconciler.copy import (
     stored_first,
 )
 from reconciler.errors import LockLost, MirrorError, StoreDenied
-from reconciler.layout import REFERRERS_HEADERS
 from reconciler.verify import Finding, Report, Root, check_lists, check_repository, unknown_tags
 from reconciler.work import BLOB_WORKERS, completed
 
@@ -91,8 +90,8 @@ def verify(
             found.unrepaired += repair(store, report, open_source(state.source), executor)
             after = check_repository(store, target, state, executor, deep=deep)
             if after.lists:
-                for key, body in after.lists.items():
-                    put_changed(store, key, body, REFERRERS_HEADERS)
+                for one in after.lists:
+                    put_changed(store, one.key, one.body, one.headers)
                 after = check_repository(store, target, state, executor, deep=deep)
             found.repaired.update(set(report.findings) - set(after.findings))
     lists = list(check_lists(store, index, states, executor)) if index.serial else []

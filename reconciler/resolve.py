@@ -116,9 +116,7 @@ def _ask(
     listed = listing.result() if listing else ()
     if isinstance(listed, SourceError):
         return Asked({})
-    if mirror.signed_by:
-        # Signatures have tags of their own, which nobody signs.
-        listed = tuple(tag for tag in listed if not is_attached_tag(tag))
+    listed = _choosable(mirror, listed, read)
     selection = select(mirror.tags, mirror.exclude, mirror.immutable, listed)
     for tally in selection.tallies:
         logger.info("%s: %s chooses %d of %d tags", mirror.target, tally.pattern, tally.chosen, len(listed))
@@ -128,6 +126,19 @@ def _ask(
         for chosen in selection.chosen
     }
     return Asked(answers, selection.tallies, empty_handed(mirror.tags, selection.tallies, listed if listing else None))
+
+
+def _choosable(mirror: Mirror, listed: tuple[str, ...], read: Callable[[], MirrorIndex]) -> tuple[str, ...]:
+    """The listed tags that a pattern may choose: not those of signatures where they come along, or have to be signed.
+
+    One that a pattern chose before its mirror had `referrers` stays a tag of its own: that edit is to prune nothing.
+    """
+    attached = {tag for tag in listed if is_attached_tag(tag)}
+    if not attached or not (mirror.referrers or mirror.signed_by):
+        return listed
+    observed = None if mirror.signed_by else read().repositories.get(mirror.target)
+    passed_over = attached - observed.own_tags if observed else attached
+    return tuple(tag for tag in listed if tag not in passed_over)
 
 
 def _settled(chosen: Chosen, target: str, read: Callable[[], MirrorIndex]) -> Descriptor | None:

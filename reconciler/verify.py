@@ -22,7 +22,6 @@ from reconciler.download import downloads
 from reconciler.errors import Malformed
 from reconciler.inventory import Inventory, inventory
 from reconciler.layout import (
-    REFERRERS_HEADERS,
     ManifestKey,
     blob_key,
     is_attached_tag,
@@ -30,10 +29,9 @@ from reconciler.layout import (
     manifest_headers,
     manifest_key,
     parse_key,
-    referrers_keys,
 )
 from reconciler.oci import Descriptor, Digest, Index, Manifest, parse_manifest
-from reconciler.referrers import list_bytes, merged
+from reconciler.referrers import merged, published_list
 from reconciler.work import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
@@ -43,7 +41,7 @@ if TYPE_CHECKING:
     from reconciler.index import MirrorIndex, RepositoryState
     from reconciler.layout import Headers
     from reconciler.oci import Platform
-    from reconciler.referrers import Record
+    from reconciler.referrers import PublishedList, Record
     from reconciler.store import Store, Stored
 
 
@@ -100,7 +98,7 @@ class Report:
     broken  digests whose objects have to be written again
     hurt    the roots that cannot be pulled whole and under the right headers, and the keys that are wrong of each
     bodies  of roots whose own object is broken: the right bytes, where a tag's object has them
-    lists   key -> the right bytes of each list of referrers that is not as it should be
+    lists   each list of referrers that is not as it should be, as it should be
     images  of each tagged digest: what a client downloads, platform -> bytes
     """
 
@@ -111,7 +109,7 @@ class Report:
     broken: frozenset[Digest]
     hurt: Mapping[Root, frozenset[str]]
     bodies: Mapping[Digest, bytes]
-    lists: Mapping[str, bytes]
+    lists: tuple[PublishedList, ...]
     images: Mapping[Digest, Mapping[str, int] | None]
 
 
@@ -200,7 +198,7 @@ class _Check:
         self._executor = executor
         self._seen = _Seen()
         self._wrong_tags: set[str] = set()
-        self._lists: dict[str, bytes] = {}
+        self._lists: list[PublishedList] = []
 
     def report(self, *, deep: bool) -> Report:
         roots = _roots(self._state, self._tags, self._attached)
@@ -214,7 +212,9 @@ class _Check:
         broken = frozenset(seen.broken)
         bodies = {digest: body for digest, body in seen.bodies.items() if digest in broken}
         images = {root.digest: downloads(root.digest, seen.manifests) for root in roots if root.tags}
-        return Report(self._target, self._state, self._there, findings, broken, hurt, bodies, self._lists, images)
+        return Report(
+            self._target, self._state, self._there, findings, broken, hurt, bodies, tuple(self._lists), images
+        )
 
     def _check_tags(self) -> None:
         for tag, stored in self._each(self._get, self._tags):
@@ -294,27 +294,25 @@ class _Check:
                     self._note(digest, blob_key(self._target, digest), Problem.WRONG_BYTES, detail)
 
     def _check_referrers(self) -> None:
-        expected = dict(self._expected_lists())
-        for key, stored in self._each(self._store.get, expected):
+        for expected, stored in self._each(lambda one: self._store.get(one.key), self._expected_lists()):
             if stored is None:
                 found: str | None = "is missing"
-            elif stored.body != expected[key]:
+            elif stored.body != expected.body:
                 found = "does not list the referrers that the mirror index says"
             else:
-                found = _headers_differ(stored, REFERRERS_HEADERS)
+                found = _headers_differ(stored, expected.headers)
             if found:
-                self._lists[key] = expected[key]
-                self._seen.findings.append(Finding(self._target, key, Problem.OUT_OF_STEP, found))
+                self._lists.append(expected)
+                self._seen.findings.append(Finding(self._target, expected.key, Problem.OUT_OF_STEP, found))
 
-    def _expected_lists(self) -> Iterator[tuple[str, bytes]]:
+    def _expected_lists(self) -> Iterator[PublishedList]:
         """Where one of the referrers cannot be read, that is what is wrong: nobody can say what the list should be."""
         own_tags = self._state.own_tags
         for subject, one in self._attached.items():
             parsed = {digest: self._seen.manifests.get(digest) for digest in one.referrers}
             entries = [(digest, self._there.manifests.get(digest, 0), it) for digest, it in parsed.items() if it]
-            if entries and len(entries) == len(parsed):
-                body = list_bytes(entries, subject)
-                yield from ((key, body) for key in referrers_keys(self._target, subject, own_tags))
+            if len(entries) == len(parsed):
+                yield from published_list(self._target, subject, entries, own_tags)
 
     def _wrong_with(self, root: Root) -> Iterator[str]:
         """The keys that are wrong of what the root reaches."""

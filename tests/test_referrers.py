@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.diff import Action
 from reconciler.errors import Unreachable
-from reconciler.gc import Garbage
+from reconciler.gc import Garbage, find_garbage
 from reconciler.layout import (
     JSON_HEADERS,
     MIRROR_INDEX,
@@ -25,7 +27,7 @@ from reconciler.oci import OCI_INDEX, Digest, Platform
 from reconciler.outcome import Done, Failed
 from reconciler.plan import parse as parse_plan
 from reconciler.plan import serialise as serialise_plan
-from reconciler.selection import Glob
+from reconciler.selection import Exact, Glob
 from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, check_visible, expire_lock, final
 from tests.memory import Fault, Killed, MemorySource, Operation, mirror, put_json
 from tests.parts.images import Image, artifact, image
@@ -67,12 +69,24 @@ def applied() -> Bench:
 
 
 def listed(store: MemoryStore, subject: Image) -> list[str]:
+    """What the list says, which clients find under a tag and that tag's digest too, where it says anything."""
     key = referrers_key("a", digest(subject))
-    if key not in store.objects:
-        return []
-    assert store.objects[manifest_key("a", fallback_tag(digest(subject)))] == store.objects[key]
-    assert store.headers[key].content_type == OCI_INDEX
-    return [one["digest"] for one in json.loads(store.objects[key])["manifests"]]
+    body = store.objects.get(key, b'{"manifests": []}')
+    found = [one["digest"] for one in json.loads(body)["manifests"]]
+    tag = manifest_key("a", fallback_tag(digest(subject)))
+    assert (tag in store.objects) is bool(found)
+    for also in (tag, manifest_key("a", Digest.of(body))) if found else ():
+        assert store.objects[also] == body
+    for also in (key, tag, manifest_key("a", Digest.of(body))):
+        assert also not in store.headers or store.headers[also].content_type == OCI_INDEX
+    return found
+
+
+def without_a_list(store: MemoryStore) -> set[str]:
+    """The manifests of the repository, lists aside, of which a client could not ask what refers to them."""
+    lists = {str(Digest.of(body)) for key, body in store.objects.items() if "/referrers/" in key}
+    found = {key.rpartition("/")[2] for key in store.objects if key.startswith("v2/a/manifests/sha256:")}
+    return {one for one in found - lists if referrers_key("a", Digest.parse(one)) not in store.objects}
 
 
 @pytest.mark.parametrize("threads", [1, 6])
@@ -86,6 +100,7 @@ def test_everything_attached_comes_along(threads: int) -> None:
     assert listed(store, AMD64) == [NOTE.digest]
     assert listed(store, V2) == []
     assert store.objects[manifest_key("a", NAME)] == COSIGN.body
+    assert without_a_list(store) == set(), "clients that saw one list take 404 for an error"
     walk(store.objects.__getitem__, "a", NAME)
     check_visible(store)
     tags = json.loads(store.objects[tags_key("a")])["tags"]
@@ -170,11 +185,45 @@ def test_tags_that_are_immutable_are_not_asked_about() -> None:
     assert {kind for kind, _ in bench.sources["a"].operations} == {"tags"}
 
 
-def test_a_tag_that_a_pattern_chooses_is_one_of_its_own() -> None:
+def own_tags(bench: Bench) -> set[str]:
+    return set(read_index(bench.store).index.repositories["a"].tags)
+
+
+def test_a_pattern_passes_over_what_comes_along_anyway() -> None:
     bench = Bench({"a": signed()})
     bench.sources["a"].images[NAME] = COSIGN
     bench.apply(bench.plan(WANTED))
-    assert {NAME, "1", "2"} == set(read_index(bench.store).index.repositories["a"].tags)
+    assert own_tags(bench) == {"1", "2"}
+    assert final(bench.store) == final(applied().store)
+    named = mirror("a", Glob("*"), Exact(NAME), referrers=True)
+    bench.apply(bench.plan(named))
+    assert own_tags(bench) == {NAME, "1", "2"}, "named exactly it is a tag as any other"
+
+
+def test_where_nothing_comes_along_a_pattern_chooses_signatures_by_their_tags() -> None:
+    bench = Bench({"a": signed()})
+    bench.sources["a"].images[NAME] = COSIGN
+    bench.apply(bench.plan(mirror("a")))
+    assert own_tags(bench) == {NAME, "1", "2"}
+
+
+def test_a_signature_that_a_pattern_chose_before_is_not_pruned_when_all_come_along() -> None:
+    bench = Bench({"a": signed()})
+    bench.sources["a"].images[NAME] = COSIGN
+    bench.apply(bench.plan(mirror("a")))
+    bench = bench.again()
+    plan = bench.plan(WANTED)
+    assert plan.repositories[0].of(Action.PRUNE) == ()
+    bench.apply(plan)
+    assert own_tags(bench) == {NAME, "1", "2"}
+    assert not bench.again().plan(WANTED).has_changes
+
+
+def test_a_tag_that_is_named_is_one_of_its_own() -> None:
+    bench = Bench({"a": signed()})
+    bench.sources["a"].images[NAME] = COSIGN
+    bench.apply(bench.plan(mirror("a", Glob("*"), Exact(NAME), referrers=True)))
+    assert own_tags(bench) == {NAME, "1", "2"}
     bench = bench.again()
     assert not bench.plan(WANTED).has_changes
     bench.sources["a"].images.pop(NAME)
@@ -184,6 +233,31 @@ def test_a_tag_that_a_pattern_chooses_is_one_of_its_own() -> None:
     assert bench.store.objects[manifest_key("a", NAME)] == COSIGN.body
     assert look(bench).findings == ()
     assert not bench.again().plan(WANTED).has_changes
+
+
+def test_a_list_that_grew_leaves_garbage() -> None:
+    """The list as it was is a manifest that no tag names any more."""
+    bench = applied()
+    before = manifest_key("a", Digest.of(bench.store.objects[referrers_key("a", digest(V1))]))
+    bench.sources["a"].along.append(artifact("application/vnd.example.other", subject=V1))
+    bench.apply(bench.plan(WANTED))
+    state = read_index(bench.store).index.repositories["a"]
+    with ThreadPoolExecutor(1) as executor:
+        garbage = find_garbage(bench.store, "a", state, RETAIN, bench.now, executor)
+    assert list(chain.from_iterable(garbage.steps())) == [before]
+    assert look(bench).findings == ()
+
+
+def test_a_repository_of_an_older_release_gets_its_lists_by_a_repair() -> None:
+    bench = applied()
+    whole = final(bench.store)
+    lists = {key: json.loads(body)["manifests"] for key, body in bench.store.objects.items() if "/referrers/" in key}
+    for key, said in lists.items():
+        if not said:
+            del bench.store.objects[key]
+    assert not bench.plan(WANTED).has_changes
+    assert {one.key for one in look(bench, repair=True).findings} == {key for key, said in lists.items() if not said}
+    assert final(bench.store) == whole
 
 
 def test_what_is_attached_goes_when_its_image_has_been_gone_for_long() -> None:
@@ -206,6 +280,11 @@ WRONG: dict[str, Callable[[MemoryStore], object]] = {
     "other list": lambda store: put_json(store, referrers_key("a", digest(V1)), b'{"manifests":[]}'),
     "headers": lambda store: store.headers.update({referrers_key("a", digest(SBOM)): JSON_HEADERS}),
     "fallback tag": lambda store: store.objects.pop(manifest_key("a", fallback_tag(digest(AMD64)))),
+    "list under its digest": lambda store: store.objects.pop(
+        manifest_key("a", Digest.of(store.objects[referrers_key("a", digest(V1))]))
+    ),
+    "empty list": lambda store: store.objects.pop(referrers_key("a", digest(V2))),
+    "list of an attachment": lambda store: store.objects.pop(referrers_key("a", digest(COSIGN))),
     "referrer": lambda store: store.objects.pop(manifest_key("a", digest(SBOM_SIGNATURE))),
     "blob": lambda store: store.objects.pop(blob_key("a", Digest.parse(min(NOTE.blobs)))),
     "cosign's tag": lambda store: store.objects.pop(manifest_key("a", NAME)),

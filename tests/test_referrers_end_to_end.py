@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from tests.parts.images import Image, artifact, cosign_signature, image, index, push, push_referrer
+from tests.parts.images import Image, artifact, cosign_signature, digest_of, image, index, push, push_referrer
 from tests.test_end_to_end import app, bucket_world, from_url
 from tests.world import World, changes, walk
 
@@ -55,7 +55,9 @@ def test_what_is_attached_is_found_on_a_static_bucket(
         assert fetch_referrers(nginx_edge, subject) == referrers_of(subject, referrers)
         for one in referrers:
             assert walk(read, "app", one.digest) >= set(one.all_blobs())
-    assert fetch_referrers(nginx_edge, APP.children[1]) == []
+    for one in (APP.children[1], SIGNATURE, NOTE, SIGNED, *cosign[named(APP, ".att")].manifests()):
+        assert fetch_referrers(nginx_edge, one) == [], "a client that got one list takes 404 for an error"
+    assert ask_referrers(nginx_edge, image(b"not there")).status_code == httpx.codes.NOT_FOUND
     for tag, one in cosign.items():
         assert httpx.get(f"{nginx_edge.url}/v2/app/manifests/{tag}").content == one.body
         walk(read, "app", tag)
@@ -70,7 +72,14 @@ def test_what_is_attached_is_found_on_a_static_bucket(
     assert changes(world.plan("--detailed-exitcode")) == []
     requests = docker_registry.requests()[asked:]
     assert not [one for one in requests if one.method == "GET" and "/manifests/" in one.path], "no pull is spent"
-    subjects = [APP, *APP.children, SBOM, SIGNATURE, NOTE]
+    subjects = [
+        APP,
+        *APP.children,
+        SBOM,
+        SIGNATURE,
+        NOTE,
+        *(each for one in cosign.values() for each in one.manifests()),
+    ]
     assert Counter(f"{one.method} {one.path.split('/')[4]}" for one in requests if "team" in one.path) == {
         "HEAD manifests": 1 + 3 + len(cosign),
         "GET tags": 1,
@@ -98,19 +107,25 @@ def referrers_of(subject: Image, referrers: list[Image]) -> list[dict[str, Any]]
 
 
 def fetch_referrers(edge: Edge, subject: Image) -> list[dict[str, Any]]:
-    """Asks as oras, cosign and go-containerregistry do: the API, and where that is not there the fallback tag."""
-    api = httpx.get(f"{edge.url}/v2/app/referrers/{subject.digest}?artifactType=a")
+    """As oras, cosign and go-containerregistry get them: from the API, and where they do not ask that, from the tag."""
+    api = ask_referrers(edge, subject).raise_for_status()
+    entries: list[dict[str, Any]] = api.json()["manifests"]
+    assert api.json()["schemaVersion"] == 2
     tagged = httpx.get(f"{edge.url}/v2/app/manifests/{named(subject, '')}")
-    assert api.status_code == tagged.status_code
-    if api.status_code == httpx.codes.NOT_FOUND:
-        return []
-    assert api.content == tagged.content
-    for answer in (api, tagged):
+    assert tagged.is_success is bool(entries)
+    answers = [api]
+    if entries:
+        by_digest = httpx.get(f"{edge.url}/v2/app/manifests/{digest_of(tagged.content)}").raise_for_status()
+        assert api.content == tagged.content == by_digest.content
+        answers.append(tagged)
+    for answer in answers:
         assert answer.headers["content-type"] == "application/vnd.oci.image.index.v1+json"
         assert answer.headers["cache-control"] == "no-cache, no-transform"
-    assert api.json()["schemaVersion"] == 2
-    entries: list[dict[str, Any]] = api.json()["manifests"]
     return entries
+
+
+def ask_referrers(edge: Edge, subject: Image) -> httpx.Response:
+    return httpx.get(f"{edge.url}/v2/app/referrers/{subject.digest}?artifactType=a")
 
 
 def signature_that_skopeo_copies(skopeo: Skopeo, edge: Edge, one: Image, folder: Path) -> dict[str, Any]:

@@ -136,6 +136,16 @@ def check(runs: Runs, faulty: FaultyS3, images: Mapping[str, Mapping[str, Image]
     return measured
 
 
+def test_lists_of_referrers_count(runs: Runs, faulty: FaultyS3) -> None:
+    """Each manifest gets one, though nothing is attached to it, and is looked at again when its tag moves."""
+    wanted = mirror("a", referrers=True)
+    check(runs, faulty, {"a": {"1": V1, "2": V2}}, wanted)
+    assert sum("/referrers/" in row.key for row in runs.store.list("v2/")) == len(
+        {one.digest for image in (V1, V2) for one in image.manifests()}
+    )
+    check(runs, faulty, {"a": {"1": V2, "2": V2, "3": V3}}, wanted)
+
+
 def test_a_copy_is_forecast_in_the_parts_that_the_store_makes_of_it() -> None:
     assert forecast.COPY_PART == s3.COPY_PART
 

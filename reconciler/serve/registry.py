@@ -29,6 +29,7 @@ from reconciler.layout import (
     manifest_headers,
     manifest_key,
     referrers_key,
+    referrers_prefix,
     tags_key,
     target_problem,
 )
@@ -133,10 +134,15 @@ class _Registry:
         return self._stream(name, digest, wanted, 206, headers)
 
     def referrers(self, request: Request) -> Response:
-        """Never 404 for a digest that could be one, for that would mean that there are no referrers to be asked for."""
+        """An empty list for a digest that has none, which is there or not; 404 where referrers are not mirrored.
+
+        A client takes an empty list for the answer, and 404 for: this registry has no such list, look at the tag.
+        """
         name, digest = _name(request), _digest(request)
         key = referrers_key(name, digest)
         found = self._store.get(key)
+        if found is None and next(iter(self._store.list(referrers_prefix(name))), None) is None:
+            raise Refusal(404, "UNSUPPORTED", "referrers of this repository are not mirrored", {"name": name})
         body = found.body if found else _json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []})
         index = parse_referrers(body, self._what(key))
         wanted = request.query_params.get("artifactType")

@@ -19,6 +19,7 @@ from reconciler.layout import (
     tags_key,
 )
 from reconciler.oci import Digest
+from reconciler.referrers import list_bytes
 from reconciler.store.folder import FolderStore
 from tests.parts.serving import serving
 from tests.serve.conformance import REQUIREMENTS, SUBJECT, TAGS, Registry, Requirement, everything, referrers_index
@@ -40,6 +41,7 @@ def fill(store: Store) -> None:
         for manifest in one.manifests():
             name = Digest.parse(manifest.digest)
             store.put(manifest_key("app", name), manifest.body, manifest_headers(manifest.media_type, name))
+            store.put(referrers_key("app", name), list_bytes([], name), REFERRERS_HEADERS)
     for tag, tagged in TAGS.items():
         store.put(manifest_key("app", tag), tagged.body, manifest_headers(tagged.media_type, tag))
     subject = Digest.parse(SUBJECT.digest)

@@ -211,7 +211,7 @@ def test_lists_come_in_pages_with_a_link_to_the_next(served: Served) -> None:
     assert catalog.headers["link"] == '</v2/_catalog?n=1&last=team%2Fapp>; rel="next"'
 
 
-def test_referrers_are_an_index_even_where_there_are_none(served: Served) -> None:
+def test_referrers_are_an_index_even_of_what_has_none(served: Served) -> None:
     path = f"/v2/team/app/referrers/{APP.digest}"
     everything = served.ask(path)
     assert [entry["artifactType"] for entry in json.loads(everything.body)["manifests"]] == [
@@ -222,11 +222,25 @@ def test_referrers_are_an_index_even_where_there_are_none(served: Served) -> Non
     some = served.ask(f"{path}?artifactType=application%2Fsbom")
     assert [entry["artifactType"] for entry in json.loads(some.body)["manifests"]] == ["application/sbom"]
     assert some.headers["oci-filters-applied"] == "artifactType"
-    for name in ("team/app", "unknown"):
-        none = served.ask(f"/v2/{name}/referrers/{NONE}")
-        assert none.status == 200
-        assert none.headers["content-type"] == OCI_INDEX
-        assert json.loads(none.body) == {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+    none = served.ask(f"/v2/team/app/referrers/{NONE}")
+    assert none.status == 200
+    assert none.headers["content-type"] == OCI_INDEX
+    assert json.loads(none.body) == {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
+
+
+def test_where_referrers_are_not_mirrored_there_is_no_list_of_them() -> None:
+    """An empty list would say of an image that nobody has signed it."""
+    images = {manifest_key("team/tool", Digest.parse(one.digest)): one.body for one in APP.manifests()}
+    with serving(MemoryStore({**objects(), **images})) as running:
+        for name in ("team/tool", "unknown"):
+            answer = running.ask(f"/v2/{name}/referrers/{APP.digest}")
+            assert (answer.status, error_of(answer.body)) == (404, "UNSUPPORTED")
+
+
+def test_several_ranges_at_once_are_answered_with_the_whole(served: Served) -> None:
+    answer = served.ask(BLOB_PATH, range="bytes=0-9,20-29")
+    assert (answer.status, answer.body) == (200, BLOB)
+    assert "content-range" not in answer.headers
 
 
 def test_a_bucket_with_nothing_in_it_is_an_empty_registry() -> None:
