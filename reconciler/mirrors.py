@@ -23,6 +23,7 @@ from reconciler.oci import Digest, Platform, Repository, is_tag
 from reconciler.selection import Exact, Glob, Pattern, Pinned, Regex, Semver, compile_range, compile_regex, matching
 from reconciler.shape import check_shape, spelled
 from reconciler.signatures.declared import declared
+from reconciler.variables import login_problem, value_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -371,12 +372,22 @@ def _check_contradictions(document: Document, tags: Placed, exclude: Placed) -> 
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 
-def _filled(document: Document, place: Place, text: str, environ: Mapping[str, str] | None) -> str | None:
-    """`text` with its variables filled in; None where one of them stays open."""
+def _filled(
+    document: Document, place: Place, text: str, environ: Mapping[str, str] | None, store: str | None = None
+) -> str | None:
+    """`text` with its variables filled in; None where one of them stays open, or may not be used there.
+
+    `store` is the type of the store whose value it is, None for a value of a registry.
+    """
     open_ones = []
 
     def fill(match: re.Match[str]) -> str:
         name, default = match["name"], match["default"]
+        refusal = value_problem(name, store)
+        if refusal:
+            open_ones.append(name)
+            document.problem(place, refusal)
+            return match[0]
         if environ is not None and name in environ:
             return environ[name]
         if default is not None:
@@ -398,9 +409,10 @@ def _filled(document: Document, place: Place, text: str, environ: Mapping[str, s
 def _store(document: Document, folder: Path, environ: Mapping[str, str] | None) -> StoreConfig | None:
     """The store, None if something is wrong with it; what is sound in it is checked all the same."""
     values: dict[str, str] = {}
-    for key, text in document.sound(("store",)).items():
+    said = document.sound(("store",))
+    for key, text in said.items():
         if isinstance(text, str):
-            filled = _filled(document, ("store", key), text, environ)
+            filled = _filled(document, ("store", key), text, environ, str(said.get("type", "s3")))
             values[key] = text if filled is None else filled
             problem = _store_problem(key, filled) if filled is not None else None
             if problem:
@@ -551,6 +563,10 @@ def _registries(
             document.problem(place, "expected a registry's host or host:port, as in ghcr.io", at_key=True)
         elif seen.setdefault(registry, name) != name:
             document.problem(place, f"{name} and {seen[registry]} are the same registry; keep one", at_key=True)
+        for key in ("username_env", "password_env"):
+            refusal = login_problem(said[key], registry or name) if key in said else None
+            if refusal:
+                document.problem((*place, key), refusal)
         ca_file = _filled(document, (*place, "ca_file"), said["ca_file"], environ) if "ca_file" in said else None
         yield (
             registry,

@@ -1,0 +1,83 @@
+"""Which environment variables mirrors.yaml may name: an edit must not send a job's secrets to a host of its choice.
+
+What clouds, CI systems and r2mirror's own stores call their variables is refused unless its owner gets the value. A
+name of the user's own is not: only the person who runs the command can give a secret such a name.
+"""
+
+from __future__ import annotations
+
+import re
+
+_RESERVED = (
+    "R2_",
+    "AWS_",
+    "CLOUDFLARE_",
+    "CF_",
+    "GITHUB_",
+    "ACTIONS_",
+    "RUNNER_",
+    "CI_",
+    "GOOGLE_",
+    "GCP_",
+    "GCLOUD_",
+    "CLOUDSDK_",
+    "AZURE_",
+    "ARM_",
+    "SYSTEM_",
+    "BITBUCKET_",
+    "CIRCLE_",
+    "BUILDKITE_",
+    "VAULT_",
+    "SIGSTORE_",
+    "COSIGN_",
+    "DOCKER_AUTH_CONFIG",
+)
+"""How the names begin that clouds and CI systems give to what a job has."""
+
+_OWNERS = {
+    "GITHUB_": re.compile(r"ghcr\.io|docker\.pkg\.github\.com"),
+    "CI_": re.compile(r"registry\.gitlab\.com"),
+    "AZURE_": re.compile(r"[a-z0-9-]+\.azurecr\.io"),
+    "ARM_": re.compile(r"[a-z0-9-]+\.azurecr\.io"),
+    "GOOGLE_": re.compile(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev"),
+    "GCP_": re.compile(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev"),
+}
+"""The registries of those whose names they are: a token of GitHub's may log in at GitHub's registry."""
+
+_OF_STORES = {"r2": ("R2_", "CLOUDFLARE_", "CF_"), "s3": ("R2_", "AWS_", "CLOUDFLARE_", "CF_")}
+
+_SECRET = re.compile(
+    r"SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|ACCESS_KEY|API_?KEY|PRIVATE|(^|_)(PAT|PWD|KEY|JWT)(_|$)"
+)
+"""What names of secrets have in them."""
+
+
+def login_problem(name: str, registry: str) -> str | None:
+    """Why a registry may not get the value of this variable as its user name or password, None if it may."""
+    prefix = _reserved(name)
+    if prefix is None or (prefix in _OWNERS and _OWNERS[prefix].fullmatch(registry)):
+        return None
+    return (
+        f"{name[:90]} is not sent to {registry}: names that begin with {prefix} belong to a store, a cloud or "
+        "a CI system. If it is meant, give the value to the job under a name of your own, e.g. REGISTRY_PASSWORD"
+    )
+
+
+def value_problem(name: str, store: str | None) -> str | None:
+    """Why this variable may not be a part of a value that is no secret, None if it may.
+
+    `store` is the type of the store whose value it is, None for a value of a registry.
+    """
+    prefix = _reserved(name)
+    if _SECRET.search(name.upper()):
+        return f"{name[:90]} has the name of a secret, and no value here is one; use a variable of another name"
+    if prefix is None or prefix in _OF_STORES.get(store or "", ()):
+        return None
+    return (
+        f"{name[:90]} is not used here: names that begin with {prefix} belong to a store, a cloud or a CI system. "
+        "If it is meant, give the value to the job under a name of your own"
+    )
+
+
+def _reserved(name: str) -> str | None:
+    return next((prefix for prefix in _RESERVED if name.upper().startswith(prefix)), None)
