@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 LOOK_AGAIN = 300.0
 """Seconds between two looks at a quota that is waited for."""
 
+LONGEST_WAIT = 24 * 3600.0
+"""Seconds that a quota is waited for, whatever window its registry claims. Docker Hub's has 6 hours."""
+
 STOP_WITHIN = 1.0
 """Seconds in which an image that waits for its turn sees that the run is to stop."""
 
@@ -191,12 +194,13 @@ class _Way:
 
     def _has_come(self, tell: Waiting, needed: int, quota: Quota) -> bool:
         """Waits for the quota, no longer than its whole window. A HEAD tells, and costs nothing."""
+        longest = min(quota.window, LONGEST_WAIT)
         tell(
             f"{self._reading.what} needs {needed} pulls; {quota}; looking again every {duration(round(LOOK_AGAIN))}, "
-            f"for {duration(quota.window)} at the most"
+            f"for {duration(round(longest))} at the most"
         )
         waited = 0.0
-        while waited <= quota.window:
+        while waited <= longest:
             self._pulls.sleep(LOOK_AGAIN)
             self._pulls.check()
             waited += LOOK_AGAIN

@@ -246,6 +246,7 @@ class Account:
     limit: int = 100
     grants: int = 0
     others: int = 0
+    window: int = 21_600
     pulls: list[str] = field(default_factory=list)
     refused: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -261,7 +262,7 @@ class Account:
     def quota(self, *, again: bool) -> Quota:
         with self.lock:
             self.left = min(self.left + self.grants * again, self.limit)
-            return Quota("memory", self.limit, self.left, 21_600)
+            return Quota("memory", self.limit, self.left, self.window)
 
 
 @dataclass

@@ -33,8 +33,19 @@ class Lanes:
         for client in self._made:
             client.close()
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], content: str | None) -> httpx.Response:
-        """The answer to a request, its body unread; it follows no redirect. To be closed. Raises as httpx does."""
+    def send(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: str | None,
+        timeout: httpx.Timeout | None = None,
+    ) -> httpx.Response:
+        """The answer to a request, its body unread; it follows no redirect. To be closed. Raises as httpx does.
+
+        `timeout`: another one than the clients were made with.
+        """
+        extensions = {"timeout": timeout.as_dict()} if timeout else None
         if not self._free.acquire(timeout=self._patience):
             raise httpx.PoolTimeout("no connection of ours became free")
         try:
@@ -49,7 +60,7 @@ class Lanes:
 
         try:
             # Not built by the client, which would merge what it has none of into each: parameters, cookies, a base URL.
-            request = httpx.Request(method, url, headers=headers, content=content)
+            request = httpx.Request(method, url, headers=headers, content=content, extensions=extensions)
             response = client.send(request, stream=True, auth=None, follow_redirects=False)
         except BaseException:
             give_back()

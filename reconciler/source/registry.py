@@ -19,13 +19,12 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache, partial
-from itertools import islice
+from functools import cache, lru_cache, partial
+from itertools import count, islice
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from reconciler import __version__
 from reconciler.errors import BadAnswer, Denied, RateLimited, SourceError, Unreachable
@@ -40,10 +39,12 @@ from reconciler.source.auth import (
     parse_token,
     split_url,
 )
+from reconciler.source.breaker import Breaker, Breakers, LeftAlone
 from reconciler.source.encoding import decoded
 from reconciler.source.lanes import Lanes
 from reconciler.source.pace import keep_pace
 from reconciler.source.reason import MAX_BYTES, reason, sent_secrets
+from reconciler.words import count as counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -64,6 +65,15 @@ HEADERS = {"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity
 MAX_CONNECTIONS = 32
 CONNECT_TIMEOUT, READ_TIMEOUT, POOL_TIMEOUT = 10.0, 60.0, 600.0
 """Seconds; the last one is for a connection of ours to become free."""
+
+SHORT_TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+"""For a host that is down as far as is known."""
+
+LONG_PAUSE = 10.0
+"""Seconds from which on a wait is told of without being asked."""
+
+BODY_SECONDS = 300.0
+"""For the body of a document, which nobody wants to wait for as for a layer."""
 
 KEEP_ALIVE = 30.0
 """Seconds that a connection is kept for the next request: a plan is looked at before it is applied."""
@@ -90,11 +100,17 @@ _QUOTED = re.compile(r":? (bytearray\()?b['\"].*", re.DOTALL)
 
 @dataclass(frozen=True)
 class Patience:
-    """How often a request is tried, and how many seconds to wait at the most before it is tried again."""
+    """How often a request is tried, and how long that may take.
+
+    longest  seconds to wait before it is tried again
+    total    seconds for all attempts and what is waited between them; a limit of our rate is waited for all the same
+    """
 
     attempts: int = 5
     longest: float = 60.0
     sleep: Callable[[float], None] = time.sleep
+    total: float = 120.0
+    clock: Callable[[], float] = time.monotonic
 
     def pause(self, failures: int, asked: float | None = None) -> float:
         """Seconds to wait after so many failures: doubling, with jitter, and no less than what was asked for."""
@@ -159,14 +175,6 @@ class Registry:
         if split_url(self.url) is None:
             raise Unreachable(name, "this is not a host[:port] that can be connected to; correct it in mirrors.yaml")
         self._origin = origin(self.url)
-        self._retrying = Retrying(
-            retry=retry_if_exception_type(RETRIED),
-            stop=self._is_enough,
-            wait=self._pause,
-            sleep=self.patience.sleep,
-            before_sleep=_log_retry,
-            reraise=True,
-        )
         self._access = Access(self.url, credentials)
         connections = config.max_connections or MAX_CONNECTIONS
         trust = _own_trust(config.ca_file, name) if config.ca_file else None
@@ -174,7 +182,8 @@ class Registry:
         self._downloads = threading.BoundedSemaphore(connections)
         self.large_answers = threading.Lock()
         self._bandwidth = bandwidth
-        self._is_limited = False
+        self._breakers = Breakers(self.patience.clock)
+        self.blobs = Breaker(name, self.patience.clock)
         self.quota: Quota | None = None
         self.has_told_quota = False
         self.wrong_heads: Counter[str] = Counter()
@@ -271,29 +280,26 @@ class Registry:
             return self._patiently(whole)
 
     def _patiently(self, ask: Callable[[], Answer]) -> Answer:
-        """What comes of asking, again where that may help. Nearly always once will do, and pays for no bookkeeping."""
-        try:
-            return ask()
-        except RETRIED as error:
-            failure = iter([error])
-
-        def again() -> Answer:
-            for error in failure:
-                raise error
-            return ask()
-
-        return self._retrying(again)
-
-    def _pause(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        return self.patience.pause(state.attempt_number, error.wait if isinstance(error, _TryAgain) else None)
-
-    def _is_enough(self, state: RetryCallState) -> bool:
-        """Whether to give up. While a limit is known to stay, one attempt has to do: a thousand tags wait once."""
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, _TryAgain) and error.is_limit and self._is_limited:
-            return True
-        return state.attempt_number >= self.patience.attempts
+        """What comes of asking, again where that may help, and as long as the host is not known to be down."""
+        clock = self.patience.clock
+        began, waited = clock(), 0.0
+        for attempt in count(1):
+            asked = clock()
+            try:
+                return ask()
+            except RETRIED as error:
+                breaker = self._breakers.of(_failed_host(error))
+                is_limit = isinstance(error, _TryAgain) and error.is_limit
+                pause = self.patience.pause(attempt, error.wait if isinstance(error, _TryAgain) else None)
+                is_late = max(clock() - began, waited) + pause > self.patience.total and not is_limit
+                if attempt >= self.patience.attempts or is_late or breaker.is_down:
+                    breaker.gave_up(_said(error), clock() - asked, is_limit=is_limit)
+                    error.add_note(f"after {counted(attempt, 'attempt')}")
+                    raise
+                _log_retry(error, pause, is_news=pause >= LONG_PAUSE and breaker.is_news())
+            self.patience.sleep(pause)
+            waited += pause
+        raise AssertionError("unreachable")
 
     def _once(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
         """Sends a request, follows its redirects, and returns an answer that is final.
@@ -310,7 +316,6 @@ class Registry:
             response = self._followed(method, url, scope, headers)
         if _may_pass(response.status_code):
             raise _try_again(response)
-        self._is_limited = False
         return response
 
     def _is_signed(self, response: httpx.Response, url: str) -> bool:
@@ -355,7 +360,12 @@ class Registry:
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
         started = time.monotonic()
-        response = self._lanes.send(method, url, {**HEADERS, **headers}, content)
+        breaker = self._breakers.of(_host_in("/".join(url.split("/", 3)[:3])))
+        breaker.check()
+        timeout = SHORT_TIMEOUT if breaker.is_down else None
+        response = self._lanes.send(method, url, {**HEADERS, **headers}, content, timeout)
+        if not _may_pass(response.status_code):
+            breaker.answered()
         if logger.isEnabledFor(logging.DEBUG):
             seconds = time.monotonic() - started
             logger.debug("%s %s: %d, %.2f s", method, _without_query(response.url), response.status_code, seconds)
@@ -383,14 +393,15 @@ class Registry:
             raise type(error)(what, f"{error.what}: {error.why}") from None
         except _TryAgain as error:
             if error.is_limit:
-                self._is_limited = True
                 when = f"in {error.wait:.0f} s" if error.wait else "later"
                 said = f": {error.why}" if error.why else ""
                 why = f"{error.host} keeps limiting our rate (429){said}; try again {when}, or log in"
                 raise RateLimited(what, why, error.wait) from None
-            after = f"{error.status} after {self.patience.attempts} attempts"
+            after = f"{error.status}{_tries(error)}"
             why = f"{answered(error.host, after, error.why)}; try again later"
             raise Unreachable(what, why) from None
+        except LeftAlone as error:
+            raise Unreachable(what, str(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
             raise _translated(what, self, error) from None
 
@@ -429,10 +440,29 @@ def _may_pass(status: int) -> bool:
     return status == httpx.codes.TOO_MANY_REQUESTS or (status >= 500 and status != httpx.codes.NOT_IMPLEMENTED)
 
 
-def _log_retry(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    why = f"{_host_of(error)}: {_reason(error)}" if isinstance(error, httpx.RequestError) else str(error)
-    logger.info("%s; trying again in %.1f s", why, state.upcoming_sleep)
+def _log_retry(error: Exception, pause: float, *, is_news: bool) -> None:
+    """Says what is waited for; news also without `-v`."""
+    logger.log(logging.WARNING if is_news else logging.INFO, "%s; trying again in %.1f s", _said(error), pause)
+
+
+def _said(error: Exception) -> str:
+    return f"{_host_of(error)}: {_reason(error)}" if isinstance(error, httpx.RequestError) else str(error)
+
+
+def _failed_host(error: Exception) -> str:
+    """The host that failed; none where it was we who had no connection left."""
+    return error.host if isinstance(error, _TryAgain) else _host_of(error)
+
+
+@lru_cache(maxsize=256)
+def _host_in(url: str) -> str:
+    """As `_host` has it, for a request that is not made yet."""
+    return httpx.URL(url).netloc.decode("ascii")
+
+
+def _tries(error: Exception) -> str:
+    """How many attempts there were, as `_patiently` noted it."""
+    return "".join(f" {note}" for note in getattr(error, "__notes__", []))
 
 
 def _without_query(url: httpx.URL) -> str:
@@ -494,9 +524,15 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None
 
 
 def read_bounded(response: httpx.Response, limit: int, what: str) -> bytes:
-    """The whole body, its Content-Encoding taken off. Raises `TooLarge` where it has more than `limit` bytes."""
+    """The whole body, its Content-Encoding taken off. Raises `TooLarge` where it has more than `limit` bytes.
+
+    And `BadAnswer` where it takes too long.
+    """
     body = bytearray()
+    until = time.monotonic() + BODY_SECONDS
     for chunk in decoded(response, what):
+        if time.monotonic() > until:
+            raise BadAnswer(what, f"the answer was not there in full after {BODY_SECONDS:.0f} s; try again later")
         body += chunk
         if len(body) > limit:
             raise TooLarge(what, f"the answer has more than {limit} bytes")
@@ -554,16 +590,16 @@ def _own_trust(ca_file: Path, name: str) -> ssl.SSLContext:
 
 def _translated(what: str, registry: Registry, error: Exception) -> SourceError:
     """What an error of httpx means to the user."""
-    tries = f"after {registry.patience.attempts} attempts"
+    tries = _tries(error)
     host = _host_of(error) or registry.name
     match error:
         case httpx.ConnectTimeout() | httpx.ConnectError():
             advice = "check the name and the network; for a certificate of your own, name its ca_file in mirrors.yaml"
-            why = f"cannot connect to {host} {tries}: {_reason(error)}; {advice}"
+            why = f"cannot connect to {host}{tries}: {_reason(error)}; {advice}"
         case httpx.TimeoutException():
-            why = f"{host} did not answer in time {tries}: {_reason(error)}; try again later"
+            why = f"{host} did not answer in time{tries}: {_reason(error)}; try again later"
         case httpx.TransportError():
-            why = f"the connection to {host} broke {tries}: {_reason(error)}; try again later"
+            why = f"the connection to {host} broke{tries}: {_reason(error)}; try again later"
         case _:
             return BadAnswer(what, f"{registry.name} answered something that is not understood: {type(error).__name__}")
     return Unreachable(what, why)

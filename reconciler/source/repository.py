@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 MAX_TAGS = 1_000_000
 MAX_PAGES = 10_000
+FRUITLESS_PAGES = 20
+LIST_SECONDS = 900.0
+"""A list of tags is given up after so many pages in a row without a new one, and after so many seconds."""
+
 PAGE_BYTES = 1024 * 1024
 MAX_PAGE_BYTES = 16 * 1024 * 1024
 """Of a page of tags: a larger one than the first is read by one thread at a time, none is larger than the second.
@@ -71,6 +75,7 @@ class RegistrySource:
         url = f"{base}?n={PAGE_SIZE}"
         seen = {url}
         is_guess = False
+        until, fruitless = self.registry.patience.clock() + LIST_SECONDS, 0
         while True:
             names, following = self._page(url, base, is_guess=is_guess)
             before = len(found)
@@ -84,6 +89,13 @@ class RegistrySource:
                 return tuple(found)
             if following in seen:
                 raise self._endless("its pages go round in a circle")
+            fruitless = 0 if len(found) > before else fruitless + 1
+            if fruitless > FRUITLESS_PAGES:
+                raise self._endless(f"{fruitless} pages in a row had no tag that was not there before")
+            if self.registry.patience.clock() > until:
+                raise self._endless(
+                    f"it took more than {LIST_SECONDS:.0f} s; the registry is slow, or the list endless"
+                )
             if len(seen) >= MAX_PAGES:
                 raise self._endless(f"it has more than {MAX_PAGES} pages")
             seen.add(following)
@@ -162,7 +174,8 @@ class RegistrySource:
 
     def _whole(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
         what = self._what(str(descriptor.digest))
-        offset, spare = 0, float(BLOB_BREAKS)
+        offset, spare = 0, 0.0 if self.registry.blobs.is_down else float(BLOB_BREAKS)
+        started = self.registry.patience.clock()
         while True:
             before, reason = offset, "the answer ended early"
             try:
@@ -175,9 +188,11 @@ class RegistrySource:
             except Unreachable as error:
                 reason = error.why
             if offset == descriptor.size:
+                self.registry.blobs.answered()
                 return
             spare = min(spare + (offset - before) / BYTES_A_BREAK, BLOB_BREAKS) - 1
             if spare < 0:
+                self.registry.blobs.gave_up(reason, self.registry.patience.clock() - started)
                 why = f"the blob breaks off again and again, the last time after {offset} of {descriptor.size} bytes"
                 raise Unreachable(what, f"{why}: {reason}")
             if offset == before:

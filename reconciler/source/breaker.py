@@ -1,0 +1,100 @@
+"""Knows which hosts are down, so that a thousand requests of a run do not find out one by one.
+
+A request is tried with patience until `ENOUGH` requests in a row were given up at its host; one is enough where the
+host limits our rate. The host counts as down then: each request gets one attempt, with short time-outs. Where that
+takes long all the same, as with a host that drops packets, the host is left alone for `REST` seconds. An answer ends
+all this.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ENOUGH = 2
+REST = 30.0
+SLOW = 1.0
+"""Seconds that a failed attempt takes where it is the host's silence that fails."""
+
+SAY_EVERY = 60.0
+
+
+class LeftAlone(Exception):
+    """A host is not asked just now. `host` names it, `why` is what became of the last request."""
+
+    def __init__(self, host: str, why: str, failures: int) -> None:
+        super().__init__(host, why, failures)
+        self.host = host
+        self.why = why
+        self.failures = failures
+
+    def __str__(self) -> str:
+        return (
+            f"{self.host} failed {self.failures} requests in a row and is not asked again for {REST:.0f} s; "
+            f"the last time {self.why}"
+        )
+
+
+class Breaker:
+    """One host; many threads tell it what became of their requests. `clock` gives seconds."""
+
+    def __init__(self, host: str, clock: Callable[[], float]) -> None:
+        self._host = host
+        self._clock = clock
+        self._failures = 0
+        self._is_limit = False
+        self._why = ""
+        self._resting_until = self._said_until = float("-inf")
+        self._lock = threading.Lock()
+
+    @property
+    def is_down(self) -> bool:
+        return self._is_limit or self._failures >= ENOUGH
+
+    def check(self) -> None:
+        """Raises `LeftAlone` while the host is not to be asked."""
+        if self._failures >= ENOUGH and self._clock() < self._resting_until:
+            raise LeftAlone(self._host, self._why, self._failures)
+
+    def gave_up(self, why: str, took: float, *, is_limit: bool = False) -> None:
+        """Notes a request that was given up. `took`: the seconds of its last attempt."""
+        with self._lock:
+            self._failures += 1
+            self._is_limit = is_limit
+            self._why = why
+            if took >= SLOW:
+                self._resting_until = self._clock() + REST
+
+    def answered(self) -> None:
+        """Notes an answer that is not a failure, whatever it says."""
+        if self._failures:
+            with self._lock:
+                self._failures = 0
+                self._is_limit = False
+                self._resting_until = float("-inf")
+
+    def is_news(self) -> bool:
+        """Whether to tell of a wait for this host: once in a while, not once for each thread."""
+        with self._lock:
+            now = self._clock()
+            if now < self._said_until:
+                return False
+            self._said_until = now + SAY_EVERY
+            return True
+
+
+class Breakers:
+    """The breakers of all hosts that one registry leads to, by host[:port]."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._breakers: dict[str, Breaker] = {}
+
+    def of(self, host: str) -> Breaker:
+        """The one of a host; for no host, where no request got as far as one, one that remembers nothing."""
+        if not host:
+            return Breaker(host, self._clock)
+        return self._breakers.get(host) or self._breakers.setdefault(host, Breaker(host, self._clock))
