@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
+from reconciler.files import open_regular
 from reconciler.layout import cosign_tags
 from reconciler.oci import (
     MAX_MANIFEST_SIZE,
@@ -77,7 +78,7 @@ class ImageLayout:
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
         what = f"{self.name}@{descriptor.digest}"
         try:
-            with self._blob_path(descriptor.digest).open("rb") as file:
+            with open_regular(self._blob_path(descriptor.digest), follow=True) as file:
                 size = os.fstat(file.fileno()).st_size
                 if size != descriptor.size:
                     why = f"the file has {size} bytes, its manifest says {descriptor.size}"
@@ -171,7 +172,7 @@ class ImageLayout:
 
     def _read(self, path: Path, what: str, limit: int) -> bytes:
         try:
-            with path.open("rb") as file:
+            with open_regular(path, follow=True) as file:
                 body = file.read(limit + 1)
         except FileNotFoundError:
             raise NotFound(what, f"the layout has no file {path.relative_to(self.folder)}") from None

@@ -6,7 +6,10 @@ Both live in `.r2mirror/` inside the folder, which is no part of the store. Noth
 A copy is a hard link where the file system has them: no file is ever changed, only replaced.
 
 A folder keeps no headers: whatever serves it has to derive the Content-Type of a manifest from its own `mediaType`.
-Symbolic links inside the folder are not followed.
+
+Others may write to the folder too. Symbolic links inside it are not followed, neither is anything opened that is not a
+regular file, and of what is in `.r2mirror/tmp/` only files with names of ours are removed. Where the file system takes
+`RC1` and `rc1` for one name, a key is there only if the file has its very letters, and a second one is refused.
 """
 
 from __future__ import annotations
@@ -16,6 +19,8 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
+import stat
 import sys
 import time
 import uuid
@@ -25,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
+from reconciler.files import check_regular, open_regular
 from reconciler.store import CHUNK, Absent, Condition, Listed, Matches, Stored
 
 if TYPE_CHECKING:
@@ -37,6 +43,11 @@ if TYPE_CHECKING:
     from reconciler.store import Unfinished
 
 _OWN = ".r2mirror"
+_TEMPORARY = re.compile("[0-9a-f]{32}")
+_DIGESTS = ("sha256:", "sha512:")
+"""What names of files begin with that have no capitals."""
+
+_OPEN_LOCK = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class FolderStore:
@@ -53,7 +64,7 @@ class FolderStore:
 
     def get(self, key: str) -> Stored | None:
         with self._explained(key), contextlib.ExitStack() as stack:
-            file = _open(self._path(key))
+            file = self._open(key)
             if file is None:
                 return None
             stack.enter_context(file)
@@ -64,12 +75,12 @@ class FolderStore:
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
         with self._explained(key):
-            file = _open(self._path(key))
+            file = self._open(key)
         return None if file is None else self._chunks(key, file, start, length)
 
     def size(self, key: str) -> int | None:
         with self._explained(key):
-            file = _open(self._path(key))
+            file = self._open(key)
             if file is None:
                 return None
             with file:
@@ -106,8 +117,9 @@ class FolderStore:
     def copy(self, origin: str, key: str, size: int, headers: Headers) -> bool:
         del headers  # A folder keeps none.
         path = self._path(key)
-        with self._explained(key), contextlib.ExitStack() as stack:
-            file = _open(self._path(origin))
+        with contextlib.ExitStack() as stack, self._explained(key):
+            with self._explained(origin):
+                file = self._open(origin)
             if file is None:
                 return False
             stack.enter_context(file)
@@ -121,13 +133,17 @@ class FolderStore:
         return True
 
     def delete(self, keys: Iterable[str]) -> None:
+        changed: dict[Path, str] = {}
         for key in keys:
             path = self._path(key)
             with self._explained(key):
-                if path.is_symlink() or path.is_file():
+                if _is_there(path) and not self._other(path):
                     with self._lock():
                         self._check()
-                        self._remove(path)
+                        changed[self._remove(path)] = key
+        for folder, key in changed.items():
+            with self._explained(key), contextlib.suppress(FileNotFoundError):
+                _sync_folder(folder)
 
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
         del prefix  # Every new file removes what dead writers left.
@@ -141,6 +157,10 @@ class FolderStore:
 
     def _what(self, key: str) -> str:
         return f"{self.name}/{key}"
+
+    def _open(self, key: str) -> BinaryIO | None:
+        path = self._path(key)
+        return None if self._other(path) else _open(path)
 
     def _chunks(self, key: str, file: BinaryIO, start: int, length: int | None) -> Generator[bytes, None, None]:
         with file, self._explained(key):
@@ -170,7 +190,7 @@ class FolderStore:
         path = self._temporary / uuid.uuid4().hex
         with contextlib.ExitStack() as stack:
             with self._lock():
-                self._temporary.mkdir(exist_ok=True)
+                self._make_own(self._temporary)
                 self._remove_abandoned()
                 stack.callback(path.unlink, missing_ok=True)
                 file = stack.enter_context(path.open("xb", buffering=0))
@@ -178,17 +198,19 @@ class FolderStore:
             yield file
 
     def _remove_abandoned(self) -> None:
-        """Removes temporary files whose writers died: those that nobody holds a lock on."""
+        """Removes temporary files whose writers died: those of ours that nobody holds a lock on."""
         for path in self._temporary.iterdir():
-            with contextlib.suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+            if _TEMPORARY.fullmatch(path.name):
+                with contextlib.suppress(OSError), open_regular(path, follow=False) as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
 
     def _publish(self, file: FileIO, path: Path, condition: Condition | None) -> None:
         """Moves a complete temporary file to `path`, durably, if `condition` holds."""
         os.fsync(file.fileno())
         with self._lock():
             self._check()
+            self._refuse_another(path)
             if condition is not None:
                 _check(path, condition)
             _make_folder(path.parent)
@@ -200,7 +222,8 @@ class FolderStore:
         temporary = self._temporary / uuid.uuid4().hex
         with self._lock():
             self._check()
-            self._temporary.mkdir(exist_ok=True)
+            self._refuse_another(path)
+            self._make_own(self._temporary)
             try:
                 temporary.hardlink_to(origin)
             except OSError as error:
@@ -216,20 +239,52 @@ class FolderStore:
         _sync_folder(path.parent)
         return True
 
-    def _remove(self, path: Path) -> None:
-        """Removes a file and the folders that are empty without it."""
+    def _remove(self, path: Path) -> Path:
+        """Removes a file and the folders that are empty without it. Returns the folder that lost a name last."""
         path.unlink(missing_ok=True)
+        last = path.parent
         with contextlib.suppress(OSError):
-            for parent in path.parents:
-                if parent == self._root:
-                    break
-                parent.rmdir()
+            while last != self._root:
+                last.rmdir()
+                last = last.parent
+        return last
+
+    def _make_own(self, folder: Path) -> None:
+        """Makes a folder of r2mirror's own. What is in it may be removed, so it must not be a link to another's."""
+        _make_folder(folder)
+        if folder.is_symlink():
+            raise StoreError(str(folder), "is a symbolic link; r2mirror removes files in it, so it has to be a folder")
+
+    def _refuse_another(self, path: Path) -> None:
+        """Raises `StoreError` where the file system would put the file in the place of one of another name."""
+        other = self._other(path)
+        if other:
+            why = f"this file system takes {other!r}, which is there, and {path.name!r} for one name"
+            raise StoreError(str(path), f"{why}; leave one of the two out, or put the folder on another file system")
+
+    def _other(self, path: Path) -> str | None:
+        """The name of the file that is found under `path` where that is not its own name but for capitals."""
+        if not self._folds or path.name.startswith(_DIGESTS):
+            return None
+        try:
+            names = os.listdir(path.parent)  # noqa: PTH208 names are enough
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        folded = path.name.casefold()
+        return None if path.name in names else next((name for name in names if name.casefold() == folded), None)
+
+    @property
+    def _folds(self) -> bool:
+        """Whether capitals make no difference to the file system, as far as that shows before the first write."""
+        return (self._root / _OWN / "LOCK").exists()
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
         """One at a time, among all threads and processes that write to this folder."""
-        (self._root / _OWN).mkdir(parents=True, exist_ok=True)
-        with (self._root / _OWN / "lock").open("ab") as file:
+        self._make_own(self._root / _OWN)
+        descriptor = os.open(self._root / _OWN / "lock", _OPEN_LOCK, 0o666)
+        with os.fdopen(descriptor, "ab") as file:
+            check_regular(descriptor)
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -257,6 +312,7 @@ _ADVICE: dict[int | None, str] = {
     errno.ENOTDIR: _SHAPE_ADVICE,
     errno.EEXIST: _SHAPE_ADVICE,
     errno.EISDIR: _SHAPE_ADVICE,
+    errno.ENXIO: "it is a pipe, a socket or a device, where only files can be; move it out of the way",
     errno.ELOOP: "it is a symbolic link, and those are not followed; remove it",
 }
 
@@ -265,9 +321,17 @@ _NO_LINKS = (errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EX
 """What file systems answer that have no hard links, or no more of them for this file."""
 
 
+def _is_there(path: Path) -> bool:
+    """Whether there is anything but a folder."""
+    try:
+        return not stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def _open(path: Path) -> BinaryIO | None:
     try:
-        return os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb")
+        return open_regular(path, follow=False)
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         return None
 
@@ -338,7 +402,7 @@ def _make_folder(folder: Path) -> None:
     """Makes a folder and those above it; each new name is on the disk before anything is put under it."""
     if not folder.is_dir():
         _make_folder(folder.parent)
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         _sync_folder(folder.parent)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -198,6 +199,29 @@ def test_a_layout_is_read_once_and_shared(tmp_path: Path) -> None:
 def test_a_folder_that_is_no_layout(source: str, error: type[SourceError], words: str, tmp_path: Path) -> None:
     with open_sources({}, tmp_path, {}) as open_source, pytest.raises(error, match=words):
         open_source(source).tags()
+
+
+@pytest.mark.parametrize("place", ["index.json", f"blobs/sha256/{APP.digest.partition(':')[2]}"])
+def test_a_pipe_in_a_layout_is_not_waited_for(place: str, tmp_path: Path) -> None:
+    write_layout(tmp_path / "images", {"1": APP})
+    (tmp_path / "images" / place).unlink()
+    os.mkfifo(tmp_path / "images" / place)
+    with open_sources({}, tmp_path, {}) as open_source:
+        source = open_source("oci:images")
+        for read in (lambda: source.manifest(source.resolve("1")), lambda: list(source.blob(source.resolve("1")))):
+            with pytest.raises(Unreachable, match="it is a pipe, a socket or a device, and not a file"):
+                read()
+
+
+def test_blobs_of_a_layout_may_be_links(tmp_path: Path) -> None:
+    """Bazel builds layouts like that."""
+    write_layout(tmp_path / "images", {"1": APP})
+    blob = tmp_path / "images" / "blobs" / "sha256" / APP.digest.partition(":")[2]
+    blob.rename(tmp_path / "elsewhere")
+    blob.symlink_to(tmp_path / "elsewhere")
+    with open_sources({}, tmp_path, {}) as open_source:
+        source = open_source("oci:images")
+        assert source.manifest(source.resolve("1")) == APP.body
 
 
 def test_a_tag_that_a_layout_has_twice_is_an_error(tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
+import stat
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
@@ -15,10 +17,11 @@ import pytest
 from reconciler.errors import StoreDenied, StoreError
 from reconciler.layout import BLOB_HEADERS, JSON_HEADERS
 from reconciler.oci import Digest
+from reconciler.store import Absent, folder
 from reconciler.store.folder import FolderStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
 
@@ -244,12 +247,13 @@ def test_errors_of_the_disk_say_what_to_do_and_leave_nothing(
     def fail(_: int) -> None:
         raise OSError(number, os.strerror(number))
 
+    store.put("v2/_ping", b"{}", JSON_HEADERS)
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", fail)
         with pytest.raises(StoreError, match=f"file:{root}/v2/blob: .*{advice}") as raised:
             store.upload("v2/blob", iter([b"x"]), 1, Digest.of(b"x"), BLOB_HEADERS)
     assert type(raised.value) is kind
-    assert files(root) == [".r2mirror/lock", ".r2mirror/tmp"]
+    assert files(root) == [".r2mirror/lock", ".r2mirror/tmp", "v2/_ping"]
 
 
 def test_an_error_of_the_source_is_not_explained_as_the_disk_s(store: FolderStore, root: Path) -> None:
@@ -302,3 +306,178 @@ def test_a_link_to_elsewhere_is_not_copied(root: Path, store: FolderStore, tmp_p
     (root / "b").symlink_to(tmp_path / "secret")
     with pytest.raises(StoreError, match="symbolic link"):
         store.copy("b", "c", 4, BLOB_HEADERS)
+
+
+# What others put into the folder.
+
+
+@pytest.mark.parametrize("own", ["tmp", "."])
+def test_files_behind_a_link_in_the_place_of_a_folder_of_ours_stay(
+    store: FolderStore, root: Path, tmp_path: Path, own: str
+) -> None:
+    foreign = tmp_path / "photos"
+    (foreign / "tmp").mkdir(parents=True)
+    for place in (foreign, foreign / "tmp"):
+        (place / ("0" * 32)).write_text("mine")
+    if own == "tmp":
+        (root / ".r2mirror").mkdir(parents=True)
+        (root / ".r2mirror" / "tmp").symlink_to(foreign)
+    else:
+        root.mkdir()
+        (root / ".r2mirror").symlink_to(foreign)
+    before = files(foreign)
+    writes: list[Callable[[], object]] = [
+        lambda: store.put("a", b"x", JSON_HEADERS),
+        lambda: store.upload("a", iter([]), 0, Digest.of(b""), BLOB_HEADERS),
+    ]
+    for write in writes:
+        with pytest.raises(StoreError, match=r"\.r2mirror.* is a symbolic link; .*has to be a folder"):
+            write()
+    assert files(foreign) == before
+
+
+def test_of_what_is_in_the_temporary_folder_only_what_is_ours_is_removed(store: FolderStore, root: Path) -> None:
+    temporary = root / ".r2mirror" / "tmp"
+    temporary.mkdir(parents=True)
+    (temporary / "README").write_text("somebody's")
+    (temporary / ("1" * 32)).write_text("left by a writer that died")
+    os.mkfifo(temporary / ("2" * 32))
+    (temporary / ("3" * 32)).symlink_to(root / "a")
+    store.put("a", b"x", JSON_HEADERS)
+    assert sorted(path.name for path in temporary.iterdir()) == ["2" * 32, "3" * 32, "README"]
+
+
+def bind(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(path))
+
+
+@pytest.mark.parametrize("put_there", [os.mkfifo, bind])
+def test_what_is_no_file_is_not_waited_for(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch, root: Path, put_there: Callable[[Path], None]
+) -> None:
+    (root / "v2").mkdir(parents=True)
+    monkeypatch.chdir(root / "v2")  # The path of a socket has to be short.
+    put_there(Path("a"))
+    tries: dict[str, Callable[[], object]] = {
+        "get": lambda: store.get("v2/a"),
+        "read": lambda: store.read("v2/a"),
+        "size": lambda: store.size("v2/a"),
+        "copy": lambda: store.copy("v2/a", "v2/b", 1, BLOB_HEADERS),
+        "put": lambda: store.put("v2/a", b"x", JSON_HEADERS, Absent()),
+    }
+    for attempt in tries.values():
+        with pytest.raises(StoreError, match=r"v2/a: .*it is a pipe, a socket or a device"):
+            attempt()
+    assert list(store.list("v2/")) == []
+    store.put("v2/a", b"x", JSON_HEADERS)
+    found = store.get("v2/a")
+    assert found is not None
+    assert found.body == b"x"
+
+
+def test_what_is_no_file_can_be_removed(store: FolderStore, root: Path) -> None:
+    (root / "v2").mkdir(parents=True)
+    os.mkfifo(root / "v2" / "a")
+    store.delete(["v2/a", "v2"])
+    assert files(root) == [".r2mirror/lock"]
+
+
+def test_a_pipe_in_the_place_of_the_lock_file_is_not_waited_for(store: FolderStore, root: Path) -> None:
+    (root / ".r2mirror").mkdir(parents=True)
+    os.mkfifo(root / ".r2mirror" / "lock")
+    with pytest.raises(StoreError, match="it is a pipe, a socket or a device"):
+        store.put("a", b"x", JSON_HEADERS)
+
+
+# What is on the disk.
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The folders whose names are brought to the disk, in order."""
+    found: list[Path] = []
+    sync = folder._sync_folder
+
+    def noted(path: Path) -> None:
+        sync(path)
+        found.append(path)
+
+    monkeypatch.setattr(folder, "_sync_folder", noted)
+    return found
+
+
+def test_the_name_of_the_folder_itself_is_on_the_disk(store: FolderStore, root: Path, synced: list[Path]) -> None:
+    store.put("v2/_ping", b"{}", JSON_HEADERS)
+    assert synced == [root.parent, root, root / ".r2mirror", root, root / "v2"]
+
+
+def test_a_removal_is_on_the_disk(store: FolderStore, root: Path, synced: list[Path]) -> None:
+    for key in ("v2/a/1", "v2/a/2", "v2/b/c/1", "v2/b/2"):
+        store.put(key, b"x", JSON_HEADERS)
+    synced.clear()
+    store.delete(["v2/a/1", "v2/a/2", "v2/b/c/1", "v2/none"])
+    assert sorted(synced) == [root / "v2", root / "v2" / "b"], "once for each folder that lost a name, if it is there"
+
+
+# File systems that take RC1 and rc1 for one name.
+
+
+@pytest.fixture
+def folding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of the system find a file whatever its capitals, as on macOS and Windows, and keep those of the first."""
+
+    listdir, lstat = os.listdir, os.lstat
+
+    def is_folder(path: Path) -> bool:
+        try:
+            return stat.S_ISDIR(lstat(path).st_mode)
+        except OSError:
+            return False
+
+    def found(path: object) -> str:
+        parts = Path(os.fsdecode(path)).parts  # type: ignore[arg-type]  # they are paths and strings
+        real = Path(parts[0])
+        for part in parts[1:]:
+            names = listdir(real) if is_folder(real) else []
+            real /= next((name for name in names if name.casefold() == part.casefold()), part)
+        return str(real)
+
+    for name in ("open", "stat", "lstat", "unlink", "mkdir", "rmdir"):
+        real = getattr(os, name)
+        monkeypatch.setattr(
+            os,
+            name,
+            lambda path, *args, _real=real, **kw: _real(path if isinstance(path, int) else found(path), *args, **kw),
+        )
+    rename = os.rename
+    monkeypatch.setattr(os, "rename", lambda a, b: rename(found(a), found(b)))
+
+
+@pytest.mark.usefixtures("folding")
+def test_a_name_that_differs_only_in_its_capitals_is_refused_and_another_s_file_stays(store: FolderStore) -> None:
+    store.put("v2/a/manifests/RC1", b"theirs", JSON_HEADERS)
+    for write in (
+        lambda: store.put("v2/a/manifests/rc1", b"ours", JSON_HEADERS),
+        lambda: store.upload("v2/a/manifests/rc1", iter([b"ours"]), 4, Digest.of(b"ours"), BLOB_HEADERS),
+        lambda: store.copy("v2/a/manifests/RC1", "v2/a/manifests/rc1", 6, BLOB_HEADERS),
+    ):
+        with pytest.raises(StoreError, match=r"this file system takes 'RC1', which is there, and 'rc1' for one name"):
+            write()
+    assert store.get("v2/a/manifests/rc1") is None
+    assert store.size("v2/a/manifests/rc1") is None
+    assert store.read("v2/a/manifests/rc1") is None
+    assert not store.copy("v2/a/manifests/rc1", "v2/b", 6, BLOB_HEADERS)
+    store.delete(["v2/a/manifests/rc1"])
+    found = store.get("v2/a/manifests/RC1")
+    assert found is not None
+    assert found.body == b"theirs"
+    store.put("v2/a/manifests/RC1", b"new", JSON_HEADERS)
+    store.delete(["v2/a/manifests/RC1"])
+    assert store.get("v2/a/manifests/RC1") is None
+
+
+def test_capitals_make_a_difference_elsewhere(store: FolderStore) -> None:
+    store.put("RC1", b"1", JSON_HEADERS)
+    store.put("rc1", b"2", JSON_HEADERS)
+    assert [row.key for row in store.list("")] == ["RC1", "rc1"]
