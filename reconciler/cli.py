@@ -24,6 +24,8 @@ from reconciler.commands.edge import edge
 from reconciler.commands.gc import gc
 from reconciler.commands.list import list_
 from reconciler.commands.plan import plan
+from reconciler.commands.review import review
+from reconciler.commands.schema import schema
 from reconciler.commands.serve import serve
 from reconciler.commands.unlock import unlock
 from reconciler.commands.validate import validate
@@ -44,7 +46,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (validate, plan, apply, diff, list_, verify, gc, adopt, doctor, unlock, client_config, serve):
+for command in (
+    validate,
+    plan,
+    apply,
+    diff,
+    review,
+    list_,
+    verify,
+    gc,
+    adopt,
+    doctor,
+    unlock,
+    client_config,
+    serve,
+    schema,
+):
     app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
 app.add_typer(edge)
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.errors import LockHeld
     from reconciler.mirrors import Mirrors
+    from reconciler.plan import Plan
     from reconciler.source import OpenSource
     from reconciler.store import OpenStores, Stores
 
@@ -49,9 +50,14 @@ class _Plain(logging.Formatter):
 
 
 def _log(wanted: int) -> int:
-    """Turns our own log on: what is done with `-v`, each request with `-vv`. Never that of a library."""
+    """Turns our own log on: what is done with `-v`, each request with `-vv`. Never that of a library.
+
+    Warnings are said in any case, by the handler that Python keeps for them.
+    """
     if wanted:
         log_from(logging.INFO if wanted == 1 else logging.DEBUG)
+    elif logging.lastResort:
+        logging.lastResort.setFormatter(_Plain("warning: %(message)s"))
     return wanted
 
 
@@ -106,6 +112,20 @@ def load(file: Path) -> Mirrors:
     from reconciler.mirrors import load_mirrors
 
     return load_mirrors(file, os.environ)
+
+
+def read_plan(path: Path) -> Plan:
+    """Reads a saved plan. Raises `UsageError` where there is none."""
+    from reconciler.errors import UsageError
+    from reconciler.plan import parse
+
+    try:
+        body = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read: {error.strerror}; make one with `r2mirror plan --out {path}`"
+        ) from None
+    return parse(body, str(path))
 
 
 def open_bucket(mirrors: Mirrors) -> Stores:

@@ -101,11 +101,12 @@ def desire_unchanged(mirror: Mirror, observed: RepositoryState, error: str) -> D
     return Desired(mirror.target, mirror.source, mirror.platforms, {}, kept, {}, (error,))
 
 
-def desire_nothing(target: str, observed: RepositoryState, *, prune: bool) -> Desired:
-    """A repository of the index that mirrors.yaml does not name any more."""
+def desire_nothing(target: str, observed: RepositoryState, moved_to: str | None = None, *, prune: bool) -> Desired:
+    """A repository of the index that mirrors.yaml does not name any more, or names `moved_to` now."""
     left = dict.fromkeys(observed.pending - observed.tags.keys(), CUT_OFF)
     if prune:
-        unwanted = {**dict.fromkeys(observed.tags, "no longer in mirrors.yaml"), **left}
+        why = f"moved to {moved_to} in mirrors.yaml" if moved_to else "no longer in mirrors.yaml"
+        unwanted = {**dict.fromkeys(observed.tags, why), **left}
         return Desired(target, observed.source, None, {}, {}, unwanted)
     unsettled = {tag: observed.tags[tag].descriptor for tag in observed.tags if tag in observed.pending}
     kept = dict.fromkeys(observed.tags.keys() - unsettled.keys(), "prune: false")

@@ -8,6 +8,7 @@
     |   |-- SourceError           a source registry or image layout
     |   |   |-- NotFound              it says that the thing does not exist
     |   |   |-- Denied                it wants other credentials, or none help
+    |   |   |   `-- LoginRefused          it refuses the user name and password themselves, whatever is asked for
     |   |   |-- RateLimited           it wants us to come back later
     |   |   |-- Unreachable           no usable answer, after retries
     |   |   |-- BadAnswer             an answer that contradicts itself, its digest or the specification
@@ -16,7 +17,8 @@
     |   |-- StoreError            the bucket or folder
     |   |   |-- StoreDenied           credentials or permissions
     |   |   |-- StoreUnreachable      no usable answer, after retries
-    |   |   `-- PreconditionFailed    a conditional write lost: the object is not what was read
+    |   |   |-- PreconditionFailed    a conditional write lost: the object is not what was read
+    |   |   `-- ConditionsRefused     the server has no conditional writes
     |   |-- EdgeError             Cloudflare's API
     |   |   |-- EdgeDenied            the token, or a permission that it lacks
     |   |   `-- EdgeUnreachable       no usable answer, after retries
@@ -107,6 +109,10 @@ class Denied(SourceError):
     """The source answered 401 or 403 to the credentials it was given."""
 
 
+class LoginRefused(Denied):
+    """The source refused a login as such. `what` is the registry: it is one fault, however many repositories it has."""
+
+
 class RateLimited(SourceError):
     """The source answered 429 until the retries were used up. `retry_after` is in seconds, None if it did not say."""
 
@@ -146,6 +152,10 @@ class StoreUnreachable(StoreError):
 
 class PreconditionFailed(StoreError):
     """A conditional write did not happen, because the object is no longer what it was when it was read."""
+
+
+class ConditionsRefused(StoreError):
+    """The server does not know conditional writes, which nothing can be published without."""
 
 
 class EdgeError(NamedError):

@@ -20,7 +20,7 @@ import secrets
 import socket
 import threading
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -145,18 +145,28 @@ class Lease:
             logger.info("took %s", f"over the lock of {holder.who}" if holder else "the lock")
 
     def _give_back(self) -> None:
-        """Removes the lock, or ends it and lets its object stand if the work is not finished.
+        """Removes the lock, or ends it and lets its object stand if the work is not finished or it cannot be removed.
 
-        A store that fails here is passed over: the lock runs out by itself.
+        A store that fails here fails no run: the lock runs out by itself, and the log says so.
         """
-        with suppress(StoreError):
+        try:
             holder = read_lock(self._state)
             if holder is None or holder.owner != self._owner:
                 return
-            if self.unfinished:
+            if self.unfinished or not self._removed():
                 self._write(Matches(holder.etag), 0.0)
-            else:
-                self._state.delete([LOCK])
+        except PreconditionFailed:
+            logger.info("the lock changed hands before it could be given back")
+        except StoreError as error:
+            logger.warning("the lock could not be given back, and runs out within %.0f s: %s", LIFETIME, error)
+
+    def _removed(self) -> bool:
+        try:
+            self._state.delete([LOCK])
+        except StoreError as error:
+            logger.warning("the lock could not be removed, and is ended in place: %s", error)
+            return False
+        return True
 
     def _write(self, condition: Condition, lifetime: float) -> None:
         with self._writing:

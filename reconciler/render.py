@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from reconciler.costs import PRICED, class_a, class_b, month, share
 from reconciler.diff import Action, Change
 from reconciler.gc import Garbage, NotCollected
+from reconciler.markdown import COMMENT_LIMIT, FOLD_AFTER, Block, code, escaped, fitted
 from reconciler.outcome import Done, Failed, Skipped
 from reconciler.plan import held_back
 from reconciler.words import count, plain, size_words
@@ -31,9 +32,6 @@ WIDE = 1000
 
 UNREAD_SHOWN = 10
 """Images that are named where their sizes are not known."""
-
-COMMENT_LIMIT = 65_536
-"""Characters that GitHub takes in one comment."""
 
 
 def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
@@ -200,47 +198,43 @@ def outcome_document(plan: Plan, events: Sequence[Event], *, interrupted: bool) 
     }
 
 
-def plan_markdown(plan: Plan) -> str:
-    """The plan as a pull-request comment: summary, one table, long lists folded; never beyond `COMMENT_LIMIT`."""
-    head = f"**{summary_line(plan)}**\n"
-    notes = [f"- {_cell(line)}" for line in figure_lines(plan)]
+def plan_markdown(plan: Plan, limit: int = COMMENT_LIMIT) -> str:
+    """The plan as a pull-request comment of at most `limit` characters, whatever its size."""
+    return fitted(plan_blocks(plan), limit)
+
+
+def plan_blocks(plan: Plan) -> tuple[Block, ...]:
+    """The parts of a plan's comment. Prunes come first and are never folded: they are what a reviewer must not miss."""
+    prunes: list[str] = []
+    others: list[str] = []
+    for repository in plan.repositories:
+        for change in repository.changes:
+            rows = prunes if change.action is Action.PRUNE else others
+            rows.append(_markdown_row(repository, change))
     troubles = [
-        *(f"- :x: {_cell(trouble)}" for trouble in _troubles(plan)),
-        *(f"- :warning: {_cell(warning)}" for warning in plan.all_warnings),
+        *(f"- :x: {escaped(trouble)}" for trouble in _troubles(plan)),
+        *(f"- :warning: {escaped(warning)}" for warning in plan.all_warnings),
     ]
-    rows = [_markdown_row(repository, change) for repository in plan.repositories for change in repository.changes]
-    budget = COMMENT_LIMIT - len(head) - 1_000
-    shown_notes = _within(notes, budget // 3)
-    shown_troubles = _within(troubles, budget // 3)
-    shown_rows = _within(rows, budget - sum(len(line) + 1 for line in (*shown_notes, *shown_troubles)))
-    parts = [head]
-    if shown_notes:
-        parts += ["\n".join([*shown_notes, *_more(notes, shown_notes, "- ")]) + "\n"]
-    if shown_troubles:
-        parts += ["\n".join([*shown_troubles, *_more(troubles, shown_troubles, "- ")]) + "\n"]
-    if shown_rows:
-        table = ["| | image | change |", "| --- | --- | --- |", *shown_rows]
-        body = "\n".join([*table, "", *_more(rows, shown_rows, "")])
-        if len(rows) > FOLD_AFTER:
-            body = f"<details><summary>{count(len(rows), 'change')}</summary>\n\n{body}\n</details>"
-        parts += [body + "\n"]
-    left = COMMENT_LIMIT - 1_000 - sum(len(part) + 1 for part in parts)
-    return "\n".join([*parts, *_tally_fold(plan, left)])
+    tallies = [
+        f"- {one.target}: {code(tally.pattern)}: {count(tally.chosen, 'tag')}"
+        for one in plan.repositories
+        for tally in one.tallies
+    ]
+    return (
+        Block([f"**{summary_line(plan)}**"]),
+        Block([f"- {escaped(line)}" for line in figure_lines(plan)], bullet="- "),
+        Block(troubles, bullet="- "),
+        Block(prunes, _TABLE),
+        Block(
+            others,
+            _TABLE,
+            fold=count(len(others), "addition or update", "additions and updates") if len(others) > FOLD_AFTER else "",
+        ),
+        Block(tallies, bullet="- ", fold="What each pattern chooses"),
+    )
 
 
-def _tally_fold(plan: Plan, budget: int) -> list[str]:
-    """What each pattern chooses, behind a click."""
-    tallies = [(one.target, tally) for one in plan.repositories for tally in one.tallies]
-    lines = [f"- {target}: {_cell(tally.pattern)}: {count(tally.chosen, 'tag')}" for target, tally in tallies]
-    shown = _within(lines, budget)
-    if not shown:
-        return []
-    body = "\n".join([*shown, *_more(lines, shown, "- ")])
-    return [f"<details><summary>What each pattern chooses</summary>\n\n{body}\n</details>\n"]
-
-
-FOLD_AFTER = 25
-"""Rows of a markdown table that are shown without a click."""
+_TABLE = ("| | image | change |", "| --- | --- | --- |")
 
 
 def _heading(repository: RepositoryPlan) -> Any:
@@ -375,33 +369,9 @@ def _troubles(plan: Plan) -> Iterator[str]:
 
 
 def _markdown_row(repository: RepositoryPlan, change: Change) -> str:
-    reason = f" ({_cell(_remark(change))})" if _remark(change) else ""
+    reason = f" ({escaped(_remark(change))})" if _remark(change) else ""
     image = f"{repository.target}:{change.tag}"
     return f"| `{SIGNS[change.action]}` | `{image}` | {change.action} {_digests(change)}{reason} |"
-
-
-def _cell(text: str) -> str:
-    """Text from outside, made harmless in a table of a comment: no markup, no mention, one line."""
-    import html
-
-    flat = " ".join(html.escape(plain(text)).replace("|", "&#124;").replace("@", "@<!-- -->").split())
-    return flat.replace("`", "&#96;").replace("[", "&#91;").replace("*", "&#42;")
-
-
-def _within(lines: Iterable[str], budget: int) -> list[str]:
-    """As many of `lines` from the start as have `budget` characters together."""
-    taken = []
-    for line in lines:
-        budget -= len(line) + 1
-        if budget < 0:
-            break
-        taken.append(line)
-    return taken
-
-
-def _more(lines: Sequence[str], shown: Sequence[str], bullet: str) -> list[str]:
-    left = len(lines) - len(shown)
-    return [f"{bullet}... and {left} more; `r2mirror plan` shows all of them."] if left else []
 
 
 def bold(text: str) -> Any:

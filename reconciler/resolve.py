@@ -96,8 +96,9 @@ def resolve(
     ]
     desired = only_signed(judged, index, open_source, executor, gate, recheck=recheck)
     named = {mirror.target for mirror in mirrors.mirrors}
+    moved = {mirror.source: mirror.target for mirror in mirrors.mirrors if mirror.target not in index.repositories}
     desired += [
-        desire_nothing(target, observed, prune=mirrors.prune)
+        desire_nothing(target, observed, moved.get(observed.source), prune=mirrors.prune)
         for target, observed in index.repositories.items()
         if target not in named and (observed.tags or observed.pending) and matches_only(target, only)
     ]

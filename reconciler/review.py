@@ -1,72 +1,104 @@
 """What an edit to mirrors.yaml means, in words: for the people who review it.
 
-Pure. Both files are made plain data by name (mirrors by target, patterns as the user spells them), so that order and
-formatting do not count, and deepdiff tells what differs.
+Pure. Both files are made plain data by name, each field of each configuration type a fact, so that order and formatting
+do not count and no field can be forgotten; deepdiff tells which facts differ.
 """
 
 from __future__ import annotations
 
-import html
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from reconciler.markdown import Block, code, escaped, fitted
 from reconciler.mirrors import R2, S3, Folder
-from reconciler.selection import spell_pattern
+from reconciler.oci import Platform
+from reconciler.selection import Exact, Glob, Pinned, Regex, Semver, spell_pattern
+from reconciler.signatures.signers import Identity, Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import timedelta
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.mirrors import EdgeConfig, Mirror, Mirrors
 
 Thing = TypeVar("Thing")
 
 
-@dataclass(frozen=True, order=True)
-class Edit:
-    """One thing that an edit does, to a mirror, a registry, the store or the defaults; `name` is the target or host.
+class Code(str):
+    """Text as a file has it, which markdown shows to the letter."""
 
-    `kind` is a key of `SIGNS`; `words` has a line for each detail.
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One thing that an edit does, to a mirror, a registry, the store, the edge or the file as a whole.
+
+    name     the target, the host, or what else it is about
+    kind     a key of `SIGNS`
+    details  a line each, in pieces, of which those that are `Code` come from a file
     """
 
     about: str
     name: str
     kind: str
-    words: tuple[str, ...]
+    details: tuple[tuple[str, ...], ...]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The details as plain lines."""
+        return tuple("".join(line) for line in self.details)
 
 
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
+SAID_ONCE = 3
+"""As many mirrors that change in the same way are told of in one place."""
 
-def review(old: Mirrors, new: Mirrors) -> tuple[Edit, ...]:
-    """The edits that lead from `old` to `new`; none if they mean the same."""
-    before, after = ({mirror.target: mirror for mirror in mirrors.mirrors} for mirrors in (old, new))
+NAMED = 5
+"""As many of their names are given there."""
+
+
+def review(old: Mirrors | None, new: Mirrors) -> tuple[Edit, ...]:
+    """Lists the edits that lead from `old` to `new`, none if they mean the same. `old` None: there was no file."""
+    before, after = _by_target(old), _by_target(new)
     moved = {mirror.source: target for target, mirror in after.items() if target not in before}
+    registries = old.registries if old else {}
     return (
-        *_sections("mirror", before, after, _mirror_facts, lambda mirror: _farewell(mirror, moved, prune=new.prune)),
-        *_sections("registry", old.registries, new.registries, _facts, lambda _: ()),
-        *_sections("store", {"store": old.store}, {"store": new.store}, _facts, lambda _: ()),
-        *_sections("edge", _edges(old), _edges(new), _facts, _left_rules),
-        *_sections("defaults", {"defaults": old}, {"defaults": new}, lambda m: {"prune": m.prune}, lambda _: ()),
+        *_sections("mirror", before, after, lambda mirror: _farewell(mirror, moved, prune=new.prune)),
+        *_sections("registry", registries, new.registries, lambda _: ()),
+        *_sections("store", {"store": old.store} if old else {}, {"store": new.store}, lambda _: ()),
+        *_sections("edge", _edges(old), _edges(new), _left_rules),
+        *_sections("defaults", {"defaults": old} if old else {}, {"defaults": new}, lambda _: ()),
     )
 
 
 def review_text(edits: Sequence[Edit]) -> str:
-    """A line for each edit, its details indented below it."""
+    """Writes a line for each edit, its details indented below it."""
     lines = []
-    for edit in edits:
+    for edit in said_once(edits):
         lines.append(f"{SIGNS[edit.kind]} {_title(edit)}")
         lines += [f"    {words}" for words in edit.words]
     return "\n".join([*lines, summary(edits)]) + "\n"
 
 
 def review_markdown(edits: Sequence[Edit]) -> str:
-    """The same as the beginning of a pull-request comment."""
-    lines = [f"**{summary(edits)}**", ""] if edits else [f"**{summary(edits)}**"]
-    for edit in edits:
-        details = "".join(f"\n  - {_escaped(words)}" for words in edit.words)
-        lines.append(f"- `{SIGNS[edit.kind]}` **{_escaped(_title(edit))}**{details}")
-    return "\n".join(lines) + "\n"
+    """Writes the same as a pull-request comment."""
+    return fitted(review_blocks(edits))
+
+
+def review_blocks(edits: Sequence[Edit]) -> tuple[Block, ...]:
+    """The parts of a comment: what goes, then what else changes."""
+    told = said_once(edits)
+    removed = [_markdown(edit) for edit in told if edit.kind == "removed"]
+    others = [_markdown(edit) for edit in told if edit.kind != "removed"]
+    elsewhere = "`r2mirror diff` shows all of them"
+    return (
+        Block([f"**{summary(edits)}**"]),
+        Block(removed, bullet="- ", elsewhere=elsewhere),
+        Block(others, bullet="- ", elsewhere=elsewhere),
+    )
 
 
 def review_document(edits: Sequence[Edit]) -> dict[str, Any]:
@@ -80,65 +112,125 @@ def review_document(edits: Sequence[Edit]) -> dict[str, Any]:
 
 
 def summary(edits: Sequence[Edit]) -> str:
-    """As in `mirrors.yaml: 1 added, 2 changed, 0 removed.`"""
+    """Counts the edits, e.g. `mirrors.yaml: 1 added, 2 changed, 0 removed.`"""
     if not edits:
         return "mirrors.yaml: no change in meaning."
     counts = [f"{sum(edit.kind == kind for edit in edits)} {kind}" for kind in SIGNS]
     return f"mirrors.yaml: {', '.join(counts)}."
 
 
+def said_once(edits: Sequence[Edit]) -> tuple[Edit, ...]:
+    """Takes lines that many changed mirrors share out of them, into one edit for each such line."""
+    sharing: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+    for edit in edits:
+        if (edit.about, edit.kind) == ("mirror", "changed"):
+            for line in edit.details:
+                sharing[line].append(edit.name)
+    shared = {line: names for line, names in sharing.items() if len(names) >= SAID_ONCE}
+    by_defaults = {line for edit in edits if edit.about == "defaults" for line in edit.details}
+    together = [_together(line, names, line in by_defaults) for line, names in shared.items()]
+    return (*together, *(left for edit in edits for left in _left(edit, shared.keys())))
+
+
+def _together(line: tuple[str, ...], names: Sequence[str], by_defaults: bool) -> Edit:  # noqa: FBT001 one caller
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    name = f"defaults ({len(names)} mirrors)" if by_defaults else f"{len(names)} mirrors"
+    return Edit("mirrors", name, "changed", (line, (f"{', '.join(names[:NAMED])}{more}",)))
+
+
+def _left(edit: Edit, shared: Iterable[tuple[str, ...]]) -> Iterator[Edit]:
+    if edit.kind != "changed" or edit.about not in ("mirror", "defaults"):
+        yield edit
+        return
+    details = tuple(line for line in edit.details if line not in shared)
+    if details:
+        yield replace(edit, details=details)
+
+
 def _sections(
     about: str,
     old: Mapping[str, Thing],
     new: Mapping[str, Thing],
-    facts: Callable[[Thing], dict[str, Any]],
     farewell: Callable[[Thing], tuple[str, ...]],
 ) -> Iterable[Edit]:
-    """The edits among things of one kind, by name; `facts` of what comes, `farewell` to what goes."""
+    """The edits among things of one kind, by name; `farewell` says what becomes of one that goes."""
     for name in sorted(old.keys() | new.keys()):
         if name not in old:
-            told = ((key, _value(value)) for key, value in facts(new[name]).items() if value != frozenset())
-            yield Edit(about, name, "added", tuple(f"{key}: {value}" for key, value in told))
+            told = _facts(new[name], defaults=False).items()
+            yield Edit(about, name, "added", tuple((f"{key}: ", *_value(value)) for key, value in told if value))
         elif name not in new:
-            yield Edit(about, name, "removed", farewell(old[name]))
+            yield Edit(about, name, "removed", tuple((line,) for line in farewell(old[name])))
         else:
-            words = tuple(_differences(facts(old[name]), facts(new[name])))
-            if words:
-                yield Edit(about, name, "changed", words)
+            details = tuple(_differences(_facts(old[name]), _facts(new[name])))
+            if details:
+                yield Edit(about, name, "changed", details)
 
 
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterable[str]:
+def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """What differs between two flat mappings of facts, a line for each fact."""
     from deepdiff import DeepDiff
 
     found = DeepDiff(old, new, ignore_order=True, view="tree", threshold_to_diff_deeper=0)
     keys = {entry.path(output_format="list")[0] for entries in found.values() for entry in entries}
     for key in sorted(str(key) for key in keys):
-        before, after = old.get(key), new.get(key)
+        before, after = old.get(key, _UNSET), new.get(key, _UNSET)
         if isinstance(before, frozenset) and isinstance(after, frozenset):
-            signs = [f"+ {one}" for one in sorted(after - before)] + [f"- {one}" for one in sorted(before - after)]
-            yield f"{key}: {'; '.join(signs)}"
+            signs = [("+ ", one) for one in sorted(after - before)] + [("- ", one) for one in sorted(before - after)]
+            yield (f"{key}: ", *(piece for number, sign in enumerate(signs) for piece in _listed(number, *sign)))
         else:
-            yield f"{key}: {_value(before)} -> {_value(after)}"
+            yield (f"{key}: ", *_value(before), " -> ", *_value(after))
 
 
-def _mirror_facts(mirror: Mirror) -> dict[str, Any]:
-    return {
-        "source": mirror.source,
-        "tags": frozenset(map(spell_pattern, mirror.tags)),
-        "exclude": frozenset(map(spell_pattern, mirror.exclude)),
-        "immutable": frozenset(map(spell_pattern, mirror.immutable)),
-        "platforms": frozenset(map(str, mirror.platforms)) if mirror.platforms else "all",
-        "prune": mirror.prune,
-        "retain": _duration(mirror.retain),
-        "signed_by": frozenset(map(str, mirror.signed_by)),
+def _listed(number: int, sign: str, one: str) -> tuple[str, str]:
+    return f"{'; ' if number else ''}{sign}", one
+
+
+_UNSET = "not set"
+
+_NOT_FACTS = frozenset({"target", "store", "registries", "mirrors", "edge", "folder", "sha256"})
+"""Fields that are names of things or sections of their own, and where and how a file is stored, which means nothing."""
+
+
+def _facts(config: Any, *, defaults: bool = True) -> dict[str, Any]:
+    """Every field of a configuration type, each as text, or as a set of texts where its order does not count.
+
+    Without `defaults`, fields that have the value which they have if a file does not set them are left out.
+    """
+    kind = {R2: {"type": "r2"}, S3: {"type": "s3"}, Folder: {"type": "file"}}.get(type(config), {})
+    said = (field for field in fields(config) if field.name not in _NOT_FACTS)
+    values = ((field, getattr(config, field.name)) for field in said)
+    return kind | {
+        field.name: _fact(value)
+        for field, value in values
+        if (value is not None or field.name == "platforms") and (defaults or value != field.default)
     }
 
 
-def _facts(config: Any) -> dict[str, Any]:
-    """The fields of a store or a registry that are set."""
-    kind = {R2: {"type": "r2"}, S3: {"type": "s3"}, Folder: {"type": "file"}}.get(type(config), {})
-    return {**kind, **{key: value for key, value in asdict(config).items() if value is not None}}
+def _fact(value: Any) -> Any:
+    match value:
+        case None:
+            return "all"
+        case tuple():
+            return frozenset(map(_spelled, value))
+        case _:
+            return _spelled(value)
+
+
+def _spelled(value: Any) -> str:
+    """Writes one value of a configuration as mirrors.yaml has it."""
+    match value:
+        case Exact() | Pinned() | Glob() | Regex() | Semver():
+            return Code(spell_pattern(value))
+        case Identity(trusted_root=root) if root:
+            return Code(f"{value}, trusted root {root}")
+        case Identity() | Key() | Platform():
+            return Code(value)
+        case bool():
+            return str(value).lower()
+        case timedelta():
+            return _duration(value)
+        case _:
+            return Code(value)
 
 
 def _farewell(mirror: Mirror, moved: Mapping[str, str], *, prune: bool) -> tuple[str, ...]:
@@ -152,24 +244,37 @@ def _left_rules(_: EdgeConfig) -> tuple[str, ...]:
     return ("its rules stay in the zone: `r2mirror edge apply --remove` with the file as it was takes them out",)
 
 
-def _edges(mirrors: Mirrors) -> dict[str, EdgeConfig]:
-    return {mirrors.edge.hostname: mirrors.edge} if mirrors.edge else {}
+def _by_target(mirrors: Mirrors | None) -> dict[str, Mirror]:
+    return {mirror.target: mirror for mirror in mirrors.mirrors} if mirrors else {}
+
+
+def _edges(mirrors: Mirrors | None) -> dict[str, EdgeConfig]:
+    return {mirrors.edge.hostname: mirrors.edge} if mirrors and mirrors.edge else {}
 
 
 def _title(edit: Edit) -> str:
-    return edit.name if edit.about in ("mirror", "store", "defaults") else f"{edit.about} {edit.name}"
+    return edit.name if edit.about not in ("registry", "edge") else f"{edit.about} {edit.name}"
 
 
-def _value(value: Any) -> str:
-    match value:
-        case None:
-            return "not set"
-        case bool():
-            return str(value).lower()
-        case frozenset():
-            return "; ".join(sorted(value))
-        case _:
-            return str(value)
+def _markdown(edit: Edit) -> str:
+    lines = (
+        "".join(code(piece) if isinstance(piece, Code) else _escaped_piece(piece) for piece in line)
+        for line in edit.details
+    )
+    details = "".join(f"\n  - {line}" for line in lines)
+    return f"- `{SIGNS[edit.kind]}` **{escaped(_title(edit))}**{details}"
+
+
+def _escaped_piece(piece: str) -> str:
+    """Escapes a piece of a line, the blanks at its ends kept."""
+    left, right = len(piece) - len(piece.lstrip()), len(piece) - len(piece.rstrip())
+    return f"{' ' * bool(left)}{escaped(piece)}{' ' * bool(right)}"
+
+
+def _value(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, frozenset):
+        return (value,)
+    return tuple(piece for number, one in enumerate(sorted(value)) for piece in _listed(number, "", one))
 
 
 def _duration(duration: timedelta) -> str:
@@ -178,7 +283,3 @@ def _duration(duration: timedelta) -> str:
         if seconds and seconds % length == 0 and (unit != "w" or seconds // length > 1):
             return f"{seconds // length}{unit}"
     return f"{seconds}s"
-
-
-def _escaped(text: str) -> str:
-    return html.escape(text, quote=False).replace("*", "&#42;").replace("`", "&#96;").replace("@", "@<!-- -->")

@@ -11,13 +11,25 @@ _HERE = Path(__file__).resolve().parent
 _FOLDERS = (_HERE / "schema", _HERE.parent / "schema")
 """In an installed package, and in a checkout."""
 
+_SUFFIX = ".schema.json"
+
+
+IDENTIFIERS = "https://r2mirror.example/schemas"
+"""What the `$id` of every schema begins with: a name in the shape of a URL, at which nothing has to be served."""
+
+
+def schema_names() -> tuple[str, ...]:
+    """Lists the schemas that there are, by name."""
+    found = {path.name.removesuffix(_SUFFIX) for folder in _FOLDERS for path in folder.glob(f"*{_SUFFIX}")}
+    return tuple(sorted(found))
+
 
 @cache
 def load_schema(name: str) -> dict[str, Any]:
-    """The schema `schema/<name>.schema.json`: one object for all callers, not to be changed."""
+    """Reads the schema `name`, with its `$id`: one object for all callers, not to be changed."""
     for folder in _FOLDERS:
-        path = folder / f"{name}.schema.json"
+        path = folder / f"{name}{_SUFFIX}"
         if path.is_file():
             document: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            return document
-    raise FileNotFoundError(f"{name}.schema.json is not part of this installation; install r2mirror again")
+            return {"$schema": document["$schema"], "$id": f"{IDENTIFIERS}/{name}{_SUFFIX}", **document}
+    raise FileNotFoundError(f"{name}{_SUFFIX} is not part of this installation; install r2mirror again")

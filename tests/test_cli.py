@@ -26,6 +26,7 @@ COMMANDS = (
     "plan",
     "apply",
     "diff",
+    "review",
     "list",
     "verify",
     "gc",
@@ -34,6 +35,7 @@ COMMANDS = (
     "unlock",
     "client-config",
     "serve",
+    "schema",
     "edge",
 )
 
@@ -83,7 +85,7 @@ def test_a_pattern_that_chooses_nothing_is_a_warning_in_every_format_and_strict_
     assert 'app: glob "1.*" chooses 1 of 2 tags' in verbose.stderr
     markdown = world.run("plan", "--format", "markdown").stdout
     assert ":warning: app: semver" in markdown
-    assert "- app: glob &quot;1.&#42;&quot;: 1 tag\n" in markdown
+    assert '- app: `glob "1.*"`: 1 tag\n' in markdown
     for command in (("plan",), ("plan", "--detailed-exitcode"), ("apply", "--dry-run")):
         assert words in world.run(*command, "--strict", code=1).stdout
     world.run("plan", "--out", "plan.json")

@@ -34,6 +34,7 @@ from reconciler.store.folder import FolderStore
 from reconciler.terms import Edges, Terms
 from tests.bench import Silent
 from tests.parts.images import OCI_INDEX, OCI_MANIFEST, Image, digest_of, image, index
+from tests.source.logins import Given
 from tests.source.lying_registry import Answer, LyingRegistry, start_lying_registry
 from tests.test_end_to_end import from_folder
 from tests.world import walk
@@ -95,7 +96,7 @@ class Scene:
         registry = Registry(
             self.lying.host,
             RegistryConfig(plain_http=True),
-            lambda: Credentials(USER, PASSWORD),
+            Given(Credentials(USER, PASSWORD)),
             Patience(attempts=3, sleep=self.sleeps.append),
         )
         self.stack.callback(registry.close)

@@ -61,7 +61,7 @@ AFTER_LARGE = {**AFTER, "new": {"x": LARGE}}
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     patience = s3._patience
-    monkeypatch.setattr(s3, "_patience", lambda: patience().copy(wait=wait_none()))
+    monkeypatch.setattr(s3, "_patience", lambda contact: patience(contact).copy(wait=wait_none()))
     monkeypatch.setattr(s3, "PART_SIZE", PART)
 
 

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler import lock
-from reconciler.errors import LockHeld, LockLost, PreconditionFailed, StoreUnreachable
+from reconciler.errors import LockHeld, LockLost, PreconditionFailed, StoreError, StoreUnreachable
 from reconciler.layout import LOCK, LOCK_HEADERS
 from reconciler.lock import LIFETIME, MARGIN, RENEW_EVERY, Holder, Witness, break_lock, held, read_lock
 from tests.bench import Clock
 from tests.memory import Fault, Killed, MemoryStore, put_json, put_lock
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reconciler.layout import Headers
     from reconciler.store import Condition
 
@@ -269,11 +271,31 @@ def test_an_unfinished_run_leaves_a_sign_that_blocks_nobody(store: MemoryStore) 
         assert second.taken_over
 
 
-def test_leaving_a_store_that_is_gone_is_silent() -> None:
+def test_leaving_a_store_that_is_gone_is_said_and_no_error(caplog: pytest.LogCaptureFixture) -> None:
     store = MemoryStore(fault=Fault(2, StoreUnreachable("memory:bucket", "no answer")))
     with held(store, "failed"):
         pass
     assert LOCK in store.objects
+    assert caplog.messages == [
+        "the lock could not be given back, and runs out within 120 s: memory:bucket: no answer",
+    ]
+
+
+class Undeletable(MemoryStore):
+    def delete(self, keys: Iterable[str]) -> None:
+        raise StoreError(f"{self.name}/{next(iter(keys))}", "not deleted: ObjectLocked")
+
+
+def test_a_lock_that_cannot_be_removed_is_ended_in_place_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    store = Undeletable()
+    with held(store, "first"):
+        pass
+    assert holder(store).has_run_out
+    assert caplog.messages == [
+        f"the lock could not be removed, and is ended in place: memory:bucket/{LOCK}: not deleted: ObjectLocked"
+    ]
+    with held(store, "second"):
+        pass
 
 
 def looks(store: MemoryStore) -> int:

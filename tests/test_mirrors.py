@@ -366,6 +366,16 @@ values: Any = st.recursive(
 )
 
 
+def test_keys_of_the_user_and_anchors_in_them(tmp_path: Path) -> None:
+    file = tmp_path / "mirrors.yaml"
+    file.write_text(
+        "x-lists: {both: &both [linux/amd64, linux/arm64]}\n"
+        "version: 1\nstore: {type: file, path: ./m}\nmirrors: [{source: a, tags: [b], platforms: *both}]\n"
+    )
+    (mirror,) = load_mirrors(file, {}).mirrors
+    assert mirror.platforms == (Platform("linux", "amd64"), Platform("linux", "arm64"))
+
+
 @settings(deadline=None)  # the first one pays for the imports
 @given(st.dictionaries(words, values, max_size=6))
 def test_no_shape_of_a_file_is_a_traceback(tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> None:

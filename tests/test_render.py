@@ -10,11 +10,12 @@ import pytest
 from reconciler.diff import Action, Change
 from reconciler.forecast import Sizes, Unread
 from reconciler.index import TagState
+from reconciler.markdown import COMMENT_LIMIT
 from reconciler.oci import OCI_INDEX, Descriptor, Digest
 from reconciler.outcome import Done, Failed, Skipped
 from reconciler.plan import Plan, RepositoryPlan
 from reconciler.quota import Quota, Spending
-from reconciler.render import COMMENT_LIMIT, outcome_document, outcome_text, plan_markdown, plan_text
+from reconciler.render import outcome_document, outcome_text, plan_markdown, plan_text
 from reconciler.signatures.signers import Refused, Unchecked, Verified
 from reconciler.words import size_words
 
@@ -56,9 +57,11 @@ def test_a_plan_as_markdown() -> None:
         "\n"
         "| | image | change |\n"
         "| --- | --- | --- |\n"
-        "| `+` | `library/alpine:3.21` | add sha256:bbbbbbbbbbbb |\n"
         "| `-` | `library/alpine:3.17` | prune sha256:aaaaaaaaaaaa (no longer at the source) |\n"
         "\n"
+        "| | image | change |\n"
+        "| --- | --- | --- |\n"
+        "| `+` | `library/alpine:3.21` | add sha256:bbbbbbbbbbbb |\n"
     )
 
 
@@ -77,7 +80,7 @@ def test_a_plan_with_warnings() -> None:
         "**No changes; 22 unchanged; 2 warnings.**\n"
         "\n"
         "- :warning: the bucket is public\n"
-        "- :warning: library/alpine: tags&#91;0] glob: x&#42; chooses none of 3 tags\n"
+        "- :warning: library/alpine: tags&#91;0&#93; glob: x&#42; chooses none of 3 tags\n"
     )
     assert outcome_document(made, [], interrupted=False)["warnings"] == [
         "the bucket is public",
@@ -114,16 +117,21 @@ def test_a_plan_says_who_signed_what_is_not_known_yet_and_what_is_refused() -> N
     ]
 
 
+@pytest.mark.parametrize("action", [Action.PRUNE, Action.ADD])
 @pytest.mark.parametrize("count", [1, 26, 400, 100_000])
-def test_a_comment_fits_whatever_the_plan_holds(count: int) -> None:
-    changes = tuple(Change(Action.PRUNE, f"{number:0128}", OLD, None, "r" * 200) for number in range(count))
+def test_a_comment_fits_whatever_the_plan_holds(count: int, action: Action) -> None:
+    change = PRUNE if action is Action.PRUNE else ADD
+    changes = tuple(replace(change, tag=f"{number:0128}", reason="r" * 200) for number in range(count))
     troubled = [alpine(*changes, error="e" * 5_000)] + [alpine(error="x" * 3_000)] * 100
     sizes = replace(SIZES, unread=(Unread("a", "t", "r" * 900),) * count)
     text = plan_markdown(replace(plan(*troubled), sizes=sizes))
     assert len(text) < COMMENT_LIMIT
     assert text.startswith("**Plan: ")
-    assert ("<details>" in text) == (count > 25)
-    assert ("more; `r2mirror plan` shows all" in text) == (text.count("\n| `-`") < count or text.count(":x:") < 102)
+    assert ("<details>" in text) == (count > 25 and action is Action.ADD), "prunes are never folded"
+    assert text.count("<details>") == text.count("</details>")
+    rows = text.count(f"\n| `{'-' if action is Action.PRUNE else '+'}`")
+    assert rows >= min(count, 25), "one long block does not take the room of the others"
+    assert ("more; `r2mirror plan` shows all" in text) == (rows < count or text.count(":x:") < 102)
 
 
 SIZES = Sizes(
@@ -160,7 +168,7 @@ def test_what_a_plan_takes_and_costs() -> None:
     )
     markdown = plan_markdown(replace(plan(), spendings=SPENDINGS, sizes=replace(SIZES, requests=None)))
     assert "\n- Pulls: apply needs 17 pulls; docker.io has 76 of 100 left" in markdown
-    assert "\n- ! library/&#91;b]:1 is not in these sizes: 503 &#124; &#96;x&#96;\n" in markdown
+    assert "\n- ! library/&#91;b&#93;:1 is not in these sizes: 503 &#124; &#96;x&#96;\n" in markdown
     assert "Requests" not in markdown
 
 
@@ -173,7 +181,7 @@ def test_figures_say_what_they_leave_out() -> None:
         assert text.count(beginning) == 1
     many = replace(plan(attached, signed, attached), sizes=SIZES)
     assert f"{beginning}referrers: true reads and brings along, for 2 repositories.\n" in plan_text(many)
-    assert f"\n- {beginning}signed_by reads and brings along, for library/alpine.\n" in plan_markdown(many)
+    assert f"\n- {beginning}signed&#95;by reads and brings along, for library/alpine.\n" in plan_markdown(many)
     assert beginning not in plan_text(replace(plan(alpine(ADD)), sizes=SIZES))
     assert beginning not in plan_text(plan(attached)), "there are no figures"
 

@@ -168,6 +168,12 @@ def test_what_mirrors_yaml_names_no_more_is_pruned_if_that_is_the_default(prune:
     assert desired["a"].unwanted == ({"1": "no longer in mirrors.yaml"} if prune else {})
 
 
+def test_a_mirror_that_got_another_target_is_said_to_have_moved() -> None:
+    old = index_of(b={"1": V1}).repositories["b"]
+    desired = ask([mirror("b")], MirrorIndex(1, {"a": old}), {"b": MemorySource({"1": V1})}, prune=True)
+    assert desired["a"].unwanted == {"1": "moved to b in mirrors.yaml"}
+
+
 def test_only_leaves_the_others_out_altogether() -> None:
     sources = {"x/a": MemorySource({"1": V1}), "y/b": MemorySource({"1": V1})}
     index = index_of(**{"x/gone": {"1": V1}, "y/gone": {"1": V1}})

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import fields, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler.mirrors import load_mirrors
+from reconciler.mirrors import (
+    R2,
+    S3,
+    EdgeConfig,
+    Folder,
+    Mirror,
+    Mirrors,
+    RegistryConfig,
+    load_mirrors,
+)
+from reconciler.oci import Digest, Platform
 from reconciler.review import Edit, review, review_document, review_markdown, review_text
 from reconciler.schema_files import load_schema
+from reconciler.selection import Exact, Glob, Pinned, Regex, Semver, spell_pattern
+from reconciler.signatures.signers import Identity, Key
+from tests.parts.images import image, write_layout
 from tests.world import World
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
+
+    from reconciler.mirrors import StoreConfig
 
 OLD = """\
 version: 1
@@ -80,7 +98,6 @@ def test_an_edit_in_words(tmp_path: Path) -> None:
         "    prune: false\n"
         "    retain: 7d\n"
         "+ registry ghcr.io\n"
-        "    plain_http: false\n"
         "    max_connections: 4\n"
         "~ store\n"
         "    bucket: not set -> abc\n"
@@ -92,10 +109,143 @@ def test_an_edit_in_words(tmp_path: Path) -> None:
     assert review_markdown(found).startswith(
         "**mirrors.yaml: 2 added, 2 changed, 2 removed.**\n"
         "\n"
-        "- `~` **library/alpine**\n"
-        "  - platforms: all -&gt; linux/amd64\n"
+        "- `-` **library/busybox**\n"
+        "  - no longer mirrored from docker.io/library/busybox; the next apply prunes its tags\n"
     )
-    assert "3.2&#42;" in review_markdown(found)
+    assert '+ `glob "3.2*"`; + `semver ">1", newest 3, variant "a*"`; - `3.17`' in review_markdown(found)
+
+
+MIRROR = Mirror("docker.io/a/b", "a/b", (Exact("1"),), (), (), None, True, timedelta(days=7))
+STORES: tuple[StoreConfig, ...] = (
+    R2("a" * 32, "abc", "default", None, None),
+    S3("abc", None, None, None, None),
+    Folder(Path("/m"), None),
+)
+
+
+def mirrors(**settings: Any) -> Mirrors:
+    given: dict[str, Any] = {"store": STORES[2], "registries": {}, "mirrors": (MIRROR,), "prune": True}
+    return Mirrors(**{**given, "retain": timedelta(days=7), "folder": Path("/"), "sha256": "0" * 64, **settings})
+
+
+OTHERS_OF_NOTHING: dict[str, Any] = {
+    "platforms": (Platform("linux", "amd64"),),
+    "newest": 4,
+    "max_connections": 4,
+    "ca_file": Path("/x"),
+    "trusted_root": Path("/x"),
+}
+OTHERS: dict[type, Callable[[Any], Any]] = {
+    bool: lambda value: not value,
+    int: lambda value: value + 1,
+    str: lambda value: f"{value}x",
+    type(Path()): lambda value: value / "x",
+    timedelta: lambda value: 2 * value,
+    Digest: lambda _: Digest("sha256", "f" * 64),
+    tuple: lambda _: (Exact("x"),),
+}
+
+
+def other(value: Any, name: str) -> Any:
+    """A value of the same type that means something else."""
+    if value is None:
+        return OTHERS_OF_NOTHING.get(name, "x")
+    return (Key("k.pub", b""),) if name == "signed_by" else OTHERS[type(value)](value)
+
+
+def variants(thing: Any, *, left_out: frozenset[str] = frozenset()) -> Iterator[tuple[str, Any]]:
+    """A thing with one field changed, for each of its fields."""
+    for field in fields(thing):
+        if field.name not in left_out:
+            yield field.name, replace(thing, **{field.name: other(getattr(thing, field.name), field.name)})
+
+
+PATTERNS = (
+    Exact("1"),
+    Pinned("1", Digest("sha256", "a" * 64)),
+    Glob("1*"),
+    Regex("1.*"),
+    Semver(">=1"),
+)
+SIGNERS = (Key("a.pub", b""), Identity("me@example.com", "https://issuer.example.com"))
+# Of a key only the name is in the file. The folder and the hash say where the file is, and how it is written.
+CHANGED = [
+    *((f"mirror {name}", mirrors(mirrors=(MIRROR,)), mirrors(mirrors=(one,))) for name, one in variants(MIRROR)),
+    *(
+        (f"{type(store).__name__} {name}", mirrors(store=store), mirrors(store=one))
+        for store in STORES
+        for name, one in variants(store)
+    ),
+    *(
+        (f"registry {name}", mirrors(registries={"a.b": RegistryConfig()}), mirrors(registries={"a.b": one}))
+        for name, one in variants(RegistryConfig())
+    ),
+    *(
+        (f"edge {name}", mirrors(edge=EdgeConfig("example.com", "cr.example.com")), mirrors(edge=one))
+        for name, one in variants(EdgeConfig("example.com", "cr.example.com"))
+    ),
+    *(
+        (
+            f"{type(pattern).__name__} {name} in {key}",
+            mirrors(),
+            mirrors(mirrors=(replace(MIRROR, **cast("Any", {key: (one,)})),)),
+        )
+        for pattern in PATTERNS
+        for name, one in variants(pattern)
+        for key in ("tags", "exclude", "immutable")
+    ),
+    *(
+        (
+            f"{type(signer).__name__} {name}",
+            mirrors(mirrors=(replace(MIRROR, signed_by=(signer,)),)),
+            mirrors(mirrors=(replace(MIRROR, signed_by=(one,)),)),
+        )
+        for signer in SIGNERS
+        for name, one in variants(signer, left_out=frozenset({"pem"}))
+    ),
+    *(
+        (f"defaults {name}", mirrors(), one)
+        for name, one in variants(
+            mirrors(), left_out=frozenset({"folder", "sha256", "store", "registries", "mirrors", "edge"})
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), [one[1:] for one in CHANGED], ids=[one[0] for one in CHANGED])
+def test_no_field_of_any_configuration_changes_unseen(old: Mirrors, new: Mirrors) -> None:
+    assert review(old, new)
+    assert not review(old, old)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: type(pattern).__name__)
+def test_each_field_of_a_pattern_is_in_its_spelling(pattern: Any) -> None:
+    spelled = [spell_pattern(one) for _, one in variants(pattern)]
+    assert len({spell_pattern(pattern), *spelled}) == len(fields(pattern)) + 1
+
+
+def test_what_many_mirrors_have_in_common_is_said_once(tmp_path: Path) -> None:
+    names = [f"a{number}" for number in range(8)]
+    entries = "".join(f"  - {{source: {name}, tags: [latest]}}\n" for name in names)
+    old = f"version: 1\nstore: {{type: file, path: /m}}\ndefaults: {{retain: 7d}}\nmirrors:\n{entries}"
+    new = old.replace("retain: 7d", "retain: 9d").replace("source: a7,", "source: a7, referrers: true,")
+    found = edits(tmp_path, old, new)
+    assert review_text(found) == (
+        "~ defaults (8 mirrors)\n"
+        "    retain: 7d -> 9d\n"
+        "    library/a0, library/a1, library/a2, library/a3, library/a4 and 3 more\n"
+        "~ library/a7\n"
+        "    referrers: false -> true\n"
+        "mirrors.yaml: 0 added, 9 changed, 0 removed.\n"
+    )
+    assert len(review_document(found)["edits"]) == 9, "JSON has each mirror for itself"
+
+
+def test_a_pattern_is_shown_to_the_letter_and_cannot_be_markup(tmp_path: Path) -> None:
+    pattern = r"a`*_b_*[x](https://e.example)|@team ![i](https://e.example/i.png)"
+    old = "version: 1\nstore: {type: file, path: /m}\nmirrors: [{source: a, tags: [x]}]\n"
+    found = edits(tmp_path, old, old.replace("[x]", f"[{{glob: {pattern!r}}}]"))
+    assert f'+ ``glob "{pattern}"``' in review_markdown(found)
 
 
 def test_order_and_formatting_mean_nothing(tmp_path: Path) -> None:
@@ -133,6 +283,27 @@ def test_what_becomes_of_a_mirror_that_goes(prune: str, tmp_path: Path) -> None:
         if edit.name == "library/busybox"
     )
     assert ("prunes its tags" in busybox.words[0]) == (prune == "true")
+
+
+def test_a_new_file_adds_everything(tmp_path: Path) -> None:
+    (tmp_path / "new.yaml").write_text(NEW)
+    found = review(None, load_mirrors(tmp_path / "new.yaml", None))
+    assert {edit.kind for edit in found} == {"added"}
+    assert {edit.name for edit in found} >= {"web/nginx", "library/alpine", "ghcr.io", "store"}
+
+
+def test_one_command_writes_the_whole_comment(tmp_path: Path) -> None:
+    write_layout(tmp_path / "images", {"a": image({"a": "1"}), "b": image({"b": "2"})})
+    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    world.mirrors({"source": "oci:./images", "target": "team/app", "tags": ["a", "b"]})
+    world.run("plan", "--out", "plan.json")
+    (tmp_path / "empty.yaml").touch()
+    whole = world.run("review", "empty.yaml", "mirrors.yaml", "--plan", "plan.json").stdout
+    assert whole.startswith("<!-- r2mirror -->\n\n**mirrors.yaml: ")
+    assert "**Plan: 2 to add, 0 to update, 0 to prune; 0 unchanged.**" in whole
+    assert len(world.run("review", "empty.yaml", "mirrors.yaml", "--max-chars", "1000").stdout) <= 1000
+    assert "Plan:" not in world.run("review", "empty.yaml", "mirrors.yaml").stdout
+    assert "plan.json" in world.run("review", "empty.yaml", "mirrors.yaml", "--plan", "../plan.json", code=1).stderr
 
 
 def test_the_command(tmp_path: Path) -> None:

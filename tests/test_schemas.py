@@ -24,9 +24,10 @@ from reconciler.plan import Plan, RepositoryPlan, document, serialise_held
 from reconciler.quota import Quota, Spending
 from reconciler.referrers import Attachments
 from reconciler.render import outcome_document
-from reconciler.schema_files import load_schema
+from reconciler.schema_files import IDENTIFIERS, load_schema, schema_names
 from reconciler.store import Unfinished
 from reconciler.tables import listing_document
+from tests.world import World
 
 NAMES = sorted(path.name.removesuffix(".schema.json") for path in (Path(__file__).parents[1] / "schema").iterdir())
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -59,8 +60,16 @@ CHANGES = (
 def test_each_is_a_schema_with_words(name: str) -> None:
     schema = load_schema(name)
     Draft202012Validator.check_schema(schema)
-    assert schema["$id"] == f"urn:r2mirror:{name}:{2 if name == 'index' else 1}"
+    assert schema["$id"] == f"{IDENTIFIERS}/{name}.schema.json"
     assert schema["description"]
+
+
+def test_the_command_prints_each_of_them(tmp_path: Path) -> None:
+    world = World(tmp_path, {})
+    assert schema_names() == tuple(NAMES)
+    assert json.loads(world.run("schema").stdout) == load_schema("mirrors")
+    assert json.loads(world.run("schema", "plan").stdout) == load_schema("plan")
+    assert "there are adopt, " in world.run("schema", "plans", code=1).stderr
 
 
 @pytest.mark.parametrize("tags", [True, False])

@@ -28,6 +28,7 @@ from reconciler.console import (
     echo_json,
     load,
     opened,
+    read_plan,
     tell_waiting,
     terminal,
     warn,
@@ -115,7 +116,7 @@ def apply(
             return (_without_prunes(made) if no_prune else made), observed
 
         if plan_file:
-            saved = _read_plan(plan_file, mirrors, file)
+            saved = _saved_plan(plan_file, mirrors, file)
             made, observed = (_without_prunes(saved) if no_prune else saved), None
         else:
             made, observed = planned()
@@ -163,16 +164,8 @@ def _tell_quota(words: str) -> None:
     typer.echo(f"waiting: {plain(words)}", err=True)
 
 
-def _read_plan(path: Path, mirrors: Mirrors, file: Path) -> Plan:
-    from reconciler.plan import parse
-
-    try:
-        body = path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read: {error.strerror}; make one with `r2mirror plan --out {path}`"
-        ) from None
-    made = parse(body, str(path))
+def _saved_plan(path: Path, mirrors: Mirrors, file: Path) -> Plan:
+    made = read_plan(path)
     if made.mirrors_sha256 != mirrors.sha256:
         raise PlanRefused((f"{path}: {file} has been edited since this plan was made; nothing was done. Plan again",))
     return made

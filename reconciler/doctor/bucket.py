@@ -9,18 +9,26 @@ from __future__ import annotations
 import secrets
 from contextlib import closing
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from reconciler.catalog import published_lists
 from reconciler.doctor.client import Client
 from reconciler.doctor.finding import Finding, Notes
-from reconciler.errors import IndexInvalid, MirrorError, PreconditionFailed, StoreDenied, StoreError, Unreachable
+from reconciler.errors import (
+    ConditionsRefused,
+    IndexInvalid,
+    MirrorError,
+    PreconditionFailed,
+    StoreDenied,
+    StoreError,
+    Unreachable,
+)
 from reconciler.index import MirrorIndex
 from reconciler.layout import JSON_HEADERS, PING
 from reconciler.ledger import read_index
 from reconciler.lock import read_lock
-from reconciler.store import Matches
+from reconciler.store import WITH_CONDITIONS, Matches
+from reconciler.store.clock import header_time
 from reconciler.words import count
 
 if TYPE_CHECKING:
@@ -80,12 +88,14 @@ def _condition(notes: Notes, store: Store) -> Finding:
         store.put(PING, body, JSON_HEADERS, Matches(NEVER))
     except PreconditionFailed:
         return notes.ok("write", "writing is allowed, and conditions of writes are kept")
+    except ConditionsRefused as error:
+        return notes.error("write", error.why, f"use a store with conditional writes: {WITH_CONDITIONS}")
     except StoreError as error:
         return _failed(notes, "write", error)
     return notes.error(
         "write",
         "the server passes over If-Match: two runs at once could overwrite each other's mirror index",
-        "use a server with conditional writes (R2, S3, SeaweedFS 4.48), or let only one run be at work at a time",
+        f"use a store with conditional writes ({WITH_CONDITIONS}), or let only one run be at work at a time",
     )
 
 
@@ -113,8 +123,10 @@ def look_at_clock(name: str, endpoint: str | None) -> Iterator[Finding]:
     try:
         with closing(Client(endpoint)) as client:
             date = client.ask("HEAD", "/").headers.get("date", "")
-        server = parsedate_to_datetime(date)
-    except (Unreachable, ValueError):
+    except Unreachable:
+        return
+    server = header_time(date)
+    if server is None:
         return
     skew = (server - before).total_seconds()
     words = f"this machine's clock is {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} the server's"

@@ -1,90 +1,252 @@
-"""What a registry has let us in with so far: the credentials and a header for each scope, shared by all threads."""
+"""What a registry has let us in with so far: logins and a header for each scope, shared by all threads."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
-from reconciler.errors import Denied
-from reconciler.source.auth import Challenge, Token, TokenRequest, basic, token_request
+import httpx
+
+from reconciler.errors import Denied, LoginRefused
+from reconciler.source.answers import finish, is_about_the_login
+from reconciler.source.auth import basic, choose, parse_challenges, token_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from reconciler.source.auth import Challenge, Token, TokenRequest
     from reconciler.source.credentials import Credentials
 
+    Send = Callable[[str | None], httpx.Response]
+    """Sends a request with an Authorization header, or without one."""
+
+    Fetch = Callable[[TokenRequest], Token]
+    """Raises `LoginRefused` where the token server refuses the credentials, `Denied` for other refusals."""
+
 logger = logging.getLogger(__name__)
+
+MAX_GRANTS = 3
+"""Grants that a refused request is sent with: another thread's, a new one of the same login, one of another login."""
+
+HOPELESS_FOR = 60.0
+"""Seconds for which a scope that other credentials did not help is not asked about with others again."""
+
+
+class Logins(Protocol):
+    """Where credentials come from: `keychain.Keychain`."""
+
+    def find(self, path: str) -> Credentials | None: ...
+
+    def again(self, path: str, refused: Credentials) -> Credentials | None: ...
+
+
+@dataclass(frozen=True)
+class _Grant:
+    """A header, until when it is used, and what it was had with."""
+
+    header: str
+    until: float
+    challenge: Challenge
+    credentials: Credentials | None
 
 
 class Access:
     """The authorization of one registry: one request for a token of a scope, however many threads want it.
 
-    `find` is asked for the credentials once, when the registry first wants some. A refusal is remembered like a token:
-    what was refused for one tag is not tried again for each of a thousand, for that locks accounts.
+    A refusal is remembered like a token: what was refused for one tag is not tried again for each of a thousand, and a
+    login that was refused is not tried again for another repository, for that locks accounts. Until a login has worked
+    once, one thread tries it and the others wait.
     """
 
-    def __init__(self, url: str, find: Callable[[], Credentials | None]) -> None:
+    def __init__(self, name: str, url: str, logins: Logins) -> None:
+        self._name = name
         self._url = url
-        self._find = find
-        self._found: list[Credentials | Denied | None] = []
-        self._headers: dict[str, tuple[str, float]] = {}
+        self._logins = logins
+        self._grants: dict[str, _Grant] = {}
         self._refusals: dict[str, Denied] = {}
+        self._hopeless: dict[str, float] = {}
+        self._proven: set[Credentials] = set()
+        self._renewed: set[Credentials] = set()
+        self._stale: set[Credentials] = set()
+        self._refused: dict[Credentials, LoginRefused] = {}
         self._lock = threading.Lock()
+        self._trial = threading.RLock()
         self._locks: dict[str, threading.Lock] = {}
 
-    def header(self, scope: str) -> str | None:
-        """The Authorization header for a scope, while it is valid."""
-        header, until = self._headers.get(scope, ("", 0.0))
-        return header if time.monotonic() < until else None
+    def send(self, scope: str, send: Send, fetch: Fetch) -> httpx.Response:
+        """The answer to a request, sent again with what the registry wants as far as that is to be had.
 
-    def renewed(
-        self, scope: str, challenge: Challenge, refused: str | None, fetch: Callable[[TokenRequest], Token]
-    ) -> str | None:
-        """A header that answers `challenge`, other than the one that was refused; None if there is none to be had.
-
-        Raises `Denied` where the credentials cannot be had or get no token, and whatever `fetch` raises.
+        A last refusal is returned. Raises `Denied` where the credentials cannot be had or get no token, `LoginRefused`
+        where they are wrong, and whatever `send` and `fetch` raise.
         """
+        grant = self._valid(scope)
+        is_new = False
+        response = (grant and self._tried(grant, send)) or send(None)
+        for _ in range(MAX_GRANTS):
+            challenge = None if self._is_final(response, scope) else _challenge(response, grant)
+            if challenge is None:
+                break
+            following = self._following(scope, challenge, grant, fetch, is_new=is_new)
+            if following is None:
+                break
+            grant, is_new = following, True
+            response = self._tried(grant, send) or response
+        return response
+
+    def _is_final(self, response: httpx.Response, scope: str) -> bool:
+        """Whether nothing is to be answered: no refusal, or one that other credentials have just not helped."""
+        if response.status_code == httpx.codes.FORBIDDEN:
+            return time.monotonic() < self._hopeless.get(scope, 0.0)
+        return response.status_code != httpx.codes.UNAUTHORIZED
+
+    def _valid(self, scope: str) -> _Grant | None:
+        grant = self._grants.get(scope)
+        if grant is None or time.monotonic() >= grant.until:
+            return None
+        is_stale = grant.challenge.scheme == "basic" and grant.credentials in self._stale
+        return None if is_stale else grant
+
+    def _following(
+        self, scope: str, challenge: Challenge, refused: _Grant | None, fetch: Fetch, *, is_new: bool
+    ) -> _Grant | None:
+        """The grant to try after one that was refused, None if there is none to be had."""
         with self._lock_of(scope):
-            header = self.header(scope)
-            if header and header != refused:
-                return header
+            current = self._valid(scope)
+            if current and current is not refused:
+                return current
             if scope in self._refusals:
                 raise _again(self._refusals[scope])
             try:
-                header, until = self._answer(scope, challenge, fetch)
+                grant = self._grant(scope, challenge, refused, fetch, is_new=is_new)
+            except LoginRefused:
+                raise
             except Denied as error:
                 self._refusals[scope] = error
                 raise
-            self._headers[scope] = (header, until)
-            return header if header and header != refused else None
+            if grant:
+                self._grants[scope] = grant
+            return grant
 
-    def _answer(self, scope: str, challenge: Challenge, fetch: Callable[[TokenRequest], Token]) -> tuple[str, float]:
-        credentials = self._credentials()
+    def _grant(
+        self, scope: str, challenge: Challenge, refused: _Grant | None, fetch: Fetch, *, is_new: bool
+    ) -> _Grant | None:
+        # A token that ran out is no fault of the login; one that was refused at once is.
+        if refused is None or (challenge.scheme == "bearer" and not is_new):
+            wrong = None
+        elif refused.credentials is None:
+            return None
+        else:
+            wrong = refused.credentials
+        credentials = self._usable(scope, wrong)
+        if credentials is None and (wrong or challenge.scheme == "basic"):
+            return None
         if challenge.scheme == "basic":
-            return (basic(credentials), float("inf")) if credentials else ("", 0.0)
-        request = token_request(challenge, self._url, scope, credentials)
-        logger.debug("asking %s for a token of %s", urlsplit(request.url).netloc, scope)
-        token = fetch(request)
-        return f"Bearer {token.value}", token.until
+            assert credentials
+            return _Grant(basic(credentials), float("inf"), challenge, credentials)
+        try:
+            return self._by_token(scope, challenge, credentials, fetch)
+        except LoginRefused as error:
+            other = self._usable(scope, credentials)
+            if other is None:
+                raise Denied(error.what, error.why) from None
+            return self._by_token(scope, challenge, other, fetch)
 
-    def _credentials(self) -> Credentials | None:
-        with self._lock:
-            if not self._found:
-                try:
-                    self._found.append(self._find())
-                except Denied as error:
-                    self._found.append(error)
-            found = self._found[0]
-        if isinstance(found, Denied):
-            raise _again(found)
-        return found
+    def _usable(self, scope: str, wrong: Credentials | None) -> Credentials | None:
+        """The credentials to use, but not those that are `wrong`; None if there are none (else).
+
+        Raises `LoginRefused` where the only ones are known to be refused.
+        """
+        path = scope.split(":")[1]
+        found = self._logins.find(path)
+        if found is None or (found != wrong and found not in self._refused):
+            return found
+        is_last = found in self._renewed and found not in self._proven
+        if not is_last and time.monotonic() >= self._hopeless.get(scope, 0.0):
+            other = self._logins.again(path, found)
+            if other and other != found and other not in self._refused:
+                logger.info("%s refused the login from %s; it was looked up again", self._name, found.where)
+                self._renewed.add(other)
+                self._stale.add(found)
+                return other
+        if found in self._refused:
+            raise self._refused_again(found)
+        self._hopeless[scope] = time.monotonic() + HOPELESS_FOR
+        return None
+
+    def _by_token(self, scope: str, challenge: Challenge, credentials: Credentials | None, fetch: Fetch) -> _Grant:
+        request = token_request(challenge, self._url, scope, credentials)
+        with self._trying(credentials):
+            logger.debug("asking %s for a token of %s", urlsplit(request.url).netloc, scope)
+            try:
+                token = fetch(request)
+            except LoginRefused as error:
+                if credentials is None:
+                    raise Denied(error.what, error.why) from None
+                raise self._note_refused(credentials, error.why) from None
+            if credentials:
+                self._proven.add(credentials)
+        return _Grant(f"Bearer {token.value}", token.until, challenge, credentials)
+
+    def _tried(self, grant: _Grant, send: Send) -> httpx.Response | None:
+        """The answer with this grant; None where its login was refused while it waited for its turn."""
+        if grant.challenge.scheme == "bearer":
+            return send(grant.header)
+        assert grant.credentials
+        try:
+            with self._trying(grant.credentials):
+                response = send(grant.header)
+                if response.status_code == httpx.codes.UNAUTHORIZED and grant.credentials not in self._proven:
+                    self._note_refused(grant.credentials, f"it answered {response.status_code}")
+                elif response.status_code < httpx.codes.BAD_REQUEST or response.status_code == httpx.codes.NOT_FOUND:
+                    self._proven.add(grant.credentials)
+                return response
+        except LoginRefused:
+            return None
+
+    @contextlib.contextmanager
+    def _trying(self, credentials: Credentials | None) -> Iterator[None]:
+        """Lets one thread at a time use a login that has not worked yet. Raises `LoginRefused` if it did not for it."""
+        if credentials is None or credentials in self._proven:
+            yield
+            return
+        with self._trial:
+            if credentials in self._refused:
+                raise self._refused_again(credentials)
+            yield
+
+    def _note_refused(self, credentials: Credentials, why: str) -> LoginRefused:
+        login = f"the login from {credentials.where}" if credentials.where else "the login"
+        advice = "check the user name and the password or token, or log in again"
+        error = LoginRefused(self._name, f"{login} was refused: {why}; {advice}")
+        if credentials not in self._proven:
+            self._refused[credentials] = error
+            self._stale.add(credentials)
+        return error
+
+    def _refused_again(self, credentials: Credentials) -> LoginRefused:
+        error = self._refused[credentials]
+        return LoginRefused(error.what, error.why)
 
     def _lock_of(self, scope: str) -> threading.Lock:
         with self._lock:
             return self._locks.setdefault(scope, threading.Lock())
+
+
+def _challenge(response: httpx.Response, grant: _Grant | None) -> Challenge | None:
+    """What to answer to a refusal, which is ended; None if nothing can be answered to it."""
+    has_login = grant is not None and grant.credentials is not None
+    if response.status_code == httpx.codes.FORBIDDEN and not has_login:
+        return None
+    # Before a token is asked for: there may be no other connection for that than this one.
+    if not is_about_the_login(response, finish(response)):
+        return None
+    challenges = parse_challenges(response.headers.get_list("WWW-Authenticate"))
+    return choose(challenges) or (grant.challenge if grant else None)
 
 
 def _again(error: Denied) -> Denied:

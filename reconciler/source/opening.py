@@ -80,7 +80,7 @@ def _open_registry(
     workers: int,
     limit: Bandwidth | None,
 ) -> Registry:
-    from reconciler.source.credentials import find_credentials
+    from reconciler.source.keychain import Keychain
     from reconciler.source.registry import MAX_CONNECTIONS, Registry
 
     config = registries.get(name, RegistryConfig())
@@ -88,6 +88,6 @@ def _open_registry(
     return Registry(
         name,
         replace(config, max_connections=connections),
-        lambda: find_credentials(name, config, environ),
+        Keychain(name, config, environ),
         bandwidth=limit,
     )

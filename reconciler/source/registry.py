@@ -20,30 +20,23 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache, partial
-from itertools import count, islice
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
 
 from reconciler import __version__
-from reconciler.errors import BadAnswer, Denied, RateLimited, SourceError, Unreachable
+from reconciler.errors import BadAnswer, Denied, LoginRefused, RateLimited, SourceError, Unreachable
 from reconciler.quota import parse_quota
 from reconciler.source.access import Access
-from reconciler.source.auth import (
-    Token,
-    TokenRequest,
-    check_redirect,
-    choose,
-    parse_challenges,
-    parse_token,
-    split_url,
-)
+from reconciler.source.answers import finish, is_about_the_login, read_start
+from reconciler.source.auth import Token, TokenRequest, check_redirect, parse_token, split_url
 from reconciler.source.breaker import Breaker, Breakers, LeftAlone
 from reconciler.source.encoding import decoded
 from reconciler.source.lanes import Lanes
 from reconciler.source.pace import keep_pace
-from reconciler.source.reason import MAX_BYTES, reason, sent_secrets
+from reconciler.source.reason import reason, sent_secrets
 from reconciler.words import count as counted
 
 if TYPE_CHECKING:
@@ -52,8 +45,8 @@ if TYPE_CHECKING:
 
     from reconciler.mirrors import RegistryConfig
     from reconciler.quota import Quota
+    from reconciler.source.access import Logins
     from reconciler.source.bandwidth import Bandwidth
-    from reconciler.source.credentials import Credentials
 
 logger = logging.getLogger(__name__)
 
@@ -84,15 +77,6 @@ SIGNED_ATTEMPTS = 3
 """How often a registry is asked for a URL elsewhere that is not refused."""
 
 MAX_TOKEN_BYTES = 1024 * 1024
-
-MAX_UNREAD = 64 * 1024
-"""Bytes of a body that nobody wants which are still read, because a new connection would cost more."""
-
-MAX_UNREAD_READS = 4
-"""Pieces in which those may come: nobody waits for a body that trickles."""
-
-_START = "r2mirror_start"
-"""Where an answer keeps the beginning of its body."""
 
 _QUOTED = re.compile(r":? (bytearray\()?b['\"].*", re.DOTALL)
 """What h11 adds to its messages: a line of an answer or of a request."""
@@ -153,7 +137,7 @@ RETRIED = (httpx.TransportError, _TryAgain)
 
 
 class Registry:
-    """One host. `name` is how mirrors.yaml spells it; `credentials` is asked when the registry first wants some.
+    """One host. `name` is how mirrors.yaml spells it; `logins` is asked when the registry first wants credentials.
 
     `large_answers` is for who reads a document that takes much memory: one thread at a time does.
 
@@ -164,7 +148,7 @@ class Registry:
         self,
         name: str,
         config: RegistryConfig,
-        credentials: Callable[[], Credentials | None],
+        logins: Logins,
         patience: Patience | None = None,
         bandwidth: Bandwidth | None = None,
     ) -> None:
@@ -175,7 +159,7 @@ class Registry:
         if split_url(self.url) is None:
             raise Unreachable(name, "this is not a host[:port] that can be connected to; correct it in mirrors.yaml")
         self._origin = origin(self.url)
-        self._access = Access(self.url, credentials)
+        self._access = Access(name, self.url, logins)
         connections = config.max_connections or MAX_CONNECTIONS
         trust = _own_trust(config.ca_file, name) if config.ca_file else None
         self._lanes = Lanes(lambda scheme: _client(scheme, trust), connections, POOL_TIMEOUT)
@@ -221,13 +205,13 @@ class Registry:
             try:
                 yield response
             finally:
-                _finish(response)
+                finish(response)
 
     def head(self, url: str, scope: str, what: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
         """The answer to a HEAD, all of it. Raises as `answer` does."""
         with self._explained(what):
             response = self._patiently(partial(self._once, "HEAD", url, scope, headers or {}))
-            _finish(response)
+            finish(response)
             return response
 
     def glance(self, url: str, scope: str, what: str, headers: Mapping[str, str]) -> httpx.Response | None:
@@ -250,8 +234,8 @@ class Registry:
 
         with self._explained(what):
             response = self._patiently(once)
-            if response:
-                _finish(response)
+            if response is not None:
+                finish(response)
             return response
 
     @contextlib.contextmanager
@@ -311,7 +295,7 @@ class Registry:
             if response.status_code not in _REFUSED_URL or not self._is_signed(response, url):
                 break
             logger.info("%s answered %d; asking %s again", _host(response.request), response.status_code, self.name)
-            _finish(response)
+            finish(response)
             self.patience.sleep(self.patience.pause(attempt))
             response = self._followed(method, url, scope, headers)
         if _may_pass(response.status_code):
@@ -339,24 +323,19 @@ class Registry:
                 response = self._send(method, url, headers)
             if response.next_request is None:
                 return response
-            _finish(response)
+            finish(response)
             # As httpx reads it, so that what is checked is what is asked.
             url = str(response.next_request.url)
             check_redirect(url, self.url)
         raise BadAnswer(self.name, f"redirects more than {MAX_REDIRECTS} times")
 
     def _authorized(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
-        """Sends a request with the authorization that we have, and once more if the registry wants another one."""
-        sent = self._access.header(scope)
-        response = self._send(method, url, {**headers, "Authorization": sent} if sent else headers)
-        if response.status_code != httpx.codes.UNAUTHORIZED:
-            return response
-        # Before the token is asked for: there may be no other connection for that than this one.
-        read_start(response)
-        _finish(response)
-        challenge = choose(parse_challenges(response.headers.get_list("WWW-Authenticate")))
-        header = self._access.renewed(scope, challenge, sent, self._fetch_token) if challenge else None
-        return self._send(method, url, {**headers, "Authorization": header}) if header else response
+        """Sends a request with the authorization that we have, and again if the registry wants another one."""
+
+        def send(authorization: str | None) -> httpx.Response:
+            return self._send(method, url, {**headers, "Authorization": authorization} if authorization else headers)
+
+        return self._access.send(scope, send, self._fetch_token)
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
         started = time.monotonic()
@@ -377,8 +356,10 @@ class Registry:
             if _may_pass(answer.status_code):
                 raise _try_again(answer)
             if answer.status_code != httpx.codes.OK:
-                refusal = answered(_host(answer.request), answer.status_code, told(answer))
-                raise Denied(self.name, f"its token server {refusal}; check the user name and the password or token")
+                why = f"its token server {answered(_host(answer.request), answer.status_code, told(answer))}"
+                if is_about_the_login(answer, finish(answer)):
+                    raise LoginRefused(self.name, why)
+                raise Denied(self.name, f"{why}; check the user name and the password or token")
             return parse_token(read_bounded(answer, MAX_TOKEN_BYTES, self.name), self.name, time.monotonic())
 
     @contextlib.contextmanager
@@ -386,6 +367,8 @@ class Registry:
         """Whatever httpx raises leaves as an error of ours."""
         try:
             yield
+        except LoginRefused:
+            raise
         except (BadAnswer, Denied) as error:
             # A redirect or a token server, which do not know what they were asked for.
             if error.what == what:
@@ -417,22 +400,6 @@ def _client(scheme: str, trust: ssl.SSLContext | None) -> httpx.Client:
     )
     keep_pace(client)
     return client
-
-
-def _finish(response: httpx.Response) -> None:
-    """Ends an answer of which no more is wanted. Only one that is read to its end leaves a connection to use again."""
-    if response.is_closed:
-        return
-    declared = response.headers.get("Content-Length", "")
-    is_short = re.fullmatch(r"[0-9]{1,9}", declared) is not None and int(declared) <= MAX_UNREAD
-    try:
-        if not response.is_stream_consumed and (is_short or response.request.method == "HEAD"):
-            assert isinstance(response.stream, httpx.SyncByteStream)
-            with contextlib.suppress(httpx.HTTPError):
-                for _ in islice(response.stream, MAX_UNREAD_READS):
-                    pass
-    finally:
-        response.close()
 
 
 def _may_pass(status: int) -> bool:
@@ -474,7 +441,7 @@ def _try_again(response: httpx.Response) -> _TryAgain:
     """Ends the answer."""
     wait = parse_retry_after(response.headers, datetime.now(UTC))
     why = told(response)
-    _finish(response)
+    finish(response)
     return _TryAgain(response.status_code, _host(response.request), wait, why)
 
 
@@ -536,22 +503,6 @@ def read_bounded(response: httpx.Response, limit: int, what: str) -> bytes:
         body += chunk
         if len(body) > limit:
             raise TooLarge(what, f"the answer has more than {limit} bytes")
-    return bytes(body)
-
-
-def read_start(response: httpx.Response) -> bytes:
-    """The beginning of a body, as far as it comes at once, read once; nothing is wrong where there is none."""
-    start: bytes | None = response.extensions.get(_START)
-    if start is not None:
-        return start
-    body = bytearray()
-    if not (response.is_closed or response.is_stream_consumed or response.request.method == "HEAD"):
-        with contextlib.suppress(httpx.HTTPError, BadAnswer):
-            for chunk in islice(decoded(response, ""), MAX_UNREAD_READS):
-                body += chunk
-                if len(body) >= MAX_BYTES:
-                    break
-    response.extensions[_START] = bytes(body)
     return bytes(body)
 
 

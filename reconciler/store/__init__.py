@@ -22,6 +22,10 @@ CHUNK = 256 * 1024
 """Bytes of an object that are read at once, at most: what each client of `serve` holds in memory."""
 
 
+WITH_CONDITIONS = "Cloudflare R2, Amazon S3, MinIO, Ceph, or SeaweedFS from 4.48 on"
+"""Servers that have conditional writes, for those whose server has none."""
+
+
 @dataclass(frozen=True)
 class Absent:
     """Write only if there is no object under the key (`If-None-Match: *`)."""

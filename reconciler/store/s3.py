@@ -12,7 +12,11 @@ beside them each upload holds the chunk that came last.
 A copy within the bucket is one CopyObject, or a multipart upload of parts that the server copies: no byte passes here.
 
 Retries are made here and nowhere else (boto3's own are off), because a conditional write has to know of them: where the
-first attempt was written but its answer lost, the second is told that the precondition fails.
+first attempt was written but its answer lost, the second is told that the precondition fails. Before the server has
+answered anything, what a wrong setting explains is not tried again (`contact`).
+
+Servers that resemble S3 are not believed more than needs be: what an answer lacks is looked up before the caller builds
+on it, and a web page in the place of an object is an error, whatever its status.
 """
 
 from __future__ import annotations
@@ -28,8 +32,9 @@ from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import botocore.exceptions as boto
 from boto3.session import Session
@@ -40,17 +45,20 @@ from botocore.parsers import ResponseParserError
 from botocore.session import get_session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from reconciler.errors import PreconditionFailed, StoreDenied, StoreError, StoreUnreachable
+from reconciler.errors import ConditionsRefused, PreconditionFailed, StoreDenied, StoreError, StoreUnreachable
 from reconciler.layout import Headers, with_digest
 from reconciler.mirrors import R2, S3
-from reconciler.store import CHUNK, Absent, Condition, Listed, Matches, Stored, Unfinished
+from reconciler.store import CHUNK, WITH_CONDITIONS, Absent, Condition, Listed, Matches, Stored, Unfinished
+from reconciler.store.clock import header_time
+from reconciler.store.contact import Contact, mistake
+from reconciler.store.pages import Pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, GetObjectOutputTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ErrorTypeDef, GetObjectOutputTypeDef
 
     from reconciler.oci import Digest
 
@@ -87,6 +95,9 @@ MAX_CONNECTIONS = 300
 CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60
 """Seconds."""
 
+FIRST_ANSWER = 60.0
+"""Seconds that the first answer of a server may take, all attempts together."""
+
 ATTEMPTS = 6
 """With waits of up to 0.5, 1, 2, 4 and 8 seconds between them: R2 allows one write a second on one key."""
 
@@ -108,7 +119,10 @@ def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str], worker
     name = f"{'r2' if isinstance(config, R2) else 's3'}://{bucket}"
     try:
         client = _client(_session(name, environ), *place(config), workers)
-        return S3Store(name, bucket, client, workers, digest_by_tag=isinstance(config, R2) and config.digest_by_tag)
+        contact = Contact(f"{name} at {client.meta.endpoint_url}", FIRST_ANSWER)
+        _watch(client, contact)
+        digest_by_tag = isinstance(config, R2) and config.digest_by_tag
+        return S3Store(name, bucket, client, contact, workers, digest_by_tag=digest_by_tag)
     except (boto.BotoCoreError, ValueError) as error:
         raise _translated(name, error) from error
 
@@ -164,14 +178,67 @@ def _client(session: Session, endpoint: str | None, region: str | None, workers:
     return client
 
 
+def _watch(client: S3Client, contact: Contact) -> None:
+    """Has requests say what servers need that are not R2, and answers looked at before botocore reads them."""
+    follows_regions = urlsplit(client.meta.endpoint_url).netloc.endswith(_AMAZON)
+
+    def before_call(params: dict[str, Any], **_: object) -> None:
+        contact.asked()
+        # Else botocore answers any redirect by asking for the bucket's region, which is redirected in turn, and so on.
+        params["context"].get("s3_redirect", {})["redirected"] = not follows_regions
+
+    def before_parse(response_dict: dict[str, Any], **_: object) -> None:
+        contact.heard()
+        _look_at(response_dict)
+
+    client.meta.events.register("before-call.s3", before_call)
+    client.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
+    client.meta.events.register_first("before-parse.s3", before_parse)
+
+
+_AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
+
+
+def _add_md5(params: dict[str, Any], **_: object) -> None:
+    """Sends the checksum that every server takes, older ones and GCS too; botocore would send a CRC32 in its place."""
+    with contextlib.suppress(ValueError):  # A Python that has no MD5, by the law of its land.
+        digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
+        params["headers"]["Content-MD5"] = _base64(digest)
+        params["context"].pop("checksum", None)
+
+
+def _look_at(response: dict[str, Any]) -> None:
+    """Raises `_WebPage` for a page in the place of an answer, and takes out a time that botocore could not read."""
+    headers, body = response["headers"], response["body"]
+    if "last-modified" in headers:
+        written = header_time(headers["last-modified"])
+        if written is None:
+            del headers["last-modified"]
+        else:
+            headers["last-modified"] = format_datetime(written, usegmt=True)
+    if response["status_code"] < 300 and isinstance(body, bytes) and _is_page(body):
+        raise _WebPage
+
+
+class _WebPage(Exception):
+    """A sign-in page of a network, say, or the home page of another server."""
+
+
+def _is_page(body: bytes) -> bool:
+    return body[:256].lstrip().lower().startswith((b"<!doctype html", b"<html"))
+
+
 class S3Store:
     """The `Store` in one bucket. Many threads may use it at once."""
 
-    def __init__(self, name: str, bucket: str, client: S3Client, workers: int, *, digest_by_tag: bool = False) -> None:
+    def __init__(
+        self, name: str, bucket: str, client: S3Client, contact: Contact, workers: int, *, digest_by_tag: bool = False
+    ) -> None:
         self._name = name
         self._digest_by_tag = digest_by_tag
         self._bucket = bucket
         self._client = client
+        self._contact = contact
         self._buffers = _Buffers(BUFFER_BYTES)
         self._senders = ThreadPoolExecutor(workers, thread_name_prefix="part")
         self._check: Callable[[], None] = lambda: None
@@ -185,6 +252,8 @@ class S3Store:
             answer = self._client.get_object(Bucket=self._bucket, Key=key)
             with contextlib.closing(answer["Body"]) as body:
                 content = body.read()
+                if _is_page(content) and not key.endswith(".html"):
+                    raise _WebPage
                 now, headers = _now(answer), self._as_put(key, content, _headers(answer))
                 return Stored(content, answer["ETag"], _age(answer, now), now, headers)
 
@@ -200,12 +269,14 @@ class S3Store:
 
     def list(self, prefix: str) -> Iterator[Listed]:
         request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
+        pages = Pages(self._what(prefix))
         while True:
             with self._explained(prefix):
-                page = _patience()(self._client.list_objects_v2, **request)
+                page = self._patience()(self._client.list_objects_v2, **request)
                 rows = [Listed(entry["Key"], _size(entry["Size"])) for entry in page.get("Contents", [])]
                 if page["IsTruncated"]:
                     request["ContinuationToken"] = page["NextContinuationToken"]
+                    pages.turn(page["NextContinuationToken"], rows[0].key if rows else None)
             yield from rows
             if not page["IsTruncated"]:
                 return
@@ -216,7 +287,7 @@ class S3Store:
         if self._digest_by_tag:
             headers = with_digest(key, body, headers)
         try:
-            with self._explained(key):
+            with self._explained(key), self._conditional(key, condition):
                 return self._put(retrying, key, body, headers, {**checksum, **_condition(condition)})
         except PreconditionFailed:
             earlier = self.get(key) if retrying.statistics["attempt_number"] > 1 else None
@@ -245,8 +316,8 @@ class S3Store:
             with self._explained(key):
                 if size > COPY_PART:
                     self._copy_parts(origin, key, size, headers)
-                else:
-                    self._copy_object(origin, key, headers)
+                elif not self._copy_object(origin, key, headers) and not self._is_there(key, size):
+                    return False
         except _NotCopied:
             return False
         return True
@@ -255,12 +326,12 @@ class S3Store:
         waiting = iter(keys)
         while batch := list(itertools.islice(waiting, DELETE_BATCH)):
             with self._explained(batch[0]):
-                answer = self._writing()(
-                    self._client.delete_objects,
-                    Bucket=self._bucket,
-                    Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
-                )
-            refused = [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]
+                try:
+                    refused = self._delete_many(batch)
+                except boto.ClientError as error:
+                    if _status(error) not in _NO_BATCHES or _code(error) == "NoSuchBucket":
+                        raise
+                    refused = self._delete_each(batch)
             if refused:
                 first = refused[0]
                 raise StoreError(
@@ -268,12 +339,39 @@ class S3Store:
                     f"not deleted: {first.get('Code')}: {first.get('Message')}; {len(refused)} of {len(batch)} keys",
                 )
 
+    def _delete_many(self, batch: Sequence[str]) -> Sequence[ErrorTypeDef]:
+        """Removes up to `DELETE_BATCH` objects by one request, and returns which were refused and why."""
+        answer = self._writing()(
+            self._client.delete_objects,
+            Bucket=self._bucket,
+            Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
+        )
+        return [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]
+
+    def _delete_each(self, batch: Sequence[str]) -> Sequence[ErrorTypeDef]:
+        """Removes objects one by one, and returns which were refused and why: for a server that has no other way."""
+        with _all_or_none() as deletions:
+            deletions.extend(self._senders.submit(self._delete_one, key) for key in batch)
+            return [error for deletion in deletions if (error := deletion.result())]
+
+    def _delete_one(self, key: str) -> ErrorTypeDef | None:
+        try:
+            self._writing()(self._client.delete_object, Bucket=self._bucket, Key=key)
+        except boto.ClientError as error:
+            if _code(error) in ("NoSuchKey", "404"):
+                return None
+            if _status(error) in (401, 403) or _may_pass(error):
+                raise
+            return {"Key": key, "Code": _code(error), "Message": error.response["Error"].get("Message", "no message")}
+        return None
+
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
         request: dict[str, Any] = {"Bucket": self._bucket, "Prefix": prefix}
+        pages = Pages(self._what(prefix))
         while True:
             with self._explained(prefix):
                 try:
-                    page = _patience()(self._client.list_multipart_uploads, **request)
+                    page = self._patience()(self._client.list_multipart_uploads, **request)
                 except boto.ClientError as error:
                     if _status(error) == 501:
                         # A server that cannot list them: whatever it does about them, we can do nothing.
@@ -282,6 +380,7 @@ class S3Store:
                 rows = [Unfinished(entry["Key"], entry["UploadId"]) for entry in page.get("Uploads", [])]
                 if page.get("IsTruncated"):
                     request |= {"KeyMarker": page["NextKeyMarker"], "UploadIdMarker": page["NextUploadIdMarker"]}
+                    pages.turn(f"{page['NextKeyMarker']} {page['NextUploadIdMarker']}", rows[0].name if rows else None)
             yield from rows
             if not page.get("IsTruncated"):
                 return
@@ -311,13 +410,16 @@ class S3Store:
 
     def _writing(self) -> Retrying:
         """The patience for what changes something: a writer that has to stop does so between two attempts as well."""
-        return _patience().copy(before=lambda _: self._check())
+        return self._patience().copy(before=lambda _: self._check())
+
+    def _patience(self) -> Retrying:
+        return _patience(self._contact)
 
     def _found(self, key: str, read: Callable[[], Answer]) -> Answer | None:
         """What `read` returns, None if there is no such key."""
         with self._explained(key):
             try:
-                return _patience()(read)
+                return self._patience()(read)
             except boto.ClientError as error:
                 if _code(error) in ("NoSuchKey", "404"):  # A HEAD has no body to name a code in.
                     return None
@@ -342,9 +444,10 @@ class S3Store:
         )
         return str(answer["ETag"])
 
-    def _copy_object(self, origin: str, key: str, headers: Headers) -> None:
+    def _copy_object(self, origin: str, key: str, headers: Headers) -> bool:
+        """Whether the server says that it has copied it."""
         with _not_copied():
-            self._writing()(
+            answer = self._writing()(
                 self._client.copy_object,
                 Bucket=self._bucket,
                 Key=key,
@@ -353,6 +456,7 @@ class S3Store:
                 ContentType=headers.content_type,
                 CacheControl=headers.cache_control,
             )
+        return bool(answer.get("CopyObjectResult", {}).get("ETag"))
 
     def _copy_parts(self, origin: str, key: str, size: int, headers: Headers) -> None:
         part_size = max(COPY_PART, _part_size(size))
@@ -398,7 +502,7 @@ class S3Store:
         except BaseException:
             # What is left if this fails too, R2 removes after 7 days; the error to report is the first one.
             with contextlib.suppress(boto.BotoCoreError, boto.ClientError):
-                _patience()(self._client.abort_multipart_upload, Bucket=self._bucket, Key=key, UploadId=upload_id)
+                self._patience()(self._client.abort_multipart_upload, Bucket=self._bucket, Key=key, UploadId=upload_id)
             raise
 
     def _send_parts(self, key: str, upload_id: str, body: _Body, part_size: int) -> Sequence[CompletedPartTypeDef]:
@@ -438,9 +542,10 @@ class S3Store:
             return {"ETag": answer["ETag"], "PartNumber": number}
 
     def _complete(self, key: str, upload_id: str, sent: Sequence[CompletedPartTypeDef], size: int) -> None:
+        """Has the server make the parts one object. What its answer does not say is looked up."""
         retrying = self._writing()
         try:
-            retrying(
+            answer = retrying(
                 self._client.complete_multipart_upload,
                 Bucket=self._bucket,
                 Key=key,
@@ -450,8 +555,30 @@ class S3Store:
         except boto.ClientError as error:
             # An attempt whose answer was lost may have completed it; then the upload is no more, but the object is.
             lost_answer = _code(error) == "NoSuchUpload" and retrying.statistics["attempt_number"] > 1
-            if not (lost_answer and any(row.key == key and row.size == size for row in self.list(key))):
+            if not (lost_answer and self._is_there(key, size)):
                 raise
+        else:
+            if not answer.get("ETag") and not self._is_there(key, size):
+                raise StoreError(
+                    self._what(key),
+                    f"the server answered 200 to the last request of an upload, but has no object of {size} bytes "
+                    "there; nothing was published. Apply again; if that does not help, see the server's log",
+                )
+
+    def _is_there(self, key: str, size: int) -> bool:
+        return any(row.key == key and row.size == size for row in self.list(key))
+
+    @contextlib.contextmanager
+    def _conditional(self, key: str, condition: Condition | None) -> Iterator[None]:
+        """Says so where it is the condition of a write that the server does not know."""
+        try:
+            yield
+        except boto.ClientError as error:
+            if condition is None or not (_status(error) == 501 or _code(error) == "NotImplemented"):
+                raise
+            why = f"{_answer(error)}. This server has no conditional writes ({' and '.join(_CONDITIONS)}), without "
+            needs = "which two runs could overwrite each other's lock and mirror index. Use a store that has them"
+            raise ConditionsRefused(self._what(key), f"{why}{needs}: {WITH_CONDITIONS}") from error
 
     @contextlib.contextmanager
     def _explained(self, key: str) -> Iterator[None]:
@@ -459,7 +586,14 @@ class S3Store:
         try:
             yield
         except (boto.BotoCoreError, boto.ClientError) as error:
-            raise _translated(self._what(key), error) from error
+            self._contact.left()
+            raise _translated(self._what(key), error, self._contact) from error
+        except _WebPage:
+            raise StoreError(
+                self._what(key),
+                f"a web page came in the place of an answer of S3 from {self._client.meta.endpoint_url}; "
+                "check the endpoint, and whether the network wants you to sign in",
+            ) from None
         except KeyError as error:
             raise StoreError(self._what(key), f"{_NOT_UNDERSTOOD} it lacks {error}; check the endpoint") from error
         except (ResponseParserError, ValueError, OverflowError, RuntimeError) as error:
@@ -483,9 +617,9 @@ def _not_copied() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _all_or_none() -> Iterator[deque[Future[CompletedPartTypeDef]]]:
-    """For futures of parts: when the block is left, none is on its way any more."""
-    waiting: deque[Future[CompletedPartTypeDef]] = deque()
+def _all_or_none() -> Iterator[deque[Future[Any]]]:
+    """For futures of requests: when the block is left, none is on its way any more."""
+    waiting: deque[Future[Any]] = deque()
     try:
         yield waiting
     finally:
@@ -584,10 +718,7 @@ class _Body:
 
 def _now(answer: GetObjectOutputTypeDef) -> datetime:
     """The time by the server's clock, to the second; by this machine's if it does not say."""
-    try:
-        return parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).astimezone(UTC)
-    except (KeyError, ValueError):
-        return datetime.now(UTC)
+    return header_time(answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")) or datetime.now(UTC)
 
 
 def _age(answer: GetObjectOutputTypeDef, now: datetime) -> float:
@@ -639,10 +770,10 @@ def _base64(digest: bytes) -> str:
     return base64.b64encode(digest).decode()
 
 
-def _patience() -> Retrying:
+def _patience(contact: Contact) -> Retrying:
     """Calls again what may succeed the next time; after the last attempt the error of that attempt is raised."""
     return Retrying(
-        retry=retry_if_exception(_may_pass),
+        retry=retry_if_exception(lambda error: _may_pass(error) and not _is_hopeless(error, contact)),
         wait=wait_random_exponential(multiplier=0.5, max=8),
         stop=stop_after_attempt(ATTEMPTS),
         reraise=True,
@@ -664,12 +795,24 @@ def _may_pass(error: BaseException) -> bool:
             return isinstance(error, _BROKEN_CONNECTION)
 
 
+def _is_hopeless(error: BaseException, contact: Contact) -> bool:
+    if isinstance(error, boto.ClientError):
+        return False
+    return contact.is_hopeless(error, READ_TIMEOUT if isinstance(error, boto.ReadTimeoutError) else CONNECT_TIMEOUT)
+
+
 def _status(error: boto.ClientError) -> int:
     return error.response["ResponseMetadata"]["HTTPStatusCode"]
 
 
 def _code(error: boto.ClientError) -> str:
     return error.response["Error"].get("Code", "")
+
+
+_CONDITIONS = ("If-None-Match", "If-Match")
+
+_NO_BATCHES = (400, 404, 405, 411, 501)
+"""What servers answer that do not remove several objects by one request, or want another checksum of that."""
 
 
 _CANNOT_COPY = ("NoSuchKey", "InvalidRange")
@@ -694,7 +837,7 @@ _DENIED = {
 }
 
 
-def _translated(what: str, error: Exception) -> StoreError:
+def _translated(what: str, error: Exception, contact: Contact | None = None) -> StoreError:
     """What an error of boto3 means to the user, and what to do about it."""
     match error:
         case boto.ClientError():
@@ -704,16 +847,27 @@ def _translated(what: str, error: Exception) -> StoreError:
         case _ if isinstance(error, _CREDENTIAL_ERRORS):
             return StoreDenied(what, f"the credentials cannot be read: {error}")
         case _ if isinstance(error, _BROKEN_CONNECTION):
-            return StoreUnreachable(
-                what, f"no answer after {ATTEMPTS} attempts: {error}; check the network and the endpoint"
-            )
+            return StoreUnreachable(what, _unanswered(error, contact))
         case _:
             return StoreError(what, f"{error}; check the store's settings")
 
 
+def _unanswered(error: Exception, contact: Contact | None) -> str:
+    advice = mistake(error) or "check the network and the endpoint"
+    if contact is None or not _is_hopeless(error, contact):
+        return f"no answer after {ATTEMPTS} attempts: {error}; {advice}"
+    if mistake(error):
+        return f"no answer: {error}; {advice}"
+    return f"no answer within {FIRST_ANSWER:.0f} s: {error}; {advice}"
+
+
+def _answer(error: boto.ClientError) -> str:
+    message = error.response["Error"].get("Message", "no message")
+    return f"the server answered {_status(error)} {_code(error)}: {message}"
+
+
 def _answered(what: str, error: boto.ClientError) -> StoreError:
-    status, code = _status(error), _code(error)
-    answer = f"the server answered {status} {code}: {error.response['Error'].get('Message', 'no message')}"
+    status, code, answer = _status(error), _code(error), _answer(error)
     if status == 412 or code == "NoSuchKey":
         return PreconditionFailed(what, "somebody else has created, changed or removed it in the meantime")
     if code == "NoSuchBucket":
@@ -723,4 +877,15 @@ def _answered(what: str, error: boto.ClientError) -> StoreError:
         return StoreDenied(what, f"{answer}; {hint}")
     if _may_pass(error):
         return StoreUnreachable(what, f"{answer}, after {ATTEMPTS} attempts; try again later")
+    if 300 <= status < 400:
+        return StoreError(what, f"the server answered {status}, a redirect{_to(error)}")
     return StoreError(what, answer)
+
+
+def _to(error: boto.ClientError) -> str:
+    """Where a redirect leads, as far as anybody may be told: the rest of such a URL may be signed."""
+    url = urlsplit(error.response["ResponseMetadata"]["HTTPHeaders"].get("location", ""))
+    if not url.hostname:
+        return ", which is not followed; check the endpoint and the region"
+    place = f"{url.scheme}://{url.netloc.rpartition('@')[2]}"
+    return f" to {place}, which is not followed; if that is the store, write endpoint_url: {place}"

@@ -12,6 +12,7 @@ from reconciler.edge.rules import edge_rules
 from reconciler.layout import BLOB_HEADERS, JSON_HEADERS, Headers, blob_key, manifest_headers, manifest_key, tags_key
 from reconciler.mirrors import EdgeConfig
 from reconciler.oci import OCI_INDEX, Digest
+from reconciler.store.contact import Contact
 from reconciler.store.s3 import S3Store
 from tests.parts.nginx_edge import HOST, start_nginx_edge
 
@@ -34,7 +35,8 @@ OBJECTS = {
 
 def stores(bucket: S3Bucket) -> tuple[S3Store, S3Store]:
     """The bucket with the switch off and on."""
-    off, on = (S3Store("s3://x", bucket.bucket, bucket.client(), 2, digest_by_tag=on) for on in (False, True))
+    contact = Contact("s3://x", 60)
+    off, on = (S3Store("s3://x", bucket.bucket, bucket.client(), contact, 2, digest_by_tag=on) for on in (False, True))
     return off, on
 
 

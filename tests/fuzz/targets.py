@@ -58,7 +58,8 @@ from reconciler.signatures.judgement import judge
 from reconciler.signatures.keyless import load_trust
 from reconciler.signatures.signers import Identity, Key
 from reconciler.source.auth import check_realm, check_redirect, choose, parse_challenges, parse_token, token_request
-from reconciler.source.credentials import Credentials, find_credentials
+from reconciler.source.credentials import Credentials
+from reconciler.source.keychain import Keychain
 from reconciler.source.paging import next_page
 from reconciler.source.reason import LONGEST, reason
 from reconciler.source.registry import parse_retry_after
@@ -304,7 +305,7 @@ def requests(body: bytes) -> None:
 def docker_config(body: bytes) -> None:
     with tempfile.TemporaryDirectory(dir=SCRATCH) as folder:
         (Path(folder) / "config.json").write_bytes(body)
-        find_credentials("ghcr.io", RegistryConfig(), {"DOCKER_CONFIG": folder, "PATH": ""})
+        Keychain("ghcr.io", RegistryConfig(), {"DOCKER_CONFIG": folder, "PATH": ""}).find("team/app")
 
 
 def signature(body: bytes) -> None:

@@ -9,6 +9,7 @@ from reconciler.mirrors import RegistryConfig
 from reconciler.source import registry as registry_module
 from reconciler.source.registry import Patience, Registry
 from reconciler.source.repository import RegistrySource
+from tests.source.logins import Given
 from tests.source.lying_registry import LyingRegistry, start_lying_registry
 
 if TYPE_CHECKING:
@@ -44,11 +45,12 @@ def open_at(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
         def open_at(
             host: str,
-            credentials: Credentials | None = None,
+            credentials: Credentials | Given | None = None,
             config: RegistryConfig = RegistryConfig(plain_http=True),  # noqa: B008 a frozen value
         ) -> RegistrySource:
             patience = Patience(attempts=3, sleep=sleeps.append)
-            registry = Registry(host, config, lambda: credentials, patience)
+            logins = credentials if isinstance(credentials, Given) else Given(credentials)
+            registry = Registry(host, config, logins, patience)
             stack.callback(registry.close)
             return RegistrySource(registry, "team/app")
 

@@ -14,7 +14,7 @@ from tests.parts.http_server import Handler, serving
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ DROP = Answer(drop=True)
 class LyingRegistry:
     """Answers each `METHOD /path` with what was scripted for it, one after the other, the last one again and again.
 
-    `wants` is the Authorization header that requests below /v2/ need, and the challenge for those without it.
+    `wants` is the Authorization header that requests below /v2/ need, and the challenge for those without it. `judge`
+    may answer instead.
     """
 
     host: str = ""
@@ -64,6 +65,7 @@ class LyingRegistry:
     asked: list[Asked] = field(default_factory=list)
     script: defaultdict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
     wants: tuple[str, str] | None = None
+    judge: Callable[[Asked], Answer | None] | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -81,6 +83,8 @@ class LyingRegistry:
     def answer(self, asked: Asked) -> Answer:
         with self.lock:
             self.asked.append(asked)
+            if self.judge and (judged := self.judge(asked)):
+                return judged
             if self.wants and asked.path.startswith("/v2/") and asked.headers.get("authorization") != self.wants[0]:
                 return Answer(401, {"WWW-Authenticate": self.wants[1]})
             answers = self.script.get(f"{asked.method} {asked.path}")

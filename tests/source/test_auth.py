@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.errors import BadAnswer, Denied
+from reconciler.errors import BadAnswer, Denied, LoginRefused
 from reconciler.mirrors import RegistryConfig
-from reconciler.source.access import Access
 from reconciler.source.auth import (
     DEFAULT_LIFETIME,
     Challenge,
-    Token,
+    basic,
     check_realm,
     check_redirect,
     choose,
@@ -28,12 +27,13 @@ from reconciler.source.auth import (
     token_request,
 )
 from reconciler.source.credentials import Credentials
-from tests.source.lying_registry import Answer
+from reconciler.source.repository import RegistrySource
+from tests.source.logins import Given
+from tests.source.lying_registry import Answer, Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.source.repository import RegistrySource
     from tests.source.lying_registry import LyingRegistry
 
 HUB = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull"'
@@ -280,18 +280,128 @@ def test_a_refused_password_is_not_tried_for_every_tag(
     assert lying.requests(request) == [request]
 
 
-def test_credentials_that_cannot_be_had_are_looked_for_once() -> None:
-    asked = []
+PASSWORD = {"WWW-Authenticate": 'Basic realm="lying"'}
+LATER = Credentials("user", "renewed")
 
-    def find() -> Credentials | None:
-        asked.append("helper")
-        raise Denied("registry", "its helper failed")
 
-    access = Access("https://registry.example.com", find)
-    for scope in ("one", "one", "two"):
-        with pytest.raises(Denied, match="its helper failed"):
-            access.renewed(scope, Challenge("basic", {}), None, lambda _: Token("t", 0))
-    assert asked == ["helper"]
+def demanding(lying: LyingRegistry, *passwords: Credentials, refusal: Answer | None = None) -> None:
+    """Makes each request for three repositories be answered only with one of these passwords."""
+    allowed = {basic(one) for one in passwords}
+
+    def judge(asked: Asked) -> Answer | None:
+        given = asked.headers.get("authorization")
+        if given in allowed:
+            return None
+        return refusal if given and refusal else Answer(401, PASSWORD)
+
+    lying.judge = judge
+    for name in ("one", "two", "three"):
+        lying.on(f"GET /v2/team/{name}/tags/list?n=1000", Answer(body=b'{"tags": ["1"]}'))
+
+
+def failed_logins(lying: LyingRegistry) -> list[str]:
+    good = basic(LATER)
+    return [one.headers["authorization"] for one in lying.asked if one.headers.get("authorization", good) != good]
+
+
+@pytest.mark.parametrize("scheme", ["basic", "bearer"])
+def test_a_wrong_password_is_one_failed_login_for_all_repositories(
+    scheme: str, lying: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    """However many threads come at once; each says the same words, with the host and where the login is from."""
+    wrong = Credentials("user", "wrong", where="config.json: auths.lying")
+    token = {"WWW-Authenticate": f'Bearer realm="{lying.url}/token"'}
+    demanding(lying, LATER)
+    if scheme == "bearer":
+        lying.judge = lambda asked: Answer(401, token) if "authorization" not in asked.headers else Answer(401)
+    registry = open_at(lying.host, wrong).registry
+    sources = [RegistrySource(registry, f"team/{name}") for name in ("one", "two", "three") * 4]
+
+    def error(source: RegistrySource) -> str:
+        with pytest.raises(LoginRefused) as caught:
+            source.tags()
+        return str(caught.value)
+
+    with ThreadPoolExecutor(len(sources)) as executor:
+        (words,) = set(executor.map(error, sources))
+    assert failed_logins(lying) == [basic(wrong)]
+    assert words.startswith(f"{lying.host}: the login from config.json: auths.lying was refused: ")
+    assert "wrong" not in words
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        Answer(401, PASSWORD),
+        Answer(403, body=b'{"errors": [{"code": "DENIED", "message": "Your authorization token has expired."}]}'),
+    ],
+)
+def test_a_password_that_ran_out_is_renewed_in_the_middle(
+    refusal: Answer, lying: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    logins = Given(USER, [LATER])
+    demanding(lying, USER)
+    registry = open_at(lying.host, logins).registry
+    one, two = (RegistrySource(registry, f"team/{name}") for name in ("one", "two"))
+    assert one.tags() == two.tags() == ("1",)
+    demanding(lying, LATER, refusal=refusal)
+    lying.asked.clear()
+    assert one.tags() == two.tags() == one.tags() == ("1",)
+    assert logins.asked == 1
+    assert failed_logins(lying) == [basic(USER)], "once for the registry, not once for each repository"
+
+
+def test_a_refusal_that_no_password_helps_is_not_asked_about_for_every_tag(
+    lying: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    """A 403 to a HEAD has no reason, and a helper that makes a new password each time must not be run for each tag."""
+    logins = Given(USER, [Credentials("user", str(number)) for number in range(9)])
+    lying.judge = lambda asked: Answer(403) if "authorization" in asked.headers else Answer(401, PASSWORD)
+    source = open_at(lying.host, logins)
+    for tag in ("1", "2", "3"):
+        with pytest.raises(Denied, match="403"):
+            source.resolve(tag)
+    assert logins.asked == 1
+
+
+def test_a_403_about_something_else_is_final(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
+    logins = Given(USER, [LATER])
+    demanding(lying, LATER, refusal=Answer(403, body=b'{"errors": [{"message": "not on the list of addresses"}]}'))
+    with pytest.raises(Denied, match="403"):
+        RegistrySource(open_at(lying.host, logins).registry, "team/one").tags()
+    assert logins.asked == 0
+
+
+def test_a_token_server_that_refuses_gets_what_the_helper_says_next(
+    lying: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    token_world(lying)
+    request = "GET /token?service=lying&scope=repository%3Ateam%2Fapp%3Apull&account=user"
+    lying.on(request, Answer(401), Answer(body=b'{"token": "t"}'))
+    logins = Given(USER, [LATER])
+    assert open_at(lying.host, logins).tags() == ("1",)
+    assert logins.asked == 1
+    assert [one.headers["authorization"] for one in lying.asked if one.path.startswith("/token")] == [
+        basic(USER),
+        basic(LATER),
+    ]
+
+
+def test_a_repository_that_is_not_ours_leaves_the_others_alone(
+    lying: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    """A login that has worked is not wrong because one repository answers 401 to it."""
+    demanding(lying, LATER)
+    right, judge = basic(LATER), lying.judge
+    assert judge
+    lying.judge = lambda asked: Answer(401, PASSWORD) if "/two/" in asked.path else judge(asked)
+    registry = open_at(lying.host, LATER).registry
+    one, two, three = (RegistrySource(registry, f"team/{name}") for name in ("one", "two", "three"))
+    assert one.tags() == ("1",)
+    with pytest.raises(Denied, match="answered 401"):
+        two.tags()
+    assert three.tags() == ("1",)
+    assert lying.asked[-1].headers["authorization"] == right
 
 
 def test_a_token_that_is_refused_is_replaced_once(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:

@@ -14,6 +14,7 @@ from reconciler.source import repository
 from reconciler.source.breaker import ENOUGH, REST, Breaker, LeftAlone
 from reconciler.source.registry import Patience, Registry
 from reconciler.source.repository import FRUITLESS_PAGES, LIST_SECONDS, RegistrySource
+from tests.source.logins import Given
 from tests.source.lying_registry import DROP, Answer
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def clock(lying: LyingRegistry, monkeypatch: pytest.MonkeyPatch) -> Clock:
 def source(lying: LyingRegistry, clock: Clock) -> Iterator[RegistrySource]:
     """With the patience of a real run, and a clock of its own."""
     patience = Patience(sleep=clock.sleep, clock=lambda: clock.now)
-    registry = Registry(lying.host, RegistryConfig(plain_http=True), lambda: None, patience)
+    registry = Registry(lying.host, RegistryConfig(plain_http=True), Given(None), patience)
     yield RegistrySource(registry, "team/app")
     registry.close()
 

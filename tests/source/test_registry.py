@@ -21,6 +21,7 @@ from reconciler.source import repository
 from reconciler.source.credentials import Credentials
 from reconciler.source.registry import MAX_REDIRECTS, SIGNED_ATTEMPTS, Registry, parse_retry_after
 from reconciler.source.repository import BLOB_BREAKS, MAX_WRONG_HEADS
+from tests.source.logins import Given
 from tests.source.lying_registry import DROP, Answer
 
 if TYPE_CHECKING:
@@ -597,7 +598,7 @@ def test_a_redirect_to_nowhere_is_an_error_of_ours(location: str, lying: LyingRe
 @pytest.mark.parametrize("host", ["a..b", "127.0.0.1:99999", f"{'a' * 64}.com", "registry.example.com:0"])
 def test_a_registry_that_cannot_be_a_host(host: str) -> None:
     with pytest.raises(Unreachable, match=r"correct it in mirrors\.yaml"):
-        Registry(host, RegistryConfig(), lambda: None)
+        Registry(host, RegistryConfig(), Given())
 
 
 def test_errors_name_the_host_that_failed(
@@ -693,7 +694,7 @@ def _httpx_errors() -> list[type[Exception]]:
 
 @pytest.mark.parametrize("kind", _httpx_errors(), ids=lambda kind: kind.__name__)
 def test_no_error_of_httpx_gets_out(kind: type[Exception]) -> None:
-    registry = Registry("registry.example.com", RegistryConfig(), lambda: None)
+    registry = Registry("registry.example.com", RegistryConfig(), Given())
     arguments: dict[str, Any] = {
         "HTTPStatusError": {"request": httpx.Request("GET", "http://x"), "response": httpx.Response(500)},
     }.get(kind.__name__, {})

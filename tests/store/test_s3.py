@@ -23,7 +23,7 @@ from reconciler.store import Absent, Listed, Matches, Store, s3
 from reconciler.store.opening import open_stores
 from reconciler.store.s3 import ATTEMPTS, MIB, PART_SIZE
 from tests.parts.http_server import Handler, serving
-from tests.parts.process import find_program, free_port
+from tests.parts.process import find_program
 from tests.store.scripted import Answer, Asked, Drop, ScriptedServer, error, serve_script
 
 if TYPE_CHECKING:
@@ -128,12 +128,6 @@ def test_a_missing_bucket_is_named(r2_buckets: tuple[S3Bucket, S3Bucket]) -> Non
     store = opened(public.endpoint_url, "nowhere", public.environ())
     with pytest.raises(StoreError, match="s3://nowhere/_ping: there is no such bucket; create it"):
         store.put("_ping", b"{}", JSON_HEADERS)
-
-
-def test_nobody_listening_is_unreachable(no_waiting: None) -> None:
-    url = f"http://127.0.0.1:{free_port()}"
-    with pytest.raises(StoreUnreachable, match=f"after {ATTEMPTS} attempts.*{url}.*check the network"):
-        opened(url, "bucket", CREDENTIALS).get("_ping")
 
 
 def test_a_state_bucket_is_another_store(r2_buckets: tuple[S3Bucket, S3Bucket]) -> None:

@@ -1,0 +1,75 @@
+"""Answers of which little is wanted: how one is ended, and how it words a refusal."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from itertools import islice
+
+import httpx
+
+from reconciler.errors import BadAnswer
+from reconciler.source.encoding import decoded
+from reconciler.source.reason import MAX_BYTES
+
+MAX_UNREAD = 64 * 1024
+"""Bytes of a body that nobody wants which are still read, because a new connection would cost more."""
+
+MAX_UNREAD_READS = 4
+"""Pieces in which those may come: nobody waits for a body that trickles."""
+
+_START = "r2mirror_start"
+"""Where an answer keeps the beginning of its body."""
+
+_ABOUT_THE_LOGIN = re.compile(
+    rb"expire|too old|renew|refresh|re-?auth|log ?in|credential|password|token", re.IGNORECASE
+)
+
+
+def finish(response: httpx.Response) -> bytes:
+    """Ends an answer of which no more is wanted, and returns what was read of its body.
+
+    Only one that is read to its end leaves a connection to use again.
+    """
+    if response.is_closed or _START in response.extensions:
+        response.close()
+        return read_start(response)
+    body = bytearray()
+    declared = response.headers.get("Content-Length", "")
+    is_short = re.fullmatch(r"[0-9]{1,9}", declared) is not None and int(declared) <= MAX_UNREAD
+    try:
+        if not response.is_stream_consumed and (is_short or response.request.method == "HEAD"):
+            assert isinstance(response.stream, httpx.SyncByteStream)
+            with contextlib.suppress(httpx.HTTPError):
+                for chunk in islice(response.stream, MAX_UNREAD_READS):
+                    body += chunk
+    finally:
+        response.close()
+    response.extensions[_START] = bytes(body)
+    return bytes(body)
+
+
+def read_start(response: httpx.Response) -> bytes:
+    """The beginning of a body, as far as it comes at once, read once; nothing is wrong where there is none."""
+    start: bytes | None = response.extensions.get(_START)
+    if start is not None:
+        return start
+    body = bytearray()
+    if not (response.is_closed or response.is_stream_consumed or response.request.method == "HEAD"):
+        with contextlib.suppress(httpx.HTTPError, BadAnswer):
+            for chunk in islice(decoded(response, ""), MAX_UNREAD_READS):
+                body += chunk
+                if len(body) >= MAX_BYTES:
+                    break
+    response.extensions[_START] = bytes(body)
+    return bytes(body)
+
+
+def is_about_the_login(response: httpx.Response, body: bytes) -> bool:
+    """Whether a refusal may be over with other credentials: a 401, or a 403 that says so, or cannot for it has no body.
+
+    ECR answers 403 where its password of twelve hours has run out.
+    """
+    if response.status_code == httpx.codes.FORBIDDEN:
+        return response.request.method == "HEAD" or bool(_ABOUT_THE_LOGIN.search(body))
+    return response.status_code == httpx.codes.UNAUTHORIZED

@@ -1,0 +1,115 @@
+"""The first answer of a server: until it has come, a wrong setting is likelier than a fault that passes.
+
+    mistake   what in the settings a failed connection points to
+    Contact   whether a server has answered yet, and how long that is waited for
+
+A server that has answered once is believed to be there: what fails then is tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+logger = logging.getLogger(__name__)
+
+TELL_AFTER = 10.0
+"""Seconds after which somebody who waits for the first answer is told what for."""
+
+
+class Contact:
+    """Whether the server that messages call `name` has answered yet. Many threads may use it at once.
+
+    patience  seconds that its first answer is waited for, all attempts together
+    """
+
+    def __init__(self, name: str, patience: float) -> None:
+        self.answered = False
+        self._name = name
+        self._patience = patience
+        self._since = 0.0
+        self._timer: threading.Timer | None = None
+        self._lock = threading.Lock()
+
+    def asked(self) -> None:
+        """Notes that a request goes out. If nothing has come for `TELL_AFTER` seconds, the log says so."""
+        with self._lock:
+            if self.answered or self._timer:
+                return
+            self._since = time.monotonic()
+            self._timer = threading.Timer(TELL_AFTER, self._tell)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def heard(self) -> None:
+        """Notes that an answer has come, whatever it says."""
+        self.answered = True
+        self.left()
+
+    def left(self) -> None:
+        """Notes that the answer is not waited for any more."""
+        with self._lock:
+            if self._timer:
+                self._timer.cancel()
+                self._timer = None
+
+    def is_hopeless(self, error: BaseException, attempt: float) -> bool:
+        """Whether to try again is of no use after `error`, where another attempt may take `attempt` seconds."""
+        if is_untrusted(error):
+            return True
+        if self.answered:
+            return False
+        return mistake(error) is not None or time.monotonic() - self._since + attempt > self._patience
+
+    def _tell(self) -> None:
+        logger.warning(
+            "%s has not answered for %.0f s; its first answer is waited for %.0f s in all",
+            self._name,
+            TELL_AFTER,
+            self._patience,
+        )
+
+
+def is_untrusted(error: BaseException) -> bool:
+    """Whether a connection failed because of the certificate that the server showed."""
+    return any(isinstance(one, ssl.SSLCertVerificationError) for one in _causes(error))
+
+
+def mistake(error: BaseException) -> str | None:
+    """What to do about a connection that failed in a way that waiting does not mend; None for any other failure."""
+    for cause in _causes(error):
+        match cause:
+            case ssl.SSLCertVerificationError():
+                return (
+                    "its certificate is not trusted; check the endpoint, "
+                    "or name a file with the certificate of its authority in AWS_CA_BUNDLE"
+                )
+            case ssl.SSLError(reason=str(reason)) if reason in _NOT_TLS:
+                return "what listens there does not speak TLS; write http:// in endpoint_url, or another port"
+            case ssl.SSLError():
+                return "no TLS connection could be made; check the account, the jurisdiction or the endpoint"
+            case socket.gaierror():
+                return "its name cannot be looked up; check the account, the jurisdiction or the endpoint, and the DNS"
+            case ConnectionRefusedError():
+                return "nothing listens at this address and port; check the endpoint, and that the server runs"
+            case _:
+                pass
+    return None
+
+
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG")
+"""What OpenSSL calls an answer in plain HTTP."""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it was raised for, innermost last."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
