@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.bench import shown
-from tests.parts.images import ForeignLayer, Image, artifact, attestation, image, index, push, write_layout
+from tests.parts.images import ForeignLayer, Image, artifact, attestation, build_cache, image, index, push, write_layout
 from tests.world import World, changes, walk
 
 if TYPE_CHECKING:
@@ -169,6 +169,8 @@ SHAPES = {
     "zero-byte blob": image(b"", BASE),
     "foreign layer": image(ForeignLayer(b"elsewhere"), BASE, docker=True),
     "attestation": index(image(BASE), attestation(image(BASE))),
+    "cache of BuildKit's": build_cache(b"a layer", b"another"),
+    "blobs beside images": index(image(BASE), blobs=[("application/vnd.example.note", b"hello")]),
 }
 
 

@@ -9,9 +9,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import httpx
+import pytest
 
 from tests.parts.images import Image, artifact, cosign_signature, digest_of, image, index, push, push_referrer
-from tests.test_end_to_end import app, bucket_world, from_url
+from tests.test_end_to_end import app, bucket_world, from_folder, from_url
 from tests.world import World, changes, walk
 
 if TYPE_CHECKING:
@@ -93,6 +94,35 @@ def test_what_is_attached_is_found_on_a_static_bucket(
     world.apply()
     assert fetch_referrers(nginx_edge, APP) == referrers_of(APP, [SBOM, LATER])
     assert changes(world.plan("--detailed-exitcode")) == []
+
+
+@pytest.mark.parametrize("referrers", [True, False])
+def test_a_mirror_of_a_mirror_is_whole(
+    referrers: bool, bucket_world: World, docker_registry: DockerRegistry, nginx_edge: Edge, tmp_path: Path
+) -> None:
+    """By all the tags that the first one lists, those of signatures and of lists of referrers included."""
+    host = docker_registry.host
+    push(APP, host, "team/app", "1.0")
+    for one in (SBOM, SIGNATURE, NOTE):
+        push_referrer(one, host, "team/app")
+    push(SIGNED, host, "team/app", named(AMD64, ".sig"))
+    bucket_world.mirrors({"source": f"{host}/team/app", "target": "app", "tags": ["1.0"], "referrers": True})
+    bucket_world.apply()
+    (tmp_path / "second").mkdir()
+    store = {"type": "file", "path": "./mirror"}
+    second = World(tmp_path / "second", store, {nginx_edge.host: {"plain_http": True}})
+    source = f"{nginx_edge.host}/app"
+    second.mirrors({"source": source, "target": "app", "tags": [{"glob": "*"}], "referrers": referrers})
+    along = {named(AMD64, ".sig"), *(named(one, "") for one in (APP, SBOM, AMD64))}
+    chosen = {"1.0"} if referrers else {"1.0", *along}
+    assert {tag for _, _, tag in changes(second.plan())} == chosen
+    assert second.apply()["summary"] == {"done": len(chosen), "failed": 0, "skipped": 0}
+    read = from_folder(second.folder / "mirror")
+    assert set(json.loads(read("v2/app/tags/list"))["tags"]) == {"1.0", *along}
+    for tag in ("1.0", *along):
+        walk(read, "app", tag)
+    second.run("verify", "--deep")
+    assert changes(second.plan("--detailed-exitcode")) == []
 
 
 def referrers_of(subject: Image, referrers: list[Image]) -> list[dict[str, Any]]:

@@ -91,7 +91,7 @@ class ImageLayout:
             raise Unreachable(what, f"cannot be read: {error.strerror}") from None
 
     def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:  # noqa: ARG002 they are known here
-        tags = {tag: self._tagged[tag] for tag in cosign_tags(subject) if tag in self._tagged}
+        tags = {tag: self.resolve(tag) for tag in cosign_tags(subject) if tag in self._tagged}
         return Attached(self.referrers(subject), None, MappingProxyType(tags))
 
     @cached_property
@@ -144,6 +144,8 @@ class ImageLayout:
         body = self._read(self.folder / "index.json", self.name, MAX_INDEX_SIZE)
         try:
             match load_json(body, "it"):
+                case {"manifests": None}:  # how a tool written in Go may spell an empty list
+                    return ()
                 case {"manifests": list(entries)}:
                     return tuple((parse_descriptor(entry, "an entry"), _name_of(entry)) for entry in entries)
                 case _:

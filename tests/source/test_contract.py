@@ -13,6 +13,7 @@ from reconciler.layout import fallback_tag
 from reconciler.mirrors import RegistryConfig
 from reconciler.oci import OCI_INDEX, Descriptor, Digest, Index, parse_manifest
 from reconciler.source.opening import open_sources
+from tests.memory import described
 from tests.parts.images import ForeignLayer, Image, artifact, image, index, push, push_referrer, write_layout
 
 if TYPE_CHECKING:
@@ -228,6 +229,17 @@ def test_a_tag_that_a_layout_has_twice_is_an_error(tmp_path: Path) -> None:
     assert layout(tmp_path, [entry("1"), entry("1")]).tags() == ("1",)
     with pytest.raises(BadAnswer, match="the tag 1 twice"):
         layout(tmp_path, [entry("1"), entry("1", artifact())]).tags()
+
+
+def test_a_layout_that_says_null_has_no_images(tmp_path: Path) -> None:
+    assert layout(tmp_path, None).tags() == ()
+
+
+def test_a_layout_may_leave_out_types(tmp_path: Path) -> None:
+    source = layout(tmp_path, [{**entry(tag), "mediaType": None} for tag in ("1", COSIGN)])
+    for reference in ("1", APP.digest):
+        assert source.resolve(reference) == described(APP), "its own bytes say what it is"
+    assert source.attached(Digest.parse(APP.digest), None).tags == {COSIGN: described(APP)}
 
 
 @pytest.mark.parametrize("entries", [{}, [1], [{"digest": "sha256:../../etc/passwd", "mediaType": "a/b", "size": 1}]])
