@@ -8,8 +8,11 @@
     garbage  every other manifest by digest and blob of the repository, and uploads to it that nobody finished
 
 Nothing is taken from memory, and where a manifest that is reached cannot be read nothing is collected at all: nobody
-can say then what it needs. Only for the holder of the lock, for a blob that is being published is not reached yet.
-Removal goes from what refers to what is referred to, so that what is visible is whole at every moment.
+can say then what it needs. Neither is anything where the listing lacks what has to be there, by the mirror index or by
+a request for that very object: what else it lacks cannot be known, and its layers would be taken for garbage.
+
+Only for the holder of the lock, for a blob that is being published is not reached yet. Removal goes from what refers to
+what is referred to, so that what is visible is whole at every moment.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.copy import choose_platforms
 from reconciler.errors import Malformed, StoreError
 from reconciler.index import RepositoryState, collected, expired
 from reconciler.inventory import inventory
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
     from reconciler.index import MirrorIndex
     from reconciler.inventory import Inventory
     from reconciler.lock import Lease
+    from reconciler.oci import Platform
     from reconciler.store import Store, Stores, Unfinished
 
 
@@ -179,6 +184,7 @@ def find_garbage(
     manifests = _Manifests(store, target, there, executor)
     lists = {row.key: key.subject for row in store.list(referrers_prefix(target)) if (key := _list_key(row.key))}
     reached, needed, following = manifests.reach(state, state.digests - over, lists)
+    manifests.check_listing(state)
     loose = there.manifests.keys() - reached
     return Garbage(
         target,
@@ -230,6 +236,8 @@ class _Manifests:
         self._target = target
         self._there = there
         self._executor = executor
+        self._indexes: dict[Digest, Index] = {}
+        self._unlisted: set[Digest] = set()
 
     def reach(
         self, state: RepositoryState, keep: Iterable[Digest], lists: Mapping[str, Digest]
@@ -244,8 +252,9 @@ class _Manifests:
         by_name = {tag for tag in self._there.tags if is_attached_tag(tag)} - state.own_tags
         self._follow(self._keys(self._there.tags.keys() - by_name), reached, needed)
         self._follow(self._keys(lost - reached), reached, needed)
-        kept = [one for one in keep if one in self._there.manifests and one not in reached]
-        self._follow(self._keys(kept), reached, needed)
+        kept = _with_attached(state, keep) - reached
+        self._unlisted |= kept - self._there.manifests.keys()
+        self._follow(self._keys(kept & self._there.manifests.keys()), reached, needed)
         loose = dict(lists)
         while True:
             names = {tag for subject in reached for tag in attached_tags(subject)} & by_name
@@ -266,9 +275,47 @@ class _Manifests:
             for digest, parsed in self._read_all(wave):
                 reached.add(digest)
                 if isinstance(parsed, Index):
+                    self._indexes[digest] = parsed
                     children.update(child.digest for child in parsed.manifests)
                 needed.update(blob.digest for blob in parsed.blobs)
+            self._unlisted |= children - self._there.manifests.keys()
             wave = self._keys(child for child in children if child not in reached and child in self._there.manifests)
+
+    def check_listing(self, state: RepositoryState) -> None:
+        """Raises `StoreError` if the listing lacks a manifest of those that `reach` met, although it is there.
+
+        What a tag needs has to be listed, by its platforms. Of the rest, which may never have been mirrored, the store
+        is asked.
+        """
+        unwanted: set[Digest] = set()
+        for tag, one in state.tags.items():
+            if tag not in state.pending:
+                unwanted |= self._unwanted(f"{self._target}:{tag}", one.digest, one.platforms)
+        asked = sorted(self._unlisted - unwanted)
+        for result in completed(self._executor, self._store.size, self._keys(asked), 2 * BLOB_WORKERS, pause=1.0):
+            if result and result[1].result() is not None:
+                raise StoreError(f"{self._store.name}/{result[0]}", f"is there, but a listing lacks it; {_INCOMPLETE}")
+
+    def _unwanted(self, what: str, digest: Digest, platforms: tuple[Platform, ...] | None) -> set[Digest]:
+        """The children of an image, all the way down, that were left out for their platforms.
+
+        Raises `StoreError` where the listing lacks one of the others. `what` names the tag.
+        """
+        index = self._indexes.get(digest)
+        if index is None:
+            return set()
+        try:
+            chosen = {child.digest for child in choose_platforms(index, platforms, what)}
+        except Malformed:
+            return set()
+        unwanted = {child.digest for child in index.manifests} - chosen
+        for child in chosen:
+            if child not in self._there.manifests:
+                key = manifest_key(self._target, child)
+                why = f"a listing lacks it, and {what} needs it by the mirror index; {_INCOMPLETE}"
+                raise StoreError(f"{self._store.name}/{key}", why)
+            unwanted |= self._unwanted(what, child, platforms)
+        return unwanted
 
     def children(self, digest: Digest) -> tuple[Digest, ...]:
         """What a manifest that may be damaged says that it refers to."""
@@ -301,4 +348,14 @@ class _Manifests:
             raise StoreError(what, f"cannot be read ({error.why}); {_ADVICE}") from None
 
 
+def _with_attached(state: RepositoryState, keep: Iterable[Digest]) -> set[Digest]:
+    """The digests to keep, and those of what came along with their images."""
+    found = set(keep)
+    for record in [state.attached[digest] for digest in found if digest in state.attached]:
+        for one in record.values():
+            found |= one.referrers | {tagged.digest for tagged in one.tags.values()}
+    return found
+
+
+_INCOMPLETE = "nothing is collected in this repository; see `r2mirror verify`, and try again later"
 _ADVICE = "nothing is collected in this repository; see `r2mirror verify`, and repair it or remove it by hand"

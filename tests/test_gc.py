@@ -17,18 +17,19 @@ from reconciler.gc import Garbage, NotCollected, collect_garbage, discard_upload
 from reconciler.index import parse
 from reconciler.layout import LOCK, MIRROR_INDEX, BlobKey, ManifestKey, blob_key, manifest_key, parse_key
 from reconciler.lock import held
-from reconciler.oci import Digest
+from reconciler.oci import Digest, Platform
 from reconciler.selection import Exact
 from reconciler.store import Stores, Unfinished
 from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, app, check_visible, expire_lock, final
-from tests.memory import Fault, Killed, MemorySource, mirror, put_json
+from tests.memory import Fault, Killed, MemorySource, MemoryStore, mirror, put_json
 from tests.parts.images import Image, image, index
 from tests.world import walk
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from tests.memory import MemoryStore
+    from reconciler.store import Listed
 
 
 def gc(store: MemoryStore, now: datetime | None = None, *, dry_run: bool = False) -> list[Garbage | NotCollected]:
@@ -316,3 +317,63 @@ def test_uploads_that_nobody_finishes_are_given_up_in_the_repositories_named_and
     assert [(one.target, len(one.uploads), one.objects) for one in found] == [("a", 1, 0), ("c", 1, 0)]
     assert [upload.key for upload in store.uploads] == keys[1:2] + keys[3:]
     assert [operation.kind for operation in store.operations] == ["unfinished", "discard", "discard"]
+
+
+# Listings that lack something.
+
+
+class Forgetful(MemoryStore):
+    """Lists everything but the keys that are left out."""
+
+    def __init__(self, objects: Mapping[str, bytes], left_out: str) -> None:
+        super().__init__(objects)
+        self.left_out = left_out
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        return (row for row in super().list(prefix) if row.key != self.left_out)
+
+
+def forgetful(store: MemoryStore, digest: str) -> Forgetful:
+    """The same objects, listed without the manifest of this digest."""
+    lost = manifest_key("a", Digest.parse(digest))
+    assert lost in store.objects
+    return Forgetful(store.objects, lost)
+
+
+def collects_nothing(store: MemoryStore, words: str) -> None:
+    before = dict(store.objects)
+    [event] = gc(store, NOW + RETAIN)
+    assert isinstance(event, NotCollected)
+    assert words in event.error
+    assert "nothing is collected in this repository" in event.error
+    assert store.objects == before
+
+
+def test_a_listing_that_lacks_a_child_of_a_tag_takes_nothing_from_it() -> None:
+    bench = pruned()
+    child = V2.children[0].digest
+    collects_nothing(forgetful(bench.store, child), "a listing lacks it, and a:2 needs it by the mirror index")
+    assert [type(one) for one in gc(bench.store, NOW + RETAIN)] == [Garbage], "the same with a listing that is whole"
+
+
+def test_a_listing_that_lacks_a_retired_digest_or_what_is_below_it_takes_nothing_from_it() -> None:
+    bench = pruned()
+    put_json(bench.store, blob_key("a", Digest.of(b"loose")), b"loose")
+    for digest in (V1.digest, V1.children[0].digest):
+        before = dict(bench.store.objects)
+        [event] = gc(forgetful(bench.store, digest), NOW)
+        assert isinstance(event, NotCollected)
+        assert "is there, but a listing lacks it" in event.error
+        assert bench.store.objects == before
+
+
+def test_what_a_mirror_of_some_platforms_left_out_is_not_missed_and_not_asked_for() -> None:
+    bench = Bench.of(a={"1": V1, "2": V2})
+    some = mirror("a", platforms=(Platform.parse("linux/amd64"),))
+    bench.apply(bench.plan(some))
+    bench = bench.again()
+    bench.apply(bench.plan(mirror("a", Exact("2"), platforms=(Platform.parse("linux/amd64"),))))
+    bench.store.operations.clear()
+    [garbage] = gc(bench.store, NOW + RETAIN)
+    assert isinstance(garbage, Garbage)
+    assert not [key for kind, key in bench.store.operations if kind == "size"]
