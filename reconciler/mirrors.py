@@ -23,6 +23,7 @@ from reconciler.oci import Digest, Platform, Repository, is_tag
 from reconciler.selection import Exact, Glob, Pattern, Pinned, Regex, Semver, compile_range, compile_regex, matching
 from reconciler.shape import check_shape, spelled
 from reconciler.signatures.declared import declared
+from reconciler.speed import parse_rate
 from reconciler.variables import login_problem, value_problem
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class RegistryConfig:
     plain_http: bool = False
     ca_file: Path | None = None
     max_connections: int | None = None
+    min_speed: float | None = None
 
 
 @dataclass(frozen=True)
@@ -340,6 +342,9 @@ def _platforms(document: Document, place: Place, value: Any) -> tuple[Platform, 
     return tuple(sorted(found))
 
 
+LOWEST_SPEED = 1024
+"""Bytes a second that a registry may be allowed to be as slow as."""
+
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -365,6 +370,17 @@ def _check_contradictions(document: Document, tags: Placed, exclude: Placed) -> 
             line = document.written[excluded].line
             for place in named.pop(tag):
                 document.problem(place, f"{tag} is named here and excluded in line {line}; remove one of the two")
+
+
+def _speed(document: Document, place: Place, text: str) -> float | None:
+    try:
+        rate = parse_rate(text)
+    except ValueError as error:
+        document.problem(place, str(error))
+        return None
+    if rate < LOWEST_SPEED:
+        document.problem(place, f"{text} is less than 1KiB/s, at which a layer of a GiB takes 12 days")
+    return rate
 
 
 # Store and registries, where variables are filled in
@@ -576,5 +592,6 @@ def _registries(
                 said.get("plain_http", False),
                 _path(document, (*place, "ca_file"), ca_file, folder) if ca_file else None,
                 said.get("max_connections"),
+                _speed(document, (*place, "min_speed"), said["min_speed"]) if "min_speed" in said else None,
             ),
         )

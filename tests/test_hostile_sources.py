@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from reconciler import speed
 from reconciler.apply import apply
 from reconciler.index import parse
 from reconciler.layout import MIRROR_INDEX
@@ -26,7 +27,6 @@ from reconciler.outcome import Done, Failed
 from reconciler.plan import make_plan
 from reconciler.resolve import resolve
 from reconciler.selection import Glob
-from reconciler.source import pace
 from reconciler.source.credentials import Credentials
 from reconciler.source.registry import Patience, Registry
 from reconciler.source.repository import RegistrySource
@@ -120,7 +120,7 @@ class Scene:
 
 @pytest.fixture
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
-    monkeypatch.setattr(pace, "WINDOW", 0.2)
+    monkeypatch.setattr(speed, "WINDOW", 0.2)
     with ExitStack() as stack:
         scene = Scene(
             stack.enter_context(start_lying_registry()),

@@ -49,10 +49,10 @@ if TYPE_CHECKING:
 
 
 def _rate(text: str) -> float:
-    from reconciler.source.bandwidth import parse_rate
+    from reconciler.source.bandwidth import parse_bandwidth
 
     try:
-        return parse_rate(text)
+        return parse_bandwidth(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from typing import TYPE_CHECKING
+
+from reconciler.speed import parse_rate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,16 +17,10 @@ BURST = 0.5
 LOWEST = 64 * 1024
 """Bytes a second. Below that, many downloads at once take so long between two reads that servers give them up."""
 
-_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(|[kKMG]|[KMG]i)B(?:/s)?")
-_UNITS = {"": 1, "k": 1000, "K": 1000, "M": 1000**2, "G": 1000**3, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
 
-
-def parse_rate(text: str) -> float:
+def parse_bandwidth(text: str) -> float:
     """Bytes a second, as in `20MiB/s`, `1.5 GB/s` or `500kB`. Raises ValueError with what to write instead."""
-    match = _RATE.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is no rate in bytes; write for example 20MiB/s or 500kB/s")
-    rate = float(match[1]) * _UNITS[match[2]]
+    rate = parse_rate(text)
     if rate < LOWEST:
         raise ValueError(f"{text!r} is less than {LOWEST // 1024}KiB/s, at which servers give connections up")
     return rate

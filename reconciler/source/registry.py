@@ -37,6 +37,7 @@ from reconciler.source.encoding import decoded
 from reconciler.source.lanes import Lanes
 from reconciler.source.pace import keep_pace
 from reconciler.source.reason import reason, sent_secrets
+from reconciler.speed import SLOWEST
 from reconciler.words import count as counted
 
 if TYPE_CHECKING:
@@ -162,7 +163,8 @@ class Registry:
         self._access = Access(name, self.url, logins)
         connections = config.max_connections or MAX_CONNECTIONS
         trust = _own_trust(config.ca_file, name) if config.ca_file else None
-        self._lanes = Lanes(lambda scheme: _client(scheme, trust), connections, POOL_TIMEOUT)
+        speed = config.min_speed or SLOWEST
+        self._lanes = Lanes(lambda scheme: _client(scheme, trust, speed), connections, POOL_TIMEOUT)
         self._downloads = threading.BoundedSemaphore(connections)
         self.large_answers = threading.Lock()
         self._bandwidth = bandwidth
@@ -389,7 +391,7 @@ class Registry:
             raise _translated(what, self, error) from None
 
 
-def _client(scheme: str, trust: ssl.SSLContext | None) -> httpx.Client:
+def _client(scheme: str, trust: ssl.SSLContext | None, speed: float) -> httpx.Client:
     """A connection to the registry, and one to where it redirects. In plain HTTP there is nobody to be trusted."""
     if scheme == "http":
         trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -398,7 +400,7 @@ def _client(scheme: str, trust: ssl.SSLContext | None) -> httpx.Client:
         limits=httpx.Limits(max_connections=2, max_keepalive_connections=2, keepalive_expiry=KEEP_ALIVE),
         verify=trust or _shared_trust(),
     )
-    keep_pace(client)
+    keep_pace(client, speed)
     return client
 
 

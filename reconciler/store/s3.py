@@ -51,6 +51,7 @@ from reconciler.mirrors import R2, S3
 from reconciler.store import CHUNK, WITH_CONDITIONS, Absent, Condition, Listed, Matches, Stored, Unfinished
 from reconciler.store.clock import header_time
 from reconciler.store.contact import Contact, mistake
+from reconciler.store.pace import keep_pace
 from reconciler.store.pages import Pages
 
 if TYPE_CHECKING:
@@ -175,6 +176,7 @@ def _client(session: Session, endpoint: str | None, region: str | None, workers:
         ),
     )
     client.meta.events.unregister("before-call.s3", add_expect_header)
+    keep_pace(client)
     return client
 
 

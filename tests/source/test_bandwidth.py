@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.source.bandwidth import BURST, LOWEST, Bandwidth, parse_rate
+from reconciler.source.bandwidth import BURST, LOWEST, Bandwidth, parse_bandwidth
 
 MIB = 1024 * 1024
 
@@ -68,18 +68,18 @@ def test_each_of_many_waits_in_its_turn() -> None:
     ],
 )
 def test_rates_are_written_as_people_write_them(text: str, rate: float) -> None:
-    assert parse_rate(text) == rate
+    assert parse_bandwidth(text) == rate
 
 
 @pytest.mark.parametrize(
     "text", ["", "20", "20M", "20Mb/s", "20Mbit/s", "MiB/s", "-1MiB/s", "1e3MB", "1kiB", "iB", "1TB/s"]
 )
 def test_what_is_no_rate_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(ValueError, match="is no rate in bytes; write for example 20MiB/s or 500kB/s"):
-        parse_rate(text)
+    with pytest.raises(ValueError, match="is not a valid rate in bytes; write for example 20MiB/s or 500kB/s"):
+        parse_bandwidth(text)
 
 
 @pytest.mark.parametrize("text", ["0B/s", "1B/s", "63KiB/s"])
 def test_a_rate_that_starves_connections_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="less than 64KiB/s"):
-        parse_rate(text)
+        parse_bandwidth(text)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler import speed
 from reconciler.errors import Unreachable
 from reconciler.oci import Descriptor, Digest
-from reconciler.source import pace
 from tests.source.lying_registry import Answer
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ DESCRIPTOR = Descriptor("application/octet-stream", Digest.of(BLOB), len(BLOB))
 
 @pytest.fixture(autouse=True)
 def short_window(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pace, "WINDOW", 0.2)
+    monkeypatch.setattr(speed, "WINDOW", 0.2)
 
 
 @pytest.mark.parametrize("slow_headers", [True, False], ids=["headers", "body"])
@@ -35,7 +35,7 @@ def test_a_document_that_trickles_is_given_up(
 ) -> None:
     lying.on(TAGS, Answer(body=LIST, pause=0.01, slow_headers=slow_headers))
     started = time.monotonic()
-    with pytest.raises(Unreachable, match="less than 1024 bytes a second"):
+    with pytest.raises(Unreachable, match="less than 16384 bytes a second"):
         open_at(lying.host).tags()
     assert len(lying.requests(TAGS)) == 3
     assert time.monotonic() - started < 10
@@ -43,7 +43,7 @@ def test_a_document_that_trickles_is_given_up(
 
 def test_a_blob_that_trickles_is_given_up(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
     lying.on(f"GET /v2/team/app/blobs/{DESCRIPTOR.digest}", Answer(body=BLOB, pause=0.01))
-    with pytest.raises(Unreachable, match="less than 1024 bytes a second"):
+    with pytest.raises(Unreachable, match="less than 16384 bytes a second"):
         b"".join(open_at(lying.host).blob(DESCRIPTOR))
 
 
@@ -52,7 +52,7 @@ def test_a_token_that_trickles_is_given_up(lying: LyingRegistry, open_at: Callab
     lying.on(TAGS, Answer(401, challenge))
     scope = "scope=repository%3Ateam%2Fapp%3Apull"
     lying.on(f"GET /token?service=lying&{scope}", Answer(body=b" " * 2000 + b'{"token": "t"}', pause=0.01))
-    with pytest.raises(Unreachable, match="less than 1024 bytes a second"):
+    with pytest.raises(Unreachable, match="less than 16384 bytes a second"):
         open_at(lying.host).tags()
 
 

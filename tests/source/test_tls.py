@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler import speed
 from reconciler.errors import BadAnswer, Unreachable
 from reconciler.mirrors import RegistryConfig
 from reconciler.oci import Descriptor, Digest
-from reconciler.source import pace
 from reconciler.source.registry import _usual_trust
 from tests.parts.process import missing
 from tests.source.lying_registry import Answer, start_lying_registry
@@ -67,9 +67,9 @@ def test_the_authority_of_ca_file_is_believed(
 def test_who_trickles_through_tls_is_given_up(
     secure: LyingRegistry, own: Path, open_at: Callable[..., RegistrySource], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "WINDOW", 0.2)
+    monkeypatch.setattr(speed, "WINDOW", 0.2)
     secure.on(TAGS, Answer(body=b'{"tags": ["1"]}' + b" " * 500, pause=0.01))
-    with pytest.raises(Unreachable, match="less than 1024 bytes a second"):
+    with pytest.raises(Unreachable, match="less than 16384 bytes a second"):
         open_at(secure.host, None, RegistryConfig(ca_file=own)).tags()
 
 
