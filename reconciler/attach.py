@@ -12,7 +12,7 @@ image is there before a tag of the image is: whoever checks signatures finds the
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -68,6 +68,7 @@ class Ends:
     own_tags  those that a pattern chose; they are mirrored as any other tag is, and not touched here
     present   the manifests of `target`, digest -> size in bytes
     fetch     gives the bytes of a manifest, those of `target` without asking the source
+    told      the refusals that have been said, each once
     """
 
     name: str
@@ -79,6 +80,7 @@ class Ends:
     own_tags: frozenset[str]
     present: Mapping[Digest, int]
     fetch: Fetch
+    told: set[str] = field(default_factory=set)
 
 
 def open_ends(
@@ -99,6 +101,9 @@ def read_following(ends: Ends, subject: Digest) -> Following:
     what, recorded = ends.name, ends.recorded.get(subject, Attachments())
     fetch = ends.fetch
     attached = ends.source.attached(subject, ends.listed)
+    if attached.refusal and attached.refusal not in ends.told:
+        ends.told.add(attached.refusal)
+        logger.warning("%s: %s", ends.name, attached.refusal)
     listed = {one.digest: one for one in _listed(fetch, attached, f"{what}@{subject}")}
     kept = {one: Descriptor("", one, ends.present[one]) for one in recorded.referrers if one in ends.present}
     found = dict(_read_all(fetch, what, subject, kept | listed))

@@ -57,11 +57,13 @@ class Attached:
     referrers  None: the source has no list of them
     fallback   the index that a tag then names for them, None: there is none
     tags       cosign's tags
+    refusal    why the source does not give the list that it may have, in words; empty where it did not refuse it
     """
 
     referrers: tuple[Descriptor, ...] | None = None
     fallback: Descriptor | None = None
     tags: Mapping[str, Descriptor] = field(default_factory=lambda: MappingProxyType({}))
+    refusal: str = ""
 
 
 @dataclass(frozen=True)

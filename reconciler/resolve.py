@@ -220,6 +220,12 @@ def _news(
     return told, failed
 
 
+def _refusals(attached: Mapping[Digest, Future[Attached | SourceError]]) -> tuple[str, ...]:
+    """Why the source does not list what is attached, said once for all digests."""
+    found = [one.result() for one in attached.values()]
+    return tuple(dict.fromkeys(one.refusal for one in found if isinstance(one, Attached) and one.refusal))
+
+
 def _judged(
     mirror: Mirror,
     index: MirrorIndex,
@@ -229,7 +235,8 @@ def _judged(
 ) -> Judged:
     def judge(failed: Mapping[str, SourceError]) -> Desired:
         judged = _judge(mirror, index, listing, {**asked.answers, **failed}, attached)
-        return replace(judged, tallies=asked.tallies, warnings=(*judged.warnings, *asked.warnings))
+        warnings = (*judged.warnings, *asked.warnings, *_refusals(attached))
+        return replace(judged, tallies=asked.tallies, warnings=warnings)
 
     return Judged(mirror, judge({}), judge)
 

@@ -271,7 +271,7 @@ class MemorySource:
 
     `along` are attached to what they name as their subject, `named` are tags that belong to a digest by their name.
     `broken` maps a digest to the errors and the wrong bytes that are given for it before the true ones; `failing` is
-    raised for the tag list, and for the references it names.
+    raised for the tag list, and for the references it names. `refusal` is why it lists no referrers.
     """
 
     images: dict[str, Image]
@@ -282,6 +282,7 @@ class MemorySource:
     account: Account | None = None
     along: list[Image] = field(default_factory=list)
     named: dict[str, Image] = field(default_factory=dict)
+    refusal: str = ""
 
     @property
     def everything(self) -> list[Image]:
@@ -324,8 +325,9 @@ class MemorySource:
     def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
         self._ask("attached", str(subject))
         referrers = [one for one in self.along if json.loads(one.body)["subject"]["digest"] == str(subject)]
+        listed_ones = None if self.refusal else tuple(described(one) for one in referrers)
         tags = {tag: described(self.named[tag]) for tag in cosign_tags(subject) if tag in self.named}
-        return Attached(tuple(described(one) for one in referrers), None, tags)
+        return Attached(listed_ones, None, tags, self.refusal)
 
     def quota(self, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
         if known and again:

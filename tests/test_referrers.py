@@ -160,6 +160,15 @@ def test_a_source_that_cannot_say_fails_its_tag_and_removes_nothing() -> None:
         assert (repository.changes, repository.error) == ((), "memory/a: no answer")
 
 
+def test_a_source_that_refuses_its_lists_is_a_warning_of_the_plan() -> None:
+    bench = applied()
+    bench.sources["a"].refusal = "the registry answered 403"
+    plan = bench.plan(WANTED)
+    assert [one.warnings for one in plan.repositories] == [("the registry answered 403",)]
+    assert not plan.has_changes, "what came along stays"
+    assert bench.plan(mirror("a")).all_warnings == (), "where nobody asks for referrers nobody is told"
+
+
 def test_an_image_whose_referrers_cannot_be_had_is_not_published() -> None:
     bench = Bench({"a": signed()})
     bench.sources["a"].broken[SBOM.digest] = [Unreachable("memory/a", "no answer")]

@@ -26,6 +26,8 @@ from reconciler.referrers import FEWER, MAX_REFERRERS, TOO_MANY
 from reconciler.source.paging import next_page
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.source.registry import Registry
 
 MAX_PAGES = 20
@@ -41,18 +43,19 @@ _NO_API = (
     httpx.codes.NOT_IMPLEMENTED,
 )
 _REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
-
-
 _REFUSAL = (
     "the registry answered {} to the question for referrers; only those come along that the tag sha256-<hex> of an "
     "image names. Log in as a user who may list them, or set referrers: false"
 )
 
 
-def list_referrers(registry: Registry, base: str, scope: str, what: str) -> tuple[Descriptor, ...] | None:
+def list_referrers(
+    registry: Registry, base: str, scope: str, what: str, refused: Callable[[str], None]
+) -> tuple[Descriptor, ...] | None:
     """The referrers listed at the URL `base`, to the last page; None if the registry has no such list, or refuses it.
 
-    `what` names the subject in errors. Raises `SourceError` and its kinds.
+    `what` names the subject in errors; `refused` is told of a refusal, in the same words for all subjects. Raises
+    `SourceError` and its kinds.
     """
     found: dict[Digest, Descriptor] = {}
     seen: set[str] = set()
@@ -60,9 +63,11 @@ def list_referrers(registry: Registry, base: str, scope: str, what: str) -> tupl
     while url:
         seen.add(url)
         response, body = registry.document(url, scope, what, MAX_MANIFEST_SIZE, {"Accept": OCI_INDEX})
-        page = _page(registry, response, body, what)
+        page = _page(response, body, what)
         if page is None:
             if url == base:
+                if response.status_code in _REFUSED:
+                    refused(_REFUSAL.format(response.status_code))
                 return None
             raise BadAnswer(what, "the list of its referrers cannot be read to its end: a page of it is missing")
         found.update({one.digest: one for one in page.entries})
@@ -76,10 +81,8 @@ def list_referrers(registry: Registry, base: str, scope: str, what: str) -> tupl
     return tuple(found.values())
 
 
-def _page(registry: Registry, response: httpx.Response, body: bytes, what: str) -> Index | None:
+def _page(response: httpx.Response, body: bytes, what: str) -> Index | None:
     status, announced = response.status_code, response.headers.get("Content-Type", "").partition(";")[0].strip()
-    if status in _REFUSED:
-        registry.warn_once(f"{what.rpartition('@')[0]}: {_REFUSAL.format(status)}")
     if status in (*_NO_API, *_REFUSED) or (response.is_success and announced != OCI_INDEX):
         return None
     if not response.is_success:

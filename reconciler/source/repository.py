@@ -35,7 +35,7 @@ from reconciler.source.referrers import list_referrers
 from reconciler.source.registry import TooLarge, answered, told
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from reconciler.quota import Quota
     from reconciler.source.registry import Registry
@@ -152,8 +152,11 @@ class RegistrySource:
         return self.registry.glance(url, self._scope, what, {"Accept": ACCEPT})
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        return self._list_referrers(subject, lambda why: self.registry.warn_once(f"{self.name}: {why}"))
+
+    def _list_referrers(self, subject: Digest, refused: Callable[[str], None]) -> tuple[Descriptor, ...] | None:
         url = self._url(f"referrers/{subject}")
-        return list_referrers(self.registry, url, self._scope, self._what(str(subject)))
+        return list_referrers(self.registry, url, self._scope, self._what(str(subject)), refused)
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         what = self._what(str(descriptor.digest))
@@ -199,7 +202,8 @@ class RegistrySource:
                 self.registry.patience.sleep(self.registry.patience.pause(1))
 
     def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
-        referrers = self.referrers(subject)
+        refusals: list[str] = []
+        referrers = self._list_referrers(subject, refusals.append)
         tags = {
             tag: self._tagged(tag, is_listed=listed is not None)
             for tag in cosign_tags(subject)
@@ -211,6 +215,7 @@ class RegistrySource:
             referrers,
             self._fallback(subject, is_listed=listed is not None) if has_fallback else None,
             MappingProxyType({tag: descriptor for tag, descriptor in tags.items() if descriptor}),
+            "".join(refusals),
         )
 
     def _fallback(self, subject: Digest, *, is_listed: bool) -> Descriptor | None:

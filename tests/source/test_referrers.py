@@ -122,11 +122,19 @@ def test_a_registry_without_the_api_has_a_tag_for_them(
 def test_a_refusal_is_a_warning_of_the_repository(
     lying: LyingRegistry, source: RegistrySource, caplog: pytest.LogCaptureFixture
 ) -> None:
+    ends = open_ends(source, MemoryStore(), "a", RepositoryState(source.name), {}, source.manifest)
     for subject in (SUBJECT, Digest.of(b"other")):
         lying.on(f"GET /v2/team/app/referrers/{subject}", Answer(403))
-        assert source.attached(subject, None).referrers is None
-    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert warning.startswith(f"{source.name}: the registry answered 403 to the question for referrers; only those")
+        found = source.attached(subject, None)
+        assert found.referrers is None
+        assert found.refusal.startswith(
+            "the registry answered 403 to the question for referrers; only those come along"
+        )
+        assert source.referrers(subject) is None, "for who looks for signatures"
+        read_following(ends, subject)
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    refusal = source.attached(SUBJECT, None).refusal
+    assert warnings == [f"{source.name}: {refusal}"] * 2, "once for each of the two"
 
 
 def test_a_registry_that_takes_the_tag_for_the_digest_names_no_referrers(
