@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reconciler.errors import UsageError
+from reconciler.streams import colored, write
 from reconciler.words import plain, plain_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import TextIO
 
     from reconciler.errors import LockHeld
     from reconciler.mirrors import Mirrors
@@ -156,16 +159,16 @@ def command_line() -> str:
 
 def tell_waiting(error: LockHeld) -> None:
     """Says on stderr who is waited for."""
-    typer.echo(f"waiting: {error.holder} is at work since {error.since}", err=True)
+    note(f"waiting: {error.holder} is at work since {error.since}")
 
 
-def terminal(is_terminal: bool) -> dict[str, Any]:  # noqa: FBT001 what isatty() says
-    """How wide and whether in color, for what writes to a terminal."""
-    if not is_terminal:
-        return {}
+def terminal(stream: TextIO) -> dict[str, Any]:
+    """How wide and whether in color, for what writes to `stream`."""
+    if not stream.isatty():
+        return {"color": colored(stream)}
     import shutil
 
-    return {"color": "NO_COLOR" not in os.environ, "width": shutil.get_terminal_size().columns}
+    return {"color": colored(stream), "width": shutil.get_terminal_size().columns}
 
 
 def agreed(summary: str, shown: Callable[..., str], question: str, verb: str, refusal: str) -> None:
@@ -174,16 +177,51 @@ def agreed(summary: str, shown: Callable[..., str], question: str, verb: str, re
 
     if not sys.stdin.isatty():
         raise PlanRefused((f"{summary} There is no terminal to ask on: add --yes to {verb} it.",))
-    typer.echo(shown(**terminal(sys.stderr.isatty())), err=True)
-    if not typer.confirm(question, err=True):
+    write(sys.stderr, shown(**terminal(sys.stderr)) + "\n")
+    if not confirmed(question):
         raise PlanRefused((refusal,))
 
 
-def echo_json(document: dict[str, Any]) -> None:
+def confirmed(question: str) -> bool:
+    """Asks on the terminal; the default is no."""
+    return typer.confirm(plain(question), err=True)
+
+
+def show(text: str) -> None:
+    """Prints a result of a command, lines of ours. Raises `UsageError` if stdout does not take it."""
+    try:
+        write(sys.stdout, text)
+    except BrokenPipeError:
+        raise typer.Exit(1) from None
+    except OSError as error:
+        raise UsageError(f"stdout: the result cannot be written there: {error.strerror}") from None
+
+
+def show_json(document: dict[str, Any]) -> None:
     """Prints the one JSON document of a command."""
     import json
 
-    typer.echo(json.dumps(document, indent=2))
+    show_json_text(json.dumps(document, indent=2) + "\n")
+
+
+def show_json_text(text: str) -> None:
+    """Prints a JSON document that is text already; what `show` would break up is escaped instead."""
+    show(text.replace("##[", "##\\u005b"))
+
+
+def say(line: str) -> None:
+    """Prints one line of a result."""
+    show(plain(line) + "\n")
+
+
+def note(line: str) -> None:
+    """Says something on stderr, in one line."""
+    write(sys.stderr, plain(line) + "\n")
+
+
+def help_instead(text: str) -> None:
+    """Prints a command's help on stderr, where a call was nothing that it could do."""
+    write(sys.stderr, text + "\n")
 
 
 def complain(message: str) -> None:
@@ -197,5 +235,5 @@ def warn(message: str) -> None:
 
 
 def _say(label: str, color: str, message: str) -> None:
-    typer.secho(label, fg=color, bold=True, nl=False, err=True)
-    typer.echo(plain_lines(message), err=True)
+    styled = typer.style(label, fg=color, bold=True) if colored(sys.stderr) else label
+    write(sys.stderr, f"{styled}{plain_lines(message)}\n")

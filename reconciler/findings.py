@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.gc import Garbage
 from reconciler.index import platforms_document
-from reconciler.render import WIDE, bold, garbage_entry, garbage_line, rendered, swept
+from reconciler.render import garbage_entry, garbage_line, swept
+from reconciler.sheet import EMPTY, WIDE, Line, bold, rendered
 from reconciler.verify import Problem
-from reconciler.words import count, plain, size_words
+from reconciler.words import count, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from reconciler.adopt import Adoption, Survey
     from reconciler.gc import NotCollected
     from reconciler.repair import Verification
+    from reconciler.sheet import Part
     from reconciler.verify import Finding
 
 
@@ -24,18 +26,16 @@ def garbage_text(
     events: Sequence[Garbage | NotCollected], *, dry_run: bool, color: bool = False, width: int = WIDE
 ) -> str:
     """What a garbage collection removed, a line for each repository; of a dry run every key, in order of removal."""
-    from rich.text import Text
-
-    parts: list[Any] = []
+    parts: list[Part] = []
     for one in swept(events):
         parts.append(garbage_line(one, "to remove" if dry_run else "removed"))
         if dry_run and isinstance(one, Garbage):
-            parts += [Text(f"  - {key}", "red") for step in one.steps() for key in step]
+            parts += [Line((f"  - {key}", "red")) for step in one.steps() for key in step]
     garbage = [one for one in events if isinstance(one, Garbage)]
     objects, size = sum(one.objects for one in garbage), sum(one.size for one in garbage)
     verb = "Would remove" if dry_run else "Removed"
     line = f"{verb} {count(objects, 'object')}, {size_words(size)}." if objects else "Nothing to remove."
-    return rendered([*parts, *([""] if parts else []), bold(line)], color=color, width=width)
+    return rendered([*parts, *([EMPTY] if parts else []), bold(line)], color=color, width=width)
 
 
 def garbage_document(events: Sequence[Garbage | NotCollected], *, dry_run: bool) -> dict[str, Any]:
@@ -45,22 +45,20 @@ def garbage_document(events: Sequence[Garbage | NotCollected], *, dry_run: bool)
 
 def verification_text(found: Verification, *, color: bool = False, width: int = WIDE) -> str:
     """Every finding, a line each, then what could not be repaired, then the summary."""
-    from rich.text import Text
-
-    parts: list[Any] = []
+    parts: list[Part] = []
     for finding in found.findings:
         sign, style = ("+", "green") if finding in found.repaired else ("!", "bold red")
-        parts.append(Text(f"{sign} {finding.key}: {finding.problem}: {plain(finding.detail)}", style))
-    parts += [Text(f"! {one.target}: {one.name}: {plain(one.error)}", "bold red") for one in found.unrepaired]
+        parts.append(Line((f"{sign} {finding.key}: {finding.problem}: {finding.detail}", style)))
+    parts += [Line((f"! {one.target}: {one.name}: {one.error}", "bold red")) for one in found.unrepaired]
     if found.foreign:
-        parts.append(Text(f"not ours, left alone: {', '.join(sorted(found.foreign))}", "dim"))
+        parts.append(Line((f"not ours, left alone: {', '.join(sorted(found.foreign))}", "dim")))
     looked = f"{count(found.tags, 'tag')} in {count(found.repositories, 'repository', 'repositories')}"
     if not found.findings:
         line = f"{looked}: all as the mirror index says."
     else:
         repaired = f", {len(found.repaired)} repaired" if found.repaired else ""
         line = f"{looked}: {count(len(found.findings), 'problem')}{repaired}."
-    return rendered([*parts, *([""] if parts else []), bold(line)], color=color, width=width)
+    return rendered([*parts, *([EMPTY] if parts else []), bold(line)], color=color, width=width)
 
 
 def verification_document(found: Verification) -> dict[str, Any]:
@@ -82,27 +80,25 @@ def verification_document(found: Verification) -> dict[str, Any]:
 
 def survey_text(found: Survey, *, color: bool = False, width: int = WIDE) -> str:
     """What can be taken over, a line for each tag, and what is left as it is and why."""
-    from rich.text import Text
-
-    parts: list[Any] = []
+    parts: list[Part] = []
     if found.damaged:
-        parts += [Text(f"the mirror index is replaced: {plain(found.damaged)}", "yellow"), ""]
+        parts += [Line((f"the mirror index is replaced: {found.damaged}", "yellow")), EMPTY]
     for one in found.adoptions:
-        parts.append(Text.assemble((one.target, "bold"), f"  from {plain(one.source)}"))
+        parts.append(Line((one.target, "bold"), f"  from {one.source}"))
         parts += [
-            Text(f"  + {tag}  {state.digest.algorithm}:{state.digest.hex[:12]}", "green")
+            Line((f"  + {tag}  {state.digest.algorithm}:{state.digest.hex[:12]}", "green"))
             for tag, state in one.tags.items()
         ]
-        parts += [Text(f"  ~ {key} is written again, from bytes that are there", "yellow") for key in one.fixes]
+        parts += [Line((f"  ~ {key} is written again, from bytes that are there", "yellow")) for key in one.fixes]
         parts += [
-            Text(f"  ! {tag}: {plain(why)}; an apply copies what is missing", "red") for tag, why in one.refused.items()
+            Line((f"  ! {tag}: {why}; an apply copies what is missing", "red")) for tag, why in one.refused.items()
         ]
         if one.retired:
             digests = count(len(one.retired), "digest")
-            parts.append(Text(f"    {digests} without a tag, kept for as long as `retain` says", "dim"))
-        parts.append("")
+            parts.append(Line((f"    {digests} without a tag, kept for as long as `retain` says", "dim")))
+        parts.append(EMPTY)
     if found.foreign:
-        parts += [Text(f"not in mirrors.yaml, left alone: {plain(', '.join(found.foreign))}", "dim"), ""]
+        parts += [Line((f"not in mirrors.yaml, left alone: {', '.join(found.foreign)}", "dim")), EMPTY]
     return rendered([*parts, bold(survey_summary(found))], color=color, width=width)
 
 

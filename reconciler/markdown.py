@@ -22,7 +22,7 @@ COMMENT_LIMIT = 65_536
 FOLD_AFTER = 25
 """Rows of a table that can be folded which are shown without a click."""
 
-_MARKUP = str.maketrans({letter: f"&#{ord(letter)};" for letter in "`*_[]|~\\"})
+_MARKUP = str.maketrans({letter: f"&#{ord(letter)};" for letter in "`*_[]|~$\\"})
 _URL = re.compile(r"(?<=[A-Za-z]):(?=//)|(?<=www)\.", re.IGNORECASE)
 _NOTICED = re.compile(r"[@#](?=\w)")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.outcome import Done, Failed
 from reconciler.render import SIGNS
+from reconciler.streams import write
 from reconciler.words import plain, size_words
 
 if TYPE_CHECKING:
@@ -59,13 +60,12 @@ class LineProgress:
             if isinstance(outcome, Done):
                 self._line(f"{SIGNS[outcome.change.action]} {name}")
             elif isinstance(outcome, Failed):
-                self._line(f"! {name}: {plain(outcome.error)}")
+                self._line(f"! {name}: {outcome.error}")
             else:
                 self._line(f"! {name}: skipped: {outcome.reason}")
 
     def _line(self, text: str) -> None:
-        self._out.write(f"{time.strftime('%H:%M:%S')} {text}\n")
-        self._out.flush()
+        write(self._out, f"{time.strftime('%H:%M:%S')} {plain(text)}\n")
 
 
 class BarProgress:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from io import StringIO
 from typing import TYPE_CHECKING, Any, assert_never
 
 from reconciler.costs import PRICED, class_a, class_b, month, share
@@ -12,40 +11,35 @@ from reconciler.gc import Garbage, NotCollected
 from reconciler.markdown import COMMENT_LIMIT, FOLD_AFTER, Block, code, escaped, fitted
 from reconciler.outcome import Done, Failed, Skipped
 from reconciler.plan import held_back
-from reconciler.words import count, plain, size_words
+from reconciler.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
+from reconciler.words import count, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-
-    from rich.table import Table
 
     from reconciler.index import TagState
     from reconciler.oci import Descriptor, Digest
     from reconciler.outcome import Event, Outcome
     from reconciler.plan import Plan, RepositoryPlan
     from reconciler.quota import Spending
+    from reconciler.sheet import Part
 
 SIGNS = {Action.ADD: "+", Action.UPDATE: "~", Action.PRUNE: "-"}
 STYLES = {Action.ADD: "green", Action.UPDATE: "yellow", Action.PRUNE: "red"}
-WIDE = 1000
-"""Columns where there is no terminal: wide enough that no line is folded."""
-
 UNREAD_SHOWN = 10
 """Images that are named where their sizes are not known."""
 
 
 def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
     """The plan for people: a block for each repository with changes or an error, then the summary in one line."""
-    from rich.text import Text
-
-    parts: list[Any] = []
+    parts: list[Part] = []
     for repository in plan.repositories:
         if repository.changes or repository.error or repository.warnings:
             table = [_changes_table(repository)] if repository.changes or repository.refused else []
-            parts += [_heading(repository), *table, *_remarks(repository), ""]
-    parts += [Text(plain(f"! warning: {warning}"), "yellow") for warning in plan.warnings]
+            parts += [_heading(repository), *table, *_remarks(repository), EMPTY]
+    parts += [Line((f"! warning: {warning}", "yellow")) for warning in plan.warnings]
     parts.append(bold(summary_line(plan)))
-    parts += [Text(plain(line)) for line in figure_lines(plan)]
+    parts += [Line(line) for line in figure_lines(plan)]
     return rendered(parts, color=color, width=width)
 
 
@@ -136,18 +130,16 @@ def outcome_text(events: Sequence[Event], *, interrupted: bool, color: bool = Fa
     """What became of a plan, a line for each tag, then the garbage that went with it, then the summary."""
     if not events and not color:
         return f"{outcome_summary((), interrupted=interrupted)}\n"
-    from rich.table import Table
-    from rich.text import Text
 
     outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
     garbage = swept(events)
-    table = Table.grid(padding=(0, 2, 0, 0))
+    table = Grid()
     for outcome in sorted(outcomes, key=lambda one: (one.target, one.change.tag)):
         words, style = _outcome_words(outcome)
         sign = SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
-        table.add_row(Text(f"{sign} {outcome.target}:{outcome.change.tag}", style), Text(plain(words)))
-    parts: list[Any] = [table, ""] if outcomes else []
-    parts += [*(garbage_line(one, "removed") for one in garbage), ""] if garbage else []
+        table.row((f"{sign} {outcome.target}:{outcome.change.tag}", style), words)
+    parts: list[Part] = [table, EMPTY] if outcomes else []
+    parts += [*(garbage_line(one, "removed") for one in garbage), EMPTY] if garbage else []
     summary = outcome_summary(outcomes, interrupted=interrupted)
     return rendered([*parts, bold(summary)] if outcomes or not garbage else parts[:-1], color=color, width=width)
 
@@ -237,39 +229,32 @@ def plan_blocks(plan: Plan) -> tuple[Block, ...]:
 _TABLE = ("| | image | change |", "| --- | --- | --- |")
 
 
-def _heading(repository: RepositoryPlan) -> Any:
-    from rich.text import Text
-
-    return Text.assemble((repository.target, "bold"), f"  from {plain(repository.source)}")
+def _heading(repository: RepositoryPlan) -> Line:
+    return Line((repository.target, "bold"), f"  from {repository.source}")
 
 
-def _changes_table(repository: RepositoryPlan) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2, 0, 0))
+def _changes_table(repository: RepositoryPlan) -> Grid:
+    table = Grid()
     for change in repository.changes:
         style = STYLES[change.action]
-        table.add_row(
-            Text(f"  {SIGNS[change.action]} {change.tag}", style),
-            Text(_digests(change)),
-            Text(plain(_remark(change))),
+        table.row(
+            (f"  {SIGNS[change.action]} {change.tag}", style),
+            _digests(change),
+            _remark(change),
         )
     for one in repository.refused:
-        table.add_row(Text(f"  ! {one.tag}", "bold red"), Text(_shown(one.digest)), Text(plain(f"refused: {one.why}")))
+        table.row((f"  ! {one.tag}", "bold red"), _shown(one.digest), f"refused: {one.why}")
     return table
 
 
-def _remarks(repository: RepositoryPlan) -> Iterator[Any]:
-    from rich.text import Text
-
+def _remarks(repository: RepositoryPlan) -> Iterator[Line]:
     if repository.unchanged:
-        yield Text(f"    {repository.unchanged} unchanged", "dim")
+        yield Line((f"    {repository.unchanged} unchanged", "dim"))
     for trouble in (repository.error, held_back(repository)):
         if trouble:
-            yield Text(f"  ! {plain(trouble)}", "bold red")
+            yield Line((f"  ! {trouble}", "bold red"))
     for warning in repository.warnings:
-        yield Text(f"  ! warning: {plain(warning)}", "yellow")
+        yield Line((f"  ! warning: {warning}", "yellow"))
 
 
 def _digests(change: Change) -> str:
@@ -315,14 +300,12 @@ def swept(events: Iterable[object]) -> list[Garbage | NotCollected]:
     ]
 
 
-def garbage_line(one: Garbage | NotCollected, verb: str) -> Any:
+def garbage_line(one: Garbage | NotCollected, verb: str) -> Line:
     """As in `library/alpine: 3 unreachable objects removed, 3.4 MiB`."""
-    from rich.text import Text
-
     if isinstance(one, NotCollected):
-        return Text(f"! {one.target}: no garbage removed: {plain(one.error)}", "bold red")
+        return Line((f"! {one.target}: no garbage removed: {one.error}", "bold red"))
     uploads = f" and {count(len(one.uploads), 'unfinished upload')}" if one.uploads else ""
-    return Text(f"{one.target}: {count(one.objects, 'unreachable object')}{uploads} {verb}, {size_words(one.size)}")
+    return Line(f"{one.target}: {count(one.objects, 'unreachable object')}{uploads} {verb}, {size_words(one.size)}")
 
 
 def garbage_entry(one: Garbage | NotCollected, *, keys: bool) -> dict[str, Any]:
@@ -372,23 +355,3 @@ def _markdown_row(repository: RepositoryPlan, change: Change) -> str:
     reason = f" ({escaped(_remark(change))})" if _remark(change) else ""
     image = f"{repository.target}:{change.tag}"
     return f"| `{SIGNS[change.action]}` | `{image}` | {change.action} {_digests(change)}{reason} |"
-
-
-def bold(text: str) -> Any:
-    """A line that stands out on a terminal."""
-    from rich.text import Text
-
-    return Text(text, "bold")
-
-
-def rendered(parts: Sequence[Any], *, color: bool, width: int) -> str:
-    """Lines and rich's own things as the text that a terminal of that width shows."""
-    from rich.console import Console
-
-    out = StringIO()
-    console = Console(
-        file=out, width=width, force_terminal=color, color_system="standard" if color else None, highlight=False
-    )
-    for part in parts:
-        console.print(part, soft_wrap=isinstance(part, str))
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"

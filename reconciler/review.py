@@ -16,6 +16,7 @@ from reconciler.mirrors import R2, S3, Folder
 from reconciler.oci import Platform
 from reconciler.selection import Exact, Glob, Pinned, Regex, Semver, spell_pattern
 from reconciler.signatures.signers import Identity, Key
+from reconciler.words import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -78,8 +79,8 @@ def review_text(edits: Sequence[Edit]) -> str:
     """Writes a line for each edit, its details indented below it."""
     lines = []
     for edit in said_once(edits):
-        lines.append(f"{SIGNS[edit.kind]} {_title(edit)}")
-        lines += [f"    {words}" for words in edit.words]
+        lines.append(plain(f"{SIGNS[edit.kind]} {_title(edit)}"))
+        lines += [plain(f"    {words}") for words in edit.words]
     return "\n".join([*lines, summary(edits)]) + "\n"
 
 

@@ -176,7 +176,10 @@ def compile_range(text: str) -> Any:
     """The range, in npm's syntax but for leading zeros, which tags such as `24.04` have too. Raises `ValueError`."""
     from semantic_version import NpmSpec
 
-    return NpmSpec(_LEADING_ZEROS.sub("", text))
+    try:
+        return NpmSpec(_LEADING_ZEROS.sub("", text))
+    except Exception as error:  # noqa: BLE001 the library answers text that it does not expect with errors of all kinds
+        raise ValueError(f"{type(error).__name__}: {error}") from None
 
 
 def _weight(pattern: Pattern) -> int:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.download import UNKNOWN
 from reconciler.index import format_time, platforms_document
-from reconciler.render import WIDE, bold, rendered
-from reconciler.words import count, plain, size_words
+from reconciler.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
+from reconciler.words import count, size_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from reconciler.index import TagState
     from reconciler.listing import Listing, Repository
+    from reconciler.sheet import Part
 
 _AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("minute", 60))
 
@@ -22,12 +23,12 @@ _AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3
 def listing_text(found: Listing, now: datetime, *, tags: bool, color: bool = False, width: int = WIDE) -> str:
     """A line for each repository, or with `tags` a block for each with a line for every tag; then the summary."""
     repositories = found.repositories
-    parts: list[Any] = []
+    parts: list[Part] = []
     if tags:
         for repository in repositories:
-            parts += [*_block(repository, now), ""]
+            parts += [*_block(repository, now), EMPTY]
     elif repositories:
-        parts += [_overview(repositories, now), ""]
+        parts += [_overview(repositories, now), EMPTY]
     number = sum(len(repository.tags) for repository in repositories)
     line = f"{count(len(repositories), 'repository', 'repositories')}, {count(number, 'tag')}."
     return rendered([*parts, bold(line)], color=color, width=width)
@@ -51,32 +52,23 @@ def age_words(then: datetime, now: datetime) -> str:
     return "just now"
 
 
-def _overview(repositories: Iterable[Repository], now: datetime) -> Any:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for _ in range(3):
-        table.add_column()
-    table.columns[1].justify = table.columns[2].justify = "right"
+def _overview(repositories: Iterable[Repository], now: datetime) -> Grid:
+    table = Grid(right=(1, 2))
     for one in repositories:
         size = "" if one.size is None else size_words(one.size)
         changed = age_words(one.changed_at, now) if one.changed_at else ""
-        table.add_row(Text(one.target, "bold"), count(len(one.tags), "tag"), size, Text(changed, "dim"))
+        table.row((one.target, "bold"), count(len(one.tags), "tag"), size, (changed, "dim"))
     return table
 
 
-def _block(repository: Repository, now: datetime) -> list[Any]:
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table.grid(padding=(0, 2, 0, 0))
+def _block(repository: Repository, now: datetime) -> list[Part]:
+    table = Grid()
     for tag, state in sorted(repository.tags.items()):
         digest = f"{state.digest.algorithm}:{state.digest.hex[:12]}" if state else ""
         changed = age_words(state.synced_at, now) if state else ""
-        table.add_row(Text(f"  {tag}"), Text(digest), Text(changed, "dim"), Text(_images_words(state)))
-    source = f"  from {plain(repository.source)}" if repository.source else ""
-    return [Text.assemble((repository.target, "bold"), source), table]
+        table.row(f"  {tag}", digest, (changed, "dim"), _images_words(state))
+    source = f"  from {repository.source}" if repository.source else ""
+    return [Line((repository.target, "bold"), source), table]
 
 
 def _images_words(state: TagState | None) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 _ODD = "\N{REPLACEMENT CHARACTER}"
+_COLOR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 def plain(text: str) -> str:
@@ -14,6 +17,11 @@ def plain(text: str) -> str:
 def plain_lines(text: str) -> str:
     """Several lines of ours, each made harmless on its own."""
     return "\n".join(map(plain, text.split("\n")))
+
+
+def painted_lines(text: str) -> str:
+    """The same, but that colors stay."""
+    return "\n".join("".join(map(_but_color, _COLOR.split(line))) for line in text.split("\n"))
 
 
 def defused(line: str) -> str:
@@ -40,3 +48,7 @@ def _harmless(letter: str) -> str:
     if letter.isprintable():
         return letter
     return " " if letter.isspace() else _ODD
+
+
+def _but_color(piece: str) -> str:
+    return piece if _COLOR.fullmatch(piece) else plain(piece)

@@ -238,4 +238,4 @@ def test_an_interruption_does_not_wait_for_a_registry_that_is_silent(tmp_path: P
             assert connection.recv(1), "it asks"
             running.send_signal(signal.SIGINT)
             _, errors = running.communicate(timeout=20)
-    assert (running.returncode, errors) == (130, "")
+    assert (running.returncode, errors) == (130, "interrupted: there is no plan yet, and nothing was written\n")

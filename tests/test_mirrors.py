@@ -142,6 +142,8 @@ def mirror(rest: str) -> str:
         (mirror("tags: [a]\n    source: b"), "6:5: mirrors[0].source: this key is here twice, first in line 4"),
         (mirror("tags: [a]\n  - {source: x/alpine, target: library/alpine, tags: [b]}"), "is that of mirrors[0] in line 4 too"),
         (mirror("tags: [{semver: '*', newest: 5.0}]"), "5:34: mirrors[0].tags[0].newest: expected a whole number, got 5.0"),
+        (mirror("tags: [{semver: 'v1.2 - v1.4'}]"), "5:21: mirrors[0].tags[0].semver: 'v1.2 - v1.4' is not a range of versions"),
+        (mirror("tags: [{semver: '1 - 2 - 3'}]"), "is not a range of versions"),
         (mirror("tags: [{semver: '1.2.3.4'}]"), "is not a range of versions of up to three numbers; write for example"),
         (mirror('tags: [a]\n    retain: "7d\\n"'), "6:13: mirrors[0].retain: has a line break in it"),
         (mirror('tags: ["\\ud800"]'), "5:12: mirrors[0].tags[0]: has the character U+D800 in it"),

@@ -1,13 +1,25 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.oci import Digest
-from reconciler.selection import Exact, Glob, Pattern, Pinned, Regex, Semver, matching, needs_listing, select
+from reconciler.selection import (
+    Exact,
+    Glob,
+    Pattern,
+    Pinned,
+    Regex,
+    Semver,
+    compile_range,
+    matching,
+    needs_listing,
+    select,
+)
 from reconciler.versions import parse_version
 
 NGINX = """
@@ -181,3 +193,13 @@ def test_newest_is_the_top_of_each_variant(range_: str, newest: int, listed: lis
 def _is_plain(pattern: Pattern) -> bool:
     """Whether what it chooses does not depend on the other tags."""
     return not (isinstance(pattern, Semver) and pattern.newest)
+
+
+@given(
+    st.lists(
+        st.sampled_from([" - ", "||", " ", "v", "1.2", "1.2.3-rc.1", "x", "*", "^", "~", ">=", "<", "a"]), max_size=8
+    )
+)
+def test_a_range_is_a_range_or_a_value_error(pieces: list[str]) -> None:
+    with suppress(ValueError):
+        compile_range("".join(pieces))

@@ -19,9 +19,11 @@ from reconciler.console import (
     YesOption,
     agreed,
     command_line,
-    echo_json,
     load,
+    note,
     open_bucket,
+    show,
+    show_json,
     tell_waiting,
     terminal,
 )
@@ -74,11 +76,11 @@ def adopt(
                 failures = adopt_found(stores, found, executor, lease)
     match output:
         case PlainFormat.TEXT:
-            typer.echo(survey_text(found, **terminal(sys.stdout.isatty())), nl=False)
+            show(survey_text(found, **terminal(sys.stdout)))
         case PlainFormat.JSON:
-            echo_json(survey_document(found, failures, dry_run=dry_run))
+            show_json(survey_document(found, failures, dry_run=dry_run))
     for failure in failures:
-        typer.echo(failure, err=True)
+        note(failure)
     return 1 if failures else 0
 
 

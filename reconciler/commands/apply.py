@@ -25,10 +25,12 @@ from reconciler.console import (
     agreed,
     command_line,
     complain,
-    echo_json,
     load,
+    note,
     opened,
     read_plan,
+    show,
+    show_json,
     tell_waiting,
     terminal,
     warn,
@@ -121,7 +123,7 @@ def apply(
         else:
             made, observed = planned()
         if dry_run:
-            typer.echo(plan.rendered(made, Format(output)), nl=False)
+            plan.show_plan(made, Format(output))
             return 1 if made.counts["errors"] or (strict and made.all_warnings) else 0
         _confirm(made, yes=yes)
         plans = [made]
@@ -153,7 +155,7 @@ def _cluster(address: str | None, mirrors: Mirrors, bandwidth: float | None) -> 
     from reconciler.cluster import Place, connected
 
     with connected(address, Place.of(mirrors, bandwidth)) as cluster:
-        typer.echo(f"blobs are carried by {cluster.slots} threads of the workers at {address}", err=True)
+        note(f"blobs are carried by {cluster.slots} threads of the workers at {address}")
         yield cluster
 
 
@@ -161,7 +163,7 @@ def _tell_quota(words: str) -> None:
     """Says on stderr which quota is waited for."""
     from reconciler.words import plain
 
-    typer.echo(f"waiting: {plain(words)}", err=True)
+    note(f"waiting: {plain(words)}")
 
 
 def _saved_plan(path: Path, mirrors: Mirrors, file: Path) -> Plan:
@@ -244,6 +246,6 @@ def _print_outcomes(made: Plan, events: list[Event], output: PlainFormat, *, int
 
     match output:
         case PlainFormat.TEXT:
-            typer.echo(outcome_text(events, interrupted=interrupted, **terminal(sys.stdout.isatty())), nl=False)
+            show(outcome_text(events, interrupted=interrupted, **terminal(sys.stdout)))
         case PlainFormat.JSON:
-            echo_json(outcome_document(made, events, interrupted=interrupted))
+            show_json(outcome_document(made, events, interrupted=interrupted))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from reconciler.clients import Client
-from reconciler.console import MIRRORS, FileOption, PlainFormat, PlainFormatOption, echo_json, load
+from reconciler.console import MIRRORS, FileOption, PlainFormat, PlainFormatOption, load, show, show_json
 
 
 def client_config(
@@ -34,7 +34,7 @@ def client_config(
         mirrors = load(file)
     config = configure(client, mirrors)
     if output is PlainFormat.JSON:
-        echo_json(client_config_document(config))
+        show_json(client_config_document(config))
     else:
-        typer.echo(client_config_text(config), nl=False)
+        show(client_config_text(config))
     return 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.console import DetailedOption, Format, FormatOption, echo_json
+from reconciler.console import DetailedOption, Format, FormatOption, show, show_json
 
 if TYPE_CHECKING:
     from reconciler.review import Edit
@@ -25,11 +25,11 @@ def diff(
     edits = edits_between(old, new)
     match output:
         case Format.TEXT:
-            typer.echo(review_text(edits), nl=False)
+            show(review_text(edits))
         case Format.MARKDOWN:
-            typer.echo(review_markdown(edits), nl=False)
+            show(review_markdown(edits))
         case Format.JSON:
-            echo_json(review_document(edits))
+            show_json(review_document(edits))
     return 2 if detailed_exitcode and edits else 0
 
 

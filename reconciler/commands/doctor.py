@@ -13,9 +13,10 @@ from reconciler.console import (
     PlainFormat,
     PlainFormatOption,
     VerboseOption,
-    echo_json,
     load,
     opened,
+    show,
+    show_json,
     terminal,
 )
 from reconciler.errors import StoreError
@@ -53,9 +54,9 @@ def doctor(
         findings = list(_look(mirrors, image, deep=deep))
     match output:
         case PlainFormat.TEXT:
-            typer.echo(doctor_text(findings, **terminal(sys.stdout.isatty())), nl=False)
+            show(doctor_text(findings, **terminal(sys.stdout)))
         case PlainFormat.JSON:
-            echo_json(doctor_document(findings))
+            show_json(doctor_document(findings))
     return 1 if any(finding.status is Status.ERROR for finding in findings) else 0
 
 

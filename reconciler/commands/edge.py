@@ -18,9 +18,11 @@ from reconciler.console import (
     VerboseOption,
     YesOption,
     agreed,
-    echo_json,
     load,
+    note,
     seconds,
+    show,
+    show_json,
     terminal,
 )
 from reconciler.errors import EdgeError, UsageError
@@ -64,9 +66,9 @@ def plan(
         made = _make(config, store, cloudflare, remove=remove)
     match output:
         case PlainFormat.TEXT:
-            typer.echo(plan_text(made, **terminal(sys.stdout.isatty())), nl=False)
+            show(plan_text(made, **terminal(sys.stdout)))
         case PlainFormat.JSON:
-            echo_json(plan_document(made))
+            show_json(plan_document(made))
     return 2 if detailed_exitcode and made.changes else 0
 
 
@@ -100,7 +102,7 @@ def apply(
         if not all(isinstance(outcome, Done) for outcome in outcomes):
             return 1
         if not remove:
-            wait_for_domain(config, store.bucket, cloudflare, timeout, lambda words: typer.echo(words, err=True))
+            wait_for_domain(config, store.bucket, cloudflare, timeout, note)
         if made.changes:
             _check(_make(config, store, cloudflare, remove=remove))
     return 0
@@ -145,9 +147,9 @@ def _print_outcomes(made: EdgePlan, outcomes: list[Outcome], output: PlainFormat
 
     match output:
         case PlainFormat.TEXT:
-            typer.echo(outcome_text(outcomes, **terminal(sys.stdout.isatty())), nl=False)
+            show(outcome_text(outcomes, **terminal(sys.stdout)))
         case PlainFormat.JSON:
-            echo_json(outcome_document(made, outcomes))
+            show_json(outcome_document(made, outcomes))
 
 
 def _check(again: EdgePlan) -> None:

@@ -18,9 +18,10 @@ from reconciler.console import (
     PlainFormatOption,
     VerboseOption,
     command_line,
-    echo_json,
     load,
     open_bucket,
+    show,
+    show_json,
     tell_waiting,
     terminal,
 )
@@ -56,7 +57,7 @@ def gc(
         found = list(collect_garbage(stores, wanted, mirrors.retention(), executor, lease))
     match output:
         case PlainFormat.TEXT:
-            typer.echo(garbage_text(found, dry_run=dry_run, **terminal(sys.stdout.isatty())), nl=False)
+            show(garbage_text(found, dry_run=dry_run, **terminal(sys.stdout)))
         case PlainFormat.JSON:
-            echo_json(garbage_document(found, dry_run=dry_run))
+            show_json(garbage_document(found, dry_run=dry_run))
     return 1 if any(isinstance(one, NotCollected) for one in found) else 0

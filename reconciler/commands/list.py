@@ -13,9 +13,11 @@ from reconciler.console import (
     PlainFormat,
     PlainFormatOption,
     VerboseOption,
-    echo_json,
     load,
+    note,
     open_bucket,
+    show,
+    show_json,
     terminal,
 )
 from reconciler.errors import UsageError
@@ -60,12 +62,12 @@ def list_(
         raise UsageError(f"{repository}: no repository with tags has this name; `r2mirror list` shows all")
     match output:
         case PlainFormat.TEXT:
-            words = terminal(sys.stdout.isatty())
-            typer.echo(listing_text(found, datetime.now(UTC), tags=repository is not None, **words), nl=False)
+            words = terminal(sys.stdout)
+            show(listing_text(found, datetime.now(UTC), tags=repository is not None, **words))
         case PlainFormat.JSON:
-            echo_json(listing_document(found, tags=repository is not None))
+            show_json(listing_document(found, tags=repository is not None))
     if not found.whole:
-        typer.echo("note: the mirror index is not public here, so only names are known", err=True)
+        note("note: the mirror index is not public here, so only names are known")
     return 0
 
 

@@ -18,7 +18,10 @@ from reconciler.console import (
     StrictOption,
     VerboseOption,
     load,
+    note,
     opened,
+    show,
+    show_json_text,
     terminal,
 )
 from reconciler.errors import UsageError
@@ -67,7 +70,7 @@ def plan(
             made = _measured(made, observed, mirrors, open_stores(), open_source, _held(out) if out else None)
     if out:
         _save(made, out)
-    typer.echo(rendered(made, output), nl=False)
+    show_plan(made, output)
     _say_what_is_public(mirrors, observed)
     if made.counts["errors"] or (made.sizes and made.sizes.unread) or (strict and made.all_warnings):
         return 1
@@ -91,8 +94,11 @@ def make(
 
     gate = make_gate(mirrors)
     read = cache(lambda: read_index(open_stores().state))
-    with waiting("Asking the sources ..."), readers(RESOLVE_WORKERS) as executor:
-        desired = resolve(mirrors, lambda: read().index, open_source, executor, only, recheck=recheck, gate=gate)
+    try:
+        with waiting("Asking the sources ..."), readers(RESOLVE_WORKERS) as executor:
+            desired = resolve(mirrors, lambda: read().index, open_source, executor, only, recheck=recheck, gate=gate)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("there is no plan yet, and nothing was written") from None
     observed = read()
     made = make_plan(desired, observed.index, observed.etag, mirrors.sha256)
     return replace(made, spendings=spendings(guess(image_work(made), observed.index), open_source)), observed
@@ -164,17 +170,17 @@ def _save(made: Plan, path: Path) -> None:
         raise UsageError(f"{path}: the plan cannot be written there: {error.strerror}") from None
 
 
-def rendered(made: Plan, output: Format) -> str:
+def show_plan(made: Plan, output: Format) -> None:
     from reconciler.plan import serialise
     from reconciler.render import plan_markdown, plan_text
 
     match output:
         case Format.TEXT:
-            return plan_text(made, **terminal(sys.stdout.isatty()))
+            show(plan_text(made, **terminal(sys.stdout)))
         case Format.MARKDOWN:
-            return plan_markdown(made)
+            show(plan_markdown(made))
         case Format.JSON:
-            return serialise(made)
+            show_json_text(serialise(made))
 
 
 def _say_what_is_public(mirrors: Mirrors, observed: Observed) -> None:
@@ -185,8 +191,7 @@ def _say_what_is_public(mirrors: Mirrors, observed: Observed) -> None:
     store = mirrors.store
     if observed.etag or isinstance(store, Folder) or store.state_bucket or not store.public_url:
         return
-    typer.echo(
+    note(
         f"note: {store.public_url}/{MIRROR_INDEX} will be public like the rest of the bucket: it holds names and "
-        "digests, no secret. store.state_bucket keeps it in another bucket.",
-        err=True,
+        "digests, no secret. store.state_bucket keeps it in another bucket."
     )

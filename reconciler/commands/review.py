@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reconciler.commands.diff import edits_between
-from reconciler.console import read_plan
+from reconciler.console import read_plan, show
 from reconciler.markdown import COMMENT_LIMIT, Block, fitted
 
 
@@ -32,5 +32,5 @@ def review(
 
     planned = plan_blocks(read_plan(plan)) if plan else ()
     blocks = (Block(["<!-- r2mirror -->"]), *review_blocks(edits_between(old, new)), *planned)
-    typer.echo(fitted(blocks, max_chars), nl=False)
+    show(fitted(blocks, max_chars))
     return 0

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.console import echo_json
+from reconciler.console import show_json
 from reconciler.errors import UsageError
 
 
@@ -24,5 +24,5 @@ def schema(
 
     if name not in schema_names():
         raise UsageError(f"there is no schema {name!r}; there are {', '.join(schema_names())}")
-    echo_json(load_schema(name))
+    show_json(load_schema(name))
     return 0

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.console import MIRRORS, FileOption, VerboseOption, load, log_from, open_bucket
+from reconciler.console import MIRRORS, FileOption, VerboseOption, load, log_from, note, open_bucket
 from reconciler.errors import UsageError
 
 
@@ -39,10 +39,11 @@ def serve(
     image = an_image(store)
     with listen(host, port) as listener:
         address, bound = listener.getsockname()[:2]
-        typer.echo(announcement(store.name, address, bound, image), err=True)
+        for line in announcement(store.name, address, bound, image).splitlines():
+            note(line)
         with suppress(KeyboardInterrupt):
             server(store, access_log=verbose > 0).run(sockets=[listener])
-    typer.echo("stopped", err=True)
+    note("stopped")
     return 0
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 
-import typer
-
-from reconciler.console import MIRRORS, FileOption, VerboseOption, YesOption, load, open_bucket
+from reconciler.console import MIRRORS, FileOption, VerboseOption, YesOption, confirmed, load, open_bucket, say
 from reconciler.errors import PlanRefused, UsageError
 
 
@@ -21,14 +19,14 @@ def unlock(file: FileOption = MIRRORS, yes: YesOption = False, _verbose: Verbose
     state = open_bucket(load(file)).state
     holder = read_lock(state)
     if holder is None or holder.has_run_out:
-        typer.echo("No run holds the lock.")
+        say("No run holds the lock.")
         return 0
     words = f"{holder.who} holds the lock since {holder.since}; it runs out within {round(holder.left)} s."
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"{words} There is no terminal to ask on: add --yes to break it.")
-        if not typer.confirm(f"{words} Break it?", err=True):
+        if not confirmed(f"{words} Break it?"):
             raise PlanRefused(("Not broken.",))
     break_lock(state, holder)
-    typer.echo(f"Broke the lock of {holder.who}.")
+    say(f"Broke the lock of {holder.who}.")
     return 0

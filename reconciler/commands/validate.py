@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from reconciler.console import MIRRORS
+from reconciler.console import MIRRORS, say, show
 from reconciler.errors import MirrorsInvalid
+from reconciler.words import count
 
 
 def validate(
@@ -29,8 +30,7 @@ def validate(
             mirrors = load_mirrors(path, None)
         except MirrorsInvalid as error:
             invalid = True
-            typer.echo(str(error))
+            show(f"{error}\n")
         else:
-            count = len(mirrors.mirrors)
-            typer.echo(f"{path}: valid, {count} {'mirror' if count == 1 else 'mirrors'}")
+            say(f"{path}: valid, {count(len(mirrors.mirrors), 'mirror')}")
     return 1 if invalid else 0

@@ -17,9 +17,11 @@ from reconciler.console import (
     PlainFormatOption,
     VerboseOption,
     command_line,
-    echo_json,
     load,
+    note,
     opened,
+    show,
+    show_json,
     tell_waiting,
     terminal,
 )
@@ -58,7 +60,7 @@ def verify(
         with lock as lease, waiting("Looking through the bucket ..."), threads(BLOB_WORKERS) as executor:
             holder = None if lease else read_lock(stores.state)
             if holder and not holder.has_run_out:
-                typer.echo(f"note: {holder.who} is at work; what it is changing may show up here", err=True)
+                note(f"note: {holder.who} is at work; what it is changing may show up here")
             observed = read_index(stores.state)
             found = verify_bucket(
                 stores.public.guarded(lease.check) if lease else stores.public,
@@ -70,7 +72,7 @@ def verify(
             )
     match output:
         case PlainFormat.TEXT:
-            typer.echo(verification_text(found, **terminal(sys.stdout.isatty())), nl=False)
+            show(verification_text(found, **terminal(sys.stdout)))
         case PlainFormat.JSON:
-            echo_json(verification_document(found))
+            show_json(verification_document(found))
     return 1 if found.open else 0

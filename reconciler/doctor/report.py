@@ -7,29 +7,28 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from reconciler.doctor.finding import Finding, Status
-from reconciler.render import WIDE, bold, rendered
-from reconciler.words import count, plain
+from reconciler.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
+from reconciler.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from reconciler.sheet import Part
 
 STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.ERROR: "bold red"}
 
 
 def doctor_text(findings: Sequence[Finding], *, color: bool = False, width: int = WIDE) -> str:
     """A block for each thing that was looked at, a line for each finding, and under it what to do."""
-    from rich.table import Table
-    from rich.text import Text
-
-    parts: list[Any] = []
+    parts: list[Part] = []
     for (area, about), group in groupby(findings, key=lambda one: (one.area, one.about)):
-        table = Table.grid(padding=(0, 1, 0, 0))
+        table = Grid(gap=1)
         for finding in group:
-            status = Text(f"  {finding.status.value:<7}", STYLES[finding.status])
-            table.add_row(status, Text(plain(finding.found)))
+            status = (f"  {finding.status.value:<7}", STYLES[finding.status])
+            table.row(status, finding.found)
             if finding.fix:
-                table.add_row("", Text(f"-> {finding.fix}"))
-        parts += [Text.assemble((area, "bold"), f"  {plain(about)}"), table, ""]
+                table.row("", f"-> {finding.fix}")
+        parts += [Line((area, "bold"), f"  {about}"), table, EMPTY]
     return rendered([*parts, bold(_summary(findings))], color=color, width=width)
 
 

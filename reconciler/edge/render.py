@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from reconciler.edge.apply import Done, Failed, Skipped
 from reconciler.edge.plan import Action, Kind
-from reconciler.render import WIDE, bold, rendered
-from reconciler.words import plain
+from reconciler.sheet import EMPTY, WIDE, Line, bold, rendered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.edge.apply import Outcome
     from reconciler.edge.plan import Change, EdgePlan
+    from reconciler.sheet import Part
 
 SIGNS = {Action.ADD: "+", Action.UPDATE: "~", Action.REMOVE: "-"}
 STYLES = {Action.ADD: "green", Action.UPDATE: "yellow", Action.REMOVE: "red"}
@@ -22,18 +22,16 @@ STYLES = {Action.ADD: "green", Action.UPDATE: "yellow", Action.REMOVE: "red"}
 
 def plan_text(plan: EdgePlan, *, color: bool = False, width: int = WIDE) -> str:
     """Every change with what it says, then the summary in one line."""
-    from rich.text import Text
-
-    parts: list[Any] = []
+    parts: list[Part] = []
     if plan.changes:
-        heading = f"  bucket {plan.bucket}, zone {plain(plan.zone.name)}"
-        parts.append(Text.assemble((plan.edge.hostname, "bold"), heading))
+        heading = f"  bucket {plan.bucket}, zone {plan.zone.name}"
+        parts.append(Line((plan.edge.hostname, "bold"), heading))
     for change in plan.changes:
-        parts.append(Text(f"  {SIGNS[change.action]} {_title(change)}", STYLES[change.action]))
-        parts += [Text(f"      {plain(line)}") for line in _details(change)]
+        parts.append(Line((f"  {SIGNS[change.action]} {_title(change)}", STYLES[change.action])))
+        parts += [Line(f"      {line}") for line in _details(change)]
     if plan.pending:
-        parts.append(Text(f"  ! {plan.edge.hostname} is not active yet: {plain(plan.pending)}", "yellow"))
-    return rendered([*parts, *([""] if parts else []), bold(summary_line(plan))], color=color, width=width)
+        parts.append(Line((f"  ! {plan.edge.hostname} is not active yet: {plan.pending}", "yellow")))
+    return rendered([*parts, *([EMPTY] if parts else []), bold(summary_line(plan))], color=color, width=width)
 
 
 def summary_line(plan: EdgePlan) -> str:
@@ -49,24 +47,22 @@ def summary_line(plan: EdgePlan) -> str:
 
 def outcome_text(outcomes: Sequence[Outcome], *, color: bool = False, width: int = WIDE) -> str:
     """What became of each change, then the summary in one line."""
-    from rich.text import Text
-
-    parts: list[Any] = []
+    parts: list[Part] = []
     for outcome in outcomes:
         match outcome:
             case Done(change):
-                parts.append(Text(f"{SIGNS[change.action]} {_title(change)}", STYLES[change.action]))
+                parts.append(Line((f"{SIGNS[change.action]} {_title(change)}", STYLES[change.action])))
             case Failed(change, error):
-                parts.append(Text(f"! {_title(change)}: failed: {plain(error)}", "bold red"))
+                parts.append(Line((f"! {_title(change)}: failed: {error}", "bold red")))
             case Skipped(change, reason):
-                parts.append(Text(f"! {_title(change)}: skipped: {reason}", "magenta"))
+                parts.append(Line((f"! {_title(change)}: skipped: {reason}", "magenta")))
             case _:
                 assert_never(outcome)
     done = [outcome.change.action for outcome in outcomes if isinstance(outcome, Done)]
     left = len(outcomes) - len(done)
     words = ", ".join(f"{done.count(action)} {_PAST[action]}" for action in Action)
     line = f"Edge: {words}{f'; {left} not done' if left else ''}." if outcomes else "Edge: no changes."
-    return rendered([*parts, *([""] if parts else []), bold(line)], color=color, width=width)
+    return rendered([*parts, *([EMPTY] if parts else []), bold(line)], color=color, width=width)
 
 
 _PAST = {Action.ADD: "added", Action.UPDATE: "updated", Action.REMOVE: "removed"}
@@ -123,7 +119,7 @@ def _title(change: Change) -> str:
     if change.kind is not Kind.RULE:
         return f"{change.kind} {change.name}"
     said = change.after or change.before or {}
-    return f"{change.kind} {plain(change.name)}  {plain(str(said.get('description', '')))}".rstrip()
+    return f"{change.kind} {change.name}  {said.get('description', '')}".rstrip()
 
 
 def _details(change: Change) -> Iterator[str]:
