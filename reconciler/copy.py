@@ -14,7 +14,6 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from reconciler.catalog import is_foreign
 from reconciler.errors import BadAnswer, Malformed
 from reconciler.layout import BLOB_HEADERS, blob_key, is_attached_tag, list_headers, manifest_headers, manifest_key
 from reconciler.oci import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
@@ -279,6 +278,7 @@ def publish_lists(store: Store, lists: Mapping[str, bytes | None], executor: Exe
 
     What is somebody else's under a list's key stays as it is.
     """
+    from reconciler.catalog import is_foreign
 
     def publish(item: tuple[str, bytes | None]) -> None:
         key, body = item
