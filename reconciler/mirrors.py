@@ -7,6 +7,7 @@ what a schema cannot say, for every mirror whose shape is right. Reads the file 
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
@@ -77,7 +78,10 @@ class EdgeConfig:
 
 @dataclass(frozen=True)
 class RegistryConfig:
-    """How to reach one registry. `username_env` and `password_env` are names of variables, never the values."""
+    """How to reach one registry. `username_env` and `password_env` are names of variables, never the values.
+
+    `redirects_to` and `token_servers` are hosts, host:port or networks, a host with http:// if it speaks plain http.
+    """
 
     username_env: str | None = None
     password_env: str | None = None
@@ -85,6 +89,8 @@ class RegistryConfig:
     ca_file: Path | None = None
     max_connections: int | None = None
     min_speed: float | None = None
+    redirects_to: tuple[str, ...] = ()
+    token_servers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -593,5 +599,28 @@ def _registries(
                 _path(document, (*place, "ca_file"), ca_file, folder) if ca_file else None,
                 said.get("max_connections"),
                 _speed(document, (*place, "min_speed"), said["min_speed"]) if "min_speed" in said else None,
+                _places(document, (*place, "redirects_to"), said.get("redirects_to", [])),
+                _places(document, (*place, "token_servers"), said.get("token_servers", [])),
             ),
         )
+
+
+def _places(document: Document, place: Place, entries: list[str]) -> tuple[str, ...]:
+    """The hosts and networks of a list, in lower case."""
+    for number, text in enumerate(entries):
+        if not document.spoiled((*place, number)) and not _is_place(text):
+            wrong = "is not a host, host:port or network; write e.g. 10.0.0.5, minio.example.com:9000 or 10.0.0.0/8"
+            document.problem((*place, number), f"{text[:90]!r} {wrong}")
+    return tuple(str(text).lower() for text in entries)
+
+
+_HOST = re.compile(r"(https?://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
+def _is_place(text: str) -> bool:
+    try:
+        if "/" in text and "//" not in text:
+            return bool(ipaddress.ip_network(text, strict=False))
+        return _HOST.fullmatch(text) is not None and urlsplit(f"//{text.rpartition('/')[2]}").port != 0
+    except ValueError:
+        return False

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from reconciler.errors import Denied, LoginRefused
-from reconciler.source.answers import finish, is_about_the_login
-from reconciler.source.auth import basic, choose, parse_challenges, token_request
+from reconciler.source.answers import comes_from_inside, finish, is_about_the_login
+from reconciler.source.auth import basic, check_realm, choose, named_scope, parse_challenges, token_request
+from reconciler.source.hosts import same_owner, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,16 +26,28 @@ if TYPE_CHECKING:
     Send = Callable[[str | None], httpx.Response]
     """Sends a request with an Authorization header, or without one."""
 
-    Fetch = Callable[[TokenRequest], Token]
+    Check = Callable[[str, bool], None]
+    """Raises `Denied` for a URL that a token may not be asked for at; told whether we were sent there from inside."""
+
+    Fetch = Callable[[TokenRequest, Check], Token]
     """Raises `LoginRefused` where the token server refuses the credentials, `Denied` for other refusals."""
 
 logger = logging.getLogger(__name__)
 
-MAX_GRANTS = 3
-"""Grants that a refused request is sent with: another thread's, a new one of the same login, one of another login."""
+MAX_GRANTS = 4
+"""Grants that a refused request is sent with: another thread's, a new one of the same login, one of the scope that the
+registry names, one of another login."""
 
 HOPELESS_FOR = 60.0
 """Seconds for which a scope that other credentials did not help is not asked about with others again."""
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    """What is to be answered to, and whether it came from inside this network."""
+
+    challenge: Challenge
+    is_inside: bool
 
 
 class Logins(Protocol):
@@ -53,6 +66,7 @@ class _Grant:
     until: float
     challenge: Challenge
     credentials: Credentials | None
+    scope: str
 
 
 class Access:
@@ -61,12 +75,26 @@ class Access:
     A refusal is remembered like a token: what was refused for one tag is not tried again for each of a thousand, and a
     login that was refused is not tried again for another repository, for that locks accounts. Until a login has worked
     once, one thread tries it and the others wait.
+
+    `token_servers` are those that mirrors.yaml declares for it. A scope is that of the repository as we call it; where
+    `is_named_by_it`, and wherever that is refused, the one that the registry itself names is asked for.
     """
 
-    def __init__(self, name: str, url: str, logins: Logins) -> None:
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        logins: Logins,
+        token_servers: tuple[str, ...] = (),
+        *,
+        is_named_by_it: bool = False,
+    ) -> None:
         self._name = name
         self._url = url
         self._logins = logins
+        self._token_servers = token_servers
+        self._is_named_by_it = is_named_by_it
+        self._named: dict[str, str] = {}
         self._grants: dict[str, _Grant] = {}
         self._refusals: dict[str, Denied] = {}
         self._hopeless: dict[str, float] = {}
@@ -88,10 +116,10 @@ class Access:
         is_new = False
         response = (grant and self._tried(grant, send)) or send(None)
         for _ in range(MAX_GRANTS):
-            challenge = None if self._is_final(response, scope) else _challenge(response, grant)
-            if challenge is None:
+            refusal = None if self._is_final(response, scope) else _refusal(response, grant)
+            if refusal is None:
                 break
-            following = self._following(scope, challenge, grant, fetch, is_new=is_new)
+            following = self._following(scope, refusal, grant, fetch, is_new=is_new)
             if following is None:
                 break
             grant, is_new = following, True
@@ -112,7 +140,7 @@ class Access:
         return None if is_stale else grant
 
     def _following(
-        self, scope: str, challenge: Challenge, refused: _Grant | None, fetch: Fetch, *, is_new: bool
+        self, scope: str, refusal: _Refusal, refused: _Grant | None, fetch: Fetch, *, is_new: bool
     ) -> _Grant | None:
         """The grant to try after one that was refused, None if there is none to be had."""
         with self._lock_of(scope):
@@ -122,7 +150,7 @@ class Access:
             if scope in self._refusals:
                 raise _again(self._refusals[scope])
             try:
-                grant = self._grant(scope, challenge, refused, fetch, is_new=is_new)
+                grant = self._grant(scope, refusal, refused, fetch, is_new=is_new)
             except LoginRefused:
                 raise
             except Denied as error:
@@ -133,28 +161,44 @@ class Access:
             return grant
 
     def _grant(
-        self, scope: str, challenge: Challenge, refused: _Grant | None, fetch: Fetch, *, is_new: bool
+        self, scope: str, refusal: _Refusal, refused: _Grant | None, fetch: Fetch, *, is_new: bool
     ) -> _Grant | None:
-        # A token that ran out is no fault of the login; one that was refused at once is.
-        if refused is None or (challenge.scheme == "bearer" and not is_new):
+        is_bearer = refusal.challenge.scheme == "bearer"
+        # A token that ran out is no fault of the login; one that was refused at once is, if it was for the right scope.
+        if refused is None or (is_bearer and (not is_new or self._takes_named_scope(scope, refusal, refused))):
             wrong = None
         elif refused.credentials is None:
             return None
         else:
             wrong = refused.credentials
         credentials = self._usable(scope, wrong)
-        if credentials is None and (wrong or challenge.scheme == "basic"):
+        if credentials is None and (wrong or not is_bearer):
             return None
-        if challenge.scheme == "basic":
+        if not is_bearer:
             assert credentials
-            return _Grant(basic(credentials), float("inf"), challenge, credentials)
+            return _Grant(basic(credentials), float("inf"), refusal.challenge, credentials, scope)
         try:
-            return self._by_token(scope, challenge, credentials, fetch)
+            return self._by_token(scope, refusal, credentials, fetch)
         except LoginRefused as error:
             other = self._usable(scope, credentials)
             if other is None:
                 raise Denied(error.what, error.why) from None
-            return self._by_token(scope, challenge, other, fetch)
+            return self._by_token(scope, refusal, other, fetch)
+
+    def _takes_named_scope(self, scope: str, refusal: _Refusal, refused: _Grant) -> bool:
+        """Whether the registry, which refused a token at once, names another scope; that one is asked for from now on.
+
+        With credentials only at a realm of its owner, for the registry gets to see the token.
+        """
+        named = named_scope(refusal.challenge)
+        if named is None or named == refused.scope:
+            return False
+        realm, home = (split_url(url) for url in (refusal.challenge.parameters.get("realm", ""), self._url))
+        is_of_owner = realm and home and same_owner(realm.hostname or "", home.hostname or "")
+        if refused.credentials and not is_of_owner:
+            return False
+        self._named[scope] = named
+        return True
 
     def _usable(self, scope: str, wrong: Credentials | None) -> Credentials | None:
         """The credentials to use, but not those that are `wrong`; None if there are none (else).
@@ -178,19 +222,33 @@ class Access:
         self._hopeless[scope] = time.monotonic() + HOPELESS_FOR
         return None
 
-    def _by_token(self, scope: str, challenge: Challenge, credentials: Credentials | None, fetch: Fetch) -> _Grant:
-        request = token_request(challenge, self._url, scope, credentials)
+    def _by_token(self, scope: str, refusal: _Refusal, credentials: Credentials | None, fetch: Fetch) -> _Grant:
+        challenge = refusal.challenge
+        named = named_scope(challenge) if self._is_named_by_it else None
+        wanted = self._named.get(scope) or named or scope
+
+        def check(url: str, is_inside: bool) -> None:  # noqa: FBT001 as `Check` has it
+            check_realm(
+                url,
+                self._url,
+                has_credentials=credentials is not None,
+                places=self._token_servers,
+                is_inside=is_inside,
+            )
+
+        check(challenge.parameters.get("realm", ""), refusal.is_inside)
+        request = token_request(challenge, wanted, credentials)
         with self._trying(credentials):
-            logger.debug("asking %s for a token of %s", urlsplit(request.url).netloc, scope)
+            logger.debug("asking %s for a token of %s", urlsplit(request.url).netloc, wanted)
             try:
-                token = fetch(request)
+                token = fetch(request, check)
             except LoginRefused as error:
                 if credentials is None:
                     raise Denied(error.what, error.why) from None
                 raise self._note_refused(credentials, error.why) from None
             if credentials:
                 self._proven.add(credentials)
-        return _Grant(f"Bearer {token.value}", token.until, challenge, credentials)
+        return _Grant(f"Bearer {token.value}", token.until, challenge, credentials, wanted)
 
     def _tried(self, grant: _Grant, send: Send) -> httpx.Response | None:
         """The answer with this grant; None where its login was refused while it waited for its turn."""
@@ -237,16 +295,18 @@ class Access:
             return self._locks.setdefault(scope, threading.Lock())
 
 
-def _challenge(response: httpx.Response, grant: _Grant | None) -> Challenge | None:
-    """What to answer to a refusal, which is ended; None if nothing can be answered to it."""
+def _refusal(response: httpx.Response, grant: _Grant | None) -> _Refusal | None:
+    """What to answer to an answer, which is ended; None if nothing can be answered to it."""
     has_login = grant is not None and grant.credentials is not None
     if response.status_code == httpx.codes.FORBIDDEN and not has_login:
         return None
+    is_inside = comes_from_inside(response)
     # Before a token is asked for: there may be no other connection for that than this one.
     if not is_about_the_login(response, finish(response)):
         return None
-    challenges = parse_challenges(response.headers.get_list("WWW-Authenticate"))
-    return choose(challenges) or (grant.challenge if grant else None)
+    challenge = choose(parse_challenges(response.headers.get_list("WWW-Authenticate")))
+    challenge = challenge or (grant.challenge if grant else None)
+    return _Refusal(challenge, is_inside) if challenge else None
 
 
 def _again(error: Denied) -> Denied:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import re
 from itertools import islice
+from typing import Any
+from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
 from reconciler.errors import BadAnswer
 from reconciler.source.encoding import decoded
+from reconciler.source.hosts import is_internal_address, parse_address
 from reconciler.source.reason import MAX_BYTES
 
 MAX_UNREAD = 64 * 1024
@@ -73,3 +76,21 @@ def is_about_the_login(response: httpx.Response, body: bytes) -> bool:
     if response.status_code == httpx.codes.FORBIDDEN:
         return response.request.method == "HEAD" or bool(_ABOUT_THE_LOGIN.search(body))
     return response.status_code == httpx.codes.UNAUTHORIZED
+
+
+def comes_from_inside(response: httpx.Response) -> bool:
+    """Whether the one who answered has an address inside this network, as far as the connection shows it.
+
+    A name says nothing about that, and what it resolves to may be another address the next time. Behind a proxy the
+    connection shows the proxy. To be asked while the answer is open.
+    """
+    url = response.request.url
+    if {url.scheme, "all"} & getproxies().keys() and not proxy_bypass(url.host):
+        return False
+    stream: Any = response.extensions.get("network_stream")
+    try:
+        server = stream.get_extra_info("server_addr") if stream else None
+        address = parse_address(server[0].partition("%")[0]) if server else None
+    except (OSError, TypeError, AttributeError):
+        return False
+    return address is not None and is_internal_address(address)

@@ -8,18 +8,27 @@ credentials sent to a place of its choice, nor make us ask addresses inside our 
 from __future__ import annotations
 
 import base64
-import ipaddress
 import re
-import socket
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from reconciler.errors import BadAnswer, Denied, Malformed
 from reconciler.oci import load_json
+from reconciler.source.hosts import (
+    is_declared,
+    is_declared_plain,
+    is_internal,
+    is_loopback,
+    is_metadata,
+    same_owner,
+    split_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from urllib.parse import SplitResult
 
     from reconciler.source.credentials import Credentials
 
@@ -29,8 +38,8 @@ LIFETIME_MARGIN = 10.0
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(rf'\s*({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_WORD}|[^\s,"]+))\s*(?:,|$)')
+_SCOPE = re.compile(r"repository(?:\([a-z]+\))?:([a-z0-9][A-Za-z0-9._/:-]{0,254}):([a-z*,]{1,60})")
 _TOKEN = re.compile(r"[!-~]+")
-_LABEL = re.compile(r"[0-9a-z_:-]{1,63}")
 _SCHEME = re.compile(rf"\s*,*\s*({_WORD})(?:\s+|\s*,|$)")
 
 
@@ -87,14 +96,22 @@ def basic(credentials: Credentials) -> str:
     return f"Basic {base64.b64encode(pair).decode()}"
 
 
-def token_request(challenge: Challenge, registry: str, scope: str, credentials: Credentials | None) -> TokenRequest:
-    """What to ask the realm of a bearer challenge for. `registry` is the URL of the registry that sent it.
+def named_scope(challenge: Challenge) -> str | None:
+    """The repository that a challenge wants a token for, to pull and no more; None if it names none.
 
-    Raises `Denied` for a realm that credentials may not go to, or that nobody should be sent to.
+    Behind a proxy a registry may know a repository by another name than we do.
     """
+    for scope in challenge.parameters.get("scope", "").split():
+        repository = _SCOPE.fullmatch(scope)
+        if repository and {"pull", "*"} & set(repository[2].split(",")):
+            return f"repository:{repository[1]}:pull"
+    return None
+
+
+def token_request(challenge: Challenge, scope: str, credentials: Credentials | None) -> TokenRequest:
+    """What to ask the realm of a bearer challenge for, which `check_realm` has to allow."""
     realm = challenge.parameters.get("realm", "")
     service = challenge.parameters.get("service", "")
-    check_realm(realm, registry, has_credentials=credentials is not None)
     common = {"service": service, "scope": scope} if service else {"scope": scope}
     if credentials and credentials.identity_token:
         form = {"grant_type": "refresh_token", "client_id": "r2mirror", "refresh_token": credentials.identity_token}
@@ -105,29 +122,68 @@ def token_request(challenge: Challenge, registry: str, scope: str, credentials: 
     return TokenRequest(f"{realm}{'&' if urlsplit(realm).query else '?'}{query}", headers)
 
 
-def check_realm(realm: str, registry: str, *, has_credentials: bool) -> None:
-    """Raises `Denied` unless `realm` is a place that the registry at this URL may send us to."""
+def check_realm(
+    realm: str, registry: str, *, has_credentials: bool, places: Iterable[str] = (), is_inside: bool = False
+) -> None:
+    """Raises `Denied` unless `realm` is a place that the registry at this URL may send us to.
+
+    `places` are those that mirrors.yaml declares as its token servers; `is_inside`: the registry's answer came from
+    inside this network.
+    """
     there, here = split_url(realm), urlsplit(registry)
     if there is None or "@" in there.netloc:
         raise Denied(registry, f"its token realm {_shown(realm)!r} is not a usable http or https URL")
     host, home = there.hostname or "", here.hostname or ""
-    if there.scheme == "http" and not is_loopback(host) and not (here.scheme == "http" and host == home):
-        raise Denied(registry, f"its token realm {_shown(realm)} is plain http; no token is asked for there")
-    if _is_out_of_bounds(host, home):
-        raise Denied(registry, f"its token realm {_shown(realm)} is an address inside this network; it is not asked")
-    if has_credentials and not _same_owner(host, home):
-        raise Denied(registry, f"its token realm {_shown(realm)} is another party's; the credentials do not go there")
+    is_named = is_declared(there, places)
+    refusal = partial(_refused_realm, realm, registry)
+    # Where the registry itself speaks plain http, the same owner's realm takes nothing that is not taken already.
+    is_plain = there.scheme == "http" and not is_loopback(host) and not is_declared_plain(there, places)
+    if is_plain and not (here.scheme == "http" and same_owner(host, home)):
+        raise refusal("is plain http; no token is asked for there", f"http://{_place(there)}")
+    if not is_named and _is_out_of_bounds(host, home, is_inside=is_inside):
+        raise refusal("is an address inside this network; it is not asked", _place(there))
+    if not is_named and has_credentials and not same_owner(host, home):
+        raise refusal("is another party's; the credentials do not go there", _place(there))
 
 
-def check_redirect(target: str, registry: str) -> None:
-    """Raises `BadAnswer` unless the registry at this URL may redirect us to `target`."""
+def _refused_realm(realm: str, registry: str, why: str, place: str) -> Denied:
+    way = f"If it is meant, add {place} to token_servers under registries.{_named(registry)} in mirrors.yaml"
+    return Denied(registry, f"its token realm {_shown(realm)} {why}. {way}")
+
+
+def check_redirect(target: str, registry: str, *, places: Iterable[str] = (), is_inside: bool = False) -> None:
+    """Raises `BadAnswer` unless the registry at this URL may redirect us to `target`.
+
+    `places` are those that mirrors.yaml declares; `is_inside`: the redirect came from inside this network.
+    """
     there, here = split_url(target), urlsplit(registry)
     if there is None:
         raise BadAnswer(registry, f"redirects to {_shown(target)}, which is not a usable http or https URL")
-    if there.scheme == "http" and here.scheme == "https":
-        raise BadAnswer(registry, f"redirects from https to plain http, {_shown(target)}; it is not followed")
-    if _is_out_of_bounds(there.hostname or "", here.hostname or ""):
-        raise BadAnswer(registry, f"redirects to {_shown(target)}, an address inside this network; it is not followed")
+    if there.scheme == "http" and here.scheme == "https" and not is_declared_plain(there, places):
+        raise _refused_redirect(
+            f"redirects from https to plain http, {_shown(target)}", f"http://{_place(there)}", registry
+        )
+    is_barred = _is_out_of_bounds(there.hostname or "", here.hostname or "", is_inside=is_inside)
+    if is_barred and not is_declared(there, places):
+        raise _refused_redirect(
+            f"redirects to {_shown(target)}, an address inside this network", _place(there), registry
+        )
+
+
+def _refused_redirect(what: str, place: str, registry: str) -> BadAnswer:
+    way = f"If it is meant, add {place} to redirects_to under registries.{_named(registry)} in mirrors.yaml"
+    return BadAnswer(registry, f"{what}; it is not followed. {way}")
+
+
+def _place(parts: SplitResult) -> str:
+    """The host and port of a URL, without what may be a secret before them."""
+    return parts.netloc.rpartition("@")[2]
+
+
+def _named(registry: str) -> str:
+    """How mirrors.yaml names the registry at a URL."""
+    host = urlsplit(registry).netloc
+    return "docker.io" if host == "registry-1.docker.io" else host
 
 
 def parse_token(body: bytes, what: str, now: float) -> Token:
@@ -146,58 +202,11 @@ def parse_token(body: bytes, what: str, now: float) -> Token:
     return Token(value, now + max(lifetime - LIFETIME_MARGIN, lifetime / 2))
 
 
-def split_url(url: str) -> SplitResult | None:
-    """The parts of an http or https URL that a connection can be made to, or None."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    labels = (parts.hostname or "").removesuffix(".").split(".")
-    sound = parts.scheme in ("http", "https") and port != 0 and all(_LABEL.fullmatch(label) for label in labels)
-    return parts if sound else None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a URL's host is this machine by its own name or number."""
-    address = _address(host)
-    return host == "localhost" or (address is not None and address.is_loopback)
-
-
-def is_internal(host: str) -> bool:
-    """Whether a URL's host is, by its own name or number, no place on the public internet."""
-    name = host.removesuffix(".")
-    address = _address(name)
-    return name == "localhost" or name.endswith(".localhost") or (address is not None and not address.is_global)
-
-
-def _is_out_of_bounds(host: str, home: str) -> bool:
+def _is_out_of_bounds(host: str, home: str, *, is_inside: bool) -> bool:
     """Whether no registry at `home` has anything to do with `host`: another network, or where clouds keep secrets."""
-    address = _address(host.removesuffix("."))
-    if address is not None and address.is_link_local:
+    if is_metadata(host):
         return host != home
-    return is_internal(host) and not is_internal(home)
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    try:
-        # What name resolution takes for an address as well: 127.1, 0x7f000001, 2130706433.
-        return ipaddress.IPv4Address(socket.inet_aton(host))
-    except OSError:
-        return None
-
-
-def _same_owner(host: str, home: str) -> bool:
-    """Whether two hosts may share credentials: the same one, or the same last two labels of a name."""
-    if host == home or (is_loopback(host) and is_loopback(home)):
-        return True
-    if _address(host) or _address(home):
-        return False
-    return host.split(".")[-2:] == home.split(".")[-2:] and "." in home
+    return is_internal(host) and not (is_internal(home) or is_inside)
 
 
 def _shown(url: str) -> str:

@@ -82,6 +82,18 @@ class Keychain:
             logger.warning(words)
 
 
+class Anonymous:
+    """No login at all, as a `Keychain` has it."""
+
+    def find(self, path: str) -> Credentials | None:
+        del path
+        return None
+
+    def again(self, path: str, refused: Credentials) -> Credentials | None:
+        del path, refused
+        return None
+
+
 def _outcome(find: Callable[[], Credentials | None]) -> Credentials | Denied | None:
     try:
         return find()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from reconciler.errors import NotFound
 from reconciler.mirrors import RegistryConfig
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from reconciler.source import OpenSource, Source
+    from reconciler.source.access import Access
     from reconciler.source.bandwidth import Bandwidth
     from reconciler.source.registry import Registry
 
@@ -90,4 +92,20 @@ def _open_registry(
         replace(config, max_connections=connections),
         Keychain(name, config, environ),
         bandwidth=limit,
+        elsewhere=lambda url: _access_elsewhere(url, registries, environ),
     )
+
+
+def _access_elsewhere(url: str, registries: Mapping[str, RegistryConfig], environ: Mapping[str, str]) -> Access:
+    """The access to a registry that another one redirects to: with its own login, if mirrors.yaml names one for it.
+
+    A login in a file is not used: it is not said to be for what another registry sends us to.
+    """
+    from reconciler.source.access import Access
+    from reconciler.source.keychain import Anonymous, Keychain
+
+    parts = urlsplit(url)
+    name = "docker.io" if parts.netloc == "registry-1.docker.io" else parts.netloc
+    config = registries.get(name, RegistryConfig())
+    logins = Keychain(name, config, environ) if config.username_env else Anonymous()
+    return Access(name, f"{parts.scheme}://{parts.netloc}", logins, config.token_servers, is_named_by_it=True)

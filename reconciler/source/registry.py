@@ -30,10 +30,11 @@ from reconciler import __version__
 from reconciler.errors import BadAnswer, Denied, LoginRefused, RateLimited, SourceError, Unreachable
 from reconciler.quota import parse_quota
 from reconciler.source.access import Access
-from reconciler.source.answers import finish, is_about_the_login, read_start
-from reconciler.source.auth import Token, TokenRequest, check_redirect, parse_token, split_url
+from reconciler.source.answers import comes_from_inside, finish, is_about_the_login, read_start
+from reconciler.source.auth import Token, TokenRequest, check_redirect, parse_token
 from reconciler.source.breaker import Breaker, Breakers, LeftAlone
 from reconciler.source.encoding import decoded
+from reconciler.source.hosts import split_url
 from reconciler.source.lanes import Lanes
 from reconciler.source.pace import keep_pace
 from reconciler.source.reason import reason, sent_secrets
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 
     from reconciler.mirrors import RegistryConfig
     from reconciler.quota import Quota
-    from reconciler.source.access import Logins
+    from reconciler.source.access import Check, Logins
     from reconciler.source.bandwidth import Bandwidth
 
 logger = logging.getLogger(__name__)
@@ -140,6 +141,8 @@ RETRIED = (httpx.TransportError, _TryAgain)
 class Registry:
     """One host. `name` is how mirrors.yaml spells it; `logins` is asked when the registry first wants credentials.
 
+    `elsewhere` makes the access to another registry that this one redirects to, from a URL there.
+
     `large_answers` is for who reads a document that takes much memory: one thread at a time does.
 
     To be closed in the end. Raises `Unreachable` for a name that no connection can go to, or a `ca_file` that is none.
@@ -152,6 +155,7 @@ class Registry:
         logins: Logins,
         patience: Patience | None = None,
         bandwidth: Bandwidth | None = None,
+        elsewhere: Callable[[str], Access] | None = None,
     ) -> None:
         host = "registry-1.docker.io" if name == "docker.io" else name
         self.name = name
@@ -160,7 +164,9 @@ class Registry:
         if split_url(self.url) is None:
             raise Unreachable(name, "this is not a host[:port] that can be connected to; correct it in mirrors.yaml")
         self._origin = origin(self.url)
-        self._access = Access(name, self.url, logins)
+        self._redirects_to = config.redirects_to
+        self._accesses = {self._origin: Access(name, self.url, logins, config.token_servers)}
+        self._elsewhere = elsewhere
         connections = config.max_connections or MAX_CONNECTIONS
         trust = _own_trust(config.ca_file, name) if config.ca_file else None
         speed = config.min_speed or SLOWEST
@@ -319,16 +325,14 @@ class Registry:
     def _followed(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
         """The answer where the redirects end."""
         for _ in range(MAX_REDIRECTS + 1):
-            if url.startswith(f"{self.url}/") or origin(url) == self._origin:
-                response = self._authorized(method, url, scope, headers)
-            else:
-                response = self._send(method, url, headers)
+            response = self._authorized(method, url, scope, headers)
             if response.next_request is None:
                 return response
+            is_inside = comes_from_inside(response)
             finish(response)
             # As httpx reads it, so that what is checked is what is asked.
             url = str(response.next_request.url)
-            check_redirect(url, self.url)
+            check_redirect(url, self.url, places=self._redirects_to, is_inside=is_inside)
         raise BadAnswer(self.name, f"redirects more than {MAX_REDIRECTS} times")
 
     def _authorized(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
@@ -337,7 +341,17 @@ class Registry:
         def send(authorization: str | None) -> httpx.Response:
             return self._send(method, url, {**headers, "Authorization": authorization} if authorization else headers)
 
-        return self._access.send(scope, send, self._fetch_token)
+        access = self._access_at(url)
+        return access.send(scope, send, self._fetch_token) if access else send(None)
+
+    def _access_at(self, url: str) -> Access | None:
+        """The access of the host at a URL: our own, or that of a registry that we were redirected to."""
+        if url.startswith(f"{self.url}/"):
+            return self._accesses[self._origin]
+        place = origin(url)
+        if place not in self._accesses and self._elsewhere:
+            self._accesses.setdefault(place, self._elsewhere(url))
+        return self._accesses.get(place)
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
         started = time.monotonic()
@@ -352,8 +366,8 @@ class Registry:
             logger.debug("%s %s: %d, %.2f s", method, _without_query(response.url), response.status_code, seconds)
         return response
 
-    def _fetch_token(self, asked: TokenRequest) -> Token:
-        answer = self._send("POST" if asked.form else "GET", asked.url, asked.headers, asked.form)
+    def _fetch_token(self, asked: TokenRequest, check: Check) -> Token:
+        answer = self._asked_for_token(asked, check)
         with contextlib.closing(answer):
             if _may_pass(answer.status_code):
                 raise _try_again(answer)
@@ -363,6 +377,19 @@ class Registry:
                     raise LoginRefused(self.name, why)
                 raise Denied(self.name, f"{why}; check the user name and the password or token")
             return parse_token(read_bounded(answer, MAX_TOKEN_BYTES, self.name), self.name, time.monotonic())
+
+    def _asked_for_token(self, asked: TokenRequest, check: Check) -> httpx.Response:
+        """The answer of the token server, or of where it redirects, which has to be where the same may be sent."""
+        url = asked.url
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = self._send("POST" if asked.form else "GET", url, asked.headers, asked.form)
+            if answer.next_request is None:
+                return answer
+            is_inside = comes_from_inside(answer)
+            finish(answer)
+            url = str(answer.next_request.url)
+            check(url, is_inside)
+        raise Denied(self.name, f"its token server redirects more than {MAX_REDIRECTS} times")
 
     @contextlib.contextmanager
     def _explained(self, what: str) -> Iterator[None]:

@@ -245,7 +245,8 @@ def challenges(body: bytes) -> None:
     challenge = choose(parse_challenges(headers))
     if challenge and challenge.scheme != "basic":
         for credentials in (None, Credentials("canary", "secret")):
-            request = token_request(challenge, REGISTRY, "repository:a:pull", credentials)
+            check_realm(challenge.parameters.get("realm", ""), REGISTRY, has_credentials=credentials is not None)
+            request = token_request(challenge, "repository:a:pull", credentials)
             assert "secret" not in request.url
             check_realm(request.url, REGISTRY, has_credentials=credentials is not None)
 

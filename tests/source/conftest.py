@@ -7,14 +7,17 @@ import pytest
 
 from reconciler.mirrors import RegistryConfig
 from reconciler.source import registry as registry_module
+from reconciler.source.opening import open_sources
 from reconciler.source.registry import Patience, Registry
 from reconciler.source.repository import RegistrySource
 from tests.source.logins import Given
 from tests.source.lying_registry import LyingRegistry, start_lying_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
+    from reconciler.source import Source
     from reconciler.source.credentials import Credentials
 
 
@@ -55,3 +58,14 @@ def open_at(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
             return RegistrySource(registry, "team/app")
 
         yield open_at
+
+
+@pytest.fixture
+def open_with(tmp_path: Path) -> Iterator[Callable[..., Source]]:
+    """Opens a source as the commands do: with the registries of a mirrors file, and an environment."""
+    with ExitStack() as stack:
+
+        def open_with(source: str, registries: Mapping[str, RegistryConfig], environ: Mapping[str, str]) -> Source:
+            return stack.enter_context(open_sources(registries, tmp_path, environ))(source)
+
+        yield open_with

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import re
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -22,6 +25,7 @@ from reconciler.source.auth import (
     check_realm,
     check_redirect,
     choose,
+    named_scope,
     parse_challenges,
     parse_token,
     token_request,
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 
 HUB = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull"'
 USER = Credentials("user", "s3cret")
+TAG_LIST = Answer(body=b'{"tags": ["1"]}')
 TAGS = "GET /v2/team/app/tags/list?n=1000"
 
 
@@ -85,15 +90,13 @@ def test_a_token_is_chosen_before_a_password() -> None:
 
 def test_what_the_realm_is_asked() -> None:
     (challenge,) = parse_challenges([HUB])
-    anonymous = token_request(challenge, "https://registry-1.docker.io", "repository:a/b:pull", None)
+    anonymous = token_request(challenge, "repository:a/b:pull", None)
     assert anonymous.url == "https://auth.docker.io/token?service=registry.docker.io&scope=repository%3Aa%2Fb%3Apull"
     assert (anonymous.headers, anonymous.form) == ({}, None)
-    known = token_request(challenge, "https://registry-1.docker.io", "repository:a/b:pull", USER)
+    known = token_request(challenge, "repository:a/b:pull", USER)
     assert known.url.endswith("&account=user")
     assert known.headers == {"Authorization": "Basic " + base64.b64encode(b"user:s3cret").decode()}
-    by_identity = token_request(
-        challenge, "https://registry-1.docker.io", "s", Credentials("<token>", identity_token="t")
-    )
+    by_identity = token_request(challenge, "s", Credentials("<token>", identity_token="t"))
     assert by_identity.url == "https://auth.docker.io/token"
     assert by_identity.form is not None
     assert "grant_type=refresh_token" in by_identity.form
@@ -130,6 +133,20 @@ REALMS = [
     ("https://evil.com\\.ghcr.io/token", "https://ghcr.io", True, False),
     ("https://ghcr.io:99999/token", "https://ghcr.io", False, False),
     (f"https://{'a' * 64}.ghcr.io/token", "https://ghcr.io", False, False),
+    # The public suffix list knows whose a name is; two labels do not.
+    ("https://evil.co.uk/token", "https://registry.co.uk", True, False),
+    ("https://auth.example.co.uk/token", "https://registry.example.co.uk", True, True),
+    ("https://evil.github.io/token", "https://registry.github.io", True, False),
+    ("https://auth/token", "https://registry", True, False),
+    ("https://auth.a.s3.amazonaws.com/token", "https://b.s3.amazonaws.com", True, False),
+    # Beside a registry that speaks plain http: the same owner's realm, and no other.
+    ("http://gitlab.home.test/jwt/auth", "http://registry.home.test:5000", True, True),
+    ("http://auth.example.org/token", "http://registry.example.com", False, False),
+    ("http://10.0.0.6/token", "http://10.0.0.5:5000", False, False),
+    # One label is a name of this network; so are the ends that no public name has.
+    ("https://auth/token", "https://registry.example.com", False, False),
+    ("https://auth.internal/token", "https://registry.example.com", False, False),
+    ("https://metadata.google.internal/token", "https://registry.internal", False, False),
     ("https://a..ghcr.io/token", "https://ghcr.io", False, False),
 ]
 
@@ -155,6 +172,27 @@ def test_where_a_registry_may_send_us(realm: str, registry: str, has_credentials
         ("file:///etc/passwd", "https://registry-1.docker.io", False),
         ("https://2852039166/latest", "https://registry-1.docker.io", False),
         ("https://[::ffff:127.0.0.1]/x", "https://registry-1.docker.io", False),
+        ("https://[::ffff:a00:1]/x", "https://registry-1.docker.io", False),
+        ("https://[::10.0.0.1]/x", "https://registry-1.docker.io", False),
+        ("https://[64:ff9b::10.0.0.1]/x", "https://registry-1.docker.io", False),
+        ("https://[64:ff9b::a9fe:a9fe]/x", "http://10.0.0.5", False),
+        ("https://[64:ff9b:1::10.0.0.1]/x", "https://registry-1.docker.io", False),
+        ("https://[2002:a00:1::1]/x", "https://registry-1.docker.io", False),
+        ("https://[2002:a9fe:a9fe::1]/x", "http://10.0.0.5", False),
+        ("https://[2001:470:1f0b::5efe:10.0.0.1]/x", "https://registry-1.docker.io", False),
+        ("https://[2001:470:1f0b::200:5efe:a00:1]/x", "https://registry-1.docker.io", False),
+        ("https://[2001:0:4136:e378:8000:63bf:f5ff:fffe]/x", "https://registry-1.docker.io", False),
+        ("https://[fd00:ec2::254]/x", "http://10.0.0.5", False),
+        ("https://100.100.100.200/x", "http://10.0.0.5", False),
+        ("https://168.63.129.16/x", "https://registry-1.docker.io", False),
+        ("http://metadata.google.internal/x", "http://10.0.0.5", False),
+        ("https://224.0.0.1/x", "https://registry-1.docker.io", False),
+        ("https://minio/x", "https://registry-1.docker.io", False),
+        ("https://minio.local/x", "https://registry-1.docker.io", False),
+        ("https://[64:ff9b::8.8.8.8]/x", "https://registry-1.docker.io", True),
+        ("https://[2606:4700::6810:84e5]/x", "https://registry-1.docker.io", True),
+        ("https://8.8.8.8/x", "https://registry-1.docker.io", True),
+        ("http://minio/x", "http://registry:5000", True),
         ("https://LOCALHOST/x", "https://registry-1.docker.io", False),
         ("https://cdn.example.net:x/x", "https://registry-1.docker.io", False),
         ("http://me:secret@cdn.example.net/x", "https://registry-1.docker.io", False),
@@ -168,6 +206,84 @@ def test_where_a_registry_may_redirect_us(target: str, registry: str, allowed: b
     with pytest.raises(BadAnswer) as caught:
         check_redirect(target, registry)
     assert "secret" not in str(caught.value)
+
+
+WAYS = [
+    (["10.0.0.5"], "https://10.0.0.5/x", True),
+    (["10.0.0.5:9000"], "https://10.0.0.5:9000/x", True),
+    (["10.0.0.5:9000"], "https://10.0.0.5/x", False),
+    (["10.0.0.0/8"], "https://10.9.9.9:9000/x", True),
+    (["10.0.0.0/8"], "https://192.168.0.1/x", False),
+    (["10.0.0.0/8"], "http://10.9.9.9/x", False),
+    (["http://10.0.0.5"], "http://10.0.0.5/x", True),
+    (["http://10.0.0.5"], "http://10.0.0.6/x", False),
+    (["10.0.0.5"], "http://10.0.0.5/x", False),
+    (["minio"], "https://minio/x", True),
+    (["http://cdn.example.net"], "http://cdn.example.net/x", True),
+    (["[fd00::5]:9000"], "https://[fd00::5]:9000/x", True),
+    (["0.0.0.0/0"], "https://169.254.169.254/x", False),
+    (["::/0"], "https://[fd00:ec2::254]/x", False),
+    (["169.254.169.254"], "https://169.254.169.254/x", True),
+]
+
+
+@pytest.mark.parametrize(("places", "url", "allowed"), WAYS)
+def test_what_mirrors_yaml_declares_is_allowed_and_the_error_names_the_key(
+    places: list[str], url: str, allowed: bool
+) -> None:
+    registry = "https://registry.example.com"
+    if allowed:
+        check_redirect(url, registry, places=places)
+        check_realm(url, registry, has_credentials=True, places=places)
+        return
+    with pytest.raises(BadAnswer, match=r"add \S+ to redirects_to under registries.registry.example.com"):
+        check_redirect(url, registry, places=places)
+    with pytest.raises(Denied, match=r"add \S+ to token_servers under registries.registry.example.com"):
+        check_realm(url, registry, has_credentials=True, places=places)
+
+
+def test_what_the_error_says_to_add_lifts_it() -> None:
+    """For each way to be refused, until nothing is left."""
+    for check, error in ((check_redirect, BadAnswer), (partial(check_realm, has_credentials=True), Denied)):
+        for url in (
+            "http://10.0.0.5:9000/x",
+            "https://10.0.0.5/x",
+            "http://[fd00::5]:81/x",
+            "http://other.example.org/x",
+        ):
+            with pytest.raises(error) as caught:
+                check(url, "https://registry.example.com")
+            advice = re.search(r"add (\S+) to", str(caught.value))
+            assert advice
+            check(url, "https://registry.example.com", places=[advice[1]])
+
+
+def test_a_registry_inside_the_network_may_send_us_inside_but_not_to_the_cloud_s_secrets() -> None:
+    registry = "https://registry.example.com"
+    check_redirect("https://10.0.0.5/x", registry, is_inside=True)
+    check_realm("https://10.0.0.5/token", registry, has_credentials=False, is_inside=True)
+    for url in ("https://169.254.169.254/x", "https://[fd00:ec2::254]/x", "https://metadata.google.internal/x"):
+        with pytest.raises(BadAnswer):
+            check_redirect(url, registry, is_inside=True)
+        with pytest.raises(Denied):
+            check_realm(url, registry, has_credentials=False, is_inside=True)
+
+
+@pytest.mark.parametrize(
+    ("scope", "named"),
+    [
+        ("repository:other/app:pull", "repository:other/app:pull"),
+        ("repository:other/app:pull,push,delete", "repository:other/app:pull"),
+        ("repository:other/app:*", "repository:other/app:pull"),
+        ("registry:catalog:* repository:other/app:pull", "repository:other/app:pull"),
+        ("repository:other/app:push", None),
+        ("registry:catalog:*", None),
+        ("", None),
+        ("repository:a&x=b:pull", None),
+    ],
+)
+def test_the_scope_that_a_challenge_names(scope: str, named: str | None) -> None:
+    assert named_scope(Challenge("bearer", {"scope": scope})) == named
 
 
 @pytest.mark.parametrize(
@@ -457,3 +573,96 @@ def test_credentials_do_not_go_to_another_partys_realm(
         open_at(lying.host, USER).tags()
     assert "s3cret" not in str(caught.value)
     assert not elsewhere.asked
+
+
+def test_a_scope_of_another_name_is_asked_for_where_ours_does_not_do(
+    lying: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    """Behind a proxy that shows the registry under other paths. The second time it is asked for at once."""
+    named = "repository%3Areal%2Fapp%3Apull"
+    challenge = f'Bearer realm="{lying.url}/token",scope="repository:real/app:pull,push"'
+    lying.wants = ("Bearer right", challenge)
+    lying.on("GET /token?scope=repository%3Ateam%2Fapp%3Apull&account=user", Answer(body=b'{"token": "wrong"}'))
+    lying.on(f"GET /token?scope={named}&account=user", Answer(body=b'{"token": "right", "expires_in": 1e-9}'))
+    lying.on(TAGS, Answer(body=b'{"tags": ["1"]}'))
+    source = open_at(lying.host, USER)
+    assert source.tags() == source.tags() == ("1",)
+    asked = [one.partition("scope=")[2].partition("&")[0] for one in lying.requests("GET /token")]
+    assert asked == ["repository%3Ateam%2Fapp%3Apull", named, named]
+
+
+def test_a_token_server_that_redirects(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
+    request = token_world(lying)
+    for form in (request, f"{request}&account=user"):
+        lying.on(form, Answer(307, {"Location": "/tokens/new"}))
+    lying.on("GET /tokens/new", Answer(body=b'{"token": "t"}'))
+    lying.on("POST /token", Answer(308, {"Location": "/tokens/new"}))
+    lying.on("POST /tokens/new", Answer(body=b'{"token": "t"}'))
+    for credentials in (None, USER, Credentials("<token>", identity_token="1d")):
+        lying.asked.clear()
+        lying.on(TAGS, Answer(401, {"WWW-Authenticate": f'Bearer realm="{lying.url}/token",service="lying"'}), TAG_LIST)
+        assert open_at(lying.host, credentials).tags() == ("1",)
+        (first, second) = [one for one in lying.asked if one.path.startswith("/token")]
+        assert first.headers.get("authorization") == second.headers.get("authorization")
+        assert first.body == second.body
+
+
+def test_a_token_server_that_redirects_to_another_party(
+    lying: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    request = f"{token_world(lying)}&account=user"
+    lying.on(request, Answer(307, {"Location": "https://tokens.example.org/new"}))
+    with pytest.raises(Denied, match=r"realm https://tokens.example.org/new is another party's.* to token_servers"):
+        open_at(lying.host, USER).tags()
+    token_world(lying)
+    lying.on(request, Answer(307, {"Location": request.removeprefix("GET ")}))
+    with pytest.raises(Denied, match="redirects more than"):
+        open_at(lying.host, USER).tags()
+
+
+def test_another_registry_s_challenge_is_answered_with_its_own_login_only(
+    lying: LyingRegistry, elsewhere: LyingRegistry, open_with: Callable[..., RegistrySource]
+) -> None:
+    """The first one's password stays home; of files nothing is taken, for another registry decides what is fetched."""
+    lying.on(TAGS, Answer(307, {"Location": f"{elsewhere.url}/v2/real/app/tags/list"}))
+    challenge = f'Bearer realm="{elsewhere.url}/token",scope="repository:real/app:pull"'
+    elsewhere.wants = ("Bearer t", challenge)
+    request = "GET /token?scope=repository%3Areal%2Fapp%3Apull"
+    for form in (request, f"{request}&account=b-user"):
+        elsewhere.on(form, Answer(body=b'{"token": "t"}'))
+    elsewhere.on("GET /v2/real/app/tags/list", TAG_LIST)
+    first = RegistryConfig("A_USER", "A_PASSWORD", plain_http=True)
+    logins = {"A_USER": "a-user", "A_PASSWORD": "a-secret", "B_USER": "b-user", "B_PASSWORD": "b-secret"}
+    in_file = json.dumps({"auths": {elsewhere.host: {"username": "file-user", "password": "file-secret"}}})
+    for second, sent in (
+        (RegistryConfig(plain_http=True), None),
+        (RegistryConfig("B_USER", "B_PASSWORD", plain_http=True), basic(Credentials("b-user", "b-secret"))),
+    ):
+        elsewhere.asked.clear()
+        registries = {lying.host: first, elsewhere.host: second}
+        source = open_with(f"{lying.host}/team/app", registries, {**logins, "DOCKER_AUTH_CONFIG": in_file})
+        assert source.tags() == ("1",)
+        (token,) = [one for one in elsewhere.asked if one.path.startswith("/token")]
+        assert token.headers.get("authorization") == sent
+
+
+def test_a_redirect_inside_is_followed_where_the_registry_itself_is_there(
+    lying: LyingRegistry,
+    elsewhere: LyingRegistry,
+    open_at: Callable[..., RegistrySource],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the connection's other end, not by its name; behind a proxy that end is the proxy's."""
+    resolve = socket.getaddrinfo
+    name = "registry.example.com"
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest, **more: resolve("127.0.0.1" if host == name else host, *rest, **more)
+    )
+    lying.on(TAGS, Answer(307, {"Location": f"{elsewhere.url}/tags"}))
+    elsewhere.on("GET /tags", TAG_LIST)
+    host = f"{name}:{lying.host.rpartition(':')[2]}"
+    assert open_at(host).tags() == ("1",)
+    monkeypatch.setenv("HTTP_PROXY", lying.url)
+    lying.on(f"GET http://{host}/v2/team/app/tags/list?n=1000", Answer(307, {"Location": f"{elsewhere.url}/tags"}))
+    with pytest.raises(BadAnswer, match=rf"add {elsewhere.host} to redirects_to under registries.{host}"):
+        open_at(host).tags()
