@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from reconciler.gc import Garbage
@@ -12,7 +15,7 @@ from reconciler.outcome import Done
 from reconciler.verify import Problem
 from tests.bench import RETAIN, V1, V2, Bench, check_visible, final
 from tests.memory import MemorySource, MemoryStore, mirror
-from tests.parts.images import build_cache, image, index
+from tests.parts.images import OCI_INDEX, OCI_MANIFEST, Image, build_cache, digest_of, image, index
 from tests.test_adopt import filled_by_hand, take_over
 from tests.test_sizes import Runs
 from tests.test_verify import look
@@ -79,6 +82,43 @@ def test_an_index_of_blobs_is_taken_over_if_it_is_whole() -> None:
     del store.objects[MIRROR_INDEX]
     take_over(store, mirror("a", platforms=(Platform("linux", "amd64"),)))
     assert set(read_index(store).index.repositories["a"].tags) == {"cache", "1"}
+
+
+def odd_image(body: bytes) -> Image:
+    config = b"{}"
+    layer = {"mediaType": None, "digest": digest_of(body), "size": len(body), "annotations": None, "urls": None}
+    document = {"schemaVersion": 2, "config": {"digest": digest_of(config), "size": 2}, "layers": [layer]}
+    return Image(OCI_MANIFEST, json.dumps(document).encode(), {digest_of(blob): blob for blob in (body, config)})
+
+
+def odd() -> Image:
+    """What tools write that leave out, null or bend what no copy depends on."""
+    children = odd_image(b"one layer"), odd_image(b"another")
+    entries: list[dict[str, Any]] = [
+        {"mediaType": OCI_MANIFEST, "platform": {"architecture": "arm64"}},
+        {"platform": {"os": "linux", "architecture": "arm/v7"}, "annotations": {"vnd.docker.reference.digest": 1}},
+    ]
+    listed = [{**entry, "digest": one.digest, "size": one.size} for entry, one in zip(entries, children, strict=True)]
+    both: dict[str, Any] = {"schemaVersion": 2, "layers": None, "manifests": listed, "subject": {}, "annotations": None}
+    return Image(OCI_INDEX, json.dumps(both).encode(), children=children)
+
+
+@pytest.mark.parametrize("platforms", [None, (Platform("linux", "arm", "v7"),)], ids=["all", "arm/v7"])
+def test_an_image_with_fields_that_are_null_or_missing_is_one_as_any_other(
+    platforms: tuple[Platform, ...] | None,
+) -> None:
+    bench, wanted = Bench.of(a={"1": odd()}), mirror("a", platforms=platforms)
+    assert {type(one) for one in bench.apply(bench.plan(wanted))} == {Done}
+    check_visible(bench.store)
+    assert look(bench, deep=True).findings == ()
+    assert read_index(bench.store).index.repositories["a"].tags["1"].images == {"linux/arm/v7": 9, "unknown": 11}
+    bench = bench.again()
+    bench.now += 2 * RETAIN
+    assert not bench.plan(wanted).has_changes
+    whole = final(bench.store)
+    del bench.store.objects[MIRROR_INDEX]
+    assert set(take_over(bench.store, wanted).adoptions[0].tags) == {"1"}
+    assert final(bench.store) == whole
 
 
 def test_blobs_of_an_index_have_a_size() -> None:

@@ -37,7 +37,7 @@ from reconciler.store import Stores
 from reconciler.terms import Edges, Terms
 from tests.bench import RETAIN, Clock, Silent, app
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, mirror, mirrors, put_json
-from tests.parts.images import Image, image, index
+from tests.parts.images import Image, build_cache, image, index
 from tests.world import walk
 
 if TYPE_CHECKING:
@@ -46,7 +46,14 @@ if TYPE_CHECKING:
     from tests.memory import Operation
 
 SINGLE = image({"single": "1"})
-IMAGES = (app("1"), app("2"), SINGLE, index(SINGLE, image({"other": "1"})), index(app("1"), SINGLE))
+IMAGES = (
+    app("1"),
+    app("2"),
+    SINGLE,
+    index(SINGLE, image({"other": "1"})),
+    index(app("1"), SINGLE, blobs=[("application/vnd.example.note", b"hello")]),
+    build_cache(b"a layer", b"another"),
+)
 TARGETS, TAGS = ("a", "b", "team/c"), ("1", "2", "x1", "x2")
 FOREIGN = {"notes.txt": b"mine", "v2": b"{}", "v2/elsewhere/manifests/1": SINGLE.body, "v2/a/notes": b"mine"}
 

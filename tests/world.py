@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from tests.parts.images import OCI_MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,14 +95,15 @@ def walk(read: Callable[[str], bytes], repository: str, reference: str) -> set[s
     met = {reference} if ":" in reference else set()
     for digest in met:
         assert digest_like(digest, body) == digest
-    listed = document.get("manifests", [])
-    children = [entry for entry in listed if ".manifest." in entry["mediaType"] or ".index." in entry["mediaType"]]
+    listed = document.get("manifests") or []
+    types = {entry["digest"]: entry.get("mediaType") or OCI_MANIFEST for entry in listed}
+    children = [entry for entry in listed if re.search(r"\.(manifest|index)\.", types[entry["digest"]])]
     for child in children:
         assert len(read(f"v2/{repository}/manifests/{child['digest']}")) == child["size"]
         met |= walk(read, repository, child["digest"])
     others = [entry for entry in listed if entry not in children]
-    for blob in others + [document[key] for key in ("config",) if key in document] + document.get("layers", []):
-        if "foreign" in blob["mediaType"] or "nondistributable" in blob["mediaType"]:
+    for blob in others + [document[key] for key in ("config",) if document.get(key)] + (document.get("layers") or []):
+        if re.search("foreign|nondistributable", blob.get("mediaType") or ""):
             continue
         content = read(f"v2/{repository}/blobs/{blob['digest']}")
         assert (digest_like(blob["digest"], content), len(content)) == (blob["digest"], blob["size"])
