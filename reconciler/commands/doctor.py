@@ -19,7 +19,7 @@ from reconciler.console import (
     show_json,
     terminal,
 )
-from reconciler.errors import StoreError
+from reconciler.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +50,8 @@ def doctor(
     from reconciler.progress import waiting
 
     mirrors = load(file)
+    if image and mirrors.store.public_url is None:
+        raise UsageError("--image is fetched as a client fetches it: that needs store.public_url in mirrors.yaml")
     with waiting("Looking at everything ..."):
         findings = list(_look(mirrors, image, deep=deep))
     match output:
@@ -61,6 +63,7 @@ def doctor(
 
 
 def _look(mirrors: Mirrors, image: str | None, *, deep: bool) -> Iterator[Finding]:
+    from reconciler.doctor.advice import advice_for
     from reconciler.doctor.bucket import look_at_bucket, look_at_clock, look_at_index
     from reconciler.doctor.finding import Notes
     from reconciler.doctor.public import look_at_public, what_is_private
@@ -70,22 +73,23 @@ def _look(mirrors: Mirrors, image: str | None, *, deep: bool) -> Iterator[Findin
     from reconciler.work import RESOLVE_WORKERS, readers
 
     store = mirrors.store
+    advice = advice_for(store)
     index = None
     try:
         with opened(mirrors) as (open_stores, open_source), readers(RESOLVE_WORKERS) as executor:
             stores = open_stores()
-            index, finding = look_at_index(stores.state)
+            index, finding = look_at_index(stores.state, advice)
             yield finding
             if index:
-                yield from look_at_bucket(stores)
-            yield from look_at_clock(stores.public.name, endpoint(store))
+                yield from look_at_bucket(stores, advice)
+            yield from look_at_clock(stores.public.name, endpoint(store), advice)
             yield from look_at_sources(mirrors, open_source, executor)
     except StoreError as error:
-        yield Notes("bucket", error.what).error("open", error.why, "correct it, then run doctor again")
+        yield Notes("bucket", error.what, advice).error("open", error.why, "correct it, then run doctor again")
     if store.public_url is None:
-        fix = "add store.public_url to mirrors.yaml: where clients read the bucket"
-        yield Notes("public", "-").warning("public url", "there is none, so nothing was looked at as clients do", fix)
+        found = "there is none, so nothing was fetched as a client does"
+        yield Notes("public", "-", advice).warning("public url", found, advice.public)
         return
-    yield from look_at_public(store.public_url, index, image, deep=deep)
+    yield from look_at_public(store.public_url, index, image, advice, deep=deep)
     if not isinstance(store, Folder) and store.state_bucket:
-        yield from what_is_private(store.public_url)
+        yield from what_is_private(store.public_url, advice)

@@ -34,18 +34,18 @@ from reconciler.words import count
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from reconciler.doctor.advice import Advice
     from reconciler.store import Store, Stores
 
 SKEW, REFUSED_SKEW = 60.0, 900.0
 """Seconds a clock may be off before it is worth a word, and before S3 refuses what is signed with it."""
 
 NEVER = '"no object has this etag"'
-TOKEN = "give the token *Object Read & Write* for this bucket"  # noqa: S105 words, no secret
 
 
-def look_at_index(state: Store) -> tuple[MirrorIndex | None, Finding]:
+def look_at_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None, Finding]:
     """The mirror index, None if it cannot be read, and what there is to say of it."""
-    notes = Notes("bucket", state.name)
+    notes = Notes("bucket", state.name, advice)
     try:
         observed = read_index(state)
     except IndexInvalid as error:
@@ -59,9 +59,10 @@ def look_at_index(state: Store) -> tuple[MirrorIndex | None, Finding]:
     return observed.index, notes.ok("read", f"the mirror index can be read: {words}")
 
 
-def look_at_bucket(stores: Stores) -> Iterator[Finding]:
+def look_at_bucket(stores: Stores, advice: Advice) -> Iterator[Finding]:
     """The lock, and the permissions that an apply needs."""
-    state, public = Notes("bucket", stores.state.name), Notes("bucket", stores.public.name)
+    state = Notes("bucket", stores.state.name, advice)
+    public = Notes("bucket", stores.public.name, advice)
     yield from _lock(state, stores.state)
     yield _tried(public, "list", "keys can be listed", lambda: next(iter(stores.public.list("v2/")), None))
     yield _condition(public, stores.public)
@@ -73,7 +74,7 @@ def _lock(notes: Notes, state: Store) -> Iterator[Finding]:
     try:
         holder = read_lock(state)
     except MirrorError as error:
-        yield notes.error("lock", str(error), TOKEN)
+        yield notes.error("lock", str(error), notes.advice.rights)
         return
     if holder and not holder.has_run_out:
         fix = "wait for it; if it hangs, its lock runs out by itself, or `r2mirror unlock` breaks it"
@@ -108,15 +109,13 @@ def _tried(notes: Notes, check: str, words: str, attempt: Callable[[], object]) 
 
 
 def _failed(notes: Notes, check: str, error: StoreError) -> Finding:
-    fix = (
-        TOKEN if isinstance(error, StoreDenied) else "check bucket, account, jurisdiction or endpoint_url, and network"
-    )
+    fix = notes.advice.rights if isinstance(error, StoreDenied) else notes.advice.place
     return notes.error(check, error.why, fix)
 
 
-def look_at_clock(name: str, endpoint: str | None) -> Iterator[Finding]:
+def look_at_clock(name: str, endpoint: str | None, advice: Advice) -> Iterator[Finding]:
     """This machine's clock against that of the server at `endpoint`, by its Date header; nothing is signed."""
-    notes = Notes("bucket", name)
+    notes = Notes("bucket", name, advice)
     if endpoint is None:
         return
     before = datetime.now(UTC)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reconciler.doctor.advice import Advice
 
 
 class Status(StrEnum):
@@ -33,10 +37,11 @@ class Finding:
 
 @dataclass(frozen=True)
 class Notes:
-    """Makes the findings of one area about one thing."""
+    """Makes the findings of one area about one thing; `advice` fits the store that mirrors.yaml declares."""
 
     area: str
     about: str
+    advice: Advice
 
     def ok(self, check: str, found: str) -> Finding:
         return Finding(self.area, self.about, check, Status.OK, found)

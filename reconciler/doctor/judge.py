@@ -18,18 +18,17 @@ if TYPE_CHECKING:
     from reconciler.doctor.finding import Finding, Notes
     from reconciler.oci import Descriptor
 
-EDGE = "let `r2mirror edge apply` set the zone's rules, or set them by hand as docs/edge.md says"
 WARN_DAYS = 14
 
 
 def judge_tls(notes: Notes, tls: Tls, now: datetime) -> Finding:
     if tls.version in ("SSLv3", "TLSv1", "TLSv1.1"):
-        return notes.warning("tls", f"speaks {tls.version}", "set the minimum TLS version of the custom domain to 1.2")
+        return notes.warning("tls", f"speaks {tls.version}", "set the minimum TLS version to 1.2")
     if tls.ends is None:
         return notes.ok("tls", tls.version)
     until = f"{tls.version}, certificate until {tls.ends:%Y-%m-%d}"
     if (tls.ends - now).days < WARN_DAYS:
-        return notes.warning("tls", until, "see that the certificate is renewed; Cloudflare does so by itself")
+        return notes.warning("tls", until, f"renew the certificate; {notes.advice.domain}")
     return notes.ok("tls", until)
 
 
@@ -39,7 +38,7 @@ def judge_ping(notes: Notes, answer: Answer) -> Iterator[Finding]:
         yield notes.error(
             "ping",
             f"GET /v2/ answered {answer.status}, expected 200",
-            f"the rule that rewrites /v2/ to /v2/_ping is missing, or nothing was applied yet: {EDGE}",
+            f"the rule that rewrites /v2/ to /v2/_ping is missing, or nothing was applied yet: {notes.advice.edge}",
         )
         return
     yield notes.ok("ping", "GET /v2/ answered 200")
@@ -49,7 +48,7 @@ def judge_ping(notes: Notes, answer: Answer) -> Iterator[Finding]:
         yield notes.warning(
             "api version",
             "GET /v2/ has no Docker-Distribution-API-Version: registry/2.0; old clients look for it",
-            EDGE,
+            notes.advice.edge,
         )
 
 
@@ -86,7 +85,7 @@ def _encoding(notes: Notes, answer: Answer, what: str) -> Iterator[Finding]:
         yield notes.error(
             "content encoding",
             f"{what} is sent as {encoding}",
-            f"compression changes what clients hash and loses the length: {EDGE}; objects need no-transform",
+            f"compression changes the bytes and loses the length: {notes.advice.edge}; objects need no-transform",
         )
     if "content-length" not in answer.headers:
         has_digest = "docker-content-digest" in answer.headers
@@ -94,7 +93,11 @@ def _encoding(notes: Notes, answer: Answer, what: str) -> Iterator[Finding]:
             "docker refuses it, since it has a Docker-Content-Digest" if has_digest else "some clients need it"
         )
         make = notes.error if has_digest else notes.warning
-        yield make("content length", f"{what} has no Content-Length; {consequence}", f"turn compression off: {EDGE}")
+        yield make(
+            "content length",
+            f"{what} has no Content-Length; {consequence}",
+            f"turn compression off: {notes.advice.edge}",
+        )
 
 
 def judge_digest_header(notes: Notes, answer: Answer, expected: Descriptor) -> Finding:
@@ -105,11 +108,13 @@ def judge_digest_header(notes: Notes, answer: Answer, expected: Descriptor) -> F
         return notes.warning(
             "digest header",
             f"{what} has no Docker-Content-Digest; pulls do without, oras, helm and `crane digest` may not",
-            EDGE,
+            notes.advice.edge,
         )
     if said != str(expected.digest):
         return notes.error(
-            "digest header", f"{what} has Docker-Content-Digest {said[:90]}, expected {expected.digest}", EDGE
+            "digest header",
+            f"{what} has Docker-Content-Digest {said[:90]}, expected {expected.digest}",
+            notes.advice.edge,
         )
     return notes.ok("digest header", "Docker-Content-Digest by digest")
 
@@ -132,7 +137,7 @@ def judge_range(notes: Notes, answer: Answer) -> Finding:
     return notes.warning(
         "range",
         f"GET {answer.path} with Range: bytes=0-0 answered {answer.status} with {len(answer.body)} bytes or more",
-        f"interrupted pulls cannot go on where they stopped: turn compression off, {EDGE}",
+        f"interrupted pulls cannot go on where they stopped: turn compression off, {notes.advice.edge}",
     )
 
 
@@ -144,11 +149,15 @@ def judge_cache(notes: Notes, tag: Answer, digest: Answer) -> Iterator[Finding]:
         return
     if of_tag in ("HIT", "STALE", "UPDATING"):
         yield notes.error(
-            "tag cache", f"GET {tag.path} comes from Cloudflare's cache; a moved tag is not seen", f"tags: {EDGE}"
+            "tag cache",
+            f"GET {tag.path} comes from Cloudflare's cache; a moved tag is not seen",
+            f"tags: {notes.advice.edge}",
         )
     if of_digest in ("HIT", "REVALIDATED", "STALE", "UPDATING", "EXPIRED", "MISS"):
         yield notes.ok("cache", f"what has a digest is cached ({of_digest})")
     else:
         yield notes.warning(
-            "cache", f"what has a digest is not cached ({of_digest}); each pull is read from the bucket, class B", EDGE
+            "cache",
+            f"what has a digest is not cached ({of_digest}); each pull is read from the bucket, class B",
+            notes.advice.edge,
         )

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from reconciler.copy import choose_platforms
 from reconciler.doctor import judge
 from reconciler.doctor.client import Client
 from reconciler.doctor.finding import Finding, Notes, Status
@@ -22,6 +23,7 @@ from reconciler.oci import Descriptor, Digest, Index, load_json, parse_manifest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.doctor.advice import Advice
     from reconciler.index import MirrorIndex, TagState
 
 MAX_WALK = 256 * 1024 * 1024
@@ -37,12 +39,14 @@ class Sample:
     state: TagState
 
 
-def look_at_public(url: str, index: MirrorIndex | None, image: str | None, *, deep: bool) -> Iterator[Finding]:
+def look_at_public(
+    url: str, index: MirrorIndex | None, image: str | None, advice: Advice, *, deep: bool
+) -> Iterator[Finding]:
     """Everything about `url`. `index` None: it is asked for there. `image`: REPO:TAG to look at instead of the newest.
 
     Ends early where going on makes no sense, with an error that says why.
     """
-    notes = Notes("public", url)
+    notes = Notes("public", url, advice)
     address = tuple(_address(notes, url))
     yield from address
     if any(one.status is Status.ERROR for one in address):
@@ -51,7 +55,7 @@ def look_at_public(url: str, index: MirrorIndex | None, image: str | None, *, de
         try:
             ping = client.ask("GET", "/v2/")
         except Unreachable as error:
-            yield notes.error("connection", f"no answer: {error.why}", _connection_fix(error.why))
+            yield notes.error("connection", f"no answer: {error.why}", _connection_fix(notes, error.why))
             return
         if client.tls:
             yield judge.judge_tls(notes, client.tls, datetime.now(UTC))
@@ -64,7 +68,7 @@ def look_at_public(url: str, index: MirrorIndex | None, image: str | None, *, de
             else:
                 yield from _pulled(notes, client, known, sample, deep=deep)
         except Unreachable as error:
-            yield notes.error("connection", f"{error.what}: {error.why}", _connection_fix(error.why))
+            yield notes.error("connection", f"{error.what}: {error.why}", _connection_fix(notes, error.why))
 
 
 def find_sample(index: MirrorIndex, image: str | None) -> Sample | None:
@@ -93,7 +97,7 @@ def _address(notes: Notes, url: str) -> Iterator[Finding]:
     try:
         found = socket.getaddrinfo(host, parts.port or parts.scheme, type=socket.SOCK_STREAM)
     except OSError as error:
-        fix = "check store.public_url; `r2mirror edge apply` connects a custom domain and makes its DNS record"
+        fix = f"check store.public_url; {notes.advice.domain}"
         yield notes.error("dns", f"{host} does not resolve: {error.strerror or error}", fix)
     else:
         yield notes.ok("dns", f"{host} is {', '.join(sorted({str(entry[4][0]) for entry in found}))}")
@@ -106,10 +110,10 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _connection_fix(why: str) -> str:
+def _connection_fix(notes: Notes, why: str) -> str:
     if "CERTIFICATE" in why or "certificate" in why:
-        return "the certificate is not one that clients trust: wait until the custom domain is active, or renew it"
-    return "check the name, the network, and in R2's settings that the custom domain is active"
+        return f"clients do not trust the certificate: {notes.advice.domain}"
+    return f"check store.public_url and the network; {notes.advice.domain}"
 
 
 def _public_index(client: Client) -> MirrorIndex | None:
@@ -163,27 +167,26 @@ def _tag_list(notes: Notes, client: Client, target: str, index: MirrorIndex) -> 
 
 
 def _walk(notes: Notes, client: Client, sample: Sample, *, deep: bool) -> Iterator[Finding]:
-    """Follows the sample down to its last blob; manifests of platforms that are not mirrored are passed over."""
+    """Follows the sample down to its last blob, along the manifests of the platforms that are mirrored."""
     blobs: dict[Digest, Descriptor] = {}
-    todo, manifests, broken = [sample.state.descriptor], 0, []
+    todo, manifests = [sample.state.descriptor], 0
+    broken: list[str] = []
     seen = {one.digest for one in todo}
     while todo:
         descriptor = todo.pop()
         path = f"/{manifest_key(sample.target, descriptor.digest)}"
         answer = client.manifest("GET", path)
-        if answer.status == 404 and manifests and sample.state.platforms is not None:
-            continue
         try:
             if answer.status != 200 or not descriptor.digest.matches(answer.body):
                 raise Malformed(path, f"answered {answer.status}, or with other bytes than its digest says")
             parsed = parse_manifest(answer.body, answer.media_type, path)
+            chosen = choose_platforms(parsed, sample.state.platforms, path) if isinstance(parsed, Index) else ()
         except Malformed as error:
             broken.append(str(error))
             continue
         manifests += 1
-        if isinstance(parsed, Index):
-            todo += [child for child in parsed.manifests if child.digest not in seen]
-            seen.update(child.digest for child in parsed.manifests)
+        todo += [child for child in chosen if child.digest not in seen]
+        seen.update(child.digest for child in chosen)
         blobs |= {blob.digest: blob for blob in parsed.blobs}
     yield from _ranges(notes, client, sample, blobs)
     size = sum(blob.size for blob in blobs.values())
@@ -226,9 +229,9 @@ def _walked(
     return notes.ok("walk", f"{name}: {manifests} manifests and {blobs} blobs, {size} bytes: {looked}")
 
 
-def what_is_private(url: str) -> Iterator[Finding]:
+def what_is_private(url: str, advice: Advice) -> Iterator[Finding]:
     """Where the mirror index has a bucket of its own, whether an older one is still public."""
-    notes = Notes("public", url)
+    notes = Notes("public", url, advice)
     with closing(Client(url)) as client:
         try:
             status = client.ask("GET", f"/{MIRROR_INDEX}").status

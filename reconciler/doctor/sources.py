@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.doctor.advice import advice_for
 from reconciler.doctor.finding import Finding, Notes
 from reconciler.errors import Denied, NotFound, RateLimited, SourceError
 from reconciler.oci import Repository
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Executor
 
+    from reconciler.doctor.advice import Advice
     from reconciler.mirrors import Mirror, Mirrors
     from reconciler.quota import Quota
     from reconciler.source import OpenSource
@@ -20,7 +22,10 @@ if TYPE_CHECKING:
 
 def look_at_sources(mirrors: Mirrors, open_source: OpenSource, executor: Executor) -> Iterator[Finding]:
     """One request to each registry, and each image layout opened; in the order of their names."""
-    looks = {place: executor.submit(_look, place, mirror, open_source) for place, mirror in _samples(mirrors).items()}
+    advice = advice_for(mirrors.store)
+    looks = {
+        place: executor.submit(_look, place, mirror, open_source, advice) for place, mirror in _samples(mirrors).items()
+    }
     for _, look in sorted(looks.items()):
         yield from look.result()
 
@@ -38,8 +43,8 @@ def _named_tag(mirror: Mirror) -> str | None:
     return next((pattern.tag for pattern in mirror.tags if isinstance(pattern, Exact)), None)
 
 
-def _look(place: str, mirror: Mirror, open_source: OpenSource) -> tuple[Finding, ...]:
-    notes = Notes("source", place)
+def _look(place: str, mirror: Mirror, open_source: OpenSource, advice: Advice) -> tuple[Finding, ...]:
+    notes = Notes("source", place, advice)
     tag = _named_tag(mirror)
     try:
         source = open_source(mirror.source)

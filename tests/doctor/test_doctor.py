@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from reconciler.doctor.advice import FOR_R2
 from reconciler.doctor.finding import Status
 from reconciler.doctor.public import look_at_public
 from reconciler.index import parse
@@ -163,7 +165,7 @@ def test_what_is_crooked_is_found_with_its_fix(
 ) -> None:
     applied.crook = crook
     body = (applied.folder / "_mirror/index.json").read_bytes()
-    findings = look_at_public(applied.server.url, parse(body, "the index"), None, deep=False)
+    findings = look_at_public(applied.server.url, parse(body, "the index"), None, FOR_R2, deep=False)
     found = {one.check: one for one in findings if one.status is not Status.OK}
     assert words in found[check].fix
 
@@ -186,6 +188,34 @@ def test_bytes_that_rotted_are_found_by_their_digest(public: Public) -> None:
     assert of_two in found["public", "walk"]["found"]
     assert "other bytes" in found["public", "walk"]["found"]
     assert public.doctor("--image", "team/app:1") == {}
+
+
+@pytest.mark.parametrize(("gone", "code"), [("linux/amd64", 1), ("linux/arm64", 0)])
+def test_only_platforms_that_are_not_mirrored_may_be_missing(public: Public, gone: str, code: int) -> None:
+    public.world.defaults = {"platforms": ["linux/amd64"]}
+    public.world.mirrors({"source": "oci:./images", "target": "team/app", "tags": ["1"]})
+    public.world.apply()
+    (digest,) = (one.digest for one in APP.children if one.entry["platform"]["architecture"] == gone[-5:])
+    (public.folder / "v2/team/app/manifests" / digest).unlink(missing_ok=True)
+    found = public.doctor("--image", "team/app:1", code=code)
+    assert set(found) == ({("public", "walk")} if code else set())
+
+
+@pytest.mark.parametrize("store", [{"type": "s3", "bucket": "abc"}, {"type": "file", "path": "./m"}])
+def test_no_fix_speaks_of_another_kind_of_store(store: dict[str, str], tmp_path: Path) -> None:
+    with serve_script() as server:
+        server.otherwise = lambda _: Answer(500, {}, b"")
+        world = World(tmp_path, {**store, "public_url": server.url}, environ={"AWS_ENDPOINT_URL": server.url})
+        world.mirrors({"source": "oci:./images", "target": "team/app", "tags": ["1"]})
+        fixes = " ".join(one["fix"] or "" for one in json.loads(_doctor(world))["findings"])
+    assert fixes
+    assert not re.search("R2|Cloudflare|edge apply|custom domain|account_id", fixes)
+
+
+def test_an_image_cannot_be_followed_without_a_public_url(tmp_path: Path) -> None:
+    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    world.mirrors({"source": "oci:./images", "target": "team/app", "tags": ["1"]})
+    assert "store.public_url" in world.run("doctor", "--image", "team/app:1", code=1).stderr
 
 
 def test_a_public_url_that_nobody_answers_at(public: Public) -> None:
@@ -234,7 +264,7 @@ def test_a_real_bucket_behind_a_real_edge(bucket: World, s3_bucket: S3Bucket, do
     bucket.environ = {**bucket.environ, "R2_SECRET_ACCESS_KEY": "wrong"}
     denied = [one for one in json.loads(_doctor(bucket))["findings"] if one["status"] == "error"]
     assert [(one["area"], one["check"]) for one in denied] == [("bucket", "read")]
-    assert "Object Read & Write" in denied[0]["fix"]
+    assert "read, write, list and delete" in denied[0]["fix"]
 
 
 def test_a_registry_s_quota_is_told(tmp_path: Path, docker_registry: DockerRegistry) -> None:
@@ -253,10 +283,10 @@ def test_a_registry_s_quota_is_told(tmp_path: Path, docker_registry: DockerRegis
 def test_a_certificate_that_nobody_trusts_and_one_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = certificate(tmp_path, "own")
     with serve_script(own) as server:
-        [_, refused] = look_at_public(server.url, None, None, deep=False)
+        [_, refused] = look_at_public(server.url, None, None, FOR_R2, deep=False)
         assert (refused.check, refused.status) == ("connection", Status.ERROR)
         assert "certificate" in refused.fix
         monkeypatch.setenv("SSL_CERT_FILE", str(own))
-        found = {one.check: one for one in look_at_public(server.url, None, None, deep=False)}
+        found = {one.check: one for one in look_at_public(server.url, None, None, FOR_R2, deep=False)}
         assert found["tls"].status is Status.WARNING, "it ends in two days"
         assert found["tls"].found.startswith("TLSv1.3, certificate until ")
