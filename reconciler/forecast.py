@@ -99,6 +99,7 @@ class Sizes:
     before      under `v2/` now, and `after` the run
     retired     digests that stay for their `retain`, after the run
     requests    by S3's names, None for a folder
+    priced      whether R2's prices are those of the store
     """
 
     downloaded: int
@@ -111,6 +112,7 @@ class Sizes:
     retired: int
     requests: Mapping[str, int] | None
     unread: tuple[Unread, ...]
+    priced: bool = True
 
 
 def reuse(plan: Plan, bucket: Bucket, needed: Mapping[str, Needed]) -> dict[str, Reused]:

@@ -21,7 +21,6 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.copy import choose_platforms
 from reconciler.errors import Malformed, StoreError
 from reconciler.index import RepositoryState, collected, expired
 from reconciler.inventory import inventory
@@ -301,6 +300,8 @@ class _Manifests:
 
         Raises `StoreError` where the listing lacks one of the others. `what` names the tag.
         """
+        from reconciler.copy import choose_platforms  # Not before: an apply with nothing to do loads this module.
+
         index = self._indexes.get(digest)
         if index is None:
             return set()

@@ -19,6 +19,12 @@ PAGE = "index.html"
 MIRROR_INDEX = "_mirror/index.json"
 LOCK = "_mirror/lock.json"
 
+PATHS_ARE_NOT_FOR_CLIENTS = (
+    "has a path, but clients ask for /v2/ at the root of a host; "
+    "give the bucket a host name of its own, for example public_url: https://cr.example.com"
+)
+"""What to say of the address of a bucket that is not the root of a host."""
+
 RESERVED_COMPONENTS = frozenset({"manifests", "blobs", "tags", "referrers"})
 """Words that a repository's path cannot contain here, for they would make a key readable in two ways."""
 

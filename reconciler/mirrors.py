@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 from reconciler.document import Document, Place, read_document, spell
 from reconciler.errors import Malformed, MirrorsInvalid
-from reconciler.layout import target_problem
+from reconciler.layout import PATHS_ARE_NOT_FOR_CLIENTS, target_problem
 from reconciler.oci import Digest, Platform, Repository, is_tag
 from reconciler.selection import Exact, Glob, Pattern, Pinned, Regex, Semver, compile_range, compile_regex, matching
 from reconciler.shape import check_shape, spelled
@@ -62,6 +62,19 @@ class Folder:
 
 
 StoreConfig: TypeAlias = R2 | S3 | Folder
+
+_R2_HOSTS = ".r2.cloudflarestorage.com"
+
+
+def is_r2(store: StoreConfig) -> bool:
+    """Whether a store is at Cloudflare R2, whatever its type is called."""
+    match store:
+        case R2():
+            return True
+        case S3(endpoint_url=str(url)):
+            return (urlsplit(url).hostname or "").endswith(_R2_HOSTS)
+        case _:
+            return False
 
 
 @dataclass(frozen=True)
@@ -133,11 +146,14 @@ class Mirrors:
         return lambda target: by_target.get(target, self.retain)
 
 
-def load_mirrors(path: Path, environ: Mapping[str, str] | None, *, read_files: bool = True) -> Mirrors:
+def load_mirrors(
+    path: Path, environ: Mapping[str, str] | None, *, read_files: bool = True, for_clients: bool = False
+) -> Mirrors:
     """Reads and checks a whole file. Raises `MirrorsInvalid` with every problem in it; nothing is fetched.
 
     `environ` fills in `${NAME}`; None checks a file where its variables are not set, and leaves them as they are.
     Without `read_files` the keys that `signed_by` names need not be there: for a file that is not where it belongs.
+    `for_clients`: what nobody could pull from is a problem as well, although plan and apply can do without.
     """
     document = read_document(path)
     folder = path.resolve().parent
@@ -149,7 +165,7 @@ def load_mirrors(path: Path, environ: Mapping[str, str] | None, *, read_files: b
     defaults = _settings(document, ("defaults",), _Settings(), signers)
     mirrors = tuple(_mirrors(document, defaults, signers))
     registries = dict(_registries(document, folder, environ))
-    store = _store(document, folder, environ)
+    store = _store(document, folder, environ, for_clients=for_clients)
     edge = _edge(document, store)
     if edge and isinstance(store, R2):
         store = replace(store, digest_by_tag=edge.digest_by_tag)
@@ -428,7 +444,9 @@ def _filled(
     return None if open_ones else filled
 
 
-def _store(document: Document, folder: Path, environ: Mapping[str, str] | None) -> StoreConfig | None:
+def _store(
+    document: Document, folder: Path, environ: Mapping[str, str] | None, *, for_clients: bool
+) -> StoreConfig | None:
     """The store, None if something is wrong with it; what is sound in it is checked all the same."""
     values: dict[str, str] = {}
     said = document.sound(("store",))
@@ -436,10 +454,12 @@ def _store(document: Document, folder: Path, environ: Mapping[str, str] | None) 
         if isinstance(text, str):
             filled = _filled(document, ("store", key), text, environ, str(said.get("type", "s3")))
             values[key] = text if filled is None else filled
-            problem = _store_problem(key, filled) if filled is not None else None
+            problem = _store_problem(key, filled, for_clients=for_clients) if filled is not None else None
             if problem:
                 given = "" if filled == text else f"what {text[:90]} stands for "
                 document.problem(("store", key), f"{given}{problem}")
+    if not document.spoiled(("store", "endpoint_url")) and _names_bucket(values):
+        document.problem(("store", "endpoint_url"), _ENDPOINT_WITH_BUCKET)
     path = _path(document, ("store", "path"), values.get("path", ""), folder)
     if document.wrong(("store",)):
         return None
@@ -471,10 +491,24 @@ def _base(values: Mapping[str, str]) -> str | None:
 
 _ACCOUNT = re.compile(r"[0-9a-f]{32}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_JURISDICTIONS = ("default", "eu", "fedramp")
+_JURISDICTIONS = ("default", "eu", "us", "fedramp", "fedramp-high")
 
 
-def _store_problem(key: str, value: str) -> str | None:
+_ENDPOINT_WITH_BUCKET = (
+    "has the name of the bucket in it, which store.bucket adds by itself; "
+    "write the address of the server alone, for example https://s3.example.com"
+)
+
+
+def _names_bucket(values: Mapping[str, str]) -> bool:
+    """Whether the endpoint is that of the bucket: `https://server/bucket`, or e.g. `https://bucket.s3.server`."""
+    url, bucket = urlsplit(values.get("endpoint_url", "")), values.get("bucket", "")
+    rest = (url.hostname or "").removeprefix(f"{bucket}.")
+    is_first = rest != url.hostname and (rest.startswith("s3") or rest.endswith(_R2_HOSTS))
+    return bool(bucket) and (url.path.strip("/") == bucket or is_first)
+
+
+def _store_problem(key: str, value: str, *, for_clients: bool) -> str | None:
     """What is wrong with a value whose variables are filled in; never the value, which may come from a secret one."""
     match key:
         case "account_id" if not _ACCOUNT.fullmatch(value):
@@ -482,9 +516,10 @@ def _store_problem(key: str, value: str) -> str | None:
         case "bucket" | "state_bucket" if not _BUCKET.fullmatch(value):
             return "is not a bucket's name: expected 3 to 63 lower-case letters, digits, - and ."
         case "jurisdiction" if value not in _JURISDICTIONS:
-            return f"is no jurisdiction: expected one of {', '.join(_JURISDICTIONS)}"
+            return f"is not a jurisdiction: expected one of {', '.join(_JURISDICTIONS)}"
         case "public_url" | "endpoint_url":
-            return _url_problem(value)
+            with_path = for_clients and key == "public_url" and value.rstrip("/").count("/") > 2
+            return _url_problem(value) or (PATHS_ARE_NOT_FOR_CLIENTS if with_path else None)
         case _:
             return None
 

@@ -184,7 +184,7 @@ def sizes_document(sizes: Sizes) -> dict[str, Any]:
         "stored_bytes": {"before": sizes.before, "after": sizes.after},
         "retired_digests": sizes.retired,
         "requests": None if sizes.requests is None else requests_document(sizes.requests),
-        "month": None if sizes.requests is None else months_document(sizes.after, sizes.requests),
+        "month": months_document(sizes.after, sizes.requests) if sizes.requests and sizes.priced else None,
         "unread": [{"target": one.target, "tag": one.tag, "reason": one.reason} for one in sizes.unread],
     }
 

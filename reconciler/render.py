@@ -103,16 +103,21 @@ def _size_lines(plan: Plan) -> Iterator[str]:
     retired = f", with {count(sizes.retired, 'retired digest')} not collected yet" if sizes.retired else ""
     yield f"Stored: {size_words(sizes.before)} now, {size_words(sizes.after)} after{retired}."
     if sizes.requests is not None:
-        yield from _cost_lines(sizes.after, sizes.requests)
+        yield from _request_lines(sizes.requests)
+        if sizes.priced:
+            yield from _cost_lines(sizes.after, sizes.requests)
     for one in sizes.unread[:UNREAD_SHOWN]:
         yield f"! {one.target}:{one.tag} is not in these sizes: {one.reason}"
     if len(sizes.unread) > UNREAD_SHOWN:
         yield f"! ... and {len(sizes.unread) - UNREAD_SHOWN} more; --format json has all of them."
 
 
-def _cost_lines(stored: int, requests: Mapping[str, int]) -> Iterator[str]:
+def _request_lines(requests: Mapping[str, int]) -> Iterator[str]:
     kinds = ", ".join(f"{number} {kind}" for kind, number in requests.items() if number)
     yield f"Requests: {class_a(requests)} of class A, {class_b(requests)} of class B ({kinds})."
+
+
+def _cost_lines(stored: int, requests: Mapping[str, int]) -> Iterator[str]:
     bill, part = month(stored, requests), share(stored, requests)
     yield (
         f"A month at R2's list prices of {PRICED}, with one such run: {dollars(bill.total)} (storage "

@@ -149,6 +149,18 @@ def test_a_plan_that_is_no_plan_is_refused(world: World) -> None:
         assert "plan.json" in world.run("apply", "plan.json", "--yes", code=1).stderr
 
 
+def test_validate_refuses_an_address_that_no_client_can_use(world: World) -> None:
+    world.store = {**world.store, "public_url": "https://example.com/mirror/"}
+    world.mirrors({"source": "oci:./images", "target": "app", "tags": ["1"]})
+    refused = (
+        "store.public_url: has a path, but clients ask for /v2/ at the root of a host; give the bucket a host name"
+    )
+    assert refused in world.run("validate", code=1).stdout
+    world.store = {**world.store, "public_url": "https://example.com/"}
+    world.mirrors({"source": "oci:./images", "target": "app", "tags": ["1"]})
+    world.run("validate")
+
+
 def test_validate_prints_problems_on_stdout_and_counts_mirrors(world: World) -> None:
     assert world.run("validate").stdout == "mirrors.yaml: valid, 1 mirror\n"
     (world.folder / "bad.yaml").write_text("version: 2\nmirrors: no\n")

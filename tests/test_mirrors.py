@@ -20,7 +20,7 @@ from referencing import Registry, Resource
 
 from reconciler.document import MAX_BYTES, parse_document
 from reconciler.errors import MirrorsInvalid
-from reconciler.mirrors import R2, S3, EdgeConfig, Folder, Mirrors, load_mirrors
+from reconciler.mirrors import R2, S3, EdgeConfig, Folder, Mirrors, is_r2, load_mirrors
 from reconciler.oci import Digest, Platform
 from reconciler.schema_files import load_schema
 from reconciler.selection import Exact, Glob, Pinned, Regex, Semver
@@ -170,8 +170,8 @@ def mirror(rest: str) -> str:
         ("version: 2\nstore: {type: file, path: m}\nmirrors: []", "1:10: version: expected 1, got 2"),
         ("version: 1\nmirrors: []", "store: is missing; write for example store: "),
         ("version: 1\nstore: {}\nmirrors: []", "2:1: store.type: is missing; write for example type: r2"),
-        ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: us}\nmirrors: []", "expected one of default, eu, fedramp, got us"),
-        ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: '${J:-us}'}\nmirrors: []", "what ${J:-us} stands for is no jurisdiction"),
+        ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: uk}\nmirrors: []", "expected one of default, eu, us, fedramp, fedramp-high, got uk"),
+        ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: '${J:-uk}'}\nmirrors: []", "what ${J:-uk} stands for is not a jurisdiction"),
         ("version: 1\nstore: {type: file, path: m, public_url: 'https://x:99999'}\nmirrors: []", "is not a URL; write for example"),
         ("version: 1\nstore: {type: r3}\nmirrors: []", "2:15: store.type: expected one of r2, s3, file, got r3"),
         ("version: 1\nstore: {type: s3, bucket: A_B}\nmirrors: []", "2:27: store.bucket: is not a bucket's name: expected 3 to 63"),
@@ -179,6 +179,9 @@ def mirror(rest: str) -> str:
         ("version: 1\nstore: {type: s3, bucket: abc, secret_key: x}\nmirrors: []", "no key for secrets: credentials come from"),
         ("version: 1\nstore: {type: file, path: m, public_url: cr.example.com}\nmirrors: []", "is not a URL; write for example"),
         ("version: 1\nstore: {type: file, path: '${1}'}\nmirrors: []", "has a variable of another form"),
+        ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://s3.example.com/abc/'}\nmirrors: []", "2:46: store.endpoint_url: has the name of the bucket in it"),
+        ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://abc.s3.eu-west-1.amazonaws.com'}\nmirrors: []", "store.endpoint_url: has the name of the bucket in it"),
+        ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://abc.0.r2.cloudflarestorage.com'}\nmirrors: []", "store.endpoint_url: has the name of the bucket in it"),
     ],
 )  # fmt: skip
 def test_each_problem_has_its_place_and_what_to_write(text: str, expected: str, tmp_path: Path) -> None:
@@ -203,6 +206,31 @@ def test_all_problems_are_reported_at_once_in_the_order_of_their_lines(tmp_path:
         "mirrors[0].platforms[0]",
         "mirrors[0].nonsense",
     ]
+
+
+@pytest.mark.parametrize(
+    "url", ["https://s3.example.com/storage/v1/s3", "https://abc.example.com", "http://abc:9000", "https://s3.abc.com"]
+)
+def test_an_endpoint_that_only_resembles_the_bucket_s_is_one(url: str, tmp_path: Path) -> None:
+    text = f"version: 1\nstore: {{type: s3, bucket: abc, endpoint_url: '{url}'}}\n"
+    store = load(tmp_path, f"{text}mirrors: [{{source: x/alpine, tags: [a]}}]\n").store
+    assert isinstance(store, S3)
+    assert store.endpoint_url == url
+
+
+@pytest.mark.parametrize(
+    ("store", "expected"),
+    [
+        (f"type: r2, bucket: abc, account_id: {'a' * 32}", True),
+        (f"type: s3, bucket: abc, endpoint_url: 'https://{'0' * 32}.eu.r2.cloudflarestorage.com'", True),
+        ("type: s3, bucket: abc, endpoint_url: 'https://s3.example.com'", False),
+        ("type: s3, bucket: abc", False),
+        ("type: file, path: m", False),
+    ],
+)
+def test_which_stores_have_r2_s_prices(store: str, tmp_path: Path, *, expected: bool) -> None:
+    text = f"version: 1\nstore: {{{store}}}\nmirrors: [{{source: x/alpine, tags: [a]}}]\n"
+    assert is_r2(load(tmp_path, text).store) is expected
 
 
 @pytest.mark.parametrize("other", ["tags: [3.20]", "tags: [a], platforms: [linux]"])

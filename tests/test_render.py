@@ -13,7 +13,7 @@ from reconciler.index import TagState
 from reconciler.markdown import COMMENT_LIMIT
 from reconciler.oci import OCI_INDEX, Descriptor, Digest
 from reconciler.outcome import Done, Failed, Skipped
-from reconciler.plan import Plan, RepositoryPlan
+from reconciler.plan import Plan, RepositoryPlan, document
 from reconciler.quota import Quota, Spending
 from reconciler.render import outcome_document, outcome_text, plan_markdown, plan_text
 from reconciler.signatures.signers import Refused, Unchecked, Verified
@@ -170,6 +170,16 @@ def test_what_a_plan_takes_and_costs() -> None:
     assert "\n- Pulls: apply needs 17 pulls; docker.io has 76 of 100 left" in markdown
     assert "\n- ! library/&#91;b&#93;:1 is not in these sizes: 503 &#124; &#96;x&#96;\n" in markdown
     assert "Requests" not in markdown
+
+
+def test_r2_s_prices_are_not_quoted_for_other_stores() -> None:
+    elsewhere = replace(plan(), sizes=replace(SIZES, priced=False))
+    text = plan_text(elsewhere)
+    assert "Requests: 504 of class A" in text
+    assert "$" not in text
+    assert "R2" not in text
+    assert document(elsewhere)["sizes"]["month"] is None
+    assert document(replace(plan(), sizes=SIZES))["sizes"]["month"]["prices_of"]
 
 
 def test_figures_say_what_they_leave_out() -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from reconciler.clients import Pull
 from reconciler.clients.upstreams import DOCKER_HUB, Prefix, Upstream, upstreams
 from reconciler.errors import UsageError
+from reconciler.layout import PATHS_ARE_NOT_FOR_CLIENTS
 from reconciler.selection import Exact, Pinned
 
 if TYPE_CHECKING:
@@ -51,10 +52,7 @@ def public(mirrors: Mirrors) -> Public:
             "add the address of the bucket's custom domain, for example public_url: https://cr.example.com"
         )
     if urlsplit(url).path:
-        raise UsageError(
-            f"store.public_url {url} has a path, but clients ask for /v2/ at the root of a host; "
-            "give the bucket a host name of its own, for example public_url: https://cr.example.com"
-        )
+        raise UsageError(f"store.public_url {url} {PATHS_ARE_NOT_FOR_CLIENTS}")
     return Public(url, mirrors.mirrors, upstreams(mirrors.mirrors, mirrors.registries))
 
 

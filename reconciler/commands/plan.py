@@ -115,6 +115,7 @@ def _measured(
     """The plan with its sizes, and the manifests that were read for them if they are to be held."""
     from dataclasses import replace
 
+    from reconciler.mirrors import is_r2
     from reconciler.progress import waiting
     from reconciler.sizes import measure
     from reconciler.spending import spendings
@@ -126,7 +127,8 @@ def _measured(
     with waiting("Reading manifests ..."), readers(RESOLVE_WORKERS) as executor:
         measured = measure(made, observed.index, stores.public, open_source, executor, parts, now, held)
     spent = spendings(measured.takes, open_source)
-    return replace(made, sizes=measured.sizes, manifests=measured.bodies, spendings=spent)
+    sizes = replace(measured.sizes, priced=is_r2(mirrors.store))
+    return replace(made, sizes=sizes, manifests=measured.bodies, spendings=spent)
 
 
 def _held(path: Path) -> Mapping[Digest, bytes]:

@@ -27,7 +27,7 @@ def validate(
     invalid = False
     for path in files or [MIRRORS]:
         try:
-            mirrors = load_mirrors(path, None)
+            mirrors = load_mirrors(path, None, for_clients=True)
         except MirrorsInvalid as error:
             invalid = True
             show(f"{error}\n")

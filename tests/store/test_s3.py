@@ -188,7 +188,12 @@ def test_an_endpoint_that_is_no_url_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("jurisdiction", "host"),
-    [("default", "acc.r2.cloudflarestorage.com"), ("eu", "acc.eu.r2.cloudflarestorage.com")],
+    [
+        ("default", "acc.r2.cloudflarestorage.com"),
+        ("eu", "acc.eu.r2.cloudflarestorage.com"),
+        ("us", "acc.us.r2.cloudflarestorage.com"),
+        ("fedramp-high", "acc.fedramp-high.r2.cloudflarestorage.com"),
+    ],
 )
 def test_r2_s_endpoint(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, jurisdiction: str, host: str) -> None:
     server.otherwise = lambda _: Answer(403)
