@@ -34,7 +34,8 @@ def apply(plan: Plan, edges: Edges, terms: Terms, observed: Observed | None = No
     # Most runs find nothing new, and need nothing of what copies.
     from reconciler.run import Run
 
-    with held(edges.state, terms.command, terms.lock_timeout, terms.waiting) as lease:
+    patience = min(terms.lock_timeout, terms.deadline.left)
+    with held(edges.state, terms.command, patience, terms.waiting) as lease:
         observed = read_index(edges.state)
         if plan.etag != observed.etag:
             plan = _planned_again(plan, observed, terms)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from reconciler.deadline import NEVER
 from reconciler.errors import UsageError
 from reconciler.streams import colored, write
 from reconciler.words import plain, plain_lines
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
+    from reconciler.deadline import Deadline
     from reconciler.errors import LockHeld
     from reconciler.mirrors import Mirrors
     from reconciler.plan import Plan
@@ -104,6 +106,15 @@ def seconds(text: str) -> float:
     raise typer.BadParameter(f"{text!r} is not a number of seconds from 0 to {LONGEST_WAIT} (a week)")
 
 
+TimeoutOption = Annotated[
+    float | None,
+    typer.Option(
+        "--timeout",
+        metavar="SECONDS",
+        parser=seconds,
+        help="End after so long: record and publish what is done, and exit with 1 if that is not all.",
+    ),
+]
 LockTimeoutOption = Annotated[
     float,
     typer.Option("--lock-timeout", metavar="SECONDS", parser=seconds, help="How long to wait for another run to end."),
@@ -140,15 +151,18 @@ def open_bucket(mirrors: Mirrors) -> Stores:
 
 @contextmanager
 def opened(
-    mirrors: Mirrors, workers: int | None = None, bandwidth: float | None = None
+    mirrors: Mirrors, workers: int | None = None, bandwidth: float | None = None, deadline: Deadline = NEVER
 ) -> Iterator[tuple[OpenStores, OpenSource]]:
-    """What opens the store and the sources of a mirrors file, for so many blobs at once; they are closed at the end."""
+    """What opens the store and the sources of a mirrors file, for so many blobs at once; they are closed at the end.
+
+    After `deadline` no registry is asked any more.
+    """
     from reconciler.source.opening import open_sources
     from reconciler.store.opening import open_stores
     from reconciler.work import BLOB_WORKERS
 
     wanted = workers or BLOB_WORKERS
-    with open_sources(mirrors.registries, mirrors.folder, os.environ, wanted, bandwidth) as open_source:
+    with open_sources(mirrors.registries, mirrors.folder, os.environ, wanted, bandwidth, deadline) as open_source:
         yield cache(partial(open_stores, mirrors.store, os.environ, wanted)), open_source
 
 

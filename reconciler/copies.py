@@ -58,6 +58,7 @@ class Copies:
         self.stop = threading.Event()
         self._pulls = Pulls(self.stop, held, terms.waiting_quota)
         self._gate = terms.gate
+        self._deadline = terms.deadline
         self._index = index
         self._edges = edges
         self._owner = owner
@@ -166,6 +167,7 @@ class Copies:
     def _check(self) -> None:
         if self.stop.is_set():
             raise Interrupted("interrupted")
+        self._deadline.check("apply")
 
 
 class _Bucket:

@@ -13,7 +13,8 @@
     |   |   |-- Unreachable           no usable answer, after retries
     |   |   |-- BadAnswer             an answer that contradicts itself, its digest or the specification
     |   |   |-- SignatureRefused      it has the image, but not signed as mirrors.yaml asks
-    |   |   `-- Unforeseen            it sent something on which r2mirror itself fails
+    |   |   |-- Unforeseen            it sent something on which r2mirror itself fails
+    |   |   `-- OutOfTime             it is not asked any more, because the run has to end
     |   |-- StoreError            the bucket or folder
     |   |   |-- StoreDenied           credentials or permissions
     |   |   |-- StoreUnreachable      no usable answer, after retries
@@ -136,6 +137,10 @@ class SignatureRefused(SourceError):
 
 class Unforeseen(SourceError):
     """An exception of another kind than these, met while something from a source was handled."""
+
+
+class OutOfTime(SourceError):
+    """The time that a run was given is over. `what` is what it would have gone on with."""
 
 
 class StoreError(NamedError):

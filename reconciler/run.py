@@ -7,6 +7,8 @@
     tags/list, _catalog, _ping, the page     what changed of them
     garbage                                  where digests have been retired long enough, or a run was cut off
 
+When its time is over, what has not begun is skipped, and what is published is recorded and listed as ever.
+
 A run that ends early leaves tags that can be pulled, a lock that has run out or will, and an index that says which tags
 are not settled. The next plan shows those tags again, whatever the source says, and the next apply settles them.
 """
@@ -23,8 +25,9 @@ from reconciler import index as mirror_index
 from reconciler.catalog import published_lists
 from reconciler.copies import Copies
 from reconciler.copy import publish_lists
+from reconciler.deadline import REASON
 from reconciler.diff import Action
-from reconciler.errors import LockLost, QuotaSpent, StoreDenied
+from reconciler.errors import Interrupted, LockLost, OutOfTime, QuotaSpent, StoreDenied
 from reconciler.gc import Garbage, NotCollected, collect, discard_uploads, forgotten
 from reconciler.images import image_work, in_turn
 from reconciler.index import TagState
@@ -87,7 +90,8 @@ class Run:
             self._publish_lists()
             raise
         self._publish_lists()
-        yield from self._collect()
+        if not self._terms.deadline.is_over:
+            yield from self._collect()
 
     def _begin(self) -> None:
         """Says in the index which tags are about to change, so that whoever comes after a crash knows."""
@@ -108,6 +112,9 @@ class Run:
         finished = completed(self._edges.images, copies.copy, images, window, PAUSE, copies.stop.set)
         with closing(finished):
             for result in finished:
+                if self._terms.deadline.is_over:
+                    # What has not begun ends at once, what runs at its next bytes; all of it is told of.
+                    copies.stop.set()
                 if result:
                     yield from self._settle(*result)
                 if self._unrecorded and time.monotonic() - self._recorded_at >= RECORD_EVERY:
@@ -122,6 +129,9 @@ class Run:
         elif isinstance(error, QuotaSpent):
             self._failed.add(work.repository.target)
             yield from (Skipped(work.repository.target, change, error.why) for change in work.changes)
+        elif isinstance(error, Interrupted | OutOfTime) and self._terms.deadline.is_over:
+            self._failed.add(work.repository.target)
+            yield from (Skipped(work.repository.target, change, REASON) for change in work.changes)
         elif isinstance(error, Exception) and not isinstance(error, StoreDenied | LockLost):
             self._failed.add(work.repository.target)
             words = str(foreseen(work.what, error))
@@ -187,6 +197,8 @@ class Run:
     def _refusal(self, repository: RepositoryPlan) -> str | None:
         if repository.target in self._failed:
             return "something else in this repository failed; nothing is pruned in it"
+        if self._terms.deadline.is_over:
+            return REASON
         return None if self._terms.allow_prune else held_back(repository)
 
     def _publish_lists(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from reconciler.deadline import NEVER
 from reconciler.signatures.gate import OPEN
 from reconciler.work import BLOB_WORKERS
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from reconciler.cluster import Cluster
+    from reconciler.deadline import Deadline
     from reconciler.errors import LockHeld
     from reconciler.plan import Plan
     from reconciler.signatures.gate import Gate
@@ -57,6 +59,7 @@ class Terms:
     lock_timeout  seconds to wait for another run
     waiting       is told of the run that is waited for
     waiting_quota is told, in words, of each wait for a registry's quota; None: what does not fit is skipped
+    deadline      when the run ends, done or not
     plan_again    makes the plan anew, where the index has moved on since; None: then the plan is refused
     gate          who has to have signed what is published: checked for each image, whatever the plan says
     """
@@ -67,5 +70,6 @@ class Terms:
     lock_timeout: float = 0.0
     waiting: Callable[[LockHeld], None] = lambda _: None
     waiting_quota: Callable[[str], None] | None = None
+    deadline: Deadline = NEVER
     plan_again: Callable[[], Plan] | None = None
     gate: Gate = OPEN

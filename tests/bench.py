@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.apply import apply
+from reconciler.deadline import NEVER
 from reconciler.index import parse
 from reconciler.layout import LOCK, MIRROR_INDEX, PAGE, BlobKey, ManifestKey, ReferrersKey, manifest_key, parse_key
 from reconciler.ledger import read_index
@@ -28,6 +29,7 @@ from tests.world import walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from reconciler.deadline import Deadline
     from reconciler.mirrors import Mirror
     from reconciler.signatures.gate import Gate
 
@@ -85,6 +87,7 @@ class Bench:
     progress: Silent = field(default_factory=Silent)
     others: list[Event] = field(default_factory=list)
     gate: Gate = OPEN
+    deadline: Deadline = NEVER
 
     @property
     def now(self) -> datetime:
@@ -123,6 +126,7 @@ class Bench:
                 lambda _: RETAIN,
                 allow_prune,
                 waiting_quota=waiting_quota,
+                deadline=self.deadline,
                 gate=self.gate,
             )
             outcomes = apply(plan, edges, terms)

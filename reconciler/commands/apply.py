@@ -20,6 +20,7 @@ from reconciler.console import (
     PlainFormat,
     PlainFormatOption,
     StrictOption,
+    TimeoutOption,
     VerboseOption,
     YesOption,
     agreed,
@@ -35,6 +36,7 @@ from reconciler.console import (
     terminal,
     warn,
 )
+from reconciler.deadline import Deadline
 from reconciler.errors import MirrorError, PlanRefused, UsageError
 
 if TYPE_CHECKING:
@@ -89,6 +91,7 @@ def apply(
         typer.Option("--dask", metavar="ADDRESS", help="Have a Dask cluster carry the blobs, as in tcp://host:8786."),
     ] = None,
     lock_timeout: LockTimeoutOption = 0.0,
+    timeout: TimeoutOption = None,
     wait_for_quota: Annotated[
         bool,
         typer.Option("--wait-for-quota", help="Where Docker Hub gives too few pulls just now, wait for more."),
@@ -107,10 +110,10 @@ def apply(
 
     if plan_file and only:
         raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
-    mirrors = load(file)
+    mirrors, deadline = load(file), Deadline(timeout)
     with (
         _cluster(None if dry_run else dask, mirrors, bandwidth) as cluster,
-        opened(mirrors, workers, bandwidth) as (open_stores, open_source),
+        opened(mirrors, workers, bandwidth, deadline) as (open_stores, open_source),
     ):
 
         def planned() -> tuple[Plan, Observed]:
@@ -139,6 +142,7 @@ def apply(
             lock_timeout,
             tell_waiting,
             _tell_quota if wait_for_quota else None,
+            deadline,
             plan_again if yes and not plan_file else None,
             gate=make_gate(mirrors),
         )

@@ -16,6 +16,7 @@ from reconciler.console import (
     FormatOption,
     OnlyOption,
     StrictOption,
+    TimeoutOption,
     VerboseOption,
     load,
     note,
@@ -24,6 +25,7 @@ from reconciler.console import (
     show_json_text,
     terminal,
 )
+from reconciler.deadline import Deadline
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ def plan(
         bool, typer.Option("--sizes", help="Read the new manifests too, and say what apply moves, asks for and costs.")
     ] = False,
     strict: StrictOption = False,
+    timeout: TimeoutOption = None,
     _verbose: VerboseOption = 0,
 ) -> int:
     """Show what apply would do. Reads only: writes nothing and, without --sizes, spends no Docker Hub pull.
@@ -64,7 +67,7 @@ def plan(
     holds them, and apply does not fetch them again.
     """
     mirrors = load(file)
-    with opened(mirrors) as (open_stores, open_source):
+    with opened(mirrors, deadline=Deadline(timeout)) as (open_stores, open_source):
         made, observed = make(mirrors, open_stores, open_source, only or [], recheck=recheck)
         if sizes:
             made = _measured(made, observed, mirrors, open_stores(), open_source, _held(out) if out else None)

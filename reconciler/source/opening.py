@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from reconciler.deadline import NEVER
 from reconciler.errors import NotFound
 from reconciler.mirrors import RegistryConfig
 from reconciler.oci import Repository
@@ -17,6 +18,7 @@ from reconciler.work import BLOB_WORKERS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from reconciler.deadline import Deadline
     from reconciler.source import OpenSource, Source
     from reconciler.source.access import Access
     from reconciler.source.bandwidth import Bandwidth
@@ -30,12 +32,14 @@ def open_sources(
     environ: Mapping[str, str],
     workers: int = BLOB_WORKERS,
     bandwidth: float | None = None,
+    deadline: Deadline = NEVER,
 ) -> Iterator[OpenSource]:
     """A function that opens sources, for as long as the block lasts. Sends nothing yet.
 
     `folder` is what the paths of `oci:` sources start from. Each registry is opened once and shared by all threads;
     each layout's index.json is read once, so that all that is said of it in one block agrees. `workers` is how
-    many blobs are downloaded at once, `bandwidth` the bytes a second that all of them together may have.
+    many blobs are downloaded at once, `bandwidth` the bytes a second that all of them together may have. After
+    `deadline` no registry is asked any more.
     """
     from reconciler.source.bandwidth import Bandwidth
 
@@ -50,12 +54,15 @@ def open_sources(
                 sources[source] = _open_layout(source, folder) if source.startswith("oci:") else in_registry(source)
             return sources[source]
 
+    def open_registry(name: str) -> Registry:
+        return _open_registry(name, registries, environ, workers, limit, deadline)
+
     def in_registry(source: str) -> Source:
         from reconciler.source.repository import RegistrySource
 
         repository = Repository.parse(source)
         if repository.registry not in opened:
-            opened[repository.registry] = _open_registry(repository.registry, registries, environ, workers, limit)
+            opened[repository.registry] = open_registry(repository.registry)
         return RegistrySource(opened[repository.registry], repository.path)
 
     try:
@@ -81,6 +88,7 @@ def _open_registry(
     environ: Mapping[str, str],
     workers: int,
     limit: Bandwidth | None,
+    deadline: Deadline,
 ) -> Registry:
     from reconciler.source.keychain import Keychain
     from reconciler.source.registry import MAX_CONNECTIONS, Registry
@@ -93,6 +101,7 @@ def _open_registry(
         Keychain(name, config, environ),
         bandwidth=limit,
         elsewhere=lambda url: _access_elsewhere(url, registries, environ),
+        deadline=deadline,
     )
 
 

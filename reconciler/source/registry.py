@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from reconciler import __version__
+from reconciler.deadline import NEVER
 from reconciler.errors import BadAnswer, Denied, LoginRefused, RateLimited, SourceError, Unreachable
 from reconciler.quota import parse_quota
 from reconciler.source.access import Access
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from reconciler.deadline import Deadline
     from reconciler.mirrors import RegistryConfig
     from reconciler.quota import Quota
     from reconciler.source.access import Check, Logins
@@ -156,6 +158,7 @@ class Registry:
         patience: Patience | None = None,
         bandwidth: Bandwidth | None = None,
         elsewhere: Callable[[str], Access] | None = None,
+        deadline: Deadline = NEVER,
     ) -> None:
         host = "registry-1.docker.io" if name == "docker.io" else name
         self.name = name
@@ -174,6 +177,7 @@ class Registry:
         self._downloads = threading.BoundedSemaphore(connections)
         self.large_answers = threading.Lock()
         self._bandwidth = bandwidth
+        self._deadline = deadline
         self._breakers = Breakers(self.patience.clock)
         self.blobs = Breaker(name, self.patience.clock)
         self.quota: Quota | None = None
@@ -254,7 +258,12 @@ class Registry:
         in a queue waits for one that such a thread holds. What it yields is to be told of bytes that have come.
         """
         with self._downloads:
-            yield self._bandwidth.take if self._bandwidth else lambda _: None
+            yield self._came
+
+    def _came(self, size: int) -> None:
+        self._deadline.check(self.name)
+        if self._bandwidth:
+            self._bandwidth.take(size)
 
     def document(
         self, url: str, scope: str, what: str, limit: int, headers: Mapping[str, str] | None = None
@@ -284,6 +293,7 @@ class Registry:
                 is_limit = isinstance(error, _TryAgain) and error.is_limit
                 pause = self.patience.pause(attempt, error.wait if isinstance(error, _TryAgain) else None)
                 is_late = max(clock() - began, waited) + pause > self.patience.total and not is_limit
+                is_late = is_late or pause > self._deadline.left
                 if attempt >= self.patience.attempts or is_late or breaker.is_down:
                     breaker.gave_up(_said(error), clock() - asked, is_limit=is_limit)
                     error.add_note(f"after {counted(attempt, 'attempt')}")
@@ -357,7 +367,8 @@ class Registry:
         started = time.monotonic()
         breaker = self._breakers.of(_host_in("/".join(url.split("/", 3)[:3])))
         breaker.check()
-        timeout = SHORT_TIMEOUT if breaker.is_down else None
+        self._deadline.check(self.name)
+        timeout = SHORT_TIMEOUT if breaker.is_down else _short_of(self._deadline.left)
         response = self._lanes.send(method, url, {**HEADERS, **headers}, content, timeout)
         if not _may_pass(response.status_code):
             breaker.answered()
@@ -429,6 +440,11 @@ def _client(scheme: str, trust: ssl.SSLContext | None, speed: float) -> httpx.Cl
     )
     keep_pace(client, speed)
     return client
+
+
+def _short_of(left: float) -> httpx.Timeout | None:
+    """Time-outs for a request that has so many seconds left; None for the usual ones."""
+    return httpx.Timeout(max(1.0, left), connect=max(1.0, min(left, CONNECT_TIMEOUT))) if left < READ_TIMEOUT else None
 
 
 def _may_pass(status: int) -> bool:

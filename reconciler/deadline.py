@@ -1,0 +1,38 @@
+"""The moment at which a run comes to its end, done or not (`--timeout`)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from reconciler.errors import OutOfTime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+REASON = "the time of this run (--timeout) is over"
+
+
+class Deadline:
+    """So many seconds from now, by `clock`; None: never. Many threads may ask it."""
+
+    def __init__(self, seconds: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._at = float("inf") if seconds is None else clock() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds until then, 0 from then on."""
+        return max(0.0, self._at - self._clock())
+
+    @property
+    def is_over(self) -> bool:
+        return self.left == 0
+
+    def check(self, what: str) -> None:
+        """Raises `OutOfTime` about `what` if it is over."""
+        if self.is_over:
+            raise OutOfTime(what, REASON)
+
+
+NEVER = Deadline()
