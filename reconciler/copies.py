@@ -84,9 +84,7 @@ class Copies:
         self._check()
         publish_manifests(store, target, image, there.manifests)
         if ends:
-            # One after the other: what refers to something comes after it.
-            for one in following:
-                self._once((target, "publish", one.subject), publish_following, ends, one)[0].result()
+            self._publish_following(ends, following)
         publish_tags(store, target, image, (change.tag for change in work.changes), there.tags)
         images = downloads(work.root.digest, {one.digest: one.parsed for one in image.manifests})
         return Copied(image.root.descriptor, images, {one.subject: one.record for one in following})
@@ -103,6 +101,18 @@ class Copies:
             return self._once((ends.target, "follow", subject), read_following, ends, subject)[0]
 
         return follow(image, read, what)
+
+    def _publish_following(self, ends: Ends, following: tuple[Following, ...]) -> None:
+        """One after the other, for what refers to something comes after it; then the empty lists, side by side."""
+
+        def publish(one: Following) -> Future[None]:
+            return self._once((ends.target, "publish", one.subject), publish_following, ends, one)[0]
+
+        for one in following:
+            if one.images:
+                publish(one).result()
+        for begun in [publish(one) for one in following if not one.images]:
+            begun.result()
 
     def _fetch(self, work: ImageWork, present: Mapping[Digest, int]) -> Fetch:
         """Gives manifests that are not of the image itself: signatures, and what else is attached to it."""

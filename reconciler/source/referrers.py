@@ -44,8 +44,8 @@ _NO_API = (
 )
 _REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 _REFUSAL = (
-    "the registry answered {} to the question for referrers; only those come along that the tag sha256-<hex> of an "
-    "image names. Log in as a user who may list them, or set referrers: false"
+    "the registry answered {} to the question for referrers; only those are seen that the tag sha256-<hex> of an image "
+    "names. Log in as a user who may list them; without referrers: true and signed_by they are not asked for"
 )
 
 

@@ -127,9 +127,7 @@ def test_a_refusal_is_a_warning_of_the_repository(
         lying.on(f"GET /v2/team/app/referrers/{subject}", Answer(403))
         found = source.attached(subject, None)
         assert found.referrers is None
-        assert found.refusal.startswith(
-            "the registry answered 403 to the question for referrers; only those come along"
-        )
+        assert found.refusal.startswith("the registry answered 403 to the question for referrers; only those are seen")
         assert source.referrers(subject) is None, "for who looks for signatures"
         read_following(ends, subject)
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
