@@ -75,7 +75,8 @@ def desire(
     """
     failures = {tag: answer for tag, answer in answers.items() if isinstance(answer, SourceError)}
     wanted = {tag: answer for tag, answer in answers.items() if isinstance(answer, Descriptor)}
-    errors = tuple(str(error) for _, error in sorted(failures.items()))
+    # A login that was refused is one error, however many tags were asked for with it.
+    errors = tuple(dict.fromkeys(str(error) for _, error in sorted(failures.items())))
     kept = {tag: "the source failed" for tag in failures if tag in observed.tags}
     unwanted = {}
     for tag in (observed.tags.keys() | observed.pending) - answers.keys():

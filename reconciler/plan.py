@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -99,6 +99,15 @@ class Plan:
     @property
     def has_changes(self) -> bool:
         return any(repository.changes for repository in self.repositories)
+
+    @property
+    def shared_errors(self) -> Mapping[str, tuple[str, ...]]:
+        """Errors that several repositories have word for word, and their targets: one fault of one registry."""
+        targets: defaultdict[str, list[str]] = defaultdict(list)
+        for repository in self.repositories:
+            if repository.error:
+                targets[repository.error].append(repository.target)
+        return {error: tuple(several) for error, several in targets.items() if len(several) > 1}
 
     @property
     def all_warnings(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from reconciler.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
 from reconciler.words import count, size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.index import TagState
     from reconciler.oci import Descriptor, Digest
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 SIGNS = {Action.ADD: "+", Action.UPDATE: "~", Action.PRUNE: "-"}
 STYLES = {Action.ADD: "green", Action.UPDATE: "yellow", Action.PRUNE: "red"}
+SHARED_SHOWN = 3
+"""Repositories that are named with an error that several have."""
+
 UNREAD_SHOWN = 10
 """Images that are named where their sizes are not known."""
 
@@ -33,10 +36,13 @@ UNREAD_SHOWN = 10
 def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
     """The plan for people: a block for each repository with changes or an error, then the summary in one line."""
     parts: list[Part] = []
+    shared = plan.shared_errors
     for repository in plan.repositories:
-        if repository.changes or repository.error or repository.warnings:
+        has_own_error = repository.error is not None and repository.error not in shared
+        if repository.changes or has_own_error or repository.refused or repository.warnings:
             table = [_changes_table(repository)] if repository.changes or repository.refused else []
-            parts += [_heading(repository), *table, *_remarks(repository), EMPTY]
+            parts += [_heading(repository), *table, *_remarks(repository, shared), EMPTY]
+    parts += [Line((f"! {words}", "bold red")) for words in shared_words(plan)]
     parts += [Line((f"! warning: {warning}", "yellow")) for warning in plan.warnings]
     parts.append(bold(summary_line(plan)))
     parts += [Line(line) for line in figure_lines(plan)]
@@ -252,11 +258,19 @@ def _changes_table(repository: RepositoryPlan) -> Grid:
     return table
 
 
-def _remarks(repository: RepositoryPlan) -> Iterator[Line]:
+def shared_words(plan: Plan) -> Iterator[str]:
+    """The errors that several repositories have, each once, with whose they are."""
+    for error, targets in plan.shared_errors.items():
+        more = ("...",) if len(targets) > SHARED_SHOWN else ()
+        names = ", ".join((*targets[:SHARED_SHOWN], *more))
+        yield f"{error} ({count(len(targets), 'repository', 'repositories')}: {names})"
+
+
+def _remarks(repository: RepositoryPlan, said: Container[str]) -> Iterator[Line]:
     if repository.unchanged:
         yield Line((f"    {repository.unchanged} unchanged", "dim"))
     for trouble in (repository.error, held_back(repository)):
-        if trouble:
+        if trouble and trouble not in said:
             yield Line((f"  ! {trouble}", "bold red"))
     for warning in repository.warnings:
         yield Line((f"  ! warning: {warning}", "yellow"))
@@ -349,10 +363,19 @@ def _reason(outcome: Outcome) -> str | None:
             assert_never(outcome)
 
 
+def troubles(plan: Plan) -> tuple[str, ...]:
+    """Everything that went wrong, a sentence each; what several repositories have once."""
+    shared = plan.shared_errors
+    own = (one for repository in plan.repositories for one in repository.troubles if one not in shared)
+    return (*shared_words(plan), *own)
+
+
 def _troubles(plan: Plan) -> Iterator[str]:
+    yield from shared_words(plan)
+    shared = plan.shared_errors
     for repository in plan.repositories:
         for trouble in (*repository.troubles, held_back(repository)):
-            if trouble:
+            if trouble and trouble not in shared:
                 yield trouble if trouble.startswith(repository.target) else f"{repository.target}: {trouble}"
 
 

@@ -295,6 +295,30 @@ def test_variables_are_filled_in_where_they_may_be(tmp_path: Path) -> None:
     assert "'${B}' is not a tag" in problems(tmp_path, text.replace("[b]", "['${B}']"))[0]
 
 
+def test_the_places_that_a_registry_may_send_us_to(tmp_path: Path) -> None:
+    text = f"{HEAD}mirrors: [{{source: a, tags: [b]}}]\nregistries: {{r.example.com: {{redirects_to: [%s], token_servers: [%s]}}}}"
+    right = "10.0.0.5, 10.0.0.0/8, 'MinIO.example.com:9000', 'http://minio:9000', '[fd00::5]:9000', 'fd00::/8'"
+    config = load(tmp_path, text % (right, "auth.example.com")).registries["r.example.com"]
+    places = ("10.0.0.5", "10.0.0.0/8", "minio.example.com:9000", "http://minio:9000", "[fd00::5]:9000", "fd00::/8")
+    assert (config.redirects_to, config.token_servers) == (places, ("auth.example.com",))
+    wrong = [
+        "'300.0.0.0/8'",
+        "a/b",
+        "'http://10.0.0.0/8'",
+        "'u:p@host'",
+        "'host:99999'",
+        "'host:0'",
+        "'ftp://host'",
+        "'a b'",
+    ]
+    told = problems(tmp_path, text % (", ".join(wrong), "'*.example.com'"))
+    assert [line.split(": ")[1] for line in told] == [
+        *(f"registries.r.example.com.redirects_to[{number}]" for number in range(len(wrong))),
+        "registries.r.example.com.token_servers[0]",
+    ]
+    assert all("is not a host, host:port or network" in line for line in told)
+
+
 def test_the_example_at_the_top_is_valid() -> None:
     mirrors = load_mirrors(ROOT / "mirrors.yaml", None)
     assert {"library/alpine", "clickhouse/clickhouse-server"} <= {mirror.target for mirror in mirrors.mirrors}

@@ -15,7 +15,7 @@ from reconciler.oci import OCI_INDEX, Descriptor, Digest
 from reconciler.outcome import Done, Failed, Skipped
 from reconciler.plan import Plan, RepositoryPlan, document
 from reconciler.quota import Quota, Spending
-from reconciler.render import outcome_document, outcome_text, plan_markdown, plan_text
+from reconciler.render import outcome_document, outcome_text, plan_markdown, plan_text, troubles
 from reconciler.signatures.signers import Refused, Unchecked, Verified
 from reconciler.words import size_words
 
@@ -63,6 +63,20 @@ def test_a_plan_as_markdown() -> None:
         "| --- | --- | --- |\n"
         "| `+` | `library/alpine:3.21` | add sha256:bbbbbbbbbbbb |\n"
     )
+
+
+def test_an_error_that_many_repositories_have_is_said_once() -> None:
+    """A login that a registry refused, in every format but JSON."""
+    refused = "ghcr.io: the login from CI was refused: it answered 401"
+    names = [f"team/app{number}" for number in range(30)]
+    made = plan(*(RepositoryPlan(name, f"ghcr.io/{name}", None, 0, (), refused) for name in names))
+    words = f"{refused} (30 repositories: team/app0, team/app1, team/app2, ...)"
+    assert plan_text(made) == f"! {words}\nNo changes; 0 unchanged; 30 repositories with errors.\n"
+    assert plan_markdown(made).count("was refused") == 1
+    assert troubles(made) == (words,)
+    own = replace(made, repositories=(*made.repositories, alpine(ADD, error="docker.io/library/alpine:3.19: 503")))
+    assert troubles(own) == (words, "docker.io/library/alpine:3.19: 503")
+    assert plan_text(own).count("503") == plan_text(own).count("was refused") == 1
 
 
 def test_a_plan_with_warnings() -> None:
@@ -122,7 +136,7 @@ def test_a_plan_says_who_signed_what_is_not_known_yet_and_what_is_refused() -> N
 def test_a_comment_fits_whatever_the_plan_holds(count: int, action: Action) -> None:
     change = PRUNE if action is Action.PRUNE else ADD
     changes = tuple(replace(change, tag=f"{number:0128}", reason="r" * 200) for number in range(count))
-    troubled = [alpine(*changes, error="e" * 5_000)] + [alpine(error="x" * 3_000)] * 100
+    troubled = [alpine(*changes, error="e" * 5_000)] + [alpine(error=f"{number}{'x' * 3_000}") for number in range(100)]
     sizes = replace(SIZES, unread=(Unread("a", "t", "r" * 900),) * count)
     text = plan_markdown(replace(plan(*troubled), sizes=sizes))
     assert len(text) < COMMENT_LIMIT

@@ -207,6 +207,7 @@ def _apply(
     from reconciler.memory import share_arenas
     from reconciler.outcome import Done, Failed, Skipped
     from reconciler.progress import shown
+    from reconciler.render import troubles
     from reconciler.terms import Edges
     from reconciler.work import BLOB_WORKERS, image_workers, threads
 
@@ -237,7 +238,7 @@ def _apply(
     _print_outcomes(plans[-1], events, output, interrupted=interrupted)
     if interrupted:
         return 130
-    errors = [trouble for repository in plans[-1].repositories for trouble in repository.troubles]
+    errors = troubles(plans[-1])
     for warning in plans[-1].all_warnings:
         warn(warning)
     for error in errors:
