@@ -11,7 +11,7 @@ Where there is no index, digests that no tag points at are noted as retired now:
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -19,10 +19,11 @@ from reconciler.catalog import published_lists
 from reconciler.copy import choose_platforms, publish_lists
 from reconciler.errors import Malformed, NotFound, StoreError
 from reconciler.gc import find_garbage
-from reconciler.index import MirrorIndex, RepositoryState, TagState, published, retire
+from reconciler.index import MirrorIndex, RepositoryState, TagState, claimed, published, retire
 from reconciler.inventory import inventories
 from reconciler.layout import MIRROR_INDEX, is_attached_tag, manifest_key
 from reconciler.ledger import Observed, salvage_index, write_index
+from reconciler.mirrors import DEFAULT_NAME
 from reconciler.oci import Digest, Index, parse_manifest
 from reconciler.referrers import Attached
 from reconciler.repair import repair
@@ -71,20 +72,28 @@ class Survey:
 
     damaged  why the mirror index that is there cannot be used
     foreign  repositories that mirrors.yaml does not name
+    name     the mirrors file's, whose all of it becomes
+    claimed  repositories that the mirror index has and gives to `name`, each with its owner until then
     """
 
     observed: Observed
     damaged: str | None
     adoptions: tuple[Adoption, ...]
     foreign: tuple[str, ...]
+    name: str = DEFAULT_NAME
+    claimed: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def has_changes(self) -> bool:
-        return self.damaged is not None or any(one.tags or one.retired for one in self.adoptions)
+        return self.damaged is not None or bool(self.claimed) or any(one.tags or one.retired for one in self.adoptions)
 
 
-def survey(stores: Stores, mirrors: Mapping[str, Mirror], now: datetime, executor: Executor) -> Survey:
-    """What could be taken over, from a listing of the bucket and its manifests; `mirrors` by target. Changes nothing.
+def survey(
+    stores: Stores, mirrors: Mapping[str, Mirror], now: datetime, executor: Executor, name: str = DEFAULT_NAME
+) -> Survey:
+    """What could be taken over for the file `name`, from a listing of the bucket and its manifests. Changes nothing.
+
+    `mirrors` by target.
 
     Raises `IndexVersion` and `StoreError`.
     """
@@ -97,7 +106,15 @@ def survey(stores: Stores, mirrors: Mapping[str, Mirror], now: datetime, executo
         if target in mirrors
     ]
     foreign = tuple(sorted(target for target, there in found.items() if target not in mirrors and target not in known))
-    return Survey(observed, damaged, tuple(one for one in adoptions if one.tags or one.retired or one.refused), foreign)
+    claimed = {target: known[target].owner for target in sorted(mirrors.keys() & known.keys())}
+    return Survey(
+        observed,
+        damaged,
+        tuple(one for one in adoptions if one.tags or one.retired or one.refused),
+        foreign,
+        name,
+        {target: owner for target, owner in claimed.items() if owner != name},
+    )
 
 
 def adopt(stores: Stores, found: Survey, executor: Executor, lease: Lease) -> tuple[str, ...]:
@@ -115,6 +132,8 @@ def adopt(stores: Stores, found: Survey, executor: Executor, lease: Lease) -> tu
                 tags = {tag: replace(state, synced_at=now) for tag, state in one.tags.items()}
                 index = published(index, one.target, one.source, tags, now)
             index = retire(index, one.target, one.source, one.retired, now)
+        for target in {*found.claimed, *(one.target for one in found.adoptions)} & index.repositories.keys():
+            index = claimed(index, target, index.repositories[target].source, found.name)
         return index
 
     written = write_index(state, found.observed, change)

@@ -11,6 +11,7 @@ from reconciler.errors import PlanRefused
 from reconciler.index import expired
 from reconciler.ledger import read_index
 from reconciler.lock import held, read_lock
+from reconciler.owners import is_unclaimed
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,7 +30,7 @@ def apply(plan: Plan, edges: Edges, terms: Terms, observed: Observed | None = No
     What fails is an outcome. Raises `LockHeld`, `LockLost`, `PlanRefused` if the index is not what the plan was made
     from, and `StoreError` where the store itself gave way; what was done until then is recorded.
     """
-    if not plan.has_changes and not _has_other_work(edges.state, terms, observed):
+    if not plan.has_changes and not _has_other_work(plan, edges.state, terms, observed):
         return
     # Most runs find nothing new, and need nothing of what copies.
     from reconciler.run import Run
@@ -38,27 +39,31 @@ def apply(plan: Plan, edges: Edges, terms: Terms, observed: Observed | None = No
     with held(edges.state, terms.command, patience, terms.waiting) as lease:
         observed = read_index(edges.state)
         if plan.etag != observed.etag:
-            plan = _planned_again(plan, observed, terms)
+            if terms.plan_again is None:
+                raise moved_on(plan, observed)
+            plan = terms.plan_again()
             observed = read_index(edges.state)
         lease.unfinished = True
         yield from Run(plan, edges, terms, observed, lease).events()
         lease.unfinished = False
 
 
-def _has_other_work(state: Store, terms: Terms, observed: Observed | None) -> bool:
-    """Whether a run died here, or the time of a retired digest is over."""
+def _has_other_work(plan: Plan, state: Store, terms: Terms, observed: Observed | None) -> bool:
+    """Whether a run died here, a repository has no owner yet, or the time of a retired digest is over."""
     left = read_lock(state)
     if left and left.has_run_out:
         return True
     known = observed or read_index(state)
-    return any(expired(one, terms.retain(target), known.at) for target, one in known.index.repositories.items())
+    return any(is_unclaimed(known.index, one.target) for one in plan.repositories) or any(
+        one.owner == terms.name and expired(one, terms.retain(target), known.at)
+        for target, one in known.index.repositories.items()
+    )
 
 
-def _planned_again(plan: Plan, observed: Observed, terms: Terms) -> Plan:
-    if terms.plan_again is None:
-        reason = (
-            f"the mirror index has moved on: the plan was made from serial {plan.serial}, now it has serial "
-            f"{observed.index.serial}; nothing was done. Plan again"
-        )
-        raise PlanRefused((reason,))
-    return terms.plan_again()
+def moved_on(plan: Plan, observed: Observed) -> PlanRefused:
+    """The error for a plan that was made from another mirror index than the one that is there now."""
+    reason = (
+        f"the mirror index has moved on: the plan was made from serial {plan.serial}, now it has serial "
+        f"{observed.index.serial}; nothing was done. Plan again"
+    )
+    return PlanRefused((reason,))

@@ -90,6 +90,14 @@ FormatOption = Annotated[Format, typer.Option("--format", help="How to print the
 PlainFormatOption = Annotated[PlainFormat, typer.Option("--format", help="How to print the result.")]
 DetailedOption = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")]
+AllowPruneOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-prune",
+        help="Prune even more than 30 % (and more than 10) of a repository's tags or of all tags, and empty even more "
+        "than a third (and more than 2) of the repositories.",
+    ),
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
 LONGEST_WAIT = 7 * 24 * 3600
 """Seconds that any option may have r2mirror wait."""

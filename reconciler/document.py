@@ -130,7 +130,8 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise _fatal(str(path), f"cannot be read: {error.strerror}") from None
     if len(body) > MAX_BYTES:
-        raise _fatal(str(path), f"larger than {MAX_BYTES // 1024} KiB; split it into several mirrors files")
+        how = "write patterns for many tags, or divide it as docs/mirrors.md says (Several files, one bucket)"
+        raise _fatal(str(path), f"larger than {MAX_BYTES // 1024} KiB; {how}")
     return body
 
 

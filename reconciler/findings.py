@@ -97,6 +97,11 @@ def survey_text(found: Survey, *, color: bool = False, width: int = WIDE) -> str
             digests = count(len(one.retired), "digest")
             parts.append(Line((f"    {digests} without a tag, kept for as long as `retain` says", "dim")))
         parts.append(EMPTY)
+    for target, owner in found.claimed.items():
+        before = f", belongs to {owner} now" if owner else ""
+        parts.append(Line((f"  = {target} is given to {found.name}{before}", "yellow")))
+    if found.claimed:
+        parts.append(EMPTY)
     if found.foreign:
         parts += [Line((f"not in mirrors.yaml, left alone: {', '.join(found.foreign)}", "dim")), EMPTY]
     return rendered([*parts, bold(survey_summary(found))], color=color, width=width)
@@ -112,7 +117,10 @@ def survey_summary(found: Survey) -> str:
         return f"Nothing to adopt{left}."
     repositories = sum(bool(one.tags) for one in found.adoptions)
     words = f"{count(tags, 'tag')} in {count(repositories, 'repository', 'repositories')}"
-    return f"Adopt: {words}, {count(fixes, 'object')} written again{left}."
+    given = (
+        f"; {count(len(found.claimed), 'repository', 'repositories')} given to {found.name}" if found.claimed else ""
+    )
+    return f"Adopt: {words}, {count(fixes, 'object')} written again{given}{left}."
 
 
 def survey_document(found: Survey, failures: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
@@ -122,6 +130,7 @@ def survey_document(found: Survey, failures: Sequence[str], *, dry_run: bool) ->
         "dry_run": dry_run,
         "index": {"serial": found.observed.index.serial, "damaged": found.damaged},
         "repositories": [_adoption_entry(one) for one in found.adoptions],
+        "claimed": [{"target": target, "owner": owner} for target, owner in found.claimed.items()],
         "foreign": list(found.foreign),
         "failures": list(failures),
     }

@@ -21,7 +21,7 @@ from reconciler.index import TagState
 from reconciler.inventory import Inventory
 from reconciler.layout import PAGE
 from reconciler.oci import Descriptor
-from reconciler.plan import held_back
+from reconciler.plan import refusal
 from reconciler.referrers import list_bytes, merged
 from reconciler.reuse import CopyFrom, Download, There, way
 
@@ -161,6 +161,7 @@ def forecast(
             needed.get(one.target, nothing[0]),
             ways.get(one.target, nothing[1]),
             skipped.get(one.target, set()),
+            () if refusal(plan, one) else one.of(Action.PRUNE),
         )
         for one in plan.repositories
     ]
@@ -188,11 +189,19 @@ def forecast(
 class _Repository:
     """What is done in one repository."""
 
-    def __init__(self, plan: RepositoryPlan, bucket: Bucket, needed: Needed, reused: Reused, skipped: set[str]) -> None:
+    def __init__(
+        self,
+        plan: RepositoryPlan,
+        bucket: Bucket,
+        needed: Needed,
+        reused: Reused,
+        skipped: set[str],
+        prunes: tuple[Change, ...],
+    ) -> None:
         self.plan = plan
         self.there = bucket.there.get(plan.target, Inventory())
         self.images = [one for one in plan.of(Action.ADD, Action.UPDATE) if one.tag not in skipped]
-        self.prunes = () if held_back(plan) else plan.of(Action.PRUNE)
+        self.prunes = prunes
         self.needed = needed
         self.reused = reused
         self._parts = bucket.parts or (lambda _: 0)

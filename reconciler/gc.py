@@ -144,7 +144,7 @@ def discard_uploads(store: Store, repositories: Collection[str]) -> Iterator[Gar
 
 def collect_garbage(
     stores: Stores,
-    wanted: Callable[[str], bool],
+    wanted: Callable[[str, RepositoryState], bool],
     retain: Callable[[str], timedelta],
     executor: Executor,
     lease: Lease | None,
@@ -154,7 +154,7 @@ def collect_garbage(
     Raises `IndexInvalid`, `LockLost` and `StoreError`.
     """
     observed = read_index(stores.state)
-    repositories = [one for one in observed.index.repositories.items() if wanted(one[0])]
+    repositories = [one for one in observed.index.repositories.items() if wanted(*one)]
     removed = []
     now = lease.now() if lease else observed.at
     store = stores.public.guarded(lease.check) if lease else stores.public

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from reconciler.layout import BlobKey, ManifestKey, blobs_prefix, manifests_prefix, parse_key
 from reconciler.oci import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from reconciler.store import Listed, Store
+
+
+INDEX_GONE = "the mirror index is gone: there is none, and {} is in the bucket; `r2mirror adopt` builds it anew"
+"""Said with the name of a repository. Where there is no index, nobody knows what is to be kept."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,24 @@ def inventory(store: Store, target: str) -> Inventory:
     """What is there of one repository. Raises `StoreError`."""
     rows = (row for prefix in (blobs_prefix(target), manifests_prefix(target)) for row in store.list(prefix))
     return inventories(rows).get(target, Inventory())
+
+
+FIRST_KEYS = 1000
+LOOKED_AT = 5
+"""Keys, from one page of a listing, and repositories that are looked at where those are of none that is asked for."""
+
+
+def held_of(store: Store, targets: Sequence[str]) -> str | None:
+    """One of the repositories `targets` of which something is there, as far as a few requests tell.
+
+    Raises `StoreError`.
+    """
+    wanted = frozenset(targets)
+    rows = list(islice(store.list("v2/"), FIRST_KEYS))
+    found = inventories(rows).keys() & wanted
+    if found or len(rows) < FIRST_KEYS:
+        return min(found, default=None)
+    return next((one for one in targets[:LOOKED_AT] if next(iter(store.list(manifests_prefix(one))), None)), None)
 
 
 def blobs(store: Store, target: str) -> dict[Digest, int]:

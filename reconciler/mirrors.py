@@ -122,12 +122,16 @@ class Mirror:
     referrers: bool = False
 
 
+DEFAULT_NAME = "default"
+
+
 @dataclass(frozen=True)
 class Mirrors:
     """A whole mirrors.yaml.
 
     `registries` by host. `prune`, `retain` and `signed_by` are the defaults', for targets that the file does not name.
-    `folder` is what relative paths in it start from. `sha256` is of the file's bytes.
+    `folder` is what relative paths in it start from. `sha256` is of the file's bytes. `name` tells it from other files
+    that have the same store.
     """
 
     store: StoreConfig
@@ -139,6 +143,11 @@ class Mirrors:
     sha256: str
     signed_by: tuple[Signer, ...] = ()
     edge: EdgeConfig | None = None
+    name: str = DEFAULT_NAME
+
+    def owns(self, target: str, owner: str | None) -> bool:
+        """Whether a repository of the mirror index is this file's; one without an `owner` is, if the file names it."""
+        return owner == self.name or (owner is None and any(mirror.target == target for mirror in self.mirrors))
 
     def retention(self) -> Callable[[str], timedelta]:
         """Says of a target how long a digest of it that lost its last tag stays."""
@@ -173,7 +182,8 @@ def load_mirrors(
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     sha256 = hashlib.sha256(document.body).hexdigest()
     signed_by = defaults.signed_by
-    return Mirrors(store, registries, mirrors, defaults.prune, defaults.retain, folder, sha256, signed_by, edge)
+    name = document.value.get("name", DEFAULT_NAME)
+    return Mirrors(store, registries, mirrors, defaults.prune, defaults.retain, folder, sha256, signed_by, edge, name)
 
 
 # What a schema cannot say

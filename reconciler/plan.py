@@ -23,7 +23,7 @@ from reconciler.selection import Tally
 from reconciler.signatures.signers import Refused, knowledge_document, parse_knowledge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from reconciler.desire import Desired
     from reconciler.forecast import Sizes
@@ -34,7 +34,20 @@ VERSION = 1
 
 PRUNE_SHARE = 0.30
 PRUNE_COUNT = 10
-"""More prunes in one repository than both of these, as a share of its tags and as a number, need `--allow-prune`."""
+"""More prunes than both of these, as a share of the tags and as a number, need `--allow-prune`: in one repository, or
+in all of them."""
+
+EMPTIED_SHARE = 1 / 3
+EMPTIED_COUNT = 2
+"""More repositories that lose their last tag than both of these need it too."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """What the mirror index has of a mirrors file: how many tags, and in how many repositories."""
+
+    tags: int = 0
+    repositories: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,9 @@ class Plan:
     spendings  what it takes of the quotas that registries told of
     sizes      what it moves and asks for, where that was asked
     warnings   that are not about one repository
+    notes      what else there is to know, of which nothing follows
+    extent     what there is before, by which it is judged whether the prunes are many
+    allow_prune  many prunes at once are meant
     """
 
     mirrors_sha256: str
@@ -85,6 +101,9 @@ class Plan:
     spendings: tuple[Spending, ...] = ()
     sizes: Sizes | None = None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    extent: Extent = Extent()
+    allow_prune: bool = False
 
     @property
     def counts(self) -> dict[str, int]:
@@ -116,20 +135,68 @@ class Plan:
         return (*self.warnings, *named)
 
 
-def make_plan(desired: Iterable[Desired], index: MirrorIndex, etag: str | None, mirrors_sha256: str) -> Plan:
-    """The plan that leads from `index` to `desired`."""
-    return Plan(
-        mirrors_sha256, index.serial, etag, tuple(_repository_plan(repository, index) for repository in desired)
-    )
+def make_plan(
+    desired: Iterable[Desired], index: MirrorIndex, etag: str | None, mirrors_sha256: str, name: str = "default"
+) -> Plan:
+    """The plan that leads from `index` to `desired`, for the mirrors file that is called `name`."""
+    repositories = tuple(_repository_plan(repository, index) for repository in desired)
+    extent = extent_of(index, name, {one.target for one in repositories})
+    return Plan(mirrors_sha256, index.serial, etag, repositories, extent=extent)
 
 
-def held_back(repository: RepositoryPlan) -> str | None:
-    """Why the prunes of a repository need `--allow-prune`, in words; None if they do not."""
-    prunes = sum(change.before is not None for change in repository.of(Action.PRUNE))
-    tags = repository.unchanged + prunes + len(repository.of(Action.UPDATE))
+def extent_of(index: MirrorIndex, name: str, targets: Collection[str]) -> Extent:
+    """What `index` has of the mirrors file `name`, to which `targets` are to belong."""
+    ours = [one for target, one in index.repositories.items() if one.owner == name or target in targets]
+    return Extent(sum(len(one.tags) for one in ours), sum(bool(one.tags) for one in ours))
+
+
+def held_back(plan: Plan) -> tuple[str, ...]:
+    """Why prunes of the plan need `--allow-prune`, a line for each reason; none if they do not, or have it."""
+    return () if plan.allow_prune else _too_many_in_all(plan) or tuple(filter(None, map(_too_many, plan.repositories)))
+
+
+def refusal(plan: Plan, repository: RepositoryPlan) -> str | None:
+    """Why this repository's prunes are held back, None if they are not."""
+    if plan.allow_prune:
+        return None
+    return next(iter(_too_many_in_all(plan)), None) or _too_many(repository)
+
+
+IF_MEANT = "if that is meant, add --allow-prune"
+
+
+def _too_many(repository: RepositoryPlan) -> str | None:
+    prunes, tags = _lost(repository), _tags(repository)
     if prunes > PRUNE_COUNT and prunes > PRUNE_SHARE * tags:
-        return f"{repository.target}: {prunes} of {tags} tags would be pruned; if that is meant, add --allow-prune"
+        return f"{repository.target}: {prunes} of {tags} tags would be pruned; {IF_MEANT}"
     return None
+
+
+def _too_many_in_all(plan: Plan) -> tuple[str, ...]:
+    """Of more than one repository: what one of them loses is judged by itself."""
+    losing = [one for one in plan.repositories if _lost(one)]
+    if len(losing) < 2:
+        return ()
+    prunes, emptied = (
+        sum(map(_lost, losing)),
+        sum(_lost(one) == _tags(one) and not one.of(Action.ADD) for one in losing),
+    )
+    tags, repositories = plan.extent.tags, plan.extent.repositories
+    reasons = []
+    if prunes > PRUNE_COUNT and prunes > PRUNE_SHARE * tags:
+        reasons.append(f"{prunes} of all {tags} tags would be pruned, in {len(losing)} repositories; {IF_MEANT}")
+    if emptied > EMPTIED_COUNT and emptied > EMPTIED_SHARE * repositories:
+        reasons.append(f"{emptied} of all {repositories} repositories would lose their last tag; {IF_MEANT}")
+    return tuple(reasons)
+
+
+def _lost(repository: RepositoryPlan) -> int:
+    return sum(change.before is not None for change in repository.of(Action.PRUNE))
+
+
+def _tags(repository: RepositoryPlan) -> int:
+    """How many tags it has now."""
+    return repository.unchanged + _lost(repository) + len(repository.of(Action.UPDATE))
 
 
 def without_prunes(plan: Plan) -> Plan:
@@ -142,7 +209,12 @@ def document(plan: Plan) -> dict[str, Any]:
     return {
         "version": VERSION,
         "mirrors_sha256": plan.mirrors_sha256,
-        "index": {"serial": plan.serial, "etag": plan.etag},
+        "index": {
+            "serial": plan.serial,
+            "etag": plan.etag,
+            "tags": plan.extent.tags,
+            "repositories": plan.extent.repositories,
+        },
         "repositories": [
             {
                 "target": repository.target,
@@ -159,7 +231,9 @@ def document(plan: Plan) -> dict[str, Any]:
             for repository in plan.repositories
         ],
         "summary": plan.counts,
+        **({"held_back": list(held_back(plan))} if held_back(plan) else {}),
         **({"warnings": list(plan.warnings)} if plan.warnings else {}),
+        **({"notes": list(plan.notes)} if plan.notes else {}),
         **({"quotas": [spending_document(one) for one in plan.spendings]} if plan.spendings else {}),
         **({"sizes": sizes_document(plan.sizes)} if plan.sizes else {}),
     }
@@ -221,14 +295,18 @@ def parse(body: bytes, where: str) -> Plan:
             case {
                 "version": 1,
                 "mirrors_sha256": str(mirrors_sha256),
-                "index": {"serial": int(serial), "etag": str() | None as etag},
+                "index": {"serial": int(serial), "etag": str() | None as etag, **counts},
                 "repositories": list(repositories),
                 **rest,
             }:
                 parsed = tuple(_parse_repository(entry) for entry in repositories)
                 manifests = _parse_manifests(rest.get("manifests", {}))
-                warnings = _parse_warnings(rest.get("warnings", []), "the plan")
-                return Plan(mirrors_sha256, serial, etag, parsed, manifests, warnings=warnings)
+                warnings = _parse_lines("warnings", rest.get("warnings", []), "the plan")
+                notes = _parse_lines("notes", rest.get("notes", []), "the plan")
+                extent = _parse_extent(counts)
+                return Plan(
+                    mirrors_sha256, serial, etag, parsed, manifests, warnings=warnings, notes=notes, extent=extent
+                )
             case _:
                 raise Malformed(where, "expected version, mirrors_sha256, index and repositories")
     except Malformed as error:
@@ -278,7 +356,7 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
             referrers = entry.get("referrers", False)
             if not isinstance(referrers, bool):
                 raise Malformed(target, "expected referrers to be true or false")
-            warnings = _parse_warnings(entry.get("warnings", []), target)
+            warnings = _parse_lines("warnings", entry.get("warnings", []), target)
             tallies = tuple(_parse_tally(one, target) for one in entry.get("patterns", []))
             return RepositoryPlan(
                 target, source, platforms, unchanged, parsed, error, refused, referrers, warnings, tallies
@@ -287,9 +365,17 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
             raise Malformed("a repository of the plan", "expected target, source, unchanged, changes and error")
 
 
-def _parse_warnings(entry: Any, what: str) -> tuple[str, ...]:
+def _parse_extent(entry: dict[Any, Any]) -> Extent:
+    match entry.get("tags", 0), entry.get("repositories", 0):
+        case int(tags), int(repositories):
+            return Extent(tags, repositories)
+        case _:
+            raise Malformed("index", "expected tags and repositories to be numbers")
+
+
+def _parse_lines(key: str, entry: Any, what: str) -> tuple[str, ...]:
     if not isinstance(entry, list) or not all(isinstance(one, str) for one in entry):
-        raise Malformed(what, "expected warnings to be a list of texts")
+        raise Malformed(what, f"expected {key} to be a list of texts")
     return tuple(entry)
 
 

@@ -9,8 +9,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from reconciler.outcome import Done, Failed
-from reconciler.render import SIGNS
+from reconciler.outcome import Done, Failed, Skipped
+from reconciler.render import SIGNS, is_held_back
 from reconciler.streams import write
 from reconciler.words import plain, size_words
 
@@ -34,6 +34,7 @@ class LineProgress:
         self._tags = tags
         self._out = out
         self._lock = threading.Lock()
+        self._reasons: set[str] = set()
         self._wanted = self._copied = self._settled = 0
         self._started = self._told = time.monotonic()
 
@@ -56,6 +57,11 @@ class LineProgress:
     def settled(self, outcome: Outcome) -> None:
         with self._lock:
             self._settled += 1
+            if isinstance(outcome, Skipped) and is_held_back(outcome):
+                if outcome.reason not in self._reasons:
+                    self._reasons.add(outcome.reason)
+                    self._line(f"! not pruned: {outcome.reason}")
+                return
             name = f"{outcome.target}:{outcome.change.tag}"
             if isinstance(outcome, Done):
                 self._line(f"{SIGNS[outcome.change.action]} {name}")

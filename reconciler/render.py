@@ -35,8 +35,9 @@ UNREAD_SHOWN = 10
 
 def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
     """The plan for people: a block for each repository with changes or an error, then the summary in one line."""
-    parts: list[Part] = []
-    shared = plan.shared_errors
+    held, shared = held_back(plan), plan.shared_errors
+    parts: list[Part] = [Line((f"! {reason}", "bold red")) for reason in held]
+    parts += [EMPTY] if held else []
     for repository in plan.repositories:
         has_own_error = repository.error is not None and repository.error not in shared
         if repository.changes or has_own_error or repository.refused or repository.warnings:
@@ -44,6 +45,7 @@ def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
             parts += [_heading(repository), *table, *_remarks(repository, shared), EMPTY]
     parts += [Line((f"! {words}", "bold red")) for words in shared_words(plan)]
     parts += [Line((f"! warning: {warning}", "yellow")) for warning in plan.warnings]
+    parts += [Line((note, "dim")) for note in plan.notes]
     parts.append(bold(summary_line(plan)))
     parts += [Line(line) for line in figure_lines(plan)]
     return rendered(parts, color=color, width=width)
@@ -145,14 +147,22 @@ def outcome_text(events: Sequence[Event], *, interrupted: bool, color: bool = Fa
     outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
     garbage = swept(events)
     table = Grid()
-    for outcome in sorted(outcomes, key=lambda one: (one.target, one.change.tag)):
+    told = [one for one in outcomes if not is_held_back(one)]
+    for outcome in sorted(told, key=lambda one: (one.target, one.change.tag)):
         words, style = _outcome_words(outcome)
         sign = SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
         table.row((f"{sign} {outcome.target}:{outcome.change.tag}", style), words)
+    for reason, number in Counter(_reason(one) for one in outcomes if is_held_back(one)).items():
+        table.row((f"! {count(number, 'prune')} skipped", "magenta"), reason or "")
     parts: list[Part] = [table, EMPTY] if outcomes else []
     parts += [*(garbage_line(one, "removed") for one in garbage), EMPTY] if garbage else []
     summary = outcome_summary(outcomes, interrupted=interrupted)
     return rendered([*parts, bold(summary)] if outcomes or not garbage else parts[:-1], color=color, width=width)
+
+
+def is_held_back(outcome: Outcome) -> bool:
+    """Whether it is one of many of which the same is said: prunes that were not done, for one reason."""
+    return isinstance(outcome, Skipped) and outcome.change.action is Action.PRUNE
 
 
 def outcome_summary(outcomes: Sequence[Outcome], *, interrupted: bool) -> str:
@@ -224,9 +234,11 @@ def plan_blocks(plan: Plan) -> tuple[Block, ...]:
         for tally in one.tallies
     ]
     return (
+        Block([f"**:no_entry: {escaped(reason)}**" for reason in held_back(plan)]),
         Block([f"**{summary_line(plan)}**"]),
         Block([f"- {escaped(line)}" for line in figure_lines(plan)], bullet="- "),
         Block(troubles, bullet="- "),
+        Block([f"- {escaped(note)}" for note in plan.notes], bullet="- "),
         Block(prunes, _TABLE),
         Block(
             others,
@@ -269,9 +281,8 @@ def shared_words(plan: Plan) -> Iterator[str]:
 def _remarks(repository: RepositoryPlan, said: Container[str]) -> Iterator[Line]:
     if repository.unchanged:
         yield Line((f"    {repository.unchanged} unchanged", "dim"))
-    for trouble in (repository.error, held_back(repository)):
-        if trouble and trouble not in said:
-            yield Line((f"  ! {trouble}", "bold red"))
+    if repository.error and repository.error not in said:
+        yield Line((f"  ! {repository.error}", "bold red"))
     for warning in repository.warnings:
         yield Line((f"  ! warning: {warning}", "yellow"))
 
@@ -374,8 +385,8 @@ def _troubles(plan: Plan) -> Iterator[str]:
     yield from shared_words(plan)
     shared = plan.shared_errors
     for repository in plan.repositories:
-        for trouble in (*repository.troubles, held_back(repository)):
-            if trouble and trouble not in shared:
+        for trouble in repository.troubles:
+            if trouble not in shared:
                 yield trouble if trouble.startswith(repository.target) else f"{repository.target}: {trouble}"
 
 

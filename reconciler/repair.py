@@ -6,7 +6,7 @@ Nothing is believed: whatever is repaired is looked at again, and only what is r
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reconciler.catalog import published_lists
@@ -20,11 +20,13 @@ from reconciler.copy import (
     stored_first,
 )
 from reconciler.errors import LockLost, MirrorError, StoreDenied
-from reconciler.verify import Finding, Report, Root, check_lists, check_repository, unknown_tags
+from reconciler.inventory import INDEX_GONE
+from reconciler.layout import MIRROR_INDEX
+from reconciler.verify import Finding, Problem, Report, Root, check_lists, check_repository, unknown_tags
 from reconciler.work import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
     from concurrent.futures import Executor
 
     from reconciler.index import MirrorIndex
@@ -103,6 +105,15 @@ def verify(
     tags = sum(len(state.tags) for state in states.values())
     findings = (*found.findings, *unknown)
     return Verification(len(states), tags, foreign, findings, frozenset(found.repaired), tuple(found.unrepaired))
+
+
+def without_index(found: Verification, targets: Collection[str]) -> Verification:
+    """What was found where there is no mirror index: it is gone if the bucket has one of the repositories `targets`."""
+    lost = min(found.foreign.intersection(targets), default=None)
+    if lost is None:
+        return found
+    gone = Finding(None, MIRROR_INDEX, Problem.MISSING, INDEX_GONE.format(lost))
+    return replace(found, findings=(gone, *found.findings))
 
 
 def repair(store: Store, report: Report, source: Source, executor: Executor) -> Iterator[Unrepaired]:

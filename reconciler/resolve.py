@@ -22,6 +22,7 @@ from reconciler.layout import is_attached_tag
 from reconciler.near_misses import empty_handed
 from reconciler.oci import Descriptor
 from reconciler.only import check_only, matches_only
+from reconciler.owners import conflict
 from reconciler.referrers import Attached, news
 from reconciler.selection import Chosen, Pinned, Tally, needs_listing, select
 from reconciler.signatures.gate import OPEN
@@ -91,7 +92,7 @@ def resolve(
     index = reading.result()
     attached = _ask_attached(rounds, index, open_source, executor, listings)
     judged = [
-        _judged(mirror, index, listings.get(mirror.target), one, attached.get(mirror.target, {}))
+        _judged(mirror, index, listings.get(mirror.target), one, attached.get(mirror.target, {}), mirrors.name)
         for mirror, one in rounds
     ]
     desired = only_signed(judged, index, open_source, executor, gate, recheck=recheck)
@@ -100,7 +101,10 @@ def resolve(
     desired += [
         desire_nothing(target, observed, moved.get(observed.source), prune=mirrors.prune)
         for target, observed in index.repositories.items()
-        if target not in named and (observed.tags or observed.pending) and matches_only(target, only)
+        if target not in named
+        and mirrors.owns(target, observed.owner)
+        and (observed.tags or observed.pending)
+        and matches_only(target, only)
     ]
     return tuple(sorted(desired, key=lambda repository: repository.target))
 
@@ -232,8 +236,13 @@ def _judged(
     listing: Future[Listing] | None,
     asked: Asked,
     attached: dict[Digest, Future[Attached | SourceError]],
+    name: str,
 ) -> Judged:
+    refusal = conflict(mirror.target, index.repositories.get(mirror.target), name)
+
     def judge(failed: Mapping[str, SourceError]) -> Desired:
+        if refusal:
+            return desire_unchanged(mirror, index.repositories[mirror.target], refusal)
         judged = _judge(mirror, index, listing, {**asked.answers, **failed}, attached)
         warnings = (*judged.warnings, *asked.warnings, *_refusals(attached))
         return replace(judged, tallies=asked.tallies, warnings=warnings)

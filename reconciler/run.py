@@ -35,7 +35,8 @@ from reconciler.layout import manifest_key
 from reconciler.ledger import Observed, write_index
 from reconciler.oci import Digest
 from reconciler.outcome import Done, Failed, Outcome, Skipped
-from reconciler.plan import held_back
+from reconciler.owners import is_unclaimed
+from reconciler.plan import refusal
 from reconciler.referrers import Record
 from reconciler.unforeseen import foreseen
 from reconciler.work import completed, image_workers
@@ -94,13 +95,16 @@ class Run:
             yield from self._collect()
 
     def _begin(self) -> None:
-        """Says in the index which tags are about to change, so that whoever comes after a crash knows."""
+        """Says in the index whose the repositories are, and which tags are about to change, in case this run dies."""
 
         def change(index: MirrorIndex) -> MirrorIndex:
             for repository in self._plan.repositories:
+                target, source = repository.target, repository.source
                 tags = [one.tag for one in repository.of(Action.ADD, Action.UPDATE)]
                 if tags:
-                    index = mirror_index.begun(index, repository.target, repository.source, tags)
+                    index = mirror_index.begun(index, target, source, tags)
+                if tags or is_unclaimed(index, target):
+                    index = mirror_index.claimed(index, target, source, self._terms.name)
             return index
 
         self._write(change)
@@ -196,10 +200,10 @@ class Run:
 
     def _refusal(self, repository: RepositoryPlan) -> str | None:
         if repository.target in self._failed:
-            return "something else in this repository failed; nothing is pruned in it"
+            return f"{repository.target}: something else in this repository failed; nothing is pruned in it"
         if self._terms.deadline.is_over:
             return REASON
-        return None if self._terms.allow_prune else held_back(repository)
+        return refusal(self._plan, repository)
 
     def _publish_lists(self) -> None:
         if not self._touched:
@@ -213,7 +217,7 @@ class Run:
         due = [
             (target, state)
             for target, state in self._observed.index.repositories.items()
-            if target not in self._failed
+            if target not in self._failed and state.owner == self._terms.name
             if mirror_index.expired(state, self._terms.retain(target), now)
             or (target in self._cut_off and not state.pending)
         ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.deadline import NEVER
+from reconciler.mirrors import DEFAULT_NAME
 from reconciler.signatures.gate import OPEN
 from reconciler.work import BLOB_WORKERS
 
@@ -55,7 +56,7 @@ class Terms:
 
     command       what the lock says of us
     retain        target -> how long a digest that lost its last tag stays
-    allow_prune   whether many prunes at once are meant
+    name          the mirrors file's: whose the repositories become that the run touches
     lock_timeout  seconds to wait for another run
     waiting       is told of the run that is waited for
     waiting_quota is told, in words, of each wait for a registry's quota; None: what does not fit is skipped
@@ -66,7 +67,7 @@ class Terms:
 
     command: str
     retain: Callable[[str], timedelta]
-    allow_prune: bool = False
+    name: str = DEFAULT_NAME
     lock_timeout: float = 0.0
     waiting: Callable[[LockHeld], None] = lambda _: None
     waiting_quota: Callable[[str], None] | None = None

@@ -7,7 +7,7 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -124,12 +124,11 @@ class Bench:
             terms = Terms(
                 "r2mirror apply",
                 lambda _: RETAIN,
-                allow_prune,
                 waiting_quota=waiting_quota,
                 deadline=self.deadline,
                 gate=self.gate,
             )
-            outcomes = apply(plan, edges, terms)
+            outcomes = apply(replace(plan, allow_prune=allow_prune), edges, terms)
             try:
                 yield outcomes
             finally:

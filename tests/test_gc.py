@@ -38,9 +38,9 @@ def gc(store: MemoryStore, now: datetime | None = None, *, dry_run: bool = False
     stores = Stores(store, store)
     with ThreadPoolExecutor(4) as executor:
         if dry_run:
-            return list(collect_garbage(stores, lambda _: True, lambda _: RETAIN, executor, None))
+            return list(collect_garbage(stores, lambda *_: True, lambda _: RETAIN, executor, None))
         with held(store, "r2mirror gc") as lease:
-            return list(collect_garbage(stores, lambda _: True, lambda _: RETAIN, executor, lease))
+            return list(collect_garbage(stores, lambda *_: True, lambda _: RETAIN, executor, lease))
 
 
 def stored(store: MemoryStore, target: str) -> set[str]:

@@ -165,7 +165,7 @@ class Life(RuleBasedStateMachine):
             try:
                 with held(store, "gc") as lease:
                     stores = Stores(store, store)
-                    for _ in collect_garbage(stores, lambda _: True, lambda _: RETAIN, executor, lease):
+                    for _ in collect_garbage(stores, lambda *_: True, lambda _: RETAIN, executor, lease):
                         pass
             except (Killed, MirrorError):
                 pass

@@ -104,7 +104,7 @@ mirrors:
 
 
 def test_the_kinds_of_store(tmp_path: Path) -> None:
-    mirrors = "\nmirrors: []"
+    mirrors = "\nmirrors: [{source: a/b, tags: [x]}]"
     s3 = load(tmp_path, "version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'http://127.0.0.1:1'}" + mirrors)
     assert s3.store == S3("abc", None, "http://127.0.0.1:1", None, None)
     assert load(tmp_path, HEAD + mirrors).store == Folder(tmp_path / "m", None)
@@ -152,36 +152,36 @@ def mirror(rest: str) -> str:
         (mirror("tags: [{regex: %s}]" % ("a" * 1001)), "5:20: mirrors[0].tags[0].regex: has 1001 characters, 1000 at most"),
         (mirror(r"tags: [{regex: '\pL{1000}'}]"), "mirrors[0].tags[0].regex: RE2 refuses it: pattern too large"),
         (mirror("tags: [{3: a}]"), "5:13: mirrors[0].tags[0].3: unknown key in pattern"),
-        (f"{HEAD}defaults: {{exclude: [{{regex: '('}}]}}\nmirrors: []", "3:30: defaults.exclude[0].regex: RE2 refuses it"),
-        (f"{HEAD}registries: {{ghcr.io: {{token: x}}}}\nmirrors: []", "token: no key for secrets: username_env and password_env name"),
-        (f"{HEAD}registries: {{ghcr.io: {{ca_file: ~nobody-of-that-name/ca.pem}}}}\nmirrors: []", "begins with a home folder that is not known"),
+        (f"{HEAD}defaults: {{exclude: [{{regex: '('}}]}}\nmirrors: [{{source: a/b, tags: [x]}}]", "3:30: defaults.exclude[0].regex: RE2 refuses it"),
+        (f"{HEAD}registries: {{ghcr.io: {{token: x}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "token: no key for secrets: username_env and password_env name"),
+        (f"{HEAD}registries: {{ghcr.io: {{ca_file: ~nobody-of-that-name/ca.pem}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "begins with a home folder that is not known"),
         (f"{HEAD}mirrors: [{{source: 'a b', tags: [x]}}]", "3:20: mirrors[0].source: repository 'a b'"),
         (f"{HEAD}mirrors: [{{source: 'a/b:1', tags: [x]}}]", "a repository has no tag or digest"),
         (f"{HEAD}mirrors: [{{source: 'oci:x', tags: [x]}}]", "mirrors[0].target: is missing; an image layout has no"),
         (f"{HEAD}mirrors: [x]", "3:11: mirrors[0]: expected keys with values, got x"),
         (f"{HEAD}mirrors: [!!python/object:os.system x]", "has no meaning here; write a plain value"),
-        (f"{HEAD}mirrors: []\n? [a]\n: b", "4:3: ?: a key has to be a word"),
-        (f"{HEAD}mirrors: []\n<<: {{a: b}}", "merge keys (<<) are not supported"),
-        (f"{HEAD}mirrors: []\nmirrorz: []", "4:1: mirrorz: unknown key in mirrors.yaml; did you mean mirrors?"),
-        (f"{HEAD}registries: {{'a/b': {{}}}}\nmirrors: []", "registries.a/b: expected a registry's host"),
-        (f"{HEAD}registries: {{ghcr.io: {{username_env: U}}}}\nmirrors: []", "username_env: goes with password_env only; add password_env, or"),
-        (f"{HEAD}registries: {{ghcr.io: {{password: x}}}}\nmirrors: []", "password: unknown key in entry of registries"),
-        (f"{HEAD}registries: {{docker.io: {{}}, index.docker.io: {{}}}}\nmirrors: []", "are the same registry; keep one"),
-        ("version: 2\nstore: {type: file, path: m}\nmirrors: []", "1:10: version: expected 1, got 2"),
-        ("version: 1\nmirrors: []", "store: is missing; write for example store: "),
-        ("version: 1\nstore: {}\nmirrors: []", "2:1: store.type: is missing; write for example type: r2"),
-        ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: uk}\nmirrors: []", "expected one of default, eu, us, fedramp, fedramp-high, got uk"),
-        ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: '${J:-uk}'}\nmirrors: []", "what ${J:-uk} stands for is not a jurisdiction"),
-        ("version: 1\nstore: {type: file, path: m, public_url: 'https://x:99999'}\nmirrors: []", "is not a URL; write for example"),
-        ("version: 1\nstore: {type: r3}\nmirrors: []", "2:15: store.type: expected one of r2, s3, file, got r3"),
-        ("version: 1\nstore: {type: s3, bucket: A_B}\nmirrors: []", "2:27: store.bucket: is not a bucket's name: expected 3 to 63"),
-        ("version: 1\nstore: {type: r2, bucket: abc, account_id: x}\nmirrors: []", "account_id: is no account: expected 32 hex digits"),
-        ("version: 1\nstore: {type: s3, bucket: abc, secret_key: x}\nmirrors: []", "no key for secrets: credentials come from"),
-        ("version: 1\nstore: {type: file, path: m, public_url: cr.example.com}\nmirrors: []", "is not a URL; write for example"),
-        ("version: 1\nstore: {type: file, path: '${1}'}\nmirrors: []", "has a variable of another form"),
-        ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://s3.example.com/abc/'}\nmirrors: []", "2:46: store.endpoint_url: has the name of the bucket in it"),
-        ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://abc.s3.eu-west-1.amazonaws.com'}\nmirrors: []", "store.endpoint_url: has the name of the bucket in it"),
-        ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://abc.0.r2.cloudflarestorage.com'}\nmirrors: []", "store.endpoint_url: has the name of the bucket in it"),
+        (f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\n? [a]\n: b", "4:3: ?: a key has to be a word"),
+        (f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\n<<: {{a: b}}", "merge keys (<<) are not supported"),
+        (f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\nmirrorz: []", "4:1: mirrorz: unknown key in mirrors.yaml; did you mean mirrors?"),
+        (f"{HEAD}registries: {{'a/b': {{}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "registries.a/b: expected a registry's host"),
+        (f"{HEAD}registries: {{ghcr.io: {{username_env: U}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "username_env: goes with password_env only; add password_env, or"),
+        (f"{HEAD}registries: {{ghcr.io: {{password: x}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "password: unknown key in entry of registries"),
+        (f"{HEAD}registries: {{docker.io: {{}}, index.docker.io: {{}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "are the same registry; keep one"),
+        ("version: 2\nstore: {type: file, path: m}\nmirrors: [{source: a/b, tags: [x]}]", "1:10: version: expected 1, got 2"),
+        ("version: 1\nmirrors: [{source: a/b, tags: [x]}]", "store: is missing; write for example store: "),
+        ("version: 1\nstore: {}\nmirrors: [{source: a/b, tags: [x]}]", "2:1: store.type: is missing; write for example type: r2"),
+        ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: uk}\nmirrors: [{source: a/b, tags: [x]}]", "expected one of default, eu, us, fedramp, fedramp-high, got uk"),
+        ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: '${J:-uk}'}\nmirrors: [{source: a/b, tags: [x]}]", "what ${J:-uk} stands for is not a jurisdiction"),
+        ("version: 1\nstore: {type: file, path: m, public_url: 'https://x:99999'}\nmirrors: [{source: a/b, tags: [x]}]", "is not a URL; write for example"),
+        ("version: 1\nstore: {type: r3}\nmirrors: [{source: a/b, tags: [x]}]", "2:15: store.type: expected one of r2, s3, file, got r3"),
+        ("version: 1\nstore: {type: s3, bucket: A_B}\nmirrors: [{source: a/b, tags: [x]}]", "2:27: store.bucket: is not a bucket's name: expected 3 to 63"),
+        ("version: 1\nstore: {type: r2, bucket: abc, account_id: x}\nmirrors: [{source: a/b, tags: [x]}]", "account_id: is no account: expected 32 hex digits"),
+        ("version: 1\nstore: {type: s3, bucket: abc, secret_key: x}\nmirrors: [{source: a/b, tags: [x]}]", "no key for secrets: credentials come from"),
+        ("version: 1\nstore: {type: file, path: m, public_url: cr.example.com}\nmirrors: [{source: a/b, tags: [x]}]", "is not a URL; write for example"),
+        ("version: 1\nstore: {type: file, path: '${1}'}\nmirrors: [{source: a/b, tags: [x]}]", "has a variable of another form"),
+        ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://s3.example.com/abc/'}\nmirrors: [{source: a/b, tags: [x]}]", "2:46: store.endpoint_url: has the name of the bucket in it"),
+        ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://abc.s3.eu-west-1.amazonaws.com'}\nmirrors: [{source: a/b, tags: [x]}]", "store.endpoint_url: has the name of the bucket in it"),
+        ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://abc.0.r2.cloudflarestorage.com'}\nmirrors: [{source: a/b, tags: [x]}]", "store.endpoint_url: has the name of the bucket in it"),
     ],
 )  # fmt: skip
 def test_each_problem_has_its_place_and_what_to_write(text: str, expected: str, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_a_name_that_a_counted_exclusion_may_take_is_no_contradiction(tmp_path: 
 
 
 def test_no_value_of_a_variable_and_no_password_is_told(tmp_path: Path) -> None:
-    text = "version: 1\nstore: {type: s3, bucket: '${B}', public_url: 'https://:hunter2@x.y', endpoint_url: '${E}'}\nmirrors: []"
+    text = "version: 1\nstore: {type: s3, bucket: '${B}', public_url: 'https://:hunter2@x.y', endpoint_url: '${E}'}\nmirrors: [{source: a/b, tags: [x]}]"
     found = problems(tmp_path, text, {"B": "HUNTER2", "E": "hunter2"})
     assert [problem.split(": ")[1] for problem in found] == ["store.bucket", "store.public_url", "store.endpoint_url"]
     assert "hunter2" not in " ".join(found).lower()
@@ -445,9 +445,7 @@ def test_no_bytes_are_a_traceback(body: bytes) -> None:
         parse_document(body, "mirrors.yaml")
 
 
-R2_STORE = (
-    f"version: 1\nmirrors: []\nstore: {{type: r2, account_id: {'a' * 32}, bucket: cr-example, public_url: '%s'}}\n"
-)
+R2_STORE = f"version: 1\nmirrors: [{{source: a/b, tags: [x]}}]\nstore: {{type: r2, account_id: {'a' * 32}, bucket: cr-example, public_url: '%s'}}\n"
 CR = R2_STORE % "https://cr.example.com"
 
 
@@ -502,11 +500,11 @@ def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path)
             "4:7: edge.hostname: pub-1.r2.dev is Cloudflare's own: rules do not work there",
         ),
         (
-            f"version: 1\nmirrors: []\nstore: {{type: r2, account_id: {'a' * 32}, bucket: cr-example}}\nedge: {{zone: a.com}}\n",
+            f"version: 1\nmirrors: [{{source: a/b, tags: [x]}}]\nstore: {{type: r2, account_id: {'a' * 32}, bucket: cr-example}}\nedge: {{zone: a.com}}\n",
             "4:7: edge.hostname: is missing; write for example hostname: cr.example.com, or set store.public_url",
         ),
         (
-            f"{HEAD}mirrors: []\nedge: {{zone: example.com, hostname: cr.example.com}}\n",
+            f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\nedge: {{zone: example.com, hostname: cr.example.com}}\n",
             "4:1: edge: goes with a store of type r2 only; remove it, or change store.type",
         ),
     ],

@@ -21,12 +21,14 @@ from reconciler.errors import UsageError
 from reconciler.index import MirrorIndex, RepositoryState, TagState
 from reconciler.oci import OCI_MANIFEST, Descriptor, Digest
 from reconciler.plan import (
+    Extent,
     Plan,
     RepositoryPlan,
     document,
     held_back,
     make_plan,
     parse,
+    refusal,
     serialise,
     serialise_held,
     without_prunes,
@@ -168,9 +170,50 @@ def repository(prunes: int, unchanged: int, updates: int = 0, adds: int = 0) -> 
     ],
 )
 def test_the_guard_of_prunes(plan: RepositoryPlan, held: str | None) -> None:
+    tags = plan.unchanged + len(plan.of(Action.UPDATE, Action.PRUNE))
+    whole = Plan("0" * 64, 1, "e", (plan,), extent=Extent(tags, 1))
+    told = held_back(whole)
+    assert (held is None) == (told == ())
+    assert held is None or (held in told[0] and "--allow-prune" in told[0])
+    assert refusal(whole, plan) == next(iter(told), None)
+    assert held_back(replace(whole, allow_prune=True)) == ()
+
+
+def of_repositories(*repositories: RepositoryPlan, tags: int, number: int) -> Plan:
+    plans = tuple(replace(one, target=f"t{place}") for place, one in enumerate(repositories))
+    return Plan("0" * 64, 1, "e", plans, extent=Extent(tags, number))
+
+
+@pytest.mark.parametrize(
+    ("plan", "held"),
+    [
+        # 637 tags of 150 repositories went with exit code 0, ten of each repository at the most.
+        (
+            of_repositories(*[repository(prunes=5, unchanged=0)] * 100, tags=500, number=100),
+            ["500 of all 500 tags", "100 of all 100 repositories"],
+        ),
+        (of_repositories(*[repository(prunes=5, unchanged=10)] * 2, tags=30, number=2), []),
+        (of_repositories(*[repository(prunes=6, unchanged=13)] * 2, tags=38, number=2), ["12 of all 38 tags"]),
+        (of_repositories(*[repository(prunes=6, unchanged=14)] * 2, tags=40, number=2), []),  # 30 % to the tag
+        (of_repositories(*[repository(prunes=1, unchanged=0)] * 2, tags=2, number=2), []),
+        (of_repositories(*[repository(prunes=1, unchanged=0)] * 3, tags=3, number=3), ["3 of all 3 repositories"]),
+        (of_repositories(*[repository(prunes=1, unchanged=0)] * 3, tags=99, number=9), []),  # a third
+        (of_repositories(*[repository(prunes=1, unchanged=0)] * 3, tags=99, number=8), ["3 of all 8 repositories"]),
+        (of_repositories(*[repository(prunes=1, unchanged=0, adds=1)] * 3, tags=99, number=3), []),
+        # The others of the bucket count, although --only left them out of the plan.
+        (of_repositories(*[repository(prunes=6, unchanged=0)] * 2, tags=1000, number=200), []),
+        # What a single repository loses is said of that one alone.
+        (
+            of_repositories(repository(prunes=40, unchanged=0), repository(prunes=0, unchanged=60), tags=100, number=2),
+            ["t0: 40 of 40 tags"],
+        ),
+    ],
+)
+def test_the_guard_of_the_whole_bucket(plan: Plan, held: list[str]) -> None:
     told = held_back(plan)
-    assert (held is None) == (told is None)
-    assert held is None or (held in str(told) and "--allow-prune" in str(told))
+    assert len(told) == len(held)
+    assert all(words in line and "--allow-prune" in line for words, line in zip(held, told, strict=True))
+    assert document(plan).get("held_back", []) == list(told)
 
 
 def test_an_error_is_part_of_the_plan_and_no_change() -> None:

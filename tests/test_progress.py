@@ -29,9 +29,10 @@ def lines(out: StringIO) -> list[str]:
 def test_a_line_for_each_tag_as_it_is_settled() -> None:
     out = StringIO()
     shown = LineProgress(3, out)
-    for outcome in (Done("a", ADD), Failed("a", ADD, "503\x1b[2J"), Skipped("a", PRUNE, "held back")):
+    skipped = Skipped("a", PRUNE, "held back")
+    for outcome in (Done("a", ADD), Failed("a", ADD, "503\x1b[2J"), skipped, skipped):
         shown.settled(outcome)
-    assert lines(out) == ["+ a:1", "! a:1: 503\N{REPLACEMENT CHARACTER}[2J", "! a:0: skipped: held back"]
+    assert lines(out) == ["+ a:1", "! a:1: 503\N{REPLACEMENT CHARACTER}[2J", "! not pruned: held back"]
 
 
 def test_a_line_about_the_bytes_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:

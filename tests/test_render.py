@@ -12,7 +12,7 @@ from reconciler.forecast import Sizes, Unread
 from reconciler.index import TagState
 from reconciler.markdown import COMMENT_LIMIT
 from reconciler.oci import OCI_INDEX, Descriptor, Digest
-from reconciler.outcome import Done, Failed, Skipped
+from reconciler.outcome import Done, Failed, Outcome, Skipped
 from reconciler.plan import Plan, RepositoryPlan, document
 from reconciler.quota import Quota, Spending
 from reconciler.render import outcome_document, outcome_text, plan_markdown, plan_text, troubles
@@ -140,7 +140,8 @@ def test_a_comment_fits_whatever_the_plan_holds(count: int, action: Action) -> N
     sizes = replace(SIZES, unread=(Unread("a", "t", "r" * 900),) * count)
     text = plan_markdown(replace(plan(*troubled), sizes=sizes))
     assert len(text) < COMMENT_LIMIT
-    assert text.startswith("**Plan: ")
+    held = count > 25 and action is Action.PRUNE
+    assert text.startswith("**:no_entry: library/alpine: " if held else "**Plan: ")
     assert ("<details>" in text) == (count > 25 and action is Action.ADD), "prunes are never folded"
     assert text.count("<details>") == text.count("</details>")
     rows = text.count(f"\n| `{'-' if action is Action.PRUNE else '+'}`")
@@ -211,24 +212,24 @@ def test_figures_say_what_they_leave_out() -> None:
 
 
 def test_what_became_of_a_plan() -> None:
-    outcomes = (
+    outcomes: tuple[Outcome, ...] = (
         Done("library/alpine", UPDATE),
         Failed("library/alpine", ADD, "docker.io/library/alpine@sha256:b: 503"),
-        Skipped("library/alpine", PRUNE, "something else in this repository failed"),
+        *[Skipped("library/alpine", replace(PRUNE, tag=tag), "something else in it failed") for tag in ("3.1", "3.2")],
     )
     assert outcome_text(outcomes, interrupted=False) == (
-        "! library/alpine:3.17    skipped: something else in this repository failed\n"
         "! library/alpine:3.21    failed: docker.io/library/alpine@sha256:b: 503\n"
         "~ library/alpine:latest  updated  sha256:aaaaaaaaaaaa -> sha256:bbbbbbbbbbbb\n"
+        "! 2 prunes skipped       something else in it failed\n"
         "\n"
-        "Applied: 0 added, 1 updated, 0 pruned; 1 failed; 1 skipped.\n"
+        "Applied: 0 added, 1 updated, 0 pruned; 1 failed; 2 skipped.\n"
     )
     assert outcome_text((), interrupted=True) == (
         "Interrupted: 0 added, 0 updated, 0 pruned. All of it is recorded; run apply again to go on.\n"
     )
     document = outcome_document(plan(), outcomes, interrupted=False)
-    assert document["summary"] == {"done": 1, "failed": 1, "skipped": 1}
-    assert [entry["status"] for entry in document["outcomes"]] == ["done", "failed", "skipped"]
+    assert document["summary"] == {"done": 1, "failed": 1, "skipped": 2}
+    assert [entry["status"] for entry in document["outcomes"]] == ["done", "failed", "skipped", "skipped"]
 
 
 @pytest.mark.parametrize(

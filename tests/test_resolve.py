@@ -32,7 +32,7 @@ def tagged(one: Image) -> TagState:
 
 def index_of(**repositories: dict[str, Image]) -> MirrorIndex:
     states = {
-        target: RepositoryState(f"memory/{target}", {tag: tagged(one) for tag, one in tags.items()})
+        target: RepositoryState(f"memory/{target}", {tag: tagged(one) for tag, one in tags.items()}, owner="default")
         for target, tags in repositories.items()
     }
     return MirrorIndex(1, states)

@@ -57,7 +57,7 @@ EDGE = """\
 version: 1
 store: {type: r2, account_id: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, bucket: abc, public_url: "https://cr.example.com"}
 edge: {zone: example.com}
-mirrors: []
+mirrors: [{source: a/b, tags: [x]}]
 """
 
 

@@ -65,11 +65,11 @@ def adopt(
     failures: tuple[str, ...] = ()
     with threads(BLOB_WORKERS) as executor:
         with waiting("Looking through the bucket ..."):
-            found = survey(stores, named, now, executor)
+            found = survey(stores, named, now, executor, mirrors.name)
         if found.has_changes and not dry_run:
             _confirm(found, yes=yes)
             with held(stores.state, command_line(), lock_timeout, tell_waiting) as lease:
-                again = survey(stores, named, now, executor)
+                again = survey(stores, named, now, executor, mirrors.name)
                 if again != found and not yes:
                     raise PlanRefused(("the bucket has changed since it was looked at; nothing was done. Adopt again",))
                 found = again

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +14,7 @@ import typer
 from reconciler.commands import plan
 from reconciler.console import (
     MIRRORS,
+    AllowPruneOption,
     FileOption,
     Format,
     LockTimeoutOption,
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from reconciler.outcome import Event
     from reconciler.plan import Plan
     from reconciler.source import OpenSource
-    from reconciler.store import Stores
+    from reconciler.store import OpenStores, Stores
     from reconciler.terms import Terms
 
 
@@ -72,9 +74,7 @@ def apply(
     only: OnlyOption = None,
     yes: YesOption = False,
     no_prune: Annotated[bool, typer.Option("--no-prune", help="Add and update, remove nothing.")] = False,
-    allow_prune: Annotated[
-        bool, typer.Option("--allow-prune", help="Prune even more than 30 % (and more than 10) of a repository's tags.")
-    ] = False,
+    allow_prune: AllowPruneOption = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be done, as plan does, and stop.")
     ] = False,
@@ -117,17 +117,20 @@ def apply(
     ):
 
         def planned() -> tuple[Plan, Observed]:
-            made, observed = plan.make(mirrors, open_stores, open_source, only or [], recheck=False)
+            made, observed = plan.make(
+                mirrors, open_stores, open_source, only or [], recheck=False, allow_prune=allow_prune
+            )
             return (_without_prunes(made) if no_prune else made), observed
 
         if plan_file:
-            saved = _saved_plan(plan_file, mirrors, file)
-            made, observed = (_without_prunes(saved) if no_prune else saved), None
+            saved, observed = _saved_plan(plan_file, mirrors, file, open_stores)
+            saved = replace(saved, allow_prune=allow_prune)
+            made = _without_prunes(saved) if no_prune else saved
         else:
             made, observed = planned()
         if dry_run:
             plan.show_plan(made, Format(output))
-            return 1 if made.counts["errors"] or (strict and made.all_warnings) else 0
+            return 1 if plan.failing(made, strict=strict) else 0
         _confirm(made, yes=yes)
         plans = [made]
 
@@ -138,7 +141,7 @@ def apply(
         terms = Terms(
             command_line(),
             mirrors.retention(),
-            allow_prune,
+            mirrors.name,
             lock_timeout,
             tell_waiting,
             _tell_quota if wait_for_quota else None,
@@ -170,11 +173,21 @@ def _tell_quota(words: str) -> None:
     note(f"waiting: {plain(words)}")
 
 
-def _saved_plan(path: Path, mirrors: Mirrors, file: Path) -> Plan:
+def _saved_plan(path: Path, mirrors: Mirrors, file: Path, open_stores: OpenStores) -> tuple[Plan, Observed]:
+    """The plan that is saved at `path` and the index that it was made from. Raises `PlanRefused` if it does not fit."""
+    from reconciler.apply import moved_on
+    from reconciler.ledger import read_index
+    from reconciler.saved import checked
+
     made = read_plan(path)
     if made.mirrors_sha256 != mirrors.sha256:
         raise PlanRefused((f"{path}: {file} has been edited since this plan was made; nothing was done. Plan again",))
-    return made
+    observed = read_index(open_stores().state)
+    if not made.has_changes:
+        return made, observed
+    if made.etag != observed.etag:
+        raise moved_on(made, observed)
+    return checked(made, mirrors, observed.index, str(path)), observed
 
 
 def _without_prunes(made: Plan) -> Plan:

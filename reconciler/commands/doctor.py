@@ -64,7 +64,7 @@ def doctor(
 
 def _look(mirrors: Mirrors, image: str | None, *, deep: bool) -> Iterator[Finding]:
     from reconciler.doctor.advice import advice_for
-    from reconciler.doctor.bucket import look_at_bucket, look_at_clock, look_at_index
+    from reconciler.doctor.bucket import look_at_bucket, look_at_clock, look_at_index, look_for_repositories
     from reconciler.doctor.finding import Notes
     from reconciler.doctor.public import look_at_public, what_is_private
     from reconciler.doctor.sources import look_at_sources
@@ -80,6 +80,9 @@ def _look(mirrors: Mirrors, image: str | None, *, deep: bool) -> Iterator[Findin
             stores = open_stores()
             index, finding = look_at_index(stores.state, advice)
             yield finding
+            if index and not index.serial:
+                targets = [mirror.target for mirror in mirrors.mirrors]
+                yield from look_for_repositories(stores.public, targets, advice)
             if index:
                 yield from look_at_bucket(stores, advice)
             yield from look_at_clock(stores.public.name, endpoint(store), advice)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import nullcontext
-from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +25,9 @@ from reconciler.console import (
     terminal,
 )
 
+if TYPE_CHECKING:
+    from reconciler.index import RepositoryState
+
 
 def gc(
     file: FileOption = MIRRORS,
@@ -38,7 +40,7 @@ def gc(
     """Remove blobs and manifests that nothing reaches any more.
 
     What no tag reaches, and no digest that lost its last tag less than `retain` ago. An apply does this by itself where
-    it knows of something; this looks at every repository of the mirror index.
+    it knows of something; this looks at every repository of the mirror index that belongs to the file's `name`.
     """
     from reconciler.findings import garbage_document, garbage_text
     from reconciler.gc import NotCollected, collect_garbage
@@ -53,7 +55,10 @@ def gc(
     check_only(only or [], mirrors, lambda: read_index(stores.state).index.repositories)
     lock = nullcontext() if dry_run else held(stores.state, command_line(), lock_timeout, tell_waiting)
     with lock as lease, waiting("Looking through the bucket ..."), threads(BLOB_WORKERS) as executor:
-        wanted = partial(matches_only, only=only or [])
+
+        def wanted(target: str, state: RepositoryState) -> bool:
+            return matches_only(target, only or []) and mirrors.owns(target, state.owner)
+
         found = list(collect_garbage(stores, wanted, mirrors.retention(), executor, lease))
     match output:
         case PlainFormat.TEXT:

@@ -10,6 +10,7 @@ import typer
 
 from reconciler.console import (
     MIRRORS,
+    AllowPruneOption,
     DetailedOption,
     FileOption,
     Format,
@@ -29,7 +30,7 @@ from reconciler.deadline import Deadline
 from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from reconciler.forecast import Parts
     from reconciler.ledger import Observed
@@ -57,6 +58,7 @@ def plan(
     sizes: Annotated[
         bool, typer.Option("--sizes", help="Read the new manifests too, and say what apply moves, asks for and costs.")
     ] = False,
+    allow_prune: AllowPruneOption = False,
     strict: StrictOption = False,
     timeout: TimeoutOption = None,
     _verbose: VerboseOption = 0,
@@ -68,26 +70,40 @@ def plan(
     """
     mirrors = load(file)
     with opened(mirrors, deadline=Deadline(timeout)) as (open_stores, open_source):
-        made, observed = make(mirrors, open_stores, open_source, only or [], recheck=recheck)
+        made, observed = make(mirrors, open_stores, open_source, only or [], recheck=recheck, allow_prune=allow_prune)
         if sizes:
             made = _measured(made, observed, mirrors, open_stores(), open_source, _held(out) if out else None)
     if out:
         _save(made, out)
     show_plan(made, output)
     _say_what_is_public(mirrors, observed)
-    if made.counts["errors"] or (made.sizes and made.sizes.unread) or (strict and made.all_warnings):
+    if failing(made, strict=strict) or (made.sizes and made.sizes.unread):
         return 1
     return 2 if detailed_exitcode and made.has_changes else 0
 
 
+def failing(made: Plan, *, strict: bool) -> bool:
+    """Whether an apply of the plan ends with 1 as far as can be told: errors, prunes that are held back, warnings."""
+    from reconciler.plan import held_back
+
+    return bool(made.counts["errors"] or held_back(made) or (strict and made.all_warnings))
+
+
 def make(
-    mirrors: Mirrors, open_stores: OpenStores, open_source: OpenSource, only: list[str], *, recheck: bool
+    mirrors: Mirrors,
+    open_stores: OpenStores,
+    open_source: OpenSource,
+    only: list[str],
+    *,
+    recheck: bool,
+    allow_prune: bool,
 ) -> tuple[Plan, Observed]:
     from dataclasses import replace
     from functools import cache
 
     from reconciler.images import image_work
     from reconciler.ledger import read_index
+    from reconciler.owners import left_alone
     from reconciler.plan import make_plan
     from reconciler.progress import waiting
     from reconciler.resolve import resolve
@@ -103,8 +119,21 @@ def make(
     except KeyboardInterrupt:
         raise KeyboardInterrupt("there is no plan yet, and nothing was written") from None
     observed = read()
-    made = make_plan(desired, observed.index, observed.etag, mirrors.sha256)
-    return replace(made, spendings=spendings(guess(image_work(made), observed.index), open_source)), observed
+    made = make_plan(desired, observed.index, observed.etag, mirrors.sha256, mirrors.name)
+    spent = spendings(guess(image_work(made), observed.index), open_source)
+    notes = tuple(left_alone(observed.index, mirrors.owns))
+    warnings = (*made.warnings, *_lost_index(mirrors, observed, open_stores))
+    return replace(made, spendings=spent, notes=notes, warnings=warnings, allow_prune=allow_prune), observed
+
+
+def _lost_index(mirrors: Mirrors, observed: Observed, open_stores: OpenStores) -> Iterator[str]:
+    """Says so where there is no mirror index, and the bucket has repositories that it should tell of."""
+    from reconciler.inventory import INDEX_GONE, held_of
+
+    if observed.etag is None:
+        found = held_of(open_stores().public, [mirror.target for mirror in mirrors.mirrors])
+        if found:
+            yield INDEX_GONE.format(found)
 
 
 def _measured(

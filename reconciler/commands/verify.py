@@ -50,6 +50,7 @@ def verify(
     from reconciler.only import check_only, matches_only
     from reconciler.progress import waiting
     from reconciler.repair import verify as verify_bucket
+    from reconciler.repair import without_index
     from reconciler.work import BLOB_WORKERS, threads
 
     mirrors = load(file)
@@ -70,6 +71,8 @@ def verify(
                 deep=deep,
                 open_source=open_source if repair else None,
             )
+            if observed.etag is None:
+                found = without_index(found, {mirror.target for mirror in mirrors.mirrors})
     match output:
         case PlainFormat.TEXT:
             show(verification_text(found, **terminal(sys.stdout)))

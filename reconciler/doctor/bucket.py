@@ -24,6 +24,7 @@ from reconciler.errors import (
     Unreachable,
 )
 from reconciler.index import MirrorIndex
+from reconciler.inventory import INDEX_GONE, held_of
 from reconciler.layout import JSON_HEADERS, PING
 from reconciler.ledger import read_index
 from reconciler.lock import read_lock
@@ -32,7 +33,7 @@ from reconciler.store.clock import header_time
 from reconciler.words import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.doctor.advice import Advice
     from reconciler.store import Store, Stores
@@ -57,6 +58,18 @@ def look_at_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None, Fin
     tags = sum(len(one.tags) for one in observed.index.repositories.values())
     words = f"serial {observed.index.serial}, {count(tags, 'tag')}"
     return observed.index, notes.ok("read", f"the mirror index can be read: {words}")
+
+
+def look_for_repositories(public: Store, targets: Sequence[str], advice: Advice) -> Iterator[Finding]:
+    """Where there is no mirror index: whether the bucket has repositories that it should tell of."""
+    notes = Notes("bucket", public.name, advice)
+    try:
+        found = held_of(public, targets)
+    except StoreError as error:
+        yield _failed(notes, "index", error)
+        return
+    if found:
+        yield notes.error("index", INDEX_GONE.format(found), "run `r2mirror adopt`")
 
 
 def look_at_bucket(stores: Stores, advice: Advice) -> Iterator[Finding]:
