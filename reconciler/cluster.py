@@ -48,6 +48,11 @@ CONNECT_TIMEOUT = 10
 LOOK_EVERY = 0.5
 """Seconds: for a scheduler to answer, and between two looks whether the run is to stop."""
 
+_WITH_TLS = ("tls://", "wss://")
+_NO_CERTIFICATES = (
+    "Dask knows no certificates to check the scheduler's by; set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, and "
+    "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY for our own"
+)
 _ADDRESS = re.compile(r"(tcp|tls|ucx|wss?)://[^/\s]+:[0-9]{1,5}/?")
 
 RUNS_AT_HAND = 4
@@ -136,19 +141,29 @@ atexit.register(_opened.cache_clear)
 
 
 @contextmanager
-def connected(address: str, place: Place) -> Iterator[Cluster]:
+def connected(address: str, place: Place, *, insecure: bool = False) -> Iterator[Cluster]:
     """The Dask cluster whose scheduler is at `address`, for the length of the block.
 
-    Raises `UsageError` for what is no address, or where Dask is not installed; `ClusterError` where no scheduler
-    answers, or its workers will not do.
+    `insecure`: it may be one that anybody can pretend to be. Dask unpickles here whatever comes back, which is to run
+    it. Raises `UsageError` for that where it is not allowed, for what is no address, or where Dask is not installed;
+    `ClusterError` where no scheduler answers, or its workers will not do.
     """
     if not _ADDRESS.fullmatch(address):
-        raise UsageError(f"--dask {address}: not the address of a scheduler; write for example tcp://scheduler:8786")
+        raise UsageError(f"--dask {address}: not the address of a scheduler; write for example tls://scheduler:8786")
+    if not insecure and not address.startswith(_WITH_TLS):
+        raise UsageError(
+            f"--dask {address}: whoever can reach that scheduler, or answer in its place, can run programs in this "
+            "process, which has the credentials of the bucket; use tls://, or add --dask-insecure if the network keeps "
+            "others out"
+        )
     try:
-        from distributed import Client
+        from distributed import Client, Security
     except ImportError:
         raise UsageError("--dask needs more than is installed: pip install 'r2mirror[dask]'") from None
     try:
+        security: Any = Security()  # type: ignore[no-untyped-call]
+        if address.startswith(_WITH_TLS) and not security.get_connection_args("client")["ssl_context"]:
+            raise ClusterError(address, _NO_CERTIFICATES)
         client: Any = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False, name="r2mirror")  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise ClusterError(address, f"no Dask scheduler answers there: {error}; check the address") from None

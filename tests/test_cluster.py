@@ -74,7 +74,7 @@ def test_a_worker_killed_half_way_costs_nothing_but_its_blobs(
 
     with start_dask_cluster(tmp_path / "dask", 2, s3_bucket.environ()) as cluster:
         run = subprocess.Popen(
-            world.command("apply", "--yes", "--dask", cluster.address, "--bandwidth", "15MiB/s"),
+            world.command("apply", "--yes", "--dask", cluster.address, "--dask-insecure", "--bandwidth", "15MiB/s"),
             cwd=world.folder,
             env=world.environment | {"PYTHONWARNINGS": "default"},
             stdin=subprocess.DEVNULL,
@@ -189,7 +189,30 @@ def test_what_is_no_address_is_refused_before_anything_is_sent(address: str) -> 
         pass
 
 
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "ucx://scheduler:8786", "ws://scheduler:8786"])
+def test_a_scheduler_that_anybody_can_pretend_to_be_has_to_be_allowed(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with (
+        pytest.raises(UsageError, match=r"can run programs in this process.*--dask-insecure"),
+        connected(address, HERE),
+    ):
+        pass
+    installing = pytest.raises(UsageError, match=r"r2mirror\[dask\]")
+    with installing, connected(address, HERE, insecure=True):
+        pass
+    with installing, connected("wss://scheduler:8786", HERE):
+        pass
+
+
+def test_tls_without_certificates_is_an_error_that_names_the_settings() -> None:
+    words = r"tls://127\.0\.0\.1:1: .*DASK_DISTRIBUTED__COMM__TLS__CA_FILE"
+    with pytest.raises(ClusterError, match=words), connected("tls://127.0.0.1:1", HERE):
+        pass
+
+
 def test_without_dask_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match=r"pip install 'r2mirror\[dask\]'"), connected("tcp://scheduler:8786", HERE):
+    with pytest.raises(UsageError, match=r"pip install 'r2mirror\[dask\]'"), connected("tls://scheduler:8786", HERE):
         pass

@@ -88,8 +88,12 @@ def apply(
     ] = None,
     dask: Annotated[
         str | None,
-        typer.Option("--dask", metavar="ADDRESS", help="Have a Dask cluster carry the blobs, as in tcp://host:8786."),
+        typer.Option("--dask", metavar="ADDRESS", help="Have a Dask cluster carry the blobs, as in tls://host:8786."),
     ] = None,
+    dask_insecure: Annotated[
+        bool,
+        typer.Option("--dask-insecure", help="Let that be tcp://: who reaches the scheduler can run programs here."),
+    ] = False,
     lock_timeout: LockTimeoutOption = 0.0,
     timeout: TimeoutOption = None,
     wait_for_quota: Annotated[
@@ -112,7 +116,7 @@ def apply(
         raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
     mirrors, deadline = load(file), Deadline(timeout)
     with (
-        _cluster(None if dry_run else dask, mirrors, bandwidth) as cluster,
+        _cluster(None if dry_run else dask, mirrors, bandwidth, insecure=dask_insecure) as cluster,
         opened(mirrors, workers, bandwidth, deadline) as (open_stores, open_source),
     ):
 
@@ -154,14 +158,16 @@ def apply(
 
 
 @contextmanager
-def _cluster(address: str | None, mirrors: Mirrors, bandwidth: float | None) -> Iterator[Cluster | None]:
+def _cluster(
+    address: str | None, mirrors: Mirrors, bandwidth: float | None, *, insecure: bool
+) -> Iterator[Cluster | None]:
     """The cluster that carries the blobs, None where this process does."""
     if address is None:
         yield None
         return
     from reconciler.cluster import Place, connected
 
-    with connected(address, Place.of(mirrors, bandwidth)) as cluster:
+    with connected(address, Place.of(mirrors, bandwidth), insecure=insecure) as cluster:
         note(f"blobs are carried by {cluster.slots} threads of the workers at {address}")
         yield cluster
 
