@@ -8,7 +8,7 @@
     |   |-- SourceError           a source registry or image layout
     |   |   |-- NotFound              it says that the thing does not exist
     |   |   |-- Denied                it wants other credentials, or none help
-    |   |   |   `-- LoginRefused          it refuses the user name and password themselves, whatever is asked for
+    |   |   |   `-- LoginRefused          the login itself does not work, whatever is asked for
     |   |   |-- RateLimited           it wants us to come back later
     |   |   |-- Unreachable           no usable answer, after retries
     |   |   |-- BadAnswer             an answer that contradicts itself, its digest or the specification
@@ -111,7 +111,10 @@ class Denied(SourceError):
 
 
 class LoginRefused(Denied):
-    """The source refused a login as such. `what` is the registry: it is one fault, however many repositories it has."""
+    """A login is refused as such, or cannot be had. `what` is the registry, or the place of the login.
+
+    It is one fault, however many repositories are asked for with it.
+    """
 
 
 class RateLimited(SourceError):

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import Denied
+from reconciler.errors import LoginRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -66,8 +66,8 @@ class Means:
 def find_credentials(registry: str, path: str, config: RegistryConfig, means: Means) -> Credentials | None:
     """The credentials for a repository, by its registry's host and its path; None to go anonymously.
 
-    `username_env` and `password_env` come first, then the files. Raises `Denied` where credentials are named but cannot
-    be had.
+    `username_env` and `password_env` come first, then the files. Raises `LoginRefused` where credentials are named but
+    cannot be had.
     """
     if config.username_env and config.password_env:
         return _from_variables(registry, config.username_env, config.password_env, means)
@@ -86,7 +86,7 @@ def _from_variables(registry: str, username_env: str, password_env: str, means: 
     for name, value in ((username_env, username), (password_env, password)):
         if not value:
             why = f"the environment variable {name}, which mirrors.yaml names for it, is not set, but the other one is"
-            raise Denied(registry, f"{why}; set both, or neither to go anonymously")
+            raise LoginRefused(registry, f"{why}; set both, or neither to go anonymously")
     assert username
     assert password
     return Credentials(username, password, where=f"{username_env} and {password_env}")
@@ -126,17 +126,20 @@ def _in_document(registry: str, path: str, where: str, document: Mapping[str, An
     for name in _names(registry):
         if isinstance(helpers.get(name), str):
             return means.ask(helpers[name], name)
-    store = document.get("credsStore")
-    has_store = isinstance(store, str) and store != ""
+        if name in helpers:
+            means.note(f"{where}: credHelpers.{name} is not the name of a helper; it is not used")
+    store = document.get("credsStore") or ""
+    if not isinstance(store, str):
+        means.note(f"{where}: credsStore is not the name of a helper; it is not used")
     for name in (*_namespaces(registry, path), *_names(registry)):
         if name in auths:
             entry = f"{where}: auths.{name}"
             found = _stored(auths[name], entry)
             if found:
                 return found
-            if not (auths[name] == {} and has_store):
+            if not (auths[name] == {} and store):
                 means.note(f"{entry}: no login that can be used: {_EXPECTED}; log in again")
-    return means.ask(store, _server(registry)) if isinstance(store, str) and store else None
+    return means.ask(store, _server(registry)) if store and isinstance(store, str) else None
 
 
 _EXPECTED = "expected auth, identitytoken, or username and password"
@@ -185,7 +188,7 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "its name is not that of a file"
-        raise Denied(str(path), f"the logins in it cannot be read: {reason}; correct or remove it") from None
+        raise LoginRefused(str(path), f"the logins in it cannot be read: {reason}; correct or remove it") from None
     return _parsed(str(path), body)
 
 
@@ -195,7 +198,7 @@ def _parsed(where: str, body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise Denied(where, "the logins in it cannot be read: it is not a JSON object; correct or remove it")
+        raise LoginRefused(where, "the logins in it cannot be read: it is not a JSON object; correct or remove it")
     return document
 
 
@@ -218,7 +221,7 @@ def _decoded(auth: Any, where: str) -> Credentials:
         pair = ""
     username, colon, password = pair.partition(":")
     if not colon:
-        raise Denied(where, "auth is not base64 of user:password; log in again")
+        raise LoginRefused(where, "auth is not base64 of user:password; log in again")
     return Credentials(username, password.rstrip("\0"), where=where)
 
 
@@ -226,7 +229,7 @@ def ask_helper(name: str, server: str, environ: Mapping[str, str]) -> Credential
     """Asks `docker-credential-<name>`, by the protocol of docker-credential-helpers: the server on stdin, JSON back."""
     program = f"docker-credential-{name}"
     if not _HELPER.fullmatch(name):
-        raise Denied(server, f"{program!r}: a credential helper is named by its suffix, without a path")
+        raise LoginRefused(server, f"{program!r}: a credential helper is named by its suffix, without a path")
     try:
         answer = subprocess.run(  # noqa: S603 the user's own configuration names the program
             [program, "get"],
@@ -237,13 +240,13 @@ def ask_helper(name: str, server: str, environ: Mapping[str, str]) -> Credential
             check=False,
         )
     except FileNotFoundError:
-        raise Denied(server, f"{program}, which the logins' file names, is not on the PATH; install it") from None
+        raise LoginRefused(server, f"{program}, which the logins' file names, is not on the PATH; install it") from None
     except (OSError, subprocess.TimeoutExpired):
-        raise Denied(server, f"{program} did not answer within {HELPER_TIMEOUT} s; try it by hand") from None
+        raise LoginRefused(server, f"{program} did not answer within {HELPER_TIMEOUT} s; try it by hand") from None
     if answer.returncode != 0:
         if _NOT_FOUND in (answer.stdout + answer.stderr).decode(errors="replace"):
             return None
-        raise Denied(server, f"{program} failed with exit code {answer.returncode}; try it by hand")
+        raise LoginRefused(server, f"{program} failed with exit code {answer.returncode}; try it by hand")
     try:
         document = json.loads(answer.stdout)
     except (ValueError, RecursionError):
@@ -254,4 +257,4 @@ def ask_helper(name: str, server: str, environ: Mapping[str, str]) -> Credential
                 return Credentials(username, identity_token=secret, where=program)
             return Credentials(username, secret, where=program)
         case _:
-            raise Denied(server, f"{program} answered something else than Username and Secret; try it by hand")
+            raise LoginRefused(server, f"{program} answered something else than Username and Secret; try it by hand")

@@ -7,7 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Denied
+from reconciler.errors import LoginRefused
 from reconciler.source.credentials import Means, ask_helper, find_credentials
 
 if TYPE_CHECKING:
@@ -38,15 +38,15 @@ class Keychain:
         self._means = Means(environ, self._ask, self._note)
         self._noted: set[str] = set()
         self._clock = clock
-        self._found: dict[str, Credentials | Denied | None] = {}
-        self._helped: dict[tuple[str, str], Credentials | Denied | None] = {}
+        self._found: dict[str, Credentials | LoginRefused | None] = {}
+        self._helped: dict[tuple[str, str], Credentials | LoginRefused | None] = {}
         self._asked: dict[Credentials, float] = {}
         self._lock = threading.Lock()
 
     def find(self, path: str) -> Credentials | None:
         """The credentials for a repository by its path, None to go anonymously.
 
-        Raises `Denied` where they cannot be had, each time with a traceback of the caller's own.
+        Raises `LoginRefused` where they cannot be had, each time with a traceback of the caller's own.
         """
         with self._lock:
             return self._find(path)
@@ -94,14 +94,14 @@ class Anonymous:
         return None
 
 
-def _outcome(find: Callable[[], Credentials | None]) -> Credentials | Denied | None:
+def _outcome(find: Callable[[], Credentials | None]) -> Credentials | LoginRefused | None:
     try:
         return find()
-    except Denied as error:
+    except LoginRefused as error:
         return error
 
 
-def _told(outcome: Credentials | Denied | None) -> Credentials | None:
-    if isinstance(outcome, Denied):
-        raise Denied(outcome.what, outcome.why)
+def _told(outcome: Credentials | LoginRefused | None) -> Credentials | None:
+    if isinstance(outcome, LoginRefused):
+        raise LoginRefused(outcome.what, outcome.why)
     return outcome

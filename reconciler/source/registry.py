@@ -35,7 +35,7 @@ from reconciler.source.answers import comes_from_inside, finish, is_about_the_lo
 from reconciler.source.auth import Token, TokenRequest, check_redirect, parse_token
 from reconciler.source.breaker import Breaker, Breakers, LeftAlone
 from reconciler.source.encoding import decoded
-from reconciler.source.hosts import split_url
+from reconciler.source.hosts import is_internal, split_url
 from reconciler.source.lanes import Lanes
 from reconciler.source.pace import keep_pace
 from reconciler.source.reason import reason, sent_secrets
@@ -338,7 +338,7 @@ class Registry:
             response = self._authorized(method, url, scope, headers)
             if response.next_request is None:
                 return response
-            is_inside = comes_from_inside(response)
+            is_inside = is_internal(response.next_request.url.host) and comes_from_inside(response)
             finish(response)
             # As httpx reads it, so that what is checked is what is asked.
             url = str(response.next_request.url)

@@ -18,6 +18,7 @@ _PLAIN_HTTP = {
     "inspect": ["--tls-verify=false"],
     "list-tags": ["--tls-verify=false"],
     "delete": ["--tls-verify=false"],
+    "login": ["--tls-verify=false"],
 }
 
 

@@ -136,7 +136,9 @@ def test_a_configuration_that_cannot_be_read(document: str, tmp_path: Path, envi
         ({"auths": {"ghcr.io": "x"}}, "config.json: auths.ghcr.io: no login that can be used"),
         ({"auths": {"ghcr.io": {"username": "user"}}}, "config.json: auths.ghcr.io: no login that can be used"),
         ({"auths": {"ghcr.io": {}}}, "config.json: auths.ghcr.io: no login that can be used"),
-        ({"credHelpers": "x", "credsStore": 1}, "config.json: credHelpers is not an object"),
+        ({"credHelpers": "x"}, "config.json: credHelpers is not an object"),
+        ({"credHelpers": {"ghcr.io": 1}}, "config.json: credHelpers.ghcr.io is not the name of a helper"),
+        ({"credsStore": 1}, "config.json: credsStore is not the name of a helper"),
     ],
 )
 def test_an_entry_that_cannot_be_used_is_named_once(

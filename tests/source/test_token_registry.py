@@ -14,12 +14,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from reconciler.errors import Denied
+from reconciler.mirrors import RegistryConfig
 from reconciler.oci import Digest
 from reconciler.source.credentials import Credentials
 from tests.parts.docker_registry import start_docker_registry
 from tests.parts.http_server import Handler, serving
 from tests.parts.images import Image, image, push
 from tests.parts.process import missing
+from tests.parts.skopeo import Skopeo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +54,23 @@ def test_a_registry_that_wants_a_password(tmp_path: Path, open_at: Callable[...,
         for nobody in (None, Credentials("user", "wrong")):
             with pytest.raises(Denied, match="401"):
                 open_at(registry.host, nobody).tags()
+
+
+@pytest.mark.parametrize("namespace", ["", "/team", "/team/app"])
+def test_a_login_that_skopeo_keeps(namespace: str, tmp_path: Path, open_with: Callable[..., RegistrySource]) -> None:
+    """Where it does by default, for a registry or a namespace of it."""
+    (tmp_path / "htpasswd").write_text(HTPASSWD)
+    auth = {"auth": {"htpasswd": {"realm": "test", "path": str(tmp_path / "htpasswd")}}}
+    with start_docker_registry(tmp_path / "registry", auth) as registry:
+        push(APP, registry.host, "team/app", "1", auth=("user", "s3cret"))
+        Skopeo(tmp_path)("login", "--username", "user", "--password", "s3cret", registry.host)
+        kept = tmp_path / "containers" / "auth.json"
+        document = json.loads(kept.read_text())
+        document["auths"] = {f"{registry.host}{namespace}": document["auths"][registry.host]}
+        kept.write_text(json.dumps(document))
+        registries = {registry.host: RegistryConfig(plain_http=True)}
+        environ = {"HOME": str(tmp_path / "home"), "XDG_RUNTIME_DIR": str(tmp_path)}
+        read_all(open_with(f"{registry.host}/team/app", registries, environ), APP)
 
 
 def _openssl(*arguments: str, stdin: bytes = b"") -> bytes:
