@@ -2,24 +2,31 @@
 
 A blob that several repositories want is brought into one of them and copied within the bucket to the others. One that
 another repository of the mirror index holds already is copied from there (`reuse` decides).
+
+Threads are shared out per registry (`shares`), and nobody waits for another registry's slow bytes (`arrivals`).
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
+from reconciler.arrivals import Arrivals
 from reconciler.attach import Ends, Following, follow, open_ends, publish_following, read_following
 from reconciler.copy import missing_blobs, publish_manifests, publish_tags
 from reconciler.download import downloads
 from reconciler.errors import Interrupted
+from reconciler.images import registry_of
 from reconciler.index import RepositoryState
 from reconciler.inventory import blobs, inventory
 from reconciler.pulls import Pulls, Reading
 from reconciler.reuse import CopyFrom, Download, is_worth_listing, nearest, requests_for, way
+from reconciler.shares import Shares
 from reconciler.transfer import Transfer, transfer
-from reconciler.work import Once
+from reconciler.work import Once, came_before, image_workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -33,6 +40,11 @@ if TYPE_CHECKING:
     from reconciler.reuse import Way
     from reconciler.store import Store
     from reconciler.terms import Edges, Terms
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at a blob that another repository gets first."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +74,12 @@ class Copies:
         self._index = index
         self._edges = edges
         self._owner = owner
-        self._once = Once(edges.blobs)
+        self.images = Shares(edges.images, image_workers(edges.workers))
+        self._blobs = Shares(edges.blobs, edges.workers, self.images.groups)
+        self._arrivals = Arrivals()
+        self._once = Once()
         self._bucket = _Bucket(edges.public, {target: one.source for target, one in index.repositories.items()})
-        self._first: dict[Digest, str] = {}
+        self._first: dict[Digest, tuple[str, str]] = {}
         self._beginning = threading.Lock()
 
     def copy(self, work: ImageWork) -> Copied:
@@ -73,7 +88,7 @@ class Copies:
         target, store, what = work.repository.target, self._edges.public, work.what
         source, platforms = self._edges.open_source(work.repository.source), work.repository.platforms
         self._gate.check(target, source, work.root.digest, f"{what}@{work.root.digest}", self._fetch(work, {}))
-        listing, _ = self._once(target, inventory, store, target)
+        listing, _ = self._once(self._blobs.of(work.registry), target, inventory, store, target)
         there = listing.result()
         self._bucket.listed(target, there.blobs)
         image = self._pulls.read(Reading(source, store, target, what, work.root, platforms, there.manifests))
@@ -93,12 +108,14 @@ class Copies:
         target, source = work.repository.target, self._edges.open_source(work.repository.source)
         state = self._index.repositories.get(target, RepositoryState(work.repository.source))
         fetch = self._fetch(work, present)
-        opened, _ = self._once((target, "ends"), open_ends, source, self._edges.public, target, state, present, fetch)
+        threads, store = self._blobs.of(work.registry), self._edges.public
+        opened, _ = self._once(threads, (target, "ends"), open_ends, source, store, target, state, present, fetch)
         return opened.result()
 
     def _follow(self, ends: Ends, image: Image, what: str) -> tuple[Following, ...]:
         def read(subject: Digest) -> Future[Following]:
-            return self._once((ends.target, "follow", subject), read_following, ends, subject)[0]
+            threads = self._blobs.of(registry_of(ends.name))
+            return self._once(threads, (ends.target, "follow", subject), read_following, ends, subject)[0]
 
         return follow(image, read, what)
 
@@ -106,7 +123,8 @@ class Copies:
         """One after the other, for what refers to something comes after it; then the empty lists, side by side."""
 
         def publish(one: Following) -> Future[None]:
-            return self._once((ends.target, "publish", one.subject), publish_following, ends, one)[0]
+            threads = self._blobs.of(registry_of(ends.name))
+            return self._once(threads, (ends.target, "publish", one.subject), publish_following, ends, one)[0]
 
         for one in following:
             if one.images:
@@ -125,34 +143,46 @@ class Copies:
         return fetch
 
     def _bring_all(self, work: ImageWork, missing: tuple[Descriptor, ...]) -> None:
-        """Returns when the repository has them. One that is on its way to another repository is copied from there."""
+        """Returns when the repository has them. One that is on its way to another repository is copied from there.
+
+        Unless that takes longer than to fetch it. Whatever comes of it there: what could not be had there may be had
+        from our own source.
+        """
         self._bucket.lacks(missing)
-        brought = []
-        for blob, first, future in [(blob, *self._begin(work, blob)) for blob in missing]:
-            if first == work.repository.target:
-                brought.append(future)
+        target, brought = work.repository.target, []
+        for blob, first, registry, future in [(blob, *self._begin(work, blob)) for blob in missing]:
+            if first != target:
+                if not came_before(future, partial(self._is_faster, blob.size, registry, work.registry), LOOK_EVERY):
+                    logger.info("%s: not waiting for %s, which comes slowly from %s", work.what, blob.digest, registry)
+                    self._first[blob.digest] = target, work.registry
+                brought.append(self._start(target, work, blob))
             else:
-                future.exception()  # Whatever it is: what could not be had there may be had from our own source.
-                brought.append(self._start(work.repository.target, work, blob))
+                brought.append(future)
         for future in brought:
             future.result()
 
-    def _begin(self, work: ImageWork, blob: Descriptor) -> tuple[str, Future[None]]:
-        """The repository that gets the blob first in this run, this one or another, and when it has it."""
+    def _is_faster(self, size: int, there: str, here: str, waited: float) -> bool:
+        self._check()
+        return self._arrivals.is_worth_waiting(size, there, here, waited)
+
+    def _begin(self, work: ImageWork, blob: Descriptor) -> tuple[str, str, Future[None]]:
+        """The repository that gets the blob first in this run, this one or another, from where, and when it has it."""
         with self._beginning:
-            first = self._first.setdefault(blob.digest, work.repository.target)
-            return first, self._start(first, work, blob)
+            first, registry = self._first.setdefault(blob.digest, (work.repository.target, work.registry))
+            return first, registry, self._start(first, work, blob)
 
     def _start(self, target: str, work: ImageWork, blob: Descriptor) -> Future[None]:
         """When `target` has the blob, for which `work` cares if nobody does yet."""
-        future, is_first = self._once((target, blob.digest), self._bring, work, blob)
+        future, is_first = self._once(
+            self._blobs.of(work.registry), (target, blob.digest), self._bring, target, work, blob
+        )
         if is_first:
             self._edges.progress.wanted(blob.size)
         return future
 
-    def _bring(self, work: ImageWork, blob: Descriptor) -> None:
+    def _bring(self, target: str, work: ImageWork, blob: Descriptor) -> None:
         self._check()
-        target, source = work.repository.target, work.repository.source
+        source = work.repository.source
         match self._bucket.way(blob, source):
             case CopyFrom(holder) if self._transfer(Transfer(work.what, source, target, blob, holder)):
                 self._edges.progress.wanted(-blob.size)
@@ -163,12 +193,27 @@ class Copies:
     def _transfer(self, wanted: Transfer) -> bool:
         """Does it here, or on the cluster, to which the folder of an image layout is not known."""
         cluster = self._edges.cluster
+        if cluster is None and wanted.holder is None:
+            return self._downloaded(wanted)
         if cluster is None or wanted.source.startswith("oci:"):
             return transfer(wanted, self._edges.open_source, self._edges.public, self.copied)
         done = cluster.carry(wanted, self._owner, self._check)
         if wanted.holder is None:
             self.copied(wanted.blob.size)
         return done
+
+    def _downloaded(self, wanted: Transfer) -> bool:
+        """Does it here, and measures how fast it comes."""
+        came = self._arrivals.begin(registry_of(wanted.source))
+
+        def copied(size: int) -> None:
+            self.copied(size)
+            came(max(size, 0))
+
+        try:
+            return transfer(wanted, self._edges.open_source, self._edges.public, copied)
+        finally:
+            came(-1)
 
     def copied(self, size: int) -> None:
         self._check()

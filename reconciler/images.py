@@ -26,8 +26,17 @@ class ImageWork:
     changes: tuple[Change, ...]
 
     @property
+    def registry(self) -> str:
+        return registry_of(self.repository.source)
+
+    @property
     def what(self) -> str:
         return f"{self.repository.source}:{self.changes[0].tag}"
+
+
+def registry_of(source: str) -> str:
+    """The registry of a source as mirrors.yaml spells it; all image layouts are one."""
+    return "oci:" if source.startswith("oci:") else source.partition("/")[0]
 
 
 def image_work(plan: Plan) -> Iterator[ImageWork]:

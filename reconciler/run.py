@@ -38,6 +38,7 @@ from reconciler.outcome import Done, Failed, Outcome, Skipped
 from reconciler.owners import is_unclaimed
 from reconciler.plan import refusal
 from reconciler.referrers import Record
+from reconciler.shares import Balanced
 from reconciler.unforeseen import foreseen
 from reconciler.work import completed, image_workers
 
@@ -112,14 +113,17 @@ class Run:
     def _publish(self) -> Iterator[Event]:
         copies = Copies(self._edges, self._terms, self._observed.index, self._lease.owner, self._plan.manifests)
         images = in_turn(image_work(self._plan), self._edges.open_source)
-        window = 2 * image_workers(self._edges.workers)
-        finished = completed(self._edges.images, copies.copy, images, window, PAUSE, copies.stop.set)
+        window = 2 * max(image_workers(self._edges.workers), len({work.registry for work in images}))
+        balanced = Balanced(images, lambda work: work.registry)
+        threads = copies.images.by(lambda work: work.registry)
+        finished = completed(threads, copies.copy, balanced, window, PAUSE, copies.stop.set)
         with closing(finished):
             for result in finished:
                 if self._terms.deadline.is_over:
                     # What has not begun ends at once, what runs at its next bytes; all of it is told of.
                     copies.stop.set()
                 if result:
+                    balanced.done(result[0])
                     yield from self._settle(*result)
                 if self._unrecorded and time.monotonic() - self._recorded_at >= RECORD_EVERY:
                     yield from self._record()

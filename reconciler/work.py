@@ -92,22 +92,31 @@ def readers(count: int) -> Iterator[Executor]:
 
 
 class Once:
-    """Does each named piece of work one time on an executor; whoever asks again waits for the same future."""
+    """Does each named piece of work one time; whoever asks again waits for the same future."""
 
-    def __init__(self, executor: Executor) -> None:
-        self._executor = executor
+    def __init__(self) -> None:
         self._futures: dict[Hashable, Future[Any]] = {}
         self._lock = threading.Lock()
 
     def __call__(
-        self, name: Hashable, function: Callable[..., Result], *arguments: object
+        self, executor: Executor, name: Hashable, function: Callable[..., Result], *arguments: object
     ) -> tuple[Future[Result], bool]:
-        """The future of the work called `name`, and whether this call is the one that started it."""
+        """The future of the work called `name`, and whether this call is the one that started it, on `executor`."""
         with self._lock:
             first = name not in self._futures
             if first:
-                self._futures[name] = self._executor.submit(function, *arguments)
+                self._futures[name] = executor.submit(function, *arguments)
             return self._futures[name], first
+
+
+def came_before(future: Future[Result], check: Callable[[float], bool], every: float) -> bool:
+    """Waits for a future, whatever comes of it, as long as `check` says so; it is asked with the seconds so far."""
+    waited = 0.0
+    while not wait([future], every).done:
+        waited += every
+        if not check(waited):
+            return False
+    return True
 
 
 def awaited(future: Future[Result], check: Callable[[], None], every: float) -> Result:

@@ -120,7 +120,7 @@ class Bench:
         self, plan: Plan, *, allow_prune: bool = False, waiting_quota: Callable[[str], None] | None = None
     ) -> Iterator[Iterator[Event]]:
         with ThreadPoolExecutor(self.threads) as images, ThreadPoolExecutor(self.threads) as blobs:
-            edges = Edges(self.open_source, self.store, self.store, images, blobs, self.progress)
+            edges = Edges(self.open_source, self.store, self.store, images, blobs, self.progress, self.threads)
             terms = Terms(
                 "r2mirror apply",
                 lambda _: RETAIN,

@@ -1,0 +1,125 @@
+"""Shares the threads of an executor out, so that no group of work takes all of them while another has some to do.
+
+    shares = Shares(executor, 8)
+    shares.of("docker.io").submit(copy, blob)
+
+With two groups at work each gets four of eight threads, with one all of them. What is running is left alone: a group
+that comes later gets its share as the others' work ends. `Balanced` does the same for what is not submitted yet.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from concurrent.futures import Executor, Future
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
+
+Item = TypeVar("Item")
+
+
+class Shares:
+    """`slots`: how many pieces of work the executor does at once. `others`: groups that may have work here soon."""
+
+    def __init__(
+        self, executor: Executor, slots: int, others: Callable[[], Collection[Hashable]] = frozenset[str]
+    ) -> None:
+        self._executor = executor
+        self._slots = slots
+        self._others = others
+        self._waiting: dict[Hashable, deque[tuple[Future[Any], Callable[[], Any]]]] = {}
+        self._running: Counter[Hashable] = Counter()
+        self._lock = threading.Lock()
+
+    def of(self, group: Hashable) -> Executor:
+        """An executor for the work of one group."""
+        return _Group(self, lambda *_: group)
+
+    def by(self, group: Callable[..., Hashable]) -> Executor:
+        """An executor for work whose group its arguments tell."""
+        return _Group(self, group)
+
+    def groups(self) -> frozenset[Hashable]:
+        """Those that have work here."""
+        with self._lock:
+            return self._active()
+
+    def submit(self, group: Hashable, work: Callable[[], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        others = self._others()
+        with self._lock:
+            self._waiting.setdefault(group, deque()).append((future, work))
+            self._hand_out(others)
+        return future
+
+    def _active(self) -> frozenset[Hashable]:
+        return frozenset(self._waiting) | frozenset(group for group, number in self._running.items() if number)
+
+    def _hand_out(self, others: Collection[Hashable]) -> None:
+        """Gives the executor what it can do now, the group first that has the least running."""
+        while self._waiting and self._running.total() < self._slots:
+            share = -(-self._slots // len(self._active().union(others)))
+            group = min(self._waiting, key=self._running.__getitem__)
+            if self._running[group] >= share:
+                return
+            future, work = self._waiting[group].popleft()
+            if not self._waiting[group]:
+                del self._waiting[group]
+            if future.set_running_or_notify_cancel():
+                self._running[group] += 1
+                self._begin(group, future, work)
+
+    def _begin(self, group: Hashable, future: Future[Any], work: Callable[[], Any]) -> None:
+        try:
+            self._executor.submit(self._do, group, future, work)
+        except RuntimeError as error:  # It was shut down.
+            self._running[group] -= 1
+            future.set_exception(error)
+
+    def _do(self, group: Hashable, future: Future[Any], work: Callable[[], Any]) -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 as every executor: it is for whoever waits
+            future.set_exception(error)
+        finally:
+            others = self._others()
+            with self._lock:
+                self._running[group] -= 1
+                self._hand_out(others)
+
+
+class _Group(Executor):
+    def __init__(self, shares: Shares, group: Callable[..., Hashable]) -> None:
+        self._shares = shares
+        self._group = group
+
+    def submit(self, function: Callable[..., Any], /, *arguments: Any, **named: Any) -> Future[Any]:
+        return self._shares.submit(self._group(*arguments), lambda: function(*arguments, **named))
+
+
+class Balanced(Generic[Item]):
+    """Items in turn, each time one of the group that has the fewest under way; in their order within a group.
+
+    For one thread, which says of each item when it is `done`.
+    """
+
+    def __init__(self, items: Iterable[Item], group: Callable[[Item], Hashable]) -> None:
+        self._group = group
+        self._waiting: dict[Hashable, deque[Item]] = {}
+        for item in items:
+            self._waiting.setdefault(group(item), deque()).append(item)
+        self._under_way: Counter[Hashable] = Counter()
+
+    def __iter__(self) -> Iterator[Item]:
+        while self._waiting:
+            group = min(self._waiting, key=self._under_way.__getitem__)
+            item = self._waiting[group].popleft()
+            if not self._waiting[group]:
+                del self._waiting[group]
+            self._under_way[group] += 1
+            yield item
+
+    def done(self, item: Item) -> None:
+        self._under_way[self._group(item)] -= 1
