@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from reconciler.deadline import Deadline
     from reconciler.errors import LockHeld
     from reconciler.mirrors import Mirrors
-    from reconciler.plan import Plan
     from reconciler.source import OpenSource
     from reconciler.store import OpenStores, Stores
 
@@ -136,20 +135,6 @@ def load(file: Path) -> Mirrors:
     return load_mirrors(file, os.environ)
 
 
-def read_plan(path: Path) -> Plan:
-    """Reads a saved plan. Raises `UsageError` where there is none."""
-    from reconciler.errors import UsageError
-    from reconciler.plan import parse
-
-    try:
-        body = path.read_bytes()
-    except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be read: {error.strerror}; make one with `r2mirror plan --out {path}`"
-        ) from None
-    return parse(body, str(path))
-
-
 def open_bucket(mirrors: Mirrors) -> Stores:
     """The store of a mirrors file. Sends nothing yet."""
     from reconciler.store.opening import open_stores
@@ -181,7 +166,10 @@ def command_line() -> str:
 
 def tell_waiting(error: LockHeld) -> None:
     """Says on stderr who is waited for."""
-    note(f"waiting: {error.holder} is at work since {error.since}")
+    if error.has_ended:
+        note(f"waiting: {error.holder} has ended and left its lock behind, which runs out within {error.left} s")
+    else:
+        note(f"waiting: {error.holder} is at work since {error.since}")
 
 
 def terminal(stream: TextIO) -> dict[str, Any]:

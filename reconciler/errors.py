@@ -209,16 +209,23 @@ class LockHeld(MirrorError):
     """Another run holds the lock.
 
     `since` is a UTC time as the lock object spells it, `left` the seconds until the lock runs out if nobody renews it.
+    `has_ended`: the holder was a process of this machine, and is none any more.
     """
 
-    def __init__(self, where: str, holder: str, since: str, left: int) -> None:
-        super().__init__(where, holder, since, left)
+    def __init__(self, where: str, holder: str, since: str, left: int, has_ended: bool = False) -> None:  # noqa: FBT001, FBT002 pickled by position
+        super().__init__(where, holder, since, left, has_ended)
         self.where = where
         self.holder = holder
         self.since = since
         self.left = left
+        self.has_ended = has_ended
 
     def __str__(self) -> str:
+        if self.has_ended:
+            return plain(
+                f"{self.where}: the lock was left behind by {self.holder}, since {self.since}; that process has ended. "
+                f"Break it with `r2mirror unlock`, or let --lock-timeout wait: it runs out within {self.left} s"
+            )
         return plain(
             f"{self.where}: another run is at work: {self.holder}, since {self.since}. Wait for it to end, or let "
             f"--lock-timeout wait; if it died, its lock runs out within {self.left} s, or `r2mirror unlock` breaks it"

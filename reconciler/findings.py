@@ -31,11 +31,17 @@ def garbage_text(
         parts.append(garbage_line(one, "to remove" if dry_run else "removed"))
         if dry_run and isinstance(one, Garbage):
             parts += [Line((f"  - {key}", "red")) for step in one.steps() for key in step]
+    return rendered(
+        [*parts, *([EMPTY] if parts else []), bold(garbage_summary(events, dry_run=dry_run))], color=color, width=width
+    )
+
+
+def garbage_summary(events: Sequence[Garbage | NotCollected], *, dry_run: bool) -> str:
+    """Counts what a garbage collection removed, e.g. `Removed 3 objects, 3.4 MiB.`"""
     garbage = [one for one in events if isinstance(one, Garbage)]
     objects, size = sum(one.objects for one in garbage), sum(one.size for one in garbage)
     verb = "Would remove" if dry_run else "Removed"
-    line = f"{verb} {count(objects, 'object')}, {size_words(size)}." if objects else "Nothing to remove."
-    return rendered([*parts, *([EMPTY] if parts else []), bold(line)], color=color, width=width)
+    return f"{verb} {count(objects, 'object')}, {size_words(size)}." if objects else "Nothing to remove."
 
 
 def garbage_document(events: Sequence[Garbage | NotCollected], *, dry_run: bool) -> dict[str, Any]:

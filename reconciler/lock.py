@@ -29,6 +29,7 @@ from reconciler.errors import LockHeld, LockLost, Malformed, PreconditionFailed,
 from reconciler.index import format_time, parse_time
 from reconciler.layout import LOCK, LOCK_HEADERS
 from reconciler.oci import load_json
+from reconciler.processes import has_ended, space
 from reconciler.store import Absent, Matches
 from reconciler.work import repeating
 
@@ -54,7 +55,7 @@ LOOK_EVERY = 1.0
 class Holder:
     """What the lock object says. `left`: seconds until it runs out, 0 or less if it has; `etag` is the object's.
 
-    `now` is the time when it was read, by the store's clock.
+    `now` is the time when it was read, by the store's clock. `has_ended`: it was a process of this machine.
     """
 
     who: str
@@ -63,6 +64,7 @@ class Holder:
     owner: str
     etag: str
     now: datetime
+    has_ended: bool = False
 
     @property
     def has_run_out(self) -> bool:
@@ -255,7 +257,8 @@ def read_lock(state: Store) -> Holder | None:
                 host, _, process = owner.partition(":")
                 who = f"{command!r} on {host}, process {process.partition(':')[0]}"
                 left = _lifetime(until, rest.get("renewed")) - stored.age
-                return Holder(who, since, left, owner, stored.etag, stored.now)
+                ended = has_ended(host, process.partition(":")[0], rest.get("space"))
+                return Holder(who, since, left, owner, stored.etag, stored.now, ended)
             case _:
                 raise Malformed(LOCK, "expected owner, command, since and until")
     except Malformed:
@@ -287,6 +290,7 @@ def _body(owner: str, command: str, since: datetime, lifetime: float) -> bytes:
     now = datetime.now(UTC)
     document = {
         "owner": owner,
+        "space": space(),
         "command": command,
         "since": format_time(since),
         "renewed": format_time(now),
@@ -296,4 +300,4 @@ def _body(owner: str, command: str, since: datetime, lifetime: float) -> bytes:
 
 
 def _held(state: Store, holder: Holder) -> LockHeld:
-    return LockHeld(f"{state.name}/{LOCK}", holder.who, holder.since, max(0, round(holder.left)))
+    return LockHeld(f"{state.name}/{LOCK}", holder.who, holder.since, max(0, round(holder.left)), holder.has_ended)

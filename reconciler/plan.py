@@ -310,7 +310,7 @@ def parse(body: bytes, where: str) -> Plan:
             case _:
                 raise Malformed(where, "expected version, mirrors_sha256, index and repositories")
     except Malformed as error:
-        raise UsageError(f"{where}: not a plan ({error}); make one with `r2mirror plan --out {where}`") from None
+        raise UsageError(f"{where}: not a plan ({error}); make one with `r2mirror plan --out PLAN`") from None
 
 
 def _without_prunes(repository: RepositoryPlan) -> RepositoryPlan:

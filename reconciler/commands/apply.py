@@ -31,7 +31,6 @@ from reconciler.console import (
     load,
     note,
     opened,
-    read_plan,
     show,
     show_json,
     tell_waiting,
@@ -184,6 +183,7 @@ def _saved_plan(path: Path, mirrors: Mirrors, file: Path, open_stores: OpenStore
     from reconciler.apply import moved_on
     from reconciler.ledger import read_index
     from reconciler.saved import checked
+    from reconciler.saved_plan import read_plan
 
     made = read_plan(path)
     if made.mirrors_sha256 != mirrors.sha256:

@@ -68,13 +68,19 @@ def plan(
     With --sizes it fetches the manifests of what is new, which Docker Hub counts as pulls; a plan saved with --out
     holds them, and apply does not fetch them again.
     """
+    from reconciler.render import summary_line
+    from reconciler.saved_plan import check_place, manifests_in, save
+
     mirrors = load(file)
+    if out:
+        check_place(out)
     with opened(mirrors, deadline=Deadline(timeout)) as (open_stores, open_source):
         made, observed = make(mirrors, open_stores, open_source, only or [], recheck=recheck, allow_prune=allow_prune)
         if sizes:
-            made = _measured(made, observed, mirrors, open_stores(), open_source, _held(out) if out else None)
+            made = _measured(made, observed, mirrors, open_stores(), open_source, manifests_in(out) if out else None)
     if out:
-        _save(made, out)
+        save(made, out)
+        note(f"saved {out}: {summary_line(made)} `r2mirror apply {out}` does exactly this")
     show_plan(made, output)
     _say_what_is_public(mirrors, observed)
     if failing(made, strict=strict) or (made.sizes and made.sizes.unread):
@@ -163,16 +169,6 @@ def _measured(
     return replace(made, sizes=sizes, manifests=measured.bodies, spendings=spent)
 
 
-def _held(path: Path) -> Mapping[Digest, bytes]:
-    """The manifests of the plan that is saved there, which is about to be written anew: nobody fetches them twice."""
-    from reconciler.plan import parse
-
-    try:
-        return parse(path.read_bytes(), str(path)).manifests
-    except (OSError, UsageError):
-        return {}
-
-
 def _refuse_to_spend(made: Plan) -> None:
     """Raises `UsageError` where the manifests would have to be paid for twice, now and by the apply."""
     from reconciler.render import pulls_words
@@ -193,15 +189,6 @@ def _parts(mirrors: Mirrors) -> Parts | None:
     from reconciler.store.s3 import parts
 
     return parts
-
-
-def _save(made: Plan, path: Path) -> None:
-    from reconciler.plan import serialise_held
-
-    try:
-        path.write_text(serialise_held(made))
-    except OSError as error:
-        raise UsageError(f"{path}: the plan cannot be written there: {error.strerror}") from None
 
 
 def show_plan(made: Plan, output: Format) -> None:

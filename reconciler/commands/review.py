@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reconciler.commands.diff import edits_between
-from reconciler.console import read_plan, show
+from reconciler.console import show
 from reconciler.markdown import COMMENT_LIMIT, Block, fitted
 
 
@@ -29,6 +29,7 @@ def review(
     """
     from reconciler.render import plan_blocks
     from reconciler.review import review_blocks
+    from reconciler.saved_plan import read_plan
 
     planned = plan_blocks(read_plan(plan)) if plan else ()
     blocks = (Block(["<!-- r2mirror -->"]), *review_blocks(edits_between(old, new)), *planned)

@@ -16,6 +16,10 @@ def validate(
     files: Annotated[
         list[Path] | None, typer.Argument(metavar="FILE", help="Mirrors files; mirrors.yaml if none is named.")
     ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option("--file", "-f", metavar="FILE", help="The same, as other commands have it.", show_default=False),
+    ] = None,
 ) -> int:
     """Check mirrors files, offline and without credentials.
 
@@ -25,7 +29,7 @@ def validate(
     from reconciler.mirrors import load_mirrors
 
     invalid = False
-    for path in files or [MIRRORS]:
+    for path in [*(files or []), *(also or [])] or [MIRRORS]:
         try:
             mirrors = load_mirrors(path, None, for_clients=True)
         except MirrorsInvalid as error:

@@ -60,7 +60,7 @@ def verify(
         lock = held(stores.state, command_line(), lock_timeout, tell_waiting) if repair else nullcontext()
         with lock as lease, waiting("Looking through the bucket ..."), threads(BLOB_WORKERS) as executor:
             holder = None if lease else read_lock(stores.state)
-            if holder and not holder.has_run_out:
+            if holder and not (holder.has_run_out or holder.has_ended):
                 note(f"note: {holder.who} is at work; what it is changing may show up here")
             observed = read_index(stores.state)
             found = verify_bucket(

@@ -89,7 +89,7 @@ def _lock(notes: Notes, state: Store) -> Iterator[Finding]:
     except MirrorError as error:
         yield notes.error("lock", str(error), notes.advice.rights)
         return
-    if holder and not holder.has_run_out:
+    if holder and not (holder.has_run_out or holder.has_ended):
         fix = "wait for it; if it hangs, its lock runs out by itself, or `r2mirror unlock` breaks it"
         yield notes.warning("lock", f"{holder.who} is at work since {holder.since}", fix)
     elif holder:
