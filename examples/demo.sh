@@ -15,6 +15,10 @@ r2mirror() {
   printf '%s$ r2mirror %s%s\n' "$bold" "$*" "$plain"
   (cd "$demo" && "$python" -m reconciler "$@")
 }
+# Of other repositories no dates: docker.io/library/alpine has snapshots such as 20240329 beside its releases.
+range='>=0'
+[ -z "${SOURCE:-}" ] || range='>=0 <1000'
+
 mirrors() { # NEWEST: mirrors.yaml that wants the newest so many versions
   cat <<YAML
 version: 1
@@ -25,7 +29,7 @@ mirrors:
   - source: ${SOURCE:-oci:./images}
     target: demo/app
     tags:
-      - semver: ">=0"
+      - semver: "$range"
         newest: $1
 YAML
 }

@@ -7,12 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
 
+from reconciler.mirrors import load_mirrors
+from reconciler.schema_files import load_schema
+from reconciler.selection import Regex, matching, select
 from tests.world import World
 
 ROOT = Path(__file__).parents[1]
@@ -97,6 +101,47 @@ def test_a_step_fails_where_r2mirror_fails(
     )
     calls = re.search(r"^\s*r2mirror \w", step["run"], re.MULTILINE)
     assert done.returncode == (exit_code if calls else 0), done.stderr.decode()
+
+
+ALPINE = (
+    "20240329",
+    "20260127",
+    "3",
+    "3.19",
+    "3.19.9",
+    "3.22",
+    "3.22.5",
+    "3.23.4",
+    "3.23.5",
+    "3.24.1",
+    "edge",
+    "latest",
+)
+
+
+def examples() -> list[str]:
+    """The mirrors files that people copy from: the one at the top, and the one of the README."""
+    readme = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"\n\n((?: {7}.*\n)+)", readme)
+    return [(ROOT / "mirrors.yaml").read_text(), *(textwrap.dedent(one) for one in blocks if "mirrors:\n" in one)]
+
+
+def test_the_examples_choose_releases_and_no_snapshots(tmp_path: Path) -> None:
+    assert len(examples()) == 2
+    for page in examples():
+        (tmp_path / "mirrors.yaml").write_text(page)
+        mirrors = load_mirrors(tmp_path / "mirrors.yaml", None, read_files=False).mirrors
+        (alpine,) = (one for one in mirrors if one.target == "library/alpine")
+        chosen = select(alpine.tags, alpine.exclude, alpine.immutable, ALPINE).chosen
+        assert {"3.24.1", "3.23.5", "3.23.4"} <= {one.tag for one in chosen}
+        assert not {"20240329", "20260127", "edge"} & {one.tag for one in chosen}
+        assert not {"3", "3.24", "latest"} & {one.tag for one in chosen if one.immutable}
+
+
+def test_the_only_documented_example_of_immutable_freezes_nothing_that_moves() -> None:
+    (example,) = load_schema("mirrors")["$defs"]["mirror"]["properties"]["immutable"]["examples"]
+    (pattern,) = example
+    assert matching(Regex(pattern["regex"]), ["3", "3.20", "v3", "3.20.1", "v3.20.1"]) == {"3.20.1", "v3.20.1"}
 
 
 def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:

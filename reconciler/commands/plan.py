@@ -128,7 +128,8 @@ def make(
     made = make_plan(desired, observed.index, observed.etag, mirrors.sha256, mirrors.name)
     spent = spendings(guess(image_work(made), observed.index), open_source)
     notes = tuple(left_alone(observed.index, mirrors.owns))
-    warnings = (*made.warnings, *_lost_index(mirrors, observed, open_stores))
+    private = _private(made, observed, mirrors, open_source)
+    warnings = (*made.warnings, *_lost_index(mirrors, observed, open_stores), *private)
     return replace(made, spendings=spent, notes=notes, warnings=warnings, allow_prune=allow_prune), observed
 
 
@@ -140,6 +141,18 @@ def _lost_index(mirrors: Mirrors, observed: Observed, open_stores: OpenStores) -
         found = held_of(open_stores().public, [mirror.target for mirror in mirrors.mirrors])
         if found:
             yield INDEX_GONE.format(found)
+
+
+def _private(made: Plan, observed: Observed, mirrors: Mirrors, open_source: OpenSource) -> Iterator[str]:
+    """Warns of images that only a login lets in, where the store serves them to everyone."""
+    from reconciler.private import private_sources, warning_of
+    from reconciler.work import RESOLVE_WORKERS, readers
+
+    if mirrors.store.public_url:
+        with readers(RESOLVE_WORKERS) as executor:
+            found = private_sources(made, observed.index, open_source, executor)
+        if found:
+            yield warning_of(found, mirrors.store.public_url)
 
 
 def _measured(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,6 +67,15 @@ class Source(Protocol):
         A source that has not said it yet is asked by a HEAD of the manifest `known`, if one is given; `again`: also one
         that has. It never costs what it counts.
         """
+        ...
+
+
+@runtime_checkable
+class BehindLogin(Protocol):
+    """What a source can tell besides where it has logins."""
+
+    def wants_login(self, digest: Digest) -> bool:
+        """Whether a manifest that we can read is refused without a login. It never counts as a pull."""
         ...
 
 

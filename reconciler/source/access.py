@@ -126,6 +126,11 @@ class Access:
             response = self._tried(grant, send) or response
         return response
 
+    def has_login(self, scope: str) -> bool:
+        """Whether the scope was granted for credentials, and not to just anyone."""
+        grant = self._grants.get(scope)
+        return grant is not None and grant.credentials is not None
+
     def _is_final(self, response: httpx.Response, scope: str) -> bool:
         """Whether nothing is to be answered: no refusal, or one that other credentials have just not helped."""
         if response.status_code == httpx.codes.FORBIDDEN:

@@ -36,6 +36,7 @@ from reconciler.source.auth import Token, TokenRequest, check_redirect, parse_to
 from reconciler.source.breaker import Breaker, Breakers, LeftAlone
 from reconciler.source.encoding import decoded
 from reconciler.source.hosts import is_internal, split_url
+from reconciler.source.keychain import Anonymous
 from reconciler.source.lanes import Lanes
 from reconciler.source.pace import keep_pace
 from reconciler.source.reason import reason, sent_secrets
@@ -168,6 +169,7 @@ class Registry:
             raise Unreachable(name, "this is not a host[:port] that can be connected to; correct it in mirrors.yaml")
         self._origin = origin(self.url)
         self._redirects_to = config.redirects_to
+        self._token_servers = config.token_servers
         self._accesses = {self._origin: Access(name, self.url, logins, config.token_servers)}
         self._elsewhere = elsewhere
         connections = config.max_connections or MAX_CONNECTIONS
@@ -249,6 +251,27 @@ class Registry:
             if response is not None:
                 finish(response)
             return response
+
+    def wants_login(self, url: str, scope: str, what: str, headers: Mapping[str, str]) -> bool:
+        """Whether a HEAD that was answered with our login is refused without one. Raises as `answer` does."""
+        if not self._accesses[self._origin].has_login(scope):
+            return False
+        anonymous = Access(self.name, self.url, Anonymous(), self._token_servers)
+
+        def send(authorization: str | None) -> httpx.Response:
+            return self._send("HEAD", url, {**headers, "Authorization": authorization} if authorization else headers)
+
+        with self._explained(what):
+            try:
+                response = anonymous.send(scope, send, self._fetch_token)
+            except Denied:
+                return True
+            finish(response)
+            return response.status_code in (
+                httpx.codes.UNAUTHORIZED,
+                httpx.codes.FORBIDDEN,
+                httpx.codes.NOT_FOUND,
+            )
 
     @contextlib.contextmanager
     def downloading(self) -> Iterator[Callable[[int], None]]:

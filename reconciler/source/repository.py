@@ -126,6 +126,10 @@ class RegistrySource:
             self.registry.wrong_heads[self.path] += 1
         return descriptor
 
+    def wants_login(self, digest: Digest) -> bool:
+        url, what = self._url(f"manifests/{digest}"), self._what(str(digest))
+        return self.registry.wants_login(url, self._scope, what, {"Accept": ACCEPT})
+
     def described(self, digest: Digest) -> Descriptor:
         return self._read(str(digest), self._what(str(digest)))
 

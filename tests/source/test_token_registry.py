@@ -50,7 +50,9 @@ def test_a_registry_that_wants_a_password(tmp_path: Path, open_at: Callable[...,
     auth = {"auth": {"htpasswd": {"realm": "test", "path": str(tmp_path / "htpasswd")}}}
     with start_docker_registry(tmp_path / "registry", auth) as registry:
         push(APP, registry.host, "team/app", "1", auth=("user", "s3cret"))
-        read_all(open_at(registry.host, USER), APP)
+        source = open_at(registry.host, USER)
+        read_all(source, APP)
+        assert source.wants_login(Digest.parse(APP.digest)), "what it serves to a login, it refuses without one"
         for nobody in (None, Credentials("user", "wrong")):
             with pytest.raises(Denied, match="401"):
                 open_at(registry.host, nobody).tags()
@@ -150,7 +152,9 @@ def test_a_registry_that_wants_tokens(tmp_path: Path, open_at: Callable[..., Reg
         with start_docker_registry(tmp_path / "registry", {"auth": {"token": settings}}) as registry:
             for who in (None, USER):
                 tokens.asked.clear()
-                read_all(open_at(registry.host, who), APP)
+                source = open_at(registry.host, who)
+                read_all(source, APP)
                 assert len(tokens.asked) == 1, "one token serves every request of a repository"
+                assert not source.wants_login(Digest.parse(APP.digest)), "anyone gets a token there"
             with pytest.raises(Denied, match=r"token server .* answered 401"):
                 open_at(registry.host, Credentials("user", "wrong")).tags()
