@@ -12,6 +12,7 @@ from reconciler.index import expired
 from reconciler.ledger import read_index
 from reconciler.lock import held, read_lock
 from reconciler.owners import is_unclaimed
+from reconciler.plan import noted_all
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -49,11 +50,13 @@ def apply(plan: Plan, edges: Edges, terms: Terms, observed: Observed | None = No
 
 
 def _has_other_work(plan: Plan, state: Store, terms: Terms, observed: Observed | None) -> bool:
-    """Whether a run died here, a repository has no owner yet, or the time of a retired digest is over."""
+    """Whether a run died here, a repository has no owner yet, a source has news, or a retired digest's time is over."""
     left = read_lock(state)
     if left and left.has_run_out:
         return True
     known = observed or read_index(state)
+    if noted_all(known.index, plan, known.at) is not known.index:
+        return True
     return any(is_unclaimed(known.index, one.target) for one in plan.repositories) or any(
         one.owner == terms.name and expired(one, terms.retain(target), known.at)
         for target, one in known.index.repositories.items()

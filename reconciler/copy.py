@@ -14,7 +14,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from reconciler.errors import BadAnswer, Malformed
+from reconciler.errors import BadAnswer, Malformed, NoPlatform
 from reconciler.layout import BLOB_HEADERS, blob_key, is_attached_tag, list_headers, manifest_headers, manifest_key
 from reconciler.oci import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
 from reconciler.store import Absent, Matches
@@ -142,7 +142,7 @@ def _read(
 def choose_platforms(index: Index, platforms: tuple[Platform, ...] | None, what: str) -> tuple[Descriptor, ...]:
     """The manifests of `index` to mirror: those for `platforms`, those for none in particular, and their attestations.
 
-    Raises `Malformed` if the index has images for other platforms only.
+    Raises `NoPlatform` if the index has images for other platforms only.
     """
     if platforms is None:
         return index.manifests
@@ -151,7 +151,7 @@ def choose_platforms(index: Index, platforms: tuple[Platform, ...] | None, what:
     if images and not chosen:
         offered = ", ".join(sorted({str(child.platform) for child in images}))
         wanted = ", ".join(str(platform) for platform in platforms)
-        raise Malformed(what, f"has no image for {wanted}; it has {offered}. Change the mirror's platforms")
+        raise NoPlatform(what, wanted, offered)
     return tuple(
         child
         for child in index.manifests

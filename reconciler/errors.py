@@ -5,6 +5,7 @@
     |-- MirrorsInvalid        mirrors.yaml: every problem, each with line and column
     |-- NamedError            about one thing, which it names
     |   |-- Malformed             a document from outside that breaks its own format
+    |   |   `-- NoPlatform            an image index without an image for any wanted platform
     |   |-- SourceError           a source registry or image layout
     |   |   |-- NotFound              it says that the thing does not exist
     |   |   |-- Denied                it wants other credentials, or none help
@@ -12,6 +13,7 @@
     |   |   |-- RateLimited           it wants us to come back later
     |   |   |-- Unreachable           no usable answer, after retries
     |   |   |-- BadAnswer             an answer that contradicts itself, its digest or the specification
+    |   |   |   `-- Unsupported           a manifest of a kind that is not mirrored
     |   |   |-- SignatureRefused      it has the image, but not signed as mirrors.yaml asks
     |   |   |-- Unforeseen            it sent something on which r2mirror itself fails
     |   |   `-- OutOfTime             it is not asked any more, because the run has to end
@@ -98,6 +100,15 @@ class Malformed(NamedError):
     """A document from outside breaks its own format. `what` is the document, or the part of it."""
 
 
+class NoPlatform(Malformed):
+    """An image index has images, but none for a platform that is wanted. `what` is the image."""
+
+    def __init__(self, what: str, wanted: str, offered: str) -> None:
+        self.short = f"no image for {wanted}; it has {offered}"
+        super().__init__(what, f"has {self.short}. Change the mirror's platforms")
+        self.args = (what, wanted, offered)
+
+
 class SourceError(NamedError):
     """A source failed. `what` is the repository and the reference that was asked for."""
 
@@ -132,6 +143,10 @@ class Unreachable(SourceError):
 
 class BadAnswer(SourceError):
     """An answer that contradicts its digest, its length, its media type or the specification."""
+
+
+class Unsupported(BadAnswer):
+    """A manifest of a kind that is not mirrored, because no client pulls it: Docker's schema 1, or too large."""
 
 
 class SignatureRefused(SourceError):

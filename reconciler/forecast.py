@@ -303,7 +303,9 @@ def _index_after(before: MirrorIndex, changes: Iterable[_Repository], now: datet
     return index, writes
 
 
-def _begun(index: MirrorIndex, change: _Repository, _: datetime) -> MirrorIndex:
+def _begun(index: MirrorIndex, change: _Repository, now: datetime) -> MirrorIndex:
+    plan = change.plan
+    index = mirror_index.noted(index, plan.target, plan.source, now, gone=plan.gone, left_out=plan.left_out)
     tags = [one.tag for one in change.plan.of(Action.ADD, Action.UPDATE)]
     return mirror_index.begun(index, change.plan.target, change.plan.source, tags) if tags else index
 
@@ -332,7 +334,7 @@ def _state_requests(changes: Iterable[_Repository], writes: int) -> dict[str, in
 
     The time is asked for where tags were published, before they are pruned, and before garbage is looked for.
     """
-    if not any(one.plan.changes for one in changes):
+    if not writes and not any(one.plan.changes for one in changes):
         return {"GetObject": 2}
     looks = 1 + any(one.images for one in changes) + any(one.prunes for one in changes)
     return {"GetObject": 3 + looks + writes, "PutObject": 1 + writes, "DeleteObjects": 1}

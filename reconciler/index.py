@@ -59,10 +59,15 @@ class TagState:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A tag that cannot be mirrored as asked, and why. `digest` is what it pointed at then, if that is known."""
+    """A tag that cannot be mirrored as asked, and why.
+
+    `digest` is what it pointed at then, if that is known, and `platforms` are those that were wanted of it: while both
+    stay the same, so does the reason, and nothing has to be fetched to say so.
+    """
 
     digest: Digest | None
     reason: str
+    platforms: tuple[Platform, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +170,15 @@ def noted(
     if left_out is not None:
         after = replace(after, left_out=MappingProxyType(dict(left_out)))
     return index if after == before else _with(index, target, after)
+
+
+def left_out(index: MirrorIndex, target: str, tags: Mapping[str, LeftOut], untouched: Iterable[str]) -> MirrorIndex:
+    """`index` after `tags` turned out not to be mirrorable as asked; those `untouched` are as they were before."""
+    before = index.repositories.get(target)
+    if before is None:
+        return index
+    known, pending = MappingProxyType({**before.left_out, **tags}), before.pending - frozenset(untouched)
+    return _with(index, target, replace(before, left_out=known, pending=pending))
 
 
 def attached(index: MirrorIndex, target: str, records: Mapping[Digest, Record]) -> MirrorIndex:
@@ -320,8 +334,8 @@ def parse_platforms(value: Any, what: str) -> tuple[Platform, ...] | None:
 def _repository_document(state: RepositoryState) -> dict[str, Any]:
     pending = {"pending": sorted(state.pending)} if state.pending else {}
     records = {str(digest): record_document(record) for digest, record in sorted(state.attached.items())}
-    gone = {tag: format_time(since) for tag, since in sorted(state.gone.items())}
-    left_out = {tag: _left_out_document(one) for tag, one in sorted(state.left_out.items())}
+    gone = gone_document(state.gone)
+    left_out = {tag: left_out_document(one) for tag, one in sorted(state.left_out.items())}
     return {
         **dict(sorted(state.unknown.items())),
         **({"owner": state.owner} if state.owner is not None else {}),
@@ -335,9 +349,16 @@ def _repository_document(state: RepositoryState) -> dict[str, Any]:
     }
 
 
-def _left_out_document(one: LeftOut) -> dict[str, str]:
+def gone_document(gone: Mapping[str, datetime]) -> dict[str, str]:
+    """How the index and the plan spell since when tags are gone at the source."""
+    return {tag: format_time(since) for tag, since in sorted(gone.items())}
+
+
+def left_out_document(one: LeftOut) -> dict[str, Any]:
+    """How the index and the plan spell why a tag is left out."""
     digest = {} if one.digest is None else {"digest": str(one.digest)}
-    return {**digest, "reason": one.reason}
+    platforms = {} if one.platforms is None else {"platforms": platforms_document(one.platforms)}
+    return {**digest, "reason": one.reason, **platforms}
 
 
 def _tag_entry(state: TagState) -> dict[str, Any]:
@@ -369,8 +390,8 @@ def _repository(target: str, entry: Any) -> RepositoryState:
                 _pending(entry.get("pending", []), target),
                 _attached(entry.get("attached", {}), target),
                 _owner(entry.get("owner"), target),
-                _gone(entry.get("gone", {}), target),
-                _left_out(entry.get("left_out", {}), target),
+                parse_gone(entry.get("gone", {}), target),
+                parse_left_out(entry.get("left_out", {}), target),
                 _unknown(entry, _REPOSITORY_FIELDS),
             )
         case _:
@@ -396,22 +417,24 @@ def _owner(entry: Any, target: str) -> str | None:
     return entry
 
 
-def _gone(entry: Any, target: str) -> Mapping[str, datetime]:
+def parse_gone(entry: Any, target: str) -> Mapping[str, datetime]:
+    """Reads it back. Raises `Malformed`."""
     if not isinstance(entry, dict) or not all(map(is_tag, entry)):
         raise Malformed(f"repository {target}", "expected gone to have a time for each tag")
     return MappingProxyType({tag: _time(since, target) for tag, since in entry.items()})
 
 
-def _left_out(entry: Any, target: str) -> Mapping[str, LeftOut]:
+def parse_left_out(entry: Any, target: str) -> Mapping[str, LeftOut]:
+    """Reads it back. Raises `Malformed`."""
     if not isinstance(entry, dict) or not all(map(is_tag, entry)):
         raise Malformed(f"repository {target}", "expected left_out to have a reason for each tag")
-    return MappingProxyType({tag: _parse_left_out(one, target) for tag, one in entry.items()})
+    return MappingProxyType({tag: _left_out_tag(one, target) for tag, one in entry.items()})
 
 
-def _parse_left_out(entry: Any, target: str) -> LeftOut:
+def _left_out_tag(entry: Any, target: str) -> LeftOut:
     match entry:
         case {"reason": str(reason), "digest": str(digest)}:
-            return LeftOut(Digest.parse(digest), reason)
+            return LeftOut(Digest.parse(digest), reason, parse_platforms(entry.get("platforms", "all"), target))
         case {"reason": str(reason)} if "digest" not in entry:
             return LeftOut(None, reason)
         case _:

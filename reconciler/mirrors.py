@@ -28,7 +28,7 @@ from reconciler.speed import parse_rate
 from reconciler.variables import login_problem, value_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from urllib.parse import SplitResult
 
     from reconciler.signatures.signers import Signer
@@ -108,7 +108,10 @@ class RegistryConfig:
 
 @dataclass(frozen=True)
 class Mirror:
-    """One entry of `mirrors`, defaults filled in. `platforms` None means all; no `signed_by`: signed or not."""
+    """One entry of `mirrors`, defaults filled in. `platforms` None means all; no `signed_by`: signed or not.
+
+    `when_gone` is `keep` or `prune`: what becomes of a tag that the source does not list any more.
+    """
 
     source: str
     target: str
@@ -120,6 +123,13 @@ class Mirror:
     retain: timedelta
     signed_by: tuple[Signer, ...] = ()
     referrers: bool = False
+    when_gone: str = "keep"
+
+    @property
+    def named(self) -> Mapping[str, Exact | Pinned]:
+        """The tags that are named exactly, each with its pin where it has one."""
+        names = [pattern for pattern in self.tags if isinstance(pattern, Exact | Pinned)]
+        return {one.tag: one for one in sorted(names, key=lambda one: isinstance(one, Pinned))}
 
 
 DEFAULT_NAME = "default"
@@ -153,6 +163,11 @@ class Mirrors:
         """Says of a target how long a digest of it that lost its last tag stays."""
         by_target = {mirror.target: mirror.retain for mirror in self.mirrors}
         return lambda target: by_target.get(target, self.retain)
+
+    def naming(self) -> Callable[[str], Collection[str]]:
+        """Says of a target which of its tags are named exactly."""
+        by_target = {mirror.target: mirror.named for mirror in self.mirrors}
+        return lambda target: by_target.get(target, {})
 
 
 def load_mirrors(
@@ -203,6 +218,7 @@ class _Settings:
     retain: timedelta = timedelta(days=7)
     signed_by: tuple[Signer, ...] = ()
     referrers: bool = False
+    when_gone: str = "keep"
 
 
 Signers: TypeAlias = "Callable[[Place, Any], tuple[Signer, ...]]"
@@ -220,6 +236,7 @@ def _settings(document: Document, place: Place, base: _Settings, signers: Signer
         _duration(said["retain"]) if "retain" in said else base.retain,
         signers((*place, "signed_by"), said["signed_by"]) if "signed_by" in said else base.signed_by,
         said.get("referrers", base.referrers),
+        said.get("when_gone", base.when_gone),
     )
 
 
@@ -248,6 +265,7 @@ def _mirrors(document: Document, defaults: _Settings, signers: Signers) -> Itera
                 settings.retain,
                 settings.signed_by,
                 settings.referrers,
+                settings.when_gone,
             )
 
 

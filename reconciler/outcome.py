@@ -32,8 +32,17 @@ class Skipped:
     reason: str
 
 
+@dataclass(frozen=True)
+class NotMirrored:
+    """A tag that a pattern chooses, and that was found not to be mirrorable as asked: no failure, and told once."""
+
+    target: str
+    tag: str
+    reason: str
+
+
 Outcome: TypeAlias = Done | Failed | Skipped
 
 
-Event: TypeAlias = "Outcome | Garbage | NotCollected"
-"""What a run tells of: its changes, and the garbage that it came upon."""
+Event: TypeAlias = "Outcome | NotMirrored | Garbage | NotCollected"
+"""What a run tells of: its changes, what it leaves out, and the garbage that it came upon."""

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 from reconciler.costs import months_document, requests_document
 from reconciler.diff import Action, Change, diff
 from reconciler.errors import Malformed, UsageError
-from reconciler.index import parse_platforms, parse_tag_document, platforms_document, tag_document
+from reconciler.index import (
+    gone_document,
+    left_out_document,
+    noted,
+    parse_gone,
+    parse_left_out,
+    parse_platforms,
+    parse_tag_document,
+    platforms_document,
+    tag_document,
+)
 from reconciler.layout import target_problem
 from reconciler.oci import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
 from reconciler.quota import spending_document
@@ -24,10 +34,11 @@ from reconciler.signatures.signers import Refused, knowledge_document, parse_kno
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+    from datetime import datetime
 
     from reconciler.desire import Desired
     from reconciler.forecast import Sizes
-    from reconciler.index import MirrorIndex
+    from reconciler.index import LeftOut, MirrorIndex
     from reconciler.quota import Spending
 
 VERSION = 1
@@ -57,6 +68,8 @@ class RepositoryPlan:
     `refused` are tags that do not change because of their signatures; where there are some, `error` says so.
     `referrers`: whether what is attached to an image comes along. `warnings`: what should be looked at, although
     nothing failed. `tallies`: how many tags each pattern chooses, where the source could be listed.
+    `gone`: tags that stay although the source has them no more, and since when; `left_out`: tags that a pattern chooses
+    and that cannot be mirrored as asked. Either is None where nobody could look.
     """
 
     target: str
@@ -69,6 +82,8 @@ class RepositoryPlan:
     referrers: bool = False
     warnings: tuple[str, ...] = ()
     tallies: tuple[Tally, ...] = ()
+    gone: Mapping[str, datetime] | None = None
+    left_out: Mapping[str, LeftOut] | None = None
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -142,6 +157,13 @@ def make_plan(
     repositories = tuple(_repository_plan(repository, index) for repository in desired)
     extent = extent_of(index, name, {one.target for one in repositories})
     return Plan(mirrors_sha256, index.serial, etag, repositories, extent=extent)
+
+
+def noted_all(index: MirrorIndex, plan: Plan, now: datetime) -> MirrorIndex:
+    """`index` after what the plan found gone at the sources, or not to be mirrored; `index` itself if it knows."""
+    for one in plan.repositories:
+        index = noted(index, one.target, one.source, now, gone=one.gone, left_out=one.left_out)
+    return index
 
 
 def extent_of(index: MirrorIndex, name: str, targets: Collection[str]) -> Extent:
@@ -226,6 +248,8 @@ def document(plan: Plan) -> dict[str, Any]:
                 **({"refused": [_refused_document(one) for one in repository.refused]} if repository.refused else {}),
                 **({"referrers": True} if repository.referrers else {}),
                 **({"warnings": list(repository.warnings)} if repository.warnings else {}),
+                **({} if repository.gone is None else {"gone": gone_document(repository.gone)}),
+                **({} if repository.left_out is None else {"left_out": _left_out_document(repository.left_out)}),
                 **({"patterns": [asdict(tally) for tally in repository.tallies]} if repository.tallies else {}),
             }
             for repository in plan.repositories
@@ -252,6 +276,10 @@ def change_document(change: Change) -> dict[str, Any]:
         **reason,
         **signature,
     }
+
+
+def _left_out_document(left_out: Mapping[str, LeftOut]) -> dict[str, Any]:
+    return {tag: left_out_document(one) for tag, one in sorted(left_out.items())}
 
 
 def _refused_document(one: Refused) -> dict[str, str]:
@@ -335,6 +363,8 @@ def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:
         desired.referrers,
         desired.warnings,
         desired.tallies,
+        desired.gone,
+        desired.left_out,
     )
 
 
@@ -358,8 +388,21 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
                 raise Malformed(target, "expected referrers to be true or false")
             warnings = _parse_lines("warnings", entry.get("warnings", []), target)
             tallies = tuple(_parse_tally(one, target) for one in entry.get("patterns", []))
+            gone = parse_gone(entry["gone"], target) if "gone" in entry else None
+            left_out = parse_left_out(entry["left_out"], target) if "left_out" in entry else None
             return RepositoryPlan(
-                target, source, platforms, unchanged, parsed, error, refused, referrers, warnings, tallies
+                target,
+                source,
+                platforms,
+                unchanged,
+                parsed,
+                error,
+                refused,
+                referrers,
+                warnings,
+                tallies,
+                gone,
+                left_out,
             )
         case _:
             raise Malformed("a repository of the plan", "expected target, source, unchanged, changes and error")

@@ -9,7 +9,7 @@ from reconciler.costs import PRICED, class_a, class_b, month, share
 from reconciler.diff import Action, Change
 from reconciler.gc import Garbage, NotCollected
 from reconciler.markdown import COMMENT_LIMIT, FOLD_AFTER, Block, code, escaped, fitted
-from reconciler.outcome import Done, Failed, Skipped
+from reconciler.outcome import Done, Failed, NotMirrored, Skipped
 from reconciler.plan import held_back
 from reconciler.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
 from reconciler.words import count, size_words
@@ -29,6 +29,9 @@ STYLES = {Action.ADD: "green", Action.UPDATE: "yellow", Action.PRUNE: "red"}
 SHARED_SHOWN = 3
 """Repositories that are named with an error that several have."""
 
+STANDING_SHOWN = 10
+"""Tags of one repository that do not change and are named all the same."""
+
 UNREAD_SHOWN = 10
 """Images that are named where their sizes are not known."""
 
@@ -39,10 +42,11 @@ def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
     parts: list[Part] = [Line((f"! {reason}", "bold red")) for reason in held]
     parts += [EMPTY] if held else []
     for repository in plan.repositories:
+        standing = [*_standing(repository)]
         has_own_error = repository.error is not None and repository.error not in shared
-        if repository.changes or has_own_error or repository.refused or repository.warnings:
+        if repository.changes or has_own_error or repository.refused or repository.warnings or standing:
             table = [_changes_table(repository)] if repository.changes or repository.refused else []
-            parts += [_heading(repository), *table, *_remarks(repository, shared), EMPTY]
+            parts += [_heading(repository), *table, *standing, *_remarks(repository, shared), EMPTY]
     parts += [Line((f"! {words}", "bold red")) for words in shared_words(plan)]
     parts += [Line((f"! warning: {warning}", "yellow")) for warning in plan.warnings]
     parts += [Line((note, "dim")) for note in plan.notes]
@@ -146,18 +150,22 @@ def outcome_text(events: Sequence[Event], *, interrupted: bool, color: bool = Fa
 
     outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
     garbage = swept(events)
+    left_out = [event for event in events if isinstance(event, NotMirrored)]
     table = Grid()
     told = [one for one in outcomes if not is_held_back(one)]
     for outcome in sorted(told, key=lambda one: (one.target, one.change.tag)):
         words, style = _outcome_words(outcome)
         sign = SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
         table.row((f"{sign} {outcome.target}:{outcome.change.tag}", style), words)
+    for one in sorted(left_out, key=lambda one: (one.target, one.tag)):
+        table.row(f"! {one.target}:{one.tag}", f"left out: {one.reason}")
     for reason, number in Counter(_reason(one) for one in outcomes if is_held_back(one)).items():
         table.row((f"! {count(number, 'prune')} skipped", "magenta"), reason or "")
-    parts: list[Part] = [table, EMPTY] if outcomes else []
+    parts: list[Part] = [table, EMPTY] if outcomes or left_out else []
     parts += [*(garbage_line(one, "removed") for one in garbage), EMPTY] if garbage else []
-    summary = outcome_summary(outcomes, interrupted=interrupted)
-    return rendered([*parts, bold(summary)] if outcomes or not garbage else parts[:-1], color=color, width=width)
+    summary = outcome_summary(outcomes, len(left_out), interrupted=interrupted)
+    summed = outcomes or left_out or not garbage
+    return rendered([*parts, bold(summary)] if summed else parts[:-1], color=color, width=width)
 
 
 def is_held_back(outcome: Outcome) -> bool:
@@ -165,7 +173,7 @@ def is_held_back(outcome: Outcome) -> bool:
     return isinstance(outcome, Skipped) and outcome.change.action is Action.PRUNE
 
 
-def outcome_summary(outcomes: Sequence[Outcome], *, interrupted: bool) -> str:
+def outcome_summary(outcomes: Sequence[Outcome], left_out: int = 0, *, interrupted: bool) -> str:
     """As in `Applied: 3 added, 0 updated, 1 pruned.`, with what failed or was skipped where anything did."""
     done = Counter(outcome.change.action for outcome in outcomes if isinstance(outcome, Done))
     failed = sum(isinstance(outcome, Failed) for outcome in outcomes)
@@ -173,7 +181,8 @@ def outcome_summary(outcomes: Sequence[Outcome], *, interrupted: bool) -> str:
     line = f"{done[Action.ADD]} added, {done[Action.UPDATE]} updated, {done[Action.PRUNE]} pruned"
     line += f"; {failed} failed" if failed else ""
     line += f"; {skipped} skipped" if skipped else ""
-    if not outcomes and not interrupted:
+    line += f"; {left_out} left out" if left_out else ""
+    if not outcomes and not left_out and not interrupted:
         return "Nothing to do."
     if interrupted:
         return f"Interrupted: {line}. All of it is recorded; run apply again to go on."
@@ -205,6 +214,11 @@ def outcome_document(plan: Plan, events: Sequence[Event], *, interrupted: bool) 
         "outcomes": entries,
         "errors": errors,
         "warnings": list(plan.all_warnings),
+        "left_out": [
+            {"target": one.target, "tag": one.tag, "reason": one.reason}
+            for one in events
+            if isinstance(one, NotMirrored)
+        ],
         "garbage": [garbage_entry(one, keys=False) for one in swept(events)],
         "summary": summary,
         "interrupted": interrupted,
@@ -233,6 +247,11 @@ def plan_blocks(plan: Plan) -> tuple[Block, ...]:
         for one in plan.repositories
         for tally in one.tallies
     ]
+    standing = [
+        f"| `{sign}` | `{one.target}:{tag}` | {escaped(words)} |"
+        for one in plan.repositories
+        for sign, tag, words in (*_gone_rows(one), *_left_out_rows(one))
+    ]
     return (
         Block([f"**:no_entry: {escaped(reason)}**" for reason in held_back(plan)]),
         Block([f"**{summary_line(plan)}**"]),
@@ -244,6 +263,11 @@ def plan_blocks(plan: Plan) -> tuple[Block, ...]:
             others,
             _TABLE,
             fold=count(len(others), "addition or update", "additions and updates") if len(others) > FOLD_AFTER else "",
+        ),
+        Block(
+            standing,
+            _TABLE,
+            fold=f"{count(len(standing), 'tag')} gone at the source or left out" if len(standing) > FOLD_AFTER else "",
         ),
         Block(tallies, bullet="- ", fold="What each pattern chooses"),
     )
@@ -268,6 +292,29 @@ def _changes_table(repository: RepositoryPlan) -> Grid:
     for one in repository.refused:
         table.row((f"  ! {one.tag}", "bold red"), _shown(one.digest), f"refused: {one.why}")
     return table
+
+
+def _standing(repository: RepositoryPlan) -> Iterator[Part]:
+    """The tags that do not change although the source has changed: a line each, the first `STANDING_SHOWN` of them."""
+    rows = [*_gone_rows(repository), *_left_out_rows(repository)]
+    table = Grid()
+    for sign, tag, words in rows[:STANDING_SHOWN]:
+        table.row(f"  {sign} {tag}", words)
+    if rows:
+        yield table
+    if len(rows) > STANDING_SHOWN:
+        more = len(rows) - STANDING_SHOWN
+        yield Line((f"    ... and {more} more such tags; --format json has all of them", "dim"))
+
+
+def _gone_rows(repository: RepositoryPlan) -> Iterator[tuple[str, str, str]]:
+    for tag, since in (repository.gone or {}).items():
+        yield "=", tag, f"kept: gone at the source since {since:%Y-%m-%d}"
+
+
+def _left_out_rows(repository: RepositoryPlan) -> Iterator[tuple[str, str, str]]:
+    for tag, one in (repository.left_out or {}).items():
+        yield "!", tag, f"left out: {one.reason}"
 
 
 def shared_words(plan: Plan) -> Iterator[str]:

@@ -13,6 +13,7 @@ import logging
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.desire import Desired, desire, desire_nothing, desire_unchanged
@@ -67,6 +68,7 @@ def resolve(
     *,
     recheck: bool = False,
     gate: Gate = OPEN,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> tuple[Desired, ...]:
     """Every repository of the mirrors and of the index, as it should be, in the order of their names.
 
@@ -89,10 +91,10 @@ def resolve(
             reading.result()  # Where it failed, nobody has to wait for the other sources.
         one = _ask(mirror, reading.result, open_source, executor, listings.get(mirror.target), recheck=recheck)
         rounds.append((mirror, one))
-    index = reading.result()
+    index, at = reading.result(), now().replace(microsecond=0)
     attached = _ask_attached(rounds, index, open_source, executor, listings)
     judged = [
-        _judged(mirror, index, listings.get(mirror.target), one, attached.get(mirror.target, {}), mirrors.name)
+        _judged(mirror, index, listings.get(mirror.target), one, attached.get(mirror.target, {}), mirrors.name, at)
         for mirror, one in rounds
     ]
     desired = only_signed(judged, index, open_source, executor, gate, recheck=recheck)
@@ -237,13 +239,14 @@ def _judged(
     asked: Asked,
     attached: dict[Digest, Future[Attached | SourceError]],
     name: str,
+    now: datetime,
 ) -> Judged:
     refusal = conflict(mirror.target, index.repositories.get(mirror.target), name)
 
     def judge(failed: Mapping[str, SourceError]) -> Desired:
         if refusal:
             return desire_unchanged(mirror, index.repositories[mirror.target], refusal)
-        judged = _judge(mirror, index, listing, {**asked.answers, **failed}, attached)
+        judged = _judge(mirror, index, listing, asked.answers, failed, attached, now)
         warnings = (*judged.warnings, *asked.warnings, *_refusals(attached))
         return replace(judged, tallies=asked.tallies, warnings=warnings)
 
@@ -255,7 +258,9 @@ def _judge(
     index: MirrorIndex,
     listing: Future[Listing] | None,
     answers: Mapping[str, Answer | Future[Answer]],
+    refused: Mapping[str, SourceError],
     attached: Mapping[Digest, Future[Attached | SourceError]],
+    now: datetime,
 ) -> Desired:
     observed = index.repositories.get(mirror.target, RepositoryState(mirror.source))
     listed = listing.result() if listing else None
@@ -274,7 +279,30 @@ def _judge(
     }
     found = {subject: one.result() for subject, one in attached.items()}
     told, failed = _news(observed, settled, found) if mirror.referrers else ({}, {})
-    return desire(mirror, observed, None if listed is None else frozenset(listed), settled | failed, told)
+    return desire(
+        mirror,
+        observed,
+        settled,
+        now=now,
+        still=frozenset() if listed is None else _still_chosen(mirror, index, observed, listed),
+        failed={**failed, **refused},
+        news=told,
+    )
+
+
+def _still_chosen(
+    mirror: Mirror, index: MirrorIndex, observed: RepositoryState, listed: tuple[str, ...]
+) -> frozenset[str]:
+    """The mirrored tags that are listed no more, and that would be chosen if they were listed with the others.
+
+    A tag that upstream deleted is among them; one whose place among the newest was taken goes as it would have anyway.
+    What is listed is chosen without a look at them: they take nobody's place.
+    """
+    lost = observed.tags.keys() - set(listed)
+    if not lost:
+        return frozenset()
+    selection = select(mirror.tags, mirror.exclude, (), _choosable(mirror, (*listed, *lost), lambda: index))
+    return frozenset(one.tag for one in selection.chosen) & lost
 
 
 def _list(open_source: OpenSource, source: str) -> Listing:

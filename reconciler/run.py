@@ -27,23 +27,23 @@ from reconciler.copies import Copies
 from reconciler.copy import publish_lists
 from reconciler.deadline import REASON
 from reconciler.diff import Action
-from reconciler.errors import Interrupted, LockLost, OutOfTime, QuotaSpent, StoreDenied
+from reconciler.errors import Interrupted, LockLost, NoPlatform, OutOfTime, QuotaSpent, StoreDenied
 from reconciler.gc import Garbage, NotCollected, collect, discard_uploads, forgotten
 from reconciler.images import image_work, in_turn
-from reconciler.index import TagState
+from reconciler.index import LeftOut, TagState
 from reconciler.layout import manifest_key
 from reconciler.ledger import Observed, write_index
 from reconciler.oci import Digest
-from reconciler.outcome import Done, Failed, Outcome, Skipped
+from reconciler.outcome import Done, Failed, NotMirrored, Outcome, Skipped
 from reconciler.owners import is_unclaimed
-from reconciler.plan import refusal
+from reconciler.plan import noted_all, refusal
 from reconciler.referrers import Record
 from reconciler.shares import Balanced
 from reconciler.unforeseen import foreseen
 from reconciler.work import completed, image_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Future
     from datetime import datetime
 
@@ -70,15 +70,16 @@ class Run:
         self._terms = terms
         self._observed = observed
         self._unrecorded: list[tuple[ImageWork, Copied]] = []
+        self._left_out: list[tuple[RepositoryPlan, Mapping[str, LeftOut]]] = []
         self._recorded_at = time.monotonic()
         self._failed: set[str] = set()
         self._lease = lease
-        self._cut_off = {target for target, state in observed.index.repositories.items() if state.pending}
+        self._cut_off = {target: one.pending for target, one in observed.index.repositories.items() if one.pending}
         self._touched: set[str] = set(observed.index.repositories) if lease.taken_over else set()
 
     def events(self) -> Iterator[Event]:
         try:
-            self._begin()
+            yield from self._begin()
             yield from self._publish()
             yield from self._prune()
         except LockLost:
@@ -95,10 +96,16 @@ class Run:
         if not self._terms.deadline.is_over:
             yield from self._collect()
 
-    def _begin(self) -> None:
-        """Says in the index whose the repositories are, and which tags are about to change, in case this run dies."""
+    def _begin(self) -> Iterator[NotMirrored]:
+        """Says in the index whose the repositories are, and which tags are about to change, in case this run dies.
+
+        And what was found at the sources that is no change. What is left out is told when it is noted, once.
+        """
+        known = {target: state.left_out for target, state in self._observed.index.repositories.items()}
+        at = self._observed.at
 
         def change(index: MirrorIndex) -> MirrorIndex:
+            index = noted_all(index, self._plan, at)
             for repository in self._plan.repositories:
                 target, source = repository.target, repository.source
                 tags = [one.tag for one in repository.of(Action.ADD, Action.UPDATE)]
@@ -109,6 +116,10 @@ class Run:
             return index
 
         self._write(change)
+        for one in self._plan.repositories:
+            for tag, why in (one.left_out or {}).items():
+                if known.get(one.target, {}).get(tag) != why:
+                    yield NotMirrored(one.target, tag, why.reason)
 
     def _publish(self) -> Iterator[Event]:
         copies = Copies(self._edges, self._terms, self._observed.index, self._lease.owner, self._plan.manifests)
@@ -129,7 +140,7 @@ class Run:
                     yield from self._record()
         yield from self._record()
 
-    def _settle(self, work: ImageWork, future: Future[Copied]) -> Iterator[Failed | Skipped]:
+    def _settle(self, work: ImageWork, future: Future[Copied]) -> Iterator[Failed | Skipped | NotMirrored]:
         error = future.exception()
         if error is None:
             self._unrecorded.append((work, future.result()))
@@ -141,15 +152,28 @@ class Run:
             self._failed.add(work.repository.target)
             yield from (Skipped(work.repository.target, change, REASON) for change in work.changes)
         elif isinstance(error, Exception) and not isinstance(error, StoreDenied | LockLost):
-            self._failed.add(work.repository.target)
-            words = str(foreseen(work.what, error))
-            yield from (Failed(work.repository.target, change, words) for change in work.changes)
+            out = self._leave_out(work, error) if isinstance(error, NoPlatform) else {}
+            yield from (NotMirrored(work.repository.target, tag, one.reason) for tag, one in out.items())
+            failed = [change for change in work.changes if change.tag not in out]
+            if failed:
+                self._failed.add(work.repository.target)
+                words = str(foreseen(work.what, error))
+                yield from (Failed(work.repository.target, change, words) for change in failed)
         else:
             raise error
 
+    def _leave_out(self, work: ImageWork, error: NoPlatform) -> Mapping[str, LeftOut]:
+        """Remembers the tags of an image that only a pattern chose, so that the next run does not try them again."""
+        repository = work.repository
+        named = self._terms.named(repository.target)
+        one = LeftOut(work.root.digest, error.short, repository.platforms)
+        out = {change.tag: one for change in work.changes if change.tag not in named}
+        self._left_out.append((repository, out))
+        return out
+
     def _record(self) -> list[Done]:
-        """Writes what was published to the index: from then on it is done."""
-        if not self._unrecorded:
+        """Writes what was published to the index: from then on it is done. And what was left out."""
+        if not self._unrecorded and not self._left_out:
             return []
         now = self._lease.now()
         sources, tags = {}, defaultdict[str, dict[str, TagState]](dict)
@@ -164,11 +188,15 @@ class Run:
             for target, source in sources.items():
                 index = mirror_index.published(index, target, source, tags[target], now)
                 index = mirror_index.attached(index, target, attached[target])
+            for one, out in self._left_out:
+                untouched = out.keys() - self._cut_off.get(one.target, frozenset())
+                index = mirror_index.left_out(index, one.target, out, untouched)
             return index
 
         self._write(change)
         done = [Done(work.repository.target, change) for work, _ in self._unrecorded for change in work.changes]
         self._unrecorded.clear()
+        self._left_out.clear()
         self._recorded_at = time.monotonic()
         return done
 

@@ -11,7 +11,7 @@ from reconciler.signatures.gate import OPEN
 from reconciler.work import BLOB_WORKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from concurrent.futures import Executor
     from datetime import timedelta
 
@@ -62,6 +62,7 @@ class Terms:
     waiting_quota is told, in words, of each wait for a registry's quota; None: what does not fit is skipped
     deadline      when the run ends, done or not
     plan_again    makes the plan anew, where the index has moved on since; None: then the plan is refused
+    named         target -> the tags that mirrors.yaml names exactly: what hinders those is a failure
     gate          who has to have signed what is published: checked for each image, whatever the plan says
     """
 
@@ -73,4 +74,5 @@ class Terms:
     waiting_quota: Callable[[str], None] | None = None
     deadline: Deadline = NEVER
     plan_again: Callable[[], Plan] | None = None
+    named: Callable[[str], Collection[str]] = lambda _: ()
     gate: Gate = OPEN

@@ -27,7 +27,7 @@ from tests.parts.images import Image, attestation, image, index
 from tests.world import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from reconciler.deadline import Deadline
     from reconciler.mirrors import Mirror
@@ -88,6 +88,8 @@ class Bench:
     others: list[Event] = field(default_factory=list)
     gate: Gate = OPEN
     deadline: Deadline = NEVER
+    when_gone: str = "keep"
+    named: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     @property
     def now(self) -> datetime:
@@ -107,7 +109,7 @@ class Bench:
 
     def plan(self, *entries: Mirror, recheck: bool = False) -> Plan:
         """A plan of `entries`, or of every source with all its tags; it leaves no operation behind."""
-        wanted = mirrors(*(entries or [mirror(target) for target in self.sources]))
+        wanted = mirrors(*(entries or [mirror(target, when_gone=self.when_gone) for target in self.sources]))
         observed = read_index(MemoryStore(self.store.objects))
         with ThreadPoolExecutor(1) as executor:
             desired = resolve(
@@ -126,6 +128,7 @@ class Bench:
                 lambda _: RETAIN,
                 waiting_quota=waiting_quota,
                 deadline=self.deadline,
+                named=lambda target: self.named.get(target, ()),
                 gate=self.gate,
             )
             outcomes = apply(replace(plan, allow_prune=allow_prune), edges, terms)
@@ -151,7 +154,7 @@ class Bench:
         store.headers.update(self.store.headers)
         store.written.update(self.store.written)
         store.seconds = self.store.seconds
-        return Bench(sources, store, threads, gate=self.gate)
+        return Bench(sources, store, threads, gate=self.gate, when_gone=self.when_gone, named=self.named)
 
 
 def outcome(event: Event) -> Outcome:

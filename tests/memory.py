@@ -362,11 +362,21 @@ def mirror(
     prune: bool = True,
     platforms: tuple[Platform, ...] | None = None,
     referrers: bool = False,
+    when_gone: str = "keep",
 ) -> Mirror:
     """A mirror of the memory source `memory/<target>`; with no `tags` every one of them."""
     patterns = tags or (Glob("*"),)
     return Mirror(
-        f"memory/{target}", target, patterns, (), (), platforms, prune, timedelta(days=7), referrers=referrers
+        f"memory/{target}",
+        target,
+        patterns,
+        (),
+        (),
+        platforms,
+        prune,
+        timedelta(days=7),
+        referrers=referrers,
+        when_gone=when_gone,
     )
 
 

@@ -78,6 +78,9 @@ records = _records()
 unknown = st.dictionaries(st.sampled_from(["first_seen", "history"]), st.integers() | st.text(), max_size=2).map(
     MappingProxyType
 )
+left_outs = st.builds(LeftOut, st.none(), st.text(max_size=5)) | st.builds(
+    LeftOut, digests, st.text(max_size=5), platform_filters
+)
 repository_states = st.builds(
     RepositoryState,
     sources,
@@ -87,9 +90,7 @@ repository_states = st.builds(
     st.dictionaries(digests, records, max_size=2).map(MappingProxyType),
     st.none() | st.sampled_from(["default", "team-a"]),
     st.dictionaries(tags, times, max_size=2).map(MappingProxyType),
-    st.dictionaries(tags, st.builds(LeftOut, st.none() | digests, st.text(max_size=5)), max_size=2).map(
-        MappingProxyType
-    ),
+    st.dictionaries(tags, left_outs, max_size=2).map(MappingProxyType),
     unknown,
 )
 indexes = st.builds(

@@ -186,6 +186,7 @@ def test_bytes_that_stay_wrong_are_reported_and_never_visible(wrong: bytes) -> N
 def test_a_failure_keeps_its_repository_from_pruning_and_no_other() -> None:
     bench = Bench.of(a={"1": V1}, b={"1": V1})
     bench.apply()
+    bench.when_gone = "prune"
     bench = bench.again()
     for source in bench.sources.values():
         source.images = {"2": V2, "3": V3}
@@ -208,6 +209,7 @@ def test_a_failure_keeps_its_repository_from_pruning_and_no_other() -> None:
 def test_many_prunes_wait_for_a_word_and_adds_do_not(allow_prune: bool) -> None:
     bench = Bench.of(a={f"1.{number}": V1 for number in range(11)})
     bench.apply()
+    bench.when_gone = "prune"
     bench = bench.again()
     bench.sources["a"].images = {"2": V2}
     outcomes = bench.apply(allow_prune=allow_prune)
@@ -318,6 +320,7 @@ def test_closed_after_any_outcome_everything_told_of_is_recorded(seen: int) -> N
 def test_closed_at_a_skipped_prune_what_was_published_is_recorded() -> None:
     bench = Bench.of(a={"1": V1})
     bench.apply()
+    bench.when_gone = "prune"
     bench = bench.again()
     bench.sources["a"].images = {"2": V2, "3": V3}
     bench.sources["a"].broken[V2.digest] = [Unreachable("memory/a", "no answer")]
@@ -377,6 +380,7 @@ def before_a_mixed_plan() -> Bench:
     Of the digests that it finds retired, one is to be kept for longer and the time of the other is over.
     """
     bench = Bench.of(a={"1": V1, "latest": V1, "old": V3, "same": V1, "older": V4}, gone={"1": V1})
+    bench.when_gone = "prune"
     bench.now = NOW - RETAIN
     bench.apply()
     for now, tag in ((NOW - RETAIN, "older"), (NOW - RETAIN / 2, "old")):
@@ -387,6 +391,7 @@ def before_a_mixed_plan() -> Bench:
     bench = Bench(
         {"a": MemorySource({"1": V1, "2": V2, "latest": V2, "same": V1}), "new": MemorySource({"1": V1, "x": V3})},
         bench.again().store,
+        when_gone="prune",
     )
     bench.now = NOW
     return bench
@@ -450,7 +455,7 @@ def test_a_run_that_lost_its_lock_at_any_operation_writes_nothing_more(
     for at in range(2, STOP_POINTS):
         bench = before_a_mixed_plan()
         bench.threads = threads
-        other = Bench({"a": MemorySource({"same": V1}), "new": MemorySource({"x": V3})})
+        other = Bench({"a": MemorySource({"same": V1}), "new": MemorySource({"x": V3})}, when_gone="prune")
         theirs: dict[str, bytes] = {}
 
         def take_over(

@@ -63,7 +63,7 @@ def test_a_missing_blob_of_an_index_is_found_and_repaired(digest: str) -> None:
 def test_blobs_of_an_index_are_garbage_when_it_is() -> None:
     bench = applied()
     bench.sources["a"] = MemorySource({"1": V1})
-    bench.apply(bench.plan(mirror("a")), allow_prune=True)
+    bench.apply(bench.plan(mirror("a", when_gone="prune")), allow_prune=True)
     check_visible(bench.store)
     bench = bench.again()
     bench.now += RETAIN

@@ -75,7 +75,7 @@ class Life(RuleBasedStateMachine):
         self.patch.setattr(lock, "time", self.clock)
         self.bucket = MemoryStore()
         self.upstream: dict[str, dict[str, Image]] = {target: {} for target in TARGETS}
-        self.wanted = {target: (Glob("*"), True) for target in TARGETS}
+        self.wanted = {target: (Glob("*"), True, "keep") for target in TARGETS}
         self.told: dict[tuple[str, str], str] = {}
 
     def teardown(self) -> None:
@@ -98,9 +98,14 @@ class Life(RuleBasedStateMachine):
     def a_tag_is_removed(self, of: str, tag: str) -> None:
         self.upstream[of].pop(tag, None)
 
-    @rule(of=targets, glob=st.sampled_from(["*", "x*", "?"]), prune=st.booleans())
-    def mirrors_yaml_is_edited(self, of: str, glob: str, prune: bool) -> None:
-        self.wanted[of] = (Glob(glob), prune)
+    @rule(
+        of=targets,
+        glob=st.sampled_from(["*", "x*", "?"]),
+        prune=st.booleans(),
+        when_gone=st.sampled_from(["keep", "prune"]),
+    )
+    def mirrors_yaml_is_edited(self, of: str, glob: str, prune: bool, when_gone: str) -> None:
+        self.wanted[of] = (Glob(glob), prune, when_gone)
 
     @rule(of=targets)
     def a_mirror_is_taken_out(self, of: str) -> None:
@@ -241,7 +246,12 @@ class Life(RuleBasedStateMachine):
         return {target: MemorySource(dict(tags)) for target, tags in self.upstream.items()}
 
     def mirrors(self) -> Mirrors:
-        return mirrors(*(mirror(target, glob, prune=prune) for target, (glob, prune) in self.wanted.items()))
+        return mirrors(
+            *(
+                mirror(target, glob, prune=prune, when_gone=when_gone)
+                for target, (glob, prune, when_gone) in self.wanted.items()
+            )
+        )
 
     def index(self) -> MirrorIndex:
         body = self.bucket.objects.get(MIRROR_INDEX)
@@ -296,19 +306,25 @@ class Life(RuleBasedStateMachine):
                 self.told[event.target, event.change.tag] = str(event.change.after.digest)
 
     def check_model(self, before: MirrorIndex) -> None:
-        """The bucket is what the patterns choose at the sources, and nothing more."""
+        """The bucket is what the patterns choose at the sources, what of it is gone there, and nothing more."""
         now = self.index().repositories
         for target in TARGETS:
-            glob, prune = self.wanted.get(target, (Glob(""), True))
+            glob, prune, when_gone = self.wanted.get(target, (Glob(""), True, "keep"))
             there = {tag: one.digest for tag, one in self.upstream[target].items() if matches(glob, tag)}
             old = before.repositories.get(target)
-            kept = {tag: str(one.digest) for tag, one in old.tags.items()} if old and not prune else {}
+            kept = {
+                tag: str(one.digest)
+                for tag, one in (old.tags.items() if old else ())
+                if not prune or (when_gone == "keep" and matches(glob, tag))
+            }
             state = now.get(target)
             tags = {tag: str(one.digest) for tag, one in state.tags.items()} if state else {}
             assert tags == {**kept, **there}
             if state is None:
                 continue
             assert not state.pending
+            if target in self.wanted:
+                assert set(state.gone) == {tag for tag in kept if tag not in there and matches(glob, tag)}
             for tag, one in state.tags.items():
                 assert one.digest.matches(self.bucket.objects[manifest_key(target, tag)])
             listed = json.loads(self.bucket.objects[tags_key(target)])["tags"] if tags else []

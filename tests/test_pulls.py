@@ -161,6 +161,7 @@ def test_what_is_skipped_names_the_quota_and_keeps_its_repository_from_pruning()
     bench.apply()
     bench = again(bench, Account(left=2))
     bench.sources["a"].images = {"1": SINGLE, "3": V3}
+    bench.when_gone = "prune"
     skipped, prune = bench.apply()
     assert isinstance(skipped, Skipped)
     assert isinstance(prune, Skipped)

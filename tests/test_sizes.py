@@ -74,7 +74,7 @@ class Runs:
         self, images: Mapping[str, Mapping[str, Image]], entries: tuple[Mirror, ...] = ()
     ) -> tuple[Plan, Measured]:
         self.sources = {target: MemorySource(dict(tags)) for target, tags in images.items()}
-        wanted = mirrors(*(entries or [mirror(target) for target in images]))
+        wanted = mirrors(*(entries or [mirror(target, when_gone="prune") for target in images]))
         with ThreadPoolExecutor(4) as executor:
             observed = read_index(self.store)
             desired = resolve(wanted, lambda: observed.index, self.open_source, executor)

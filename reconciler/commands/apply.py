@@ -150,6 +150,7 @@ def apply(
             _tell_quota if wait_for_quota else None,
             deadline,
             plan_again if yes and not plan_file else None,
+            named=mirrors.naming(),
             gate=make_gate(mirrors),
         )
         done = _apply(plans, observed, open_stores(), open_source, terms, output, workers, cluster)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from reconciler.errors import BadAnswer, Denied, Malformed, NotFound, SourceError, Unreachable
+from reconciler.errors import BadAnswer, Denied, Malformed, NotFound, SourceError, Unreachable, Unsupported
 from reconciler.layout import cosign_tags, fallback_tag
 from reconciler.oci import (
     ACCEPT,
@@ -354,12 +354,12 @@ _NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes
 
 
 def _check_hint(response: httpx.Response, what: str) -> None:
-    """Raises `BadAnswer` for what the headers say that no GET is needed to refuse."""
+    """Raises `Unsupported` for what the headers say that no GET is needed to refuse."""
     if response.headers.get("Content-Type", "").partition(";")[0].strip() in SCHEMA1:
-        raise BadAnswer(what, SCHEMA1_REFUSAL)
+        raise Unsupported(what, SCHEMA1_REFUSAL)
     declared = response.headers.get("Content-Length", "")
     if declared.isdecimal() and len(declared) < 20 and int(declared) > MAX_MANIFEST_SIZE:
-        raise BadAnswer(what, f"a manifest of {declared} bytes; clients take {MAX_MANIFEST_SIZE} at the most")
+        raise Unsupported(what, f"a manifest of {declared} bytes; clients take {MAX_MANIFEST_SIZE} at the most")
 
 
 def _described(response: httpx.Response) -> Descriptor | None:
