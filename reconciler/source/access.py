@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from reconciler.errors import Denied, LoginRefused
-from reconciler.source.answers import comes_from_inside, finish, is_about_the_login
+from reconciler.source.answers import comes_from_inside, finish, is_about_the_login, is_wrong_login, read_start
 from reconciler.source.auth import basic, check_realm, choose, named_scope, parse_challenges, token_request
 from reconciler.source.hosts import same_owner, split_url
 
@@ -124,6 +124,9 @@ class Access:
                 break
             grant, is_new = following, True
             response = self._tried(grant, send) or response
+        if grant and grant.credentials in self._refused and is_about_the_login(response, read_start(response)):
+            finish(response)
+            raise self._refused_again(grant.credentials)
         return response
 
     def has_login(self, scope: str) -> bool:
@@ -263,7 +266,7 @@ class Access:
         try:
             with self._trying(grant.credentials):
                 response = send(grant.header)
-                if response.status_code == httpx.codes.UNAUTHORIZED and grant.credentials not in self._proven:
+                if grant.credentials not in self._proven and is_wrong_login(response):
                     self._note_refused(grant.credentials, f"it answered {response.status_code}")
                 elif response.status_code < httpx.codes.BAD_REQUEST or response.status_code == httpx.codes.NOT_FOUND:
                     self._proven.add(grant.credentials)

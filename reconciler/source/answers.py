@@ -28,6 +28,14 @@ _ABOUT_THE_LOGIN = re.compile(
     rb"expire|too old|renew|refresh|re-?auth|log ?in|credential|password|token", re.IGNORECASE
 )
 
+_WRONG_LOGIN = re.compile(
+    rb"expired|too old|authentication (failed|required)|bad credentials"
+    rb"|(invalid|incorrect|wrong).{0,20}(user|password|token|credential|login)"
+    rb"|(user|password|token|credential|login).{0,20}(invalid|incorrect|wrong)",
+    re.IGNORECASE,
+)
+"""What a 403 says that is about the login itself and not about one repository."""
+
 
 def finish(response: httpx.Response) -> bytes:
     """Ends an answer of which no more is wanted, and returns what was read of its body.
@@ -75,6 +83,13 @@ def is_about_the_login(response: httpx.Response, body: bytes) -> bool:
     """
     if response.status_code == httpx.codes.FORBIDDEN:
         return response.request.method == "HEAD" or bool(_ABOUT_THE_LOGIN.search(body))
+    return response.status_code == httpx.codes.UNAUTHORIZED
+
+
+def is_wrong_login(response: httpx.Response) -> bool:
+    """Whether a refusal is of the login as such: a 401, or a 403 that says so."""
+    if response.status_code == httpx.codes.FORBIDDEN:
+        return bool(_WRONG_LOGIN.search(read_start(response)))
     return response.status_code == httpx.codes.UNAUTHORIZED
 
 

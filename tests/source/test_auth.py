@@ -420,16 +420,20 @@ def failed_logins(lying: LyingRegistry) -> list[str]:
     return [one.headers["authorization"] for one in lying.asked if one.headers.get("authorization", good) != good]
 
 
-@pytest.mark.parametrize("scheme", ["basic", "bearer"])
+WRONG = Answer(403, body=b'{"errors": [{"code": "DENIED", "message": "Access denied. The password was incorrect."}]}')
+
+
+@pytest.mark.parametrize("scheme", ["basic", "basic with 403", "bearer", "bearer with 403"])
 def test_a_wrong_password_is_one_failed_login_for_all_repositories(
     scheme: str, lying: LyingRegistry, open_at: Callable[..., RegistrySource]
 ) -> None:
     """However many threads come at once; each says the same words, with the host and where the login is from."""
     wrong = Credentials("user", "wrong", where="config.json: auths.lying")
     token = {"WWW-Authenticate": f'Bearer realm="{lying.url}/token"'}
-    demanding(lying, LATER)
-    if scheme == "bearer":
-        lying.judge = lambda asked: Answer(401, token) if "authorization" not in asked.headers else Answer(401)
+    refusal = WRONG if "403" in scheme else Answer(401, PASSWORD)
+    demanding(lying, LATER, refusal=refusal)
+    if "bearer" in scheme:
+        lying.judge = lambda asked: refusal if "authorization" in asked.headers else Answer(401, token)
     registry = open_at(lying.host, wrong).registry
     sources = [RegistrySource(registry, f"team/{name}") for name in ("one", "two", "three") * 4]
 
@@ -478,6 +482,21 @@ def test_a_refusal_that_no_password_helps_is_not_asked_about_for_every_tag(
         with pytest.raises(Denied, match="403"):
             source.resolve(tag)
     assert logins.asked == 1
+
+
+def test_a_wrong_password_that_only_a_get_tells_of(
+    lying: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    """A HEAD is refused without a reason; from the GET after it on, nothing is sent with that login."""
+    demanding(lying, LATER, refusal=WRONG)
+    registry = open_at(lying.host, USER).registry
+    for name in ("one", "two", "three"):
+        with pytest.raises(LoginRefused):
+            RegistrySource(registry, f"team/{name}").resolve("1")
+    assert [(one.method, one.path.split("/")[3]) for one in lying.asked if "authorization" in one.headers] == [
+        ("HEAD", "one"),
+        ("GET", "one"),
+    ]
 
 
 def test_a_403_about_something_else_is_final(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
@@ -646,6 +665,16 @@ def test_another_registry_s_challenge_is_answered_with_its_own_login_only(
         assert token.headers.get("authorization") == sent
 
 
+def resolving(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Has these names lead to this machine."""
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **more: resolve("127.0.0.1" if host in names else host, *rest, **more),
+    )
+
+
 def test_a_redirect_inside_is_followed_where_the_registry_itself_is_there(
     lying: LyingRegistry,
     elsewhere: LyingRegistry,
@@ -653,11 +682,8 @@ def test_a_redirect_inside_is_followed_where_the_registry_itself_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """By the connection's other end, not by its name; behind a proxy that end is the proxy's."""
-    resolve = socket.getaddrinfo
     name = "registry.example.com"
-    monkeypatch.setattr(
-        socket, "getaddrinfo", lambda host, *rest, **more: resolve("127.0.0.1" if host == name else host, *rest, **more)
-    )
+    resolving(monkeypatch, name)
     lying.on(TAGS, Answer(307, {"Location": f"{elsewhere.url}/tags"}))
     elsewhere.on("GET /tags", TAG_LIST)
     host = f"{name}:{lying.host.rpartition(':')[2]}"
@@ -666,3 +692,24 @@ def test_a_redirect_inside_is_followed_where_the_registry_itself_is_there(
     lying.on(f"GET http://{host}/v2/team/app/tags/list?n=1000", Answer(307, {"Location": f"{elsewhere.url}/tags"}))
     with pytest.raises(BadAnswer, match=rf"add {elsewhere.host} to redirects_to under registries.{host}"):
         open_at(host).tags()
+    lying.on(f"GET {elsewhere.url}/tags", TAG_LIST)
+    assert open_at(host, None, RegistryConfig(plain_http=True, redirects_to=(elsewhere.host,))).tags() == ("1",)
+
+
+def test_another_party_s_token_server_gets_the_login_where_it_is_declared(
+    lying: LyingRegistry, open_at: Callable[..., RegistrySource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolving(monkeypatch, "registry.example.com", "auth.example.net")
+    port = lying.host.rpartition(":")[2]
+    challenge = f'Bearer realm="http://auth.example.net:{port}/token"'
+    lying.wants = ("Bearer t", challenge)
+    lying.on("GET /token?scope=repository%3Ateam%2Fapp%3Apull&account=user", Answer(body=b'{"token": "t"}'))
+    lying.on(TAGS, TAG_LIST)
+    for places, why in (((), "is plain http"), (("auth.example.net",), "is plain http")):
+        config = RegistryConfig(plain_http=True, token_servers=places)
+        with pytest.raises(Denied, match=why):
+            open_at(f"registry.example.com:{port}", USER, config).tags()
+    assert not lying.requests("GET /token")
+    config = RegistryConfig(plain_http=True, token_servers=(f"http://auth.example.net:{port}",))
+    assert open_at(f"registry.example.com:{port}", USER, config).tags() == ("1",)
+    assert [one.headers["authorization"] for one in lying.asked if one.path.startswith("/token")] == [basic(USER)]
