@@ -19,9 +19,9 @@ import httpx
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from reconciler import __version__
-from reconciler.errors import BadAnswer, PublicError, UsageError
-from reconciler.source.pace import keep_pace
+from reconciler.errors import BadAnswer, PublicError, Unreachable, UsageError
 from reconciler.source.registry import read_bounded
+from reconciler.source.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,9 +63,8 @@ class PublicBucket:
         self._client = httpx.Client(
             headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-            limits=httpx.Limits(max_connections=MAX_CONNECTIONS),
+            transport=Transport(MAX_CONNECTIONS),
         )
-        keep_pace(self._client)
 
     def __enter__(self) -> Self:
         return self
@@ -130,6 +129,8 @@ def _explained(url: str) -> Iterator[None]:
         yield
     except BadAnswer as error:
         raise PublicError(url, error.why) from None
+    except Unreachable as error:
+        raise PublicError(url, f"{error.what}: {error.why}") from None
     except _TryAgain as error:
         raise PublicError(url, f"answered {error.status} {ATTEMPTS} times in a row; try again later") from None
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:

@@ -17,6 +17,7 @@ import httpx
 from reconciler import __version__
 from reconciler.errors import Unreachable
 from reconciler.oci import ACCEPT, MAX_MANIFEST_SIZE
+from reconciler.source.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds."""
+
+MAX_CONNECTIONS = 16
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class Client:
     def __init__(self, url: str) -> None:
         self.url = url
         self._client = httpx.Client(
-            headers={"User-Agent": f"r2mirror/{__version__} (doctor)", "Accept-Encoding": "gzip"}, timeout=TIMEOUT
+            headers={"User-Agent": f"r2mirror/{__version__} (doctor)", "Accept-Encoding": "gzip"},
+            timeout=TIMEOUT,
+            transport=Transport(MAX_CONNECTIONS),
         )
         self.tls: Tls | None = None
 

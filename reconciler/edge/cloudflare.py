@@ -29,10 +29,10 @@ from reconciler.edge.observed import (
     parse_zones,
 )
 from reconciler.edge.rules import Phase
-from reconciler.errors import EdgeDenied, EdgeError, EdgeUnreachable
+from reconciler.errors import EdgeDenied, EdgeError, EdgeUnreachable, Unreachable
 from reconciler.mirrors import ZONE_ID
-from reconciler.source.pace import keep_pace
 from reconciler.source.registry import Patience, parse_retry_after
+from reconciler.source.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +44,8 @@ API = "https://api.cloudflare.com/client/v4"
 TOKEN_VARIABLE = "CLOUDFLARE_API_TOKEN"  # noqa: S105 the name of the variable
 CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0
 """Seconds."""
+
+MAX_CONNECTIONS = 16
 
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of an answer; a ruleset of a thousand rules has about one million."""
@@ -135,8 +137,8 @@ class Cloudflare:
             headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
             timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
             follow_redirects=False,
+            transport=Transport(MAX_CONNECTIONS),
         )
-        keep_pace(self._client)
 
     def __enter__(self) -> Self:
         return self
@@ -278,6 +280,8 @@ class Cloudflare:
                 body = _read(response, call)
         except httpx.HTTPError as error:
             raise self._broken(call, error) from None
+        except Unreachable as error:
+            raise EdgeUnreachable(call.what, str(error)) from None
         level = logging.DEBUG if call.method == "GET" else logging.INFO
         logger.log(level, "%s %s: %d", call.method, call.path, response.status_code)
         if response.status_code == httpx.codes.TOO_MANY_REQUESTS:

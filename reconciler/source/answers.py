@@ -1,4 +1,4 @@
-"""Answers of which little is wanted: how one is ended, and how it words a refusal."""
+"""Answers of which little is wanted: how one is ended, where it redirects, and how it words a refusal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import re
 from itertools import islice
 from typing import Any
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
@@ -14,6 +13,7 @@ from reconciler.errors import BadAnswer
 from reconciler.source.encoding import decoded
 from reconciler.source.hosts import is_internal_address, parse_address
 from reconciler.source.reason import MAX_BYTES
+from reconciler.source.transport import PROXIED
 
 MAX_UNREAD = 64 * 1024
 """Bytes of a body that nobody wants which are still read, because a new connection would cost more."""
@@ -76,6 +76,16 @@ def read_start(response: httpx.Response) -> bytes:
     return bytes(body)
 
 
+def redirect_target(response: httpx.Response) -> str | None:
+    """The URL that a redirect leads to, as httpx reads it, so that what is checked is what is asked; None: it is none.
+
+    Raises `httpx.InvalidURL`.
+    """
+    if not response.has_redirect_location:
+        return None
+    return str(response.request.url.join(response.headers["Location"]))
+
+
 def is_about_the_login(response: httpx.Response, body: bytes) -> bool:
     """Whether a refusal may be over with other credentials: a 401, or a 403 that says so, or cannot for it has no body.
 
@@ -99,8 +109,7 @@ def comes_from_inside(response: httpx.Response) -> bool:
     A name says nothing about that, and what it resolves to may be another address the next time. Behind a proxy the
     connection shows the proxy. To be asked while the answer is open.
     """
-    url = response.request.url
-    if {url.scheme, "all"} & getproxies().keys() and not proxy_bypass(url.host):
+    if response.extensions.get(PROXIED):
         return False
     stream: Any = response.extensions.get("network_stream")
     try:

@@ -1,8 +1,8 @@
 """The connections of one registry, as lanes: a request takes one until its answer is closed, the last one used first.
 
-httpx's own pool looks at each of its connections for each request, under one lock for all threads, and its client reads
-cookies out of each answer: together a third of what a small request takes. A lane is a client of its own, which has a
-connection to the registry and one to wherever that redirects; one for plain HTTP is never used for another scheme.
+httpcore's pool looks at each of its connections for each request, under one lock for all threads: much of what a small
+request takes. A lane is a transport of its own, which has a connection to the registry and one to wherever that
+redirects. There is no client of httpx above it, whose cookies, hooks and redirects no registry needs.
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ if TYPE_CHECKING:
 
 
 class Lanes:
-    """At most `count` requests at once, each on a client that `make` made for its scheme. Shared by all threads.
+    """At most `count` requests at once, each on a transport that `make` made. Shared by all threads.
 
-    Who finds none free waits `patience` seconds for one.
+    Who finds none free waits `patience` seconds for one. `timeout` is for each request that has none of its own.
     """
 
-    def __init__(self, make: Callable[[str], httpx.Client], count: int, patience: float) -> None:
+    def __init__(
+        self, make: Callable[[], httpx.BaseTransport], count: int, patience: float, timeout: httpx.Timeout
+    ) -> None:
         self._make = make
         self._patience = patience
+        self._extensions = {"timeout": timeout.as_dict()}
         self._free = threading.BoundedSemaphore(count)
-        self._spare: dict[str, list[httpx.Client]] = {}
-        self._made: list[httpx.Client] = []
+        self._spare: list[httpx.BaseTransport] = []
+        self._made: list[httpx.BaseTransport] = []
 
     def close(self) -> None:
-        for client in self._made:
-            client.close()
+        for transport in self._made:
+            transport.close()
 
     def send(
         self,
@@ -41,50 +44,36 @@ class Lanes:
         content: str | None,
         timeout: httpx.Timeout | None = None,
     ) -> httpx.Response:
-        """The answer to a request, its body unread; it follows no redirect. To be closed. Raises as httpx does.
-
-        `timeout`: another one than the clients were made with.
-        """
-        extensions = {"timeout": timeout.as_dict()} if timeout else None
+        """The answer to a request, its body unread; it follows no redirect. To be closed. Raises as httpx does."""
+        extensions = {"timeout": timeout.as_dict()} if timeout else self._extensions
+        request = httpx.Request(method, url, headers=headers, content=content, extensions=extensions)
         if not self._free.acquire(timeout=self._patience):
             raise httpx.PoolTimeout("no connection of ours became free")
         try:
-            client, spare = self._taken(url.partition(":")[0].lower())
+            transport = self._taken()
         except BaseException:
             self._free.release()
             raise
 
         def give_back() -> None:
-            spare.append(client)
+            self._spare.append(transport)
             self._free.release()
 
         try:
-            # Not built by the client, which would merge what it has none of into each: parameters, cookies, a base URL.
-            request = httpx.Request(method, url, headers=headers, content=content, extensions=extensions)
-            response = client.send(request, stream=True, auth=None, follow_redirects=False)
+            response = transport.handle_request(request)
         except BaseException:
             give_back()
             raise
         response.stream = _Lent(response.stream, give_back)
         return response
 
-    def _taken(self, scheme: str) -> tuple[httpx.Client, list[httpx.Client]]:
-        """A client, and where it goes when it is free again."""
-        spare = self._spare.setdefault(scheme, [])
+    def _taken(self) -> httpx.BaseTransport:
         try:
-            return spare.pop(), spare
+            return self._spare.pop()
         except IndexError:
-            client = self._make(scheme)
-            client._cookies = _NoCookies()
-            self._made.append(client)
-            return client, spare
-
-
-class _NoCookies(httpx.Cookies):
-    """No registry needs any, and none follows us from one repository to another. httpx has no public way to say so."""
-
-    def extract_cookies(self, response: httpx.Response) -> None:
-        pass
+            transport = self._make()
+            self._made.append(transport)
+            return transport
 
 
 class _Lent(httpx.SyncByteStream):

@@ -1,7 +1,7 @@
 """Gives up connections that trickle: httpx's read timeout is for silence, and a byte now and then keeps it away.
 
-Wrapped around the network streams of an httpx client, so that headers, bodies, tokens and TLS are all under the same
-rule, that of `speed`.
+Wrapped around the network streams of httpcore, so that headers, bodies, tokens and TLS are all under the same rule,
+that of `speed`.
 Headers that do not end are given up as well: any number of interim answers (1xx) may come before the final one.
 """
 
@@ -11,9 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import httpcore
-import httpx
 
-from reconciler.speed import SLOWEST, Speed
+from reconciler.speed import Speed
 
 if TYPE_CHECKING:
     import ssl
@@ -26,27 +25,18 @@ MAX_HEAD = 1024 * 1024
 """Bytes that may come before an answer's headers are complete; what of its body comes with them included."""
 
 
-def keep_pace(client: httpx.Client, floor: float = SLOWEST) -> None:
-    """Has every connection of `client` from now on raise `httpx.ReadTimeout` below `floor` bytes a second.
-
-    And `httpx.RemoteProtocolError` when the headers of an answer are still not complete after `MAX_HEAD` bytes.
-    httpx has no public way to give it a network backend (version 0.28), hence the private names.
-    """
-    for transport in (client._transport, *client._mounts.values()):
-        if isinstance(transport, httpx.HTTPTransport):
-            pool = transport._pool
-            pool._network_backend = _Backend(pool._network_backend, floor)
-    client.event_hooks["response"].append(_headers_are_complete)
-
-
-def _headers_are_complete(response: httpx.Response) -> None:
-    """httpx calls this before it reads a body."""
-    stream = response.extensions.get("network_stream")
+def headers_are_complete(stream: object) -> None:
+    """To be told of an answer's network stream before its body is read: from then on `MAX_HEAD` does not count."""
     if isinstance(stream, _Stream):
         stream.head_left = None
 
 
-class _Backend(httpcore.NetworkBackend):
+class PacedBackend(httpcore.NetworkBackend):
+    """Has every connection raise `httpcore.ReadTimeout` below `floor` bytes a second.
+
+    And `httpcore.RemoteProtocolError` when the headers of an answer are still not complete after `MAX_HEAD` bytes.
+    """
+
     def __init__(self, backend: httpcore.NetworkBackend, floor: float) -> None:
         self._backend = backend
         self._floor = floor

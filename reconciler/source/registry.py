@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import random
 import re
-import ssl
 import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache, lru_cache, partial
+from functools import lru_cache, partial
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
@@ -31,21 +29,21 @@ from reconciler.deadline import NEVER
 from reconciler.errors import BadAnswer, Denied, LoginRefused, RateLimited, SourceError, Unreachable
 from reconciler.quota import parse_quota
 from reconciler.source.access import Access
-from reconciler.source.answers import comes_from_inside, finish, is_about_the_login, read_start
+from reconciler.source.answers import comes_from_inside, finish, is_about_the_login, read_start, redirect_target
 from reconciler.source.auth import Token, TokenRequest, check_redirect, parse_token
 from reconciler.source.breaker import Breaker, Breakers, LeftAlone
 from reconciler.source.encoding import decoded
 from reconciler.source.hosts import is_internal, split_url
 from reconciler.source.keychain import Anonymous
 from reconciler.source.lanes import Lanes
-from reconciler.source.pace import keep_pace
 from reconciler.source.reason import reason, sent_secrets
+from reconciler.source.transport import Transport
 from reconciler.speed import SLOWEST
+from reconciler.trust import own_trust, shared_trust
 from reconciler.words import count as counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from reconciler.deadline import Deadline
     from reconciler.mirrors import RegistryConfig
@@ -173,9 +171,10 @@ class Registry:
         self._accesses = {self._origin: Access(name, self.url, logins, config.token_servers)}
         self._elsewhere = elsewhere
         connections = config.max_connections or MAX_CONNECTIONS
-        trust = _own_trust(config.ca_file, name) if config.ca_file else None
-        speed = config.min_speed or SLOWEST
-        self._lanes = Lanes(lambda scheme: _client(scheme, trust, speed), connections, POOL_TIMEOUT)
+        own = own_trust(config.ca_file, name) if config.ca_file else None
+        trust, speed = (lambda: own) if own else shared_trust, config.min_speed or SLOWEST
+        timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
+        self._lanes = Lanes(lambda: Transport(2, KEEP_ALIVE, speed, trust), connections, POOL_TIMEOUT, timeout)
         self._downloads = threading.BoundedSemaphore(connections)
         self.large_answers = threading.Lock()
         self._bandwidth = bandwidth
@@ -359,12 +358,12 @@ class Registry:
         """The answer where the redirects end."""
         for _ in range(MAX_REDIRECTS + 1):
             response = self._authorized(method, url, scope, headers)
-            if response.next_request is None:
+            target = redirect_target(response)
+            if target is None:
                 return response
-            is_inside = is_internal(response.next_request.url.host) and comes_from_inside(response)
+            is_inside = is_internal(httpx.URL(target).host) and comes_from_inside(response)
             finish(response)
-            # As httpx reads it, so that what is checked is what is asked.
-            url = str(response.next_request.url)
+            url = target
             check_redirect(url, self.url, places=self._redirects_to, is_inside=is_inside)
         raise BadAnswer(self.name, f"redirects more than {MAX_REDIRECTS} times")
 
@@ -417,11 +416,12 @@ class Registry:
         url = asked.url
         for _ in range(MAX_REDIRECTS + 1):
             answer = self._send("POST" if asked.form else "GET", url, asked.headers, asked.form)
-            if answer.next_request is None:
+            target = redirect_target(answer)
+            if target is None:
                 return answer
             is_inside = comes_from_inside(answer)
             finish(answer)
-            url = str(answer.next_request.url)
+            url = target
             check(url, is_inside)
         raise Denied(self.name, f"its token server redirects more than {MAX_REDIRECTS} times")
 
@@ -450,19 +450,6 @@ class Registry:
             raise Unreachable(what, str(error)) from None
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict) as error:
             raise _translated(what, self, error) from None
-
-
-def _client(scheme: str, trust: ssl.SSLContext | None, speed: float) -> httpx.Client:
-    """A connection to the registry, and one to where it redirects. In plain HTTP there is nobody to be trusted."""
-    if scheme == "http":
-        trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    client = httpx.Client(
-        timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-        limits=httpx.Limits(max_connections=2, max_keepalive_connections=2, keepalive_expiry=KEEP_ALIVE),
-        verify=trust or _shared_trust(),
-    )
-    keep_pace(client, speed)
-    return client
 
 
 def _short_of(left: float) -> httpx.Timeout | None:
@@ -579,39 +566,13 @@ def origin(url: str) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
 
 
-@cache
-def _shared_trust() -> ssl.SSLContext:
-    """Loaded when it is needed, which takes some 20 ms, and once for all registries that have no `ca_file`."""
-    return _usual_trust()
-
-
-def _usual_trust() -> ssl.SSLContext:
-    """The authorities that everybody trusts.
-
-    Raises `Unreachable` where the environment names others that cannot be used.
-    """
-    try:
-        return httpx.create_ssl_context()
-    except (OSError, ssl.SSLError) as error:
-        named = os.environ.get("SSL_CERT_FILE", "")
-        raise Unreachable("SSL_CERT_FILE", f"the certificates in {named} cannot be used: {error}") from None
-
-
-def _own_trust(ca_file: Path, name: str) -> ssl.SSLContext:
-    """Those of a file too, beside the usual ones, for a redirect may lead to a public CDN."""
-    context = _usual_trust()
-    try:
-        context.load_verify_locations(cafile=ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise Unreachable(name, f"its ca_file {ca_file} cannot be used: {error}") from None
-    return context
-
-
 def _translated(what: str, registry: Registry, error: Exception) -> SourceError:
     """What an error of httpx means to the user."""
     tries = _tries(error)
     host = _host_of(error) or registry.name
     match error:
+        case httpx.ProxyError():
+            why = f"cannot connect to {host}{tries}: {_reason(error)}; check the proxy and its login"
         case httpx.ConnectTimeout() | httpx.ConnectError():
             advice = "check the name and the network; for a certificate of your own, name its ca_file in mirrors.yaml"
             why = f"cannot connect to {host}{tries}: {_reason(error)}; {advice}"

@@ -26,6 +26,7 @@ import contextlib
 import copy
 import hashlib
 import itertools
+import logging
 import os
 import threading
 from collections import deque
@@ -45,14 +46,23 @@ from botocore.parsers import ResponseParserError
 from botocore.session import get_session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from reconciler.errors import ConditionsRefused, PreconditionFailed, StoreDenied, StoreError, StoreUnreachable
+from reconciler.errors import (
+    ConditionsRefused,
+    PreconditionFailed,
+    StoreDenied,
+    StoreError,
+    StoreUnreachable,
+    Unreachable,
+)
 from reconciler.layout import Headers, with_digest
 from reconciler.mirrors import R2, S3
+from reconciler.proxies import read_proxies
 from reconciler.store import CHUNK, WITH_CONDITIONS, Absent, Condition, Listed, Matches, Stored, Unfinished
 from reconciler.store.clock import header_time
 from reconciler.store.contact import Contact, mistake
 from reconciler.store.pace import keep_pace
 from reconciler.store.pages import Pages
+from reconciler.trust import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -62,6 +72,8 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ErrorTypeDef, GetObjectOutputTypeDef
 
     from reconciler.oci import Digest
+
+logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
@@ -126,6 +138,8 @@ def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str], worker
         return S3Store(name, bucket, client, contact, workers, digest_by_tag=digest_by_tag)
     except (boto.BotoCoreError, ValueError) as error:
         raise _translated(name, error) from error
+    except Unreachable as error:
+        raise StoreUnreachable(name, str(error)) from None
 
 
 def place(config: R2 | S3) -> tuple[str | None, str | None]:
@@ -146,6 +160,8 @@ def _session(name: str, environ: Mapping[str, str]) -> Session:
         raise StoreDenied(name, f"R2_{is_set} is set but R2_{is_not} is not; set both or neither")
     core = get_session()
     core.register_component("data_loader", _Models(core.get_component("data_loader").search_paths))
+    if core.get_config_variable("ca_bundle") is None:
+        core.set_config_variable("ca_bundle", bundle(os.environ))
     return Session(key or None, secret or None, botocore_session=core)
 
 
@@ -173,11 +189,32 @@ def _client(session: Session, endpoint: str | None, region: str | None, workers:
             read_timeout=READ_TIMEOUT,
             max_pool_connections=max(MAX_CONNECTIONS, 4 * workers),
             tcp_keepalive=True,
+            proxies=_proxies(endpoint),
         ),
     )
     client.meta.events.unregister("before-call.s3", add_expect_header)
     keep_pace(client)
     return client
+
+
+def _proxies(endpoint: str | None) -> dict[str, str] | None:
+    """The proxy to an endpoint of ours, by scheme; None: botocore finds it, as it does for Amazon's own.
+
+    Raises ValueError for one that botocore has no use for.
+    """
+    if endpoint is None:
+        return None
+    parts, proxies = urlsplit(endpoint), read_proxies(os.environ)
+    proxy = proxies.of(parts.scheme, parts.hostname or "", parts.port)
+    if proxy and proxy.is_socks:
+        why = f"buckets can be reached through HTTP proxies only, and the environment names {proxy}"
+        if parts.scheme in proxies.named:
+            raise ValueError(f"{why}; name another one, or put {parts.hostname} into NO_PROXY")
+        logger.warning("%s: %s in ALL_PROXY; it is asked directly", parts.hostname, why)
+        return {}
+    if proxy is None:
+        return {}
+    return {parts.scheme: proxy.url}
 
 
 def _watch(client: S3Client, contact: Contact) -> None:

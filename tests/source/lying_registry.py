@@ -139,7 +139,7 @@ class AnswerHandler(Handler):
             time.sleep(pause)
             self.wfile.write(bytes([byte]))
 
-    do_GET = do_HEAD = do_POST = reply  # noqa: N815 the names that http.server calls
+    do_GET = do_HEAD = do_POST = do_CONNECT = reply  # noqa: N815 the names that http.server calls
 
 
 @contextlib.contextmanager

@@ -5,21 +5,22 @@ from __future__ import annotations
 import shutil
 import ssl
 import subprocess
+from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import certifi
 import pytest
 
-from reconciler import speed
+from reconciler import speed, trust
 from reconciler.errors import BadAnswer, Unreachable
 from reconciler.mirrors import RegistryConfig
 from reconciler.oci import Descriptor, Digest
-from reconciler.source.registry import _usual_trust
 from tests.parts.process import missing
 from tests.source.lying_registry import Answer, start_lying_registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from reconciler.source.repository import RegistrySource
     from tests.source.lying_registry import LyingRegistry
@@ -130,8 +131,43 @@ def test_public_authorities_that_are_none_are_named(
     if content is not None:
         path.write_bytes(content)
     monkeypatch.setenv("SSL_CERT_FILE", str(path))
-    monkeypatch.setattr("reconciler.source.registry._shared_trust", _usual_trust)
     with pytest.raises(Unreachable, match=r"SSL_CERT_FILE: .*public\.pem cannot be used"):
         open_at("registry.example.com", None, RegistryConfig()).tags()
     lying.on("GET /v2/team/app/tags/list?n=1000", Answer(body=b'{"name":"team/app","tags":["1"]}'))
     assert open_at(lying.host).tags() == ("1",), "plain HTTP needs none"
+
+
+def test_what_the_system_trusts_is_believed_beside_the_public_authorities(
+    secure: LyingRegistry,
+    own: Path,
+    tmp_path: Path,
+    open_at: Callable[..., RegistrySource],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bundle = tmp_path / "ca-certificates.crt"
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    monkeypatch.setattr(trust, "_shared", trust._load)
+    monkeypatch.setattr(trust, "BUNDLES", (str(tmp_path / "not-there"), str(bundle)))
+    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: SimpleNamespace(cafile=None))
+    bundle.write_bytes(own.read_bytes())
+    assert open_at(secure.host, None, RegistryConfig()).tags() == ("1",)
+    assert len(trust.shared_trust().get_ca_certs()) > 100, "and the public ones"
+    assert trust.bundle({}) is None, "a file without the public authorities is not enough by itself"
+    bundle.write_bytes(own.read_bytes() + Path(certifi.where()).read_bytes())
+    assert trust.bundle({}) == str(bundle)
+    assert trust.bundle({"SSL_CERT_FILE": "x"}) == "x"
+    bundle.write_text("broken")
+    with pytest.raises(Unreachable, match="CERTIFICATE_VERIFY_FAILED"):
+        open_at(secure.host, None, RegistryConfig()).tags()
+    assert "cannot be used" in caplog.text
+
+
+def test_a_folder_of_authorities_that_is_not_there_is_named(
+    tmp_path: Path, open_at: Callable[..., RegistrySource], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "nothing"))
+    with pytest.raises(Unreachable, match=r"SSL_CERT_DIR: .*nothing cannot be used"):
+        open_at("registry.example.com", None, RegistryConfig()).tags()

@@ -10,8 +10,10 @@ import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import certifi
 import pytest
 from tenacity import wait_none
 
@@ -28,7 +30,6 @@ from tests.store.scripted import Answer, Asked, Drop, ScriptedServer, error, ser
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.parts.seaweedfs import S3Bucket
 
@@ -204,6 +205,49 @@ def test_r2_s_endpoint(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(StoreUnreachable, match="r2://cr-example/_ping"):
         store.get("_ping")
     assert {asked.path for asked in server.asked} == {f"{host}:443"}
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "asked"), [("127.0.0.0/8", False), ("example.com", True)], ids=["a network", "another host"]
+)
+def test_a_proxy_is_asked_unless_its_network_is_exempt(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, no_proxy: str, asked: bool
+) -> None:
+    server.otherwise = lambda _: Answer(403)
+    monkeypatch.setenv("HTTP_PROXY", server.url)
+    monkeypatch.delenv("http_proxy", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    with pytest.raises(StoreError):
+        opened("http://127.0.0.1:9", "bucket", CREDENTIALS).get("x")
+    assert bool(server.asked) == asked
+
+
+def test_a_socks_proxy_which_botocore_cannot_use_is_named(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    server.otherwise = lambda _: Answer(404)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    assert opened(server.url, "bucket", CREDENTIALS).get("x") is None
+    assert "socks5://127.0.0.1:9 in ALL_PROXY; it is asked directly" in caplog.text
+    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:9")
+    with pytest.raises(StoreError, match=r"HTTP proxies only, .* socks5://127\.0\.0\.1:9"):
+        opened(server.url, "bucket", CREDENTIALS)
+
+
+def test_the_system_s_authorities_are_believed(
+    certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    system = tmp_path / "ca-certificates.crt"
+    system.write_bytes(certificate.read_bytes() + Path(certifi.where()).read_bytes())
+    monkeypatch.setattr("reconciler.trust.BUNDLES", (str(system),))
+    with serve_script(certificate) as running:
+        running.otherwise = lambda _: Answer(404)
+        assert opened(running.url, "bucket", CREDENTIALS).get("x") is None
 
 
 # The wire.

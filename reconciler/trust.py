@@ -1,0 +1,102 @@
+"""Whose certificates are believed: the public authorities, and those that this system trusts beside them.
+
+    shared_trust  for every connection over TLS of ours
+    own_trust     with the authorities of one file too
+    bundle        a file with the authorities, for libraries that make their connections themselves
+
+A company's own authority is put into the system's bundle, where curl, skopeo and docker find it. SSL_CERT_FILE and
+SSL_CERT_DIR stand in the place of all of them, as OpenSSL has it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import certifi
+
+from reconciler.errors import Unreachable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+logger = logging.getLogger(__name__)
+
+BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where systems keep them: Debian and Alpine, Fedora, openSUSE, newer Fedoras, the BSDs and macOS."""
+
+
+FEWEST = 50
+"""Certificates that a bundle with the public authorities has at least."""
+
+
+def shared_trust() -> ssl.SSLContext:
+    """Loaded when it is first needed, which takes some 20 ms, and once.
+
+    Raises `Unreachable` where the environment names authorities that cannot be used.
+    """
+    return _shared(*_named_authorities())
+
+
+def _load(file: str | None, folder: str | None) -> ssl.SSLContext:
+    if file or folder:
+        return _named(file or None, folder or None)
+    context = ssl.create_default_context(cafile=certifi.where())
+    found = _system_bundle()
+    if found:
+        try:
+            context.load_verify_locations(cafile=found)
+        except (OSError, ssl.SSLError) as error:
+            logger.warning("%s: the certificates that this system trusts cannot be used: %s", found, error)
+    return context
+
+
+_shared = cache(_load)
+
+
+def own_trust(ca_file: Path, name: str) -> ssl.SSLContext:
+    """Those of `ca_file` beside the usual ones, for the registry `name` may redirect to a public CDN."""
+    context = _load(*_named_authorities())
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise Unreachable(name, f"its ca_file {ca_file} cannot be used: {error}") from None
+    return context
+
+
+def bundle(environ: Mapping[str, str]) -> str | None:
+    """A file with all that this system trusts; None where that does not include the public authorities."""
+    if environ.get("SSL_CERT_FILE"):
+        return environ["SSL_CERT_FILE"]
+    found = _system_bundle()
+    is_whole = found is not None and found.read_bytes().count(b"BEGIN CERTIFICATE") >= FEWEST
+    return str(found) if is_whole else None
+
+
+def _named_authorities() -> tuple[str | None, str | None]:
+    return os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+
+
+def _named(file: str | None, folder: str | None) -> ssl.SSLContext:
+    variable = "SSL_CERT_FILE" if file else "SSL_CERT_DIR"
+    try:
+        if not file and folder and not Path(folder).is_dir():
+            raise NotADirectoryError("there is no such folder")
+        return ssl.create_default_context(cafile=file, capath=folder)
+    except (OSError, ssl.SSLError) as error:
+        raise Unreachable(variable, f"the certificates in {file or folder} cannot be used: {error}") from None
+
+
+def _system_bundle() -> Path | None:
+    named = ssl.get_default_verify_paths().cafile
+    return next((path for path in map(Path, filter(None, (*BUNDLES, named))) if path.is_file()), None)
