@@ -79,11 +79,14 @@ def is_r2(store: StoreConfig) -> bool:
 
 @dataclass(frozen=True)
 class EdgeConfig:
-    """What stands in front of an R2 bucket. `zone` is a name or an id, `location` None lets Cloudflare choose."""
+    """What stands in front of an R2 bucket. `zone` is a name or an id, `location` None lets Cloudflare choose.
+
+    `min_tls` None is 1.2 or what the domain has already, whichever is more.
+    """
 
     zone: str
     hostname: str
-    min_tls: str = "1.2"
+    min_tls: str | None = None
     location: str | None = None
     cache: bool = True
     digest_by_tag: bool = False
@@ -586,7 +589,7 @@ def _edge(document: Document, store: StoreConfig | None) -> EdgeConfig | None:
     return EdgeConfig(
         zone,
         hostname,
-        said.get("min_tls", "1.2"),
+        said.get("min_tls"),
         said.get("location"),
         said.get("cache", True),
         said.get("digest_by_tag") == "experimental",

@@ -452,7 +452,7 @@ CR = R2_STORE % "https://cr.example.com"
 def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path) -> None:
     assert load(tmp_path, CR).edge is None
     assert load(tmp_path, f"{CR}edge: {{zone: example.com}}\n", {}).edge == EdgeConfig(
-        "example.com", "cr.example.com", "1.2", None, cache=True
+        "example.com", "cr.example.com", None, None, cache=True
     )
     whole = f'edge: {{zone: {"a" * 32}, hostname: cr.example.com, min_tls: "1.3", location: weur, cache: false}}\n'
     assert load(tmp_path, f"{CR}{whole}", {}).edge == EdgeConfig("a" * 32, "cr.example.com", "1.3", "weur", cache=False)

@@ -88,21 +88,22 @@ def apply(
     Creates the bucket, connects the custom domain and waits until it is active, and keeps exactly our rules in the
     zone; others' rules stay as they are. Asks first on a terminal. Needs an API token in CLOUDFLARE_API_TOKEN.
     """
-    from reconciler.edge.apply import Done, apply_plan, wait_for_domain
+    from reconciler.edge.apply import Done, Wait, apply_plan, wait_for_domain
 
     config, store = _configured(file)
     with _cloudflare(store) as cloudflare:
         made = _make(config, store, cloudflare, remove=remove)
         _confirm(made, yes=yes)
         outcomes: list[Outcome] = []
+        wait = Wait(timeout, note)
         try:
-            outcomes.extend(apply_plan(made, cloudflare))
+            outcomes.extend(apply_plan(made, cloudflare, wait))
         finally:
             _print_outcomes(made, outcomes, output)
         if not all(isinstance(outcome, Done) for outcome in outcomes):
             return 1
         if not remove:
-            wait_for_domain(config, store.bucket, cloudflare, timeout, note)
+            wait_for_domain(config, store.bucket, cloudflare, wait, lambda domain: domain.is_active)
         if made.changes:
             _check(_make(config, store, cloudflare, remove=remove))
     return 0

@@ -12,7 +12,7 @@ from reconciler.edge.rules import Phase
 from reconciler.errors import EdgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from reconciler.edge.cloudflare import Cloudflare
     from reconciler.edge.observed import Domain
@@ -59,21 +59,63 @@ def observe(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare) ->
     return Observed(zone, there, domain, {phase: cloudflare.ruleset(zone, phase) for phase in Phase})
 
 
-def apply_plan(plan: EdgePlan, cloudflare: Cloudflare) -> Iterator[Outcome]:
-    """Makes the changes one by one. One that fails holds up those that need it: a domain needs its bucket."""
+@dataclass
+class Wait:
+    """How many seconds the domain may take in all, and how many it took so far; `tell` hears how far it is."""
+
+    timeout: float
+    tell: Callable[[str], None]
+    sleep: Callable[[float], None] = time.sleep
+    waited: float = 0.0
+
+
+def apply_plan(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> Iterator[Outcome]:
+    """Makes the changes one by one. One that fails holds up those that need it.
+
+    Rules are added and changed only once the hostname is known to lead to our bucket: until then it may be a shop's,
+    whose home page they would rewrite.
+    """
+    is_connected = yield from _connect(plan, cloudflare)
+    rules = [change for change in plan.changes if change.kind is Kind.RULE]
+    if is_connected and any(change.action is not Action.REMOVE for change in rules):
+        is_connected = _becomes_connected(plan, cloudflare, wait)
     rulesets = dict(plan.ruleset_ids)
-    has_bucket = True
-    for change in plan.changes:
-        if change.kind is Kind.DOMAIN and not has_bucket:
-            yield Skipped(change, "its bucket could not be created")
-            continue
-        try:
-            _make(change, plan, cloudflare, rulesets)
-        except EdgeError as error:
-            has_bucket = has_bucket and change.name != plan.bucket
-            yield Failed(change, str(error))
+    for change in rules:
+        if is_connected or change.action is Action.REMOVE:
+            yield _outcome(change, plan, cloudflare, rulesets)
         else:
-            yield Done(change)
+            yield Skipped(change, f"{plan.edge.hostname} is not connected to bucket {plan.bucket}")
+
+
+def _connect(plan: EdgePlan, cloudflare: Cloudflare) -> Generator[Outcome, None, bool]:
+    """Makes the changes to buckets and the domain; returns whether nothing is known to keep the two apart."""
+    is_possible = True
+    for change in plan.changes:
+        if change.kind is Kind.DOMAIN and not is_possible:
+            yield Skipped(change, "its bucket could not be created")
+        elif change.kind is not Kind.RULE:
+            outcome = _outcome(change, plan, cloudflare, {})
+            is_needed = change.name in (plan.bucket, plan.edge.hostname)
+            is_possible = is_possible and not (is_needed and isinstance(outcome, Failed))
+            yield outcome
+    return is_possible
+
+
+def _becomes_connected(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> bool:
+    try:
+        wait_for_domain(plan.edge, plan.bucket, cloudflare, wait, lambda domain: domain.is_connected)
+    except EdgeError as error:
+        wait.tell(str(error))
+        return False
+    return True
+
+
+def _outcome(change: Change, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> Outcome:
+    try:
+        _make(change, plan, cloudflare, rulesets)
+    except EdgeError as error:
+        return Failed(change, str(error))
+    return Done(change)
 
 
 def _make(change: Change, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> None:
@@ -108,28 +150,27 @@ def wait_for_domain(
     edge: EdgeConfig,
     bucket: str,
     cloudflare: Cloudflare,
-    timeout: float,
-    tell: Callable[[str], None],
-    sleep: Callable[[float], None] = time.sleep,
+    wait: Wait,
+    is_far_enough: Callable[[Domain], bool],
 ) -> None:
-    """Waits at most `timeout` seconds until the custom domain is active, and tells how far it is when that changes.
+    """Waits until the custom domain is as far as asked, and tells how far it is when that changes.
 
-    Raises `EdgeError` where it is not active by then, or cannot become so.
+    Raises `EdgeError` where it is not so far in time, or cannot become so.
     """
-    what, told, waited = f"custom domain {edge.hostname}", "", 0.0
+    what, told = f"custom domain {edge.hostname}", ""
     while True:
         domain = cloudflare.domain(bucket, edge.hostname)
         if domain is None:
             raise EdgeError(what, f"is not connected to bucket {bucket} any more; run it again")
-        if domain.is_active:
+        if is_far_enough(domain):
             return
-        if domain.is_stuck or waited >= timeout:
-            raise EdgeError(what, _why_not(domain, waited))
+        if domain.is_stuck or wait.waited >= wait.timeout:
+            raise EdgeError(what, _why_not(domain, wait.waited))
         if domain.progress != told:
             told = domain.progress
-            tell(f"waiting for {edge.hostname}: {told}")
-        sleep(POLL_EVERY)
-        waited += POLL_EVERY
+            wait.tell(f"waiting for {edge.hostname}: {told}")
+        wait.sleep(POLL_EVERY)
+        wait.waited += POLL_EVERY
 
 
 def _why_not(domain: Domain, waited: float) -> str:

@@ -239,7 +239,7 @@ class Cloudflare:
     def _rules_call(
         self, method: str, zone: Zone, phase: Phase, path: str, body: Mapping[str, Any] | None = None
     ) -> _Call:
-        full = f"/zones/{zone.id}/rulesets{f'/{path}' if path else ''}"
+        full = f"/zones/{quote(zone.id, safe='')}/rulesets{f'/{path}' if path else ''}"
         return _Call(method, full, f"the {phase} rules of zone {zone.name}", PHASE_EDIT[phase], body)
 
     def _result(self, call: _Call) -> Any:

@@ -6,6 +6,7 @@ Pure. The shapes are those of Cloudflare's published OpenAPI description (cloudf
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -35,8 +36,13 @@ class Domain:
     ssl: str
 
     @property
+    def is_connected(self) -> bool:
+        """Whether requests for the hostname go to the bucket, and to nobody else's server."""
+        return self.enabled and self.ownership == "active"
+
+    @property
     def is_active(self) -> bool:
-        return self.enabled and self.ownership == self.ssl == "active"
+        return self.is_connected and self.ssl == "active"
 
     @property
     def is_stuck(self) -> bool:
@@ -82,7 +88,7 @@ class Observed:
 def parse_zone(result: Any, what: str) -> Zone:
     """A zone. Raises `EdgeError` where it is none, as every function here does."""
     match result:
-        case {"id": str(id), "name": str(name), "account": {"id": str(account_id)}}:
+        case {"id": str(id), "name": str(name), "account": {"id": str(account_id)}} if _is_id(id):
             return Zone(id, name, account_id)
         case _:
             raise _odd(what, "a zone with its id, name and account")
@@ -118,11 +124,13 @@ def parse_domains(result: Any, what: str) -> tuple[Domain, ...]:
 def parse_ruleset(result: Any, phase: Phase, what: str) -> Ruleset:
     """A ruleset. An empty one may have no `rules`; the `ref` of a rule that was given none is its id."""
     match result:
-        case {"id": str(id)} if isinstance(result.get("rules") or [], list):
+        case {"id": str(id)} if _is_id(id) and isinstance(result.get("rules") or [], list):
             return Ruleset(phase, id, tuple(_parse_rule(one, what) for one in result.get("rules") or ()))
         case _:
             raise _odd(what, "a ruleset with its id and rules")
 
+
+_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 
 MAX_DEPTH = 32
 """Levels of a rule; those of Cloudflare's own description have eight."""
@@ -130,10 +138,17 @@ MAX_DEPTH = 32
 
 def _parse_rule(result: Any, what: str) -> LiveRule:
     match result:
-        case {"id": str(id)} if isinstance(result.get("ref", id), str) and _is_shallow(result, MAX_DEPTH):
+        case {"id": str(id)} if (
+            _is_id(id) and isinstance(result.get("ref", id), str) and _is_shallow(result, MAX_DEPTH)
+        ):
             return LiveRule(id, result.get("ref", id), result)
         case _:
             raise _odd(what, "a rule with its id")
+
+
+def _is_id(text: str) -> bool:
+    """Whether an id can be a part of a path, where `..` would be the path above, which quoting does not change."""
+    return bool(_ID.fullmatch(text))
 
 
 def _is_shallow(value: Any, levels: int) -> bool:

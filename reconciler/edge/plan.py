@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from reconciler.mirrors import EdgeConfig
 
 
+MIN_TLS = "1.2"
+"""The oldest version of TLS that a domain is raised to where mirrors.yaml names none."""
+
+
 class Action(StrEnum):
     ADD = "add"
     UPDATE = "update"
@@ -98,8 +102,9 @@ def _bucket_changes(edge: EdgeConfig, buckets: Sequence[str], observed: Observed
 
 
 def _domain_changes(edge: EdgeConfig, observed: Observed) -> Iterator[Change]:
-    settings = {"enabled": True, "minTLS": edge.min_tls}
     domain = observed.domain
+    least = max(MIN_TLS, domain.min_tls) if domain else MIN_TLS
+    settings = {"enabled": True, "minTLS": edge.min_tls or least}
     if domain is None:
         added = {"domain": edge.hostname, "zoneId": observed.zone.id, **settings}
         yield Change(Action.ADD, Kind.DOMAIN, edge.hostname, None, added)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.edge.apply import POLL_EVERY, Done, Failed, Skipped, apply_plan, observe, wait_for_domain
+from reconciler.edge.apply import POLL_EVERY, Done, Failed, Skipped, Wait, apply_plan, observe, wait_for_domain
 from reconciler.edge.plan import EdgePlan, make_plan
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
 from reconciler.errors import EdgeError
@@ -30,8 +30,14 @@ def planned(cloudflare: Cloudflare, edge: EdgeConfig = EDGE, *, remove: bool = F
     return make_plan(edge, (BUCKET,), observe(edge, (BUCKET,), cloudflare), remove=remove)
 
 
-def applied(cloudflare: Cloudflare, edge: EdgeConfig = EDGE, *, remove: bool = False) -> list[Any]:
-    return list(apply_plan(planned(cloudflare, edge, remove=remove), cloudflare))
+def applied(
+    cloudflare: Cloudflare, edge: EdgeConfig = EDGE, *, remove: bool = False, wait: Wait | None = None
+) -> list[Any]:
+    return list(apply_plan(planned(cloudflare, edge, remove=remove), cloudflare, wait or no_wait()))
+
+
+def no_wait(timeout: float = 0) -> Wait:
+    return Wait(timeout, lambda _: None, lambda _: None)
 
 
 def ours(api: CloudflareApi, hostname: str = HOST) -> dict[str, dict[str, Any]]:
@@ -158,12 +164,15 @@ def test_a_domain_is_waited_for_and_told_of(api: CloudflareApi, cloudflare: Clou
         ("pending", "initializing"),
         ("pending", "initializing"),
         ("active", "pending"),
+        ("active", "pending"),
         ("active", "active"),
     )
-    applied(cloudflare)
     told: list[str] = []
     slept: list[float] = []
-    wait_for_domain(EDGE, BUCKET, cloudflare, 600, told.append, slept.append)
+    wait = Wait(600, told.append, slept.append)
+    applied(cloudflare, wait=wait)
+    assert [line.partition(": ")[2] for line in told] == ["ownership pending, certificate initializing"]
+    wait_for_domain(EDGE, BUCKET, cloudflare, wait, lambda domain: domain.is_active)
     assert told == [
         f"waiting for {HOST}: ownership pending, certificate initializing",
         f"waiting for {HOST}: ownership active, certificate pending",
@@ -174,8 +183,8 @@ def test_a_domain_is_waited_for_and_told_of(api: CloudflareApi, cloudflare: Clou
 @pytest.mark.parametrize(
     ("progress", "words", "looks"),
     [
-        ((("active", "pending"),), "not active after 20 s: ownership active, certificate pending", 5),
-        ((("blocked", "pending"),), "ownership blocked", 1),
+        ((("active", "pending"),), "not active after 20 s: ownership active, certificate pending", 6),
+        ((("blocked", "pending"),), "ownership blocked", 2),
         ((("pending", "pending"), ("active", "error")), "certificate error", 2),
     ],
 )
@@ -185,7 +194,7 @@ def test_a_domain_that_does_not_become_active_says_how_far_it_is(
     api.progress = progress
     applied(cloudflare)
     with pytest.raises(EdgeError, match=words):
-        wait_for_domain(EDGE, BUCKET, cloudflare, 20, lambda _: None, lambda _: None)
+        wait_for_domain(EDGE, BUCKET, cloudflare, no_wait(20), lambda domain: domain.is_active)
     assert len(api.requests(f"GET /client/v4/accounts/{'a' * 32}/r2/buckets/{BUCKET}/domains/custom")) == looks
 
 
@@ -198,34 +207,83 @@ def test_a_domain_that_is_there_already_is_kept_and_pending_is_no_change(
     assert (plan.changes, plan.pending) == ((), "ownership pending, certificate pending")
 
 
-def test_a_domain_of_another_bucket_fails_alone(api: CloudflareApi, cloudflare: Cloudflare) -> None:
+def test_a_domain_of_another_bucket_gets_no_rule_of_ours(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     api.buckets["another"] = {HOST: {"domain": HOST, "enabled": True, "minTLS": "1.2", "zoneId": ZONE, "seen": 0}}
-    failed, *rest = sorted(applied(cloudflare), key=lambda outcome: isinstance(outcome, Done))
+    created, failed, *rest = applied(cloudflare)
+    assert isinstance(created, Done)
     assert isinstance(failed, Failed)
     assert "The domain is in use by another bucket. (code 10055)" in failed.error
-    assert len(rest) == len(edge_rules(EDGE)) + 1
-    assert len(ours(api)) == len(edge_rules(EDGE))
+    reason = f"{HOST} is not connected to bucket {BUCKET}"
+    assert rest == [Skipped(outcome.change, reason) for outcome in rest]
+    assert len(rest) == len(edge_rules(EDGE))
+    assert ours(api) == {}
+
+
+@pytest.mark.parametrize("ownership", ["pending", "deactivated", "blocked", "error"])
+def test_a_hostname_that_does_not_lead_to_the_bucket_gets_no_rule_and_loses_those_that_are_stale(
+    ownership: str, api: CloudflareApi, cloudflare: Cloudflare
+) -> None:
+    api.progress = ((ownership, "pending"),)
+    stale = api.add_rule(Phase.REWRITE, ref=f"{ref_prefix(HOST)}old")
+    told: list[str] = []
+    outcomes = applied(cloudflare, wait=Wait(20, told.append, lambda _: None))
+    assert [type(outcome) for outcome in outcomes[:3]] == [Done, Done, Done]
+    assert outcomes[2].change.rule_id == stale["id"]
+    assert {type(outcome) for outcome in outcomes[3:]} == {Skipped}
+    assert f"ownership {ownership}" in told[-1]
+    assert ours(api) == {}
+    api.progress = (("active", "pending"),)
+    assert all(isinstance(outcome, Done) for outcome in applied(cloudflare))
+    assert ours(api).keys() == {rule.ref for rule in edge_rules(EDGE)}
+
+
+def test_a_domain_that_went_elsewhere_after_the_plan_gets_no_rule(api: CloudflareApi, cloudflare: Cloudflare) -> None:
+    applied(cloudflare)
+    api.rulesets.clear()
+    plan = planned(cloudflare)
+    del api.buckets[BUCKET][HOST]
+    assert {type(outcome) for outcome in apply_plan(plan, cloudflare, no_wait())} == {Skipped}
+    assert ours(api) == {}
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "kept"),
+    [
+        ("1.0", None, "1.2"),
+        ("1.2", None, "1.2"),
+        ("1.3", None, "1.3"),
+        ("1.3", "1.2", "1.2"),
+        ("1.0", "1.1", "1.1"),
+    ],
+)
+def test_min_tls_only_raises_unless_it_is_written(
+    there: str, asked: str | None, kept: str, api: CloudflareApi, cloudflare: Cloudflare
+) -> None:
+    applied(cloudflare)
+    api.buckets[BUCKET][HOST]["minTLS"] = there
+    applied(cloudflare, replace(EDGE, min_tls=asked))
+    assert api.buckets[BUCKET][HOST]["minTLS"] == kept
 
 
 def test_without_its_bucket_a_domain_is_not_tried(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     body = b'{"success": false, "errors": [{"code": 10005, "message": "no"}], "messages": [], "result": null}'
     api.faults.append(("POST /client/v4/accounts", Answer(400, body=body)))
     outcomes = applied(cloudflare)
-    assert [type(outcome) for outcome in outcomes[:3]] == [Failed, Skipped, Done]
-    assert api.buckets == {}
+    assert [type(outcome) for outcome in outcomes] == [Failed] + [Skipped] * (len(edge_rules(EDGE)) + 1)
+    assert (api.buckets, ours(api)) == ({}, {})
 
 
 def test_a_bucket_that_appears_meanwhile_will_do(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     plan = planned(cloudflare)
     api.buckets[BUCKET] = {}
-    assert all(isinstance(outcome, Done) for outcome in apply_plan(plan, cloudflare))
+    assert all(isinstance(outcome, Done) for outcome in apply_plan(plan, cloudflare, no_wait()))
 
 
 def test_a_rule_that_is_gone_meanwhile_will_do(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     applied(cloudflare)
     plan = planned(cloudflare, remove=True)
     api.rules(Phase.RESPONSE).pop()
-    assert all(isinstance(outcome, Done) for outcome in apply_plan(plan, cloudflare))
+    assert all(isinstance(outcome, Done) for outcome in apply_plan(plan, cloudflare, no_wait()))
     assert ours(api) == {}
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.edge.apply import observe
 from reconciler.edge.cloudflare import MAX_BODY, ApiToken, Cloudflare, find_token
+from reconciler.edge.observed import Zone
 from reconciler.edge.rules import Phase, edge_rules
 from reconciler.errors import EdgeDenied, EdgeError, EdgeUnreachable
 from reconciler.mirrors import EdgeConfig
@@ -130,6 +131,10 @@ ODD = [
             None,
             [],
             {"id": 1},
+            {"id": "..", "name": "example.com", "account": {"id": ACCOUNT}},
+            [{"id": "../../../accounts", "name": "example.com", "account": {"id": ACCOUNT}}],
+            {"id": "../rules", "rules": []},
+            {"id": "x", "rules": [{"id": "..", "ref": "y"}]},
             {"id": "x", "rules": 3},
             {"id": "x", "rules": [3]},
             {"id": "x", "rules": [{"id": "y", "ref": 4}]},
@@ -159,6 +164,18 @@ def test_an_answer_that_is_none_is_an_error_that_names_what_was_asked(
     assert re.match(r"(the|zone|bucket|CLOUDFLARE_API_TOKEN|custom)", said)
     assert len(said) < 400
     assert not api.faults
+
+
+@pytest.mark.parametrize("odd", ["..", ".", "", "../x", "a/b", "a?b", "a b", "é", "a" * 101])
+def test_an_id_that_would_lead_to_another_path_is_refused(odd: str, api: CloudflareApi, cloudflare: Cloudflare) -> None:
+    zone = {"id": odd, "name": "example.com", "account": {"id": ACCOUNT}}
+    api.faults.append(("GET /client/v4/zones", Answer(200, body=json.dumps({**NULL, "result": [zone]}).encode())))
+    with pytest.raises(EdgeError, match=r"zone example\.com: expected a zone with its id"):
+        cloudflare.zone("example.com")
+    for ruleset in ({"id": odd, "rules": []}, {"id": "x", "rules": [{"id": odd}]}):
+        api.faults.append(("GET /client/v4/zones", Answer(200, body=json.dumps({**NULL, "result": ruleset}).encode())))
+        with pytest.raises(EdgeError, match="expected a ru"):
+            cloudflare.ruleset(Zone(ZONE, "example.com", ACCOUNT), Phase.REWRITE)
 
 
 def test_an_answer_without_an_end_is_cut_off(api: CloudflareApi, cloudflare: Cloudflare) -> None:
