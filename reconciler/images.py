@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from reconciler.diff import Action
 from reconciler.errors import SourceError
+from reconciler.index import LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator
 
     from reconciler.diff import Change
+    from reconciler.errors import NoPlatform
     from reconciler.oci import Descriptor, Digest
     from reconciler.plan import Plan, RepositoryPlan
     from reconciler.source import OpenSource
@@ -49,6 +51,12 @@ def image_work(plan: Plan) -> Iterator[ImageWork]:
         for changes in images.values():
             if changes[0].after:
                 yield ImageWork(repository, changes[0].after, tuple(changes))
+
+
+def left_out_of(work: ImageWork, error: NoPlatform, named: Collection[str]) -> dict[str, LeftOut]:
+    """The tags of an image that has no wanted platform which only a pattern chose; those `named` are to be had."""
+    one = LeftOut(work.root.digest, error.short, work.repository.platforms)
+    return {change.tag: one for change in work.changes if change.tag not in named}
 
 
 def in_turn(images: Iterable[ImageWork], open_source: OpenSource) -> list[ImageWork]:

@@ -159,6 +159,11 @@ def make_plan(
     return Plan(mirrors_sha256, index.serial, etag, repositories, extent=extent)
 
 
+def leaving_out(plan: Plan, found: Mapping[str, Mapping[str, LeftOut]]) -> Plan:
+    """`plan` without the additions and updates of the tags that were found not to be mirrorable, by target."""
+    return replace(plan, repositories=tuple(_leaving_out(one, found.get(one.target, {})) for one in plan.repositories))
+
+
 def noted_all(index: MirrorIndex, plan: Plan, now: datetime) -> MirrorIndex:
     """`index` after what the plan found gone at the sources, or not to be mirrored; `index` itself if it knows."""
     for one in plan.repositories:
@@ -339,6 +344,13 @@ def parse(body: bytes, where: str) -> Plan:
                 raise Malformed(where, "expected version, mirrors_sha256, index and repositories")
     except Malformed as error:
         raise UsageError(f"{where}: not a plan ({error}); make one with `r2mirror plan --out PLAN`") from None
+
+
+def _leaving_out(repository: RepositoryPlan, found: Mapping[str, LeftOut]) -> RepositoryPlan:
+    staying = [one for one in repository.changes if one.tag not in found]
+    unchanged = repository.unchanged + sum(one.tag in found for one in repository.of(Action.UPDATE))
+    left_out = repository.left_out if not found else {**(repository.left_out or {}), **found}
+    return replace(repository, changes=tuple(staying), unchanged=unchanged, left_out=left_out)
 
 
 def _without_prunes(repository: RepositoryPlan) -> RepositoryPlan:

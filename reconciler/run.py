@@ -29,8 +29,8 @@ from reconciler.deadline import REASON
 from reconciler.diff import Action
 from reconciler.errors import Interrupted, LockLost, NoPlatform, OutOfTime, QuotaSpent, StoreDenied
 from reconciler.gc import Garbage, NotCollected, collect, discard_uploads, forgotten
-from reconciler.images import image_work, in_turn
-from reconciler.index import LeftOut, TagState
+from reconciler.images import image_work, in_turn, left_out_of
+from reconciler.index import TagState
 from reconciler.layout import manifest_key
 from reconciler.ledger import Observed, write_index
 from reconciler.oci import Digest
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from reconciler.copies import Copied
     from reconciler.diff import Change
     from reconciler.images import ImageWork
-    from reconciler.index import MirrorIndex
+    from reconciler.index import LeftOut, MirrorIndex
     from reconciler.lock import Lease
     from reconciler.outcome import Event
     from reconciler.plan import Plan, RepositoryPlan
@@ -164,11 +164,8 @@ class Run:
 
     def _leave_out(self, work: ImageWork, error: NoPlatform) -> Mapping[str, LeftOut]:
         """Remembers the tags of an image that only a pattern chose, so that the next run does not try them again."""
-        repository = work.repository
-        named = self._terms.named(repository.target)
-        one = LeftOut(work.root.digest, error.short, repository.platforms)
-        out = {change.tag: one for change in work.changes if change.tag not in named}
-        self._left_out.append((repository, out))
+        out = left_out_of(work, error, self._terms.named(work.repository.target))
+        self._left_out.append((work.repository, out))
         return out
 
     def _record(self) -> list[Done]:

@@ -12,17 +12,18 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.errors import StoreError
+from reconciler.errors import NoPlatform, StoreError
 from reconciler.forecast import Bucket, Needed, Unread, forecast
-from reconciler.images import image_work, in_turn
+from reconciler.images import image_work, in_turn, left_out_of
 from reconciler.inventory import Inventory, inventories
+from reconciler.plan import leaving_out
 from reconciler.pulls import Pulls, Reading
 from reconciler.spending import Take, guess
 from reconciler.unforeseen import foreseen
 from reconciler.work import RESOLVE_WORKERS, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from concurrent.futures import Executor
     from datetime import datetime
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from reconciler.errors import MirrorError
     from reconciler.forecast import Parts, Sizes
     from reconciler.images import ImageWork
-    from reconciler.index import MirrorIndex
+    from reconciler.index import LeftOut, MirrorIndex
     from reconciler.oci import Digest
     from reconciler.plan import Plan
     from reconciler.source import OpenSource
@@ -42,11 +43,15 @@ MAX_BODIES = 32 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Measured:
-    """The sizes, the manifests for the plan to hold, and what an apply that holds them still fetches."""
+    """The sizes, the manifests for the plan to hold, and what an apply that holds them still fetches.
+
+    `left_out`: by target, the tags that turned out not to be mirrorable as asked, so that the plan can do without them.
+    """
 
     sizes: Sizes
     bodies: Mapping[Digest, bytes]
     takes: tuple[Take, ...]
+    left_out: Mapping[str, Mapping[str, LeftOut]]
 
 
 def measure(
@@ -58,8 +63,11 @@ def measure(
     parts: Parts | None,
     now: datetime,
     held: Mapping[Digest, bytes] | None,
+    named: Callable[[str], Collection[str]] = lambda _: (),
 ) -> Measured:
     """The sizes of `plan`, made from `index`. `held`: what an earlier plan holds; None: nothing is to be held.
+
+    `named` says of a target which of its tags mirrors.yaml names exactly.
 
     An image that cannot be read is named among the sizes. Raises `StoreError`.
     """
@@ -83,14 +91,14 @@ def measure(
                 if error is None:
                     totals.add(work, future.result())
                 elif isinstance(error, Exception) and not isinstance(error, StoreError):
-                    totals.leave_out(work, foreseen(work.what, error))
+                    totals.leave_out(work, foreseen(work.what, error), named(work.repository.target))
                 else:
                     raise error
     bucket = Bucket(there, size, index, parts)
     unread = tuple(sorted(totals.unread, key=lambda one: (one.target, one.tag)))
-    sizes = forecast(plan, bucket, totals.needed, totals.fetched, unread, now)
+    sizes = forecast(leaving_out(plan, totals.unmirrorable), bucket, totals.needed, totals.fetched, unread, now)
     takes = [Take(source, len(digests), exact=True) for source, digests in totals.fetches.items()]
-    return Measured(sizes, totals.bodies, (*takes, *guess(totals.left_out, index)))
+    return Measured(sizes, totals.bodies, (*takes, *guess(totals.left_out, index)), totals.unmirrorable)
 
 
 def _listed(store: Store) -> tuple[int, dict[str, Inventory]]:
@@ -117,6 +125,7 @@ class _Totals:
         self.bodies: dict[Digest, bytes] = {}
         self.unread: list[Unread] = []
         self.left_out: list[ImageWork] = []
+        self.unmirrorable: dict[str, dict[str, LeftOut]] = {}
         self._there = there
         self._room = MAX_BODIES if hold else 0
 
@@ -134,10 +143,15 @@ class _Totals:
                 needed.writes.append(size)
                 self._hold(source, manifest.digest, manifest.body)
 
-    def leave_out(self, work: ImageWork, error: MirrorError) -> None:
-        reason = getattr(error, "why", str(error))
-        self.left_out.append(work)
-        self.unread += [Unread(work.repository.target, change.tag, reason) for change in work.changes]
+    def leave_out(self, work: ImageWork, error: MirrorError, named: Collection[str]) -> None:
+        target, reason = work.repository.target, getattr(error, "why", str(error))
+        out = left_out_of(work, error, named) if isinstance(error, NoPlatform) else {}
+        if out:
+            self.unmirrorable.setdefault(target, {}).update(out)
+        missing = [change.tag for change in work.changes if change.tag not in out]
+        if missing:
+            self.left_out.append(work)
+        self.unread += [Unread(target, tag, reason) for tag in missing]
 
     def _hold(self, source: str, digest: Digest, body: bytes) -> None:
         """Keeps a manifest for the plan, or counts it for those that an apply fetches, each once."""

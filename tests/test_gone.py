@@ -260,6 +260,22 @@ def test_named_exactly_it_is_a_failure(pattern: Pattern) -> None:
     assert bench.others == [NotMirrored("a", "other", REASON)]
 
 
+def test_a_plan_with_sizes_finds_it_out_and_an_apply_of_it_tells_once(tmp_path: Path) -> None:
+    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    write_layout(tmp_path / "images", {"both": BOTH, "windows": WINDOWS, "named": WINDOWS})
+    declare(world, {"glob": "[bw]*"}, platforms=["linux/amd64"])
+    sizes = world.plan("--sizes", "--out", "plan.json")
+    (one,) = sizes["repositories"]
+    assert one["left_out"]["windows"]["reason"] == REASON
+    assert (changes(sizes), sizes["sizes"]["unread"]) == ([("add", "app", "both")], [])
+    done = json.loads(world.run("apply", "plan.json", "--yes", "--format", "json").stdout)
+    assert done["left_out"] == [{"target": "app", "tag": "windows", "reason": REASON}]
+    assert "  ! windows  left out: no image for linux/amd64; it has windows/amd64\n" in world.run("plan").stdout
+    declare(world, {"glob": "*"}, "named", platforms=["linux/amd64"])
+    sizes = world.plan("--sizes", code=1)
+    assert [entry["tag"] for entry in sizes["sizes"]["unread"]] == ["named"]
+
+
 def test_what_an_apply_was_cut_off_at_is_settled_although_it_is_left_out() -> None:
     bench = applied(windows=WINDOWS, both=BOTH).again()
     write_index(

@@ -167,6 +167,7 @@ def _measured(
     from dataclasses import replace
 
     from reconciler.mirrors import is_r2
+    from reconciler.plan import leaving_out
     from reconciler.progress import waiting
     from reconciler.sizes import measure
     from reconciler.spending import spendings
@@ -176,9 +177,12 @@ def _measured(
         _refuse_to_spend(made)
     now, parts = observed.at, _parts(mirrors)
     with waiting("Reading manifests ..."), readers(RESOLVE_WORKERS) as executor:
-        measured = measure(made, observed.index, stores.public, open_source, executor, parts, now, held)
+        measured = measure(
+            made, observed.index, stores.public, open_source, executor, parts, now, held, named=mirrors.naming()
+        )
     spent = spendings(measured.takes, open_source)
     sizes = replace(measured.sizes, priced=is_r2(mirrors.store))
+    made = leaving_out(made, measured.left_out)
     return replace(made, sizes=sizes, manifests=measured.bodies, spendings=spent)
 
 
