@@ -47,7 +47,7 @@ _TEMPORARY = re.compile("[0-9a-f]{32}")
 _DIGESTS = ("sha256:", "sha512:")
 """What names of files begin with that have no capitals."""
 
-_OPEN_LOCK = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+_OPEN_LOCK = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class FolderStore:
@@ -276,7 +276,7 @@ class FolderStore:
     @property
     def _folds(self) -> bool:
         """Whether capitals make no difference to the file system, as far as that shows before the first write."""
-        return (self._root / _OWN / "LOCK").exists()
+        return os.path.lexists(self._root / _OWN / "LOCK")
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:

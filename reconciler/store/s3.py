@@ -520,7 +520,10 @@ class S3Store:
                 UploadId=upload_id,
                 PartNumber=number,
             )
-        return {"ETag": answer["CopyPartResult"]["ETag"], "PartNumber": number}
+        etag = answer.get("CopyPartResult", {}).get("ETag")
+        if not etag:
+            raise _NotCopied
+        return {"ETag": etag, "PartNumber": number}
 
     def _multipart(
         self, key: str, size: int, headers: Headers, send: Callable[[str], Sequence[CompletedPartTypeDef]]

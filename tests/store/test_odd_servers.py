@@ -27,10 +27,12 @@ from reconciler.store.clock import header_time
 from reconciler.store.opening import open_stores
 from reconciler.store.s3 import ATTEMPTS, MIB
 from tests.parts.process import free_port
+from tests.source.test_tls import certificate
 from tests.store.scripted import Answer, Asked, Drop, ScriptedServer, error, serve_script
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from reconciler.store import Condition
 
@@ -242,6 +244,12 @@ def test_a_copy_that_the_server_only_says_to_be_done_is_looked_for(
     assert store.copy("v2/a/x", "v2/b/x", 5, BLOB_HEADERS) is is_there
 
 
+def test_a_large_copy_that_the_server_only_says_to_be_done_is_given_up(store: Store, server: ScriptedServer) -> None:
+    server.otherwise = lambda asked: Answer() if asked.method == "PUT" else begin_or_take_a_part(asked)
+    assert not store.copy("v2/a/x", "v2/b/x", 3 * s3.COPY_PART, BLOB_HEADERS)
+    assert server.methods()[-1] == "DELETE"
+
+
 # Listings without end.
 
 
@@ -355,6 +363,14 @@ def test_a_name_that_nobody_has_is_said_at_once(monkeypatch: pytest.MonkeyPatch)
 def test_a_port_that_speaks_no_tls_is_said_at_once(server: ScriptedServer) -> None:
     with pytest.raises(StoreUnreachable, match=r"no answer: .*does not speak TLS; write http://"):
         opened(server.url.replace("http://", "https://")).get("_ping")
+
+
+def test_a_certificate_that_is_not_trusted_is_said_at_once(tmp_path: Path) -> None:
+    with serve_script(certificate(tmp_path, "own")) as server:
+        words = r"no answer: .*its certificate is not trusted; .*AWS_CA_BUNDLE"
+        with pytest.raises(StoreUnreachable, match=words):
+            opened(server.url).get("_ping")
+        assert server.asked == []
 
 
 def test_a_certificate_that_is_not_trusted_is_said_at_once_at_any_time() -> None:
