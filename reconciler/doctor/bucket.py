@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler.catalog import published_lists
+from reconciler.clock import header_time
 from reconciler.doctor.client import Client
 from reconciler.doctor.finding import Finding, Notes
 from reconciler.errors import (
@@ -29,7 +30,6 @@ from reconciler.layout import JSON_HEADERS, PING
 from reconciler.ledger import read_index
 from reconciler.lock import read_lock
 from reconciler.store import WITH_CONDITIONS, Matches
-from reconciler.store.clock import header_time
 from reconciler.words import count
 
 if TYPE_CHECKING:

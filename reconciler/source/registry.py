@@ -16,7 +16,6 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import lru_cache, partial
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
@@ -25,6 +24,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from reconciler import __version__
+from reconciler.clock import header_time
 from reconciler.deadline import NEVER
 from reconciler.errors import BadAnswer, Denied, LoginRefused, RateLimited, SourceError, Unreachable
 from reconciler.quota import parse_quota
@@ -539,10 +539,8 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]*)?", text):
         seconds = float(text)
         return seconds if seconds < 10**9 else max(0.0, seconds - now.timestamp())
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now.timestamp())
-    except (ValueError, OverflowError):
-        return None
+    until = header_time(text)
+    return max(0.0, (until - now).total_seconds()) if until else None
 
 
 def read_bounded(response: httpx.Response, limit: int, what: str) -> bytes:

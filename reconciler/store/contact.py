@@ -88,8 +88,8 @@ def mistake(error: BaseException) -> str | None:
         match cause:
             case ssl.SSLCertVerificationError():
                 return (
-                    "its certificate is not trusted; check the endpoint, "
-                    "or name a file with the certificate of its authority in AWS_CA_BUNDLE"
+                    "its certificate is not trusted; check the endpoint, or have this system trust the authority that "
+                    "signed it (a file in SSL_CERT_FILE or AWS_CA_BUNDLE does as well)"
                 )
             case ssl.SSLError(reason=str(reason)) if reason in _NOT_TLS:
                 return "what listens there does not speak TLS; write http:// in endpoint_url, or another port"

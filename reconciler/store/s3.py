@@ -46,6 +46,7 @@ from botocore.parsers import ResponseParserError
 from botocore.session import get_session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
+from reconciler.clock import header_time
 from reconciler.errors import (
     ConditionsRefused,
     PreconditionFailed,
@@ -58,7 +59,6 @@ from reconciler.layout import Headers, with_digest
 from reconciler.mirrors import R2, S3
 from reconciler.proxies import read_proxies
 from reconciler.store import CHUNK, WITH_CONDITIONS, Absent, Condition, Listed, Matches, Stored, Unfinished
-from reconciler.store.clock import header_time
 from reconciler.store.contact import Contact, mistake
 from reconciler.store.pace import keep_pace
 from reconciler.store.pages import Pages

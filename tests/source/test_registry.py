@@ -675,6 +675,8 @@ def test_trouble_that_stays_is_an_error_after_three_attempts(
         ({"Retry-After": "Mon, 23 Nov 2026 12:00:30 GMT"}, 30),
         ({"Retry-After": "Mon, 23 Nov 2020 12:00:30 GMT"}, 0),
         ({"X-Retry-After": str(int(datetime(2026, 11, 23, 12, 1, tzinfo=UTC).timestamp()))}, 60),
+        ({"Retry-After": "Mon, 23 Nov 2026 12:00:30 GMT, Mon, 23 Nov 2026 12:00:40 GMT"}, 30),
+        ({"Retry-After": "Mon, 23 Nov 2026 12:00:30"}, None),
         ({"Retry-After": "soon"}, None),
         ({"Retry-After": "9" * 400}, None),
         ({}, None),

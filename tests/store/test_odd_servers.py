@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tenacity import wait_none
 
+from reconciler.clock import header_time
 from reconciler.errors import ConditionsRefused, StoreDenied, StoreError, StoreUnreachable
 from reconciler.layout import BLOB_HEADERS, JSON_HEADERS
 from reconciler.mirrors import S3
 from reconciler.oci import Digest
 from reconciler.store import Absent, Matches, Store, contact, pages, s3
-from reconciler.store.clock import header_time
 from reconciler.store.opening import open_stores
 from reconciler.store.s3 import ATTEMPTS, MIB
 from tests.parts.process import free_port
