@@ -101,7 +101,7 @@ class RegistryConfig:
 
     username_env: str | None = None
     password_env: str | None = None
-    plain_http: bool = False
+    plain_http: bool | None = None
     ca_file: Path | None = None
     max_connections: int | None = None
     min_speed: float | None = None
@@ -661,7 +661,7 @@ def _registries(
             RegistryConfig(
                 said.get("username_env"),
                 said.get("password_env"),
-                said.get("plain_http", False),
+                said.get("plain_http"),
                 _path(document, (*place, "ca_file"), ca_file, folder) if ca_file else None,
                 said.get("max_connections"),
                 _speed(document, (*place, "min_speed"), said["min_speed"]) if "min_speed" in said else None,

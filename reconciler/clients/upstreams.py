@@ -75,7 +75,9 @@ def upstreams(mirrors: Sequence[Mirror], registries: Mapping[str, RegistryConfig
             source = Repository.parse(mirror.source)
             by_registry[source.registry][source.path].append(mirror.target)
     return tuple(
-        _upstream(registry, targets, mirrors, plain_http=registry in registries and registries[registry].plain_http)
+        _upstream(
+            registry, targets, mirrors, plain_http=registry in registries and bool(registries[registry].plain_http)
+        )
         for registry, targets in sorted(by_registry.items(), key=lambda item: (item[0] != DOCKER_HUB, item[0]))
     )
 

@@ -37,6 +37,7 @@ from reconciler.source.hosts import is_internal, split_url
 from reconciler.source.keychain import Anonymous
 from reconciler.source.lanes import Lanes
 from reconciler.source.reason import reason, sent_secrets
+from reconciler.source.scheme import speaks_plain_http
 from reconciler.source.transport import Transport
 from reconciler.speed import SLOWEST
 from reconciler.trust import own_trust, shared_trust
@@ -80,6 +81,11 @@ SIGNED_ATTEMPTS = 3
 """How often a registry is asked for a URL elsewhere that is not refused."""
 
 MAX_TOKEN_BYTES = 1024 * 1024
+
+_TLS_ALERT = "illegal request line"
+"""What h11 says of an answer that begins with a control character, as an alert of TLS does."""
+
+_UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 
 _QUOTED = re.compile(r":? (bytearray\()?b['\"].*", re.DOTALL)
 """What h11 adds to its messages: a line of an answer or of a request."""
@@ -161,10 +167,11 @@ class Registry:
     ) -> None:
         host = "registry-1.docker.io" if name == "docker.io" else name
         self.name = name
-        self.url = f"{'http' if config.plain_http else 'https'}://{host}"
-        self.patience = patience or Patience()
-        if split_url(self.url) is None:
+        if split_url(f"https://{host}") is None:
             raise Unreachable(name, "this is not a host[:port] that can be connected to; correct it in mirrors.yaml")
+        is_plain = speaks_plain_http(host) if config.plain_http is None else config.plain_http
+        self.url = f"{'http' if is_plain else 'https'}://{host}"
+        self.patience = patience or Patience()
         self._origin = origin(self.url)
         self._redirects_to = config.redirects_to
         self._token_servers = config.token_servers
@@ -316,7 +323,8 @@ class Registry:
                 pause = self.patience.pause(attempt, error.wait if isinstance(error, _TryAgain) else None)
                 is_late = max(clock() - began, waited) + pause > self.patience.total and not is_limit
                 is_late = is_late or pause > self._deadline.left
-                if attempt >= self.patience.attempts or is_late or breaker.is_down:
+                is_hopeless = is_late or _is_settled(error)
+                if attempt >= self.patience.attempts or is_hopeless or breaker.is_down:
                     breaker.gave_up(_said(error), clock() - asked, is_limit=is_limit)
                     error.add_note(f"after {counted(attempt, 'attempt')}")
                     raise
@@ -572,12 +580,36 @@ def _translated(what: str, registry: Registry, error: Exception) -> SourceError:
         case httpx.ProxyError():
             why = f"cannot connect to {host}{tries}: {_reason(error)}; check the proxy and its login"
         case httpx.ConnectTimeout() | httpx.ConnectError():
-            advice = "check the name and the network; for a certificate of your own, name its ca_file in mirrors.yaml"
-            why = f"cannot connect to {host}{tries}: {_reason(error)}; {advice}"
+            why = f"cannot connect to {host}{tries}: {_reason(error)}; {_advice(str(error))}"
         case httpx.TimeoutException():
             why = f"{host} did not answer in time{tries}: {_reason(error)}; try again later"
+        case httpx.RemoteProtocolError() if _TLS_ALERT in str(error):
+            why = f"{host} does not answer with http; if it speaks https, remove its plain_http in mirrors.yaml"
         case httpx.TransportError():
             why = f"the connection to {host} broke{tries}: {_reason(error)}; try again later"
         case _:
             return BadAnswer(what, f"{registry.name} answered something that is not understood: {type(error).__name__}")
     return Unreachable(what, why)
+
+
+def _is_settled(error: Exception) -> bool:
+    """Whether the next attempt cannot end otherwise: it is a wrong certificate, or one side speaks no TLS."""
+    said = str(error)
+    wrong_scheme = isinstance(error, httpx.RemoteProtocolError) and _TLS_ALERT in said
+    return wrong_scheme or (isinstance(error, httpx.ConnectError) and (_UNTRUSTED in said or _is_plain(said)))
+
+
+def _is_plain(said: str) -> bool:
+    """Whether OpenSSL says that what came was no TLS."""
+    return any(one in said.lower() for one in ("wrong version number", "wrong_version_number", "record layer failure"))
+
+
+def _advice(said: str) -> str:
+    if _is_plain(said):
+        return "it does not speak https; if it speaks http, set plain_http for it under registries"
+    if _UNTRUSTED in said:
+        return (
+            "if its authority is your own, put that into the system's bundle or into SSL_CERT_FILE, or name a ca_file "
+            "for it under registries"
+        )
+    return "check the name and the network"

@@ -307,6 +307,10 @@ class RegistrySource:
             return
         status, why = response.status_code, told(response, body)
         who = self.registry.answerer(response)
+        if status == httpx.codes.BAD_REQUEST and self.registry.url.startswith("http:") and "HTTPS" in why:
+            raise BadAnswer(
+                what, f"{answered(who, status, why)}; it speaks https: remove its plain_http in mirrors.yaml"
+            )
         if not self.registry.is_from(response):
             sent = f"{self.registry.name} sends us there for a {kind}; try again later, or ask who runs it"
             raise _REFUSALS.get(status, BadAnswer)(what, f"{answered(who, status, why)}; {sent}")

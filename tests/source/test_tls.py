@@ -74,6 +74,45 @@ def test_who_trickles_through_tls_is_given_up(
         open_at(secure.host, None, RegistryConfig(ca_file=own)).tags()
 
 
+def test_a_registry_on_this_machine_is_spoken_to_as_it_speaks(
+    secure: LyingRegistry, lying: LyingRegistry, own: Path, open_at: Callable[..., RegistrySource]
+) -> None:
+    lying.on(TAGS, Answer(body=b'{"tags": ["2"]}'))
+    assert open_at(lying.host, None, RegistryConfig()).tags() == ("2",)
+    assert open_at(secure.host, None, RegistryConfig(ca_file=own)).tags() == ("1",)
+    assert open_at(lying.host.replace("127.0.0.1", "localhost"), None, RegistryConfig()).tags() == ("2",)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"\x15\x03\x01\x00\x02\x02\x46", b"", b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an"]
+)
+def test_what_ends_plain_http_speaks_tls(
+    answer: bytes, lying: LyingRegistry, open_at: Callable[..., RegistrySource]
+) -> None:
+    lying.on("GET /v2/", Answer(raw=answer, drop=not answer))
+    assert open_at(lying.host, None, RegistryConfig()).registry.url.startswith("https://")
+
+
+def test_a_loopback_host_where_nothing_listens_is_said_to_be_that(open_at: Callable[..., RegistrySource]) -> None:
+    with pytest.raises(Unreachable, match=r"cannot connect to 127\.0\.0\.1:9.* check the name and the network"):
+        open_at("127.0.0.1:9", None, RegistryConfig()).tags()
+
+
+def test_the_wrong_scheme_is_said_at_once(
+    secure: LyingRegistry, own: Path, lying: LyingRegistry, open_at: Callable[..., RegistrySource], sleeps: list[float]
+) -> None:
+    with pytest.raises(Unreachable, match=r"after 1 attempt: .*set plain_http for it under registries"):
+        open_at("127.0.0.1:" + lying.host.rpartition(":")[2], None, RegistryConfig(plain_http=False)).tags()
+    for request in (TAGS, TAGS.partition("?")[0]):
+        lying.on(request, Answer(400, body=b"Client sent an HTTP request to an HTTPS server.\n"))
+    with pytest.raises(BadAnswer, match=r"HTTPS server.*remove its plain_http"):
+        open_at(lying.host).tags()
+    lying.on(TAGS, Answer(raw=b"\x15\x03\x01\x00\x02\x02\x46"))
+    with pytest.raises(Unreachable, match="does not answer with http; if it speaks https, remove its plain_http"):
+        open_at(lying.host).tags()
+    assert not sleeps
+
+
 def test_nobody_else_is(
     secure: LyingRegistry, tmp_path: Path, open_at: Callable[..., RegistrySource], sleeps: list[float]
 ) -> None:
