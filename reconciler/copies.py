@@ -29,7 +29,7 @@ from reconciler.transfer import Transfer, transfer
 from reconciler.work import Once, came_before, image_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
     from concurrent.futures import Future
 
     from reconciler.copy import Fetch, Image
@@ -62,10 +62,22 @@ class Copied:
 
 
 class Copies:
-    """`index`: as it was before the run. `owner`: what our lock names us. `held`: manifests of a saved plan."""
+    """The copies of one run.
+
+    index       as it was before the run
+    owner       what our lock names us
+    held        manifests of a saved plan
+    registries  those of which there still are images to copy
+    """
 
     def __init__(
-        self, edges: Edges, terms: Terms, index: MirrorIndex, owner: str, held: Mapping[Digest, bytes]
+        self,
+        edges: Edges,
+        terms: Terms,
+        index: MirrorIndex,
+        owner: str,
+        held: Mapping[Digest, bytes],
+        registries: Callable[[], Collection[Hashable]],
     ) -> None:
         self.stop = threading.Event()
         self._pulls = Pulls(self.stop, held, terms.waiting_quota)
@@ -74,8 +86,8 @@ class Copies:
         self._index = index
         self._edges = edges
         self._owner = owner
-        self.images = Shares(edges.images, image_workers(edges.workers))
-        self._blobs = Shares(edges.blobs, edges.workers, self.images.groups)
+        self.images = Shares(edges.images, image_workers(edges.workers), registries)
+        self._blobs = Shares(edges.blobs, edges.workers, registries)
         self._arrivals = Arrivals()
         self._once = Once()
         self._bucket = _Bucket(edges.public, {target: one.source for target, one in index.repositories.items()})

@@ -7,6 +7,7 @@ from_public  the same over the public URL; where the index is not public, the na
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -35,6 +36,9 @@ MAX_VALUES = 3_000_000
 MAX_REPOSITORIES = 10_000
 MAX_TAGS = 1_000_000
 """Of a mirror without an index: each repository is a request, and the names of all tags are kept."""
+
+LONGEST = 600.0
+"""Seconds that all lists of tags are waited for together."""
 
 _PARSING = threading.Lock()
 """What a list becomes in memory is many times its bytes: one is parsed at a time."""
@@ -105,7 +109,10 @@ def from_public(bucket: PublicBucket, pattern: str | None, executor: Executor) -
     if len(names) > MAX_REPOSITORIES:
         why = f"names {len(names)} repositories, and its mirror index is not there; name the repositories, as in 'a/*'"
         raise PublicError(bucket.url, why)
+    until = time.monotonic() + LONGEST
     for result in completed(executor, tags, names, BLOB_WORKERS, pause=1.0):
+        if time.monotonic() > until:
+            raise PublicError(bucket.url, f"its lists were not there after {LONGEST:.0f} s; name the repositories")
         if result:
             found[result[0]] = result[1].result()
             number += len(found[result[0]])

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.desire import Desired, desire, desire_nothing, desire_unchanged
 from reconciler.errors import SourceError
+from reconciler.images import registry_of
 from reconciler.index import MirrorIndex, RepositoryState
 from reconciler.layout import is_attached_tag
 from reconciler.near_misses import empty_handed
@@ -26,9 +27,11 @@ from reconciler.only import check_only, matches_only
 from reconciler.owners import conflict
 from reconciler.referrers import Attached, news
 from reconciler.selection import Chosen, Pinned, Tally, needs_listing, select
+from reconciler.shares import Shares
 from reconciler.signatures.gate import OPEN
 from reconciler.signed import Judged, only_signed
 from reconciler.unforeseen import unforeseen
+from reconciler.work import RESOLVE_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -83,16 +86,19 @@ def resolve(
         with suppress(SourceError):
             open_source(mirror.source)
     reading = executor.submit(read)
+    coming = [registry_of(mirror.source) for mirror in asked]
+    threads = Shares(executor, RESOLVE_WORKERS, lambda: tuple(coming)).by(lambda _, source, *__: registry_of(source))
     check_only(only, mirrors, lambda: reading.result().repositories)
-    listings = {m.target: executor.submit(_list, open_source, m.source) for m in asked if needs_listing(m.tags)}
+    listings = {m.target: threads.submit(_list, open_source, m.source) for m in asked if needs_listing(m.tags)}
+    coming.clear()  # From here on, all that have something to do share the threads.
     rounds = []
     for mirror in asked:
         if reading.done():
             reading.result()  # Where it failed, nobody has to wait for the other sources.
-        one = _ask(mirror, reading.result, open_source, executor, listings.get(mirror.target), recheck=recheck)
+        one = _ask(mirror, reading.result, open_source, threads, listings.get(mirror.target), recheck=recheck)
         rounds.append((mirror, one))
     index, at = reading.result(), now().replace(microsecond=0)
-    attached = _ask_attached(rounds, index, open_source, executor, listings)
+    attached = _ask_attached(rounds, index, open_source, threads, listings)
     judged = [
         _judged(mirror, index, listings.get(mirror.target), one, attached.get(mirror.target, {}), mirrors.name, at)
         for mirror, one in rounds

@@ -122,10 +122,11 @@ class Run:
                     yield NotMirrored(one.target, tag, why.reason)
 
     def _publish(self) -> Iterator[Event]:
-        copies = Copies(self._edges, self._terms, self._observed.index, self._lease.owner, self._plan.manifests)
         images = in_turn(image_work(self._plan), self._edges.open_source)
-        window = 2 * max(image_workers(self._edges.workers), len({work.registry for work in images}))
         balanced = Balanced(images, lambda work: work.registry)
+        index, owner, held = self._observed.index, self._lease.owner, self._plan.manifests
+        copies = Copies(self._edges, self._terms, index, owner, held, balanced.groups)
+        window = 2 * max(image_workers(self._edges.workers), len(balanced.groups()))
         threads = copies.images.by(lambda work: work.registry)
         finished = completed(threads, copies.copy, balanced, window, PAUSE, copies.stop.set)
         with closing(finished):

@@ -41,11 +41,6 @@ class Shares:
         """An executor for work whose group its arguments tell."""
         return _Group(self, group)
 
-    def groups(self) -> frozenset[Hashable]:
-        """Those that have work here."""
-        with self._lock:
-            return self._active()
-
     def submit(self, group: Hashable, work: Callable[[], Any]) -> Future[Any]:
         future: Future[Any] = Future()
         others = self._others()
@@ -111,6 +106,11 @@ class Balanced(Generic[Item]):
         for item in items:
             self._waiting.setdefault(group(item), deque()).append(item)
         self._under_way: Counter[Hashable] = Counter()
+        self._left = Counter({name: len(waiting) for name, waiting in self._waiting.items()})
+
+    def groups(self) -> frozenset[Hashable]:
+        """Those of which not every item is done. Other threads may ask."""
+        return frozenset(group for group, number in self._left.items() if number)
 
     def __iter__(self) -> Iterator[Item]:
         while self._waiting:
@@ -123,3 +123,4 @@ class Balanced(Generic[Item]):
 
     def done(self, item: Item) -> None:
         self._under_way[self._group(item)] -= 1
+        self._left[self._group(item)] -= 1

@@ -18,6 +18,7 @@ from reconciler.images import image_work, in_turn, left_out_of
 from reconciler.inventory import Inventory, inventories
 from reconciler.plan import leaving_out
 from reconciler.pulls import Pulls, Reading
+from reconciler.shares import Balanced, Shares
 from reconciler.spending import Take, guess
 from reconciler.unforeseen import foreseen
 from reconciler.work import RESOLVE_WORKERS, completed
@@ -82,11 +83,15 @@ def measure(
         return pulls.read(Reading(source, store, target, work.what, work.root, platforms, present))
 
     works = in_turn(image_work(plan), open_source)
-    finished = completed(executor, read, works, 2 * RESOLVE_WORKERS, 1.0, pulls.stop.set)
+    balanced = Balanced(works, lambda work: work.registry)
+    window = 2 * max(RESOLVE_WORKERS, len(balanced.groups()))
+    threads = Shares(executor, RESOLVE_WORKERS, balanced.groups).by(lambda work: work.registry)
+    finished = completed(threads, read, balanced, window, 1.0, pulls.stop.set)
     with closing(finished):
         for result in finished:
             if result:
                 work, future = result
+                balanced.done(work)
                 error = future.exception()
                 if error is None:
                     totals.add(work, future.result())

@@ -161,8 +161,8 @@ def test_what_is_no_mirror_is_named(case: str) -> None:
 
 
 def test_an_index_of_another_release_is_named() -> None:
-    with pytest.raises(IndexVersion, match="version 2"):
-        listed({MIRROR_INDEX: b'{"version":2}'})
+    with pytest.raises(IndexVersion, match="version 3"):
+        listed({MIRROR_INDEX: b'{"version":3}'})
 
 
 def test_the_command_with_a_mirrors_file_and_with_nothing_but_a_url(tmp_path: Path) -> None:

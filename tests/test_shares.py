@@ -11,10 +11,15 @@ import pytest
 
 from reconciler import arrivals, copies
 from reconciler.arrivals import FIRST, USUAL, Arrivals
+from reconciler.index import MirrorIndex
 from reconciler.outcome import Done
+from reconciler.plan import make_plan
+from reconciler.resolve import resolve
 from reconciler.shares import Balanced, Shares
-from tests.bench import Bench, check_visible
-from tests.memory import MemorySource, mirror
+from reconciler.sizes import measure
+from reconciler.work import RESOLVE_WORKERS
+from tests.bench import NOW, Bench, check_visible
+from tests.memory import MemorySource, MemoryStore, mirror, mirrors
 from tests.parts.images import image
 
 if TYPE_CHECKING:
@@ -197,3 +202,36 @@ def test_a_rate_is_that_of_one_connection_the_ended_ones_included() -> None:
     assert rates.rate("a") == 200
     now[0] = 30.0
     assert rates.rate("a") == 100
+
+
+@pytest.mark.parametrize("kind", ["tags", "manifest"])
+def test_a_plan_asks_the_others_while_one_registry_is_slow(kind: str) -> None:
+    """The slow one answers when the quick one has been asked everything: for lists of tags, then for sizes."""
+    answered, quick, lock = threading.Event(), set[str](), threading.Lock()
+
+    @dataclass
+    class Asked(MemorySource):
+        is_slow: bool = False
+
+        def _ask(self, asked: str, key: str) -> None:
+            super()._ask(asked, key)
+            if asked != kind:
+                return
+            if self.is_slow:
+                assert answered.wait(60), "the others had to wait for this one"
+                return
+            with lock:
+                quick.add(f"{id(self)} {key}")
+                if len(quick) == 3:
+                    answered.set()
+
+    slow = [at("slow.example", f"a{number:02d}") for number in range(40)]
+    others = [at("quick.example", f"z{number}") for number in range(3)]
+    sources = {one.source: Asked({"1": image({"a": one.source})}, is_slow=one in slow) for one in (*slow, *others)}
+    wanted, store = mirrors(*slow, *others), MemoryStore()
+    with ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
+        desired = resolve(wanted, MirrorIndex, sources.__getitem__, executor)
+        plan = make_plan(desired, MirrorIndex(), None, wanted.sha256)
+        assert (plan.counts["add"], plan.counts["errors"]) == (43, 0)
+        found = measure(plan, MirrorIndex(), store, sources.__getitem__, executor, None, NOW, None)
+        assert not found.sizes.unread
