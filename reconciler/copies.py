@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from reconciler.errors import Interrupted
 from reconciler.images import registry_of
 from reconciler.index import RepositoryState
 from reconciler.inventory import blobs, inventory
+from reconciler.outcome import Took
 from reconciler.pulls import Pulls, Reading
 from reconciler.reuse import CopyFrom, Download, is_worth_listing, nearest, requests_for, way
 from reconciler.shares import Shares
@@ -59,6 +61,7 @@ class Copied:
     root: Descriptor
     images: Mapping[str, int] | None
     record: Record
+    took: Took
 
 
 class Copies:
@@ -96,7 +99,12 @@ class Copies:
 
     def copy(self, work: ImageWork) -> Copied:
         """Copies an image, with what is attached to it where that is asked for, and publishes its tags."""
+        with self._edges.progress.under_way(work.name):
+            return self._copy(work)
+
+    def _copy(self, work: ImageWork) -> Copied:
         self._check()
+        started = time.monotonic()
         target, store, what = work.repository.target, self._edges.public, work.what
         source, platforms = self._edges.open_source(work.repository.source), work.repository.platforms
         self._gate.check(target, source, work.root.digest, f"{what}@{work.root.digest}", self._fetch(work, {}))
@@ -107,14 +115,16 @@ class Copies:
         ends = self._ends(work, there.manifests) if work.repository.referrers else None
         following = self._follow(ends, image, what) if ends else ()
         whole = (image, *(one for each in following for one in each.images))
-        self._bring_all(work, tuple(blob for one in whole for blob in missing_blobs(one, there.blobs)))
+        missing = tuple(blob for one in whole for blob in missing_blobs(one, there.blobs))
+        self._bring_all(work, missing)
         self._check()
         publish_manifests(store, target, image, there.manifests)
         if ends:
             self._publish_following(ends, following)
         publish_tags(store, target, image, (change.tag for change in work.changes), there.tags)
+        took = Took(_size_of(whole, missing, there.manifests), time.monotonic() - started)
         images = downloads(work.root.digest, {one.digest: one.parsed for one in image.manifests})
-        return Copied(image.root.descriptor, images, {one.subject: one.record for one in following})
+        return Copied(image.root.descriptor, images, {one.subject: one.record for one in following}, took)
 
     def _ends(self, work: ImageWork, present: Mapping[Digest, int]) -> Ends:
         target, source = work.repository.target, self._edges.open_source(work.repository.source)
@@ -235,6 +245,13 @@ class Copies:
         if self.stop.is_set():
             raise Interrupted("interrupted")
         self._deadline.check("apply")
+
+
+def _size_of(images: Iterable[Image], blobs: Iterable[Descriptor], present: Mapping[Digest, int]) -> int:
+    """The bytes of these blobs, and of the images' manifests that are not `present`; each of them once."""
+    sizes = {blob.digest: blob.size for blob in blobs}
+    sizes |= {one.digest: len(one.body) for image in images for one in image.manifests if one.digest not in present}
+    return sum(sizes.values())
 
 
 class _Bucket:

@@ -32,6 +32,12 @@ class ImageWork:
         return registry_of(self.repository.source)
 
     @property
+    def name(self) -> str:
+        """The image as the bucket's readers know it, e.g. `library/alpine:3.20`, and how many tags it has besides."""
+        more = f" (+{len(self.changes) - 1})" if len(self.changes) > 1 else ""
+        return f"{self.repository.target}:{self.changes[0].tag}{more}"
+
+    @property
     def what(self) -> str:
         return f"{self.repository.source}:{self.changes[0].tag}"
 

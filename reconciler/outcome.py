@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -11,11 +11,23 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Took:
+    """What work has moved and how long it took: bytes and seconds."""
+
+    size: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
 class Done:
-    """A change that was made and is recorded in the mirror index."""
+    """A change that was made and is recorded in the mirror index.
+
+    `took`: for its image, other tags of that image included; of blobs and manifests those that the repository lacked.
+    """
 
     target: str
     change: Change
+    took: Took = field(default=Took(), compare=False)
 
 
 @dataclass(frozen=True)

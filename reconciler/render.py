@@ -12,14 +12,14 @@ from reconciler.markdown import COMMENT_LIMIT, FOLD_AFTER, Block, code, escaped,
 from reconciler.outcome import Done, Failed, NotMirrored, Skipped
 from reconciler.plan import held_back
 from reconciler.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
-from reconciler.words import count, size_words
+from reconciler.words import count, plain, size_words, time_words
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.index import TagState
     from reconciler.oci import Descriptor, Digest
-    from reconciler.outcome import Event, Outcome
+    from reconciler.outcome import Event, Outcome, Took
     from reconciler.plan import Plan, RepositoryPlan
     from reconciler.quota import Spending
     from reconciler.sheet import Part
@@ -143,29 +143,30 @@ def dollars(amount: float) -> str:
     return "under $0.01" if 0 < amount < 0.01 else f"${amount:.2f}"
 
 
-def outcome_text(events: Sequence[Event], *, interrupted: bool, color: bool = False, width: int = WIDE) -> str:
-    """What became of a plan, a line for each tag, then the garbage that went with it, then the summary."""
-    if not events and not color:
-        return f"{outcome_summary((), interrupted=interrupted)}\n"
+def outcome_line(outcome: Outcome, *, color: bool = False, width: int = WIDE) -> str:
+    """What became of one tag, e.g. `+ library/alpine:3.20  added  sha256:aaaaaaaaaaaa`."""
+    words, style = _outcome_words(outcome)
+    sign = SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
+    name = f"{sign} {outcome.target}:{outcome.change.tag}"
+    if color:
+        return rendered([Line((name, style), f"  {words}")], color=color, width=width)
+    return f"{plain(f'{name}  {words}')}\n"
 
+
+def closing_text(
+    plan: Plan, events: Sequence[Event], took: Took, *, interrupted: bool, color: bool = False, width: int = WIDE
+) -> str:
+    """What `outcome_line` does not tell: prunes that were held back, garbage that went with it, then the summary."""
     outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
-    garbage = swept(events)
-    left_out = [event for event in events if isinstance(event, NotMirrored)]
-    table = Grid()
-    told = [one for one in outcomes if not is_held_back(one)]
-    for outcome in sorted(told, key=lambda one: (one.target, one.change.tag)):
-        words, style = _outcome_words(outcome)
-        sign = SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
-        table.row((f"{sign} {outcome.target}:{outcome.change.tag}", style), words)
-    for one in sorted(left_out, key=lambda one: (one.target, one.tag)):
-        table.row(f"! {one.target}:{one.tag}", f"left out: {one.reason}")
-    for reason, number in Counter(_reason(one) for one in outcomes if is_held_back(one)).items():
-        table.row((f"! {count(number, 'prune')} skipped", "magenta"), reason or "")
-    parts: list[Part] = [table, EMPTY] if outcomes or left_out else []
-    parts += [*(garbage_line(one, "removed") for one in garbage), EMPTY] if garbage else []
-    summary = outcome_summary(outcomes, len(left_out), interrupted=interrupted)
-    summed = outcomes or left_out or not garbage
-    return rendered([*parts, bold(summary)] if summed else parts[:-1], color=color, width=width)
+    held = Counter(_reason(one) for one in outcomes if is_held_back(one))
+    parts: list[Part] = [
+        Line((f"! {count(number, 'prune')} skipped", "magenta"), f"  {reason}") for reason, number in held.items()
+    ]
+    parts += [garbage_line(one, "removed") for one in swept(events)]
+    summary = outcome_summary(plan, events, took, interrupted=interrupted)
+    if not (outcomes or parts or color):
+        return f"{summary}\n"
+    return rendered([*parts, EMPTY, bold(summary)], color=color, width=width)
 
 
 def is_held_back(outcome: Outcome) -> bool:
@@ -173,23 +174,30 @@ def is_held_back(outcome: Outcome) -> bool:
     return isinstance(outcome, Skipped) and outcome.change.action is Action.PRUNE
 
 
-def outcome_summary(outcomes: Sequence[Outcome], left_out: int = 0, *, interrupted: bool) -> str:
-    """As in `Applied: 3 added, 0 updated, 1 pruned.`, with what failed or was skipped where anything did."""
+def outcome_summary(plan: Plan, events: Sequence[Event], took: Took, *, interrupted: bool) -> str:
+    """The whole truth in one line, e.g. `Applied: 3 added, 0 updated, 1 pruned; 3.4 MiB in 12 s.`"""
+    outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
     done = Counter(outcome.change.action for outcome in outcomes if isinstance(outcome, Done))
-    failed = sum(isinstance(outcome, Failed) for outcome in outcomes)
-    skipped = sum(isinstance(outcome, Skipped) for outcome in outcomes)
-    line = f"{done[Action.ADD]} added, {done[Action.UPDATE]} updated, {done[Action.PRUNE]} pruned"
-    line += f"; {failed} failed" if failed else ""
-    line += f"; {skipped} skipped" if skipped else ""
-    line += f"; {left_out} left out" if left_out else ""
-    if not outcomes and not left_out and not interrupted:
-        return "Nothing to do."
+    troubled = sum(bool(repository.troubles) for repository in plan.repositories)
+    dirty = sum(isinstance(event, NotCollected) for event in events)
+    wrong = [
+        (sum(isinstance(outcome, Failed) for outcome in outcomes), "failed"),
+        (sum(isinstance(outcome, Skipped) for outcome in outcomes), "skipped"),
+        (troubled, f"{'repository' if troubled == 1 else 'repositories'} with errors"),
+        (dirty, f"{'repository' if dirty == 1 else 'repositories'} with garbage that could not be removed"),
+        (len(plan.all_warnings), "warning" if len(plan.all_warnings) == 1 else "warnings"),
+    ]
+    rest = "".join(f"; {number} {what}" for number, what in wrong if number)
+    if not events and not troubled and not interrupted:
+        return f"Nothing to do{rest}."
+    line = f"{done[Action.ADD]} added, {done[Action.UPDATE]} updated, {done[Action.PRUNE]} pruned{rest}"
+    line += f"; {size_words(took.size)} in {time_words(took.seconds)}"
     if interrupted:
         return f"Interrupted: {line}. All of it is recorded; run apply again to go on."
     return f"Applied: {line}."
 
 
-def outcome_document(plan: Plan, events: Sequence[Event], *, interrupted: bool) -> dict[str, Any]:
+def outcome_document(plan: Plan, events: Sequence[Event], took: Took, *, interrupted: bool) -> dict[str, Any]:
     """What became of a plan as `schema/outcome.schema.json` has it."""
     outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
     entries = [
@@ -197,8 +205,12 @@ def outcome_document(plan: Plan, events: Sequence[Event], *, interrupted: bool) 
             "target": outcome.target,
             "action": outcome.change.action.value,
             "tag": outcome.change.tag,
+            "before": str(outcome.change.before.digest) if outcome.change.before else None,
+            "after": str(outcome.change.after.digest) if outcome.change.after else None,
             "status": _status(outcome),
             "reason": _reason(outcome),
+            "bytes": outcome.took.size if isinstance(outcome, Done) else 0,
+            "seconds": round(outcome.took.seconds, 3) if isinstance(outcome, Done) else 0,
         }
         for outcome in outcomes
     ]
@@ -221,6 +233,8 @@ def outcome_document(plan: Plan, events: Sequence[Event], *, interrupted: bool) 
         ],
         "garbage": [garbage_entry(one, keys=False) for one in swept(events)],
         "summary": summary,
+        "bytes": took.size,
+        "seconds": round(took.seconds, 3),
         "interrupted": interrupted,
     }
 

@@ -192,7 +192,11 @@ class Run:
             return index
 
         self._write(change)
-        done = [Done(work.repository.target, change) for work, _ in self._unrecorded for change in work.changes]
+        done = [
+            Done(work.repository.target, change, copied.took)
+            for work, copied in self._unrecorded
+            for change in work.changes
+        ]
         self._unrecorded.clear()
         self._left_out.clear()
         self._recorded_at = time.monotonic()

@@ -13,6 +13,7 @@ from reconciler.work import BLOB_WORKERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
     from datetime import timedelta
 
     from reconciler.cluster import Cluster
@@ -25,11 +26,16 @@ if TYPE_CHECKING:
 
 
 class Progress(Protocol):
-    """Told of bytes as they are found wanting and as they arrive, from many threads; negative ones take some back."""
+    """Told of bytes as they are found wanting and as they arrive, from many threads; negative ones take some back.
+
+    `under_way` is told the name of an image, which is copied within the block.
+    """
 
     def wanted(self, size: int) -> None: ...
 
     def copied(self, size: int) -> None: ...
+
+    def under_way(self, name: str) -> AbstractContextManager[None]: ...
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,17 @@ def size_words(size: float) -> str:
     return f"{size:.1f} TiB"
 
 
+def time_words(seconds: float) -> str:
+    """Writes how long something took, e.g. `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def _harmless(letter: str) -> str:
     if letter.isprintable():
         return letter

@@ -69,6 +69,12 @@ class Silent:
 
     def __init__(self) -> None:
         self.sizes = {"wanted": 0, "copied": 0}
+        self.names: list[str] = []
+
+    @contextmanager
+    def under_way(self, name: str) -> Iterator[None]:
+        self.names.append(name)
+        yield
 
     def wanted(self, size: int) -> None:
         self.sizes["wanted"] += size

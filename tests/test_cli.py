@@ -181,14 +181,30 @@ def test_plan_and_apply_in_text(world: World) -> None:
         plan,
     ), plan
     done = world.run("apply", "--yes")
-    assert re.search(r"^\d\d:\d\d:\d\d \+ app:1\.0$", done.stderr, re.MULTILINE), "plain lines off a terminal"
-    assert done.stdout.endswith("Applied: 2 added, 0 updated, 0 pruned.\n")
+    assert done.stderr == ""
+    assert re.fullmatch(
+        r"\+ app:[12]\.0  added  sha256:[0-9a-f]{12}\n"
+        r"\+ app:[12]\.0  added  sha256:[0-9a-f]{12}\n"
+        r"\n"
+        r"Applied: 2 added, 0 updated, 0 pruned; [0-9.]+ (B|KiB) in [0-9.]+ s\.\n",
+        done.stdout,
+    ), done.stdout
     assert world.run("plan").stdout == "No changes; 2 unchanged.\n"
 
 
 def test_json_is_one_document_and_nothing_else(world: World) -> None:
     assert json.loads(world.run("plan", "--format", "json").stdout)["summary"]["add"] == 2
-    assert json.loads(world.run("apply", "--yes", "--format", "json").stdout)["summary"]["done"] == 2
+    done = world.run("apply", "--yes", "--format", "json")
+    document = json.loads(done.stdout)
+    assert document["summary"]["done"] == 2
+    assert re.search(r"^\d\d:\d\d:\d\d \+ app:1\.0$", done.stderr, re.MULTILINE), "what goes on is told meanwhile"
+    for outcome in document["outcomes"]:
+        assert (outcome["before"], outcome["after"][:7]) == (None, "sha256:")
+        assert outcome["bytes"] > 0
+        assert outcome["seconds"] > 0
+    assert 0 < document["bytes"] < sum(outcome["bytes"] for outcome in document["outcomes"]), (
+        "manifests are not counted"
+    )
 
 
 def on_a_terminal(world: World, answer: str, *arguments: str) -> tuple[int, str]:

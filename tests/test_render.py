@@ -9,13 +9,14 @@ import pytest
 
 from reconciler.diff import Action, Change
 from reconciler.forecast import Sizes, Unread
+from reconciler.gc import NotCollected
 from reconciler.index import TagState
 from reconciler.markdown import COMMENT_LIMIT
 from reconciler.oci import OCI_INDEX, Descriptor, Digest
-from reconciler.outcome import Done, Failed, Outcome, Skipped
+from reconciler.outcome import Done, Failed, Outcome, Skipped, Took
 from reconciler.plan import Plan, RepositoryPlan, document
 from reconciler.quota import Quota, Spending
-from reconciler.render import outcome_document, outcome_text, plan_markdown, plan_text, troubles
+from reconciler.render import closing_text, outcome_document, outcome_line, plan_markdown, plan_text, troubles
 from reconciler.signatures.signers import Refused, Unchecked, Verified
 from reconciler.words import size_words
 
@@ -96,7 +97,7 @@ def test_a_plan_with_warnings() -> None:
         "- :warning: the bucket is public\n"
         "- :warning: library/alpine: tags&#91;0&#93; glob: x&#42; chooses none of 3 tags\n"
     )
-    assert outcome_document(made, [], interrupted=False)["warnings"] == [
+    assert outcome_document(made, [], TOOK, interrupted=False)["warnings"] == [
         "the bucket is public",
         "library/alpine: tags[0] glob: x* chooses none of 3 tags",
     ]
@@ -125,7 +126,7 @@ def test_a_plan_says_who_signed_what_is_not_known_yet_and_what_is_refused() -> N
     markdown = plan_markdown(made)
     assert "| `+` | `library/alpine:3.21` | add sha256:bbbbbbbbbbbb (signed by key cosign.pub) |" in markdown
     assert f"- :x: library/alpine: docker.io/library/alpine:3.22@<!-- -->{OLD.digest}: not signed" in markdown
-    assert [one["error"] for one in outcome_document(made, [], interrupted=False)["errors"]] == [
+    assert [one["error"] for one in outcome_document(made, [], TOOK, interrupted=False)["errors"]] == [
         "refused: 3.22",
         f"docker.io/library/alpine:3.22@{OLD.digest}: not signed by key cosign.pub: no signature is attached to it",
     ]
@@ -148,6 +149,8 @@ def test_a_comment_fits_whatever_the_plan_holds(count: int, action: Action) -> N
     assert rows >= min(count, 25), "one long block does not take the room of the others"
     assert ("more; `r2mirror plan` shows all" in text) == (rows < count or text.count(":x:") < 102)
 
+
+TOOK = Took(3 * 2**20, 12.3)
 
 SIZES = Sizes(
     downloaded=3 * 2**30,
@@ -217,19 +220,46 @@ def test_what_became_of_a_plan() -> None:
         Failed("library/alpine", ADD, "docker.io/library/alpine@sha256:b: 503"),
         *[Skipped("library/alpine", replace(PRUNE, tag=tag), "something else in it failed") for tag in ("3.1", "3.2")],
     )
-    assert outcome_text(outcomes, interrupted=False) == (
-        "! library/alpine:3.21    failed: docker.io/library/alpine@sha256:b: 503\n"
-        "~ library/alpine:latest  updated  sha256:aaaaaaaaaaaa -> sha256:bbbbbbbbbbbb\n"
-        "! 2 prunes skipped       something else in it failed\n"
+    assert [outcome_line(outcome) for outcome in outcomes[:2]] == [
+        "~ library/alpine:latest  updated  sha256:aaaaaaaaaaaa -> sha256:bbbbbbbbbbbb\n",
+        "! library/alpine:3.21  failed: docker.io/library/alpine@sha256:b: 503\n",
+    ]
+    assert closing_text(plan(), outcomes, TOOK, interrupted=False) == (
+        "! 2 prunes skipped  something else in it failed\n"
         "\n"
-        "Applied: 0 added, 1 updated, 0 pruned; 1 failed; 2 skipped.\n"
+        "Applied: 0 added, 1 updated, 0 pruned; 1 failed; 2 skipped; 3.0 MiB in 12 s.\n"
     )
-    assert outcome_text((), interrupted=True) == (
-        "Interrupted: 0 added, 0 updated, 0 pruned. All of it is recorded; run apply again to go on.\n"
+    assert closing_text(plan(), (), TOOK, interrupted=True) == (
+        "Interrupted: 0 added, 0 updated, 0 pruned; 3.0 MiB in 12 s. All of it is recorded; run apply again to go on.\n"
     )
-    document = outcome_document(plan(), outcomes, interrupted=False)
+    document = outcome_document(plan(), outcomes, TOOK, interrupted=False)
     assert document["summary"] == {"done": 1, "failed": 1, "skipped": 2}
+    assert (document["bytes"], document["seconds"]) == (3 * 2**20, 12.3)
+    assert [(one["before"], one["after"]) for one in document["outcomes"]][:2] == [
+        (str(OLD.digest), str(NEW.digest)),
+        (None, str(NEW.digest)),
+    ]
     assert [entry["status"] for entry in document["outcomes"]] == ["done", "failed", "skipped", "skipped"]
+
+
+def test_the_last_line_never_leaves_an_error_out() -> None:
+    """Whatever else there is, and most of all where nothing was done."""
+    failing, warned = replace(alpine(), error="503"), replace(alpine(), warnings=("look",))
+    lines = [
+        (plan(alpine()), (), "Nothing to do."),
+        (plan(warned), (), "Nothing to do; 1 warning."),
+        (plan(failing), (), "Applied: 0 added, 0 updated, 0 pruned; 1 repository with errors; 3.0 MiB in 12 s."),
+        (
+            plan(failing, failing, warned),
+            (Done("a", ADD), NotCollected("b", "503"), NotCollected("c", "503")),
+            (
+                "Applied: 1 added, 0 updated, 0 pruned; 2 repositories with errors; "
+                "2 repositories with garbage that could not be removed; 1 warning; 3.0 MiB in 12 s."
+            ),
+        ),
+    ]
+    for made, events, last in lines:
+        assert closing_text(made, events, TOOK, interrupted=False).splitlines()[-1] == last
 
 
 @pytest.mark.parametrize(

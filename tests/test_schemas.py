@@ -19,7 +19,7 @@ from reconciler.index import LeftOut, MirrorIndex, RepositoryState, TagState, se
 from reconciler.layout import cosign_tags
 from reconciler.listing import Listing, Repository
 from reconciler.oci import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
-from reconciler.outcome import Done, Failed, Skipped
+from reconciler.outcome import Done, Failed, Skipped, Took
 from reconciler.plan import Plan, RepositoryPlan, document, serialise_held
 from reconciler.quota import Quota, Spending
 from reconciler.referrers import Attachments
@@ -130,14 +130,18 @@ def test_a_plan_with_its_sizes(requests: dict[str, int] | None) -> None:
 
 
 def test_an_outcome() -> None:
-    outcomes = (Done("a", CHANGES[0]), Failed("a", CHANGES[1], "503"), Skipped("a", CHANGES[2], "held back"))
+    outcomes = (
+        Done("a", CHANGES[0], Took(5, 0.5)),
+        Failed("a", CHANGES[1], "503"),
+        Skipped("a", CHANGES[2], "held back"),
+    )
     validator = Draft202012Validator(load_schema("outcome"))
     plan = Plan("0" * 64, 3, None, (RepositoryPlan("c", "oci:./x", None, 0, (), "it failed"),))
-    document = outcome_document(plan, outcomes, interrupted=False)
+    document = outcome_document(plan, outcomes, Took(5, 0.5), interrupted=False)
     validator.validate(document)
     assert document["errors"] == [{"target": "c", "error": "it failed"}]
-    validator.validate(outcome_document(plan, (), interrupted=True))
-    swept = outcome_document(plan, (*GARBAGE, outcomes[0]), interrupted=False)
+    validator.validate(outcome_document(plan, (), Took(5, 0.5), interrupted=True))
+    swept = outcome_document(plan, (*GARBAGE, outcomes[0]), Took(5, 0.5), interrupted=False)
     validator.validate(swept)
     assert [(one["target"], one["objects"], one["uploads"], one["bytes"]) for one in swept["garbage"]] == [
         ("a", 3, 1, 7),

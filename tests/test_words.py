@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.words import count, plain, size_words
+from reconciler.words import count, plain, size_words, time_words
 
 
 @pytest.mark.parametrize(
@@ -42,3 +42,19 @@ def test_numbers_and_their_nouns() -> None:
 )
 def test_sizes(size: float, words: str) -> None:
     assert size_words(size) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "0.0 s"),
+        (0.44, "0.4 s"),
+        (9.94, "9.9 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (200, "3 min 20 s"),
+        (7500, "2 h 5 min"),
+    ],
+)
+def test_times(seconds: float, words: str) -> None:
+    assert time_words(seconds) == words

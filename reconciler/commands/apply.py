@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing, contextmanager
+import time
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -234,43 +235,75 @@ def _apply(
     if plans[-1].has_changes:
         share_arenas()
     wanted = workers or (cluster.slots if cluster else BLOB_WORKERS)
-    events: list[Event] = []
-    interrupted = False
+    teller = _Teller(output)
     tags = sum(len(repository.changes) for repository in plans[-1].repositories)
-    try:
-        with (
-            shown(tags) as progress,
-            threads(image_workers(wanted)) as images,
-            threads(wanted) as blobs,
-        ):
-            edges = Edges(open_source, stores.public, stores.state, images, blobs, progress, wanted, cluster)
-            with closing(apply_plan(plans[-1], edges, terms, observed)) as running:
-                for event in running:
-                    events.append(event)
-                    if isinstance(event, Done | Failed | Skipped):
-                        progress.settled(event)
-    except KeyboardInterrupt:
-        interrupted = True
-    except MirrorError:
-        if events:
-            _print_outcomes(plans[-1], events, output, interrupted=True)
-        raise
-    _print_outcomes(plans[-1], events, output, interrupted=interrupted)
-    if interrupted:
+    with shown(tags, tells=output is PlainFormat.JSON) as progress:
+        try:
+            with threads(image_workers(wanted)) as images, threads(wanted) as blobs:
+                edges = Edges(open_source, stores.public, stores.state, images, blobs, progress, wanted, cluster)
+                with closing(apply_plan(plans[-1], edges, terms, observed)) as running:
+                    for event in running:
+                        teller.tell(event)
+                        if isinstance(event, Done | Failed | Skipped):
+                            progress.settled(event)
+        except KeyboardInterrupt:
+            teller.interrupted = True
+        except MirrorError:
+            teller.interrupted = True
+            if teller.events:
+                with suppress(UsageError, typer.Exit):
+                    teller.close(plans[-1], progress.copied_bytes)
+            raise
+    teller.close(plans[-1], progress.copied_bytes)
+    if teller.interrupted:
         return 130
     errors = troubles(plans[-1])
     for warning in plans[-1].all_warnings:
         warn(warning)
     for error in errors:
         complain(error)
-    return 1 if errors or any(isinstance(event, Failed | Skipped | NotCollected) for event in events) else 0
+    return 1 if errors or any(isinstance(event, Failed | Skipped | NotCollected) for event in teller.events) else 0
 
 
-def _print_outcomes(made: Plan, events: list[Event], output: PlainFormat, *, interrupted: bool) -> None:
-    from reconciler.render import outcome_document, outcome_text
+class _Teller:
+    """Tells on stdout what becomes of a plan: as text each tag when it is settled, as JSON all at the end.
 
-    match output:
-        case PlainFormat.TEXT:
-            show(outcome_text(events, interrupted=interrupted, **terminal(sys.stdout)))
-        case PlainFormat.JSON:
-            show_json(outcome_document(made, events, interrupted=interrupted))
+    A stdout that takes no more is no reason to stop the run; `close` complains of it.
+    """
+
+    def __init__(self, output: PlainFormat) -> None:
+        self.events: list[Event] = []
+        self.interrupted = False
+        self._output = output
+        self._started = time.monotonic()
+        self._broken: UsageError | typer.Exit | None = None
+
+    def tell(self, event: Event) -> None:
+        from reconciler.outcome import Done, Failed, Skipped
+        from reconciler.render import is_held_back, outcome_line
+
+        self.events.append(event)
+        is_told = isinstance(event, Done | Failed | Skipped) and not is_held_back(event)
+        if self._output is PlainFormat.TEXT and isinstance(event, Done | Failed | Skipped) and is_told:
+            self._show(outcome_line(event, **terminal(sys.stdout)))
+
+    def close(self, made: Plan, size: int) -> None:
+        from reconciler.outcome import Took
+        from reconciler.render import closing_text, outcome_document
+
+        took = Took(size, time.monotonic() - self._started)
+        match self._output:
+            case PlainFormat.TEXT:
+                words = terminal(sys.stdout)
+                self._show(closing_text(made, self.events, took, interrupted=self.interrupted, **words))
+            case PlainFormat.JSON:
+                show_json(outcome_document(made, self.events, took, interrupted=self.interrupted))
+        if self._broken:
+            raise self._broken
+
+    def _show(self, text: str) -> None:
+        if self._broken is None:
+            try:
+                show(text)
+            except (UsageError, typer.Exit) as error:
+                self._broken = error
