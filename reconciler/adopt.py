@@ -28,6 +28,7 @@ from reconciler.oci import Digest, Index, parse_manifest
 from reconciler.referrers import Attached
 from reconciler.repair import repair
 from reconciler.verify import Problem, check_repository
+from reconciler.versions import in_order
 from reconciler.work import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
@@ -177,7 +178,9 @@ def _survey_repository(
     return Adoption(
         mirror.target,
         mirror.source,
-        MappingProxyType({tag: _with_images(tags[tag], report) for tag in sorted(tags.keys() - refused.keys())}),
+        MappingProxyType(
+            {tag: _with_images(tags[tag], report) for tag in sorted(tags.keys() - refused.keys(), key=in_order)}
+        ),
         _without_tag(store, mirror, now, executor) if known is None else frozenset(),
         MappingProxyType(dict(sorted(refused.items()))),
         replace(report, hurt=whole),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.desire import CUT_OFF
 from reconciler.index import RepositoryState
+from reconciler.versions import in_order
 
 if TYPE_CHECKING:
     from reconciler.desire import Desired
@@ -63,7 +64,9 @@ def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
         elif tag in desired.news:
             changes.append(Change(Action.UPDATE, tag, before, after, desired.news[tag]))
     known = [replace(one, signature=desired.known.get(one.after.digest)) if one.after else one for one in changes]
-    return tuple(sorted(known if desired.known else changes, key=lambda change: (_ORDER[change.action], change.tag)))
+    return tuple(
+        sorted(known if desired.known else changes, key=lambda change: (_ORDER[change.action], in_order(change.tag)))
+    )
 
 
 def _filter_change(before: TagState, desired: Desired) -> str:

@@ -40,6 +40,7 @@ from reconciler.plan import noted_all, refusal
 from reconciler.referrers import Record
 from reconciler.shares import Balanced
 from reconciler.unforeseen import foreseen
+from reconciler.versions import in_order
 from reconciler.work import completed, image_workers
 
 if TYPE_CHECKING:
@@ -197,6 +198,7 @@ class Run:
             for work, copied in self._unrecorded
             for change in work.changes
         ]
+        done.sort(key=lambda one: (one.target, in_order(one.change.tag)))
         self._unrecorded.clear()
         self._left_out.clear()
         self._recorded_at = time.monotonic()

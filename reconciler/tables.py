@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from reconciler.download import UNKNOWN
 from reconciler.index import format_time, platforms_document
 from reconciler.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
+from reconciler.versions import in_order
 from reconciler.words import count, size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from reconciler.index import TagState
@@ -63,12 +64,16 @@ def _overview(repositories: Iterable[Repository], now: datetime) -> Grid:
 
 def _block(repository: Repository, now: datetime) -> list[Part]:
     table = Grid()
-    for tag, state in sorted(repository.tags.items()):
+    for tag, state in _in_order(repository.tags):
         digest = f"{state.digest.algorithm}:{state.digest.hex[:12]}" if state else ""
         changed = age_words(state.synced_at, now) if state else ""
         table.row(f"  {tag}", digest, (changed, "dim"), _images_words(state))
     source = f"  from {repository.source}" if repository.source else ""
     return [Line((repository.target, "bold"), source), table]
+
+
+def _in_order(tags: Mapping[str, TagState | None]) -> list[tuple[str, TagState | None]]:
+    return sorted(tags.items(), key=lambda item: in_order(item[0]))
 
 
 def _images_words(state: TagState | None) -> str:
@@ -88,7 +93,7 @@ def _entry(repository: Repository, *, tags: bool) -> dict[str, Any]:
         "size": repository.size,
         "changed_at": format_time(changed) if changed else None,
     }
-    rows = [_tag_entry(tag, state) for tag, state in sorted(repository.tags.items())] if tags else None
+    rows = [_tag_entry(tag, state) for tag, state in _in_order(repository.tags)] if tags else None
     return entry | ({} if rows is None else {"tags": rows})
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import total_ordering
+from typing import Any
 
 _VERSION = re.compile(
     r"v?(?P<numbers>[0-9]+(?:\.[0-9]+){0,3})(?P<glued>[A-Za-z][A-Za-z0-9.]*)?(?P<rest>(?:[-_+][A-Za-z0-9.]+)*)"
@@ -74,3 +75,12 @@ def parse_version(tag: str) -> Version | None:
             variant.append(suffix)
     a, b, c, d = padded
     return Version(tag, (a, b, c, d), len(numbers), tuple(prerelease), "-".join(variant))
+
+
+def in_order(tag: str) -> tuple[Any, ...]:
+    """The key by which tags are sorted for people: versions from the oldest on, then other names, `b9` before `b10`."""
+    version = parse_version(tag)
+    if version:
+        return (0, *version._order)
+    # Digits and the rest take turns, so that a number is only ever compared with a number.
+    return (1, [int(part) if part.isdigit() else part for part in re.split(r"([0-9]+)", tag)], tag)

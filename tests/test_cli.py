@@ -267,3 +267,13 @@ def test_an_interruption_does_not_wait_for_a_registry_that_is_silent(tmp_path: P
             running.send_signal(signal.SIGINT)
             _, errors = running.communicate(timeout=20)
     assert (running.returncode, errors) == (130, "interrupted: there is no plan yet, and nothing was written\n")
+
+
+def test_versions_are_in_the_order_of_versions(world: World) -> None:
+    write_layout(world.folder / "images", {tag: image({"a": tag}) for tag in ("10.0", "2.0-rc1", "edge")})
+    order = ["1.0", "2.0-rc1", "2.0", "10.0", "edge"]
+    assert re.findall(r"^  \+ (\S+)", world.run("plan").stdout, re.MULTILINE) == order
+    assert re.findall(r"^\+ app:(\S+)", world.run("apply", "--yes").stdout, re.MULTILINE) == order
+    assert re.findall(r"^  (\S+) +sha256", world.run("list", "app").stdout, re.MULTILINE) == order
+    listed = json.loads(world.run("list", "app", "--format", "json").stdout)
+    assert [tag["tag"] for tag in listed["repositories"][0]["tags"]] == order

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.versions import Version, parse_version
+from reconciler.versions import Version, in_order, parse_version
 
 TAGS = st.from_regex(r"v?[0-9]{0,200}[A-Za-z0-9._+-]{0,40}", fullmatch=True) | st.text(max_size=40)
 VERSIONS = (
@@ -83,3 +83,28 @@ def test_it_is_a_total_order(a: Version, b: Version, c: Version) -> None:
     assert (a < b) + (b < a) + (a == b) == 1
     assert not (a < b and b < c) or a < c
     assert sorted([a, b, c]) == sorted([c, b, a])
+
+
+def test_tags_in_the_order_that_people_expect() -> None:
+    tags = [
+        "2.0",
+        "v1.9",
+        "latest",
+        "10.0",
+        "1.10",
+        "1.10-alpine",
+        "1.10.0-rc.2",
+        "1.10.0-rc.10",
+        "build9",
+        "build10",
+        "1.9",
+    ]
+    assert sorted(tags, key=in_order) == [
+        *("1.9", "v1.9", "1.10.0-rc.2", "1.10.0-rc.10", "1.10", "1.10-alpine", "2.0", "10.0"),
+        *("build9", "build10", "latest"),
+    ]
+
+
+@given(st.lists(st.from_regex(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,12}", fullmatch=True), max_size=8))
+def test_any_tags_can_be_put_in_order(tags: list[str]) -> None:
+    assert sorted(sorted(tags, key=in_order, reverse=True), key=in_order) == sorted(tags, key=in_order)
