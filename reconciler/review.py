@@ -72,7 +72,17 @@ def review(old: Mirrors | None, new: Mirrors) -> tuple[Edit, ...]:
         *_sections("store", {"store": old.store} if old else {}, {"store": new.store}, lambda _: ()),
         *_sections("edge", _edges(old), _edges(new), _left_rules),
         *_sections("defaults", {"defaults": old} if old else {}, {"defaults": new}, lambda _: ()),
+        *_renamed(old, new),
     )
+
+
+def _renamed(old: Mirrors | None, new: Mirrors) -> Iterator[Edit]:
+    """A new name does not take the repositories along."""
+    if old and old.name != new.name:
+        words = ("its repositories still belong to ", Code(old.name), ": ", Code("r2mirror adopt"), " gives them to ")
+        yield Edit(
+            "file", "name", "changed", (("name: ", Code(old.name), " -> ", Code(new.name)), (*words, Code(new.name)))
+        )
 
 
 def review_text(edits: Sequence[Edit]) -> str:
@@ -188,7 +198,7 @@ def _listed(number: int, sign: str, one: str) -> tuple[str, str]:
 
 _UNSET = "not set"
 
-_NOT_FACTS = frozenset({"target", "store", "registries", "mirrors", "edge", "folder", "sha256"})
+_NOT_FACTS = frozenset({"target", "store", "registries", "mirrors", "edge", "folder", "sha256", "name"})
 """Fields that are names of things or sections of their own, and where and how a file is stored, which means nothing."""
 
 

@@ -49,7 +49,7 @@ def checked(plan: Plan, mirrors: Mirrors, index: MirrorIndex, where: str) -> Pla
 def _problems(repository: RepositoryPlan, mirror: Mirror | None, mirrors: Mirrors, index: MirrorIndex) -> Iterator[str]:
     state = index.repositories.get(repository.target)
     yield from _twice(change.tag for change in repository.changes)
-    if repository.changes and is_another_s(state, mirrors.name):
+    if (repository.changes or repository.gone or repository.left_out) and is_another_s(state, mirrors.name):
         yield "it belongs to another mirrors file"
     observed = state or RepositoryState(repository.source)
     yield from (problem for one in repository.changes if (problem := _out_of_step(one, observed)))

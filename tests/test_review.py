@@ -315,3 +315,11 @@ def test_the_command(tmp_path: Path) -> None:
     assert world.run("diff", "old.yaml", "new.yaml", "--format", "json").stdout.startswith('{\n  "version": 1')
     assert world.run("diff", "old.yaml", "new.yaml", "--format", "markdown").stdout.startswith("**mirrors.yaml")
     assert "missing.yaml" in world.run("diff", "old.yaml", "missing.yaml", code=1).stderr
+
+
+def test_a_new_name_says_what_becomes_of_the_repositories() -> None:
+    assert review_text(review(mirrors(), mirrors(name="team-b"))) == (
+        "~ name\n    name: default -> team-b\n"
+        "    its repositories still belong to default: r2mirror adopt gives them to team-b\n"
+        "mirrors.yaml: 0 added, 1 changed, 0 removed.\n"
+    )

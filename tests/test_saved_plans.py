@@ -96,6 +96,11 @@ def an_add_of_what_is_there(plan: Document) -> None:
     repository(plan, "app")["changes"][0]["tag"] = "1.0"
 
 
+def a_note_of_another_target(plan: Document) -> None:
+    note = {"left_out": {"1.0": {"reason": "no such tag"}}, "changes": []}
+    plan["repositories"] = [{**repository(plan, "app"), "target": "evil/app", **note}]
+
+
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
@@ -105,6 +110,7 @@ def an_add_of_what_is_there(plan: Document) -> None:
         (another_target_as_it_is, "evil/app: mirrors.yaml does not have it"),
         (other_platforms, "app: expected the platforms of mirrors.yaml"),
         (referrers, "app: expected referrers: false"),
+        (a_note_of_another_target, "evil/app: mirrors.yaml does not have it"),
         (a_tag_that_nothing_chooses, "app: x: no pattern of mirrors.yaml chooses it"),
         (a_tag_twice, "app: 2.0 is there twice"),
         (a_repository_twice, "app is there twice"),

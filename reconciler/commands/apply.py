@@ -191,11 +191,11 @@ def _saved_plan(path: Path, mirrors: Mirrors, file: Path, open_stores: OpenStore
     if made.mirrors_sha256 != mirrors.sha256:
         raise PlanRefused((f"{path}: {file} has been edited since this plan was made; nothing was done. Plan again",))
     observed = read_index(open_stores().state)
-    if not made.has_changes:
-        return made, observed
-    if made.etag != observed.etag:
+    if made.etag == observed.etag:
+        return checked(made, mirrors, observed.index, str(path)), observed
+    if made.has_changes:
         raise moved_on(made, observed)
-    return checked(made, mirrors, observed.index, str(path)), observed
+    return made, observed
 
 
 def _without_prunes(made: Plan) -> Plan:
