@@ -7,14 +7,16 @@ no owner. It is given to the first file that wants it; until then it stays as it
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from reconciler.words import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from reconciler.index import MirrorIndex, RepositoryState
+    from reconciler.mirrors import Mirrors
 
 NAMED = 5
 """As many repositories without an owner are named."""
@@ -58,3 +60,25 @@ def left_alone(index: MirrorIndex, owns: Callable[[str, str | None], bool]) -> I
 
 def _repositories(targets: list[str]) -> str:
     return count(len(targets), "repository", "repositories")
+
+
+def clashes(files: Mapping[str, Mirrors]) -> Iterator[str]:
+    """Targets that two files of different names want in one bucket; a line for each two files."""
+    for (first, one), (second, other) in combinations(files.items(), 2):
+        shared = sorted({mirror.target for mirror in one.mirrors} & {mirror.target for mirror in other.mirrors})
+        if shared and one.name != other.name and one.store == other.store:
+            more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
+            yield (
+                f"{second}: target {shared[0]}{more} is that of {first} too, whose name is {one.name} and not "
+                f"{other.name}; take it out of one of them"
+            )
+
+
+def namesakes(files: Mapping[str, Mirrors]) -> Iterator[str]:
+    """Files that share a bucket and a name: each takes the mirrors of the other for those that were taken out."""
+    for (first, one), (second, other) in combinations(files.items(), 2):
+        if one.name == other.name and one.store == other.store:
+            yield (
+                f"{first} and {second} have one store and one name ({one.name}): if both are applied, each prunes what "
+                "only the other mirrors. Give one of them another name (docs/mirrors.md, Several files, one bucket)"
+            )

@@ -137,6 +137,17 @@ def test_nobody_collects_what_another_file_retains(world: World, command: str) -
     assert len(index(world)["app"]["retired"]) == 1, "team-a keeps it for a week"
 
 
+def test_validate_sees_two_files_that_cannot_share_a_bucket(world: World) -> None:
+    write(world, "a.yaml", "team-a", "app", "one")
+    write(world, "b.yaml", "team-b", "app", "two")
+    told = world.run("validate", "a.yaml", "b.yaml", code=1).stdout
+    assert "b.yaml: target app is that of a.yaml too, whose name is team-a and not team-b" in told
+    write(world, "b.yaml", "team-b", "two")
+    assert world.run("validate", "a.yaml", "b.yaml").stderr == ""
+    write(world, "b.yaml", "team-a", "two")
+    assert "a.yaml and b.yaml have one store and one name (team-a)" in world.run("validate", "a.yaml", "b.yaml").stderr
+
+
 def test_a_name_is_a_word(world: World) -> None:
     write(world, "mirrors.yaml", "Team A", "app")
     assert "mirrors.yaml:1:24: name: " in world.run("validate", code=1).stdout

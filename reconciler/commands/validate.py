@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.console import MIRRORS, say, show
+from reconciler.console import MIRRORS, say, show, warn
 from reconciler.errors import MirrorsInvalid
 from reconciler.words import count
 
@@ -27,8 +27,10 @@ def validate(
     that a file refers to need not be set.
     """
     from reconciler.mirrors import load_mirrors
+    from reconciler.owners import clashes, namesakes
 
     invalid = False
+    valid = {}
     for path in [*(files or []), *(also or [])] or [MIRRORS]:
         try:
             mirrors = load_mirrors(path, None, for_clients=True)
@@ -36,5 +38,11 @@ def validate(
             invalid = True
             show(f"{error}\n")
         else:
+            valid[str(path)] = mirrors
             say(f"{path}: valid, {count(len(mirrors.mirrors), 'mirror')}")
-    return 1 if invalid else 0
+    claimed_twice = tuple(clashes(valid))
+    for problem in claimed_twice:
+        show(f"{problem}\n")
+    for words in namesakes(valid):
+        warn(words)
+    return 1 if invalid or claimed_twice else 0
