@@ -104,6 +104,10 @@ def run() -> int:
     except (KeyboardInterrupt, typer.Abort):
         note("interrupted")
         return _INTERRUPTED
+    except UnicodeEncodeError as error:
+        logger.debug("a name cannot be spelled", exc_info=True)
+        why = f"this locale's encoding, {error.encoding}, cannot spell it; set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
+        complain(f"{error.object!a}: {why}")
     except OSError as error:
         logger.debug("the operating system refused something", exc_info=True)
         complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
