@@ -42,7 +42,7 @@ def serve(
         for line in announcement(store.name, address, bound, image).splitlines():
             note(line)
         with suppress(KeyboardInterrupt):
-            server(store, access_log=verbose > 0).run(sockets=[listener])
+            server(store, listener, access_log=verbose > 0).run(sockets=[listener])
     note("stopped")
     return 0
 

@@ -37,7 +37,7 @@ class Served(NamedTuple):
         connection = http.client.HTTPConnection(self.host, timeout=60)
         connection._validate_path = lambda url: None  # type: ignore[attr-defined]
         with contextlib.closing(connection):
-            connection.putrequest(method, path, skip_accept_encoding=True)
+            connection.putrequest(method, path, skip_host="host" in headers, skip_accept_encoding=True)
             for name, value in headers.items():
                 connection.putheader(name.replace("_", "-"), value)
             connection.endheaders()
@@ -46,10 +46,10 @@ class Served(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(store: Store) -> Iterator[Served]:
+def serving(store: Store, host: str = "127.0.0.1") -> Iterator[Served]:
     """Serves `store` for the length of the block."""
-    with listen("127.0.0.1", 0) as listener:
-        running = server(store, access_log=False)
+    with listen(host, 0) as listener:
+        running = server(store, listener, access_log=False)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

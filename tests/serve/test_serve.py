@@ -452,7 +452,7 @@ def slow_client(host: str, path: str = f"/v2/a/blobs/{LARGE}") -> socket.socket:
     client.settimeout(60)
     address, _, port = host.partition(":")
     client.connect((address, int(port)))
-    client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     return client
 
 
@@ -530,9 +530,14 @@ def test_a_client_beyond_the_limit_is_told_to_come_back(watched: Watched, monkey
     with serving(watched) as running:
         clients = [slow_client(running.host) for _ in range(2)]
         wait_until(lambda: watched.under_way == 2)
-        assert running.ask("/v2/").status == 503
+        refused = running.ask("/v2/_catalog")
+        assert (refused.status, error_of(refused.body)) == (503, "TOOMANYREQUESTS")
+        assert int(refused.headers["retry-after"]) > 0
+        assert running.ask("/v2/").status == 200, "there is room for probes"
         for client in clients:
             client.close()
+        wait_until(lambda: watched.under_way == 0)
+        wait_until(lambda: running.ask("/v2/_catalog").status == 200)
 
 
 @pytest.mark.parametrize(
