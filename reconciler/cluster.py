@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import __version__
 from reconciler.errors import ClusterError, MirrorError, UsageError
 from reconciler.lock import Witness
+from reconciler.origin import install_command
 from reconciler.source.opening import open_sources
 from reconciler.store.opening import open_stores
 from reconciler.transfer import transfer
@@ -159,7 +160,7 @@ def connected(address: str, place: Place, *, insecure: bool = False) -> Iterator
     try:
         from distributed import Client, Security
     except ImportError:
-        raise UsageError("--dask needs more than is installed: pip install 'r2mirror[dask]'") from None
+        raise UsageError(f"--dask needs more than is installed: {install_command('dask')}") from None
     try:
         security: Any = Security()  # type: ignore[no-untyped-call]
         if address.startswith(_WITH_TLS) and not security.get_connection_args("client")["ssl_context"]:

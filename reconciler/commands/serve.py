@@ -20,7 +20,7 @@ def serve(
 ) -> int:
     """Serve the store as a read-only registry.
 
-    For folders and for buckets that are not public. Needs the extra `serve` (pip install 'r2mirror[serve]') and read
+    For folders and for buckets that are not public. Needs the extra `serve` and read
     access. There is no TLS and no login: put it behind something that has both before others can reach it. Ctrl-C stops
     it; -v prints each request.
     """
@@ -33,7 +33,9 @@ def serve(
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn"):
             raise
-        raise UsageError("serve needs starlette and uvicorn: pip install 'r2mirror[serve]'") from None
+        from reconciler.origin import install_command
+
+        raise UsageError(f"serve needs starlette and uvicorn: {install_command('serve')}") from None
     log_from(logging.WARNING)
     store = open_bucket(load(file)).public
     image = an_image(store)

@@ -9,8 +9,8 @@
     gate        finds the signatures at a source, for a plan and for an apply
 
 All between `declared` and `gate` is pure: bytes in, a verdict out. A signature is over a digest, so it vouches for an
-image's root and, by their digests in it, for everything below. The two libraries come with the extra
-`r2mirror[signatures]` and are imported only where somebody has to have signed.
+image's root and, by their digests in it, for everything below. The two libraries come with the
+extra `signatures` and are imported only where somebody has to have signed.
 """
 
 from __future__ import annotations

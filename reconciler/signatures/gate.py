@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import UsageError
+from reconciler.origin import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -83,6 +84,6 @@ def make_gate(mirrors: Mirrors) -> Gate:
     if not (find_spec("cryptography") and find_spec("sigstore")):
         raise UsageError(
             "signed_by needs packages that are not installed, to check signatures with; install them with: "
-            "pip install 'r2mirror[signatures]'"
+            f"{install_command('signatures')}"
         )
     return gate

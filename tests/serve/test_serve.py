@@ -40,6 +40,7 @@ from reconciler.layout import (
     tags_key,
 )
 from reconciler.oci import OCI_INDEX, OCI_MANIFEST, Digest
+from reconciler.origin import install_command
 from reconciler.serve.lists import an_image
 from reconciler.serve.server import listen
 from reconciler.store.folder import FolderStore
@@ -664,7 +665,7 @@ def test_without_the_extra_it_says_how_to_install_it(world: World) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == "error: serve needs starlette and uvicorn: pip install 'r2mirror[serve]'\n"
+    assert done.stderr == f"error: serve needs starlette and uvicorn: {install_command('serve')}\n"
 
 
 def test_a_store_that_cannot_be_read_is_found_out_at_the_start(world: World) -> None:
