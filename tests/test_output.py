@@ -16,6 +16,7 @@ import pytest
 from reconciler.review import Edit, review_text
 from reconciler.sheet import Grid, Line, rendered
 from tests.parts.images import image, write_layout
+from tests.test_cli import on_a_terminal
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -201,3 +202,29 @@ def test_color_off_a_terminal_is_for_those_who_force_it(environ: dict[str, str],
     assert ("\x1b[" in world.run("plan").stdout) is colored
     assert ("\x1b[" in world.run("nonsense", code=1).stderr) is colored
     assert "\x1b[" not in world.run("plan", "--format", "json").stdout
+
+
+def test_a_dumb_terminal_gets_plain_lines(world: World) -> None:
+    world.environ = {"TERM": "dumb", "FORCE_COLOR": "", "NO_COLOR": ""}
+    code, screen = on_a_terminal(world, "y\n", "apply")
+    assert code == 0
+    assert "\x1b" not in screen
+    assert "Asking the sources ..." in screen.splitlines(), "on a line of its own"
+    assert screen.count("app:1.0") == 1, "each tag is told once"
+    assert "Applied: 2 added" in screen
+
+
+def test_a_terminal_without_color_has_a_bar_without_color(world: World) -> None:
+    world.environ = {"TERM": "xterm", "NO_COLOR": "1"}
+    _, screen = on_a_terminal(world, "y\n", "apply")
+    assert not re.search(r"\x1b\[[0-9;]*[1-9][0-9]*m", screen), "moves the cursor at most"
+    assert screen.count("app:1.0") == 1
+
+
+def test_a_stdout_that_fills_up_stops_no_apply(world: World) -> None:
+    done = shell(world, ("apply", "--yes"), ">/dev/full")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: stdout: the result cannot be written there: No space left on device\n",
+    )
+    assert world.plan()["summary"]["unchanged"] == 2
