@@ -139,22 +139,33 @@ DEFAULT_NAME = "default"
 
 
 @dataclass(frozen=True)
+class Defaults:
+    """What a mirror has that does not say otherwise; its fields mean what those of `Mirror` do."""
+
+    exclude: tuple[Pattern, ...] = ()
+    immutable: tuple[Pattern, ...] = ()
+    platforms: tuple[Platform, ...] | None = None
+    prune: bool = True
+    retain: timedelta = timedelta(days=7)
+    signed_by: tuple[Signer, ...] = ()
+    referrers: bool = False
+    when_gone: str = "keep"
+
+
+@dataclass(frozen=True)
 class Mirrors:
     """A whole mirrors.yaml.
 
-    `registries` by host. `prune`, `retain` and `signed_by` are the defaults', for targets that the file does not name.
-    `folder` is what relative paths in it start from. `sha256` is of the file's bytes. `name` tells it from other files
-    that have the same store.
+    `registries` by host. `defaults` count for targets that the file does not name, too. `folder` is what relative paths
+    in it start from. `sha256` is of the file's bytes. `name` tells it from other files that have the same store.
     """
 
     store: StoreConfig
     registries: Mapping[str, RegistryConfig]
     mirrors: tuple[Mirror, ...]
-    prune: bool
-    retain: timedelta
+    defaults: Defaults
     folder: Path
     sha256: str
-    signed_by: tuple[Signer, ...] = ()
     edge: EdgeConfig | None = None
     name: str = DEFAULT_NAME
 
@@ -165,7 +176,7 @@ class Mirrors:
     def retention(self) -> Callable[[str], timedelta]:
         """Says of a target how long a digest of it that lost its last tag stays."""
         by_target = {mirror.target: mirror.retain for mirror in self.mirrors}
-        return lambda target: by_target.get(target, self.retain)
+        return lambda target: by_target.get(target, self.defaults.retain)
 
     def naming(self) -> Callable[[str], Collection[str]]:
         """Says of a target which of its tags are named exactly."""
@@ -199,9 +210,8 @@ def load_mirrors(
     if document.problems or store is None:
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     sha256 = hashlib.sha256(document.body).hexdigest()
-    signed_by = defaults.signed_by
     name = document.value.get("name", DEFAULT_NAME)
-    return Mirrors(store, registries, mirrors, defaults.prune, defaults.retain, folder, sha256, signed_by, edge, name)
+    return Mirrors(store, registries, mirrors, defaults.values, folder, sha256, edge, name)
 
 
 # What a schema cannot say
@@ -212,16 +222,15 @@ Placed: TypeAlias = "Mapping[Place, Pattern]"
 
 @dataclass(frozen=True)
 class _Settings:
-    """What `defaults` and a mirror can both say."""
+    """What `defaults` and a mirror can both say, and where its patterns are written."""
 
     exclude: Placed = field(default_factory=dict)
     immutable: Placed = field(default_factory=dict)
-    platforms: tuple[Platform, ...] | None = None
-    prune: bool = True
-    retain: timedelta = timedelta(days=7)
-    signed_by: tuple[Signer, ...] = ()
-    referrers: bool = False
-    when_gone: str = "keep"
+    others: Defaults = field(default_factory=Defaults)
+
+    @property
+    def values(self) -> Defaults:
+        return replace(self.others, exclude=tuple(self.exclude.values()), immutable=tuple(self.immutable.values()))
 
 
 Signers: TypeAlias = "Callable[[Place, Any], tuple[Signer, ...]]"
@@ -230,16 +239,21 @@ Signers: TypeAlias = "Callable[[Place, Any], tuple[Signer, ...]]"
 
 def _settings(document: Document, place: Place, base: _Settings, signers: Signers) -> _Settings:
     """What is soundly said at `place`, the rest from `base`."""
-    said = document.sound(place)
+    said, before = document.sound(place), base.others
+    others = Defaults(
+        platforms=_platforms(document, (*place, "platforms"), said["platforms"])
+        if "platforms" in said
+        else before.platforms,
+        prune=said.get("prune", before.prune),
+        retain=_duration(said["retain"]) if "retain" in said else before.retain,
+        signed_by=signers((*place, "signed_by"), said["signed_by"]) if "signed_by" in said else before.signed_by,
+        referrers=said.get("referrers", before.referrers),
+        when_gone=said.get("when_gone", before.when_gone),
+    )
     return _Settings(
         _patterns(document, (*place, "exclude"), said["exclude"]) if "exclude" in said else base.exclude,
         _patterns(document, (*place, "immutable"), said["immutable"]) if "immutable" in said else base.immutable,
-        _platforms(document, (*place, "platforms"), said["platforms"]) if "platforms" in said else base.platforms,
-        said.get("prune", base.prune),
-        _duration(said["retain"]) if "retain" in said else base.retain,
-        signers((*place, "signed_by"), said["signed_by"]) if "signed_by" in said else base.signed_by,
-        said.get("referrers", base.referrers),
-        said.get("when_gone", base.when_gone),
+        others,
     )
 
 
@@ -257,19 +271,7 @@ def _mirrors(document: Document, defaults: _Settings, signers: Signers) -> Itera
         if ends:
             _check_target(document, place, ends[1], targets)
         if ends and not document.wrong(place):
-            exclude, immutable = tuple(settings.exclude.values()), tuple(settings.immutable.values())
-            yield Mirror(
-                *ends,
-                tuple(tags.values()),
-                exclude,
-                immutable,
-                settings.platforms,
-                settings.prune,
-                settings.retain,
-                settings.signed_by,
-                settings.referrers,
-                settings.when_gone,
-            )
+            yield Mirror(*ends, tuple(tags.values()), **vars(settings.values))
 
 
 def _ends(document: Document, place: Place, said: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -107,7 +107,7 @@ def resolve(
     named = {mirror.target for mirror in mirrors.mirrors}
     moved = {mirror.source: mirror.target for mirror in mirrors.mirrors if mirror.target not in index.repositories}
     desired += [
-        desire_nothing(target, observed, moved.get(observed.source), prune=mirrors.prune)
+        desire_nothing(target, observed, moved.get(observed.source), prune=mirrors.defaults.prune)
         for target, observed in index.repositories.items()
         if target not in named
         and mirrors.owns(target, observed.owner)

@@ -67,11 +67,11 @@ def review(old: Mirrors | None, new: Mirrors) -> tuple[Edit, ...]:
     moved = {mirror.source: target for target, mirror in after.items() if target not in before}
     registries = old.registries if old else {}
     return (
-        *_sections("mirror", before, after, lambda mirror: _farewell(mirror, moved, prune=new.prune)),
+        *_sections("mirror", before, after, lambda mirror: _farewell(mirror, moved, prune=new.defaults.prune)),
         *_sections("registry", registries, new.registries, lambda _: ()),
         *_sections("store", {"store": old.store} if old else {}, {"store": new.store}, lambda _: ()),
         *_sections("edge", _edges(old), _edges(new), _left_rules),
-        *_sections("defaults", {"defaults": old} if old else {}, {"defaults": new}, lambda _: ()),
+        *_sections("defaults", {"defaults": old.defaults} if old else {}, {"defaults": new.defaults}, lambda _: ()),
         *_renamed(old, new),
     )
 
@@ -198,8 +198,8 @@ def _listed(number: int, sign: str, one: str) -> tuple[str, str]:
 
 _UNSET = "not set"
 
-_NOT_FACTS = frozenset({"target", "store", "registries", "mirrors", "edge", "folder", "sha256", "name"})
-"""Fields that are names of things or sections of their own, and where and how a file is stored, which means nothing."""
+_NAME = "target"
+"""The field that is the name of a thing, and so no fact about it."""
 
 
 def _facts(config: Any, *, defaults: bool = True) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def _facts(config: Any, *, defaults: bool = True) -> dict[str, Any]:
     Without `defaults`, fields that have the value which they have if a file does not set them are left out.
     """
     kind = {R2: {"type": "r2"}, S3: {"type": "s3"}, Folder: {"type": "file"}}.get(type(config), {})
-    said = (field for field in fields(config) if field.name not in _NOT_FACTS)
+    said = (field for field in fields(config) if field.name != _NAME)
     values = ((field, getattr(config, field.name)) for field in said)
     return kind | {
         field.name: _fact(value)

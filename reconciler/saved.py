@@ -65,7 +65,8 @@ def _problems(repository: RepositoryPlan, mirror: Mirror | None, mirrors: Mirror
             for one in repository.of(Action.ADD, Action.UPDATE)
             if not _settles(one, observed)
         )
-    if not (mirror.prune if mirror else mirrors.prune) and any(one.before for one in repository.of(Action.PRUNE)):
+    may_prune = (mirror or mirrors.defaults).prune
+    if not may_prune and any(one.before for one in repository.of(Action.PRUNE)):
         yield "it prunes, and prune is false there"
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.errors import NotFound, PreconditionFailed, RateLimited, StoreError
 from reconciler.layout import JSON_HEADERS, LOCK, cosign_tags
-from reconciler.mirrors import Folder, Mirror, Mirrors
+from reconciler.mirrors import Defaults, Folder, Mirror, Mirrors
 from reconciler.oci import Descriptor, Digest
 from reconciler.quota import Quota
 from reconciler.referrers import Attached
@@ -381,4 +381,4 @@ def mirror(
 
 
 def mirrors(*entries: Mirror, prune: bool = True) -> Mirrors:
-    return Mirrors(Folder(Path("unused"), None), {}, entries, prune, timedelta(days=7), Path("unused"), "0" * 64)
+    return Mirrors(Folder(Path("unused"), None), {}, entries, Defaults(prune=prune), Path("unused"), "0" * 64)

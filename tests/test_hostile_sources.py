@@ -22,7 +22,7 @@ from reconciler.apply import apply
 from reconciler.index import parse
 from reconciler.layout import MIRROR_INDEX
 from reconciler.ledger import read_index
-from reconciler.mirrors import Folder, Mirror, Mirrors, RegistryConfig
+from reconciler.mirrors import Defaults, Folder, Mirror, Mirrors, RegistryConfig
 from reconciler.outcome import Done, Failed
 from reconciler.plan import make_plan
 from reconciler.resolve import resolve
@@ -104,7 +104,7 @@ class Scene:
             Mirror(f"{self.lying.host}/team/{name}", name, (Glob("*"),), (), (), None, True, timedelta(days=7))
             for name in ("lying", "healthy")
         )
-        mirrors = Mirrors(Folder(self.folder, None), {}, entries, True, timedelta(days=7), self.folder, "0" * 64)
+        mirrors = Mirrors(Folder(self.folder, None), {}, entries, Defaults(), self.folder, "0" * 64)
         store = FolderStore(self.folder)
 
         def open_source(source: str) -> RegistrySource:

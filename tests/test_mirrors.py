@@ -99,7 +99,7 @@ mirrors:
     assert (alpine.platforms, alpine.prune, alpine.retain) == (None, True, timedelta(weeks=2))
     assert (images.source, images.target) == ("oci:./images", "my/images")
     assert images.platforms == (Platform("linux", "amd64"), Platform("linux", "arm64", "v8"))
-    assert (images.prune, images.retain, mirrors.prune) == (False, timedelta(hours=36), False)
+    assert (images.prune, images.retain, mirrors.defaults.prune) == (False, timedelta(hours=36), False)
     assert (alpine.referrers, images.referrers) == (False, True)
 
 

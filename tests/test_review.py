@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from reconciler.mirrors import (
     R2,
     S3,
+    Defaults,
     EdgeConfig,
     Folder,
     Mirror,
@@ -124,8 +125,8 @@ STORES: tuple[StoreConfig, ...] = (
 
 
 def mirrors(**settings: Any) -> Mirrors:
-    given: dict[str, Any] = {"store": STORES[2], "registries": {}, "mirrors": (MIRROR,), "prune": True}
-    return Mirrors(**{**given, "retain": timedelta(days=7), "folder": Path("/"), "sha256": "0" * 64, **settings})
+    given: dict[str, Any] = {"store": STORES[2], "registries": {}, "mirrors": (MIRROR,), "defaults": Defaults()}
+    return Mirrors(**{**given, "folder": Path("/"), "sha256": "0" * 64, **settings})
 
 
 OTHERS_OF_NOTHING: dict[str, Any] = {
@@ -203,12 +204,8 @@ CHANGED = [
         for signer in SIGNERS
         for name, one in variants(signer, left_out=frozenset({"pem"}))
     ),
-    *(
-        (f"defaults {name}", mirrors(), one)
-        for name, one in variants(
-            mirrors(), left_out=frozenset({"folder", "sha256", "store", "registries", "mirrors", "edge"})
-        )
-    ),
+    *((f"defaults {name}", mirrors(), mirrors(defaults=one)) for name, one in variants(Defaults())),
+    ("name", mirrors(), mirrors(name="team")),
 ]
 
 
@@ -227,12 +224,14 @@ def test_each_field_of_a_pattern_is_in_its_spelling(pattern: Any) -> None:
 def test_what_many_mirrors_have_in_common_is_said_once(tmp_path: Path) -> None:
     names = [f"a{number}" for number in range(8)]
     entries = "".join(f"  - {{source: {name}, tags: [latest]}}\n" for name in names)
-    old = f"version: 1\nstore: {{type: file, path: /m}}\ndefaults: {{retain: 7d}}\nmirrors:\n{entries}"
-    new = old.replace("retain: 7d", "retain: 9d").replace("source: a7,", "source: a7, referrers: true,")
+    old = f"version: 1\nstore: {{type: file, path: /m}}\ndefaults: {{platforms: [linux/amd64]}}\nmirrors:\n{entries}"
+    new = old.replace("linux/amd64]", "linux/amd64, linux/arm/v7]").replace(
+        "source: a7,", "source: a7, referrers: true,"
+    )
     found = edits(tmp_path, old, new)
     assert review_text(found) == (
         "~ defaults (8 mirrors)\n"
-        "    retain: 7d -> 9d\n"
+        "    platforms: + linux/arm/v7\n"
         "    library/a0, library/a1, library/a2, library/a3, library/a4 and 3 more\n"
         "~ library/a7\n"
         "    referrers: false -> true\n"

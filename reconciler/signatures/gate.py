@@ -78,7 +78,7 @@ OPEN = Gate({})
 
 def make_gate(mirrors: Mirrors) -> Gate:
     """The gate that mirrors.yaml asks for. Raises `UsageError` where signatures cannot be checked here."""
-    gate = Gate({mirror.target: mirror.signed_by for mirror in mirrors.mirrors}, mirrors.signed_by)
+    gate = Gate({mirror.target: mirror.signed_by for mirror in mirrors.mirrors}, mirrors.defaults.signed_by)
     if not any((*gate.signers.values(), gate.otherwise)):
         return OPEN
     if not (find_spec("cryptography") and find_spec("sigstore")):

@@ -10,6 +10,7 @@ import pytest
 from reconciler.errors import BadAnswer, Denied, NotFound, SignatureRefused, UsageError
 from reconciler.index import parse as parse_index
 from reconciler.layout import MIRROR_INDEX, is_attached_tag, manifest_key
+from reconciler.mirrors import Defaults
 from reconciler.oci import Descriptor, Digest, Platform
 from reconciler.outcome import Done, Failed
 from reconciler.plan import parse, serialise
@@ -311,13 +312,13 @@ def test_tags_of_signatures_are_no_images_unless_they_are_named() -> None:
 def test_without_the_packages_it_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate_module, "find_spec", lambda name: None)
     assert make_gate(mirrors(mirror("a"))) is OPEN
-    with pytest.raises(UsageError, match=r"signed_by needs packages.*pip install 'r2mirror\[signatures\]'"):
+    with pytest.raises(UsageError, match=r"signed_by needs packages.*pip install .*\[signatures\]'"):
         make_gate(mirrors(mirror("a"), guarded()))
 
 
 def test_a_target_that_mirrors_yaml_does_not_name_has_the_defaults() -> None:
     """As in a saved plan that somebody has edited."""
-    gate = make_gate(replace(mirrors(mirror("b")), signed_by=(SIGNER,)))
+    gate = make_gate(replace(mirrors(mirror("b")), defaults=Defaults(signed_by=(SIGNER,))))
     assert gate.check("b", MemorySource({}), Digest.parse(V1.digest), "it") is None
     with pytest.raises(SignatureRefused):
         gate.check("other", MemorySource({}), Digest.parse(V1.digest), "it")
