@@ -169,6 +169,10 @@ class Mirrors:
     edge: EdgeConfig | None = None
     name: str = DEFAULT_NAME
 
+    @property
+    def is_at_r2(self) -> bool:
+        return is_r2(self.store)
+
     def owns(self, target: str, owner: str | None) -> bool:
         """Whether a repository of the mirror index is this file's; one without an `owner` is, if the file names it."""
         return owner == self.name or (owner is None and any(mirror.target == target for mirror in self.mirrors))

@@ -26,12 +26,15 @@ if TYPE_CHECKING:
 
     from reconciler.mirrors import Mirrors
 
+CLOUDFLARES = {"type": "r2", "account_id": "0" * 32, "bucket": "abc", "public_url": "https://cr.example.com"}
+OWN = {"source": "oci:./images", "target": "own/app", "tags": ["1"]}
+PREFIXED = {"source": "ghcr.io/acme/app", "target": "cache/ghcr.io/acme/app", "tags": ["1"]}
 ALPINE = {"source": "docker.io/library/alpine", "tags": ["latest"]}
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path, {"type": "file", "path": "./mirror", "public_url": "https://cr.example.com"})
+    return World(tmp_path, CLOUDFLARES)
 
 
 def mirrors(world: World, *entries: dict[str, Any]) -> Mirrors:
@@ -56,16 +59,78 @@ def test_docker_in_full(world: World) -> None:
         "  ]\n"
         "}\n"
         "\n"
+        "# /etc/docker/certs.d/ghcr.io/hosts.toml\n"
+        "# Docker 28 and newer read it at each docker build, and at each docker pull with containerd's image\n"
+        "# store\n"
+        'server = "https://ghcr.io"\n'
+        "\n"
+        '[host."https://cr.example.com/v2/ghcr.io"]\n'
+        '  capabilities = ["pull", "resolve"]\n'
+        "  override_path = true\n"
+        "\n"
         "# Pull from cr.example.com:\n"
         "#   docker pull cr.example.com/library/alpine:latest\n"
         "\n"
-        "# Pull through it; what it lacks comes from docker.io:\n"
+        "# Pull through it; what it lacks comes from docker.io, ghcr.io:\n"
         "#   docker pull alpine:latest\n"
+        "#   docker pull ghcr.io/acme/app:1\n"
         "\n"
         "# Notes:\n"
-        "# - ghcr.io: Docker mirrors docker.io alone; pull by the name here, as in\n"
-        "#   cr.example.com/ghcr.io/acme/app\n"
+        "# - ghcr.io: Docker before 28, and docker pull without containerd's image store (the default of new\n"
+        "#   installations from 29 on, features.containerd-snapshotter in daemon.json before), go to the\n"
+        "#   source; pull by the name here, e.g. cr.example.com/ghcr.io/acme/app\n"
     )
+
+
+@pytest.mark.parametrize("client", Client)
+def test_a_certificate_of_ones_own_authority_is_named_where_it_can_be(world: World, client: Client) -> None:
+    """Without it each of them pulls from the source, as while the mirror is down."""
+    world.store = {"type": "file", "path": "./mirror", "public_url": "https://cr.example.com"}
+    (note,) = (one for one in configure(client, mirrors(world, ALPINE)).notes if "authority of your own" in one)
+    assert "without a word" in note
+    assert "ca" in note.rpartition(": ")[2]
+    for store in (CLOUDFLARES, {**world.store, "public_url": "http://cr.example.com"}):
+        world.store = store
+        assert "authority" not in " ".join(configure(client, mirrors(world, ALPINE)).notes)
+    world.store = {"type": "file", "path": "./mirror", "public_url": "https://cr.example.com"}
+    assert configure(client, mirrors(world, OWN)).notes == ()
+
+
+def test_docker_wants_the_certificate_where_each_of_its_parts_looks(world: World) -> None:
+    world.store = {"type": "file", "path": "./mirror", "public_url": "https://cr.example.com"}
+    hub, other = "/etc/docker/certs.d/docker.io/ca.crt", "in each [host] table of hosts.toml"
+    for entries, there, absent in (
+        ((ALPINE,), [hub], [other]),
+        ((ALPINE, PREFIXED), [hub, other], []),
+        (({**ALPINE, "target": "hub/library/alpine"},), [other], [hub]),
+    ):
+        note = configure(Client.DOCKER, mirrors(world, *entries)).notes[-1]
+        assert "/etc/docker/certs.d/cr.example.com/ca.crt" in note
+        assert [place in note for place in there] == [True] * len(there)
+        assert [place in note for place in absent] == [False] * len(absent)
+
+
+def test_docker_finds_docker_hub_below_a_prefix_too(world: World) -> None:
+    config = configure(Client.DOCKER, mirrors(world, {**ALPINE, "target": "hub/library/alpine"}))
+    (file,) = config.files
+    assert file.path == "/etc/docker/certs.d/docker.io/hosts.toml"
+    assert tomllib.loads(file.content) == {
+        "server": "https://registry-1.docker.io",
+        "host": {"https://cr.example.com/v2/hub": {"capabilities": ["pull", "resolve"], "override_path": True}},
+    }
+    assert [pull.command for pull in config.pulls if pull.through] == ["docker pull alpine:latest"]
+    assert "pull by the name here, e.g. cr.example.com/hub/library/alpine" in config.notes[0]
+
+
+def test_containerd_is_warned_of_two_folders_and_of_ctr_2(world: World) -> None:
+    one = mirrors(world, ALPINE)
+    for client in (Client.CONTAINERD, Client.KUBERNETES):
+        (note,) = (note for note in configure(client, one).notes if "two folders" in note)
+        assert 'config_path = "/etc/containerd/certs.d:/etc/docker/certs.d"' in note
+    assert "skip-metadata" not in " ".join(configure(Client.CONTAINERD, one).notes)
+    one = mirrors(world, {**ALPINE, "platforms": ["linux/amd64"]}, {**PREFIXED, "platforms": ["linux/amd64"]})
+    (note,) = (note for note in configure(Client.CONTAINERD, one).notes if "skip-metadata" in note)
+    assert note.startswith("cr.example.com/library/alpine (and 1 more like it) has some platforms alone: ctr 2")
 
 
 def test_a_registry_with_https_and_nothing_to_stand_in_for_needs_no_file(world: World) -> None:
@@ -76,9 +141,6 @@ def test_a_registry_with_https_and_nothing_to_stand_in_for_needs_no_file(world: 
         assert config.notes == ()
         assert [pull.through for pull in config.pulls] == [None]
         assert client_config_text(config).startswith("# Nothing to configure: cr.example.com is a registry like any")
-
-
-PREFIXED = {"source": "ghcr.io/acme/app", "target": "cache/ghcr.io/acme/app", "tags": ["1"]}
 
 
 def test_a_prefix_of_a_registry_in_every_client_that_can_use_one(world: World) -> None:
@@ -96,18 +158,22 @@ def test_a_prefix_of_a_registry_in_every_client_that_can_use_one(world: World) -
         "registry": {"ghcr.io": {"mirrors": ["cr.example.com/cache/ghcr.io"]}}
     }
     assert YAML(typ="safe").load(content(configure(Client.K3S, one))) == {
-        "mirrors": {"ghcr.io": {"endpoint": ["https://cr.example.com"], "rewrite": {"^(.*)$": "cache/ghcr.io/$1"}}}
+        "mirrors": {"ghcr.io": {"endpoint": ["https://cr.example.com/v2/cache/ghcr.io"]}}
     }
     config_map, _ = YAML(typ="safe").load_all(content(configure(Client.KUBERNETES, one)))
     assert config_map["data"] == {"ghcr.io": content(configure(Client.CONTAINERD, one))}
-    assert configure(Client.DOCKER, one).files == ()
+    config = configure(Client.DOCKER, one)
+    assert [file.path for file in config.files] == ["/etc/docker/certs.d/ghcr.io/hosts.toml"]
+    assert content(config) == content(configure(Client.CONTAINERD, one))
 
 
 def test_plain_http_of_the_mirror_and_of_a_source(world: World) -> None:
-    world.store = {**world.store, "public_url": "http://mirror.lan:8080/"}
+    world.store = {"type": "file", "path": "./mirror", "public_url": "http://mirror.lan:8080/"}
     world.registries = {"reg.lan:5000": {"plain_http": True}}
     one = mirrors(world, {"source": "reg.lan:5000/team/app", "tags": ["1"]})
-    assert json.loads(content(configure(Client.DOCKER, one))) == {"insecure-registries": ["mirror.lan:8080"]}
+    docker = configure(Client.DOCKER, one)
+    assert json.loads(content(docker, "/daemon.json")) == {"insecure-registries": ["mirror.lan:8080"]}
+    assert content(docker, "/reg.lan_5000_/") == content(configure(Client.CONTAINERD, one), "/reg.lan_5000_/")
     config = configure(Client.CONTAINERD, one)
     assert tomllib.loads(content(config, "/mirror.lan_8080_/")) == {"server": "http://mirror.lan:8080"}
     assert tomllib.loads(content(config, "/reg.lan_5000_/")) == {
@@ -171,7 +237,7 @@ def test_a_renamed_repository_is_for_podman_alone(world: World) -> None:
     )
 
 
-def test_k3s_uses_the_prefix_of_most_repositories(world: World) -> None:
+def test_several_prefixes_of_a_registry_are_asked_in_turn(world: World) -> None:
     one = mirrors(
         world,
         {"source": "quay.io/a/x", "target": "few/a/x", "tags": ["1"]},
@@ -179,12 +245,11 @@ def test_k3s_uses_the_prefix_of_most_repositories(world: World) -> None:
         {"source": "quay.io/a/z", "target": "many/a/z", "tags": ["1"]},
     )
     config = configure(Client.K3S, one)
-    assert YAML(typ="safe").load(content(config))["mirrors"]["quay.io"]["rewrite"] == {"^(.*)$": "many/$1"}
-    assert config.notes == (
-        "quay.io/a/x: k3s cannot be told that it is mirrored as few/a/x; pull cr.example.com/few/a/x",
-    )
+    urls = ["https://cr.example.com/v2/many", "https://cr.example.com/v2/few"]
+    assert YAML(typ="safe").load(content(config))["mirrors"]["quay.io"] == {"endpoint": urls}
+    assert config.notes == ()
     hosts = tomllib.loads(content(configure(Client.CONTAINERD, one)))["host"]
-    assert list(hosts) == ["https://cr.example.com/v2/many", "https://cr.example.com/v2/few"]
+    assert list(hosts) == urls
 
 
 def test_podman_is_told_that_it_does_not_go_on_where_a_platform_is_left_out(world: World) -> None:

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from reconciler.clients import Client, ClientConfig, File
-from reconciler.clients.public import prefix_notes, pull_here, pulls_through, quoted
+from reconciler.clients.public import certificate_notes, prefix_notes, pull_here, pulls_through, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +33,13 @@ def buildkit(public: Public) -> ClientConfig:
         public.host,
         (File(_PATH, "\n".join(tables), _HOW),) if tables else (),
         (pull_here(public, "FROM {}"), *pulls_through(public, "FROM {}")),
-        (*prefix_notes(public, "BuildKit"), *((_DAEMON_NOTE,) if tables else ())),
+        (*prefix_notes(public, "BuildKit"), *(_notes(public) if tables else ())),
     )
+
+
+def _notes(public: Public) -> Iterator[str]:
+    yield _DAEMON_NOTE
+    yield from certificate_notes(public, "BuildKit", f'as ca = ["/path/ca.crt"] in [registry.{quoted(public.host)}]')
 
 
 def _tables(public: Public) -> Iterator[str]:

@@ -1,6 +1,9 @@
-"""The Docker daemon: `registry-mirrors` and `insecure-registries` of daemon.json (docs.docker.com, dockerd).
+"""The Docker daemon: daemon.json (docs.docker.com, dockerd), and from 28 on a hosts.toml for each registry.
 
-It mirrors docker.io alone, by the same paths. Both keys are read again on a reload.
+`registry-mirrors` stands for docker.io alone, by the same paths; that is what every release knows. The files are those
+of containerd, in Docker's own folder for certificates (moby's daemon/hosts.go): `docker build` reads them, and
+`docker pull` where images are kept by containerd. Where one is there for docker.io, `registry-mirrors` counts for
+the other image store only.
 """
 
 from __future__ import annotations
@@ -9,46 +12,73 @@ import json
 from typing import TYPE_CHECKING
 
 from reconciler.clients import Client, ClientConfig, File, Pull
-from reconciler.clients.public import ROOT, impostor_notes, name_notes, pull_here, pull_through
+from reconciler.clients.containerd import CERTIFICATE, folder, hosts_toml
+from reconciler.clients.public import ROOT, certificate_notes, prefix_notes, pull_here, pull_through
 from reconciler.clients.upstreams import DOCKER_HUB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.clients.public import Public
+    from reconciler.clients.upstreams import Upstream
+
+_FOLDER = "/etc/docker/certs.d"
+_HOW = "Docker 28 and newer read it at each docker build, and at each docker pull with containerd's image store"
 
 
 def docker(public: Public) -> ClientConfig:
-    through = list(_through(public))
     settings = {
-        **({"registry-mirrors": [public.url]} if through else {}),
+        **({"registry-mirrors": [public.url]} if any(map(_is_at_root, public.upstreams)) else {}),
         **({"insecure-registries": [public.host]} if public.plain_http else {}),
     }
     how = "Add these keys to what is there; then: systemctl reload docker"
-    files = (File("/etc/docker/daemon.json", f"{json.dumps(settings, indent=2)}\n", how),) if settings else ()
-    return ClientConfig(
-        Client.DOCKER, public.host, files, (pull_here(public, "docker pull {}"), *through), tuple(_notes(public))
-    )
+    daemon = [File("/etc/docker/daemon.json", f"{json.dumps(settings, indent=2)}\n", how)] if settings else []
+    hosts = [
+        File(f"{_FOLDER}/{folder(upstream.registry)}/hosts.toml", hosts_toml(public, upstream), _HOW)
+        for upstream in public.upstreams
+        if _needs_hosts(upstream)
+    ]
+    pulls = (pull_here(public, "docker pull {}"), *_through(public))
+    return ClientConfig(Client.DOCKER, public.host, (*daemon, *hosts), pulls, tuple(_notes(public)))
+
+
+def _is_at_root(upstream: Upstream) -> bool:
+    """Whether `registry-mirrors` leads to it."""
+    return upstream.registry == DOCKER_HUB and any(prefix.path == ROOT for prefix in upstream.usable)
+
+
+def _needs_hosts(upstream: Upstream) -> bool:
+    """Whether there is something that `registry-mirrors` does not lead to."""
+    return any(upstream.registry != DOCKER_HUB or prefix.path != ROOT for prefix in upstream.usable)
 
 
 def _through(public: Public) -> Iterator[Pull]:
-    """How to pull an image of Docker Hub as people type it; nothing where the mirror cannot stand in for it."""
+    """How to pull an image of each registry, those of Docker Hub as people type them."""
     for upstream in public.upstreams:
-        for prefix in upstream.usable:
-            if upstream.registry == DOCKER_HUB and prefix.path == ROOT:
-                pull = pull_through(public, upstream, prefix.repositories[0], "docker pull {}")
-                yield Pull(pull.command.replace("docker.io/library/", "").replace("docker.io/", ""), pull.through)
+        if upstream.usable:
+            pull = pull_through(public, upstream, upstream.usable[0].repositories[0], "docker pull {}")
+            yield Pull(pull.command.replace("docker.io/library/", "").replace("docker.io/", ""), pull.through)
 
 
 def _notes(public: Public) -> Iterator[str]:
-    for upstream in public.upstreams:
-        if upstream.registry == DOCKER_HUB:
-            yield from impostor_notes(upstream, (one for one in upstream.prefixes if one.path == ROOT))
-            yield from name_notes(public, upstream, (one for one in upstream.prefixes if one.path != ROOT), "Docker")
-        else:
-            beginning = f"{upstream.registry}/"
-            target = next(mirror.target for mirror in public.mirrors if mirror.source.startswith(beginning))
-            yield (
-                f"{upstream.registry}: Docker mirrors docker.io alone; pull by the name here, as in "
-                f"{public.location(target)}"
-            )
+    yield from prefix_notes(public, "Docker")
+    for upstream in filter(_needs_hosts, public.upstreams):
+        prefix = next(one for one in upstream.usable if upstream.registry != DOCKER_HUB or one.path != ROOT)
+        yield (
+            f"{upstream.registry}: Docker before 28, and docker pull without containerd's image store (the default of "
+            "new installations from 29 on, features.containerd-snapshotter in daemon.json before), go to the source; "
+            f"pull by the name here, e.g. {public.location(prefix.target(prefix.repositories[0]))}"
+        )
+    if any(upstream.usable for upstream in public.upstreams):
+        yield from certificate_notes(public, "Docker", _certificate(public))
+
+
+def _certificate(public: Public) -> str:
+    """BuildKit and containerd's image store look below docker.io, and where hosts.toml is there, only into that."""
+    places = [f"{_FOLDER}/{public.host}/ca.crt"]
+    hub = [upstream for upstream in public.upstreams if upstream.registry == DOCKER_HUB and upstream.usable]
+    if hub and not _needs_hosts(hub[0]):
+        places.append(f"{_FOLDER}/{DOCKER_HUB}/ca.crt, for docker build and containerd's image store")
+    if any(map(_needs_hosts, public.upstreams)):
+        places.append(CERTIFICATE)
+    return f"in {', and '.join(places)}"

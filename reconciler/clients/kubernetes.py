@@ -6,8 +6,8 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from reconciler.clients import Client, ClientConfig, File
-from reconciler.clients.containerd import CRI_NOTE, FOLDER, hosts_files
-from reconciler.clients.public import prefix_notes, pull_here, pulls_through, quoted
+from reconciler.clients.containerd import CERTIFICATE, CRI_NOTES, FOLDER, hosts_files
+from reconciler.clients.public import certificate_notes, prefix_notes, pull_here, pulls_through, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,7 +62,8 @@ spec:
 """
 
 _NODE_NOTES = (
-    f"For nodes with containerd. {CRI_NOTE}",
+    f"For nodes with containerd. {CRI_NOTES[0]}",
+    *CRI_NOTES[1:],
     "Nodes with CRI-O take the file of r2mirror client-config podman; nodes of k3s that of r2mirror client-config k3s",
 )
 
@@ -76,7 +77,10 @@ def kubernetes(public: Public) -> ClientConfig:
         public.host,
         (File("r2mirror-hosts.yaml", _manifest(hosts), how),) if hosts else (),
         (pull_here(public, "image: {}"), *pulls_through(public, "image: {}")),
-        (*prefix_notes(public, "containerd"), *(_NODE_NOTES if hosts else ())),
+        (
+            *prefix_notes(public, "containerd"),
+            *((*_NODE_NOTES, *certificate_notes(public, "containerd", CERTIFICATE)) if hosts else ()),
+        ),
     )
 
 

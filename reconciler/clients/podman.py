@@ -10,7 +10,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from reconciler.clients import Client, ClientConfig, File, Pull
-from reconciler.clients.public import more, pull_here, pull_through, quoted
+from reconciler.clients.public import certificate_notes, more, pull_here, pull_through, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +28,14 @@ def podman(public: Public) -> ClientConfig:
         public.host,
         (File(path, "\n".join(tables), how),) if tables else (),
         (pull_here(public, "podman pull {}"), *_through(public)),
-        tuple(_left_out(public)),
+        (
+            *_left_out(public),
+            *(
+                certificate_notes(public, "podman", f"in /etc/containers/certs.d/{public.host}/ca.crt")
+                if tables
+                else ()
+            ),
+        ),
     )
 
 

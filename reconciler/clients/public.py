@@ -24,11 +24,15 @@ ROOT = ""
 
 @dataclass(frozen=True)
 class Public:
-    """`url` has no path; `host` is it as it stands in an image's name."""
+    """`url` has no path; `host` is it as it stands in an image's name.
+
+    `is_cloudflares`: its certificate is one of Cloudflare's, which every client trusts.
+    """
 
     url: str
     mirrors: tuple[Mirror, ...]
     upstreams: tuple[Upstream, ...]
+    is_cloudflares: bool
 
     @property
     def host(self) -> str:
@@ -53,7 +57,8 @@ def public(mirrors: Mirrors) -> Public:
         )
     if urlsplit(url).path:
         raise UsageError(f"store.public_url {url} {PATHS_ARE_NOT_FOR_CLIENTS}")
-    return Public(url, mirrors.mirrors, upstreams(mirrors.mirrors, mirrors.registries))
+    found = upstreams(mirrors.mirrors, mirrors.registries)
+    return Public(url, mirrors.mirrors, found, mirrors.is_at_r2)
 
 
 def quoted(text: str) -> str:
@@ -129,6 +134,18 @@ def name_notes(public: Public, upstream: Upstream, prefixes: Iterable[Prefix], c
         yield (
             f"{upstream.registry}/{name}: {client} cannot be told that it is mirrored as {target}{more(targets)}; "
             f"pull {public.location(target)}"
+        )
+
+
+def certificate_notes(public: Public, client: str, where: str) -> Iterator[str]:
+    """Where the certificate of an authority of one's own goes, for a client that has a mirror in its configuration.
+
+    It takes a mirror that it does not trust for one that is down, and pulls from the source silently.
+    """
+    if not public.plain_http and not public.is_cloudflares:
+        yield (
+            f"If the certificate of {public.host} is from an authority of your own, {client} pulls from the source "
+            f"without a word until it has the authority's certificate: {where}"
         )
 
 

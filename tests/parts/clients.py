@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import re
 import signal
 import socket
@@ -99,18 +100,30 @@ def _docker_beside(dockerd: str) -> str:
 
 @dataclass(frozen=True)
 class Containerd:
-    """A running containerd: `ctr("images", "ls")` returns what the command printed. It is ctr that asks registries."""
+    """A running containerd: `ctr("images", "ls")` returns what the command printed.
+
+    It is ctr 1 that asks registries itself; ctr 2 has the daemon do it, wants the manifests of all platforms unless
+    told otherwise, and unpacks as the daemon's configuration says.
+    """
 
     program: str
     socket: Path
     environ: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def major(self) -> int:
+        """ctr's version: 1 or 2."""
+        found = re.search(r" v?(\d+)\.\d", _run([self.program, "--version"], {}))
+        assert found, "ctr --version names no version"
+        return int(found[1])
 
     def __call__(self, *arguments: str) -> str:
         return _run([self.program, "--address", str(self.socket), *arguments], self.environ)
 
     def pull(self, image: str, hosts: Path) -> str:
         """The digest that containerd has the image by; `hosts` is a certs.d folder."""
-        self("images", "pull", "--hosts-dir", str(hosts), "--snapshotter", "native", image)
+        options = ["--skip-metadata"] if self.major >= 2 else []
+        self("images", "pull", *options, "--hosts-dir", str(hosts), "--snapshotter", "native", image)
         (line,) = self("images", "ls", f"name=={image}").splitlines()[1:]
         return line.split()[2]
 
@@ -122,7 +135,7 @@ class Containerd:
 
 @contextlib.contextmanager
 def start_containerd(folder: Path, environ: Mapping[str, str] | None = None) -> Iterator[Containerd]:
-    """Runs a containerd without its Kubernetes part; `environ` is for the commands that pull."""
+    """Runs a containerd without its Kubernetes part; `environ` is for what pulls, which is ctr or the daemon."""
     containerd = find_program("containerd", "apt-get install containerd")
     ctr = find_program("ctr", "apt-get install containerd")
     _needs_root()
@@ -130,16 +143,28 @@ def start_containerd(folder: Path, environ: Mapping[str, str] | None = None) -> 
     with tempfile.TemporaryDirectory(prefix="containerd-") as short:
         client = Containerd(ctr, Path(short) / "containerd.sock", environ or {})
         config = [
-            "version = 2",
+            f"version = {client.major + 1}",
             f'root = "{folder}/root"',
             f'state = "{short}/state"',
-            'disabled_plugins = ["io.containerd.grpc.v1.cri"]',
+            f"disabled_plugins = {json.dumps(_KUBERNETES)}",
             f'[grpc]\naddress = "{client.socket}"',
+            *(_unpack() if client.major >= 2 else ()),
         ]
         (folder / "config.toml").write_text("\n".join(config))
         command = [containerd, "--config", str(folder / "config.toml")]
-        with started(command, folder / "log", lambda: _listens(client.socket)):
+        with started(command, folder / "log", lambda: _listens(client.socket), environ):
             yield client
+
+
+_KUBERNETES = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime"]
+
+
+def _unpack() -> Iterator[str]:
+    """What has the daemon unpack with the snapshotter that works in any folder."""
+    yield '[[plugins."io.containerd.transfer.v1.local".unpack_config]]'
+    yield f'platform = "linux/{"arm64" if platform.machine() == "aarch64" else "amd64"}"'
+    yield 'snapshotter = "native"'
+    yield 'differ = "walking"'
 
 
 @dataclass(frozen=True)

@@ -37,11 +37,12 @@ class PartFailed(Exception):
 
 
 def find_program(name: str, how_to_get: str) -> str:
-    """The path of a program: this virtualenv's, one that `make parts` installed, or the system's.
+    """The path of a program: what is on PATH, this virtualenv's, one that `make parts` installed, or the system's.
 
-    Where it is missing the test is skipped by name.
+    PATH is first, so that newer clients and servers can take the place of ours for a run. Where the program is missing
+    the test is skipped by name.
     """
-    folders = (str(Path(sys.executable).parent), str(PARTS / "bin"), os.environ["PATH"], "/usr/sbin")
+    folders = (os.environ["PATH"], str(Path(sys.executable).parent), str(PARTS / "bin"), "/usr/sbin")
     return shutil.which(name, path=":".join(folders)) or missing(name, how_to_get)
 
 

