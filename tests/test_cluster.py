@@ -199,7 +199,7 @@ def test_a_scheduler_that_anybody_can_pretend_to_be_has_to_be_allowed(
         connected(address, HERE),
     ):
         pass
-    installing = pytest.raises(UsageError, match=r"r2mirror\[dask\]")
+    installing = pytest.raises(UsageError, match=r"\[dask\]")
     with installing, connected(address, HERE, insecure=True):
         pass
     with installing, connected("wss://scheduler:8786", HERE):
@@ -214,5 +214,5 @@ def test_tls_without_certificates_is_an_error_that_names_the_settings() -> None:
 
 def test_without_dask_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match=r"pip install 'r2mirror\[dask\]'"), connected("tls://scheduler:8786", HERE):
+    with pytest.raises(UsageError, match=r"pip install .*\[dask\]"), connected("tls://scheduler:8786", HERE):
         pass
