@@ -14,7 +14,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from reconciler.errors import BadAnswer, Malformed, NoPlatform
+from reconciler.errors import BadAnswer, Malformed, NoPlatform, NotFound
 from reconciler.layout import BLOB_HEADERS, blob_key, is_attached_tag, list_headers, manifest_headers, manifest_key
 from reconciler.oci import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
 from reconciler.store import Absent, Matches
@@ -128,7 +128,7 @@ def _read(
         raise Malformed(what, f"indexes are nested more than {MAX_INDEX_DEPTH} deep")
     if sum(len(manifest.body) for manifest in fetched.values()) + descriptor.size > MAX_IMAGE_MANIFESTS:
         raise Malformed(what, f"its manifests have more than {MAX_IMAGE_MANIFESTS} bytes together")
-    body = fetch(descriptor)
+    body = _fetched(fetch, what, descriptor) if depth else fetch(descriptor)
     name = f"{what}@{descriptor.digest}"
     if depth and len(body) != descriptor.size:
         raise BadAnswer(name, f"its index says that it has {descriptor.size} bytes, and it has {len(body)}")
@@ -137,6 +137,18 @@ def _read(
         for child in choose(parsed):
             _read(fetch, what, child, choose, fetched, depth + 1)
     fetched[descriptor.digest] = FetchedManifest(descriptor.digest, body, parsed)
+
+
+def _fetched(fetch: Fetch, what: str, child: Descriptor) -> bytes:
+    """Fetches a manifest that an index lists; a source without it is told from one that has lost an image."""
+    try:
+        return fetch(child)
+    except NotFound as error:
+        raise NotFound(
+            what,
+            f"its index lists {child.digest} for {child.platform or 'no platform'}, and the source does not have it; "
+            "if the source is itself a mirror of some platforms, name those alone as `platforms` in mirrors.yaml",
+        ) from error
 
 
 def choose_platforms(index: Index, platforms: tuple[Platform, ...] | None, what: str) -> tuple[Descriptor, ...]:

@@ -20,7 +20,7 @@ from reconciler.copy import (
     read_image,
     verified,
 )
-from reconciler.errors import BadAnswer, Malformed, Unreachable
+from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
 from reconciler.layout import BLOB_HEADERS, blob_key, manifest_headers, manifest_key
 from reconciler.oci import Descriptor, Digest, Index, Platform, parse_manifest
 from tests.memory import MemorySource, MemoryStore, Operation
@@ -127,6 +127,29 @@ def test_a_child_of_another_size_than_the_index_says_is_refused() -> None:
         read_image(lambda one: bodies[one.digest], "it", Descriptor("a/b", Digest.of(body), 1), every_manifest)
     read = read_image(lambda one: bodies[one.digest], "it", replace(root(AMD64), size=1), every_manifest)
     assert read.root.descriptor == root(AMD64)
+
+
+def test_a_manifest_that_only_its_index_has_is_told_from_one_that_nothing_has() -> None:
+    """A mirror of some platforms has the whole index: here amd64 is there, and arm64 is not."""
+    whole = index(AMD64, ARM64)
+    bodies = {root(whole).digest: whole.body, root(AMD64).digest: AMD64.body}
+
+    def fetch(one: Descriptor) -> bytes:
+        if one.digest not in bodies:
+            raise NotFound(f"reg.example/app@{one.digest}", "reg.example has no such manifest")
+        return bodies[one.digest]
+
+    with pytest.raises(NotFound) as refused:
+        read_image(fetch, "reg.example/app:1", root(whole), every_manifest)
+    assert str(refused.value).startswith(
+        f"reg.example/app:1: its index lists {ARM64.digest} for linux/arm64/v8, and the source does not have it"
+    )
+    assert "`platforms` in mirrors.yaml" in str(refused.value)
+    read = read_image(fetch, "it", root(whole), lambda index: choose_platforms(index, wanted("linux/amd64"), "it"))
+    assert digests(AMD64, whole) == [str(one.digest) for one in read.manifests]
+    del bodies[root(whole).digest]
+    with pytest.raises(NotFound, match=r"^reg\.example/app@sha256:[0-9a-f]{64}: reg\.example has no such manifest$"):
+        read_image(fetch, "it", root(whole), every_manifest)
 
 
 def test_a_blob_of_another_size_is_missing() -> None:
