@@ -14,7 +14,7 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 RESERVE = 64
-"""Descriptors for all that is no connection of a client: the store's own, the loop's, files of Python."""
+"""Descriptors for the store, the loop and Python's own files; at most a quarter of all that there are."""
 
 SAY_EVERY = 60.0
 """Seconds between two lines of log about the same lack."""
@@ -94,5 +94,5 @@ def affordable(connections: int, room: int) -> tuple[int, int]:
             soft = limit
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return connections, room
-    share = max(8, soft - RESERVE)
+    share = max(8, soft - min(RESERVE, soft // 4))
     return share * 3 // 8, share // 4

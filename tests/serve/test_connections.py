@@ -185,7 +185,7 @@ def is_answered(host: str) -> bool:
         (256, 4096, (256, 64), 2 * 256 + 64 + RESERVE),
         (256, 256, (72, 48), None),
         (256, resource.RLIM_INFINITY, (256, 64), 2 * 256 + 64 + RESERVE),
-        (32, 32, (3, 2), None),
+        (64, 64, (18, 12), None),
         (resource.RLIM_INFINITY, resource.RLIM_INFINITY, (256, 64), None),
     ],
 )
