@@ -272,7 +272,7 @@ def test_a_repository_of_an_older_release_gets_its_lists_by_a_repair() -> None:
 def test_what_is_attached_goes_when_its_image_has_been_gone_for_long() -> None:
     bench = applied()
     bench.sources["a"].images.pop("1")
-    bench.apply(bench.plan(WANTED))
+    bench.apply(bench.plan(replace(WANTED, when_gone="prune")))
     assert listed(bench.store, V1) == [SBOM.digest]
     assert json.loads(bench.store.objects[tags_key("a")])["tags"] == ["2"]
     assert look(bench).findings == ()
@@ -338,7 +338,7 @@ def before() -> Bench:
     bench = bench.again()
     bench.now = NOW - RETAIN
     bench.sources["a"].images.pop("old")
-    bench.apply(bench.plan(WANTED))
+    bench.apply(bench.plan(replace(WANTED, when_gone="prune")))
     bench = bench.again()
     bench.now = NOW
     source = signed()

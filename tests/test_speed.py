@@ -10,7 +10,8 @@ import pytest
 from reconciler import speed
 from reconciler.errors import MirrorsInvalid, StoreUnreachable
 from reconciler.mirrors import S3, RegistryConfig, load_mirrors
-from reconciler.source import registry
+from reconciler.source import transport
+from reconciler.source.pace import PacedBackend
 from reconciler.speed import SLOWEST, WINDOW, Speed
 from reconciler.store import s3
 from reconciler.store.opening import open_stores
@@ -21,6 +22,8 @@ from tests.source.lying_registry import Answer
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import httpcore
 
     from reconciler.source.repository import RegistrySource
     from tests.source.lying_registry import LyingRegistry
@@ -64,7 +67,12 @@ def test_a_registry_has_a_floor_of_its_own(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     floors: list[float] = []
-    monkeypatch.setattr(registry, "keep_pace", lambda _, floor: floors.append(floor))
+
+    def backend(inner: httpcore.NetworkBackend, floor: float) -> PacedBackend:
+        floors.append(floor)
+        return PacedBackend(inner, floor)
+
+    monkeypatch.setattr(transport, "PacedBackend", backend)
     lying.on("GET /v2/team/app/tags/list?n=1000", Answer(body=b'{"tags": ["1"]}'))
     assert open_at(lying.host, None, RegistryConfig(plain_http=True, min_speed=min_speed)).tags() == ("1",)
     assert floors == [floor]
