@@ -25,10 +25,10 @@ fuzz: .venv/.installed ## Feed random input to everything that parses; INPUTS= a
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
 
 kill: parts ## Kill real applies at random moments, KILLS= times for each store (200 unless told)
-	R2MIRROR_KILLS=$(or $(KILLS),200) $(BIN)/pytest -n 2 -rP tests/test_killed.py
+	R2MIRROR_KILLS=$(or $(KILLS),200) $(BIN)/pytest -n 2 -rP tests/system/test_killed.py
 
 lives: .venv/.installed ## Live random lives of a bucket, EXAMPLES= of them (5000 unless told)
-	R2MIRROR_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest tests/test_machine.py
+	R2MIRROR_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest tests/system/test_machine.py
 
 bench: parts ## Measure against rclone and skopeo; ONLY= names scenarios, ROUNDS= how often (3), WRITE= a file for the tables
 	$(BIN)/python -m bench $(ONLY) --rounds $(or $(ROUNDS),3) $(addprefix --write ,$(WRITE))

@@ -7,12 +7,12 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from reconciler import index as mirror_index
-from reconciler.desire import Desired
-from reconciler.index import MirrorIndex, RepositoryState, TagState
-from reconciler.oci import Descriptor, Digest
-from reconciler.plan import make_plan
-from reconciler.render import plan_text
+from reconciler.cli.render.plan import plan_text
+from reconciler.oci.spec import Descriptor, Digest
+from reconciler.plan.desire import Desired
+from reconciler.plan.plan import make_plan
+from reconciler.target import index as mirror_index
+from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 
 MEDIA_TYPE = "application/vnd.oci.image.index.v1+json"
 TAGS_EACH = 500

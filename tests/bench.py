@@ -11,17 +11,26 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from reconciler.apply import apply
-from reconciler.deadline import NEVER
-from reconciler.index import parse
-from reconciler.layout import LOCK, MIRROR_INDEX, PAGE, BlobKey, ManifestKey, ReferrersKey, manifest_key, parse_key
-from reconciler.ledger import read_index
-from reconciler.lock import LIFETIME
-from reconciler.outcome import Done, Event, Failed, Outcome, Skipped
-from reconciler.plan import Plan, make_plan
-from reconciler.resolve import resolve
+from reconciler.apply.apply import apply
+from reconciler.apply.outcome import Done, Event, Failed, Outcome, Skipped
+from reconciler.apply.terms import Edges, Terms
+from reconciler.plan.plan import Plan, make_plan
+from reconciler.plan.resolve import resolve
 from reconciler.signatures.gate import OPEN
-from reconciler.terms import Edges, Terms
+from reconciler.target.index import parse
+from reconciler.target.layout import (
+    LOCK,
+    MIRROR_INDEX,
+    PAGE,
+    BlobKey,
+    ManifestKey,
+    ReferrersKey,
+    manifest_key,
+    parse_key,
+)
+from reconciler.target.ledger import read_index
+from reconciler.target.lock import LIFETIME
+from reconciler.work.deadline import NEVER
 from tests.memory import EPOCH, Fault, MemorySource, MemoryStore, mirror, mirrors
 from tests.parts.images import Image, attestation, image, index
 from tests.world import walk
@@ -29,9 +38,9 @@ from tests.world import walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from reconciler.deadline import Deadline
-    from reconciler.mirrors import Mirror
+    from reconciler.mirrors.load import Mirror
     from reconciler.signatures.gate import Gate
+    from reconciler.work.deadline import Deadline
 
 BASE = {"base": "shared by all"}
 

@@ -16,21 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.errors import NotFound, PreconditionFailed, RateLimited, StoreError
-from reconciler.layout import JSON_HEADERS, LOCK, cosign_tags
-from reconciler.mirrors import Defaults, Folder, Mirror, Mirrors
-from reconciler.oci import Descriptor, Digest
-from reconciler.quota import Quota
-from reconciler.referrers import Attached
-from reconciler.selection import Glob
-from reconciler.store import Absent, Condition, Listed, Matches, Stored, Unfinished
+from reconciler.mirrors.load import Defaults, Folder, Mirror, Mirrors
+from reconciler.mirrors.patterns import Glob
+from reconciler.oci.referrers import Attached
+from reconciler.oci.spec import Descriptor, Digest
+from reconciler.sources.quota import Quota
+from reconciler.stores import Absent, Condition, Listed, Matches, Stored, Unfinished
+from reconciler.target.layout import JSON_HEADERS, LOCK, cosign_tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
     from reconciler.errors import SourceError
-    from reconciler.layout import Headers
-    from reconciler.oci import Platform
-    from reconciler.selection import Pattern
+    from reconciler.mirrors.patterns import Pattern
+    from reconciler.oci.spec import Platform
+    from reconciler.target.layout import Headers
     from tests.parts.images import Image
 
 EPOCH = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reconciler.index import MirrorIndex, RepositoryState, TagState
-from reconciler.oci import OCI_INDEX, Digest
-from reconciler.page import render
+from reconciler.oci.spec import OCI_INDEX, Digest
+from reconciler.target.index import MirrorIndex, RepositoryState, TagState
+from reconciler.target.page import render
 from tests.parts.chromium import start_chromium
 
 if TYPE_CHECKING:

@@ -9,11 +9,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from reconciler.desire import Desired
-from reconciler.diff import Action, Change
-from reconciler.index import WRITER, LeftOut, MirrorIndex, RepositoryState, TagState
-from reconciler.layout import cosign_tags, target_problem
-from reconciler.oci import (
+from reconciler.mirrors.patterns import Tally
+from reconciler.oci.referrers import Attachments, Record
+from reconciler.oci.spec import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
     INDEX_TYPES,
@@ -25,9 +23,11 @@ from reconciler.oci import (
     Platform,
     is_repository,
 )
-from reconciler.plan import Plan, RepositoryPlan
-from reconciler.referrers import Attachments, Record
-from reconciler.selection import Tally
+from reconciler.plan.desire import Desired
+from reconciler.plan.diff import Action, Change
+from reconciler.plan.plan import Plan, RepositoryPlan
+from reconciler.target.index import WRITER, LeftOut, MirrorIndex, RepositoryState, TagState
+from reconciler.target.layout import cosign_tags, target_problem
 
 MEDIA_TYPES = (*MANIFEST_TYPES, *INDEX_TYPES)
 

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 from reconciler.clients import Pull
 from reconciler.clients.upstreams import DOCKER_HUB, Prefix, Upstream, upstreams
 from reconciler.errors import UsageError
-from reconciler.layout import PATHS_ARE_NOT_FOR_CLIENTS
-from reconciler.selection import Exact, Pinned
+from reconciler.mirrors.patterns import Exact, Pinned
+from reconciler.target.layout import PATHS_ARE_NOT_FOR_CLIENTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from reconciler.mirrors import Mirror, Mirrors
+    from reconciler.mirrors.load import Mirror, Mirrors
 
 ROOT = ""
 """The prefix of repositories that have their own paths."""

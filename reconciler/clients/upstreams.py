@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
-from reconciler.oci import Repository
+from reconciler.oci.spec import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.mirrors import Mirror, RegistryConfig
+    from reconciler.mirrors.load import Mirror, RegistryConfig
 
 DOCKER_HUB = "docker.io"
 

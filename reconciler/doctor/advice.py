@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from reconciler.mirrors import R2, S3, Folder
+from reconciler.mirrors.load import R2, S3, Folder
 
 if TYPE_CHECKING:
-    from reconciler.mirrors import StoreConfig
+    from reconciler.mirrors.load import StoreConfig
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,6 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from reconciler.catalog import published_lists
-from reconciler.clock import header_time
 from reconciler.doctor.client import Client
 from reconciler.doctor.finding import Finding, Notes
 from reconciler.errors import (
@@ -24,19 +22,21 @@ from reconciler.errors import (
     StoreError,
     Unreachable,
 )
-from reconciler.index import MirrorIndex
-from reconciler.inventory import INDEX_GONE, held_of
-from reconciler.layout import JSON_HEADERS, PING
-from reconciler.ledger import read_index
-from reconciler.lock import read_lock
-from reconciler.store import WITH_CONDITIONS, Matches
+from reconciler.http.clock import header_time
+from reconciler.stores import WITH_CONDITIONS, Matches
+from reconciler.target.catalog import published_lists
+from reconciler.target.index import MirrorIndex
+from reconciler.target.inventory import INDEX_GONE, held_of
+from reconciler.target.layout import JSON_HEADERS, PING
+from reconciler.target.ledger import read_index
+from reconciler.target.lock import read_lock
 from reconciler.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.doctor.advice import Advice
-    from reconciler.store import Store, Stores
+    from reconciler.stores import Store, Stores
 
 SKEW, REFUSED_SKEW = 60.0, 900.0
 """Seconds a clock may be off before it is worth a word, and before S3 refuses what is signed with it."""

@@ -16,13 +16,13 @@ import httpx
 
 from reconciler import __version__
 from reconciler.errors import Unreachable
-from reconciler.oci import ACCEPT, MAX_MANIFEST_SIZE
-from reconciler.source.transport import Transport
+from reconciler.http.transport import Transport
+from reconciler.oci.spec import ACCEPT, MAX_MANIFEST_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from reconciler.oci import Digest
+    from reconciler.oci.spec import Digest
 
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 """Seconds."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.oci import INDEX_TYPES, MANIFEST_TYPES
+from reconciler.oci.spec import INDEX_TYPES, MANIFEST_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from reconciler.doctor.client import Answer, Tls
     from reconciler.doctor.finding import Finding, Notes
-    from reconciler.oci import Descriptor
+    from reconciler.oci.spec import Descriptor
 
 WARN_DAYS = 14
 

@@ -11,20 +11,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from reconciler.copy import choose_platforms
+from reconciler.apply.copy import choose_platforms
 from reconciler.doctor import judge
 from reconciler.doctor.client import Client
 from reconciler.doctor.finding import Finding, Notes, Status
 from reconciler.errors import IndexInvalid, Malformed, Unreachable
-from reconciler.index import parse
-from reconciler.layout import MIRROR_INDEX, blob_key, manifest_key, tags_key
-from reconciler.oci import Descriptor, Digest, Index, load_json, parse_manifest
+from reconciler.oci.spec import Descriptor, Digest, Index, load_json, parse_manifest
+from reconciler.target.index import parse
+from reconciler.target.layout import MIRROR_INDEX, blob_key, manifest_key, tags_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.doctor.advice import Advice
-    from reconciler.index import MirrorIndex, TagState
+    from reconciler.target.index import MirrorIndex, TagState
 
 MAX_WALK = 256 * 1024 * 1024
 """Bytes of blobs that are downloaded and hashed unless everything is asked for; beyond, only sizes are looked at."""

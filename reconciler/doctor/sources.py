@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from reconciler.doctor.advice import advice_for
 from reconciler.doctor.finding import Finding, Notes
 from reconciler.errors import Denied, NotFound, RateLimited, SourceError
-from reconciler.oci import Repository
-from reconciler.selection import Exact
+from reconciler.mirrors.patterns import Exact
+from reconciler.oci.spec import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Executor
 
     from reconciler.doctor.advice import Advice
-    from reconciler.mirrors import Mirror, Mirrors
-    from reconciler.quota import Quota
-    from reconciler.source import OpenSource
+    from reconciler.mirrors.load import Mirror, Mirrors
+    from reconciler.sources import OpenSource
+    from reconciler.sources.quota import Quota
 
 
 def look_at_sources(mirrors: Mirrors, open_source: OpenSource, executor: Executor) -> Iterator[Finding]:

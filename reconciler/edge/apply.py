@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.edge.cloudflare import Cloudflare
     from reconciler.edge.observed import Domain
     from reconciler.edge.plan import Change, EdgePlan
-    from reconciler.mirrors import EdgeConfig
+    from reconciler.mirrors.load import EdgeConfig
 
 POLL_EVERY = 5.0
 """Seconds between two looks at a domain that is not active yet, which takes minutes."""

@@ -30,9 +30,9 @@ from reconciler.edge.observed import (
 )
 from reconciler.edge.rules import Phase
 from reconciler.errors import EdgeDenied, EdgeError, EdgeUnreachable, Unreachable
-from reconciler.mirrors import ZONE_ID
-from reconciler.source.registry import Patience, parse_retry_after
-from reconciler.source.transport import Transport
+from reconciler.http.transport import Transport
+from reconciler.mirrors.load import ZONE_ID
+from reconciler.sources.registry import Patience, parse_retry_after
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

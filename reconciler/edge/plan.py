@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from reconciler.edge.observed import LiveRule, Observed, Ruleset, Zone
     from reconciler.edge.rules import Rule
-    from reconciler.mirrors import EdgeConfig
+    from reconciler.mirrors.load import EdgeConfig
 
 
 MIN_TLS = "1.2"

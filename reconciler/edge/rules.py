@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from reconciler.layout import PAGE, PING
+from reconciler.target.layout import PAGE, PING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.mirrors import EdgeConfig
+    from reconciler.mirrors.load import EdgeConfig
 
 
 class Phase(StrEnum):

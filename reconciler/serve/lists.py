@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed
-from reconciler.layout import CATALOG, tags_key
-from reconciler.oci import is_repository, load_json
+from reconciler.oci.spec import is_repository, load_json
+from reconciler.target.layout import CATALOG, tags_key
 
 if TYPE_CHECKING:
-    from reconciler.store import Store
+    from reconciler.stores import Store
 
 
 def an_image(store: Store) -> str | None:

@@ -17,7 +17,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from reconciler.errors import Malformed, StoreError
-from reconciler.layout import (
+from reconciler.oci.spec import OCI_INDEX, Digest, is_repository, is_tag, parse_manifest
+from reconciler.serve.answers import byte_range, is_current, page, referrers_of_type
+from reconciler.serve.lists import parse_list, parse_referrers
+from reconciler.serve.refusals import Refusal, damaged, no_endpoint, unavailable
+from reconciler.serve.stream import Stream
+from reconciler.target.layout import (
     BLOB_HEADERS,
     CATALOG,
     JSON_HEADERS,
@@ -33,16 +38,11 @@ from reconciler.layout import (
     tags_key,
     target_problem,
 )
-from reconciler.oci import OCI_INDEX, Digest, is_repository, is_tag, parse_manifest
-from reconciler.serve.answers import byte_range, is_current, page, referrers_of_type
-from reconciler.serve.lists import parse_list, parse_referrers
-from reconciler.serve.refusals import Refusal, damaged, no_endpoint, unavailable
-from reconciler.serve.stream import Stream
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from reconciler.store import Store
+    from reconciler.stores import Store
 
 
 def registry(store: Store) -> Starlette:

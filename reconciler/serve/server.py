@@ -16,7 +16,7 @@ from reconciler.serve.listener import Listener, affordable
 from reconciler.serve.registry import registry
 
 if TYPE_CHECKING:
-    from reconciler.store import Store
+    from reconciler.stores import Store
 
 CONNECTIONS = 256
 """Requests at once, beyond which one is answered 503. Each may hold one chunk of a blob in memory."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reconciler.errors import Malformed, SignatureRefused
-from reconciler.oci import Descriptor, load_json, parse_descriptor
+from reconciler.oci.spec import Descriptor, load_json, parse_descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reconciler.oci import Digest
+    from reconciler.oci.spec import Digest
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 BUNDLE = "application/vnd.dev.sigstore.bundle"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.errors import BadAnswer, Malformed, NotFound
-from reconciler.layout import cosign_tags, fallback_tag
-from reconciler.oci import is_tag
-from reconciler.referrers import parse_fallback
+from reconciler.oci.referrers import parse_fallback
+from reconciler.oci.spec import is_tag
 from reconciler.signatures.attached import (
     Place,
     bundles,
@@ -18,14 +17,15 @@ from reconciler.signatures.attached import (
     parse_places,
     simple_signature,
 )
+from reconciler.target.layout import cosign_tags, fallback_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.oci import Descriptor, Digest
+    from reconciler.oci.spec import Descriptor, Digest
     from reconciler.signatures.attached import Bundle, Simple
     from reconciler.signatures.gate import Read
-    from reconciler.source import Source
+    from reconciler.sources import Source
 
 
 def find(source: Source, digest: Digest, what: str, read: Read | None = None) -> Iterator[Simple | Bundle | Malformed]:

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
+from reconciler.cli.origin import install_command
 from reconciler.errors import UsageError
-from reconciler.origin import install_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reconciler.mirrors import Mirrors
-    from reconciler.oci import Descriptor, Digest
+    from reconciler.mirrors.load import Mirrors
+    from reconciler.oci.spec import Descriptor, Digest
     from reconciler.signatures.signers import Knowledge, Signer, Verified
-    from reconciler.source import Source
+    from reconciler.sources import Source
 
 Read: TypeAlias = "Callable[[Descriptor], bytes]"
 """Gives the bytes of a manifest."""

@@ -13,7 +13,7 @@ from reconciler.signatures.signers import Identity, Key, Verified
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from reconciler.oci import Digest
+    from reconciler.oci.spec import Digest
     from reconciler.signatures.attached import Signature
     from reconciler.signatures.keys import PublicKey
     from reconciler.signatures.signers import Signer

@@ -18,7 +18,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed, SignatureRefused
-from reconciler.oci import load_json
+from reconciler.oci.spec import load_json
 from reconciler.signatures.attached import check_statement, decoded
 from reconciler.signatures.keys import check_message
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sigstore.models import TrustedRoot
     from sigstore.verify import Verifier
 
-    from reconciler.oci import Digest
+    from reconciler.oci.spec import Digest
     from reconciler.signatures.attached import Bundle, Simple
     from reconciler.signatures.signers import Identity
 
@@ -136,7 +136,7 @@ class _Policy:
     def _is_meant(self, name: str) -> bool:
         if not self._signer.is_regex:
             return name == self._signer.identity
-        from reconciler.selection import compile_regex
+        from reconciler.mirrors.patterns import compile_regex
 
         return compile_regex(self._signer.identity).fullmatch(name) is not None
 

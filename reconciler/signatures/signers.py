@@ -10,7 +10,7 @@ from reconciler.errors import Malformed
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.oci import Digest
+    from reconciler.oci.spec import Digest
 
 
 @dataclass(frozen=True)

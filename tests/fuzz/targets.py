@@ -13,22 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 
 from reconciler.errors import BadAnswer, Malformed
-from reconciler.index import parse, serialise
-from reconciler.layout import (
-    LOCK,
-    BlobKey,
-    ManifestKey,
-    ReferrersKey,
-    TagsKey,
-    blob_key,
-    manifest_key,
-    parse_key,
-    referrers_key,
-    tags_key,
-)
-from reconciler.lock import LIFETIME, read_lock
-from reconciler.mirrors import RegistryConfig, load_mirrors
-from reconciler.oci import (
+from reconciler.http.reason import LONGEST, reason
+from reconciler.mirrors.load import RegistryConfig, load_mirrors
+from reconciler.mirrors.patterns import select
+from reconciler.oci.referrers import parse_fallback
+from reconciler.oci.spec import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     OCI_INDEX,
@@ -39,10 +28,8 @@ from reconciler.oci import (
     load_json,
     parse_manifest,
 )
-from reconciler.plan import parse as parse_plan
-from reconciler.plan import serialise as serialise_plan
-from reconciler.referrers import parse_fallback
-from reconciler.selection import select
+from reconciler.plan.plan import parse as parse_plan
+from reconciler.plan.plan import serialise as serialise_plan
 from reconciler.serve.answers import byte_range, is_current, page
 from reconciler.signatures.attached import (
     SIMPLE_SIGNING,
@@ -57,13 +44,26 @@ from reconciler.signatures.attached import (
 from reconciler.signatures.judgement import judge
 from reconciler.signatures.keyless import load_trust
 from reconciler.signatures.signers import Identity, Key
-from reconciler.source.auth import check_realm, check_redirect, choose, parse_challenges, parse_token, token_request
-from reconciler.source.credentials import Credentials
-from reconciler.source.keychain import Keychain
-from reconciler.source.paging import next_page
-from reconciler.source.reason import LONGEST, reason
-from reconciler.source.registry import parse_retry_after
-from reconciler.source.repository import _check_hint, _described, _to_skip
+from reconciler.sources.auth import check_realm, check_redirect, choose, parse_challenges, parse_token, token_request
+from reconciler.sources.credentials import Credentials
+from reconciler.sources.keychain import Keychain
+from reconciler.sources.paging import next_page
+from reconciler.sources.registry import parse_retry_after
+from reconciler.sources.repository import _check_hint, _described, _to_skip
+from reconciler.target.index import parse, serialise
+from reconciler.target.layout import (
+    LOCK,
+    BlobKey,
+    ManifestKey,
+    ReferrersKey,
+    TagsKey,
+    blob_key,
+    manifest_key,
+    parse_key,
+    referrers_key,
+    tags_key,
+)
+from reconciler.target.lock import LIFETIME, read_lock
 from tests.fuzz.inputs import mutated_bytes, mutated_tree
 from tests.memory import MemoryStore, put_json
 from tests.parts.signatures import (

@@ -1,6 +1,6 @@
 """Cloudflare's API, as much of it as an edge needs: a small world that behaves as the published OpenAPI says.
 
-Every request and every answer is held against tests/edge/cloudflare-openapi.json; `violations` has what was not so.
+Every request and every answer is held against tests/data/cloudflare-openapi.json; `violations` has what was not so.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from jsonschema import Draft202012Validator
 
 from tests.parts.http_server import serving
-from tests.source.lying_registry import Answer, AnswerHandler, Asked
+from tests.parts.lying_registry import Answer, AnswerHandler, Asked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-OPENAPI = Path(__file__).parents[1] / "edge" / "cloudflare-openapi.json"
+OPENAPI = Path(__file__).parents[1] / "data" / "cloudflare-openapi.json"
 TOKEN = "canary-cloudflare-token-f3b1c9"
 ACCOUNT, ZONE = "a" * 32, "c" * 32
 PHASES = {

@@ -12,7 +12,7 @@ from reconciler.serve.server import listen, server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.store import Store
+    from reconciler.stores import Store
 
 
 class Answer(NamedTuple):

@@ -1,0 +1,200 @@
+"""Copies what is attached to an image: its referrers, the referrers of those, and cosign's tags.
+
+    open_ends          from where to where, for one repository
+    follow             all that follows an image
+    read_following     what follows one digest, from the source and from what is there already
+    publish_following  its manifests, then the tags and the list that name them
+
+The last two are about one digest, which several images may share; apply does each once. Everything that follows an
+image is there before a tag of the image is: whoever checks signatures finds them.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from reconciler.apply.copy import (
+    MAX_IMAGE_MANIFESTS,
+    Image,
+    publish_manifests,
+    publish_tags,
+    put_changed,
+    read_image,
+)
+from reconciler.errors import BadAnswer, Malformed, NotFound, SourceError
+from reconciler.oci.referrers import MAX_REFERRERS, TOO_MANY, Attachments, merged, parse_fallback, published_list
+from reconciler.oci.spec import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Future
+
+    from reconciler.apply.copy import Fetch
+    from reconciler.oci.referrers import Attached, Record
+    from reconciler.sources import Source
+    from reconciler.stores import Store
+    from reconciler.target.index import RepositoryState
+
+logger = logging.getLogger(__name__)
+
+MAX_DEPTH = 4
+"""Referrers of referrers, as a signature of an SBOM of an image. What is further away from the image stays behind."""
+
+
+@dataclass(frozen=True)
+class Following:
+    """What follows one digest, read: its referrers, and cosign's tags; `record` is for the mirror index."""
+
+    subject: Digest
+    referrers: tuple[Image, ...]
+    tags: Mapping[str, Image]
+    record: Attachments
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        return (*self.referrers, *self.tags.values())
+
+
+@dataclass(frozen=True)
+class Ends:
+    """A source and a repository of the store.
+
+    name      of the source, for errors
+    listed    the source's tags, None where it does not list them
+    recorded  what came along earlier; what is still there of it counts, whether the source has it or not
+    own_tags  those that a pattern chose; they are mirrored as any other tag is, and not touched here
+    present   the manifests of `target`, digest -> size in bytes
+    fetch     gives the bytes of a manifest, those of `target` without asking the source
+    told      the refusals that have been said, each once
+    """
+
+    name: str
+    source: Source
+    listed: frozenset[str] | None
+    store: Store
+    target: str
+    recorded: Record
+    own_tags: frozenset[str]
+    present: Mapping[Digest, int]
+    fetch: Fetch
+    told: set[str] = field(default_factory=set)
+
+
+def open_ends(
+    source: Source, store: Store, target: str, state: RepositoryState, present: Mapping[Digest, int], fetch: Fetch
+) -> Ends:
+    """Asks the source for its tags: whoever knows them need not ask for four tags of each digest."""
+    try:
+        listed = frozenset(source.tags()) or None
+    except SourceError as error:
+        logger.info("%s; asking for each tag that may belong to a digest", error)
+        listed = None
+    recorded = merged(state.attached.values())
+    return Ends(state.source, source, listed, store, target, recorded, state.own_tags, present, fetch)
+
+
+def read_following(ends: Ends, subject: Digest) -> Following:
+    """Reads the manifests of all that is attached to `subject`. Raises `SourceError`, `StoreError` and `Malformed`."""
+    what, recorded = ends.name, ends.recorded.get(subject, Attachments())
+    fetch = ends.fetch
+    attached = ends.source.attached(subject, ends.listed)
+    if attached.refusal and attached.refusal not in ends.told:
+        ends.told.add(attached.refusal)
+        logger.warning("%s: %s", ends.name, attached.refusal)
+    listed = {one.digest: one for one in _listed(fetch, attached, f"{what}@{subject}")}
+    kept = {one: Descriptor("", one, ends.present[one]) for one in recorded.referrers if one in ends.present}
+    found = dict(_read_all(fetch, what, subject, kept | listed))
+    referrers = {one: image for one, image in found.items() if image}
+    tags = {tag: one for tag, one in attached.tags.items() if tag not in ends.own_tags}
+    images = {tag: read_image(fetch, f"{what}:{tag}", one, _all) for tag, one in sorted(tags.items())}
+    return Following(
+        subject,
+        tuple(referrers.values()),
+        MappingProxyType(images),
+        Attachments(
+            frozenset(referrers),
+            frozenset(found) - frozenset(referrers),
+            attached.fallback.digest if attached.fallback else None,
+            MappingProxyType({**{t: d for t, d in recorded.tags.items() if t not in ends.own_tags}, **tags}),
+        ),
+    )
+
+
+def _listed(fetch: Fetch, attached: Attached, what: str) -> tuple[Descriptor, ...]:
+    """The referrers by the source's list, or by the index that its fallback tag names."""
+    if attached.referrers is not None or attached.fallback is None:
+        return attached.referrers or ()
+    body = fetch(attached.fallback)
+    try:
+        return parse_fallback(body, attached.fallback, what)
+    except Malformed as error:
+        raise BadAnswer(what, f"the index of its referrers is not what it should be: {error.why}") from None
+
+
+def _read_all(
+    fetch: Fetch, what: str, subject: Digest, wanted: Mapping[Digest, Descriptor]
+) -> Iterator[tuple[Digest, Image | None]]:
+    size = 0
+    for digest, descriptor in sorted(wanted.items()):
+        image = _read(fetch, what, subject, descriptor)
+        size += sum(len(manifest.body) for manifest in image.manifests) if image else 0
+        if size > MAX_IMAGE_MANIFESTS:
+            raise Malformed(f"{what}@{subject}", f"its referrers have more than {MAX_IMAGE_MANIFESTS} bytes together")
+        yield digest, image
+
+
+def _read(fetch: Fetch, what: str, subject: Digest, descriptor: Descriptor) -> Image | None:
+    """A referrer; None for what a list names and nobody can have: of another kind than manifests, or not there."""
+    where = f"{what}@{descriptor.digest}"
+    if descriptor.media_type and descriptor.media_type not in (*MANIFEST_TYPES, *INDEX_TYPES):
+        logger.warning("%s: left out, a referrer of the type %s", where, descriptor.media_type)
+        return None
+    try:
+        image = read_image(fetch, what, descriptor, _all)
+    except NotFound:
+        logger.warning("%s: left out, it is listed as a referrer of %s and is not there", where, subject)
+        return None
+    claimed = image.root.parsed.attachment.subject
+    if claimed != subject:
+        named = f"names {claimed}" if claimed else "names none"
+        raise BadAnswer(where, f"it is listed as a referrer of {subject}, but as its subject it {named}")
+    return image
+
+
+def _all(index: Index) -> tuple[Descriptor, ...]:
+    return index.manifests
+
+
+def follow(image: Image, read: Callable[[Digest], Future[Following]], what: str) -> tuple[Following, ...]:
+    """All that follows `image`, what is nearer to it first; `read` begins to read what follows one digest.
+
+    Raises what reading raises, and `Malformed` where it is too much.
+    """
+    found: dict[Digest, Following] = {}
+    wave = [manifest.digest for manifest in image.manifests]
+    for _ in range(MAX_DEPTH):
+        begun = [read(subject) for subject in dict.fromkeys(wave) if subject not in found]
+        new = [one.result() for one in begun]
+        found.update({one.subject: one for one in new})
+        if sum(len(one.images) for one in found.values()) > MAX_REFERRERS:
+            raise Malformed(what, TOO_MANY)
+        wave = [manifest.digest for one in new for image in one.images for manifest in image.manifests]
+    return tuple(found.values())
+
+
+def publish_following(ends: Ends, following: Following) -> None:
+    """Writes the manifests that are not there, then cosign's tags and the list of referrers, which may be empty.
+
+    To be called when every blob is there, and what the referrers refer to.
+    """
+    for image in following.images:
+        publish_manifests(ends.store, ends.target, image, ends.present)
+    for tag, image in following.tags.items():
+        publish_tags(ends.store, ends.target, image, [tag])
+    roots = [image.root for image in following.referrers]
+    entries = [(one.digest, len(one.body), one.parsed) for one in roots]
+    for one in published_list(ends.target, following.subject, entries, ends.own_tags):
+        put_changed(ends.store, one.key, one.body, one.headers)

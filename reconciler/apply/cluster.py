@@ -1,0 +1,186 @@
+"""Blobs carried by other machines: a unit of work goes out through an executor, and a worker process does it there.
+
+    here       manifests, tags, the mirror index, lists, prunes, garbage; which blob comes from where; the lock
+    a worker   the bytes of one blob after the other: verified as they pass, or copied within the bucket
+
+A unit is a `Place` and a `Transfer`: names and digests. A worker opens the sources and the store by itself, once for
+each run, with the credentials of its own environment. A unit that is done twice, because its worker died half-way, is
+harmless: the same bytes under the same key, of which nothing is visible before they are whole.
+
+The lock is held here, and a worker may write as long as the holder may: it looks at the lock object itself
+(`lock.Witness`). Whoever takes the lock over collects what a dead run's workers left half done, for the repositories
+they worked for are `pending` in the mirror index. And should a blob arrive late all the same, it is only what its key
+says: it takes nothing from anybody, and is garbage at worst until the next `gc`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pkgutil
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reconciler import __version__
+from reconciler.apply.transfer import transfer
+from reconciler.cli.origin import install_command
+from reconciler.errors import ClusterError, MirrorError, UsageError
+from reconciler.sources.opening import open_sources
+from reconciler.stores.opening import open_stores
+from reconciler.target.lock import Witness
+from reconciler.work.threads import awaited
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
+
+    from reconciler.apply.transfer import Transfer
+    from reconciler.mirrors.load import Mirrors, RegistryConfig, StoreConfig
+    from reconciler.sources import OpenSource
+    from reconciler.stores import Store
+
+CONNECT_TIMEOUT = 10
+LOOK_EVERY = 0.5
+"""Seconds: for a scheduler to answer, and between two looks whether the run is to stop."""
+
+_WITH_TLS = ("tls://", "wss://")
+_NO_CERTIFICATES = (
+    "Dask knows no certificates to check the scheduler's by; set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, and "
+    "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY for our own"
+)
+_ADDRESS = re.compile(r"(tcp|tls|ucx|wss?)://[^/\s]+:[0-9]{1,5}/?")
+
+RUNS_AT_HAND = 4
+"""Runs whose connections a worker process keeps open, the latest ones."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What a worker has to know of a run, by value: no secret is in it, only names of variables that hold some.
+
+    bandwidth  bytes a second that one worker process may download, None for no limit
+    """
+
+    store: StoreConfig
+    registries: tuple[tuple[str, RegistryConfig], ...]
+    bandwidth: float | None = None
+
+    @classmethod
+    def of(cls, mirrors: Mirrors, bandwidth: float | None) -> Place:
+        return cls(mirrors.store, tuple(sorted(mirrors.registries.items())), bandwidth)
+
+    def share(self, workers: int) -> Place:
+        """The limits of the run, divided among so many worker processes; each may have one connection at least."""
+        registries = tuple((name, _share(config, workers)) for name, config in self.registries)
+        return replace(self, registries=registries, bandwidth=self.bandwidth and self.bandwidth / workers)
+
+
+def _share(config: RegistryConfig, workers: int) -> RegistryConfig:
+    limit = config.max_connections
+    return replace(config, max_connections=limit and max(1, limit // workers))
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where blobs are carried. `slots`: how many at once."""
+
+    executor: Executor
+    place: Place
+    slots: int
+
+    def carry(self, wanted: Transfer, owner: str, check: Callable[[], None]) -> bool:
+        """As `transfer`, on a worker; what `check` raises meanwhile gives it up.
+
+        Raises `ClusterError` where it is the cluster that fails.
+        """
+        try:
+            return awaited(self.executor.submit(carry, self.place, owner, wanted), check, LOOK_EVERY)
+        except MirrorError:
+            raise
+        except Exception as error:
+            raise ClusterError(wanted.what, f"no worker could carry it: {type(error).__name__}: {error}") from error
+
+
+def carry(place: Place, owner: str, wanted: Transfer) -> bool:
+    """Does a unit of work in a worker process, for the run whose lock names `owner`. Raises as `transfer` does.
+
+    And `LockLost` where the lock is not that run's any more, or this worker does not see it.
+    """
+    with _opening:
+        at_hand = _opened(place, owner, os.getpid())
+    return transfer(wanted, at_hand.open_source, at_hand.store, lambda _: None)
+
+
+_opening = threading.Lock()
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """What a worker process has open for a run. `sources` are closed when nobody holds this any more."""
+
+    sources: AbstractContextManager[OpenSource]
+    open_source: OpenSource
+    store: Store
+
+
+@lru_cache(RUNS_AT_HAND)
+def _opened(place: Place, owner: str, process: int) -> _Opened:
+    """The sources and the store, for as long as this process lives or newer runs come."""
+    del process  # A child must not go on with its parent's connections.
+    sources = open_sources(dict(place.registries), Path(), os.environ, bandwidth=place.bandwidth)
+    stores = open_stores(place.store, os.environ)
+    return _Opened(sources, sources.__enter__(), stores.public.guarded(Witness(stores.state, owner).check))
+
+
+atexit.register(_opened.cache_clear)
+
+
+@contextmanager
+def connected(address: str, place: Place, *, insecure: bool = False) -> Iterator[Cluster]:
+    """The Dask cluster whose scheduler is at `address`, for the length of the block.
+
+    `insecure`: it may be one that anybody can pretend to be. Dask unpickles here whatever comes back, which is to run
+    it. Raises `UsageError` for that where it is not allowed, for what is no address, or where Dask is not installed;
+    `ClusterError` where no scheduler answers, or its workers will not do.
+    """
+    if not _ADDRESS.fullmatch(address):
+        raise UsageError(f"--dask {address}: not the address of a scheduler; write for example tls://scheduler:8786")
+    if not insecure and not address.startswith(_WITH_TLS):
+        raise UsageError(
+            f"--dask {address}: whoever can reach that scheduler, or answer in its place, can run programs in this "
+            "process, which has the credentials of the bucket; use tls://, or add --dask-insecure if the network keeps "
+            "others out"
+        )
+    try:
+        from distributed import Client, Security
+    except ImportError:
+        raise UsageError(f"--dask needs more than is installed: {install_command('dask')}") from None
+    try:
+        security: Any = Security()  # type: ignore[no-untyped-call]
+        if address.startswith(_WITH_TLS) and not security.get_connection_args("client")["ssl_context"]:
+            raise ClusterError(address, _NO_CERTIFICATES)
+        client: Any = Client(address, timeout=CONNECT_TIMEOUT, set_as_default=False, name="r2mirror")  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        raise ClusterError(address, f"no Dask scheduler answers there: {error}; check the address") from None
+    with client:
+        threads = client.nthreads()
+        check_versions(address, client.run(pkgutil.resolve_name, "reconciler:__version__", on_error="return"))
+        yield Cluster(client.get_executor(pure=False), place.share(len(threads)), sum(threads.values()))
+
+
+def check_versions(address: str, found: Mapping[str, object]) -> None:
+    """Raises `ClusterError` unless every worker has our release. `found`: worker -> its version, or why it has none."""
+    if not found:
+        raise ClusterError(address, "the cluster has no workers; start some, as in `dask worker SCHEDULER`")
+    others = {worker: version for worker, version in found.items() if version != __version__}
+    if others:
+        worker, version = min(others.items(), key=str)
+        has = f"has r2mirror {version}" if isinstance(version, str) else f"cannot import r2mirror ({version})"
+        which = f"{len(others)} of {len(found)} workers will not do: {worker} {has}"
+        raise ClusterError(address, f"{which}; install r2mirror {__version__} on every worker, and start it again")

@@ -1,0 +1,311 @@
+"""The image copies of one run: they share blobs and listings, so that no byte is moved twice, and stop together.
+
+A blob that several repositories want is brought into one of them and copied within the bucket to the others. One that
+another repository of the mirror index holds already is copied from there (`reuse` decides).
+
+Threads are shared out per registry (`shares`), and nobody waits for another registry's slow bytes (`arrivals`).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from reconciler.apply.arrivals import Arrivals
+from reconciler.apply.attach import Ends, Following, follow, open_ends, publish_following, read_following
+from reconciler.apply.copy import missing_blobs, publish_manifests, publish_tags
+from reconciler.apply.outcome import Took
+from reconciler.apply.transfer import Transfer, transfer
+from reconciler.errors import Interrupted
+from reconciler.oci.platform_sizes import downloads
+from reconciler.plan.cost.pulls import Pulls, Reading
+from reconciler.plan.images import registry_of
+from reconciler.target.index import RepositoryState
+from reconciler.target.inventory import blobs, inventory
+from reconciler.target.reuse import CopyFrom, Download, is_worth_listing, nearest, requests_for, way
+from reconciler.work.shares import Shares
+from reconciler.work.threads import Once, came_before, image_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+    from concurrent.futures import Future
+
+    from reconciler.apply.copy import Fetch, Image
+    from reconciler.apply.terms import Edges, Terms
+    from reconciler.oci.referrers import Record
+    from reconciler.oci.spec import Descriptor, Digest
+    from reconciler.plan.images import ImageWork
+    from reconciler.stores import Store
+    from reconciler.target.index import MirrorIndex
+    from reconciler.target.reuse import Way
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0
+"""Seconds between two looks at a blob that another repository gets first."""
+
+
+@dataclass(frozen=True)
+class Copied:
+    """What the mirror index notes of an image that was published.
+
+    root    what was published, as its bytes say
+    images  what a client downloads of it, platform -> bytes; None: not known
+    record  what came along with it, by what it is attached to; empty where nobody asked for that
+    """
+
+    root: Descriptor
+    images: Mapping[str, int] | None
+    record: Record
+    took: Took
+
+
+class Copies:
+    """The copies of one run.
+
+    index       as it was before the run
+    owner       what our lock names us
+    held        manifests of a saved plan
+    registries  those of which there still are images to copy
+    """
+
+    def __init__(
+        self,
+        edges: Edges,
+        terms: Terms,
+        index: MirrorIndex,
+        owner: str,
+        held: Mapping[Digest, bytes],
+        registries: Callable[[], Collection[Hashable]],
+    ) -> None:
+        self.stop = threading.Event()
+        self._pulls = Pulls(self.stop, held, terms.waiting_quota)
+        self._gate = terms.gate
+        self._deadline = terms.deadline
+        self._index = index
+        self._edges = edges
+        self._owner = owner
+        self.images = Shares(edges.images, image_workers(edges.workers), registries)
+        self._blobs = Shares(edges.blobs, edges.workers, registries)
+        self._arrivals = Arrivals()
+        self._once = Once()
+        self._bucket = _Bucket(edges.public, {target: one.source for target, one in index.repositories.items()})
+        self._first: dict[Digest, tuple[str, str]] = {}
+        self._beginning = threading.Lock()
+
+    def copy(self, work: ImageWork) -> Copied:
+        """Copies an image, with what is attached to it where that is asked for, and publishes its tags."""
+        with self._edges.progress.under_way(work.name):
+            return self._copy(work)
+
+    def _copy(self, work: ImageWork) -> Copied:
+        self._check()
+        started = time.monotonic()
+        target, store, what = work.repository.target, self._edges.public, work.what
+        source, platforms = self._edges.open_source(work.repository.source), work.repository.platforms
+        self._gate.check(target, source, work.root.digest, f"{what}@{work.root.digest}", self._fetch(work, {}))
+        listing, _ = self._once(self._blobs.of(work.registry), target, inventory, store, target)
+        there = listing.result()
+        self._bucket.listed(target, there.blobs)
+        image = self._pulls.read(Reading(source, store, target, what, work.root, platforms, there.manifests))
+        ends = self._ends(work, there.manifests) if work.repository.referrers else None
+        following = self._follow(ends, image, what) if ends else ()
+        whole = (image, *(one for each in following for one in each.images))
+        missing = tuple(blob for one in whole for blob in missing_blobs(one, there.blobs))
+        self._bring_all(work, missing)
+        self._check()
+        publish_manifests(store, target, image, there.manifests)
+        if ends:
+            self._publish_following(ends, following)
+        publish_tags(store, target, image, (change.tag for change in work.changes), there.tags)
+        took = Took(_size_of(whole, missing, there.manifests), time.monotonic() - started)
+        images = downloads(work.root.digest, {one.digest: one.parsed for one in image.manifests})
+        return Copied(image.root.descriptor, images, {one.subject: one.record for one in following}, took)
+
+    def _ends(self, work: ImageWork, present: Mapping[Digest, int]) -> Ends:
+        target, source = work.repository.target, self._edges.open_source(work.repository.source)
+        state = self._index.repositories.get(target, RepositoryState(work.repository.source))
+        fetch = self._fetch(work, present)
+        threads, store = self._blobs.of(work.registry), self._edges.public
+        opened, _ = self._once(threads, (target, "ends"), open_ends, source, store, target, state, present, fetch)
+        return opened.result()
+
+    def _follow(self, ends: Ends, image: Image, what: str) -> tuple[Following, ...]:
+        def read(subject: Digest) -> Future[Following]:
+            threads = self._blobs.of(registry_of(ends.name))
+            return self._once(threads, (ends.target, "follow", subject), read_following, ends, subject)[0]
+
+        return follow(image, read, what)
+
+    def _publish_following(self, ends: Ends, following: tuple[Following, ...]) -> None:
+        """One after the other, for what refers to something comes after it; then the empty lists, side by side."""
+
+        def publish(one: Following) -> Future[None]:
+            threads = self._blobs.of(registry_of(ends.name))
+            return self._once(threads, (ends.target, "publish", one.subject), publish_following, ends, one)[0]
+
+        for one in following:
+            if one.images:
+                publish(one).result()
+        for begun in [publish(one) for one in following if not one.images]:
+            begun.result()
+
+    def _fetch(self, work: ImageWork, present: Mapping[Digest, int]) -> Fetch:
+        """Gives manifests that are not of the image itself: signatures, and what else is attached to it."""
+        target, source = work.repository.target, self._edges.open_source(work.repository.source)
+
+        def fetch(descriptor: Descriptor) -> bytes:
+            reading = Reading(source, self._edges.public, target, work.what, descriptor, None, present)
+            return self._pulls.read_one(reading)
+
+        return fetch
+
+    def _bring_all(self, work: ImageWork, missing: tuple[Descriptor, ...]) -> None:
+        """Returns when the repository has them. One that is on its way to another repository is copied from there.
+
+        Unless that takes longer than to fetch it. Whatever comes of it there: what could not be had there may be had
+        from our own source.
+        """
+        self._bucket.lacks(missing)
+        target, brought = work.repository.target, []
+        for blob, first, registry, future in [(blob, *self._begin(work, blob)) for blob in missing]:
+            if first != target:
+                if not came_before(future, partial(self._is_faster, blob.size, registry, work.registry), LOOK_EVERY):
+                    logger.info("%s: not waiting for %s, which comes slowly from %s", work.what, blob.digest, registry)
+                    self._first[blob.digest] = target, work.registry
+                brought.append(self._start(target, work, blob))
+            else:
+                brought.append(future)
+        for future in brought:
+            future.result()
+
+    def _is_faster(self, size: int, there: str, here: str, waited: float) -> bool:
+        self._check()
+        return self._arrivals.is_worth_waiting(size, there, here, waited)
+
+    def _begin(self, work: ImageWork, blob: Descriptor) -> tuple[str, str, Future[None]]:
+        """The repository that gets the blob first in this run, this one or another, from where, and when it has it."""
+        with self._beginning:
+            first, registry = self._first.setdefault(blob.digest, (work.repository.target, work.registry))
+            return first, registry, self._start(first, work, blob)
+
+    def _start(self, target: str, work: ImageWork, blob: Descriptor) -> Future[None]:
+        """When `target` has the blob, for which `work` cares if nobody does yet."""
+        future, is_first = self._once(
+            self._blobs.of(work.registry), (target, blob.digest), self._bring, target, work, blob
+        )
+        if is_first:
+            self._edges.progress.wanted(blob.size)
+        return future
+
+    def _bring(self, target: str, work: ImageWork, blob: Descriptor) -> None:
+        self._check()
+        source = work.repository.source
+        match self._bucket.way(blob, source):
+            case CopyFrom(holder) if self._transfer(Transfer(work.what, source, target, blob, holder)):
+                self._edges.progress.wanted(-blob.size)
+            case _:
+                self._transfer(Transfer(work.what, source, target, blob))
+        self._bucket.got(target, blob)
+
+    def _transfer(self, wanted: Transfer) -> bool:
+        """Does it here, or on the cluster, to which the folder of an image layout is not known."""
+        cluster = self._edges.cluster
+        if cluster is None and wanted.holder is None:
+            return self._downloaded(wanted)
+        if cluster is None or wanted.source.startswith("oci:"):
+            return transfer(wanted, self._edges.open_source, self._edges.public, self.copied)
+        done = cluster.carry(wanted, self._owner, self._check)
+        if wanted.holder is None:
+            self.copied(wanted.blob.size)
+        return done
+
+    def _downloaded(self, wanted: Transfer) -> bool:
+        """Does it here, and measures how fast it comes."""
+        came = self._arrivals.begin(registry_of(wanted.source))
+
+        def copied(size: int) -> None:
+            self.copied(size)
+            came(max(size, 0))
+
+        try:
+            return transfer(wanted, self._edges.open_source, self._edges.public, copied)
+        finally:
+            came(-1)
+
+    def copied(self, size: int) -> None:
+        self._check()
+        self._edges.progress.copied(size)
+
+    def _check(self) -> None:
+        if self.stop.is_set():
+            raise Interrupted("interrupted")
+        self._deadline.check("apply")
+
+
+def _size_of(images: Iterable[Image], blobs: Iterable[Descriptor], present: Mapping[Digest, int]) -> int:
+    """The bytes of these blobs, and of the images' manifests that are not `present`; each of them once."""
+    sizes = {blob.digest: blob.size for blob in blobs}
+    sizes |= {one.digest: len(one.body) for image in images for one in image.manifests if one.digest not in present}
+    return sum(sizes.values())
+
+
+class _Bucket:
+    """Which repositories hold which blobs, as far as it is known; looks further where that is worth a request.
+
+    `sources`: target -> source of the repositories that may be copied from. Many threads ask; one at a time looks.
+    """
+
+    def __init__(self, store: Store, sources: Mapping[str, str]) -> None:
+        self._store = store
+        self._unlisted = dict(sources)
+        self._holders: dict[tuple[Digest, int], str] = {}
+        self._lacked: set[Digest] = set()
+        self._missing = self._requests = 0
+        self._lock = threading.Lock()
+
+    def listed(self, repository: str, found: Mapping[Digest, int]) -> None:
+        """Notes what a listing of a repository shows, which was made for another reason."""
+        with self._lock:
+            if self._unlisted.pop(repository, None):
+                self._note(repository, found)
+
+    def lacks(self, missing: Iterable[Descriptor]) -> None:
+        """Notes what a repository lacks: the more, the farther is looked for it."""
+        with self._lock:
+            for blob in missing:
+                if blob.digest not in self._lacked:
+                    self._lacked.add(blob.digest)
+                    self._missing += blob.size
+
+    def got(self, repository: str, blob: Descriptor) -> None:
+        """Notes a blob that was written."""
+        with self._lock:
+            self._note(repository, {blob.digest: blob.size})
+
+    def way(self, blob: Descriptor, source: str) -> Way:
+        """How to get a blob that the repository with this source lacks. Raises `StoreError`."""
+        with self._lock:
+            found = way(blob, {}, self._holders)
+            while isinstance(found, Download) and self._look_further(source):
+                found = way(blob, {}, self._holders)
+            return found
+
+    def _look_further(self, source: str) -> bool:
+        """Lists the next repository; False if there is none, or it would cost more than it can save."""
+        if not self._unlisted or not is_worth_listing(self._missing, self._requests):
+            return False
+        repository = nearest(source, self._unlisted)
+        del self._unlisted[repository]
+        found = blobs(self._store, repository)
+        self._requests += requests_for(len(found))
+        self._note(repository, found)
+        return True
+
+    def _note(self, repository: str, found: Mapping[Digest, int]) -> None:
+        for digest, size in found.items():
+            self._holders.setdefault((digest, size), repository)

@@ -1,0 +1,291 @@
+"""One run of a plan, under the lock. The order of writes is the safety: what is visible is whole, at every moment.
+
+    the mirror index                         which tags are about to change: pending
+    images: blobs, manifests, then the tag   side by side; each image on its own, with what is attached before the tag
+    the mirror index                         now and then meanwhile, and once at the end
+    prunes: index, then the tag's object     only in repositories where nothing failed
+    tags/list, _catalog, _ping, the page     what changed of them
+    garbage                                  where digests have been retired long enough, or a run was cut off
+
+When its time is over, what has not begun is skipped, and what is published is recorded and listed as ever.
+
+A run that ends early leaves tags that can be pulled, a lock that has run out or will, and an index that says which tags
+are not settled. The next plan shows those tags again, whatever the source says, and the next apply settles them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.apply.copies import Copies
+from reconciler.apply.copy import publish_lists
+from reconciler.apply.outcome import Done, Failed, NotMirrored, Outcome, Skipped
+from reconciler.errors import Interrupted, LockLost, NoPlatform, OutOfTime, QuotaSpent, StoreDenied
+from reconciler.mirrors.versions import in_order
+from reconciler.oci.referrers import Record
+from reconciler.oci.spec import Digest
+from reconciler.plan.diff import Action
+from reconciler.plan.images import image_work, in_turn, left_out_of
+from reconciler.plan.owners import is_unclaimed
+from reconciler.plan.plan import noted_all, refusal
+from reconciler.target import index as mirror_index
+from reconciler.target.catalog import published_lists
+from reconciler.target.garbage import Garbage, NotCollected, collect, discard_uploads, forgotten
+from reconciler.target.index import TagState
+from reconciler.target.layout import manifest_key
+from reconciler.target.ledger import Observed, write_index
+from reconciler.work.deadline import REASON
+from reconciler.work.shares import Balanced
+from reconciler.work.threads import completed, image_workers
+from reconciler.work.unforeseen import foreseen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from concurrent.futures import Future
+    from datetime import datetime
+
+    from reconciler.apply.copies import Copied
+    from reconciler.apply.outcome import Event
+    from reconciler.apply.terms import Edges, Terms
+    from reconciler.plan.diff import Change
+    from reconciler.plan.images import ImageWork
+    from reconciler.plan.plan import Plan, RepositoryPlan
+    from reconciler.target.index import LeftOut, MirrorIndex
+    from reconciler.target.lock import Lease
+
+RECORD_EVERY = 10.0
+PAUSE = 5.0
+"""Seconds: between two writes of the index while images are copied, and between two looks whether it is time."""
+
+
+class Run:
+    """A run under way: the index as last written, the lock, and what was published but not yet recorded."""
+
+    def __init__(self, plan: Plan, edges: Edges, terms: Terms, observed: Observed, lease: Lease) -> None:
+        self._plan = plan
+        self._edges = replace(edges, public=edges.public.guarded(lease.check), state=edges.state.guarded(lease.confirm))
+        self._terms = terms
+        self._observed = observed
+        self._unrecorded: list[tuple[ImageWork, Copied]] = []
+        self._left_out: list[tuple[RepositoryPlan, Mapping[str, LeftOut]]] = []
+        self._recorded_at = time.monotonic()
+        self._failed: set[str] = set()
+        self._lease = lease
+        self._cut_off = {target: one.pending for target, one in observed.index.repositories.items() if one.pending}
+        self._touched: set[str] = set(observed.index.repositories) if lease.taken_over else set()
+
+    def events(self) -> Iterator[Event]:
+        try:
+            yield from self._begin()
+            yield from self._publish()
+            yield from self._prune()
+        except LockLost:
+            raise
+        except GeneratorExit:
+            self._record()
+            self._publish_lists()
+            raise
+        except BaseException:
+            yield from self._record()
+            self._publish_lists()
+            raise
+        self._publish_lists()
+        if not self._terms.deadline.is_over:
+            yield from self._collect()
+
+    def _begin(self) -> Iterator[NotMirrored]:
+        """Says in the index whose the repositories are, and which tags are about to change, in case this run dies.
+
+        And what was found at the sources that is no change. What is left out is told when it is noted, once.
+        """
+        known = {target: state.left_out for target, state in self._observed.index.repositories.items()}
+        at = self._observed.at
+
+        def change(index: MirrorIndex) -> MirrorIndex:
+            index = noted_all(index, self._plan, at)
+            for repository in self._plan.repositories:
+                target, source = repository.target, repository.source
+                tags = [one.tag for one in repository.of(Action.ADD, Action.UPDATE)]
+                if tags:
+                    index = mirror_index.begun(index, target, source, tags)
+                if tags or is_unclaimed(index, target):
+                    index = mirror_index.claimed(index, target, source, self._terms.name)
+            return index
+
+        self._write(change)
+        for one in self._plan.repositories:
+            for tag, why in (one.left_out or {}).items():
+                if known.get(one.target, {}).get(tag) != why:
+                    yield NotMirrored(one.target, tag, why.reason)
+
+    def _publish(self) -> Iterator[Event]:
+        images = in_turn(image_work(self._plan), self._edges.open_source)
+        balanced = Balanced(images, lambda work: work.registry)
+        index, owner, held = self._observed.index, self._lease.owner, self._plan.manifests
+        copies = Copies(self._edges, self._terms, index, owner, held, balanced.groups)
+        window = 2 * max(image_workers(self._edges.workers), len(balanced.groups()))
+        threads = copies.images.by(lambda work: work.registry)
+        finished = completed(threads, copies.copy, balanced, window, PAUSE, copies.stop.set)
+        with closing(finished):
+            for result in finished:
+                if self._terms.deadline.is_over:
+                    # What has not begun ends at once, what runs at its next bytes; all of it is told of.
+                    copies.stop.set()
+                if result:
+                    balanced.done(result[0])
+                    yield from self._settle(*result)
+                if self._unrecorded and time.monotonic() - self._recorded_at >= RECORD_EVERY:
+                    yield from self._record()
+        yield from self._record()
+
+    def _settle(self, work: ImageWork, future: Future[Copied]) -> Iterator[Failed | Skipped | NotMirrored]:
+        error = future.exception()
+        if error is None:
+            self._unrecorded.append((work, future.result()))
+            self._touched.add(work.repository.target)
+        elif isinstance(error, QuotaSpent):
+            self._failed.add(work.repository.target)
+            yield from (Skipped(work.repository.target, change, error.why) for change in work.changes)
+        elif isinstance(error, Interrupted | OutOfTime) and self._terms.deadline.is_over:
+            self._failed.add(work.repository.target)
+            yield from (Skipped(work.repository.target, change, REASON) for change in work.changes)
+        elif isinstance(error, Exception) and not isinstance(error, StoreDenied | LockLost):
+            out = self._leave_out(work, error) if isinstance(error, NoPlatform) else {}
+            yield from (NotMirrored(work.repository.target, tag, one.reason) for tag, one in out.items())
+            failed = [change for change in work.changes if change.tag not in out]
+            if failed:
+                self._failed.add(work.repository.target)
+                words = str(foreseen(work.what, error))
+                yield from (Failed(work.repository.target, change, words) for change in failed)
+        else:
+            raise error
+
+    def _leave_out(self, work: ImageWork, error: NoPlatform) -> Mapping[str, LeftOut]:
+        """Remembers the tags of an image that only a pattern chose, so that the next run does not try them again."""
+        out = left_out_of(work, error, self._terms.named(work.repository.target))
+        self._left_out.append((work.repository, out))
+        return out
+
+    def _record(self) -> list[Done]:
+        """Writes what was published to the index: from then on it is done. And what was left out."""
+        if not self._unrecorded and not self._left_out:
+            return []
+        now = self._lease.now()
+        sources, tags = {}, defaultdict[str, dict[str, TagState]](dict)
+        attached = defaultdict[str, dict[Digest, Record]](dict)
+        for work, copied in self._unrecorded:
+            sources[work.repository.target] = work.repository.source
+            tags[work.repository.target] |= _tag_states(work, copied, now)
+            if copied.record:
+                attached[work.repository.target][work.root.digest] = copied.record
+
+        def change(index: MirrorIndex) -> MirrorIndex:
+            for target, source in sources.items():
+                index = mirror_index.published(index, target, source, tags[target], now)
+                index = mirror_index.attached(index, target, attached[target])
+            for one, out in self._left_out:
+                untouched = out.keys() - self._cut_off.get(one.target, frozenset())
+                index = mirror_index.left_out(index, one.target, out, untouched)
+            return index
+
+        self._write(change)
+        done = [
+            Done(work.repository.target, change, copied.took)
+            for work, copied in self._unrecorded
+            for change in work.changes
+        ]
+        done.sort(key=lambda one: (one.target, in_order(one.change.tag)))
+        self._unrecorded.clear()
+        self._left_out.clear()
+        self._recorded_at = time.monotonic()
+        return done
+
+    def _prune(self) -> Iterator[Outcome]:
+        """Records everything that goes before the first tag's object goes."""
+        allowed = []
+        for repository in self._plan.repositories:
+            prunes = repository.of(Action.PRUNE)
+            refusal = self._refusal(repository)
+            if refusal:
+                yield from (Skipped(repository.target, change, refusal) for change in prunes)
+            elif prunes:
+                allowed.append((repository.target, prunes))
+        if not allowed:
+            return
+        now = self._lease.now()
+        self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
+        self._touched.update(target for target, _ in allowed)
+        staying = {target: self._attached_tags(target) for target, _ in allowed}
+        self._edges.public.delete(
+            manifest_key(target, one.tag)
+            for target, prunes in allowed
+            for one in prunes
+            if one.tag not in staying[target]
+        )
+        self._write_each(allowed, mirror_index.settled)
+        yield from (Done(target, change) for target, prunes in allowed for change in prunes)
+
+    def _attached_tags(self, target: str) -> frozenset[str]:
+        """Those whose objects stay, although they are no tags of their own any more: they belong to images."""
+        state = self._observed.index.repositories.get(target)
+        return state.attached_tags if state else frozenset()
+
+    def _refusal(self, repository: RepositoryPlan) -> str | None:
+        if repository.target in self._failed:
+            return f"{repository.target}: something else in this repository failed; nothing is pruned in it"
+        if self._terms.deadline.is_over:
+            return REASON
+        return refusal(self._plan, repository)
+
+    def _publish_lists(self) -> None:
+        if not self._touched:
+            return
+        publish_lists(self._edges.public, published_lists(self._observed.index, self._touched), self._edges.blobs)
+        self._touched.clear()
+
+    def _collect(self) -> Iterator[Garbage | NotCollected]:
+        """Removes garbage where there can be some: digests whose time is over, and what a run left that was cut off."""
+        now = self._lease.now()
+        due = [
+            (target, state)
+            for target, state in self._observed.index.repositories.items()
+            if target not in self._failed and state.owner == self._terms.name
+            if mirror_index.expired(state, self._terms.retain(target), now)
+            or (target in self._cut_off and not state.pending)
+        ]
+        removed = []
+        store, retain = self._edges.public, self._terms.retain
+        if self._edges.cluster:
+            # A worker that died half-way left its upload, and another one did the work: nothing else tells of it.
+            worked_for = {one.target for one in self._plan.repositories if one.of(Action.ADD, Action.UPDATE)}
+            yield from discard_uploads(store, worked_for - self._failed)
+        for event in collect(store, due, retain, now, self._edges.blobs):
+            if isinstance(event, Garbage):
+                removed.append(event)
+            yield event
+        self._write(lambda index: forgotten(index, removed))
+
+    def _write_each(
+        self,
+        changes: Iterable[tuple[str, tuple[Change, ...]]],
+        step: Callable[[MirrorIndex, str, Iterable[str]], MirrorIndex],
+    ) -> None:
+        def change(index: MirrorIndex) -> MirrorIndex:
+            for target, prunes in changes:
+                index = step(index, target, [one.tag for one in prunes])
+            return index
+
+        self._write(change)
+
+    def _write(self, change: Callable[[MirrorIndex], MirrorIndex]) -> None:
+        self._observed = write_index(self._edges.state, self._observed, change)
+
+
+def _tag_states(work: ImageWork, copied: Copied, now: datetime) -> dict[str, TagState]:
+    root, platforms = copied.root, work.repository.platforms
+    state = TagState(root.digest, root.media_type, root.size, platforms, now, copied.images)
+    return {change.tag: state for change in work.changes}

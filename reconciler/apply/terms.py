@@ -1,0 +1,84 @@
+"""What a run touches, and what it may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from reconciler.mirrors.load import DEFAULT_NAME
+from reconciler.signatures.gate import OPEN
+from reconciler.work.deadline import NEVER
+from reconciler.work.threads import BLOB_WORKERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from concurrent.futures import Executor
+    from contextlib import AbstractContextManager
+    from datetime import timedelta
+
+    from reconciler.apply.cluster import Cluster
+    from reconciler.errors import LockHeld
+    from reconciler.plan.plan import Plan
+    from reconciler.signatures.gate import Gate
+    from reconciler.sources import OpenSource
+    from reconciler.stores import Store
+    from reconciler.work.deadline import Deadline
+
+
+class Progress(Protocol):
+    """Told of bytes as they are found wanting and as they arrive, from many threads; negative ones take some back.
+
+    `under_way` is told the name of an image, which is copied within the block.
+    """
+
+    def wanted(self, size: int) -> None: ...
+
+    def copied(self, size: int) -> None: ...
+
+    def under_way(self, name: str) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What apply touches: sources, the bucket, where the index and the lock are, two executors, and who watches.
+
+    workers  blobs at once; `blobs` has as many threads
+    cluster  where blobs are carried if not here
+    """
+
+    open_source: OpenSource
+    public: Store
+    state: Store
+    images: Executor
+    blobs: Executor
+    progress: Progress
+    workers: int = BLOB_WORKERS
+    cluster: Cluster | None = None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a run may do.
+
+    command       what the lock says of us
+    retain        target -> how long a digest that lost its last tag stays
+    name          the mirrors file's: whose the repositories become that the run touches
+    lock_timeout  seconds to wait for another run
+    waiting       is told of the run that is waited for
+    waiting_quota is told, in words, of each wait for a registry's quota; None: what does not fit is skipped
+    deadline      when the run ends, done or not
+    plan_again    makes the plan anew, where the index has moved on since; None: then the plan is refused
+    named         target -> the tags that mirrors.yaml names exactly: what hinders those is a failure
+    gate          who has to have signed what is published: checked for each image, whatever the plan says
+    """
+
+    command: str
+    retain: Callable[[str], timedelta]
+    name: str = DEFAULT_NAME
+    lock_timeout: float = 0.0
+    waiting: Callable[[LockHeld], None] = lambda _: None
+    waiting_quota: Callable[[str], None] | None = None
+    deadline: Deadline = NEVER
+    plan_again: Callable[[], Plan] | None = None
+    named: Callable[[str], Collection[str]] = lambda _: ()
+    gate: Gate = OPEN

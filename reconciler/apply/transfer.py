@@ -1,0 +1,54 @@
+"""One blob on its way into a repository, as a unit of work: names and digests, no connection and no credential.
+
+It can be done by whoever has the sources and the store at hand: a thread of this process, or another machine.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.apply.copy import copy_blob
+from reconciler.target.layout import BLOB_HEADERS, blob_key
+
+if TYPE_CHECKING:
+    from reconciler.apply.copy import Copied
+    from reconciler.oci.spec import Descriptor
+    from reconciler.sources import OpenSource
+    from reconciler.stores import Store
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """`blob` is to get into the repository `target`.
+
+    what    names it in errors
+    source  where it comes from, as mirrors.yaml spells it
+    holder  the repository of the bucket to copy it from instead
+    """
+
+    what: str
+    source: str
+    target: str
+    blob: Descriptor
+    holder: str | None = None
+
+
+def transfer(wanted: Transfer, open_source: OpenSource, store: Store, copied: Copied) -> bool:
+    """Does it; `copied` is told of bytes that are downloaded. False if the holder turns out not to have it.
+
+    Raises `SourceError` and `StoreError`. The bytes of a download are verified as they pass.
+    """
+    if wanted.holder is None:
+        copy_blob(open_source(wanted.source), store, wanted.what, wanted.target, wanted.blob, copied)
+        return True
+    digest, size = wanted.blob.digest, wanted.blob.size
+    done = store.copy(blob_key(wanted.holder, digest), blob_key(wanted.target, digest), size, BLOB_HEADERS)
+    if done:
+        logger.info("copied %s from %s within the bucket, %d bytes", wanted.what, wanted.holder, size)
+    else:
+        logger.info("%s cannot be copied from %s", wanted.what, wanted.holder)
+    return done

@@ -1,0 +1,49 @@
+"""`r2mirror diff`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.console import DetailedOption, Format, FormatOption, show, show_json
+
+if TYPE_CHECKING:
+    from reconciler.mirrors.review import Edit
+
+
+def diff(
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="A mirrors file as it was; empty if there was none.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The same file as it is to be.")],
+    output: FormatOption = Format.TEXT,
+    detailed_exitcode: DetailedOption = False,
+) -> int:
+    """Say in words what an edit to a mirrors file means. Offline; made for reviews."""
+    from reconciler.mirrors.review import review_document, review_markdown, review_text
+
+    edits = edits_between(old, new)
+    match output:
+        case Format.TEXT:
+            show(review_text(edits))
+        case Format.MARKDOWN:
+            show(review_markdown(edits))
+        case Format.JSON:
+            show_json(review_document(edits))
+    return 2 if detailed_exitcode and edits else 0
+
+
+def edits_between(old: Path, new: Path) -> tuple[Edit, ...]:
+    """Compares two mirrors files without their variables and key files; an empty `old` stands for none."""
+    from reconciler.mirrors.load import load_mirrors
+    from reconciler.mirrors.review import review
+
+    before = None if _is_empty(old) else load_mirrors(old, None, read_files=False)
+    return review(before, load_mirrors(new, None, read_files=False))
+
+
+def _is_empty(path: Path) -> bool:
+    try:
+        return path.is_file() and path.stat().st_size == 0
+    except OSError:
+        return False  # Opening it tells why.

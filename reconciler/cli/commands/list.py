@@ -1,0 +1,91 @@
+"""`r2mirror list`."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.console import (
+    MIRRORS,
+    FileOption,
+    PlainFormat,
+    PlainFormatOption,
+    VerboseOption,
+    load,
+    note,
+    open_bucket,
+    show,
+    show_json,
+    terminal,
+)
+from reconciler.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.target.listing import Listing
+
+
+def list_(
+    repository: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="REPO", help="A repository, or a glob as in 'library/*': show its tags.", show_default=False
+        ),
+    ] = None,
+    file: FileOption = MIRRORS,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            "--url",
+            metavar="URL",
+            help="The public address of a mirror, as in https://cr.example.com; no mirrors file and no credentials "
+            "are needed then.",
+        ),
+    ] = None,
+    output: PlainFormatOption = PlainFormat.TEXT,
+    _verbose: VerboseOption = 0,
+) -> int:
+    """List the repositories of the bucket, or the tags of one.
+
+    With REPO each tag with its digest, age, platforms and download sizes. Reads the mirror index; with --url, where
+    that is not public, the published lists, which have names only. Exits with 1 if REPO is not there.
+    """
+    from datetime import UTC, datetime
+
+    from reconciler.cli.render.listing import listing_document, listing_text
+
+    found = _from_url(url, repository) if url else _from_bucket(file, repository)
+    if repository and not found.repositories:
+        raise UsageError(f"{repository}: no repository with tags has this name; `r2mirror list` shows all")
+    match output:
+        case PlainFormat.TEXT:
+            words = terminal(sys.stdout)
+            show(listing_text(found, datetime.now(UTC), tags=repository is not None, **words))
+        case PlainFormat.JSON:
+            show_json(listing_document(found, tags=repository is not None))
+    if not found.whole:
+        note("note: the mirror index is not public here, so only names are known")
+    return 0
+
+
+def _from_bucket(file: Path, pattern: str | None) -> Listing:
+    from reconciler.target.ledger import read_index
+    from reconciler.target.listing import from_index
+
+    if file == MIRRORS and not file.exists():
+        raise UsageError(f"{file}: there is no such file; name one with -f, or the address of a mirror with --url")
+    return from_index(read_index(open_bucket(load(file)).state).index, pattern)
+
+
+def _from_url(url: str, pattern: str | None) -> Listing:
+
+    from reconciler.cli.progress import waiting
+    from reconciler.target.listing import from_public
+    from reconciler.target.public import PublicBucket
+    from reconciler.work.threads import BLOB_WORKERS, readers
+
+    with PublicBucket(url) as bucket, waiting("Reading ..."), readers(BLOB_WORKERS) as executor:
+        return from_public(bucket, pattern, executor)

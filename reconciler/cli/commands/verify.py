@@ -1,0 +1,81 @@
+"""`r2mirror verify`."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import nullcontext
+from typing import Annotated
+
+import typer
+
+from reconciler.cli.console import (
+    MIRRORS,
+    FileOption,
+    LockTimeoutOption,
+    OnlyOption,
+    PlainFormat,
+    PlainFormatOption,
+    VerboseOption,
+    command_line,
+    load,
+    note,
+    opened,
+    show,
+    show_json,
+    tell_waiting,
+    terminal,
+)
+
+
+def verify(
+    file: FileOption = MIRRORS,
+    only: OnlyOption = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Read and hash every blob too, not only its size.")] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Write again what is broken, from its source where need be.")
+    ] = False,
+    lock_timeout: LockTimeoutOption = 0.0,
+    output: PlainFormatOption = PlainFormat.TEXT,
+    _verbose: VerboseOption = 0,
+) -> int:
+    """Compare the bucket with the mirror index.
+
+    Finds what is missing, of the wrong size, with wrong bytes or headers, published lists that are out of step, and
+    tags that the index does not know. Exits with 1 if anything is wrong and was not repaired.
+    """
+    from reconciler.cli.progress import waiting
+    from reconciler.cli.render.upkeep import verification_document, verification_text
+    from reconciler.mirrors.only import check_only, matches_only
+    from reconciler.target.index import without_expired
+    from reconciler.target.ledger import read_index
+    from reconciler.target.lock import held, read_lock
+    from reconciler.upkeep.repair import verify as verify_bucket
+    from reconciler.upkeep.repair import without_index
+    from reconciler.work.threads import BLOB_WORKERS, threads
+
+    mirrors = load(file)
+    with opened(mirrors) as (open_stores, open_source):
+        stores = open_stores()
+        check_only(only or [], mirrors, lambda: read_index(stores.state).index.repositories)
+        lock = held(stores.state, command_line(), lock_timeout, tell_waiting) if repair else nullcontext()
+        with lock as lease, waiting("Looking through the bucket ..."), threads(BLOB_WORKERS) as executor:
+            holder = None if lease else read_lock(stores.state)
+            if holder and not (holder.has_run_out or holder.has_ended):
+                note(f"note: {holder.who} is at work; what it is changing may show up here")
+            observed = read_index(stores.state)
+            found = verify_bucket(
+                stores.public.guarded(lease.check) if lease else stores.public,
+                without_expired(observed.index, mirrors.retention(), observed.at),
+                lambda target: matches_only(target, only or []),
+                executor,
+                deep=deep,
+                open_source=open_source if repair else None,
+            )
+            if observed.etag is None:
+                found = without_index(found, {mirror.target for mirror in mirrors.mirrors})
+    match output:
+        case PlainFormat.TEXT:
+            show(verification_text(found, **terminal(sys.stdout)))
+        case PlainFormat.JSON:
+            show_json(verification_document(found))
+    return 1 if found.open else 0

@@ -1,0 +1,79 @@
+"""Where this program comes from, and the command that adds an extra to it in the way that it was installed.
+
+No command names r2mirror to a package index that it did not come from: there the name may be another's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from importlib.metadata import Distribution, PackageNotFoundError
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+NAME = "r2mirror"
+"""The distribution, as it calls itself."""
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def install_command(extra: str) -> str:
+    """Writes the command that installs what the extra needs, e.g. `/bin/python -m pip install -e '/src[serve]'`."""
+    try:
+        found: Distribution | None = Distribution.from_name(NAME)
+    except PackageNotFoundError:
+        found = None
+    return command(extra, found, sys.prefix, sys.executable)
+
+
+def command(extra: str, found: Distribution | None, prefix: str, python: str) -> str:
+    """As `install_command`, for a distribution that is installed so, in the environment at `prefix`."""
+    wanted = _wanted(extra, found)
+    installer = (found.read_text("INSTALLER") or "").strip() if found else ""
+    if "/pipx/venvs/" in f"{prefix}/":
+        way = ["pipx", "inject", NAME] if _are_packages(wanted) else ["pipx", "install", "--force"]
+    elif "/uv/tools/" in f"{prefix}/" and not _are_packages(wanted):
+        way = ["uv", "tool", "install", "--force"]
+    elif installer == "uv":
+        way = ["uv", "pip", "install", "--python", python]
+    else:
+        way = [python, "-m", "pip", "install"]
+    return shlex.join([*way, *wanted])
+
+
+def _wanted(extra: str, found: Distribution | None) -> list[str]:
+    """What to install: r2mirror again, from where it came, or else the packages themselves."""
+    if found is None:
+        return ["-e", f"{_CHECKOUT}[{extra}]"]
+    try:
+        direct = json.loads(found.read_text("direct_url.json") or "null")
+    except ValueError:
+        direct = None
+    match direct:
+        case {"url": str(url), "dir_info": dict(info)}:
+            editable = ["-e"] if info.get("editable") else []
+            return [*editable, f"{unquote(urlsplit(url).path)}[{extra}]"]
+        case {"url": str(url), "vcs_info": {"vcs": str(vcs), "commit_id": str(commit)}}:
+            return [f"{NAME}[{extra}] @ {vcs}+{_without_login(url)}@{commit}"]
+        case {"url": str(url), "archive_info": dict()}:
+            return [f"{NAME}[{extra}] @ {_without_login(url)}"]
+        case _:
+            return _packages(extra, found)
+
+
+def _are_packages(wanted: list[str]) -> bool:
+    return not any("[" in one for one in wanted)
+
+
+def _packages(extra: str, found: Distribution) -> list[str]:
+    """The requirements that are the extra's own."""
+    marked = re.compile(rf"""\bextra\s*==\s*["']{re.escape(extra)}["']""")
+    return [one.partition(";")[0].strip() for one in found.requires or () if marked.search(one)]
+
+
+def _without_login(url: str) -> str:
+    parts: Any = urlsplit(url)
+    return str(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())

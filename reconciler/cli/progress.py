@@ -1,0 +1,195 @@
+"""Shows an apply under way on stderr: a bar with bytes, rate and names on a terminal, plain lines off one."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from reconciler.apply.outcome import Done, Failed, Skipped
+from reconciler.cli.render.plan import SIGNS, is_held_back
+from reconciler.cli.streams import colored, lively, write
+from reconciler.words import plain, size_words, time_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import TextIO
+
+    from rich.console import Console, RenderableType
+    from rich.text import Text
+
+    from reconciler.apply.outcome import Outcome
+
+LINE_EVERY = 10.0
+"""Seconds between two plain lines that say how far the bytes are."""
+
+NAMED = 3
+"""Images under way that are named; the others are counted."""
+
+BAR_WIDTH = 24
+"""Columns."""
+
+
+class Tally:
+    """How far a run is. Many threads tell it; whoever asks gets words.
+
+    copied_bytes  what came over the network, wrong bytes taken back
+    """
+
+    def __init__(self, tags: int) -> None:
+        self.copied_bytes = 0
+        self._tags = tags
+        self._lock = threading.Lock()
+        self._wanted = self._settled = 0
+        self._started = time.monotonic()
+        self._names: dict[str, None] = {}
+
+    def wanted(self, size: int) -> None:
+        with self._lock:
+            self._wanted += size
+            self._changed()
+
+    def copied(self, size: int) -> None:
+        with self._lock:
+            self.copied_bytes += size
+            self._changed()
+
+    def settled(self, outcome: Outcome) -> None:
+        with self._lock:
+            self._settled += 1
+            self._tell(outcome)
+            self._changed()
+
+    @contextmanager
+    def under_way(self, name: str) -> Iterator[None]:
+        with self._lock:
+            self._names[name] = None
+            self._changed()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._names.pop(name, None)
+                self._changed()
+
+    def tags_words(self) -> str:
+        return f"{self._settled} of {self._tags} tags"
+
+    def bytes_words(self) -> str:
+        rate = self.copied_bytes / max(time.monotonic() - self._started, 0.001)
+        return f"{size_words(self.copied_bytes)} of {size_words(self._wanted)}, {size_words(rate)}/s"
+
+    def time_words(self) -> str:
+        """How long the bytes that are known to be wanted still take, at the rate until now."""
+        left, passed = self._wanted - self.copied_bytes, time.monotonic() - self._started
+        return f"{time_words(left * passed / self.copied_bytes)} left" if left > 0 and self.copied_bytes > 0 else ""
+
+    def names_words(self) -> str:
+        """Names what has been under way for the longest."""
+        names = list(self._names)
+        more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+        return f"{', '.join(names[:NAMED])}{more}"
+
+    def _changed(self) -> None:
+        """Is called, with the lock held, when any of these words may be others."""
+
+    def _tell(self, outcome: Outcome) -> None:
+        """Is called, with the lock held, when a tag is settled."""
+
+
+class LineProgress(Tally):
+    """Plain lines about the bytes every `LINE_EVERY` seconds; with `tells`, one for each tag as it is settled too."""
+
+    def __init__(self, tags: int, out: TextIO, *, tells: bool) -> None:
+        super().__init__(tags)
+        self._out = out
+        self._tells = tells
+        self._reasons: set[str] = set()
+        self._told = self._started
+
+    def _changed(self) -> None:
+        now = time.monotonic()
+        if now - self._told >= LINE_EVERY and self._wanted:
+            self._told = now
+            names = self.names_words()
+            self._line(f"{self.bytes_words()}, {self.tags_words()}{f'; under way: {names}' if names else ''}")
+
+    def _tell(self, outcome: Outcome) -> None:
+        if not self._tells:
+            return
+        if isinstance(outcome, Skipped) and is_held_back(outcome):
+            if outcome.reason not in self._reasons:
+                self._reasons.add(outcome.reason)
+                self._line(f"! not pruned: {outcome.reason}")
+            return
+        name = f"{outcome.target}:{outcome.change.tag}"
+        if isinstance(outcome, Done):
+            self._line(f"{SIGNS[outcome.change.action]} {name}")
+        elif isinstance(outcome, Failed):
+            self._line(f"! {name}: {outcome.error}")
+        else:
+            self._line(f"! {name}: skipped: {outcome.reason}")
+
+    def _line(self, text: str) -> None:
+        write(self._out, f"{time.strftime('%H:%M:%S')} {plain(text)}\n")
+
+
+class BarProgress(Tally):
+    """A bar on a terminal, and below it the names of what is under way."""
+
+    def drawn(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        with self._lock:
+            words = f"{self.tags_words()}  {self.bytes_words()}  {self.time_words()}"
+            names, wanted, copied = self.names_words(), self._wanted, self.copied_bytes
+        row = Table.grid(padding=(0, 2, 0, 0))
+        row.add_row(ProgressBar(max(wanted, 1), max(copied, 0), BAR_WIDTH), _one_line(words))
+        return Group(row, _one_line(names)) if names else row
+
+
+def _one_line(words: str) -> Text:
+    from rich.text import Text
+
+    return Text(plain(words), no_wrap=True, overflow="ellipsis")
+
+
+@contextmanager
+def shown(tags: int, *, tells: bool) -> Iterator[Tally]:
+    """The progress that fits stderr, for a run over so many tags: a bar and a log do not go together.
+
+    tells  whether plain lines tell of each tag too; somebody else does otherwise
+    """
+    if not lively(sys.stderr) or logging.getLogger("reconciler").isEnabledFor(logging.INFO):
+        yield LineProgress(tags, sys.stderr, tells=tells)
+        return
+    from rich.live import Live
+
+    bar = BarProgress(tags)
+    # What goes to the same terminal meanwhile is printed above the bar.
+    above = sys.stdout.isatty()
+    with Live(get_renderable=bar.drawn, console=_console(), transient=True, redirect_stdout=above):
+        yield bar
+
+
+@contextmanager
+def waiting(words: str) -> Iterator[None]:
+    """A sign of life on a terminal while something takes its time."""
+    if not lively(sys.stderr):
+        if sys.stderr.isatty():
+            write(sys.stderr, f"{plain(words)}\n")
+        yield
+        return
+    with _console().status(words):
+        yield
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True, no_color=not colored(sys.stderr))

@@ -1,0 +1,1 @@
+"""Results as text, markdown and JSON. Prints nothing."""

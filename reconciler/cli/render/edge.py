@@ -1,0 +1,135 @@
+"""An edge's plan, or what became of it, as text or a JSON document. Prints nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, assert_never
+
+from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
+from reconciler.edge.apply import Done, Failed, Skipped
+from reconciler.edge.plan import Action, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.cli.render.sheet import Part
+    from reconciler.edge.apply import Outcome
+    from reconciler.edge.plan import Change, EdgePlan
+
+SIGNS = {Action.ADD: "+", Action.UPDATE: "~", Action.REMOVE: "-"}
+STYLES = {Action.ADD: "green", Action.UPDATE: "yellow", Action.REMOVE: "red"}
+
+
+def plan_text(plan: EdgePlan, *, color: bool = False, width: int = WIDE) -> str:
+    """Every change with what it says, then the summary in one line."""
+    parts: list[Part] = []
+    if plan.changes:
+        heading = f"  bucket {plan.bucket}, zone {plan.zone.name}"
+        parts.append(Line((plan.edge.hostname, "bold"), heading))
+    for change in plan.changes:
+        parts.append(Line((f"  {SIGNS[change.action]} {_title(change)}", STYLES[change.action])))
+        parts += [Line(f"      {line}") for line in _details(change)]
+    if plan.pending:
+        parts.append(Line((f"  ! {plan.edge.hostname} is not active yet: {plan.pending}", "yellow")))
+    return rendered([*parts, *([EMPTY] if parts else []), bold(summary_line(plan))], color=color, width=width)
+
+
+def summary_line(plan: EdgePlan) -> str:
+    """As in `Edge: 9 to add, 0 to update, 0 to remove; 1 unchanged.`"""
+    counts = plan.counts
+    if not plan.changes:
+        return f"Edge: no changes; {plan.unchanged} unchanged."
+    return (
+        f"Edge: {counts['add']} to add, {counts['update']} to update, {counts['remove']} to remove; "
+        f"{plan.unchanged} unchanged."
+    )
+
+
+def outcome_text(outcomes: Sequence[Outcome], *, color: bool = False, width: int = WIDE) -> str:
+    """What became of each change, then the summary in one line."""
+    parts: list[Part] = []
+    for outcome in outcomes:
+        match outcome:
+            case Done(change):
+                parts.append(Line((f"{SIGNS[change.action]} {_title(change)}", STYLES[change.action])))
+            case Failed(change, error):
+                parts.append(Line((f"! {_title(change)}: failed: {error}", "bold red")))
+            case Skipped(change, reason):
+                parts.append(Line((f"! {_title(change)}: skipped: {reason}", "magenta")))
+            case _:
+                assert_never(outcome)
+    done = [outcome.change.action for outcome in outcomes if isinstance(outcome, Done)]
+    left = len(outcomes) - len(done)
+    words = ", ".join(f"{done.count(action)} {_PAST[action]}" for action in Action)
+    line = f"Edge: {words}{f'; {left} not done' if left else ''}." if outcomes else "Edge: no changes."
+    return rendered([*parts, *([EMPTY] if parts else []), bold(line)], color=color, width=width)
+
+
+_PAST = {Action.ADD: "added", Action.UPDATE: "updated", Action.REMOVE: "removed"}
+
+
+def plan_document(plan: EdgePlan) -> dict[str, Any]:
+    """A plan as `schema/edge.schema.json` has it."""
+    return _document(plan, [{**_entry(change), "status": "planned", "error": None} for change in plan.changes])
+
+
+def outcome_document(plan: EdgePlan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """What became of a plan as `schema/edge.schema.json` has it."""
+    return _document(plan, [{**_entry(outcome.change), **_fate(outcome)} for outcome in outcomes])
+
+
+def _document(plan: EdgePlan, changes: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "hostname": plan.edge.hostname,
+        "bucket": plan.bucket,
+        "zone": {"id": plan.zone.id, "name": plan.zone.name},
+        "changes": changes,
+        "pending": plan.pending,
+        "summary": {**plan.counts, "unchanged": plan.unchanged},
+    }
+
+
+def _entry(change: Change) -> dict[str, Any]:
+    return {
+        "action": change.action.value,
+        "kind": change.kind.value,
+        "name": change.name,
+        "phase": change.phase.value if change.phase else None,
+        "before": change.before,
+        "after": change.after,
+        "differences": list(change.differences()),
+    }
+
+
+def _fate(outcome: Outcome) -> dict[str, Any]:
+    match outcome:
+        case Done():
+            return {"status": "done", "error": None}
+        case Failed(error=error):
+            return {"status": "failed", "error": error}
+        case Skipped(reason=reason):
+            return {"status": "skipped", "error": reason}
+        case _:
+            assert_never(outcome)
+
+
+def _title(change: Change) -> str:
+    """As in `rule r2mirror_1a2b3c4d_ping  r2mirror cr.example.com: /v2/ answers 200`."""
+    if change.kind is not Kind.RULE:
+        return f"{change.kind} {change.name}"
+    said = change.after or change.before or {}
+    return f"{change.kind} {change.name}  {said.get('description', '')}".rstrip()
+
+
+def _details(change: Change) -> Iterator[str]:
+    if change.action is Action.UPDATE:
+        yield from change.differences()
+    elif change.action is Action.ADD and change.after:
+        if change.kind is Kind.RULE:
+            yield f"in {change.phase}"
+            yield f"if {change.after['expression']}"
+            yield f"then {json.dumps(change.after['action_parameters'])}"
+        else:
+            told = {key: value for key, value in change.after.items() if value != change.name}
+            yield from (f"{key}: {json.dumps(value)}" for key, value in told.items())

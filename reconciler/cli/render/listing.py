@@ -1,0 +1,108 @@
+"""What a bucket holds, as text or a JSON document. Prints nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
+from reconciler.mirrors.versions import in_order
+from reconciler.oci.platform_sizes import UNKNOWN
+from reconciler.target.index import format_time, platforms_document
+from reconciler.words import count, size_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import datetime
+
+    from reconciler.cli.render.sheet import Part
+    from reconciler.target.index import TagState
+    from reconciler.target.listing import Listing, Repository
+
+_AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("minute", 60))
+
+
+def listing_text(found: Listing, now: datetime, *, tags: bool, color: bool = False, width: int = WIDE) -> str:
+    """A line for each repository, or with `tags` a block for each with a line for every tag; then the summary."""
+    repositories = found.repositories
+    parts: list[Part] = []
+    if tags:
+        for repository in repositories:
+            parts += [*_block(repository, now), EMPTY]
+    elif repositories:
+        parts += [_overview(repositories, now), EMPTY]
+    number = sum(len(repository.tags) for repository in repositories)
+    line = f"{count(len(repositories), 'repository', 'repositories')}, {count(number, 'tag')}."
+    return rendered([*parts, bold(line)], color=color, width=width)
+
+
+def listing_document(found: Listing, *, tags: bool) -> dict[str, Any]:
+    """What was found as `schema/list.schema.json` has it."""
+    return {
+        "version": 1,
+        "whole": found.whole,
+        "repositories": [_entry(repository, tags=tags) for repository in found.repositories],
+    }
+
+
+def age_words(then: datetime, now: datetime) -> str:
+    """How long ago, as in `3 days ago`."""
+    seconds = int((now - then).total_seconds())
+    for unit, length in _AGES:
+        if seconds >= length:
+            return f"{count(seconds // length, unit)} ago"
+    return "just now"
+
+
+def _overview(repositories: Iterable[Repository], now: datetime) -> Grid:
+    table = Grid(right=(1, 2))
+    for one in repositories:
+        size = "" if one.size is None else size_words(one.size)
+        changed = age_words(one.changed_at, now) if one.changed_at else ""
+        table.row((one.target, "bold"), count(len(one.tags), "tag"), size, (changed, "dim"))
+    return table
+
+
+def _block(repository: Repository, now: datetime) -> list[Part]:
+    table = Grid()
+    for tag, state in _in_order(repository.tags):
+        digest = f"{state.digest.algorithm}:{state.digest.hex[:12]}" if state else ""
+        changed = age_words(state.synced_at, now) if state else ""
+        table.row(f"  {tag}", digest, (changed, "dim"), _images_words(state))
+    source = f"  from {repository.source}" if repository.source else ""
+    return [Line((repository.target, "bold"), source), table]
+
+
+def _in_order(tags: Mapping[str, TagState | None]) -> list[tuple[str, TagState | None]]:
+    return sorted(tags.items(), key=lambda item: in_order(item[0]))
+
+
+def _images_words(state: TagState | None) -> str:
+    """As in `linux/amd64 3.2 MiB, linux/arm64 3.6 MiB`."""
+    if state is None or not state.images:
+        return ""
+    pairs = state.images.items()
+    return ", ".join(f"{'' if name == UNKNOWN else name + ' '}{size_words(size)}" for name, size in pairs)
+
+
+def _entry(repository: Repository, *, tags: bool) -> dict[str, Any]:
+    changed = repository.changed_at
+    entry = {
+        "target": repository.target,
+        "source": repository.source,
+        "count": len(repository.tags),
+        "size": repository.size,
+        "changed_at": format_time(changed) if changed else None,
+    }
+    rows = [_tag_entry(tag, state) for tag, state in _in_order(repository.tags)] if tags else None
+    return entry | ({} if rows is None else {"tags": rows})
+
+
+def _tag_entry(tag: str, state: TagState | None) -> dict[str, Any]:
+    return {
+        "tag": tag,
+        "digest": str(state.digest) if state else None,
+        "mediaType": state.media_type if state else None,
+        "platforms": platforms_document(state.platforms) if state else None,
+        "images": dict(state.images) if state and state.images else None,
+        "synced_at": format_time(state.synced_at) if state else None,
+    }

@@ -1,0 +1,166 @@
+"""What looking after a bucket showed, as text or a JSON document: garbage, a verification, a survey. Prints nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from reconciler.cli.render.plan import garbage_entry, garbage_line, swept
+from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
+from reconciler.target.garbage import Garbage
+from reconciler.target.index import platforms_document
+from reconciler.upkeep.verify import Problem
+from reconciler.words import count, size_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.cli.render.sheet import Part
+    from reconciler.target.garbage import NotCollected
+    from reconciler.upkeep.adopt import Adoption, Survey
+    from reconciler.upkeep.repair import Verification
+    from reconciler.upkeep.verify import Finding
+
+
+def garbage_text(
+    events: Sequence[Garbage | NotCollected], *, dry_run: bool, color: bool = False, width: int = WIDE
+) -> str:
+    """What a garbage collection removed, a line for each repository; of a dry run every key, in order of removal."""
+    parts: list[Part] = []
+    for one in swept(events):
+        parts.append(garbage_line(one, "to remove" if dry_run else "removed"))
+        if dry_run and isinstance(one, Garbage):
+            parts += [Line((f"  - {key}", "red")) for step in one.steps() for key in step]
+    return rendered(
+        [*parts, *([EMPTY] if parts else []), bold(garbage_summary(events, dry_run=dry_run))], color=color, width=width
+    )
+
+
+def garbage_summary(events: Sequence[Garbage | NotCollected], *, dry_run: bool) -> str:
+    """Counts what a garbage collection removed, e.g. `Removed 3 objects, 3.4 MiB.`"""
+    garbage = [one for one in events if isinstance(one, Garbage)]
+    objects, size = sum(one.objects for one in garbage), sum(one.size for one in garbage)
+    verb = "Would remove" if dry_run else "Removed"
+    return f"{verb} {count(objects, 'object')}, {size_words(size)}." if objects else "Nothing to remove."
+
+
+def garbage_document(events: Sequence[Garbage | NotCollected], *, dry_run: bool) -> dict[str, Any]:
+    """What a garbage collection removed as `schema/gc.schema.json` has it."""
+    return {"version": 1, "dry_run": dry_run, "garbage": [garbage_entry(one, keys=dry_run) for one in swept(events)]}
+
+
+def verification_text(found: Verification, *, color: bool = False, width: int = WIDE) -> str:
+    """Every finding, a line each, then what could not be repaired, then the summary."""
+    parts: list[Part] = []
+    for finding in found.findings:
+        sign, style = ("+", "green") if finding in found.repaired else ("!", "bold red")
+        parts.append(Line((f"{sign} {finding.key}: {finding.problem}: {finding.detail}", style)))
+    parts += [Line((f"! {one.target}: {one.name}: {one.error}", "bold red")) for one in found.unrepaired]
+    if found.foreign:
+        parts.append(Line((f"not ours, left alone: {', '.join(sorted(found.foreign))}", "dim")))
+    looked = f"{count(found.tags, 'tag')} in {count(found.repositories, 'repository', 'repositories')}"
+    if not found.findings:
+        line = f"{looked}: all as the mirror index says."
+    else:
+        repaired = f", {len(found.repaired)} repaired" if found.repaired else ""
+        line = f"{looked}: {count(len(found.findings), 'problem')}{repaired}."
+    return rendered([*parts, *([EMPTY] if parts else []), bold(line)], color=color, width=width)
+
+
+def verification_document(found: Verification) -> dict[str, Any]:
+    """A verification as `schema/verify.schema.json` has it."""
+    kinds = Counter(finding.problem for finding in found.open)
+    return {
+        "version": 1,
+        "findings": [_finding_entry(finding, repaired=finding in found.repaired) for finding in found.findings],
+        "unrepaired": [{"target": one.target, "reference": one.name, "error": one.error} for one in found.unrepaired],
+        "foreign": sorted(found.foreign),
+        "summary": {
+            "repositories": found.repositories,
+            "tags": found.tags,
+            "repaired": len(found.repaired),
+            "open": {problem.value: kinds[problem] for problem in Problem},
+        },
+    }
+
+
+def survey_text(found: Survey, *, color: bool = False, width: int = WIDE) -> str:
+    """What can be taken over, a line for each tag, and what is left as it is and why."""
+    parts: list[Part] = []
+    if found.damaged:
+        parts += [Line((f"the mirror index is replaced: {found.damaged}", "yellow")), EMPTY]
+    for one in found.adoptions:
+        parts.append(Line((one.target, "bold"), f"  from {one.source}"))
+        parts += [
+            Line((f"  + {tag}  {state.digest.algorithm}:{state.digest.hex[:12]}", "green"))
+            for tag, state in one.tags.items()
+        ]
+        parts += [Line((f"  ~ {key} is written again, from bytes that are there", "yellow")) for key in one.fixes]
+        parts += [
+            Line((f"  ! {tag}: {why}; an apply copies what is missing", "red")) for tag, why in one.refused.items()
+        ]
+        if one.retired:
+            digests = count(len(one.retired), "digest")
+            parts.append(Line((f"    {digests} without a tag, kept for as long as `retain` says", "dim")))
+        parts.append(EMPTY)
+    for target, owner in found.claimed.items():
+        before = f", belongs to {owner} now" if owner else ""
+        parts.append(Line((f"  = {target} is given to {found.name}{before}", "yellow")))
+    if found.claimed:
+        parts.append(EMPTY)
+    if found.foreign:
+        parts += [Line((f"not in mirrors.yaml, left alone: {', '.join(found.foreign)}", "dim")), EMPTY]
+    return rendered([*parts, bold(survey_summary(found))], color=color, width=width)
+
+
+def survey_summary(found: Survey) -> str:
+    """As in `Adopt: 12 tags in 2 repositories, 3 objects written again; 1 tag left for an apply.`"""
+    tags = sum(len(one.tags) for one in found.adoptions)
+    fixes = sum(len(one.fixes) for one in found.adoptions)
+    refused = sum(len(one.refused) for one in found.adoptions)
+    left = f"; {count(refused, 'tag')} left for an apply" if refused else ""
+    if not found.has_changes:
+        return f"Nothing to adopt{left}."
+    repositories = sum(bool(one.tags) for one in found.adoptions)
+    words = f"{count(tags, 'tag')} in {count(repositories, 'repository', 'repositories')}"
+    given = (
+        f"; {count(len(found.claimed), 'repository', 'repositories')} given to {found.name}" if found.claimed else ""
+    )
+    return f"Adopt: {words}, {count(fixes, 'object')} written again{given}{left}."
+
+
+def survey_document(found: Survey, failures: Sequence[str], *, dry_run: bool) -> dict[str, Any]:
+    """A survey, and what became of it, as `schema/adopt.schema.json` has it."""
+    return {
+        "version": 1,
+        "dry_run": dry_run,
+        "index": {"serial": found.observed.index.serial, "damaged": found.damaged},
+        "repositories": [_adoption_entry(one) for one in found.adoptions],
+        "claimed": [{"target": target, "owner": owner} for target, owner in found.claimed.items()],
+        "foreign": list(found.foreign),
+        "failures": list(failures),
+    }
+
+
+def _finding_entry(finding: Finding, *, repaired: bool) -> dict[str, Any]:
+    return {
+        "target": finding.target,
+        "key": finding.key,
+        "problem": finding.problem.value,
+        "detail": finding.detail,
+        "repaired": repaired,
+    }
+
+
+def _adoption_entry(one: Adoption) -> dict[str, Any]:
+    return {
+        "target": one.target,
+        "source": one.source,
+        "adopted": [
+            {"tag": tag, "digest": str(state.digest), "platforms": platforms_document(state.platforms)}
+            for tag, state in one.tags.items()
+        ],
+        "rewritten": list(one.fixes),
+        "retired": sorted(str(digest) for digest in one.retired),
+        "refused": [{"tag": tag, "reason": why} for tag, why in one.refused.items()],
+    }

@@ -1,1 +1,0 @@
-"""The commands, a file each: parse, wire, print, exit code. No judgement of their own."""

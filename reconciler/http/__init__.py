@@ -1,0 +1,1 @@
+"""HTTP and TLS as registries, stores' edges and Cloudflare need them: bounded, patient, through proxies."""

@@ -1,0 +1,94 @@
+"""Gives up connections that trickle: httpx's read timeout is for silence, and a byte now and then keeps it away.
+
+Wrapped around the network streams of httpcore, so that headers, bodies, tokens and TLS are all under the same rule,
+that of `speed`.
+Headers that do not end are given up as well: any number of interim answers (1xx) may come before the final one.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import httpcore
+
+from reconciler.http.speed import Speed
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable
+
+READ_BYTES = 128 * 1024
+"""Bytes to take from a socket at once: httpcore asks for 64 KiB, and then most of a fast copy is Python's own work."""
+
+MAX_HEAD = 1024 * 1024
+"""Bytes that may come before an answer's headers are complete; what of its body comes with them included."""
+
+
+def headers_are_complete(stream: object) -> None:
+    """To be told of an answer's network stream before its body is read: from then on `MAX_HEAD` does not count."""
+    if isinstance(stream, _Stream):
+        stream.head_left = None
+
+
+class PacedBackend(httpcore.NetworkBackend):
+    """Has every connection raise `httpcore.ReadTimeout` below `floor` bytes a second.
+
+    And `httpcore.RemoteProtocolError` when the headers of an answer are still not complete after `MAX_HEAD` bytes.
+    """
+
+    def __init__(self, backend: httpcore.NetworkBackend, floor: float) -> None:
+        self._backend = backend
+        self._floor = floor
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._backend.connect_tcp(host, port, timeout, local_address, socket_options), self._floor)
+
+    def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._backend.connect_unix_socket(path, timeout, socket_options), self._floor)
+
+    def sleep(self, seconds: float) -> None:
+        self._backend.sleep(seconds)
+
+
+class _Stream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream, floor: float) -> None:
+        self._stream = stream
+        self._speed = Speed(floor)
+        self.head_left: int | None = None
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        started = time.monotonic()
+        body = self._stream.read(max(max_bytes, READ_BYTES), timeout)
+        if self.head_left is not None:
+            self.head_left -= len(body)
+            if self.head_left < 0:
+                raise httpcore.RemoteProtocolError("the headers of its answer do not end")
+        if self._speed.is_too_slow(len(body), time.monotonic() - started):
+            raise httpcore.ReadTimeout(str(self._speed))
+        return body
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._speed.restart()
+        self.head_left = MAX_HEAD
+        self._stream.write(buffer, timeout)
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._speed.floor)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)

@@ -1,0 +1,708 @@
+"""mirrors.yaml -> Mirrors, or every problem with its line and column.
+
+Three looks at a file, each of which goes on after a problem: the YAML (`document`), its shape by the schema, and then
+what a schema cannot say, for every mirror whose shape is right. Reads the file and the environment, nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import urlsplit
+
+from reconciler.errors import Malformed, MirrorsInvalid
+from reconciler.http.speed import parse_rate
+from reconciler.mirrors.document import Document, Place, read_document, spell
+from reconciler.mirrors.patterns import (
+    Exact,
+    Glob,
+    Pattern,
+    Pinned,
+    Regex,
+    Semver,
+    compile_range,
+    compile_regex,
+    matching,
+)
+from reconciler.mirrors.shape import check_shape, spelled
+from reconciler.mirrors.signed_by import declared
+from reconciler.mirrors.variables import login_problem, value_problem
+from reconciler.oci.spec import Digest, Platform, Repository, is_tag
+from reconciler.target.layout import PATHS_ARE_NOT_FOR_CLIENTS, target_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from urllib.parse import SplitResult
+
+    from reconciler.signatures.signers import Signer
+
+
+@dataclass(frozen=True)
+class R2:
+    """`digest_by_tag` is the edge's, for what it needs has to be stored with the tags."""
+
+    account_id: str
+    bucket: str
+    jurisdiction: str
+    public_url: str | None
+    state_bucket: str | None
+    digest_by_tag: bool = False
+
+
+@dataclass(frozen=True)
+class S3:
+    bucket: str
+    region: str | None
+    endpoint_url: str | None
+    public_url: str | None
+    state_bucket: str | None
+
+
+@dataclass(frozen=True)
+class Folder:
+    path: Path
+    public_url: str | None
+
+
+StoreConfig: TypeAlias = R2 | S3 | Folder
+
+_R2_HOSTS = ".r2.cloudflarestorage.com"
+
+
+def is_r2(store: StoreConfig) -> bool:
+    """Whether a store is at Cloudflare R2, whatever its type is called."""
+    match store:
+        case R2():
+            return True
+        case S3(endpoint_url=str(url)):
+            return (urlsplit(url).hostname or "").endswith(_R2_HOSTS)
+        case _:
+            return False
+
+
+@dataclass(frozen=True)
+class EdgeConfig:
+    """What stands in front of an R2 bucket. `zone` is a name or an id, `location` None lets Cloudflare choose.
+
+    `min_tls` None is 1.2 or what the domain has already, whichever is more.
+    """
+
+    zone: str
+    hostname: str
+    min_tls: str | None = None
+    location: str | None = None
+    cache: bool = True
+    digest_by_tag: bool = False
+
+
+@dataclass(frozen=True)
+class RegistryConfig:
+    """How to reach one registry. `username_env` and `password_env` are names of variables, never the values.
+
+    `redirects_to` and `token_servers` are hosts, host:port or networks, a host with http:// if it speaks plain http.
+    """
+
+    username_env: str | None = None
+    password_env: str | None = None
+    plain_http: bool | None = None
+    ca_file: Path | None = None
+    max_connections: int | None = None
+    min_speed: float | None = None
+    redirects_to: tuple[str, ...] = ()
+    token_servers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """One entry of `mirrors`, defaults filled in. `platforms` None means all; no `signed_by`: signed or not.
+
+    `when_gone` is `keep` or `prune`: what becomes of a tag that the source does not list any more.
+    """
+
+    source: str
+    target: str
+    tags: tuple[Pattern, ...]
+    exclude: tuple[Pattern, ...]
+    immutable: tuple[Pattern, ...]
+    platforms: tuple[Platform, ...] | None
+    prune: bool
+    retain: timedelta
+    signed_by: tuple[Signer, ...] = ()
+    referrers: bool = False
+    when_gone: str = "keep"
+
+    @property
+    def named(self) -> Mapping[str, Exact | Pinned]:
+        """The tags that are named exactly, each with its pin where it has one."""
+        names = [pattern for pattern in self.tags if isinstance(pattern, Exact | Pinned)]
+        return {one.tag: one for one in sorted(names, key=lambda one: isinstance(one, Pinned))}
+
+
+DEFAULT_NAME = "default"
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a mirror has that does not say otherwise; its fields mean what those of `Mirror` do."""
+
+    exclude: tuple[Pattern, ...] = ()
+    immutable: tuple[Pattern, ...] = ()
+    platforms: tuple[Platform, ...] | None = None
+    prune: bool = True
+    retain: timedelta = timedelta(days=7)
+    signed_by: tuple[Signer, ...] = ()
+    referrers: bool = False
+    when_gone: str = "keep"
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    """A whole mirrors.yaml.
+
+    `registries` by host. `defaults` count for targets that the file does not name, too. `folder` is what relative paths
+    in it start from. `sha256` is of the file's bytes. `name` tells it from other files that have the same store.
+    """
+
+    store: StoreConfig
+    registries: Mapping[str, RegistryConfig]
+    mirrors: tuple[Mirror, ...]
+    defaults: Defaults
+    folder: Path
+    sha256: str
+    edge: EdgeConfig | None = None
+    name: str = DEFAULT_NAME
+
+    @property
+    def is_at_r2(self) -> bool:
+        return is_r2(self.store)
+
+    def owns(self, target: str, owner: str | None) -> bool:
+        """Whether a repository of the mirror index is this file's; one without an `owner` is, if the file names it."""
+        return owner == self.name or (owner is None and any(mirror.target == target for mirror in self.mirrors))
+
+    def retention(self) -> Callable[[str], timedelta]:
+        """Says of a target how long a digest of it that lost its last tag stays."""
+        by_target = {mirror.target: mirror.retain for mirror in self.mirrors}
+        return lambda target: by_target.get(target, self.defaults.retain)
+
+    def naming(self) -> Callable[[str], Collection[str]]:
+        """Says of a target which of its tags are named exactly."""
+        by_target = {mirror.target: mirror.named for mirror in self.mirrors}
+        return lambda target: by_target.get(target, {})
+
+
+def load_mirrors(
+    path: Path, environ: Mapping[str, str] | None, *, read_files: bool = True, for_clients: bool = False
+) -> Mirrors:
+    """Reads and checks a whole file. Raises `MirrorsInvalid` with every problem in it; nothing is fetched.
+
+    `environ` fills in `${NAME}`; None checks a file where its variables are not set, and leaves them as they are.
+    Without `read_files` the keys that `signed_by` names need not be there: for a file that is not where it belongs.
+    `for_clients`: what nobody could pull from is a problem as well, although plan and apply can do without.
+    """
+    document = read_document(path)
+    folder = path.resolve().parent
+    check_shape(document)
+
+    def signers(place: Place, value: Any) -> tuple[Signer, ...]:
+        return declared(document, place, value, partial(_path, document, folder=folder), read_files=read_files)
+
+    defaults = _settings(document, ("defaults",), _Settings(), signers)
+    mirrors = tuple(_mirrors(document, defaults, signers))
+    registries = dict(_registries(document, folder, environ))
+    store = _store(document, folder, environ, for_clients=for_clients)
+    edge = _edge(document, store)
+    if edge and isinstance(store, R2):
+        store = replace(store, digest_by_tag=edge.digest_by_tag)
+    if document.problems or store is None:
+        raise MirrorsInvalid(tuple(sorted(set(document.problems))))
+    sha256 = hashlib.sha256(document.body).hexdigest()
+    name = document.value.get("name", DEFAULT_NAME)
+    return Mirrors(store, registries, mirrors, defaults.values, folder, sha256, edge, name)
+
+
+# What a schema cannot say
+
+Placed: TypeAlias = "Mapping[Place, Pattern]"
+"""Patterns by where they are written."""
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What `defaults` and a mirror can both say, and where its patterns are written."""
+
+    exclude: Placed = field(default_factory=dict)
+    immutable: Placed = field(default_factory=dict)
+    others: Defaults = field(default_factory=Defaults)
+
+    @property
+    def values(self) -> Defaults:
+        return replace(self.others, exclude=tuple(self.exclude.values()), immutable=tuple(self.immutable.values()))
+
+
+Signers: TypeAlias = "Callable[[Place, Any], tuple[Signer, ...]]"
+"""Makes signers of what `signed_by` says at a place."""
+
+
+def _settings(document: Document, place: Place, base: _Settings, signers: Signers) -> _Settings:
+    """What is soundly said at `place`, the rest from `base`."""
+    said, before = document.sound(place), base.others
+    others = Defaults(
+        platforms=_platforms(document, (*place, "platforms"), said["platforms"])
+        if "platforms" in said
+        else before.platforms,
+        prune=said.get("prune", before.prune),
+        retain=_duration(said["retain"]) if "retain" in said else before.retain,
+        signed_by=signers((*place, "signed_by"), said["signed_by"]) if "signed_by" in said else before.signed_by,
+        referrers=said.get("referrers", before.referrers),
+        when_gone=said.get("when_gone", before.when_gone),
+    )
+    return _Settings(
+        _patterns(document, (*place, "exclude"), said["exclude"]) if "exclude" in said else base.exclude,
+        _patterns(document, (*place, "immutable"), said["immutable"]) if "immutable" in said else base.immutable,
+        others,
+    )
+
+
+def _mirrors(document: Document, defaults: _Settings, signers: Signers) -> Iterator[Mirror]:
+    """The mirrors in which nothing is wrong; what is sound in the others is checked all the same."""
+    entries = document.value.get("mirrors") if isinstance(document.value, dict) else None
+    targets: dict[str, Place] = {}
+    for number in range(len(entries) if isinstance(entries, list) else 0):
+        place: Place = ("mirrors", number)
+        said = document.sound(place)
+        settings = _settings(document, place, defaults, signers)
+        tags = _patterns(document, (*place, "tags"), said.get("tags", []))
+        _check_contradictions(document, tags, settings.exclude)
+        ends = _ends(document, place, said)
+        if ends:
+            _check_target(document, place, ends[1], targets)
+        if ends and not document.wrong(place):
+            yield Mirror(*ends, tuple(tags.values()), **vars(settings.values))
+
+
+def _ends(document: Document, place: Place, said: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The source and the target of a mirror, None if one of them is wrong."""
+    if "source" not in said or document.spoiled((*place, "target")):
+        return None
+    source, target = said["source"], said.get("target")
+    if source.startswith("oci:"):
+        path = source.removeprefix("oci:")
+        if not path:
+            document.problem((*place, "source"), "names no folder; write for example oci:./images")
+        _path(document, (*place, "source"), path, Path())
+        if target is None:
+            document.problem((*place, "target"), "is missing; an image layout has no repository path of its own")
+            return None
+    else:
+        try:
+            repository = Repository.parse(source)
+        except Malformed as error:
+            document.problem((*place, "source"), str(error))
+            return None
+        source, target = str(repository), target or repository.path
+    return source, target
+
+
+def _check_target(document: Document, place: Place, target: str, targets: dict[str, Place]) -> None:
+    """Notes why this cannot be a target, and that it is another mirror's already; `targets` are those so far."""
+    where: Place = (*place, "target")
+    if where not in document.written:
+        where = (*place, "source")
+    problem = target_problem(target)
+    if problem:
+        document.problem(where, f"{target[:90]!r} cannot be a target: {problem}")
+    earlier = targets.setdefault(target, place)
+    if earlier != place:
+        line = document.written[earlier].line
+        document.problem(
+            where,
+            f"target {target[:90]} is that of {spell(earlier)} in line {line} too; "
+            "give one of them another target, or put their tags into one mirror",
+        )
+
+
+def _patterns(document: Document, place: Place, entries: list[Any]) -> Placed:
+    """The patterns of a list in which nothing is wrong. Only tags can be pinned."""
+    found = {}
+    for number, entry in enumerate(entries):
+        inner: Place = (*place, number)
+        if not document.wrong(inner):
+            pattern = _pattern(document, inner, entry, pins=place[-1] == "tags")
+            if pattern:
+                found[inner] = pattern
+    return found
+
+
+def _pattern(document: Document, place: Place, entry: Any, *, pins: bool) -> Pattern | None:
+    if isinstance(entry, str):
+        return _name_or_pin(document, place, entry, pins=pins)
+    match entry:
+        case {"glob": str(glob)}:
+            return Glob(glob)
+        case {"regex": str(regex)}:
+            return _regex(document, (*place, "regex"), regex)
+        case _:
+            return _semver(document, (*place, "semver"), entry)
+
+
+def _name_or_pin(document: Document, place: Place, text: str, *, pins: bool) -> Pattern | None:
+    tag, at, digest = text.partition("@")
+    if not is_tag(tag):
+        glob = f"; for a pattern write glob: {spelled(tag)}" if set(tag) & set("*?[") else ""
+        document.problem(
+            place, f"{tag[:90]!r} is not a tag: letters, digits and _ . - are, 128 at most, no . or - first{glob}"
+        )
+        return None
+    if not at:
+        return Exact(tag)
+    if not pins:
+        document.problem(place, f"a pin makes no sense here; write {tag}")
+        return None
+    try:
+        return Pinned(tag, Digest.parse(digest))
+    except Malformed as error:
+        document.problem(place, str(error))
+        return None
+
+
+def _regex(document: Document, place: Place, text: str) -> Pattern | None:
+    import re2
+
+    try:
+        compile_regex(text)
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+        document.problem(place, f"RE2 refuses it: {reason}; look-around and backreferences do not exist there")
+        return None
+    return Regex(text)
+
+
+def _semver(document: Document, place: Place, entry: dict[str, Any]) -> Pattern | None:
+    try:
+        compile_range(entry["semver"])
+    except ValueError:
+        document.problem(
+            place,
+            f"{entry['semver'][:90]!r} is not a range of versions of up to three numbers; "
+            'write for example ">=3.18 <4" (no space after an operator), ^1.2 or 1.x',
+        )
+        return None
+    return Semver(entry["semver"], entry.get("newest"), entry.get("prereleases", False), entry.get("variant", ""))
+
+
+def _platforms(document: Document, place: Place, value: Any) -> tuple[Platform, ...] | None:
+    if value == "all":
+        return None
+    found: set[Platform] = set()
+    for number, text in enumerate(value):
+        if not document.spoiled((*place, number)):
+            try:
+                found.add(Platform.parse(text))
+            except Malformed as error:
+                document.problem((*place, number), f"{error}; write for example linux/arm64")
+    return tuple(sorted(found))
+
+
+LOWEST_SPEED = 1024
+"""Bytes a second that a registry may be allowed to be as slow as."""
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _duration(text: str) -> timedelta:
+    return timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+
+
+def _check_contradictions(document: Document, tags: Placed, exclude: Placed) -> None:
+    named: defaultdict[str, list[Place]] = defaultdict(list)
+    pins: dict[str, tuple[Digest, Place]] = {}
+    for place, pattern in tags.items():
+        if isinstance(pattern, Exact | Pinned):
+            named[pattern.tag].append(place)
+        if isinstance(pattern, Pinned):
+            digest, first = pins.setdefault(pattern.tag, (pattern.digest, place))
+            if digest != pattern.digest:
+                line = document.written[first].line
+                document.problem(place, f"{pattern.tag} is pinned to another digest in line {line}; keep one of them")
+    for excluded, pattern in exclude.items():
+        if isinstance(pattern, Semver) and pattern.newest:
+            continue  # what it takes depends on the other tags
+        for tag in matching(pattern, named) & named.keys():
+            line = document.written[excluded].line
+            for place in named.pop(tag):
+                document.problem(place, f"{tag} is named here and excluded in line {line}; remove one of the two")
+
+
+def _speed(document: Document, place: Place, text: str) -> float | None:
+    try:
+        rate = parse_rate(text)
+    except ValueError as error:
+        document.problem(place, str(error))
+        return None
+    if rate < LOWEST_SPEED:
+        document.problem(place, f"{text} is less than 1KiB/s, at which a layer of a GiB takes 12 days")
+    return rate
+
+
+# Store and registries, where variables are filled in
+
+_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+
+
+def _filled(
+    document: Document, place: Place, text: str, environ: Mapping[str, str] | None, store: str | None = None
+) -> str | None:
+    """`text` with its variables filled in; None where one of them stays open, or may not be used there.
+
+    `store` is the type of the store whose value it is, None for a value of a registry.
+    """
+    open_ones = []
+
+    def fill(match: re.Match[str]) -> str:
+        name, default = match["name"], match["default"]
+        refusal = value_problem(name, store)
+        if refusal:
+            open_ones.append(name)
+            document.problem(place, refusal)
+            return match[0]
+        if environ is not None and name in environ:
+            return environ[name]
+        if default is not None:
+            return default
+        open_ones.append(name)
+        if environ is not None:
+            document.problem(
+                place, f"the environment variable {name} is not set; set it, or write ${{{name}:-default}}"
+            )
+        return match[0]
+
+    filled = _VARIABLE.sub(fill, text)
+    if "${" in _VARIABLE.sub("", text):
+        document.problem(place, f"{text[:90]!r} has a variable of another form than ${{NAME}} or ${{NAME:-default}}")
+        return None
+    return None if open_ones else filled
+
+
+def _store(
+    document: Document, folder: Path, environ: Mapping[str, str] | None, *, for_clients: bool
+) -> StoreConfig | None:
+    """The store, None if something is wrong with it; what is sound in it is checked all the same."""
+    values: dict[str, str] = {}
+    said = document.sound(("store",))
+    for key, text in said.items():
+        if isinstance(text, str):
+            filled = _filled(document, ("store", key), text, environ, str(said.get("type", "s3")))
+            values[key] = text if filled is None else filled
+            problem = _store_problem(key, filled, for_clients=for_clients) if filled is not None else None
+            if problem:
+                given = "" if filled == text else f"what {text[:90]} stands for "
+                document.problem(("store", key), f"{given}{problem}")
+    if not document.spoiled(("store", "endpoint_url")) and _names_bucket(values):
+        document.problem(("store", "endpoint_url"), _ENDPOINT_WITH_BUCKET)
+    path = _path(document, ("store", "path"), values.get("path", ""), folder)
+    if document.wrong(("store",)):
+        return None
+    match values["type"]:
+        case "r2":
+            return R2(
+                values["account_id"],
+                values["bucket"],
+                values.get("jurisdiction", "default"),
+                _base(values),
+                values.get("state_bucket"),
+            )
+        case "s3":
+            return S3(
+                values["bucket"],
+                values.get("region"),
+                values.get("endpoint_url"),
+                _base(values),
+                values.get("state_bucket"),
+            )
+        case _:
+            return Folder(path, _base(values))
+
+
+def _base(values: Mapping[str, str]) -> str | None:
+    url = values.get("public_url")
+    return url.rstrip("/") if url else None
+
+
+_ACCOUNT = re.compile(r"[0-9a-f]{32}")
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_JURISDICTIONS = ("default", "eu", "us", "fedramp", "fedramp-high")
+
+
+_ENDPOINT_WITH_BUCKET = (
+    "has the name of the bucket in it, which store.bucket adds by itself; "
+    "write the address of the server alone, for example https://s3.example.com"
+)
+
+
+def _names_bucket(values: Mapping[str, str]) -> bool:
+    """Whether the endpoint is that of the bucket: `https://server/bucket`, or e.g. `https://bucket.s3.server`."""
+    url, bucket = urlsplit(values.get("endpoint_url", "")), values.get("bucket", "")
+    rest = (url.hostname or "").removeprefix(f"{bucket}.")
+    is_first = rest != url.hostname and (rest.startswith("s3") or rest.endswith(_R2_HOSTS))
+    return bool(bucket) and (url.path.strip("/") == bucket or is_first)
+
+
+def _store_problem(key: str, value: str, *, for_clients: bool) -> str | None:
+    """What is wrong with a value whose variables are filled in; never the value, which may come from a secret one."""
+    match key:
+        case "account_id" if not _ACCOUNT.fullmatch(value):
+            return "is no account: expected 32 hex digits, the first part of the endpoint that R2 shows with a token"
+        case "bucket" | "state_bucket" if not _BUCKET.fullmatch(value):
+            return "is not a bucket's name: expected 3 to 63 lower-case letters, digits, - and ."
+        case "jurisdiction" if value not in _JURISDICTIONS:
+            return f"is not a jurisdiction: expected one of {', '.join(_JURISDICTIONS)}"
+        case "public_url" | "endpoint_url":
+            with_path = for_clients and key == "public_url" and value.rstrip("/").count("/") > 2
+            return _url_problem(value) or (PATHS_ARE_NOT_FOR_CLIENTS if with_path else None)
+        case _:
+            return None
+
+
+def _url_problem(text: str) -> str | None:
+    wrong = "is not a URL; write for example https://cr.example.com"
+    try:
+        url = urlsplit(text)
+        if url.scheme not in ("http", "https") or not url.hostname or url.port == 0 or " " in text:
+            return wrong
+    except ValueError:
+        return wrong
+    if "@" in url.netloc or url.query or url.fragment:
+        return "has more than a host and a path in it, where no password or query belongs; remove them"
+    return None
+
+
+# The edge, which stands in front of a store
+
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOSTNAME = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
+ZONE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+def _edge(document: Document, store: StoreConfig | None) -> EdgeConfig | None:
+    """The edge, None if there is none or something is wrong with it. `store` is None if something is wrong there."""
+    said = document.sound(("edge",))
+    if said and isinstance(store, S3 | Folder):
+        document.problem(("edge",), "goes with a store of type r2 only; remove it, or change store.type", at_key=True)
+    zone = said.get("zone")
+    if zone is not None and not ZONE_ID.fullmatch(zone) and not _HOSTNAME.fullmatch(zone):
+        document.problem(("edge", "zone"), f"{zone[:90]!r} is no zone: expected a name such as example.com, or an id")
+    hostname = _hostname(document, said, store.public_url if isinstance(store, R2) else None)
+    if document.wrong(("edge",)) or not (zone and hostname):
+        return None
+    return EdgeConfig(
+        zone,
+        hostname,
+        said.get("min_tls"),
+        said.get("location"),
+        said.get("cache", True),
+        said.get("digest_by_tag") == "experimental",
+    )
+
+
+def _hostname(document: Document, said: Mapping[str, Any], public_url: str | None) -> str | None:
+    """The edge's hostname, None if it is not known or something is wrong with it."""
+    place: Place = ("edge", "hostname")
+    if document.spoiled(place) or not said:
+        return None
+    url = urlsplit(public_url) if public_url and "${" not in public_url else None
+    hostname: str | None = said.get("hostname") or (url.hostname if url else None)
+    if hostname is None:
+        if not document.wrong(("store",)) and not public_url:
+            document.problem(place, "is missing; write for example hostname: cr.example.com, or set store.public_url")
+        return None
+    problem = _hostname_problem(hostname, said.get("zone", ""), url)
+    if problem:
+        document.problem(place, problem)
+    return hostname
+
+
+def _hostname_problem(hostname: str, zone: str, url: SplitResult | None) -> str | None:
+    if not _HOSTNAME.fullmatch(hostname):
+        return f"{hostname[:90]!r} is no hostname: expected lower-case letters, digits and - between dots"
+    if hostname.endswith(".r2.dev"):
+        return f"{hostname} is Cloudflare's own: rules do not work there; name a host in a zone of yours"
+    if not ZONE_ID.fullmatch(zone) and _HOSTNAME.fullmatch(zone) and not f".{hostname}".endswith(f".{zone}"):
+        return f"{hostname} is not in the zone {zone}; name a host that ends with .{zone}"
+    if url and url.hostname != hostname:
+        return f"{hostname} is not the host of store.public_url, {url.hostname}; make the two the same"
+    if url and url.path:
+        return f"store.public_url has the path {url.path[:90]}, but a custom domain shows a bucket at /; remove it"
+    return None
+
+
+def _path(document: Document, place: Place, text: str, folder: Path) -> Path:
+    """A path from `folder` on; `~` is the user's home."""
+    try:
+        return folder / Path(text).expanduser()
+    except RuntimeError:
+        document.problem(place, f"{text[:90]!r} begins with a home folder that is not known here; write the path out")
+        return folder
+
+
+def _registries(
+    document: Document, folder: Path, environ: Mapping[str, str] | None
+) -> Iterator[tuple[str, RegistryConfig]]:
+    seen: dict[str, str] = {}
+    for name in document.sound(("registries",)):
+        place: Place = ("registries", name)
+        said = document.sound(place)
+        try:
+            registry = Repository.parse(f"{name}/a/b").registry
+        except Malformed:
+            registry = ""
+        if not registry or "/" in name or (registry == "docker.io" and "docker.io" not in name):
+            document.problem(place, "expected a registry's host or host:port, as in ghcr.io", at_key=True)
+        elif seen.setdefault(registry, name) != name:
+            document.problem(place, f"{name} and {seen[registry]} are the same registry; keep one", at_key=True)
+        for key in ("username_env", "password_env"):
+            refusal = login_problem(said[key], registry or name) if key in said else None
+            if refusal:
+                document.problem((*place, key), refusal)
+        ca_file = _filled(document, (*place, "ca_file"), said["ca_file"], environ) if "ca_file" in said else None
+        yield (
+            registry,
+            RegistryConfig(
+                said.get("username_env"),
+                said.get("password_env"),
+                said.get("plain_http"),
+                _path(document, (*place, "ca_file"), ca_file, folder) if ca_file else None,
+                said.get("max_connections"),
+                _speed(document, (*place, "min_speed"), said["min_speed"]) if "min_speed" in said else None,
+                _places(document, (*place, "redirects_to"), said.get("redirects_to", [])),
+                _places(document, (*place, "token_servers"), said.get("token_servers", [])),
+            ),
+        )
+
+
+def _places(document: Document, place: Place, entries: list[str]) -> tuple[str, ...]:
+    """The hosts and networks of a list, in lower case."""
+    for number, text in enumerate(entries):
+        if not document.spoiled((*place, number)) and not _is_place(text):
+            wrong = "is not a host, host:port or network; write e.g. 10.0.0.5, minio.example.com:9000 or 10.0.0.0/8"
+            document.problem((*place, number), f"{text[:90]!r} {wrong}")
+    return tuple(str(text).lower() for text in entries)
+
+
+_HOST = re.compile(r"(https?://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+
+
+def _is_place(text: str) -> bool:
+    try:
+        if "/" in text and "//" not in text:
+            return bool(ipaddress.ip_network(text, strict=False))
+        return _HOST.fullmatch(text) is not None and urlsplit(f"//{text.rpartition('/')[2]}").port != 0
+    except ValueError:
+        return False

@@ -1,0 +1,54 @@
+"""The targets that a run is limited to with `--only`."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from reconciler.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from reconciler.mirrors.load import Mirrors
+
+SUGGESTIONS = 3
+
+
+def matches_only(target: str, only: Sequence[str]) -> bool:
+    """Whether `target` is in a run limited to the globs `only`; no glob is no limit."""
+    return not only or any(fnmatchcase(target, glob) for glob in only)
+
+
+def check_only(only: Sequence[str], mirrors: Mirrors, recorded: Callable[[], Iterable[str]]) -> None:
+    """Raises `UsageError` for a glob that matches no target of mirrors.yaml, nor one that is `recorded`.
+
+    The mirror index, where the latter come from, is read only if that is in question.
+    """
+    named = [mirror.target for mirror in mirrors.mirrors]
+    lost = [glob for glob in only if not any(matches_only(target, [glob]) for target in named)]
+    if not lost:
+        return
+    targets = sorted({*named, *recorded()})
+    for glob in lost:
+        if not any(matches_only(target, [glob]) for target in targets):
+            raise UsageError(f"--only {glob}: no target matches; {_hint(glob, mirrors, targets)}")
+
+
+def _hint(glob: str, mirrors: Mirrors, targets: Sequence[str]) -> str:
+    close = _near(glob, mirrors, targets)
+    if close:
+        return f"did you mean {' or '.join(close[:SUGGESTIONS])}?"
+    if not targets:
+        return "there are none"
+    more = f" and {len(targets) - SUGGESTIONS} more" if len(targets) > SUGGESTIONS else ""
+    return f"the targets are {', '.join(targets[:SUGGESTIONS])}{more}"
+
+
+def _near(glob: str, mirrors: Mirrors, targets: Sequence[str]) -> list[str]:
+    """Targets that may have been meant: by the end of their names, by their source, or by a slip of the finger."""
+    from difflib import get_close_matches
+
+    by_end = [target for target in targets if fnmatchcase(target, f"*/{glob}")]
+    by_source = [mirror.target for mirror in mirrors.mirrors if fnmatchcase(mirror.source, glob)]
+    return by_end or by_source or get_close_matches(glob, targets, 1)

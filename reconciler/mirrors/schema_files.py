@@ -1,0 +1,35 @@
+"""The JSON Schemas that ship with the program."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_FOLDERS = (_PACKAGE / "schema", _PACKAGE.parent / "schema")
+"""In an installed package, and in a checkout."""
+
+_SUFFIX = ".schema.json"
+
+
+IDENTIFIERS = "https://r2mirror.example/schemas"
+"""What the `$id` of every schema begins with: a name in the shape of a URL, at which nothing has to be served."""
+
+
+def schema_names() -> tuple[str, ...]:
+    """Lists the schemas that there are, by name."""
+    found = {path.name.removesuffix(_SUFFIX) for folder in _FOLDERS for path in folder.glob(f"*{_SUFFIX}")}
+    return tuple(sorted(found))
+
+
+@cache
+def load_schema(name: str) -> dict[str, Any]:
+    """Reads the schema `name`, with its `$id`: one object for all callers, not to be changed."""
+    for folder in _FOLDERS:
+        path = folder / f"{name}{_SUFFIX}"
+        if path.is_file():
+            document: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            return {"$schema": document["$schema"], "$id": f"{IDENTIFIERS}/{name}{_SUFFIX}", **document}
+    raise FileNotFoundError(f"{name}{_SUFFIX} is not part of this installation; install r2mirror again")

@@ -1,0 +1,189 @@
+"""The shape of mirrors.yaml, as `schema/mirrors.schema.json` has it: what is wrong with it, in words for its author."""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from reconciler.errors import MirrorsInvalid
+from reconciler.mirrors.schema_files import load_schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from reconciler.mirrors.document import Document, Place
+
+
+MAX_PROBLEMS = 1000
+"""As many are worth reading; a file that is wrong all over is given up there."""
+
+
+def check_shape(document: Document) -> None:
+    """Notes in the document what the schema says is wrong; of a value without a meaning, nothing more than that.
+
+    Raises `MirrorsInvalid` when that is more than anyone reads.
+    """
+    for error in _validator().iter_errors(document.value):
+        place = tuple(error.absolute_path)
+        if (error.instance is None and document.spoiled(place)) or _follows(error, document, place):
+            continue
+        for inner, message in _explain(error, place, document.written[place].text):
+            document.problem(inner, message, at_key=inner != place)
+            if len(document.problems) == MAX_PROBLEMS:
+                document.problem((), f"more than {MAX_PROBLEMS} problems; these are some of them")
+                raise MirrorsInvalid(tuple(sorted(set(document.problems))))
+
+
+def _follows(error: Any, document: Document, place: Place) -> bool:
+    """Whether an error goes away with one that is noted: a mistyped `semver` is no pattern without a kind."""
+    return error.validator == "oneOf" and document.wrong(place)
+
+
+def _validator() -> Any:
+    """The schema's validator. Its integers are written as such: to JSON Schema 5.0 is one too, but no count of tags."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    strict = extend(Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call]  # its stubs have no types
+    return strict(load_schema("mirrors"))
+
+
+def _explain(error: Any, place: Place, text: str) -> Iterator[tuple[Place, str]]:
+    """What a schema error means to the person who wrote `text`, and where."""
+    value, schema = error.instance, error.schema
+    match error.validator:
+        case "additionalProperties":
+            known = tuple(sorted(schema.get("properties", {})))
+            for key in sorted(value.keys() - set(known)):
+                yield (*place, key), _unknown_key(key, known, schema.get("title", "the file"))
+        case "required":
+            for key in error.validator_value:
+                if key not in value:
+                    yield (*place, key), f"is missing; {_example(schema, key)}"
+        case "dependentRequired":
+            yield from _lonely_keys(value, error.validator_value, place)
+        case "type":
+            yield place, _wrong_type(value, text, error.validator_value, schema)
+        case "anyOf":
+            yield place, _wrong_value(value, error.context[0])
+        case _:
+            yield place, _wrong_value(value, error)
+
+
+def _lonely_keys(
+    value: Mapping[str, Any], needed: Mapping[str, list[str]], place: Place
+) -> Iterator[tuple[Place, str]]:
+    for key in value.keys() & needed.keys():
+        for other in set(needed[key]) - value.keys():
+            yield (*place, key), f"goes with {other} only; add {other}, or remove {key}"
+
+
+def _wrong_value(value: Any, error: Any) -> str:
+    expected = error.validator_value
+    match error.validator:
+        case "const":
+            return f"expected {spelled(expected)}, got {spelled(value)}; {_example(error.schema)}"
+        case "enum":
+            return f"expected one of {', '.join(map(spelled, expected))}, got {spelled(value)}"
+        case "oneOf":
+            kinds = ", ".join(kind for branch in expected for kind in branch["required"])
+            return f"expected exactly one of {kinds}; write several as several entries"
+        case "minItems" | "minLength":
+            return f"is empty; {_example(error.schema)}"
+        case "maxItems":
+            return f"has {len(value)} entries, {expected} at most; write a glob, a regex or a range for many of them"
+        case "maxLength":
+            return f"has {len(value)} characters, {expected} at most; write several shorter ones"
+        case "minimum":
+            return f"expected {expected} or more, got {spelled(value)}"
+        case "pattern":
+            return f"{spelled(value)} has another form than expected; {_example(error.schema)}"
+        case _:
+            return str(error.message)
+
+
+_LONG_KEY = 40
+_CREDENTIAL_WORDS = re.compile(r"secret|password|token|access_key|credential|username|user")
+
+
+@cache
+def _unknown_key(key: str, known: tuple[str, ...], where: str) -> str:
+    from difflib import get_close_matches
+
+    close = get_close_matches(key[:_LONG_KEY], known, 1)
+    if not close and _CREDENTIAL_WORDS.search(key.lower()):
+        if where == "entry of registries":
+            return "no key for secrets: username_env and password_env name the variables that hold them"
+        return (
+            "no key for secrets: credentials come from R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, or boto3's own chain"
+        )
+    hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
+    return f"unknown key in {where}; {hint}"
+
+
+def _wrong_type(value: Any, text: str, expected: str | list[str], schema: Mapping[str, Any]) -> str:
+    wanted = [expected] if isinstance(expected, str) else expected
+    words = " or ".join(_KINDS[kind] for kind in wanted)
+    if "string" in wanted and isinstance(value, bool | int | float):
+        return f'YAML reads this as the {_kind(value)} {spelled(value)}; write it in quotes: "{text[:90]}"'
+    if value is None:
+        return f"expected {words}, but there is nothing; {_example(schema)}"
+    return f"expected {words}, got {spelled(value)}; {_example(schema)}"
+
+
+def _kind(value: bool | float) -> str:  # noqa: FBT001 any scalar
+    return "truth value" if isinstance(value, bool) else "number"
+
+
+_KINDS = {
+    "object": "keys with values",
+    "array": "a list",
+    "string": "text",
+    "boolean": "true or false",
+    "integer": "a whole number",
+}
+
+
+def _example(schema: Mapping[str, Any], key: str | None = None) -> str:
+    if key:
+        schema = _resolved(schema.get("properties", {}).get(key, {}))
+    examples = schema.get("examples")
+    if not examples:
+        return "see docs/mirrors.md"
+    example = spelled(examples[0])
+    return f"write for example {key}: {example}" if key else f"write for example {example}"
+
+
+def _resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The schema that a `$ref` into its own file leads to."""
+    while "$ref" in schema:
+        target: Mapping[str, Any] = load_schema("mirrors")
+        for step in schema["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        schema = target
+    return schema
+
+
+_NOT_TEXT = re.compile(
+    r"[-+]?[0-9._]+(?:[eE][-+]?[0-9]+)?|0[xob][0-9a-f]+|true|false|null|yes|no|on|off", re.IGNORECASE
+)
+"""What YAML, in one version or the other, reads as something else than text."""
+
+
+def spelled(value: Any) -> str:
+    """A value as YAML's flow style has it, cut short."""
+    match value:
+        case dict() | list() if len(value) > 8:
+            return "a long list" if isinstance(value, list) else "many keys"
+        case int() if not isinstance(value, bool) and abs(value) > 10**20:
+            return "a huge number"
+        case str() if re.fullmatch(r"[A-Za-z0-9_./$-][A-Za-z0-9_./${}:-]*", value[:80]) and not _NOT_TEXT.fullmatch(
+            value
+        ):
+            return value[:80]
+        case _:
+            text = json.dumps(value, ensure_ascii=False)
+            return text if len(text) <= 120 else f"{text[:120]}..."

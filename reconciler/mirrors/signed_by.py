@@ -1,0 +1,107 @@
+"""`signed_by` of mirrors.yaml -> signers, or what is wrong with it, by line. Reads the files that it names."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from reconciler.errors import Malformed
+from reconciler.oci.spec import load_json
+from reconciler.signatures.keys import MAX_KEY_BYTES, load_key
+from reconciler.signatures.signers import Identity, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from reconciler.mirrors.document import Document, Place
+    from reconciler.signatures.signers import Signer
+
+MAX_ROOT_BYTES = 4 * 1024 * 1024
+ROOT = "application/vnd.dev.sigstore.trustedroot"
+
+
+def declared(
+    document: Document, place: Place, value: Any, locate: Callable[[Place, str], Path], *, read_files: bool
+) -> tuple[Signer, ...]:
+    """The signers at `place` in which nothing is wrong. `locate` makes a path of one that is written at a place.
+
+    Without `read_files` the files need not be there, and keys have no bytes.
+    """
+    entries = [(place, value)] if isinstance(value, dict) else [((*place, n), one) for n, one in enumerate(value)]
+    return tuple(
+        signer
+        for inner, entry in entries
+        if not document.wrong(inner) and (signer := _signer(document, inner, entry, locate, read_files=read_files))
+    )
+
+
+def _signer(
+    document: Document,
+    place: Place,
+    entry: dict[str, Any],
+    locate: Callable[[Place, str], Path],
+    *,
+    read_files: bool,
+) -> Signer | None:
+    file = next((key for key in ("key", "trusted_root") if key in entry), None)
+    path = locate((*place, file), entry[file]) if file else None
+    body = b""
+    try:
+        if path and read_files:
+            body = _read(path, MAX_KEY_BYTES if file == "key" else MAX_ROOT_BYTES)
+        if file == "key":
+            return _key(document, place, entry, body)
+        if body:
+            _check_root(body, entry["trusted_root"])
+    except Malformed as error:
+        document.problem((*place, file) if file else place, str(error))
+        return None
+    return _identity(document, place, entry, path)
+
+
+def _key(document: Document, place: Place, entry: dict[str, Any], body: bytes) -> Key:
+    if "issuer" in entry:
+        document.problem(
+            (*place, "issuer"), "goes with identity only; remove it, or name the key as an entry of its own"
+        )
+    if body and find_spec("cryptography"):
+        load_key(body, entry["key"])
+    return Key(entry["key"], body)
+
+
+def _identity(document: Document, place: Place, entry: dict[str, Any], trusted_root: Path | None) -> Identity | None:
+    if "identity" in entry:
+        return Identity(entry["identity"], entry["issuer"], trusted_root=trusted_root)
+    import re2
+
+    from reconciler.mirrors.patterns import compile_regex
+
+    try:
+        compile_regex(entry["identity_regex"])
+    except re2.error:
+        document.problem(
+            (*place, "identity_regex"), "RE2 refuses it; look-around and backreferences do not exist there"
+        )
+        return None
+    return Identity(entry["identity_regex"], entry["issuer"], is_regex=True, trusted_root=trusted_root)
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """At most `limit` bytes of a file. Raises `Malformed`."""
+    try:
+        with path.open("rb") as file:
+            body = file.read(limit + 1)
+    except OSError as error:
+        raise Malformed(str(path), f"cannot be read: {error.strerror}") from None
+    if not body or len(body) > limit:
+        raise Malformed(str(path), f"is {'empty' if not body else f'larger than {limit} bytes'}")
+    return body
+
+
+def _check_root(body: bytes, name: str) -> None:
+    match load_json(body, name):
+        case {"mediaType": str(media_type)} if media_type.startswith(ROOT):
+            pass
+        case _:
+            raise Malformed(name, f"is no trusted root of Sigstore's, whose mediaType begins with {ROOT}")

@@ -1,0 +1,247 @@
+"""What is attached to a digest: referrers of the OCI specifications 1.1, and cosign's tags. Pure.
+
+    Attached        what a source says of a digest, before a manifest is read
+    parse_fallback  what the index lists that stands in for a source's list
+    Attachments     what was copied of that, as the mirror index keeps it
+    news            what a source has that was not copied yet
+    published_list  the objects of the list that is published of a digest's referrers
+
+What was copied stays for as long as its subject does: a source that forgets a signature takes none from the mirror.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from reconciler.errors import Malformed
+from reconciler.oci.spec import (
+    MAX_MANIFEST_SIZE,
+    OCI_INDEX,
+    Descriptor,
+    Digest,
+    Index,
+    Manifest,
+    is_tag,
+    parse_descriptor,
+    parse_manifest,
+)
+from reconciler.target.layout import (
+    REFERRERS_HEADERS,
+    attached_tags,
+    fallback_tag,
+    manifest_headers,
+    manifest_key,
+    referrers_key,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from reconciler.target.layout import Headers
+
+MAX_REFERRERS = 1000
+"""Of one digest. A list of so many is about as large as a client takes."""
+
+FEWER = "have some removed at the source, or set referrers: false for this mirror"
+TOO_MANY = f"more than {MAX_REFERRERS} referrers; {FEWER}"
+"""What to do about more than are looked at, whether for copies or for signatures."""
+
+
+@dataclass(frozen=True)
+class Attached:
+    """What a source says is attached to a digest.
+
+    referrers  None: the source has no list of them
+    fallback   the index that a tag then names for them, None: there is none
+    tags       cosign's tags
+    refusal    why the source does not give the list that it may have, in words; empty where it did not refuse it
+    """
+
+    referrers: tuple[Descriptor, ...] | None = None
+    fallback: Descriptor | None = None
+    tags: Mapping[str, Descriptor] = field(default_factory=lambda: MappingProxyType({}))
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Attachments:
+    """What was copied of that, or looked at.
+
+    referrers  that are published in the digest's list
+    left_out   that the source lists, and that cannot be mirrored
+    fallback   the digest of the source's own index of them, where it had no list
+    tags       cosign's tags
+    """
+
+    referrers: frozenset[Digest] = frozenset()
+    left_out: frozenset[Digest] = frozenset()
+    fallback: Digest | None = None
+    tags: Mapping[str, Descriptor] = field(default_factory=lambda: MappingProxyType({}))
+
+
+Record: TypeAlias = "Mapping[Digest, Attachments]"
+"""What is attached to an image: to its root, to each manifest below, to each referrer of those; empty ones included."""
+
+
+def parse_fallback(body: bytes, named: Descriptor, what: str) -> tuple[Descriptor, ...]:
+    """The referrers of a digest by the index `named`, which a tag names where a source has no list of them.
+
+    `what` is the digest's name in errors. Raises `Malformed`.
+    """
+    parsed = parse_manifest(body, named.media_type, what)
+    if not isinstance(parsed, Index):
+        raise Malformed(what, f"expected an index of its referrers at {named.digest}, got a manifest")
+    if len(parsed.entries) > MAX_REFERRERS:
+        raise Malformed(what, TOO_MANY)
+    return parsed.entries
+
+
+def merged(records: Iterable[Record]) -> dict[Digest, Attachments]:
+    """What is attached to each digest by all the records of a repository, for images may share manifests."""
+    found: dict[Digest, Attachments] = {}
+    for record in records:
+        for subject, one in record.items():
+            known = found.get(subject, Attachments())
+            found[subject] = Attachments(
+                known.referrers | one.referrers,
+                known.left_out | one.left_out,
+                one.fallback or known.fallback,
+                MappingProxyType({**known.tags, **one.tags}),
+            )
+    return found
+
+
+def news(recorded: Record, found: Mapping[Digest, Attached], own_tags: Iterable[str]) -> int:
+    """How many things are attached now that `recorded` does not have. `own_tags` are mirrored as any other tag is."""
+    own = frozenset(own_tags)
+    count = 0
+    for subject, attached in found.items():
+        known = recorded.get(subject, Attachments())
+        listed = {one.digest for one in attached.referrers or ()}
+        count += len(listed - known.referrers - known.left_out)
+        count += attached.fallback is not None and attached.fallback.digest != known.fallback
+        count += sum(
+            tag not in own and (tag not in known.tags or known.tags[tag].digest != one.digest)
+            for tag, one in attached.tags.items()
+        )
+    return count
+
+
+def published_tags(record: Record) -> frozenset[str]:
+    """The tag objects that were published of what is attached to an image."""
+    return frozenset(tag for one in record.values() for tag in one.tags) | frozenset(
+        fallback_tag(subject) for subject, one in record.items() if one.referrers
+    )
+
+
+@dataclass(frozen=True)
+class PublishedList:
+    """One object of a digest's list of referrers."""
+
+    key: str
+    body: bytes
+    headers: Headers
+
+
+def published_list(
+    target: str, subject: Digest, referrers: Iterable[tuple[Digest, int, Manifest | Index]], own_tags: frozenset[str]
+) -> tuple[PublishedList, ...]:
+    """The objects of the list of the referrers of `subject` in the order in which they are written.
+
+    The list itself is there without any referrers too: clients that find one list take 404 for another as an error. As
+    a manifest, under its tag and its own digest as any other, it is there where it says something and that tag is not
+    one of the repository's `own_tags`. Raises as `list_bytes` does.
+    """
+    entries = tuple(referrers)
+    body, tag = list_bytes(entries, subject), fallback_tag(subject)
+    listed = PublishedList(referrers_key(target, subject), body, REFERRERS_HEADERS)
+    if not entries or tag in own_tags:
+        return (listed,)
+    names: tuple[Digest | str, ...] = (Digest.of(body), tag)
+    tagged = (PublishedList(manifest_key(target, n), body, manifest_headers(OCI_INDEX, n)) for n in names)
+    return (*tagged, listed)
+
+
+def list_bytes(referrers: Iterable[tuple[Digest, int, Manifest | Index]], subject: Digest) -> bytes:
+    """The list of the referrers of `subject`, given with their sizes in bytes: an image index, the same for the same.
+
+    Distribution specification 1.1, "Listing Referrers". Raises `Malformed` where no client would take one so large.
+    """
+    entries = [_entry(*one) for one in sorted(referrers, key=lambda one: one[0])]
+    body = json.dumps(
+        {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}, separators=(",", ":")
+    ).encode()
+    if len(body) > MAX_MANIFEST_SIZE:
+        why = f"the list of its {len(entries)} referrers has {len(body)} bytes, clients take {MAX_MANIFEST_SIZE}"
+        raise Malformed(str(subject), f"{why}; set referrers: false for this mirror")
+    return body
+
+
+def _entry(digest: Digest, size: int, parsed: Manifest | Index) -> dict[str, Any]:
+    kind, annotations = artifact_type(parsed), parsed.attachment.annotations
+    return {
+        "mediaType": parsed.media_type,
+        "digest": str(digest),
+        "size": size,
+        **({"artifactType": kind} if kind else {}),
+        **({"annotations": dict(annotations)} if annotations else {}),
+    }
+
+
+def artifact_type(referrer: Manifest | Index) -> str:
+    """What a list of referrers says that one is: what it says itself, else by its config; empty where neither does."""
+    config = referrer.config.media_type if isinstance(referrer, Manifest) and referrer.config else ""
+    return referrer.attachment.artifact_type or config
+
+
+def record_document(record: Record) -> dict[str, Any]:
+    """How the mirror index spells a record; what is empty is left out."""
+    return {str(subject): _attachments_document(one) for subject, one in sorted(record.items())}
+
+
+def _attachments_document(one: Attachments) -> dict[str, Any]:
+    said = {
+        "referrers": [str(digest) for digest in sorted(one.referrers)],
+        "left_out": [str(digest) for digest in sorted(one.left_out)],
+        "fallback": str(one.fallback) if one.fallback else None,
+        "tags": {tag: _descriptor_document(descriptor) for tag, descriptor in sorted(one.tags.items())},
+    }
+    return {key: value for key, value in said.items() if value}
+
+
+def _descriptor_document(descriptor: Descriptor) -> dict[str, Any]:
+    return {"mediaType": descriptor.media_type, "digest": str(descriptor.digest), "size": descriptor.size}
+
+
+def parse_record(entry: Any, what: str) -> Record:
+    """The reverse of `record_document`. Raises `Malformed`."""
+    if not isinstance(entry, dict):
+        raise Malformed(what, "expected referrers to have an object for each digest")
+    parsed = {Digest.parse(subject): one for subject, one in entry.items()}
+    return MappingProxyType({subject: _parse_attachments(one, subject, what) for subject, one in parsed.items()})
+
+
+def _parse_attachments(entry: Any, subject: Digest, what: str) -> Attachments:
+    what = f"{what}: referrers of {subject}"
+    if not isinstance(entry, dict):
+        raise Malformed(what, "expected an object")
+    fallback, tags = entry.get("fallback"), entry.get("tags", {})
+    if not isinstance(tags, dict) or not all(is_tag(tag) and tag in attached_tags(subject) for tag in tags):
+        raise Malformed(what, "expected tags that belong to this digest")
+    if not isinstance(fallback, str | None):
+        raise Malformed(what, "expected fallback to be a digest")
+    return Attachments(
+        _digests(entry.get("referrers", []), what),
+        _digests(entry.get("left_out", []), what),
+        Digest.parse(fallback) if fallback is not None else None,
+        MappingProxyType({tag: parse_descriptor(one, f"{what}: {tag}") for tag, one in tags.items()}),
+    )
+
+
+def _digests(entry: Any, what: str) -> frozenset[Digest]:
+    if not isinstance(entry, list) or not all(isinstance(digest, str) for digest in entry):
+        raise Malformed(what, "expected a list of digests")
+    return frozenset(Digest.parse(digest) for digest in entry)

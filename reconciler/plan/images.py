@@ -1,0 +1,81 @@
+"""The images that a plan asks for, and the order in which they are copied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.errors import SourceError
+from reconciler.plan.diff import Action
+from reconciler.target.index import LeftOut
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from reconciler.errors import NoPlatform
+    from reconciler.oci.spec import Descriptor, Digest
+    from reconciler.plan.diff import Change
+    from reconciler.plan.plan import Plan, RepositoryPlan
+    from reconciler.sources import OpenSource
+
+
+@dataclass(frozen=True)
+class ImageWork:
+    """One image of one repository, and the changes that it fulfils: every tag that is to point at its digest."""
+
+    repository: RepositoryPlan
+    root: Descriptor
+    changes: tuple[Change, ...]
+
+    @property
+    def registry(self) -> str:
+        return registry_of(self.repository.source)
+
+    @property
+    def name(self) -> str:
+        """The image as the bucket's readers know it, e.g. `library/alpine:3.20`, and how many tags it has besides."""
+        more = f" (+{len(self.changes) - 1})" if len(self.changes) > 1 else ""
+        return f"{self.repository.target}:{self.changes[0].tag}{more}"
+
+    @property
+    def what(self) -> str:
+        return f"{self.repository.source}:{self.changes[0].tag}"
+
+
+def registry_of(source: str) -> str:
+    """The registry of a source as mirrors.yaml spells it; all image layouts are one."""
+    return "oci:" if source.startswith("oci:") else source.partition("/")[0]
+
+
+def image_work(plan: Plan) -> Iterator[ImageWork]:
+    """The images to copy: one for each digest of a repository, however many tags it has."""
+    for repository in plan.repositories:
+        images: dict[Digest, list[Change]] = {}
+        for change in repository.of(Action.ADD, Action.UPDATE):
+            if change.after:
+                images.setdefault(change.after.digest, []).append(change)
+        for changes in images.values():
+            if changes[0].after:
+                yield ImageWork(repository, changes[0].after, tuple(changes))
+
+
+def left_out_of(work: ImageWork, error: NoPlatform, named: Collection[str]) -> dict[str, LeftOut]:
+    """The tags of an image that has no wanted platform which only a pattern chose; those `named` are to be had."""
+    one = LeftOut(work.root.digest, error.short, work.repository.platforms)
+    return {change.tag: one for change in work.changes if change.tag not in named}
+
+
+def in_turn(images: Iterable[ImageWork], open_source: OpenSource) -> list[ImageWork]:
+    """The images in the order of the plan, those last that may have to wait for a registry's quota."""
+    limited: dict[str, bool] = {}
+
+    def is_limited(work: ImageWork) -> bool:
+        name = work.repository.source
+        if name not in limited:
+            try:
+                limited[name] = open_source(name).quota() is not None
+            except SourceError:
+                limited[name] = False
+        return limited[name]
+
+    return sorted(images, key=is_limited)

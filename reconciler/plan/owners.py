@@ -1,0 +1,84 @@
+"""Whose a repository of the bucket is: mirrors files that share a bucket leave each other's repositories alone. Pure.
+
+The mirror index notes the `name` of the mirrors file that a repository belongs to. One that an older release wrote has
+no owner. It is given to the first file that wants it; until then it stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from reconciler.words import count
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from reconciler.mirrors.load import Mirrors
+    from reconciler.target.index import MirrorIndex, RepositoryState
+
+NAMED = 5
+"""As many repositories without an owner are named."""
+
+
+def is_unclaimed(index: MirrorIndex, target: str) -> bool:
+    """Whether there is such a repository, and it belongs to nobody yet."""
+    return target in index.repositories and index.repositories[target].owner is None
+
+
+def is_another_s(state: RepositoryState | None, name: str) -> bool:
+    """Whether a repository belongs to another mirrors file than `name`. One that is empty may be had."""
+    return state is not None and state.owner not in (None, name) and bool(state.tags or state.pending)
+
+
+def conflict(target: str, state: RepositoryState | None, name: str) -> str | None:
+    """Why the mirrors file `name` cannot have `target`, in words that name both; None if it can."""
+    if state is None or not is_another_s(state, name):
+        return None
+    return (
+        f"{target} belongs to the mirrors file with `name: {state.owner}`, and this one, with `name: {name}`, wants it "
+        f"too; nothing is changed there. Take it out of one of them, or give it to {name} with "
+        f"`r2mirror adopt --only {target}`"
+    )
+
+
+def left_alone(index: MirrorIndex, owns: Callable[[str, str | None], bool]) -> Iterator[str]:
+    """A line for each other mirrors file whose repositories are in the bucket, and one for those without an owner."""
+    others = defaultdict[str | None, list[str]](list)
+    for target, state in sorted(index.repositories.items()):
+        if not owns(target, state.owner):
+            others[state.owner].append(target)
+    unclaimed = others.pop(None, [])
+    for owner, targets in sorted(others.items(), key=str):
+        yield f"{_repositories(targets)} of the mirrors file {owner}: left alone"
+    if unclaimed:
+        more = f" and {len(unclaimed) - NAMED} more" if len(unclaimed) > NAMED else ""
+        names = f"{', '.join(unclaimed[:NAMED])}{more}"
+        yield f"{_repositories(unclaimed)} that no mirrors file has claimed: left alone ({names})"
+
+
+def _repositories(targets: list[str]) -> str:
+    return count(len(targets), "repository", "repositories")
+
+
+def clashes(files: Mapping[str, Mirrors]) -> Iterator[str]:
+    """Targets that two files of different names want in one bucket; a line for each two files."""
+    for (first, one), (second, other) in combinations(files.items(), 2):
+        shared = sorted({mirror.target for mirror in one.mirrors} & {mirror.target for mirror in other.mirrors})
+        if shared and one.name != other.name and one.store == other.store:
+            more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
+            yield (
+                f"{second}: target {shared[0]}{more} is that of {first} too, whose name is {one.name} and not "
+                f"{other.name}; take it out of one of them"
+            )
+
+
+def namesakes(files: Mapping[str, Mirrors]) -> Iterator[str]:
+    """Files that share a bucket and a name: each takes the mirrors of the other for those that were taken out."""
+    for (first, one), (second, other) in combinations(files.items(), 2):
+        if one.name == other.name and one.store == other.store:
+            yield (
+                f"{first} and {second} have one store and one name ({one.name}): if both are applied, each prunes what "
+                "only the other mirrors. Give one of them another name (docs/mirrors.md, Several files, one bucket)"
+            )

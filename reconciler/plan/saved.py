@@ -1,0 +1,119 @@
+"""A saved plan is input: what of it an apply would do has to be what mirrors.yaml and the mirror index allow. Pure.
+
+The file lay about between plan and apply, and anybody may have edited it. Its counts are counted anew, for the guards
+against many prunes go by them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.errors import PlanRefused
+from reconciler.mirrors.patterns import Pinned, Semver, matching
+from reconciler.plan.diff import Action, Change
+from reconciler.plan.owners import is_another_s
+from reconciler.plan.plan import extent_of
+from reconciler.target.index import RepositoryState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from reconciler.mirrors.load import Mirror, Mirrors
+    from reconciler.plan.plan import Plan, RepositoryPlan
+    from reconciler.target.index import MirrorIndex
+
+SHOWN = 10
+"""Reasons that are given."""
+
+
+def checked(plan: Plan, mirrors: Mirrors, index: MirrorIndex, where: str) -> Plan:
+    """The plan with its counts from `index`. Raises `PlanRefused` where it could not have been made for `mirrors`.
+
+    `index` is the one that the plan was made from.
+    """
+    reasons = [*_twice(one.target for one in plan.repositories)]
+    named = {mirror.target: mirror for mirror in mirrors.mirrors}
+    for repository in plan.repositories:
+        problems = _problems(repository, named.get(repository.target), mirrors, index)
+        reasons += [f"{repository.target}: {problem}" for problem in problems]
+    if reasons:
+        head = f"{where}: is not a plan for this mirrors file; nothing was done. Plan again"
+        raise PlanRefused((head, *reasons[:SHOWN]))
+    repositories = tuple(_counted(one, index) for one in plan.repositories)
+    extent = extent_of(index, mirrors.name, {one.target for one in repositories})
+    return replace(plan, repositories=repositories, extent=extent)
+
+
+def _problems(repository: RepositoryPlan, mirror: Mirror | None, mirrors: Mirrors, index: MirrorIndex) -> Iterator[str]:
+    state = index.repositories.get(repository.target)
+    yield from _twice(change.tag for change in repository.changes)
+    if (repository.changes or repository.gone or repository.left_out) and is_another_s(state, mirrors.name):
+        yield "it belongs to another mirrors file"
+    observed = state or RepositoryState(repository.source)
+    yield from (problem for one in repository.changes if (problem := _out_of_step(one, observed)))
+    if mirror:
+        yield from _unlike(repository, mirror)
+    elif state is None or not mirrors.owns(repository.target, state.owner):
+        yield "mirrors.yaml does not have it, nor has the mirror index for this file"
+    elif repository.source != state.source:
+        yield f"expected the source {state.source}, the plan has {repository.source}"
+    else:
+        yield from (
+            f"{one.tag}: mirrors.yaml does not have this repository, which can only lose tags"
+            for one in repository.of(Action.ADD, Action.UPDATE)
+            if not _settles(one, observed)
+        )
+    may_prune = (mirror or mirrors.defaults).prune
+    if not may_prune and any(one.before for one in repository.of(Action.PRUNE)):
+        yield "it prunes, and prune is false there"
+
+
+def _unlike(repository: RepositoryPlan, mirror: Mirror) -> Iterator[str]:
+    """What the plan has of a mirror that mirrors.yaml has otherwise."""
+    if repository.source != mirror.source:
+        yield f"expected the source {mirror.source}, the plan has {repository.source}"
+    if repository.platforms != mirror.platforms:
+        yield "expected the platforms of mirrors.yaml, the plan has others"
+    if repository.referrers != mirror.referrers and repository.of(Action.ADD, Action.UPDATE):
+        yield f"expected referrers: {str(mirror.referrers).lower()}, as mirrors.yaml has it"
+    for change in repository.of(Action.ADD, Action.UPDATE):
+        if not _may_be_chosen(change, mirror):
+            yield f"{change.tag}: no pattern of mirrors.yaml chooses it"
+
+
+def _may_be_chosen(change: Change, mirror: Mirror) -> bool:
+    """Whether a pattern matches the tag; which are the newest, only the source's list tells."""
+    patterns = [replace(one, newest=None) if isinstance(one, Semver) else one for one in mirror.tags]
+    choosing = [pattern for pattern in patterns if change.tag in matching(pattern, [change.tag])]
+    pins = [pattern for pattern in choosing if isinstance(pattern, Pinned)]
+    if pins:
+        return change.after is not None and any(pin.digest == change.after.digest for pin in pins)
+    return bool(choosing)
+
+
+def _settles(change: Change, state: RepositoryState) -> bool:
+    """Whether it publishes again what the mirror index says of a tag that an apply has left unsettled."""
+    recorded = state.tags.get(change.tag)
+    return recorded is not None and change.tag in state.pending and recorded.descriptor == change.after
+
+
+def _out_of_step(change: Change, state: RepositoryState) -> str | None:
+    """In words, where a change does not begin with what the mirror index has."""
+    recorded = state.tags.get(change.tag)
+    if change.before != recorded:
+        return f"{change.tag}: the mirror index has something else there than the plan"
+    if recorded is None and change.action is Action.PRUNE and change.tag not in state.pending:
+        return f"{change.tag}: the mirror index has no such tag"
+    return None
+
+
+def _counted(repository: RepositoryPlan, index: MirrorIndex) -> RepositoryPlan:
+    state = index.repositories.get(repository.target, RepositoryState(repository.source))
+    changing = {change.tag for change in repository.changes}
+    return replace(repository, unchanged=len(state.tags.keys() - changing))
+
+
+def _twice(names: Iterable[str]) -> Iterator[str]:
+    return (f"{name} is there twice" for name, number in Counter(names).items() if number > 1)

@@ -1,0 +1,214 @@
+"""How a registry lets us in: challenges, tokens and where credentials may go. Values in and out; no network here.
+
+Follows the distribution project's token authentication specification (docs/spec/auth/token.md and oauth.md) and RFC
+7235 for the header. The rules about realms are ours: a registry that was taken over, or that lies, must not get
+credentials sent to a place of its choice, nor make us ask addresses inside our own network.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from reconciler.errors import BadAnswer, Denied, Malformed
+from reconciler.http.hosts import (
+    is_declared,
+    is_declared_plain,
+    is_internal,
+    is_loopback,
+    is_metadata,
+    same_owner,
+    split_url,
+)
+from reconciler.oci.spec import load_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from urllib.parse import SplitResult
+
+    from reconciler.sources.credentials import Credentials
+
+DEFAULT_LIFETIME = 60.0
+LIFETIME_MARGIN = 10.0
+"""Seconds: how long a token lives that does not say so, and how long before its end it is not used any more."""
+
+_WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_PARAMETER = re.compile(rf'\s*({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_WORD}|[^\s,"]+))\s*(?:,|$)')
+_SCOPE = re.compile(r"repository(?:\([a-z]+\))?:([a-z0-9][A-Za-z0-9._/:-]{0,254}):([a-z*,]{1,60})")
+_TOKEN = re.compile(r"[!-~]+")
+_SCHEME = re.compile(rf"\s*,*\s*({_WORD})(?:\s+|\s*,|$)")
+
+
+@dataclass(frozen=True)
+class Challenge:
+    """One way in that a registry offers; `scheme` in lower case, as in `bearer`."""
+
+    scheme: str
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class TokenRequest:
+    """A request for a token. `form` is the body of a POST; without one it is a GET."""
+
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    form: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Token:
+    """A bearer token and the time, on the caller's clock in seconds, until which it is used."""
+
+    value: str = field(repr=False)
+    until: float
+
+
+def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
+    """The challenges in all WWW-Authenticate headers of an answer; what cannot be understood is left out."""
+    challenges = []
+    for header in headers:
+        rest = header
+        while scheme := _SCHEME.match(rest):
+            rest = rest[scheme.end() :]
+            parameters = {}
+            while parameter := _PARAMETER.match(rest):
+                name, quoted, plain = parameter.groups()
+                parameters[name.lower()] = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
+                rest = rest[parameter.end() :]
+            challenges.append(Challenge(scheme[1].lower(), parameters))
+    return tuple(challenges)
+
+
+def choose(challenges: Iterable[Challenge]) -> Challenge | None:
+    """The challenge to answer: a bearer token before a password."""
+    known = {challenge.scheme: challenge for challenge in reversed(tuple(challenges))}
+    return known.get("bearer") or known.get("basic")
+
+
+def basic(credentials: Credentials) -> str:
+    """The Authorization header of RFC 7617."""
+    pair = f"{credentials.username}:{credentials.password}".encode()
+    return f"Basic {base64.b64encode(pair).decode()}"
+
+
+def named_scope(challenge: Challenge) -> str | None:
+    """The repository that a challenge wants a token for, to pull and no more; None if it names none.
+
+    Behind a proxy a registry may know a repository by another name than we do.
+    """
+    for scope in challenge.parameters.get("scope", "").split():
+        repository = _SCOPE.fullmatch(scope)
+        if repository and {"pull", "*"} & set(repository[2].split(",")):
+            return f"repository:{repository[1]}:pull"
+    return None
+
+
+def token_request(challenge: Challenge, scope: str, credentials: Credentials | None) -> TokenRequest:
+    """What to ask the realm of a bearer challenge for, which `check_realm` has to allow."""
+    realm = challenge.parameters.get("realm", "")
+    service = challenge.parameters.get("service", "")
+    common = {"service": service, "scope": scope} if service else {"scope": scope}
+    if credentials and credentials.identity_token:
+        form = {"grant_type": "refresh_token", "client_id": "r2mirror", "refresh_token": credentials.identity_token}
+        kind = {"Content-Type": "application/x-www-form-urlencoded"}
+        return TokenRequest(realm, kind, urlencode({**form, **common}))
+    query = urlencode({**common, "account": credentials.username} if credentials else common)
+    headers = {"Authorization": basic(credentials)} if credentials else {}
+    return TokenRequest(f"{realm}{'&' if urlsplit(realm).query else '?'}{query}", headers)
+
+
+def check_realm(
+    realm: str, registry: str, *, has_credentials: bool, places: Iterable[str] = (), is_inside: bool = False
+) -> None:
+    """Raises `Denied` unless `realm` is a place that the registry at this URL may send us to.
+
+    `places` are those that mirrors.yaml declares as its token servers; `is_inside`: the registry's answer came from
+    inside this network.
+    """
+    there, here = split_url(realm), urlsplit(registry)
+    if there is None or "@" in there.netloc:
+        raise Denied(registry, f"its token realm {_shown(realm)!r} is not a usable http or https URL")
+    host, home = there.hostname or "", here.hostname or ""
+    is_named = is_declared(there, places)
+    refusal = partial(_refused_realm, realm, registry)
+    # Where the registry itself speaks plain http, the same owner's realm takes nothing that is not taken already.
+    is_plain = there.scheme == "http" and not is_loopback(host) and not is_declared_plain(there, places)
+    if is_plain and not (here.scheme == "http" and same_owner(host, home)):
+        raise refusal("is plain http; no token is asked for there", f"http://{_place(there)}")
+    if not is_named and _is_out_of_bounds(host, home, is_inside=is_inside):
+        raise refusal("is an address inside this network; it is not asked", _place(there))
+    if not is_named and has_credentials and not same_owner(host, home):
+        raise refusal("is another party's; the credentials do not go there", _place(there))
+
+
+def _refused_realm(realm: str, registry: str, why: str, place: str) -> Denied:
+    way = f"If it is meant, add {place} to token_servers under registries.{_named(registry)} in mirrors.yaml"
+    return Denied(registry, f"its token realm {_shown(realm)} {why}. {way}")
+
+
+def check_redirect(target: str, registry: str, *, places: Iterable[str] = (), is_inside: bool = False) -> None:
+    """Raises `BadAnswer` unless the registry at this URL may redirect us to `target`.
+
+    `places` are those that mirrors.yaml declares; `is_inside`: the redirect came from inside this network.
+    """
+    there, here = split_url(target), urlsplit(registry)
+    if there is None:
+        raise BadAnswer(registry, f"redirects to {_shown(target)}, which is not a usable http or https URL")
+    if there.scheme == "http" and here.scheme == "https" and not is_declared_plain(there, places):
+        raise _refused_redirect(
+            f"redirects from https to plain http, {_shown(target)}", f"http://{_place(there)}", registry
+        )
+    is_barred = _is_out_of_bounds(there.hostname or "", here.hostname or "", is_inside=is_inside)
+    if is_barred and not is_declared(there, places):
+        raise _refused_redirect(
+            f"redirects to {_shown(target)}, an address inside this network", _place(there), registry
+        )
+
+
+def _refused_redirect(what: str, place: str, registry: str) -> BadAnswer:
+    way = f"If it is meant, add {place} to redirects_to under registries.{_named(registry)} in mirrors.yaml"
+    return BadAnswer(registry, f"{what}; it is not followed. {way}")
+
+
+def _place(parts: SplitResult) -> str:
+    """The host and port of a URL, without what may be a secret before them."""
+    return parts.netloc.rpartition("@")[2]
+
+
+def _named(registry: str) -> str:
+    """How mirrors.yaml names the registry at a URL."""
+    host = urlsplit(registry).netloc
+    return "docker.io" if host == "registry-1.docker.io" else host
+
+
+def parse_token(body: bytes, what: str, now: float) -> Token:
+    """The token in an answer of the realm. Raises `Denied` if there is none."""
+    try:
+        document = load_json(body, what)
+    except Malformed as error:
+        raise Denied(what, f"the token realm's answer is not JSON: {error.why}") from None
+    fields = document if isinstance(document, dict) else {}
+    value = fields.get("token") or fields.get("access_token")
+    if not isinstance(value, str) or not _TOKEN.fullmatch(value):
+        raise Denied(what, "the token realm's answer has no token")
+    lifetime = fields.get("expires_in")
+    if isinstance(lifetime, bool) or not isinstance(lifetime, int | float) or not 0 < lifetime < 10**9:
+        lifetime = DEFAULT_LIFETIME
+    return Token(value, now + max(lifetime - LIFETIME_MARGIN, lifetime / 2))
+
+
+def _is_out_of_bounds(host: str, home: str, *, is_inside: bool) -> bool:
+    """Whether no registry at `home` has anything to do with `host`: another network, or where clouds keep secrets."""
+    if is_metadata(host):
+        return host != home
+    return is_internal(host) and not (is_internal(home) or is_inside)
+
+
+def _shown(url: str) -> str:
+    """A URL without what may be a secret: the user information, and the query, which may hold a signature."""
+    return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url)[0])[:120]

@@ -1,0 +1,260 @@
+"""Who we are at a registry: what mirrors.yaml names, else where docker and podman keep logins. No secret is ever shown.
+
+The places and their order are those of containers-auth.json(5), which podman, buildah and skopeo follow, and of the
+docker command: DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE alone or DOCKER_CONFIG alone, else podman's auth.json, then
+Docker's config.json. The first that has a login for the repository wins.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reconciler.errors import LoginRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from reconciler.mirrors.load import RegistryConfig
+
+HELPER_TIMEOUT = 30
+"""Seconds that a credential helper may take."""
+
+MAX_FILE_BYTES = 4 * 1024 * 1024
+
+_IDENTITY_TOKEN_USER = "<token>"  # noqa: S105 the user name that helpers give with an identity token
+_NOT_FOUND = "credentials not found in native keychain"
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A user name and password, or an identity token for the OAuth2 flow. The secrets are not in its repr.
+
+    `where` says where they come from, for the person who has to correct them.
+    """
+
+    username: str
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)
+    where: str = field(default="", compare=False)
+
+
+_HELPER = re.compile(r"[A-Za-z0-9._-]{1,200}")
+
+
+@dataclass(frozen=True)
+class Means:
+    """What finding credentials needs of others.
+
+    ask   the credentials that a helper, named by its suffix, has for a server
+    note  told of what is passed over, in words for the user
+    """
+
+    environ: Mapping[str, str]
+    ask: Callable[[str, str], Credentials | None]
+    note: Callable[[str], None]
+
+
+def find_credentials(registry: str, path: str, config: RegistryConfig, means: Means) -> Credentials | None:
+    """The credentials for a repository, by its registry's host and its path; None to go anonymously.
+
+    `username_env` and `password_env` come first, then the files. Raises `LoginRefused` where credentials are named but
+    cannot be had.
+    """
+    if config.username_env and config.password_env:
+        return _from_variables(registry, config.username_env, config.password_env, means)
+    for where, document in _documents(means.environ):
+        found = _in_document(registry, path, where, document, means)
+        if found:
+            return found
+    return None
+
+
+def _from_variables(registry: str, username_env: str, password_env: str, means: Means) -> Credentials | None:
+    username, password = means.environ.get(username_env), means.environ.get(password_env)
+    if not username and not password:
+        means.note(f"{registry}: neither {username_env} nor {password_env} is set; requests to it are anonymous")
+        return None
+    for name, value in ((username_env, username), (password_env, password)):
+        if not value:
+            why = f"the environment variable {name}, which mirrors.yaml names for it, is not set, but the other one is"
+            raise LoginRefused(registry, f"{why}; set both, or neither to go anonymously")
+    assert username
+    assert password
+    return Credentials(username, password, where=f"{username_env} and {password_env}")
+
+
+def _documents(environ: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Everything that holds logins, with its name, read when it is its turn."""
+    if environ.get("DOCKER_AUTH_CONFIG"):
+        yield "DOCKER_AUTH_CONFIG", _parsed("DOCKER_AUTH_CONFIG", environ["DOCKER_AUTH_CONFIG"].encode())
+    for path in _files(environ):
+        yield str(path), _read(path)
+
+
+def _files(environ: Mapping[str, str]) -> Iterator[Path]:
+    """The files that may hold logins. A file that a variable names is the only one, as for the tools that know it."""
+    if environ.get("REGISTRY_AUTH_FILE"):
+        yield Path(environ["REGISTRY_AUTH_FILE"])
+        return
+    if environ.get("DOCKER_CONFIG"):
+        yield Path(environ["DOCKER_CONFIG"]) / "config.json"
+        return
+    if environ.get("XDG_RUNTIME_DIR"):
+        yield Path(environ["XDG_RUNTIME_DIR"]) / "containers" / "auth.json"
+    elif sys.platform == "linux":
+        yield Path("/run/containers") / str(os.getuid()) / "auth.json"
+    try:
+        home = Path(environ.get("HOME") or "~").expanduser()
+    except RuntimeError:  # a user without an entry in the system's list, as containers have them
+        return
+    yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json"
+    yield home / ".docker" / "config.json"
+
+
+def _in_document(registry: str, path: str, where: str, document: Mapping[str, Any], means: Means) -> Credentials | None:
+    """What one file has: its helper for this registry, else its `auths`, else its general helper."""
+    helpers, auths = (_section(where, document, name, means) for name in ("credHelpers", "auths"))
+    for name in _names(registry):
+        if isinstance(helpers.get(name), str):
+            return means.ask(helpers[name], name)
+        if name in helpers:
+            means.note(f"{where}: credHelpers.{name} is not the name of a helper; it is not used")
+    store = document.get("credsStore") or ""
+    if not isinstance(store, str):
+        means.note(f"{where}: credsStore is not the name of a helper; it is not used")
+    for name in (*_namespaces(registry, path), *_names(registry)):
+        if name in auths:
+            entry = f"{where}: auths.{name}"
+            found = _stored(auths[name], entry)
+            if found:
+                return found
+            if not (auths[name] == {} and store):
+                means.note(f"{entry}: no login that can be used: {_EXPECTED}; log in again")
+    return means.ask(store, _server(registry)) if store and isinstance(store, str) else None
+
+
+_EXPECTED = "expected auth, identitytoken, or username and password"
+
+
+def _section(where: str, document: Mapping[str, Any], name: str, means: Means) -> Mapping[str, Any]:
+    section = document.get(name)
+    if isinstance(section, dict):
+        return section
+    if section is not None:
+        means.note(f"{where}: {name} is not an object with an entry for each host; it is not used")
+    return {}
+
+
+def _server(registry: str) -> str:
+    """What docker login calls the registry."""
+    return "https://index.docker.io/v1/" if registry == "docker.io" else registry
+
+
+def _hosts(registry: str) -> tuple[str, ...]:
+    aliases = ("index.docker.io", "registry-1.docker.io") if registry == "docker.io" else ()
+    return registry, *aliases
+
+
+def _namespaces(registry: str, path: str) -> Iterator[str]:
+    """The names of a login for this repository, or for a namespace above it, the most specific first."""
+    parts = path.split("/")
+    for count in range(len(parts), 0, -1):
+        yield from (f"{host}/{'/'.join(parts[:count])}" for host in _hosts(registry))
+
+
+def _names(registry: str) -> Iterator[str]:
+    """The names of a login for a whole registry."""
+    yield _server(registry)
+    for host in _hosts(registry):
+        yield host
+        for scheme in ("https", "http"):
+            yield from (f"{scheme}://{host}{path}" for path in ("", "/", "/v1/", "/v2/", "/v1", "/v2"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            body = file.read(MAX_FILE_BYTES + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or "its name is not that of a file"
+        raise LoginRefused(str(path), f"the logins in it cannot be read: {reason}; correct or remove it") from None
+    return _parsed(str(path), body)
+
+
+def _parsed(where: str, body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body) if len(body) <= MAX_FILE_BYTES else None
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        raise LoginRefused(where, "the logins in it cannot be read: it is not a JSON object; correct or remove it")
+    return document
+
+
+def _stored(entry: Any, where: str) -> Credentials | None:
+    """The login of one entry. None for an entry without one, which docker login writes beside a credsStore."""
+    match entry:
+        case {"identitytoken": str(token)} if token:
+            return Credentials(_IDENTITY_TOKEN_USER, identity_token=token, where=where)
+        case {"auth": auth} if auth:
+            return _decoded(auth, where)
+        case {"username": str(username), "password": str(password)} if username and password:
+            return Credentials(username, password, where=where)
+    return None
+
+
+def _decoded(auth: Any, where: str) -> Credentials:
+    try:
+        pair = base64.b64decode(auth).decode()
+    except (binascii.Error, ValueError, TypeError):
+        pair = ""
+    username, colon, password = pair.partition(":")
+    if not colon:
+        raise LoginRefused(where, "auth is not base64 of user:password; log in again")
+    return Credentials(username, password.rstrip("\0"), where=where)
+
+
+def ask_helper(name: str, server: str, environ: Mapping[str, str]) -> Credentials | None:
+    """Asks `docker-credential-<name>`, by the protocol of docker-credential-helpers: the server on stdin, JSON back."""
+    program = f"docker-credential-{name}"
+    if not _HELPER.fullmatch(name):
+        raise LoginRefused(server, f"{program!r}: a credential helper is named by its suffix, without a path")
+    try:
+        answer = subprocess.run(  # noqa: S603 the user's own configuration names the program
+            [program, "get"],
+            input=server.encode(),
+            capture_output=True,
+            timeout=HELPER_TIMEOUT,
+            env=dict(environ),
+            check=False,
+        )
+    except FileNotFoundError:
+        raise LoginRefused(server, f"{program}, which the logins' file names, is not on the PATH; install it") from None
+    except (OSError, subprocess.TimeoutExpired):
+        raise LoginRefused(server, f"{program} did not answer within {HELPER_TIMEOUT} s; try it by hand") from None
+    if answer.returncode != 0:
+        if _NOT_FOUND in (answer.stdout + answer.stderr).decode(errors="replace"):
+            return None
+        raise LoginRefused(server, f"{program} failed with exit code {answer.returncode}; try it by hand")
+    try:
+        document = json.loads(answer.stdout)
+    except (ValueError, RecursionError):
+        document = None
+    match document:
+        case {"Username": str(username), "Secret": str(secret)}:
+            if username == _IDENTITY_TOKEN_USER:
+                return Credentials(username, identity_token=secret, where=program)
+            return Credentials(username, secret, where=program)
+        case _:
+            raise LoginRefused(server, f"{program} answered something else than Username and Secret; try it by hand")

@@ -1,0 +1,31 @@
+"""What the bytes of a manifest are, whatever announced them. Pure."""
+
+from __future__ import annotations
+
+from reconciler.errors import BadAnswer, Malformed, Unsupported
+from reconciler.oci.spec import (
+    MAX_MANIFEST_VALUES,
+    SCHEMA1,
+    SCHEMA1_REFUSAL,
+    Descriptor,
+    Digest,
+    load_json,
+    own_media_type,
+)
+
+
+def describe(body: bytes, announced: str, algorithm: str, what: str) -> Descriptor:
+    """The descriptor of a manifest or index: `announced` is its media type as far as anybody said, or empty.
+
+    Raises `BadAnswer` for what is no manifest, and `Unsupported` for Docker's schema 1; `what` names it.
+    """
+    try:
+        document = load_json(body, what, MAX_MANIFEST_VALUES)
+        if not isinstance(document, dict):
+            raise Malformed(what, "not a JSON object")
+        if announced in SCHEMA1 or document.get("schemaVersion") == 1:
+            raise Unsupported(what, SCHEMA1_REFUSAL)
+        media_type = own_media_type(document, announced, what)
+    except Malformed as error:
+        raise BadAnswer(what, error.why) from None
+    return Descriptor(media_type, Digest.of(body, algorithm), len(body))

@@ -1,0 +1,198 @@
+"""An OCI image layout folder as a source (image specification 1.1, image-layout.md).
+
+Its tags are the `org.opencontainers.image.ref.name` annotations of index.json, else containerd's own; a whole reference
+there, as containerd and skopeo write it, counts by its tag. A tag that names two images is an error, for nobody can say
+which of them is meant.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
+from reconciler.files import open_regular
+from reconciler.oci.referrers import Attached, artifact_type
+from reconciler.oci.spec import (
+    MAX_MANIFEST_SIZE,
+    Descriptor,
+    Digest,
+    Index,
+    Manifest,
+    is_tag,
+    load_json,
+    parse_descriptor,
+    parse_manifest,
+)
+from reconciler.sources.describe import describe
+from reconciler.target.layout import cosign_tags
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+CHUNK = 1024 * 1024
+"""Bytes."""
+
+MAX_INDEX_SIZE = 64 * 1024 * 1024
+"""Bytes of index.json, which lists every tag of the layout."""
+
+_NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
+
+
+@dataclass(frozen=True)
+class ImageLayout:
+    """The `Source` in one folder. `name` is how mirrors.yaml spells it. Its index.json is read once."""
+
+    name: str
+    folder: Path
+
+    def tags(self) -> tuple[str, ...]:
+        return tuple(self._tagged)
+
+    def resolve(self, reference: str) -> Descriptor:
+        if ":" in reference:
+            return self._resolve_digest(Digest.parse(reference))
+        if reference not in self._tagged:
+            raise NotFound(f"{self.name}:{reference}", "index.json names no such tag")
+        found = self._tagged[reference]
+        return found if found.media_type else self._resolve_digest(found.digest)
+
+    def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
+        return tuple(self._referrers.get(subject, {}).values())
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        what = f"{self.name}@{descriptor.digest}"
+        body = self._read(self._blob_path(descriptor.digest), what, MAX_MANIFEST_SIZE)
+        if len(body) != descriptor.size or not descriptor.digest.matches(body):
+            found = Digest.of(body, descriptor.digest.algorithm)
+            raise BadAnswer(what, f"expected {descriptor.size} bytes of this digest, got {len(body)} bytes of {found}")
+        return body
+
+    def described(self, digest: Digest) -> Descriptor:
+        return self.resolve(str(digest))
+
+    def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
+        what = f"{self.name}@{descriptor.digest}"
+        try:
+            with open_regular(self._blob_path(descriptor.digest), follow=True) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size != descriptor.size:
+                    why = f"the file has {size} bytes, its manifest says {descriptor.size}"
+                    raise BadAnswer(what, why)
+                while chunk := file.read(CHUNK):
+                    yield chunk
+        except FileNotFoundError:
+            raise NotFound(what, "the layout has no such blob") from None
+        except OSError as error:
+            raise Unreachable(what, f"cannot be read: {error.strerror}") from None
+
+    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:  # noqa: ARG002 they are known here
+        tags = {tag: self.resolve(tag) for tag in cosign_tags(subject) if tag in self._tagged}
+        return Attached(self.referrers(subject), None, MappingProxyType(tags))
+
+    @cached_property
+    def _referrers(self) -> dict[Digest, dict[Digest, Descriptor]]:
+        """Subject -> the manifests that name it, of all that index.json and the indexes below it list."""
+        found: dict[Digest, dict[Digest, Descriptor]] = {}
+        waiting = [descriptor for descriptor, _ in self._entries]
+        seen: set[Digest] = set()
+        while waiting:
+            descriptor = waiting.pop()
+            if descriptor.digest in seen or not descriptor.is_manifest:
+                continue
+            seen.add(descriptor.digest)
+            parsed = self._parsed(descriptor)
+            if isinstance(parsed, Index):
+                waiting += parsed.manifests
+            if parsed and parsed.attachment.subject:
+                referrer = replace(descriptor, artifact_type=artifact_type(parsed))
+                found.setdefault(parsed.attachment.subject, {})[descriptor.digest] = referrer
+        return found
+
+    def _parsed(self, descriptor: Descriptor) -> Manifest | Index | None:
+        """None for what is not in the layout, as the images for other platforms of a sparse index."""
+        try:
+            return parse_manifest(self.manifest(descriptor), descriptor.media_type, str(descriptor.digest))
+        except NotFound:
+            return None
+        except Malformed as error:
+            raise BadAnswer(self.name, str(error)) from None
+
+    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> None:
+        """Nobody counts what is read from a folder."""
+
+    def _blob_path(self, digest: Digest) -> Path:
+        return self.folder / "blobs" / digest.algorithm / digest.hex
+
+    @cached_property
+    def _tagged(self) -> dict[str, Descriptor]:
+        tagged: dict[str, Descriptor] = {}
+        for descriptor, name in self._entries:
+            tag = _tag_of(name)
+            if tag and tagged.setdefault(tag, descriptor).digest != descriptor.digest:
+                raise BadAnswer(self.name, f"index.json has the tag {tag} twice, for different images")
+        return tagged
+
+    @cached_property
+    def _entries(self) -> tuple[tuple[Descriptor, str], ...]:
+        """What index.json lists, each with the name that it has there, or an empty one."""
+        self._check_marker()
+        body = self._read(self.folder / "index.json", self.name, MAX_INDEX_SIZE)
+        try:
+            match load_json(body, "it"):
+                case {"manifests": None}:  # how a tool written in Go may spell an empty list
+                    return ()
+                case {"manifests": list(entries)}:
+                    return tuple((parse_descriptor(entry, "an entry"), _name_of(entry)) for entry in entries)
+                case _:
+                    raise Malformed("it", "expected an object with manifests")
+        except Malformed as error:
+            raise BadAnswer(self.name, f"{self.folder}/index.json: {error}") from None
+
+    def _check_marker(self) -> None:
+        try:
+            found = (self.folder / "oci-layout").is_file()
+        except OSError as error:
+            raise Unreachable(self.name, f"{self.folder} cannot be read: {error.strerror}") from None
+        if not found:
+            raise NotFound(self.name, f"{self.folder} is not an OCI image layout: it has no file oci-layout")
+
+    def _resolve_digest(self, digest: Digest) -> Descriptor:
+        """By index.json, or else, as at a registry, any manifest that is there: one of an index within."""
+        for descriptor, _ in self._entries:
+            if descriptor.digest == digest and descriptor.media_type:
+                return descriptor
+        what = f"{self.name}@{digest}"
+        found = describe(self._read(self._blob_path(digest), what, MAX_MANIFEST_SIZE), "", digest.algorithm, what)
+        if found.digest != digest:
+            raise BadAnswer(what, f"the file of this digest has the bytes of {found.digest}")
+        return found
+
+    def _read(self, path: Path, what: str, limit: int) -> bytes:
+        try:
+            with open_regular(path, follow=True) as file:
+                body = file.read(limit + 1)
+        except FileNotFoundError:
+            raise NotFound(what, f"the layout has no file {path.relative_to(self.folder)}") from None
+        except OSError as error:
+            raise Unreachable(what, f"{path} cannot be read: {error.strerror}") from None
+        if len(body) > limit:
+            raise BadAnswer(what, f"{path} is larger than {limit} bytes")
+        return body
+
+
+def _name_of(entry: Mapping[str, Any]) -> str:
+    annotations = entry.get("annotations")
+    names = [annotations.get(key) for key in _NAMES] if isinstance(annotations, dict) else []
+    return next((name for name in names if isinstance(name, str) and name), "")
+
+
+def _tag_of(name: str) -> str | None:
+    """The tag in a name: itself, or what a whole reference `host/path:tag@digest` has for one."""
+    reference, digest, _ = name.partition("@")
+    tag = reference if not digest and is_tag(reference) else reference.rpartition("/")[2].partition(":")[2]
+    return tag if is_tag(tag) else None

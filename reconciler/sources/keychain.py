@@ -1,0 +1,107 @@
+"""The logins of one registry, remembered for a run: each helper is asked once, and once more when it is refused."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from reconciler.errors import LoginRefused
+from reconciler.sources.credentials import Means, ask_helper, find_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from reconciler.mirrors.load import RegistryConfig
+    from reconciler.sources.credentials import Credentials
+
+logger = logging.getLogger(__name__)
+
+ASKED_AGAIN_AFTER = 60.0
+"""Seconds in which what was refused is looked up again once: a helper's password runs out after hours."""
+
+
+class Keychain:
+    """What the places that keep logins say for a registry. Shared by all threads."""
+
+    def __init__(
+        self,
+        registry: str,
+        config: RegistryConfig,
+        environ: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._config = config
+        self._environ = environ
+        self._means = Means(environ, self._ask, self._note)
+        self._noted: set[str] = set()
+        self._clock = clock
+        self._found: dict[str, Credentials | LoginRefused | None] = {}
+        self._helped: dict[tuple[str, str], Credentials | LoginRefused | None] = {}
+        self._asked: dict[Credentials, float] = {}
+        self._lock = threading.Lock()
+
+    def find(self, path: str) -> Credentials | None:
+        """The credentials for a repository by its path, None to go anonymously.
+
+        Raises `LoginRefused` where they cannot be had, each time with a traceback of the caller's own.
+        """
+        with self._lock:
+            return self._find(path)
+
+    def again(self, path: str, refused: Credentials) -> Credentials | None:
+        """What there is now for a repository whose registry refused these; the same if nothing else is found.
+
+        Files are read and helpers run again, unless another thread has just done so. Raises as `find` does.
+        """
+        with self._lock:
+            found = self._find(path)
+            if found != refused or self._clock() < self._asked.get(refused, float("-inf")) + ASKED_AGAIN_AFTER:
+                return found
+            self._asked[refused] = self._clock()
+            self._found.clear()
+            self._helped.clear()
+            return self._find(path)
+
+    def _find(self, path: str) -> Credentials | None:
+        if path not in self._found:
+            self._found[path] = _outcome(lambda: find_credentials(self._registry, path, self._config, self._means))
+        return _told(self._found[path])
+
+    def _ask(self, name: str, server: str) -> Credentials | None:
+        if (name, server) not in self._helped:
+            self._helped[name, server] = _outcome(lambda: ask_helper(name, server, self._environ))
+        return _told(self._helped[name, server])
+
+    def _note(self, words: str) -> None:
+        """Says on stderr, once a run, what is no error."""
+        if words not in self._noted:
+            self._noted.add(words)
+            logger.warning(words)
+
+
+class Anonymous:
+    """No login at all, as a `Keychain` has it."""
+
+    def find(self, path: str) -> Credentials | None:
+        del path
+        return None
+
+    def again(self, path: str, refused: Credentials) -> Credentials | None:
+        del path, refused
+        return None
+
+
+def _outcome(find: Callable[[], Credentials | None]) -> Credentials | LoginRefused | None:
+    try:
+        return find()
+    except LoginRefused as error:
+        return error
+
+
+def _told(outcome: Credentials | LoginRefused | None) -> Credentials | None:
+    if isinstance(outcome, LoginRefused):
+        raise LoginRefused(outcome.what, outcome.why)
+    return outcome

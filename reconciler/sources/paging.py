@@ -1,0 +1,81 @@
+"""Where a list at a registry goes on: its Link header (OCI distribution specification 1.1, RFC 8288).
+
+A header that cannot be read is not the end of the list: what follows it would count as gone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import httpx
+
+from reconciler.errors import BadAnswer, Malformed
+from reconciler.sources.registry import origin
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE_SIZE = 1000
+
+_TARGET = re.compile(r"[\s,]*<([^<>]*)>\s*")
+_PARAMETER = re.compile(r""";\s*(?:([^\s"',;=<>]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s",;]+))\s*)?)?""")
+"""Its name, and its value: in quotes, in the wrong quotes, or a word."""
+
+
+def next_page(response: httpx.Response, base: str) -> str | None:
+    """The URL of the next page: that of the Link header, or, where a proxy lost the path, ours with its `last`.
+
+    Raises `BadAnswer` for a header that cannot be read, or that leads to another list than the one at `base`.
+    """
+    header = ", ".join(response.headers.get_list("Link"))
+    try:
+        targets = {target for target, relations in parse_links(header) if "next" in relations}
+        if len(targets) > 1:
+            raise Malformed("Link", "two links to a next page")
+    except Malformed as error:
+        why = f"the Link header of its list cannot be read ({error.why}): {header[:200]!r}"
+        raise BadAnswer(base, f"{why}. What follows this page is not known, so nothing is removed") from None
+    return _followed(targets.pop(), str(response.request.url), base) if targets else None
+
+
+def page_after(last: str, base: str) -> str:
+    """The URL of the page of the list at `base` that begins after `last`."""
+    return str(httpx.URL(base, params={"n": PAGE_SIZE, "last": last}))
+
+
+def parse_links(header: str) -> Iterator[tuple[str, frozenset[str]]]:
+    """Each link's target and its relation types in lower case. Raises `Malformed` for what breaks the grammar."""
+    rest = header
+    while rest.strip(" \t,"):
+        link = _TARGET.match(rest)
+        if not link:
+            raise Malformed("Link", "a target without angle brackets")
+        rest = rest[link.end() :]
+        relations = None
+        while parameter := _PARAMETER.match(rest):
+            rest = rest[parameter.end() :]
+            name, *values = parameter.groups()
+            # Of several `rel` the first one counts (RFC 8288, section 3.3).
+            if name and name.lower() == "rel" and relations is None:
+                relations = frozenset("".join(value or "" for value in values).lower().split())
+        if rest and not rest.startswith(","):
+            raise Malformed("Link", "a parameter that is not name=value")
+        if not relations:
+            raise Malformed("Link", "a link without rel")
+        yield link[1], relations
+
+
+def _followed(target: str, asked: str, base: str) -> str:
+    try:
+        following: str = urljoin(asked, target)
+        parts = urlsplit(following)
+        if origin(following) == origin(base) and parts.path == urlsplit(base).path:
+            return following
+        last = parse_qs(parts.query).get("last", [])
+    except ValueError:
+        last = []
+    if not last:
+        raise BadAnswer(base, "the Link header of its list leads elsewhere; it is not followed")
+    return page_after(last[0], base)

@@ -1,0 +1,414 @@
+"""A folder as a store: each key is a file of the same path.
+
+Strategy: bytes go to a temporary file first, and a rename makes them visible whole. Renames and removals happen under
+one lock file (flock), which is what conditional writes compare under, so that they hold between threads and processes.
+Both live in `.r2mirror/` inside the folder, which is no part of the store. Nothing is created before the first write.
+A copy is a hard link where the file system has them: no file is ever changed, only replaced.
+
+A folder keeps no headers: whatever serves it has to derive the Content-Type of a manifest from its own `mediaType`.
+
+Others may write to the folder too. Symbolic links inside it are not followed, neither is anything opened that is not a
+regular file, and of what is in `.r2mirror/tmp/` only files with names of ours are removed. Where the file system takes
+`RC1` and `rc1` for one name, a key is there only if the file has its very letters, and a second one is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import stat
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
+from reconciler.files import check_regular, open_regular
+from reconciler.stores import CHUNK, Absent, Condition, Listed, Matches, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator
+    from io import FileIO
+    from typing import BinaryIO
+
+    from reconciler.oci.spec import Digest
+    from reconciler.stores import Unfinished
+    from reconciler.target.layout import Headers
+
+_OWN = ".r2mirror"
+_TEMPORARY = re.compile("[0-9a-f]{32}")
+_DIGESTS = ("sha256:", "sha512:")
+"""What names of files begin with that have no capitals."""
+
+_OPEN_LOCK = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+class FolderStore:
+    """The `Store` in the folder `root`, which need not exist yet. Many threads and processes may use it at once."""
+
+    def __init__(self, root: Path, check: Callable[[], None] = lambda: None) -> None:
+        self._root = root
+        self._check = check
+        self._temporary = root / _OWN / "tmp"
+
+    @property
+    def name(self) -> str:
+        return f"file:{self._root}"
+
+    def get(self, key: str) -> Stored | None:
+        with self._explained(key), contextlib.ExitStack() as stack:
+            file = self._open(key)
+            if file is None:
+                return None
+            stack.enter_context(file)
+            written = os.fstat(file.fileno()).st_mtime
+            body = file.read()
+        now = time.time()
+        return Stored(body, _etag(body), max(0.0, now - written), datetime.fromtimestamp(now, UTC), None)
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
+        with self._explained(key):
+            file = self._open(key)
+        return None if file is None else self._chunks(key, file, start, length)
+
+    def size(self, key: str) -> int | None:
+        with self._explained(key):
+            file = self._open(key)
+            if file is None:
+                return None
+            with file:
+                return os.fstat(file.fileno()).st_size
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        folder = self._path(f"{prefix}_").parent
+        folder_key = prefix[: prefix.rfind("/") + 1]
+        with self._explained(prefix):
+            yield from _walk(folder, folder_key, prefix)
+
+    def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
+        del headers  # A folder keeps none.
+        path = self._path(key)
+        with self._explained(key), self._new_file() as file:
+            _write(file, body)
+            self._publish(file, path, condition)
+        return _etag(body)
+
+    def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
+        del headers, digest  # A folder keeps none, and the caller has hashed the bytes already.
+        path = self._path(key)
+        with contextlib.ExitStack() as stack:
+            with self._explained(key):
+                file = stack.enter_context(self._new_file())
+            for chunk in chunks:
+                with self._explained(key):
+                    _write(file, chunk)
+            if file.tell() != size:
+                raise StoreError(self._what(key), f"expected {size} bytes, got {file.tell()}; nothing was written")
+            with self._explained(key):
+                self._publish(file, path, None)
+
+    def copy(self, origin: str, key: str, size: int, headers: Headers) -> bool:
+        del headers  # A folder keeps none.
+        path = self._path(key)
+        with contextlib.ExitStack() as stack, self._explained(key):
+            with self._explained(origin):
+                file = self._open(origin)
+            if file is None:
+                return False
+            stack.enter_context(file)
+            if os.fstat(file.fileno()).st_size != size:
+                return False
+            if not self._link(self._path(origin), path):
+                copied = stack.enter_context(self._new_file())
+                while chunk := file.read(CHUNK):
+                    _write(copied, chunk)
+                self._publish(copied, path, None)
+        return True
+
+    def delete(self, keys: Iterable[str]) -> None:
+        changed: dict[Path, str] = {}
+        for key in keys:
+            path = self._path(key)
+            with self._explained(key):
+                if _is_there(path) and not self._other(path):
+                    with self._lock():
+                        self._check()
+                        changed[self._remove(path)] = key
+        for folder, key in changed.items():
+            with self._explained(key), contextlib.suppress(FileNotFoundError):
+                _sync_folder(folder)
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        del prefix  # Every new file removes what dead writers left.
+        return iter(())
+
+    def discard(self, upload: Unfinished) -> None:
+        del upload
+
+    def guarded(self, check: Callable[[], None]) -> FolderStore:
+        return FolderStore(self._root, check)
+
+    def _what(self, key: str) -> str:
+        return f"{self.name}/{key}"
+
+    def _open(self, key: str) -> BinaryIO | None:
+        path = self._path(key)
+        return None if self._other(path) else _open(path)
+
+    def _chunks(self, key: str, file: BinaryIO, start: int, length: int | None) -> Generator[bytes, None, None]:
+        with file, self._explained(key):
+            file.seek(start)
+            left = sys.maxsize if length is None else length
+            while chunk := file.read(min(CHUNK, left)):
+                left -= len(chunk)
+                yield chunk
+
+    def _path(self, key: str) -> Path:
+        """Where `key` is kept. Raises `StoreError` for a key that would leave the folder or reach into `.r2mirror`."""
+        parts = key.split("/")
+        if parts[0] == _OWN or any(part in ("", ".", "..") or "\0" in part for part in parts):
+            raise StoreError(f"{self.name}, key {key!r}", "not a key that a folder can hold")
+        path = self._root.joinpath(*parts)
+        # Path.resolve() would raise RuntimeError for a link that points at itself.
+        if os.path.realpath(path.parent) != str(Path(os.path.realpath(self._root), *parts[:-1])):
+            raise StoreError(str(path), "a symbolic link is on the way, and those are not followed; remove it")
+        return path
+
+    @contextlib.contextmanager
+    def _new_file(self) -> Iterator[FileIO]:
+        """A temporary file, locked for as long as its writer lives; gone afterwards unless it was published.
+
+        It has no buffer, so that a full disk is found out by a write, not when it is closed.
+        """
+        path = self._temporary / uuid.uuid4().hex
+        with contextlib.ExitStack() as stack:
+            with self._lock():
+                self._make_own(self._temporary)
+                self._remove_abandoned()
+                stack.callback(path.unlink, missing_ok=True)
+                file = stack.enter_context(path.open("xb", buffering=0))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield file
+
+    def _remove_abandoned(self) -> None:
+        """Removes temporary files whose writers died: those of ours that nobody holds a lock on."""
+        for path in self._temporary.iterdir():
+            if _TEMPORARY.fullmatch(path.name):
+                with contextlib.suppress(OSError), open_regular(path, follow=False) as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+
+    def _publish(self, file: FileIO, path: Path, condition: Condition | None) -> None:
+        """Moves a complete temporary file to `path`, durably, if `condition` holds."""
+        os.fsync(file.fileno())
+        with self._lock():
+            self._check()
+            self._refuse_another(path)
+            if condition is not None:
+                _check(path, condition)
+            _make_folder(path.parent)
+            Path(os.fsdecode(file.name)).rename(path)
+        _sync_folder(path.parent)
+
+    def _link(self, origin: Path, path: Path) -> bool:
+        """Gives a file another name, durably, in place of what has that name now. False where there are no links."""
+        temporary = self._temporary / uuid.uuid4().hex
+        with self._lock():
+            self._check()
+            self._refuse_another(path)
+            self._make_own(self._temporary)
+            try:
+                temporary.hardlink_to(origin)
+            except OSError as error:
+                if error.errno in _NO_LINKS:
+                    return False
+                raise
+            try:
+                _make_folder(path.parent)
+                temporary.rename(path)
+            finally:
+                # Still there if both were names of one file already: a rename does nothing then.
+                temporary.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+        return True
+
+    def _remove(self, path: Path) -> Path:
+        """Removes a file and the folders that are empty without it. Returns the folder that lost a name last."""
+        path.unlink(missing_ok=True)
+        last = path.parent
+        with contextlib.suppress(OSError):
+            while last != self._root:
+                last.rmdir()
+                last = last.parent
+        return last
+
+    def _make_own(self, folder: Path) -> None:
+        """Makes a folder of r2mirror's own. What is in it may be removed, so it must not be a link to another's."""
+        _make_folder(folder)
+        if folder.is_symlink():
+            raise StoreError(str(folder), "is a symbolic link; r2mirror removes files in it, so it has to be a folder")
+
+    def _refuse_another(self, path: Path) -> None:
+        """Raises `StoreError` where the file system would put the file in the place of one of another name."""
+        other = self._other(path)
+        if other:
+            why = f"this file system takes {other!r}, which is there, and {path.name!r} for one name"
+            raise StoreError(str(path), f"{why}; leave one of the two out, or put the folder on another file system")
+
+    def _other(self, path: Path) -> str | None:
+        """The name of the file that is found under `path` where that is not its own name but for capitals."""
+        if not self._folds or path.name.startswith(_DIGESTS):
+            return None
+        try:
+            names = os.listdir(path.parent)  # noqa: PTH208 names are enough
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        folded = path.name.casefold()
+        return None if path.name in names else next((name for name in names if name.casefold() == folded), None)
+
+    @property
+    def _folds(self) -> bool:
+        """Whether capitals make no difference to the file system, as far as that shows before the first write."""
+        return os.path.lexists(self._root / _OWN / "LOCK")
+
+    @contextlib.contextmanager
+    def _lock(self) -> Iterator[None]:
+        """One at a time, among all threads and processes that write to this folder."""
+        self._make_own(self._root / _OWN)
+        descriptor = os.open(self._root / _OWN / "lock", _OPEN_LOCK, 0o666)
+        with os.fdopen(descriptor, "ab") as file:
+            check_regular(descriptor)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextlib.contextmanager
+    def _explained(self, key: str) -> Iterator[None]:
+        """Errors of the file system leave as `StoreError` with what to do about them."""
+        try:
+            yield
+        except OSError as error:
+            kind = StoreDenied if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else StoreError
+            reason = os.strerror(error.errno) if error.errno else str(error)
+            raise kind(self._what(key), f"{reason}; {_ADVICE.get(error.errno, _OTHER_ADVICE)}") from error
+
+
+_OTHER_ADVICE = "check the folder and the disk that it is on"
+_DENIED_ADVICE = "let this user read and write the folder, or run as the user who owns it"
+_FULL_ADVICE = "free some space; nothing was written under this key, and applying again goes on from here"
+_SHAPE_ADVICE = "a file is where a folder has to be, or the other way round; move it out of the way"
+_ADVICE: dict[int | None, str] = {
+    errno.EACCES: _DENIED_ADVICE,
+    errno.EPERM: _DENIED_ADVICE,
+    errno.EROFS: "the file system is mounted read-only",
+    errno.ENOSPC: _FULL_ADVICE,
+    errno.EDQUOT: _FULL_ADVICE,
+    errno.ENOTDIR: _SHAPE_ADVICE,
+    errno.EEXIST: _SHAPE_ADVICE,
+    errno.EISDIR: _SHAPE_ADVICE,
+    errno.ENXIO: "it is a pipe, a socket or a device, where only files can be; move it out of the way",
+    errno.ELOOP: "it is a symbolic link, and those are not followed; remove it",
+}
+
+
+_NO_LINKS = (errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV)
+"""What file systems answer that have no hard links, or no more of them for this file."""
+
+
+def _is_there(path: Path) -> bool:
+    """Whether there is anything but a folder."""
+    try:
+        return not stat.S_ISDIR(path.lstat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _open(path: Path) -> BinaryIO | None:
+    try:
+        return open_regular(path, follow=False)
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        return None
+
+
+def _read(path: Path) -> bytes | None:
+    file = _open(path)
+    if file is None:
+        return None
+    with file:
+        return file.read()
+
+
+def _check(path: Path, condition: Condition) -> None:
+    body = _read(path)
+    match condition:
+        case Absent() if body is not None:
+            raise PreconditionFailed(str(path), "somebody else has created it in the meantime")
+        case Matches(etag) if body is None or _etag(body) != etag:
+            raise PreconditionFailed(str(path), "somebody else has changed it since it was read")
+        case _:
+            pass
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()}"'
+
+
+def _write(file: FileIO, chunk: bytes) -> None:
+    rest = memoryview(chunk)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def _walk(folder: Path, folder_key: str, prefix: str) -> Iterator[Listed]:
+    """The files below `folder`, whose keys begin with `folder_key`, in the order of their keys' bytes, as on R2.
+
+    A folder sorts as its name with a slash, for that is how the keys of its files go on: `a-b` before `a/b`.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(((_key_part(entry), entry) for entry in entries if _is_plain(entry)), key=itemgetter(0))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for part, entry in found:
+        key = folder_key + part
+        if part.endswith("/"):
+            if key != f"{_OWN}/" and (key.startswith(prefix) or prefix.startswith(key)):
+                yield from _walk(folder / entry.name, key, prefix)
+        elif key.startswith(prefix):
+            with contextlib.suppress(FileNotFoundError):
+                yield Listed(key, entry.stat(follow_symlinks=False).st_size)
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    """Whether it can hold keys: a file or folder, no link, with a name in UTF-8."""
+    try:
+        entry.name.encode()
+    except UnicodeEncodeError:
+        return False
+    return entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)
+
+
+def _key_part(entry: os.DirEntry[str]) -> str:
+    return f"{entry.name}/" if entry.is_dir(follow_symlinks=False) else entry.name
+
+
+def _make_folder(folder: Path) -> None:
+    """Makes a folder and those above it; each new name is on the disk before anything is put under it."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

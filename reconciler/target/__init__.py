@@ -1,0 +1,1 @@
+"""What the target holds and how it is spelled: keys, mirror index, lock, catalog, garbage."""

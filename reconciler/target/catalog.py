@@ -1,0 +1,52 @@
+"""The published lists: what `tags/list`, `_catalog`, `_ping` and the catalog page say for a mirror index. Pure.
+
+Distribution specification 1.1, "Content Discovery": tags in ASCII order. `_catalog` is Docker's addition to it. All are
+static, so a client's `n` and `last` are not honoured: it gets everything at once.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from reconciler.oci.referrers import published_tags
+from reconciler.target import page
+from reconciler.target.layout import CATALOG, PAGE, PING, tags_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reconciler.target.index import MirrorIndex
+
+
+def published_lists(index: MirrorIndex, repositories: Iterable[str]) -> dict[str, bytes | None]:
+    """Key -> bytes of every list that follows from `index`, of `repositories` and of the whole; None: no such object.
+
+    A repository without a tag is not listed, as a registry does not know a name before its first push.
+    """
+    lists: dict[str, bytes | None] = {tags_key(name): _tags(index, name) for name in sorted(repositories)}
+    named = sorted(name for name, state in index.repositories.items() if state.tags)
+    return {**lists, CATALOG: _json({"repositories": named}), PING: _json({}), PAGE: page.render(index)}
+
+
+def is_foreign(key: str, body: bytes) -> bool:
+    """Whether the object under a list's key is somebody else's: a bucket may have had an `index.html` before us."""
+    return key == PAGE and not page.is_ours(body)
+
+
+def in_step(key: str, stored: bytes, body: bytes) -> bool:
+    """Whether a stored list says what `body` does."""
+    return page.says_the_same(stored, body) if key == PAGE else stored == body
+
+
+def _tags(index: MirrorIndex, name: str) -> bytes | None:
+    state = index.repositories.get(name)
+    if state is None or not state.tags:
+        return None
+    records = [state.attached[one.digest] for one in state.tags.values() if one.digest in state.attached]
+    following = {tag for record in records for tag in published_tags(record)}
+    return _json({"name": name, "tags": sorted(state.tags.keys() | following)})
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()

@@ -1,0 +1,362 @@
+"""What nothing in a repository reaches any more, found from a listing of the bucket, and its removal.
+
+    roots    every tag object that is there, whoever put it there, and the digests that the mirror index says are to be
+             kept: those of its tags, and the retired ones younger than `retain`
+    reached  what the roots refer to, down through indexes to the last blob, as the stored manifests say
+    follows  what is attached to what is reached: the lists of its referrers, and the tags that belong to it by name,
+             as `sha256-<hex>.sig`; those are no roots, unless the mirror index has them as tags of their own
+    garbage  every other manifest by digest and blob of the repository, and uploads to it that nobody finished
+
+Nothing is taken from memory, and where a manifest that is reached cannot be read nothing is collected at all: nobody
+can say then what it needs. Neither is anything where the listing lacks what has to be there, by the mirror index or by
+a request for that very object: what else it lacks cannot be known, and its layers would be taken for garbage.
+
+Only for the holder of the lock, for a blob that is being published is not reached yet. Removal goes from what refers to
+what is referred to, so that what is visible is whole at every moment.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Malformed, StoreError
+from reconciler.oci.spec import Digest, Index, Manifest, parse_manifest
+from reconciler.target.index import RepositoryState, collected, expired
+from reconciler.target.inventory import inventory
+from reconciler.target.layout import (
+    BlobKey,
+    ManifestKey,
+    ReferrersKey,
+    attached_tags,
+    blob_key,
+    blobs_prefix,
+    is_attached_tag,
+    manifest_key,
+    parse_key,
+    referrers_prefix,
+)
+from reconciler.target.ledger import read_index, write_index
+from reconciler.work.threads import BLOB_WORKERS, completed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Executor
+    from datetime import datetime, timedelta
+
+    from reconciler.oci.spec import Platform
+    from reconciler.stores import Store, Stores, Unfinished
+    from reconciler.target.index import MirrorIndex
+    from reconciler.target.inventory import Inventory
+    from reconciler.target.lock import Lease
+
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Garbage:
+    """What can go from a repository, or has gone.
+
+    following  keys of lists and tags whose subject is not reached
+    manifests  by digest, in steps: what refers to others goes before them
+    blobs      with their sizes in bytes
+    uploads    that were begun and never finished
+    expired    retired digests whose time is over; reached or not, the mirror index need not know them any more
+    size       bytes of blobs and manifests
+    """
+
+    target: str
+    manifests: tuple[tuple[Digest, ...], ...]
+    blobs: Mapping[Digest, int]
+    uploads: tuple[Unfinished, ...]
+    expired: frozenset[Digest]
+    size: int
+    following: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.objects or self.uploads or self.expired)
+
+    @property
+    def objects(self) -> int:
+        return len(self.following) + sum(len(step) for step in self.manifests) + len(self.blobs)
+
+    def steps(self) -> Iterator[Sequence[str]]:
+        """The keys in the order in which they go. What is attached may go after its subject, as OCI allows."""
+        yield self.following
+        for digests in self.manifests:
+            yield [manifest_key(self.target, digest) for digest in digests]
+        yield [blob_key(self.target, digest) for digest in self.blobs]
+
+
+@dataclass(frozen=True)
+class NotCollected:
+    """A repository where garbage was looked for, and why none was removed."""
+
+    target: str
+    error: str
+
+
+def collect(
+    store: Store,
+    repositories: Iterable[tuple[str, RepositoryState]],
+    retain: Callable[[str], timedelta],
+    now: datetime,
+    executor: Executor,
+    *,
+    dry_run: bool = False,
+) -> Iterator[Garbage | NotCollected]:
+    """Removes the garbage of each repository, and tells of each that had some, or that could not be looked through.
+
+    The mirror index is to be written afterwards with `forgotten`, so that whoever comes after a crash starts again.
+    """
+    for target, state in repositories:
+        try:
+            garbage = find_garbage(store, target, state, retain(target), now, executor)
+            if not dry_run:
+                remove(store, garbage)
+        except StoreError as error:
+            yield NotCollected(target, str(error))
+        else:
+            if not garbage.is_empty:
+                yield garbage
+
+
+def discard_uploads(store: Store, repositories: Collection[str]) -> Iterator[Garbage]:
+    """Gives up whatever upload to the repositories is not finished: for when nobody uploads anything any more.
+
+    One request for all of them, and tells of each that had some. Raises `StoreError`.
+    """
+    found: dict[str, list[Unfinished]] = {}
+    for upload in store.unfinished("v2/"):
+        match parse_key(upload.key):
+            case BlobKey(repository, _) if repository in repositories:
+                found.setdefault(repository, []).append(upload)
+            case _:
+                pass
+    for repository, uploads in found.items():
+        garbage = Garbage(repository, (), {}, tuple(uploads), frozenset(), 0)
+        remove(store, garbage)
+        yield garbage
+
+
+def collect_garbage(
+    stores: Stores,
+    wanted: Callable[[str, RepositoryState], bool],
+    retain: Callable[[str], timedelta],
+    executor: Executor,
+    lease: Lease | None,
+) -> Iterator[Garbage | NotCollected]:
+    """As `collect`, for every repository of the mirror index that is `wanted`, and records it. No lease: looks only.
+
+    Raises `IndexInvalid`, `LockLost` and `StoreError`.
+    """
+    observed = read_index(stores.state)
+    repositories = [one for one in observed.index.repositories.items() if wanted(*one)]
+    removed = []
+    now = lease.now() if lease else observed.at
+    store = stores.public.guarded(lease.check) if lease else stores.public
+    for event in collect(store, repositories, retain, now, executor, dry_run=lease is None):
+        if isinstance(event, Garbage):
+            removed.append(event)
+        yield event
+    if lease:
+        state = stores.state.guarded(lease.confirm)
+        write_index(state, observed, lambda index: forgotten(index, removed))
+
+
+def forgotten(index: MirrorIndex, garbage: Iterable[Garbage]) -> MirrorIndex:
+    """`index` after the garbage is gone: it knows nothing of the digests any more whose time is over."""
+    for one in garbage:
+        index = collected(index, one.target, one.expired)
+    return index
+
+
+def find_garbage(
+    store: Store, target: str, state: RepositoryState, retain: timedelta, now: datetime, executor: Executor
+) -> Garbage:
+    """Raises `StoreError`, also where a manifest that is reached is damaged or missing; changes nothing."""
+    over = expired(state, retain, now)
+    there = inventory(store, target)
+    manifests = _Manifests(store, target, there, executor)
+    lists = {row.key: key.subject for row in store.list(referrers_prefix(target)) if (key := _list_key(row.key))}
+    reached, needed, following = manifests.reach(state, state.digests - over, lists)
+    manifests.check_listing(state)
+    loose = there.manifests.keys() - reached
+    return Garbage(
+        target,
+        parents_first({digest: manifests.children(digest) for digest in sorted(loose)}),
+        {digest: size for digest, size in there.blobs.items() if digest not in needed},
+        tuple(store.unfinished(blobs_prefix(target))),
+        over,
+        sum(there.manifests[digest] for digest in loose)
+        + sum(size for digest, size in there.blobs.items() if digest not in needed),
+        following,
+    )
+
+
+def _list_key(key: str) -> ReferrersKey | None:
+    parsed = parse_key(key)
+    return parsed if isinstance(parsed, ReferrersKey) else None
+
+
+def remove(store: Store, garbage: Garbage) -> None:
+    """Removes it all, step by step. Raises `StoreError`."""
+    for upload in garbage.uploads:
+        store.discard(upload)
+    for step in garbage.steps():
+        store.delete(step)
+        logger.info("removed %d objects that nothing reached from %s", len(step), garbage.target)
+
+
+def parents_first(children: Mapping[Digest, Iterable[Digest]]) -> tuple[tuple[Digest, ...], ...]:
+    """The digests in steps: none refers to one of the same step or of a step before. Pure.
+
+    Digests are hashes of what refers, so there is no circle.
+    """
+    steps = []
+    rest = dict(children)
+    while rest:
+        referred = {child for digest, its in rest.items() for child in its if child in rest and child != digest}
+        step = tuple(digest for digest in rest if digest not in referred) or tuple(rest)
+        steps.append(step)
+        for digest in step:
+            del rest[digest]
+    return tuple(steps)
+
+
+class _Manifests:
+    """The stored manifests of one repository, read and parsed as they are met."""
+
+    def __init__(self, store: Store, target: str, there: Inventory, executor: Executor) -> None:
+        self._store = store
+        self._target = target
+        self._there = there
+        self._executor = executor
+        self._indexes: dict[Digest, Index] = {}
+        self._unlisted: set[Digest] = set()
+
+    def reach(
+        self, state: RepositoryState, keep: Iterable[Digest], lists: Mapping[str, Digest]
+    ) -> tuple[set[Digest], set[Digest], tuple[str, ...]]:
+        """The manifests and the blobs that the repository's tags and `keep` reach, and what follows none of those.
+
+        `lists` are the keys of lists of referrers that are there, with their subjects.
+        """
+        reached: set[Digest] = set()
+        needed: set[Digest] = set()
+        lost = {one.digest for tag, one in state.tags.items() if tag not in self._there.tags}
+        by_name = {tag for tag in self._there.tags if is_attached_tag(tag)} - state.own_tags
+        self._follow(self._keys(self._there.tags.keys() - by_name), reached, needed)
+        self._follow(self._keys(lost - reached), reached, needed)
+        kept = _with_attached(state, keep) - reached
+        self._unlisted |= kept - self._there.manifests.keys()
+        self._follow(self._keys(kept & self._there.manifests.keys()), reached, needed)
+        loose = dict(lists)
+        while True:
+            names = {tag for subject in reached for tag in attached_tags(subject)} & by_name
+            wave = [*self._keys(names), *(key for key, subject in loose.items() if subject in reached)]
+            if not wave:
+                return reached, needed, (*sorted(loose), *self._keys(sorted(by_name)))
+            by_name -= names
+            loose = {key: subject for key, subject in loose.items() if subject not in reached}
+            self._follow(wave, reached, needed)
+
+    def _keys(self, references: Iterable[Digest | str]) -> list[str]:
+        return [manifest_key(self._target, one) for one in references]
+
+    def _follow(self, roots: Iterable[str], reached: set[Digest], needed: set[Digest]) -> None:
+        wave = roots
+        while wave:
+            children: set[Digest] = set()
+            for digest, parsed in self._read_all(wave):
+                reached.add(digest)
+                if isinstance(parsed, Index):
+                    self._indexes[digest] = parsed
+                    children.update(child.digest for child in parsed.manifests)
+                needed.update(blob.digest for blob in parsed.blobs)
+            self._unlisted |= children - self._there.manifests.keys()
+            wave = self._keys(child for child in children if child not in reached and child in self._there.manifests)
+
+    def check_listing(self, state: RepositoryState) -> None:
+        """Raises `StoreError` if the listing lacks a manifest of those that `reach` met, although it is there.
+
+        What a tag needs has to be listed, by its platforms. Of the rest, which may never have been mirrored, the store
+        is asked.
+        """
+        unwanted: set[Digest] = set()
+        for tag, one in state.tags.items():
+            if tag not in state.pending:
+                unwanted |= self._unwanted(f"{self._target}:{tag}", one.digest, one.platforms)
+        asked = sorted(self._unlisted - unwanted)
+        for result in completed(self._executor, self._store.size, self._keys(asked), 2 * BLOB_WORKERS, pause=1.0):
+            if result and result[1].result() is not None:
+                raise StoreError(f"{self._store.name}/{result[0]}", f"is there, but a listing lacks it; {_INCOMPLETE}")
+
+    def _unwanted(self, what: str, digest: Digest, platforms: tuple[Platform, ...] | None) -> set[Digest]:
+        """The children of an image, all the way down, that were left out for their platforms.
+
+        Raises `StoreError` where the listing lacks one of the others. `what` names the tag.
+        """
+        from reconciler.apply.copy import choose_platforms  # Not before: an apply with nothing to do loads this module.
+
+        index = self._indexes.get(digest)
+        if index is None:
+            return set()
+        try:
+            chosen = {child.digest for child in choose_platforms(index, platforms, what)}
+        except Malformed:
+            return set()
+        unwanted = {child.digest for child in index.manifests} - chosen
+        for child in chosen:
+            if child not in self._there.manifests:
+                key = manifest_key(self._target, child)
+                why = f"a listing lacks it, and {what} needs it by the mirror index; {_INCOMPLETE}"
+                raise StoreError(f"{self._store.name}/{key}", why)
+            unwanted |= self._unwanted(what, child, platforms)
+        return unwanted
+
+    def children(self, digest: Digest) -> tuple[Digest, ...]:
+        """What a manifest that may be damaged says that it refers to."""
+        try:
+            _, parsed = self._read(manifest_key(self._target, digest))
+        except StoreError:
+            return ()
+        return tuple(child.digest for child in parsed.manifests) if isinstance(parsed, Index) else ()
+
+    def _read_all(self, keys: Iterable[str]) -> Iterator[tuple[Digest, Manifest | Index]]:
+        for result in completed(self._executor, self._read, keys, 2 * BLOB_WORKERS, pause=1.0):
+            if result:
+                yield result[1].result()
+
+    def _read(self, key: str) -> tuple[Digest, Manifest | Index]:
+        """What a key of a manifest, a tag or a list of referrers holds, with the digest of its bytes."""
+        what = f"{self._store.name}/{key}"
+        stored = self._store.get(key)
+        if stored is None:
+            raise StoreError(what, f"is missing; {_ADVICE}")
+        match parse_key(key):
+            case ManifestKey(_, Digest() as digest):
+                if not digest.matches(stored.body):
+                    raise StoreError(what, f"has other bytes than its digest says; {_ADVICE}")
+            case _:
+                digest = Digest.of(stored.body)
+        try:
+            return digest, parse_manifest(stored.body, "", what)
+        except Malformed as error:
+            raise StoreError(what, f"cannot be read ({error.why}); {_ADVICE}") from None
+
+
+def _with_attached(state: RepositoryState, keep: Iterable[Digest]) -> set[Digest]:
+    """The digests to keep, and those of what came along with their images."""
+    found = set(keep)
+    for record in [state.attached[digest] for digest in found if digest in state.attached]:
+        for one in record.values():
+            found |= one.referrers | {tagged.digest for tagged in one.tags.values()}
+    return found
+
+
+_INCOMPLETE = "nothing is collected in this repository; see `r2mirror verify`, and try again later"
+_ADVICE = "nothing is collected in this repository; see `r2mirror verify`, and repair it or remove it by hand"

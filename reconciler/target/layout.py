@@ -1,0 +1,193 @@
+"""What each key of the bucket holds, and under which headers: the only place that spells a key.
+
+Pure. A bucket in this layout is a read-only registry of the OCI distribution specification 1.1, section "Pull": an edge
+in front of it has to do no more than send `/v2/` to `v2/_ping`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from reconciler.errors import Malformed
+from reconciler.oci.spec import OCI_INDEX, Digest, is_repository, is_tag
+
+CATALOG = "v2/_catalog"
+PING = "v2/_ping"
+PAGE = "index.html"
+MIRROR_INDEX = "_mirror/index.json"
+LOCK = "_mirror/lock.json"
+
+PATHS_ARE_NOT_FOR_CLIENTS = (
+    "has a path, but clients ask for /v2/ at the root of a host; "
+    "give the bucket a host name of its own, for example public_url: https://cr.example.com"
+)
+"""What to say of the address of a bucket that is not the root of a host."""
+
+RESERVED_COMPONENTS = frozenset({"manifests", "blobs", "tags", "referrers"})
+"""Words that a repository's path cannot contain here, for they would make a key readable in two ways."""
+
+
+@dataclass(frozen=True)
+class Headers:
+    """The stored headers of an object. `no-transform` keeps an edge from compressing JSON and dropping its length.
+
+    `content_language` is empty but for tags that carry their digest, see `with_digest`.
+    """
+
+    content_type: str
+    cache_control: str
+    content_language: str = ""
+
+
+_FOREVER = "public, max-age=31536000, immutable, no-transform"
+_FRESH = "no-cache, no-transform"
+
+BLOB_HEADERS = Headers("application/octet-stream", _FOREVER)
+JSON_HEADERS = Headers("application/json", _FRESH)
+PAGE_HEADERS = Headers("text/html; charset=utf-8", _FRESH)
+REFERRERS_HEADERS = Headers(OCI_INDEX, _FRESH)
+LOCK_HEADERS = Headers("application/json", "no-store")
+
+
+def manifest_headers(media_type: str, reference: Digest | str) -> Headers:
+    """Headers of a manifest under its digest, which never changes, or under a tag, which may."""
+    return Headers(media_type, _FOREVER if isinstance(reference, Digest) else _FRESH)
+
+
+def with_digest(key: str, body: bytes, headers: Headers) -> Headers:
+    """The headers of an object in a bucket whose tags carry their digest, which no path of theirs has.
+
+    As Content-Language, for of all that can be stored with an object this is a header that R2's public side sends and
+    that nobody else has a use for; a rule at the edge makes it `Docker-Content-Digest`.
+    """
+    match parse_key(key):
+        case ManifestKey(reference=str()):
+            return replace(headers, content_language=str(Digest.of(body, "sha256")))
+        case _:
+            return headers
+
+
+def list_headers(key: str) -> Headers:
+    """Headers of a published list, of which the catalog page is one for people."""
+    return PAGE_HEADERS if key == PAGE else JSON_HEADERS
+
+
+def blob_key(repository: str, digest: Digest) -> str:
+    return f"{blobs_prefix(repository)}{digest}"
+
+
+def manifest_key(repository: str, reference: Digest | str) -> str:
+    """The key of a manifest by digest or by tag."""
+    return f"{manifests_prefix(repository)}{reference}"
+
+
+def blobs_prefix(repository: str) -> str:
+    return f"v2/{repository}/blobs/"
+
+
+def manifests_prefix(repository: str) -> str:
+    return f"v2/{repository}/manifests/"
+
+
+def tags_key(repository: str) -> str:
+    return f"v2/{repository}/tags/list"
+
+
+def referrers_key(repository: str, subject: Digest) -> str:
+    return f"{referrers_prefix(repository)}{subject}"
+
+
+def referrers_prefix(repository: str) -> str:
+    return f"v2/{repository}/referrers/"
+
+
+_ATTACHED = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
+
+
+def fallback_tag(subject: Digest) -> str:
+    """Where clients look for referrers that find no list (distribution specification 1.1, "Referrers tag schema")."""
+    return f"{subject.algorithm}-{subject.hex[:64]}"
+
+
+def cosign_tags(subject: Digest) -> tuple[str, ...]:
+    """Where cosign looks for signatures, attestations and SBOMs; a sha512 digest makes no such tag, it is too long."""
+    return tuple(f"{fallback_tag(subject)}.{kind}" for kind in ("sig", "att", "sbom") if len(subject.hex) == 64)
+
+
+def attached_tags(subject: Digest) -> tuple[str, ...]:
+    """Every tag that belongs to a digest by its name."""
+    return (fallback_tag(subject), *cosign_tags(subject))
+
+
+def is_attached_tag(tag: str) -> bool:
+    """Whether a tag belongs to a digest by its name."""
+    return _ATTACHED.fullmatch(tag) is not None
+
+
+@dataclass(frozen=True)
+class BlobKey:
+    repository: str
+    digest: Digest
+
+
+@dataclass(frozen=True)
+class ManifestKey:
+    repository: str
+    reference: Digest | str
+
+
+@dataclass(frozen=True)
+class TagsKey:
+    repository: str
+
+
+@dataclass(frozen=True)
+class ReferrersKey:
+    repository: str
+    subject: Digest
+
+
+Key: TypeAlias = BlobKey | ManifestKey | TagsKey | ReferrersKey
+
+
+def parse_key(key: str) -> Key | None:
+    """What a key of a repository holds; None for a key that is not of this layout, which is then not ours to touch."""
+    if not key.startswith("v2/"):
+        return None
+    repository, _, kind_and_name = key.removeprefix("v2/").rpartition("/")
+    name = kind_and_name
+    repository, _, kind = repository.rpartition("/")
+    if target_problem(repository):
+        return None
+    if kind == "tags" and name == "list":
+        return TagsKey(repository)
+    if kind == "manifests" and is_tag(name):
+        return ManifestKey(repository, name)
+    if kind not in ("blobs", "manifests", "referrers"):
+        return None
+    try:
+        digest = Digest.parse(name)
+    except Malformed:
+        return None
+    match kind:
+        case "blobs":
+            return BlobKey(repository, digest)
+        case "referrers":
+            return ReferrersKey(repository, digest)
+        case _:
+            return ManifestKey(repository, digest)
+
+
+def target_problem(repository: str) -> str | None:
+    """Why `repository` cannot be a target in a bucket of this layout, in words; None if it can."""
+    reserved = RESERVED_COMPONENTS.intersection(repository.split("/"))
+    if reserved:
+        return f"the part {min(reserved)!r} is a word of the registry's own paths; use another name"
+    if not is_repository(repository):
+        return (
+            "expected lower-case letters and digits, with single . _ - inside a part and / between parts, "
+            "255 characters at most"
+        )
+    return None

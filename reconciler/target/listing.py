@@ -1,0 +1,176 @@
+"""What a bucket holds, for people who look for an image: from its mirror index, or from what it publishes.
+
+from_index   what the mirror index says: digests, platforms, sizes, times
+from_public  the same over the public URL; where the index is not public, the names in `_catalog` and `tags/list`
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from reconciler.errors import IndexInvalid, IndexVersion, Malformed, PublicError
+from reconciler.oci.spec import is_tag, load_json
+from reconciler.target.index import TagState, parse
+from reconciler.target.layout import CATALOG, MIRROR_INDEX, tags_key, target_problem
+from reconciler.work.threads import BLOB_WORKERS, completed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from concurrent.futures import Executor
+    from datetime import datetime
+
+    from reconciler.target.index import MirrorIndex
+    from reconciler.target.public import Answer, PublicBucket
+
+MAX_INDEX_BYTES = 64 * 1024 * 1024
+MAX_LIST_BYTES = 8 * 1024 * 1024
+"""Of what a public URL sends: an index of 200,000 tags, and a list of as many. An answer is anybody's."""
+
+MAX_VALUES = 3_000_000
+"""Values in such an index or list, which is more of them than in any that we write."""
+
+MAX_REPOSITORIES = 10_000
+MAX_TAGS = 1_000_000
+"""Of a mirror without an index: each repository is a request, and the names of all tags are kept."""
+
+LONGEST = 600.0
+"""Seconds that all lists of tags are waited for together."""
+
+_PARSING = threading.Lock()
+"""What a list becomes in memory is many times its bytes: one is parsed at a time."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One repository. `tags` maps each tag to its state, or to None where only its name is known.
+
+    `source` is None where it is not known.
+    """
+
+    target: str
+    source: str | None
+    tags: Mapping[str, TagState | None]
+
+    @property
+    def states(self) -> tuple[TagState, ...]:
+        return tuple(state for state in self.tags.values() if state)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes to pull every image for every platform, each digest once; None where nothing is known of some.
+
+        Layers that images share are in the bucket once, and counted here for each.
+        """
+        images = {state.digest: state.images for state in self.states}
+        if len(self.states) < len(self.tags) or not all(images.values()):
+            return None
+        return sum(sum(sizes.values()) for sizes in images.values() if sizes)
+
+    @property
+    def changed_at(self) -> datetime | None:
+        return max((state.synced_at for state in self.states), default=None)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What was found. `whole` says whether the mirror index could be read, or only names."""
+
+    repositories: tuple[Repository, ...]
+    whole: bool = True
+
+
+def from_index(index: MirrorIndex, pattern: str | None) -> Listing:
+    """The repositories of an index that have tags and whose name is `pattern` or matches it; all of them for None."""
+    return Listing(
+        tuple(
+            Repository(target, state.source, state.tags)
+            for target, state in sorted(index.repositories.items())
+            if state.tags and _matches(target, pattern)
+        )
+    )
+
+
+def from_public(bucket: PublicBucket, pattern: str | None, executor: Executor) -> Listing:
+    """What is published at a public URL. Raises `PublicError`, and `IndexVersion` for another release's index."""
+    answer = bucket.get(MIRROR_INDEX, MAX_INDEX_BYTES)
+    if answer.status == 200:
+        return from_index(_index(answer), pattern)
+    names = [name for name in _names(bucket) if _matches(name, pattern)]
+    found: dict[str, tuple[str, ...]] = {}
+    number = 0
+
+    def tags(name: str) -> tuple[str, ...]:
+        return _tags(bucket, name)
+
+    if len(names) > MAX_REPOSITORIES:
+        why = f"names {len(names)} repositories, and its mirror index is not there; name the repositories, as in 'a/*'"
+        raise PublicError(bucket.url, why)
+    until = time.monotonic() + LONGEST
+    for result in completed(executor, tags, names, BLOB_WORKERS, pause=1.0):
+        if time.monotonic() > until:
+            raise PublicError(bucket.url, f"its lists were not there after {LONGEST:.0f} s; name the repositories")
+        if result:
+            found[result[0]] = result[1].result()
+            number += len(found[result[0]])
+            if number > MAX_TAGS:
+                raise PublicError(bucket.url, f"has more than {MAX_TAGS} tags; name the repositories, as in 'a/*'")
+    repositories = (Repository(name, None, dict.fromkeys(found[name])) for name in sorted(found))
+    return Listing(tuple(one for one in repositories if one.tags), whole=False)
+
+
+def _index(answer: Answer) -> MirrorIndex:
+    if answer.body.count(b",") > MAX_VALUES:
+        raise PublicError(answer.url, f"a mirror index of more than {MAX_VALUES} values; list it with -f")
+    try:
+        return parse(answer.body, answer.url)
+    except IndexVersion:
+        raise
+    except IndexInvalid:
+        why = "what is there is no mirror index; check the address, or ask whoever keeps this mirror"
+        raise PublicError(answer.url, why) from None
+
+
+def _names(bucket: PublicBucket) -> Iterator[str]:
+    answer = bucket.get(CATALOG, MAX_LIST_BYTES)
+    if answer.status != 200:
+        why = (
+            f"answered {answer.status}, and {MIRROR_INDEX} is not there either: this is no mirror that can be listed. "
+            "Give the address under which its v2/ is, as in https://cr.example.com"
+        )
+        raise PublicError(answer.url, why)
+    for name in _list_of(answer.body, "repositories", answer.url):
+        if target_problem(name):
+            raise PublicError(answer.url, "names a repository that cannot be one")
+        yield name
+
+
+def _tags(bucket: PublicBucket, name: str) -> tuple[str, ...]:
+    answer = bucket.get(tags_key(name), MAX_LIST_BYTES)
+    if answer.status == 404:
+        return ()
+    if answer.status != 200:
+        raise PublicError(answer.url, f"answered {answer.status}, expected a list of tags")
+    tags = _list_of(answer.body, "tags", answer.url)
+    if not all(is_tag(tag) for tag in tags):
+        raise PublicError(answer.url, "names a tag that cannot be one")
+    return tags
+
+
+def _list_of(body: bytes, field: str, url: str) -> tuple[str, ...]:
+    try:
+        with _PARSING:
+            document: Any = load_json(body, url, MAX_VALUES)
+    except Malformed as error:
+        raise PublicError(url, error.why) from None
+    rows: Any = document.get(field) if isinstance(document, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, str) for row in rows):
+        raise PublicError(url, f"expected an object with a list of {field}")
+    return tuple(dict.fromkeys(rows))
+
+
+def _matches(target: str, pattern: str | None) -> bool:
+    return pattern is None or fnmatchcase(target, pattern)

@@ -1,0 +1,84 @@
+"""How a blob gets into a repository: it is there, another repository of the bucket has it, or it is downloaded.
+
+Pure; `apply` decides by it, and whoever wants to know beforehand what an apply will do.
+
+Only repositories of the mirror index are copied from: what is under a digest's key there was verified as it came, and
+a copy within the bucket is not looked at again. Others may be anybody's, and their garbage is not to spread.
+
+Which of them hold a blob only a listing says, at 1,000 keys a request. A request costs what the upload of one part
+costs, 8 MiB, and takes about as long; so one is worth it for every `LISTING_WORTH` bytes that are missing, in the
+repositories first that come from nearest by. A run that lacks little lists only the repositories that it changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from reconciler.oci.spec import Descriptor, Digest
+
+LISTING_WORTH = 32 * 1024 * 1024
+"""Bytes that have to be missing for each listing request, so that looking around costs a quarter at the most."""
+
+MAX_LISTINGS = 100
+"""Requests of one run. What they show is kept until its end: 100,000 keys are about 40 MB."""
+
+LISTING_KEYS = 1000
+"""Keys that one request lists."""
+
+
+@dataclass(frozen=True)
+class There:
+    """The repository holds it already."""
+
+
+@dataclass(frozen=True)
+class CopyFrom:
+    """Another repository of the bucket holds it."""
+
+    repository: str
+
+
+@dataclass(frozen=True)
+class Download:
+    """No repository is known to hold it."""
+
+
+Way: TypeAlias = There | CopyFrom | Download
+
+Holders: TypeAlias = "Mapping[tuple[Digest, int], str]"
+"""(digest, size in bytes) -> a repository of the mirror index that holds it, as listed or as written by this run."""
+
+
+def way(blob: Descriptor, present: Mapping[Digest, int], holders: Holders) -> Way:
+    """How `blob` gets into a repository that holds `present`, digest -> size in bytes as listed."""
+    if present.get(blob.digest) == blob.size:
+        return There()
+    holder = holders.get((blob.digest, blob.size))
+    return Download() if holder is None else CopyFrom(holder)
+
+
+def is_worth_listing(missing: int, listed: int) -> bool:
+    """Whether to list another repository, with so many bytes missing and so many requests made for that so far."""
+    return listed < min(missing // LISTING_WORTH, MAX_LISTINGS)
+
+
+def requests_for(keys: int) -> int:
+    """The listing requests that so many keys take."""
+    return keys // LISTING_KEYS + 1
+
+
+def nearest(source: str, others: Mapping[str, str]) -> str:
+    """Of `others`, target -> source and not empty, the target whose source shares the most of its path with `source`.
+
+    `docker.io/library/python` is built on what is in `docker.io/library/debian` rather than on anything of `quay.io`.
+    """
+    return max(sorted(others), key=lambda target: _shared(source.split("/"), others[target].split("/")))
+
+
+def _shared(one: Iterable[str], other: Iterable[str]) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))

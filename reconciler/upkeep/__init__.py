@@ -1,0 +1,1 @@
+"""The target held against the mirror index: verify, repair, adopt."""

@@ -1,0 +1,258 @@
+"""Takes over what is in the bucket already: builds the mirror index from it, without copying a blob.
+
+For a bucket that was filled by hand or by another tool, and for an index that was lost or damaged. A tag of a target
+in mirrors.yaml is taken over if its image is there whole, for the platforms that are there. Manifests that lack
+their digest's key or have wrong headers are written again from their own bytes. What is not whole is left for an apply,
+which copies only what is missing. Nothing is removed, and other repositories are not touched.
+
+Where there is no index, digests that no tag points at are noted as retired now: who pulls by digest is given `retain`.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from reconciler.apply.copy import choose_platforms, publish_lists
+from reconciler.errors import Malformed, NotFound, StoreError
+from reconciler.mirrors.load import DEFAULT_NAME
+from reconciler.mirrors.versions import in_order
+from reconciler.oci.referrers import Attached
+from reconciler.oci.spec import Digest, Index, parse_manifest
+from reconciler.target.catalog import published_lists
+from reconciler.target.garbage import find_garbage
+from reconciler.target.index import MirrorIndex, RepositoryState, TagState, claimed, published, retire
+from reconciler.target.inventory import inventories
+from reconciler.target.layout import MIRROR_INDEX, is_attached_tag, manifest_key
+from reconciler.target.ledger import Observed, salvage_index, write_index
+from reconciler.upkeep.repair import repair
+from reconciler.upkeep.verify import Problem, check_repository
+from reconciler.work.threads import BLOB_WORKERS, completed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from concurrent.futures import Executor
+    from datetime import datetime
+
+    from reconciler.mirrors.load import Mirror
+    from reconciler.oci.spec import Descriptor, Platform
+    from reconciler.stores import Store, Stores
+    from reconciler.target.inventory import Inventory
+    from reconciler.target.lock import Lease
+    from reconciler.upkeep.verify import Finding, Report
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What can be taken over of one repository.
+
+    tags     what the mirror index will say of them
+    retired  digests without a tag that stay for a while
+    refused  tag -> why it is left as it is
+    report   what is wrong with what can be taken over, all of which can be put right from bytes that are there
+    """
+
+    target: str
+    source: str
+    tags: Mapping[str, TagState]
+    retired: frozenset[Digest]
+    refused: Mapping[str, str]
+    report: Report
+
+    @property
+    def fixes(self) -> tuple[str, ...]:
+        """The keys that are written again, from bytes that are there."""
+        return tuple(sorted({key for wrong in self.report.hurt.values() for key in wrong}))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The whole bucket.
+
+    damaged  why the mirror index that is there cannot be used
+    foreign  repositories that mirrors.yaml does not name
+    name     the mirrors file's, whose all of it becomes
+    claimed  repositories that the mirror index has and gives to `name`, each with its owner until then
+    """
+
+    observed: Observed
+    damaged: str | None
+    adoptions: tuple[Adoption, ...]
+    foreign: tuple[str, ...]
+    name: str = DEFAULT_NAME
+    claimed: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def has_changes(self) -> bool:
+        return self.damaged is not None or bool(self.claimed) or any(one.tags or one.retired for one in self.adoptions)
+
+
+def survey(
+    stores: Stores, mirrors: Mapping[str, Mirror], now: datetime, executor: Executor, name: str = DEFAULT_NAME
+) -> Survey:
+    """What could be taken over for the file `name`, from a listing of the bucket and its manifests. Changes nothing.
+
+    `mirrors` by target.
+
+    Raises `IndexVersion` and `StoreError`.
+    """
+    observed, damaged = salvage_index(stores.state)
+    found = inventories(stores.public.list("v2/"))
+    known = observed.index.repositories
+    adoptions = [
+        _survey_repository(stores.public, mirrors[target], there, known.get(target), now, executor)
+        for target, there in sorted(found.items())
+        if target in mirrors
+    ]
+    foreign = tuple(sorted(target for target, there in found.items() if target not in mirrors and target not in known))
+    claimed = {target: known[target].owner for target in sorted(mirrors.keys() & known.keys())}
+    return Survey(
+        observed,
+        damaged,
+        tuple(one for one in adoptions if one.tags or one.retired or one.refused),
+        foreign,
+        name,
+        {target: owner for target, owner in claimed.items() if owner != name},
+    )
+
+
+def adopt(stores: Stores, found: Survey, executor: Executor, lease: Lease) -> tuple[str, ...]:
+    """Takes over what was found; returns what could not be put right after all. Raises `LockLost` and `StoreError`."""
+    public, state = stores.public.guarded(lease.check), stores.state.guarded(lease.confirm)
+    failures = []
+    for one in found.adoptions:
+        failures += [f"{failed.name}: {failed.error}" for failed in repair(public, one.report, _Nowhere(), executor)]
+
+    now = lease.now()
+
+    def change(index: MirrorIndex) -> MirrorIndex:
+        for one in found.adoptions:
+            if one.tags:
+                tags = {tag: replace(state, synced_at=now) for tag, state in one.tags.items()}
+                index = published(index, one.target, one.source, tags, now)
+            index = retire(index, one.target, one.source, one.retired, now)
+        for target in {*found.claimed, *(one.target for one in found.adoptions)} & index.repositories.keys():
+            index = claimed(index, target, index.repositories[target].source, found.name)
+        return index
+
+    written = write_index(state, found.observed, change)
+    if found.damaged and written is found.observed:
+        state.delete([MIRROR_INDEX])
+    lists = published_lists(written.index, written.index.repositories)
+    publish_lists(public, lists, executor)
+    return tuple(failures)
+
+
+def _survey_repository(
+    store: Store,
+    mirror: Mirror,
+    there: Inventory,
+    known: RepositoryState | None,
+    now: datetime,
+    executor: Executor,
+) -> Adoption:
+    state = known or RepositoryState(mirror.source)
+    along = {tag for tag in there.tags if is_attached_tag(tag)} if mirror.referrers else frozenset()
+    unknown = sorted(there.tags.keys() - state.own_tags - along)
+    tags: dict[str, TagState] = {}
+    refused: dict[str, str] = {}
+
+    def read(tag: str) -> TagState:
+        return _tag_state(store, mirror, there, tag, now)
+
+    for result in completed(executor, read, unknown, 2 * BLOB_WORKERS, pause=1.0):
+        if result:
+            tag, future = result
+            try:
+                tags[tag] = future.result()
+            except Malformed as error:
+                refused[tag] = error.why
+    report = check_repository(store, mirror.target, RepositoryState(mirror.source, tags), executor)
+    lost = {finding.key: finding for finding in report.findings if not _can_be_put_right(finding, report)}
+    for root, wrong in report.hurt.items():
+        for key in sorted(wrong & lost.keys()):
+            refused.update(dict.fromkeys(root.tags, f"{key}: {lost[key].problem}: {lost[key].detail}"))
+    whole = {root: wrong for root, wrong in report.hurt.items() if not wrong & lost.keys()}
+    return Adoption(
+        mirror.target,
+        mirror.source,
+        MappingProxyType(
+            {tag: _with_images(tags[tag], report) for tag in sorted(tags.keys() - refused.keys(), key=in_order)}
+        ),
+        _without_tag(store, mirror, now, executor) if known is None else frozenset(),
+        MappingProxyType(dict(sorted(refused.items()))),
+        replace(report, hurt=whole),
+    )
+
+
+def _tag_state(store: Store, mirror: Mirror, there: Inventory, tag: str, now: datetime) -> TagState:
+    """What the tag's object says. Raises `Malformed` if it is no manifest, or an index of which no image is there."""
+    stored = store.get(manifest_key(mirror.target, tag))
+    if stored is None:
+        raise Malformed(tag, "is gone since it was listed")
+    parsed = parse_manifest(stored.body, "", tag)
+    platforms = _platforms_there(parsed, mirror, there, tag) if isinstance(parsed, Index) else mirror.platforms
+    return TagState(Digest.of(stored.body), parsed.media_type, len(stored.body), platforms, now)
+
+
+def _with_images(state: TagState, report: Report) -> TagState:
+    return replace(state, images=report.images.get(state.digest))
+
+
+def _platforms_there(index: Index, mirror: Mirror, there: Inventory, tag: str) -> tuple[Platform, ...] | None:
+    """Those that the mirror wants if they are there, else all if all are there, else those that are."""
+    for platforms in (mirror.platforms, None):
+        with suppress(Malformed):
+            if all(child.digest in there.manifests for child in choose_platforms(index, platforms, tag)):
+                return platforms
+    images = [child for child in index.manifests if child.digest in there.manifests and not child.attests]
+    found = {child.platform for child in images if child.platform}
+    if not found:
+        raise Malformed(tag, "is an index, and none of its images is there")
+    return tuple(sorted(found))
+
+
+def _can_be_put_right(finding: Finding, report: Report) -> bool:
+    """Whether the right bytes are in the bucket: under this key with wrong headers, or as those of a tag."""
+    named = {manifest_key(report.target, digest) for digest in report.bodies}
+    return finding.problem is Problem.WRONG_HEADERS or finding.key in named
+
+
+def _without_tag(store: Store, mirror: Mirror, now: datetime, executor: Executor) -> frozenset[Digest]:
+    """The digests that nothing in the repository refers to; none where that cannot be told."""
+    nothing_known = RepositoryState(mirror.source)
+    try:
+        garbage = find_garbage(store, mirror.target, nothing_known, mirror.retain, now, executor)
+    except StoreError:
+        return frozenset()
+    return frozenset(garbage.manifests[0]) if garbage.manifests else frozenset()
+
+
+class _Nowhere:
+    """The source of what is only in the bucket."""
+
+    def tags(self) -> tuple[str, ...]:
+        return ()
+
+    def resolve(self, reference: str) -> Descriptor:
+        raise NotFound(reference, "is not in the bucket any more")
+
+    def referrers(self, subject: Digest) -> None:  # noqa: ARG002 it has none of anything
+        return None
+
+    def manifest(self, descriptor: Descriptor) -> bytes:
+        raise NotFound(str(descriptor.digest), "is not in the bucket any more")
+
+    def described(self, digest: Digest) -> Descriptor:
+        raise NotFound(str(digest), "is not in the bucket any more")
+
+    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:  # noqa: ARG002 the protocol's
+        return Attached()
+
+    def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
+        raise NotFound(str(descriptor.digest), "is not in the bucket any more")
+
+    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> None:
+        pass

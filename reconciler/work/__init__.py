@@ -1,0 +1,1 @@
+"""Work side by side: threads, fair shares of them, the end of a run, exceptions that nobody foresaw."""

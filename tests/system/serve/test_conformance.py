@@ -1,0 +1,89 @@
+"""The edge and `serve`, each against every requirement of conformance.py, those that are not met included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.oci.referrers import list_bytes
+from reconciler.oci.spec import Digest
+from reconciler.stores.folder import FolderStore
+from reconciler.target.layout import (
+    BLOB_HEADERS,
+    CATALOG,
+    JSON_HEADERS,
+    PING,
+    REFERRERS_HEADERS,
+    blob_key,
+    manifest_headers,
+    manifest_key,
+    referrers_key,
+    tags_key,
+)
+from tests.parts.conformance import REQUIREMENTS, SUBJECT, TAGS, Registry, Requirement, everything, referrers_index
+from tests.parts.serving import serving
+from tests.system.stores.test_contract import bucket_store
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.stores import Store
+    from tests.parts.nginx_edge import Edge
+    from tests.parts.seaweedfs import S3Bucket
+
+
+def fill(store: Store) -> None:
+    """Publishes what the requirements are checked on, under the keys and headers of layout.py."""
+    for one in everything():
+        for digest, body in one.all_blobs().items():
+            store.put(blob_key("app", Digest.parse(digest)), body, BLOB_HEADERS)
+        for manifest in one.manifests():
+            name = Digest.parse(manifest.digest)
+            store.put(manifest_key("app", name), manifest.body, manifest_headers(manifest.media_type, name))
+            store.put(referrers_key("app", name), list_bytes([], name), REFERRERS_HEADERS)
+    for tag, tagged in TAGS.items():
+        store.put(manifest_key("app", tag), tagged.body, manifest_headers(tagged.media_type, tag))
+    subject = Digest.parse(SUBJECT.digest)
+    store.put(referrers_key("app", subject), referrers_index(), REFERRERS_HEADERS)
+    names = ",".join(f'"{tag}"' for tag in sorted(TAGS))
+    store.put(tags_key("app"), f'{{"name":"app","tags":[{names}]}}'.encode(), JSON_HEADERS)
+    store.put(CATALOG, b'{"repositories":["app"]}', JSON_HEADERS)
+    store.put(PING, b"{}", JSON_HEADERS)
+
+
+def judge(requirement: Requirement, registry: Registry, why_not: str) -> str:
+    """What is wrong with the table, "" if nothing is."""
+    try:
+        requirement.check(registry)
+    except (AssertionError, KeyError, ValueError) as error:
+        if not why_not:
+            return f"is not met: {error!r}"
+    else:
+        return "is met, and the table says that it is not" if why_not else ""
+    assert requirement.instead, "what is not met has to say what holds instead"
+    requirement.instead(registry)
+    return ""
+
+
+def findings(registry: Registry, column: str) -> dict[str, str]:
+    found = {one.id: judge(one, registry, getattr(one, column)) for one in REQUIREMENTS}
+    return {name: wrong for name, wrong in found.items() if wrong}
+
+
+def test_the_edge_stands_where_the_table_says(s3_bucket: S3Bucket, nginx_edge: Edge) -> None:
+    fill(bucket_store(s3_bucket))
+    assert findings(Registry(nginx_edge.host), "edge") == {}
+
+
+@pytest.mark.parametrize("kind", ["folder", "s3"])
+def test_serve_stands_where_the_table_says(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    store = FolderStore(tmp_path / "mirror") if kind == "folder" else bucket_store(request.getfixturevalue("s3_bucket"))
+    fill(store)
+    with serving(store) as running:
+        assert findings(Registry(running.host), "serve") == {}
+
+
+def test_each_requirement_is_there_once() -> None:
+    assert len({one.id for one in REQUIREMENTS}) == len(REQUIREMENTS)
+    assert {one.level for one in REQUIREMENTS} == {"MUST", "SHOULD", "MAY"}

@@ -1,0 +1,47 @@
+"""Documents that could go stale: what is generated is up to date, what is named exists."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+
+
+@pytest.mark.parametrize("name", ["docs/commands.md", "docs/conformance.md", "docs/edge.md", "docs/mirrors.md"])
+def test_what_is_generated_is_up_to_date(name: str) -> None:
+    call = [sys.executable, "-m", "cogapp", "--check", name]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}run `make docs`"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if not re.match(r"https?:", target):
+            path, _, anchor = target.partition("#")
+            assert (page.parent / path).exists(), f"{page.name} links to {target}"
+            if anchor:
+                headings = re.findall(r"^#+ (.*)$", (page.parent / path).read_text(), re.MULTILINE)
+                assert anchor in {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+def test_every_key_of_the_schema_is_documented() -> None:
+    page = (ROOT / "docs/mirrors.md").read_text()
+    schema = json.loads((ROOT / "schema/mirrors.schema.json").read_text())
+    definitions = [schema, *(one for one in schema["$defs"].values() if "properties" in one)]
+    keys = {key for one in definitions for key in one["properties"]}
+    assert {key for key in keys if f"`{key}`" not in page} == set()
+
+
+def test_every_make_target_of_the_readme_exists() -> None:
+    targets = re.findall(r"\bmake ([a-z]+)", (ROOT / "README.md").read_text())
+    makefile = (ROOT / "Makefile").read_text()
+    assert targets
+    assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []

@@ -1,0 +1,245 @@
+"""What `plan --sizes` says is what the servers count in the apply that follows."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.apply.apply import apply
+from reconciler.apply.outcome import Done
+from reconciler.apply.terms import Edges, Terms
+from reconciler.mirrors.load import S3
+from reconciler.mirrors.patterns import Exact
+from reconciler.oci.spec import Platform
+from reconciler.plan.cost import forecast
+from reconciler.plan.cost.measure import Measured, measure
+from reconciler.plan.plan import make_plan
+from reconciler.plan.resolve import resolve
+from reconciler.stores import s3
+from reconciler.stores.opening import open_stores
+from reconciler.target import lock
+from reconciler.target.ledger import read_index
+from tests.bench import NOW, RETAIN, V1, V2, V3, Silent
+from tests.memory import MemorySource, mirror, mirrors
+from tests.parts.faulty_s3 import FaultyS3, start_faulty_s3
+from tests.parts.images import Image, image, push
+from tests.parts.scripted_hub import start_docker_hub
+from tests.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from reconciler.mirrors.load import Mirror
+    from reconciler.plan.plan import Plan
+    from reconciler.stores import Store
+    from reconciler.target.index import MirrorIndex
+    from tests.parts.docker_registry import DockerRegistry
+    from tests.parts.scripted_hub import DockerHub
+    from tests.parts.seaweedfs import S3Bucket
+
+LARGE = image(random.Random(1).randbytes(2 * s3.PART_SIZE + 1), {"small": "layer"})
+SINGLE = image({"single": "1"})
+FIRST = {"a": {"1": V1, "latest": V1, "old": V3, "2": V2}, "b": {"1": V1}, "gone": {"1": V2}}
+THEN = {"a": {"1": V1, "latest": V2, "3": LARGE, "2": V2}, "b": {"1": V1, "2": V2}, "new": {"x": image({"fresh": "1"})}}
+
+KINDS = {
+    r"GET /[^/]+\?list-type=2": "ListObjects",
+    r"GET ": "GetObject",
+    r"PUT .*partNumber=": "UploadPart",
+    r"COPY ": "CopyObject",
+    r"PUT ": "PutObject",
+    r"POST .*\?uploads": "CreateMultipartUpload",
+    r"POST .*uploadId=": "CompleteMultipartUpload",
+    r"POST .*\?delete": "DeleteObjects",
+}
+
+
+class Runs:
+    """Plans with sizes, and applies, of memory sources and a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.sources: dict[str, MemorySource] = {}
+
+    def open_source(self, source: str) -> MemorySource:
+        return self.sources[source.removeprefix("memory/")]
+
+    def plan(
+        self, images: Mapping[str, Mapping[str, Image]], entries: tuple[Mirror, ...] = ()
+    ) -> tuple[Plan, Measured]:
+        self.sources = {target: MemorySource(dict(tags)) for target, tags in images.items()}
+        wanted = mirrors(*(entries or [mirror(target, when_gone="prune") for target in images]))
+        with ThreadPoolExecutor(4) as executor:
+            observed = read_index(self.store)
+            desired = resolve(wanted, lambda: observed.index, self.open_source, executor)
+            plan = make_plan(desired, observed.index, observed.etag, wanted.sha256)
+            return plan, self.measure(plan, observed.index)
+
+    def measure(self, plan: Plan, index: MirrorIndex) -> Measured:
+        with ThreadPoolExecutor(4) as executor:
+            return measure(plan, index, self.store, self.open_source, executor, s3.parts, NOW, {})
+
+    def apply(self, plan: Plan) -> None:
+        """One image at a time: which repository has a shared blob first is then no matter of chance."""
+        with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(4) as two:
+            edges = Edges(self.open_source, self.store, self.store, one, two, Silent())
+            assert all(isinstance(event, Done) for event in apply(plan, edges, Terms("apply", lambda _: RETAIN)))
+
+    def stored(self) -> int:
+        return sum(row.size for row in self.store.list("v2/"))
+
+
+def counted(asked: list[tuple[str, int]]) -> dict[str, int]:
+    return dict(Counter(next(kind for start, kind in KINDS.items() if re.match(start, line)) for line, _ in asked))
+
+
+def uploaded(asked: list[tuple[str, int]]) -> int:
+    """Bytes of blobs and manifests that were sent."""
+    return sum(size for line, size in asked if re.match(r"PUT .*/(blobs|manifests)/", line))
+
+
+@pytest.fixture
+def faulty(seaweedfs: str) -> Iterator[FaultyS3]:
+    with start_faulty_s3(seaweedfs) as faulty:
+        yield faulty
+
+
+@pytest.fixture
+def runs(s3_bucket: S3Bucket, faulty: FaultyS3, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    monkeypatch.setattr(lock, "RENEW_EVERY", 600.0)
+    monkeypatch.setattr("reconciler.apply.run.RECORD_EVERY", 600.0)
+    store = S3(s3_bucket.bucket, s3_bucket.region, faulty.url, None, None)
+    return Runs(open_stores(store, s3_bucket.environ()).public)
+
+
+def check(runs: Runs, faulty: FaultyS3, images: Mapping[str, Mapping[str, Image]], *entries: Mirror) -> Measured:
+    plan, measured = runs.plan(images, entries)
+    faulty.asked.clear()
+    runs.apply(replace(plan, manifests=measured.bodies))
+    asked = list(faulty.asked)
+    sizes = measured.sizes
+    assert counted(asked) == {kind: number for kind, number in (sizes.requests or {}).items() if number}
+    assert uploaded(asked) == sizes.uploaded
+    assert runs.stored() == sizes.after
+    downloads = [digest for source in runs.sources.values() for digest in source.asked("blob")]
+    assert len(downloads) == sizes.blobs
+    fetched = {one: body for tags in images.values() for i in tags.values() for one, body in i.all_blobs().items()}
+    manifests = sum(len(body) for body in measured.bodies.values())
+    assert sum(len(fetched[digest]) for digest in downloads) + manifests == sizes.downloaded
+    assert sizes.unread == ()
+    return measured
+
+
+def test_lists_of_referrers_count(runs: Runs, faulty: FaultyS3) -> None:
+    """Each manifest gets one, though nothing is attached to it, and is looked at again when its tag moves."""
+    wanted = mirror("a", referrers=True)
+    check(runs, faulty, {"a": {"1": V1, "2": V2}}, wanted)
+    assert sum("/referrers/" in row.key for row in runs.store.list("v2/")) == len(
+        {one.digest for image in (V1, V2) for one in image.manifests()}
+    )
+    check(runs, faulty, {"a": {"1": V2, "2": V2, "3": V3}}, wanted)
+
+
+def test_a_copy_is_forecast_in_the_parts_that_the_store_makes_of_it() -> None:
+    assert forecast.COPY_PART == s3.COPY_PART
+
+
+ARM64 = (Platform("linux", "arm64"),)
+ONE = mirror("a", Exact("1"), platforms=ARM64, prune=False)
+
+
+def test_requests_and_bytes_are_those_that_a_real_server_counts(runs: Runs, faulty: FaultyS3) -> None:
+    """An empty bucket, then updates, prunes, a blob in parts, new repositories; other platforms; and nothing to do."""
+    first = check(runs, faulty, FIRST)
+    assert first.sizes.before == 0
+    assert (first.sizes.requests or {})["CopyObject"] > 0, "two repositories have one image"
+    then = check(runs, faulty, THEN)
+    assert (then.sizes.requests or {})["UploadPart"] == 3
+    assert then.sizes.retired == 2, "old, and what the repository had that is gone"
+    last = {"a": {"1": V1}, "b": {"1": V1, "2": V2, "n": V1.children[0]}, "new": THEN["new"]}
+    entries = (ONE, mirror("b"), mirror("new"))
+    check(runs, faulty, last, *entries)
+    nothing = check(runs, faulty, last, *entries).sizes
+    assert (nothing.before, nothing.downloaded, nothing.uploaded) == (nothing.after, 0, 0)
+
+
+@pytest.fixture
+def world(tmp_path: Path, docker_registry: DockerRegistry) -> Iterator[tuple[World, DockerHub]]:
+    """A user who mirrors from Docker Hub into a folder: an index with an attestation, and one image."""
+    (tmp_path / "user").mkdir()
+    push(V1, docker_registry.host, "team/app", "1")
+    push(V1, docker_registry.host, "team/app", "latest")
+    push(SINGLE, docker_registry.host, "team/app", "single")
+    with start_docker_hub(docker_registry.url) as hub:
+        one = World(tmp_path / "user", {"type": "file", "path": "./mirror"}, {hub.host: {"plain_http": True}})
+        one.mirrors({"source": f"{hub.host}/team/app", "target": "team/app", "tags": [{"glob": "*"}]})
+        yield one, hub
+
+
+def asked(registry: DockerRegistry, method: str, kind: str) -> list[str]:
+    """What was asked of the registry itself, pushes left out."""
+    return [one.path for one in registry.requests() if one.method == method and f"/{kind}/" in one.path]
+
+
+def test_a_saved_plan_spends_each_pull_once(world: tuple[World, DockerHub], docker_registry: DockerRegistry) -> None:
+    user, hub = world
+    plain = user.plan()
+    assert hub.pulls == []
+    assert len(hub.looks) == 3, "a plan asks for each tag by HEAD, and for nothing else"
+    assert plain["quotas"] == [
+        {"registry": hub.host, "limit": 100, "remaining": 100, "window_seconds": 21_600, "pulls": 3, "exact": False}
+    ]
+    assert "sizes" not in plain
+
+    refused = user.run("plan", "--sizes", code=1)
+    assert f"{hub.host} counts those: about 3 pulls, or more once indexes are read" in refused.stderr
+    assert "Add --out PLAN" in refused.stderr
+    assert hub.pulls == []
+
+    said = user.plan("--sizes", "--out", "plan.json")
+    assert "manifests" not in said, "they are for apply"
+    assert said["quotas"][0] | {"remaining": 95, "pulls": 0, "exact": True} == said["quotas"][0]
+    fetched = asked(docker_registry, "GET", "manifests")
+    assert len(fetched) == len(set(fetched)) == said["sizes"]["download"]["manifests"] == 5
+
+    again = user.plan("--sizes", "--out", "plan.json")
+    assert again["sizes"]["download"]["manifests"] == 0
+    assert asked(docker_registry, "GET", "manifests") == fetched, "nor does a plan that is saved in its place"
+
+    user.run("apply", "--yes", "plan.json")
+    assert asked(docker_registry, "GET", "manifests") == fetched, "apply fetches none of them again"
+    blobs = asked(docker_registry, "GET", "blobs")
+    assert len(blobs) == said["sizes"]["download"]["blobs"]
+    mirror_folder = user.folder / "mirror"
+    held = sum(path.stat().st_size for path in (mirror_folder / "v2").rglob("*") if path.is_file())
+    assert held == said["sizes"]["stored_bytes"]["after"]
+    assert said["sizes"]["requests"] is said["sizes"]["month"] is None
+
+
+def test_too_few_pulls_for_all_sizes(world: tuple[World, DockerHub]) -> None:
+    """What fits is read and held; the rest is named, and so is what an apply then has to fetch."""
+    user, hub = world
+    hub.left = 2
+    said = user.plan("--sizes", "--out", "plan.json", code=1)
+    assert hub.refused == 0
+    assert [one["tag"] for one in said["sizes"]["unread"]] == ["1", "latest"]
+    assert f"{hub.host} has 1 of 100 left" in said["sizes"]["unread"][0]["reason"]
+    outcome = user.apply("plan.json", code=1)
+    assert outcome["summary"] == {"done": 1, "failed": 0, "skipped": 2}
+    assert hub.refused == 0
+
+
+def test_an_account_without_a_limit_says_nothing(world: tuple[World, DockerHub]) -> None:
+    user, hub = world
+    hub.left = None
+    said = user.plan("--sizes")
+    assert "quotas" not in said
+    assert said["sizes"]["download"]["manifests"] == 5
+    assert len(hub.pulls) == 5

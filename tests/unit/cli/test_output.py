@@ -1,0 +1,230 @@
+"""What the program prints: one way out for everything, which keeps text from outside on its line; streams that fail."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.cli.render.sheet import Grid, Line, rendered
+from reconciler.mirrors.review import Edit, review_text
+from tests.parts.images import image, write_layout
+from tests.unit.cli.test_cli import on_a_terminal
+from tests.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(__file__).parents[3] / "reconciler"
+HOSTILE = "a\n::error::b\r\n##[add-mask]c\x1b[2J\x9b2Jd\u2028e\u202e"
+
+PRINTERS = {"print", "echo", "secho", "echo_via_pager", "confirm", "prompt", "pprint", "style"}
+ASKED_OF_STREAMS = {"isatty", "fileno"}
+
+
+def _trees() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield str(path.relative_to(PACKAGE)), ast.parse(path.read_text())
+
+
+def _printing(tree: ast.Module) -> Iterator[str]:
+    """What prints in a module without `streams.write`."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(value=ast.Name(id="typer"), attr=name)):
+                if name in PRINTERS:
+                    yield name
+            case ast.Attribute(value=ast.Attribute(value=ast.Name(id="sys"), attr="stdout" | "stderr"), attr=attr):
+                if attr not in ASKED_OF_STREAMS:
+                    yield f"sys.std*.{attr}"
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="os"), attr="write")):
+                yield "os.write"
+            case _:
+                pass
+
+
+def _rich(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "rich":
+            yield str(node.module)
+
+
+def test_there_is_one_way_out() -> None:
+    found = {name: sorted(set(_printing(tree))) for name, tree in _trees()}
+    assert {name: words for name, words in found.items() if words} == {
+        "cli/main.py": ["os.write"],  # one constant word, before anything is imported
+        "cli/console.py": ["confirm", "style"],  # of a plain question; the constant label `error: `
+        "cli/streams.py": ["sys.std*.encoding", "sys.std*.flush", "sys.std*.reconfigure"],
+    }
+
+
+def test_only_the_sheet_and_the_bar_know_rich() -> None:
+    assert {name for name, tree in _trees() if any(_rich(tree))} == {"cli/progress.py", "cli/render/sheet.py"}
+
+
+@pytest.mark.parametrize("color", [False, True])
+def test_a_line_of_a_sheet_stays_one_line(color: bool) -> None:
+    grid = Grid()
+    grid.row((HOSTILE, "green"), HOSTILE)
+    lines = rendered([Line((HOSTILE, "bold"), HOSTILE), grid], color=color, width=1000).splitlines()
+    assert len(lines) == 2
+    for line in lines:
+        assert re.sub(r"\x1b\[[0-9;]*m", "", line).isprintable()
+        assert "##[" not in line
+
+
+def test_an_edit_in_a_review_stays_one_line() -> None:
+    text = review_text([Edit("mirror", HOSTILE, "added", ((HOSTILE,),))])
+    assert len(text.splitlines()) == 3
+    assert all(line.isprintable() for line in text.splitlines())
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    write_layout(tmp_path / "images", {"1.0": image({"a": "1"}), "2.0": image({"a": "2"})})
+    world.mirrors({"source": "oci:./images", "target": "app", "tags": [{"glob": "*"}]})
+    return world
+
+
+def test_a_yaml_tag_of_a_fork_is_no_command_of_its_job(world: World) -> None:
+    (world.folder / "mirrors.yaml").write_text("version: 1\nstore: !x%0A::error::owned%0A {type: file}\nmirrors: []\n")
+    for arguments in (("validate",), ("plan",), ("diff", "mirrors.yaml", "mirrors.yaml")):
+        done = world.run(*arguments, code=1)
+        for line in (done.stdout + done.stderr).splitlines():
+            assert not line.lstrip().startswith("::"), line
+            assert "##[" not in line
+
+
+def test_what_a_lock_says_reaches_a_terminal_as_words(world: World) -> None:
+    lock = world.folder / "mirror" / "_mirror" / "lock.json"
+    lock.parent.mkdir(parents=True)
+    times = {"since": HOSTILE, "renewed": "2026-11-20T00:00:00Z", "until": "2026-11-20T00:02:00Z"}
+    lock.write_text(json.dumps({"owner": f"{HOSTILE}:1:x", "command": HOSTILE, **times}))
+    for arguments in (("apply", "--yes"), ("unlock",)):
+        done = world.run(*arguments, code=1)
+        assert all(line.isprintable() for line in done.stderr.splitlines()), done.stderr
+        assert "##[" not in done.stderr
+        assert not re.search(r"^\s*::", done.stderr, re.MULTILINE)
+
+
+CALLS = (("--version",), ("--help",), ("validate",), ("plan",), ("plan", "--format", "json"), ("apply", "--yes"))
+
+
+def shell(world: World, arguments: tuple[str, ...], redirection: str) -> subprocess.CompletedProcess[str]:
+    call = f'"$@" {redirection}'
+    command = ["sh", "-c", call, "sh", *world.command(*arguments)]
+    return subprocess.run(
+        command, cwd=world.folder, env=world.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.mark.parametrize("arguments", [*CALLS, ("nonsense",), ("plan", "-f", "missing.yaml")])
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-", "2>/dev/full", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_streams_that_are_full_or_closed_cost_no_more_than_their_words(
+    arguments: tuple[str, ...], redirection: str, world: World
+) -> None:
+    usual = shell(world, arguments, "")
+    done = shell(world, arguments, redirection)
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said
+    assert "Exception ignored" not in said
+    if redirection == ">/dev/full" and usual.stdout:
+        assert done.returncode == 1
+        assert "No space left on device" in done.stderr
+        assert len(done.stderr.splitlines()) <= len(usual.stderr.splitlines()) + 1
+    else:
+        assert done.returncode == usual.returncode
+
+
+def test_an_apply_that_cannot_tell_of_it_is_done_all_the_same(world: World) -> None:
+    shell(world, ("apply", "--yes"), ">&- 2>/dev/full")
+    assert world.plan()["summary"]["unchanged"] == 2
+
+
+def test_letters_that_the_terminal_does_not_have_are_question_marks(world: World) -> None:
+    world.environ = {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    (world.folder / "mirrors.yaml").write_text('version: 1\nstore: {type: file, path: "./é", "日": 1}\nmirrors: []\n')
+    assert "?" in world.run("validate", code=1).stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("module", ["typer", "reconciler.cli.commands.plan"])
+def test_an_interruption_while_it_starts_is_one_word(number: signal.Signals, module: str, world: World) -> None:
+    """The signal comes exactly when `module` is about to be imported."""
+    script = f"""
+import os, sys
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == {module!r}:
+            os.kill(os.getpid(), {int(number)})
+sys.meta_path.insert(0, Interrupting())
+sys.argv = ["r2mirror", "validate"]
+from reconciler.cli.main import main
+main()
+"""
+    environment = {**world.environment, "PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=world.folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
+
+
+def test_a_signal_that_is_to_be_ignored_stays_so(world: World) -> None:
+    script = "import os, signal; os.kill(os.getpid(), signal.SIGHUP); from reconciler.cli.main import main; main()"
+    call = f"trap '' HUP; exec {sys.executable} -c '{script}' validate"
+    environment = {**world.environment, "PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run(
+        ["sh", "-c", call], cwd=world.folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "mirrors.yaml: valid, 1 mirror\n")
+
+
+COLORED = [
+    ({}, False),
+    ({"FORCE_COLOR": "1"}, True),
+    ({"FORCE_COLOR": "0"}, False),
+    ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+    ({"FORCE_COLOR": "1", "NO_COLOR": ""}, True),
+]
+
+
+@pytest.mark.parametrize(("environ", "colored"), COLORED)
+def test_color_off_a_terminal_is_for_those_who_force_it(environ: dict[str, str], colored: bool, world: World) -> None:
+    world.environ = {"FORCE_COLOR": "", "NO_COLOR": "", **environ}
+    assert ("\x1b[" in world.run("plan").stdout) is colored
+    assert ("\x1b[" in world.run("nonsense", code=1).stderr) is colored
+    assert "\x1b[" not in world.run("plan", "--format", "json").stdout
+
+
+def test_a_dumb_terminal_gets_plain_lines(world: World) -> None:
+    world.environ = {"TERM": "dumb", "FORCE_COLOR": "", "NO_COLOR": ""}
+    code, screen = on_a_terminal(world, "y\n", "apply")
+    assert code == 0
+    assert "\x1b" not in screen
+    assert "Asking the sources ..." in screen.splitlines(), "on a line of its own"
+    assert screen.count("app:1.0") == 1, "each tag is told once"
+    assert "Applied: 2 added" in screen
+
+
+def test_a_terminal_without_color_has_a_bar_without_color(world: World) -> None:
+    world.environ = {"TERM": "xterm", "NO_COLOR": "1"}
+    _, screen = on_a_terminal(world, "y\n", "apply")
+    assert not re.search(r"\x1b\[[0-9;]*[1-9][0-9]*m", screen), "moves the cursor at most"
+    assert screen.count("app:1.0") == 1
+
+
+def test_a_stdout_that_fills_up_stops_no_apply(world: World) -> None:
+    done = shell(world, ("apply", "--yes"), ">/dev/full")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: stdout: the result cannot be written there: No space left on device\n",
+    )
+    assert world.plan()["summary"]["unchanged"] == 2

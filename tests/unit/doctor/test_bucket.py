@@ -1,0 +1,63 @@
+"""What doctor says of a bucket on a server that resembles S3."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.doctor.advice import FOR_S3
+from reconciler.doctor.bucket import look_at_bucket, look_at_clock
+from reconciler.doctor.finding import Status
+from reconciler.mirrors.load import S3
+from reconciler.stores.opening import open_stores
+from tests.parts.scripted_s3 import Answer, Asked, ScriptedServer, error, serve_script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CREDENTIALS = {"R2_ACCESS_KEY_ID": "the-key", "R2_SECRET_ACCESS_KEY": "the-secret"}
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with serve_script() as running:
+        yield running
+
+
+def test_a_server_without_conditional_writes_is_named_as_that(server: ScriptedServer) -> None:
+    def answer(asked: Asked) -> Answer:
+        if asked.method == "PUT":
+            return error(501, "NotImplemented")
+        if asked.method == "GET" and "list-type" in asked.path:
+            return Answer(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+        return error(404, "NoSuchKey") if asked.method == "GET" else Answer(body=b"<DeleteResult/>")
+
+    server.otherwise = answer
+    stores = open_stores(S3("bucket", "auto", server.url, None, None), CREDENTIALS)
+    found = {one.check: one for one in look_at_bucket(stores, FOR_S3)}
+    assert [name for name, one in found.items() if one.status is Status.ERROR] == ["write"]
+    assert "has no conditional writes" in found["write"].found
+    assert found["write"].fix.startswith("use a store with conditional writes: Cloudflare R2, ")
+
+
+@pytest.mark.parametrize(
+    ("hours", "date", "status"),
+    [
+        (0, "{0}, {0}", Status.OK),
+        (-1, "{0}, {0}", Status.ERROR),
+        (0, "yesterday", None),
+        (0, "Thu, 26 Nov 2026 12:00:00", None),
+    ],
+)
+def test_the_server_s_clock_is_read_whatever_it_sends(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, hours: int, date: str, status: Status | None
+) -> None:
+    told = format_datetime(datetime.now(UTC) + timedelta(hours=hours), usegmt=True)
+    monkeypatch.setattr(
+        "http.server.BaseHTTPRequestHandler.date_time_string", lambda *_: date.format(told), raising=True
+    )
+    found = [one.status for one in look_at_clock("s3://bucket", server.url, FOR_S3)]
+    assert found == ([status] if status else [])

@@ -1,0 +1,34 @@
+"""Fixtures for the edge: Cloudflare's API in a thread, and a client of it that never sleeps."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.edge.cloudflare import ApiToken, Cloudflare
+from reconciler.sources.registry import Patience
+from tests.parts.cloudflare_api import ACCOUNT, TOKEN, CloudflareApi, start_cloudflare_api
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def api() -> Iterator[CloudflareApi]:
+    """An account with the zone example.com and nothing in it."""
+    with start_cloudflare_api() as api:
+        yield api
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    """The seconds that the client would have slept."""
+    return []
+
+
+@pytest.fixture
+def cloudflare(api: CloudflareApi, pauses: list[float]) -> Iterator[Cloudflare]:
+    patience = Patience(attempts=3, sleep=pauses.append)
+    with Cloudflare(ApiToken(TOKEN), ACCOUNT, "default", api.url, patience) as cloudflare:
+        yield cloudflare

@@ -1,0 +1,215 @@
+"""`r2mirror edge` as a user meets it: what is printed, exit codes, and that the token is nowhere in it."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.cli.main import main
+from reconciler.edge import cloudflare
+from reconciler.edge.rules import Phase, edge_rules, ref_prefix
+from reconciler.mirrors.load import EdgeConfig
+from reconciler.mirrors.schema_files import load_schema
+from tests.parts.cloudflare_api import ACCOUNT, TOKEN, CloudflareApi
+from tests.parts.lying_registry import Answer
+from tests.unit.cli.test_cli import on_a_terminal
+from tests.world import World
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOST = "cr.example.com"
+COUNT = len(edge_rules(EdgeConfig("example.com", HOST)))
+
+
+@dataclass
+class EdgeWorld(World):
+    """A user whose program asks Cloudflare at `api_url`; `said` is all that it ever printed."""
+
+    api_url: str = ""
+    said: list[str] = field(default_factory=list)
+    in_process: bool = True
+
+    def command(self, *arguments: str) -> list[str]:
+        code = f"from reconciler.edge import cloudflare; cloudflare.API = {self.api_url!r}; from reconciler.cli import main"
+        return [sys.executable, "-c", f"{code}; main.main()", *arguments]
+
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """One call; in this process, which is ten times as fast, unless it would leave a log turned on."""
+        done = self._called(*arguments) if self.in_process else super().run(*arguments, code=code)
+        assert done.returncode == code, f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        self.said += [done.stdout, done.stderr]
+        return done
+
+    def _called(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        out, err = io.StringIO(), io.StringIO()
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+            patch.setattr(cloudflare, "API", self.api_url)
+            patch.setattr(sys, "argv", ["r2mirror", *arguments])
+            patch.chdir(self.folder)
+            for name, value in self.environ.items():
+                patch.setenv(name, value)
+            patch.setattr(signal, "signal", lambda *_: None)
+            with pytest.raises(SystemExit) as ended:
+                main()
+        return subprocess.CompletedProcess(arguments, int(str(ended.value.code or 0)), out.getvalue(), err.getvalue())
+
+    def document(self, *arguments: str, code: int = 0) -> dict[str, Any]:
+        document = json.loads(self.run(*arguments, "--format", "json", code=code).stdout)
+        Draft202012Validator(load_schema("edge")).validate(document)
+        assert isinstance(document, dict)
+        return document
+
+
+@pytest.fixture
+def world(tmp_path: Path, api: CloudflareApi) -> EdgeWorld:
+    store = {"type": "r2", "account_id": ACCOUNT, "bucket": "cr-example", "public_url": f"https://{HOST}"}
+    world = EdgeWorld(tmp_path, store, api_url=api.url, environ={"CLOUDFLARE_API_TOKEN": TOKEN})
+    world.mirrors({"source": "docker.io/library/alpine", "tags": ["latest"]})
+    path = tmp_path / "mirrors.yaml"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "edge": {"zone": "example.com", "location": "weur"}}))
+    return world
+
+
+def test_a_user_plans_applies_and_has_nothing_left_to_do(world: EdgeWorld, api: CloudflareApi) -> None:
+    plan = world.run("edge", "plan", "--detailed-exitcode", code=2).stdout
+    prefix = ref_prefix(HOST)
+    assert plan.startswith(
+        f"{HOST}  bucket cr-example, zone example.com\n"
+        "  + bucket cr-example\n"
+        '      locationHint: "weur"\n'
+        f"  + domain {HOST}\n"
+    )
+    assert (
+        f"  + rule {prefix}ping  r2mirror {HOST}: /v2/ answers 200\n"
+        "      in http_request_transform\n"
+        f'      if (http.host eq "{HOST}" and http.request.uri.path in {{"/v2" "/v2/"}})\n'
+        '      then {"uri": {"path": {"value": "/v2/_ping"}}}\n'
+    ) in plan
+    assert plan.endswith(f"\nEdge: {COUNT + 2} to add, 0 to update, 0 to remove; 0 unchanged.\n")
+    assert api.writes() == []
+
+    refused = world.run("edge", "apply", code=1)
+    assert "add --yes to apply it" in refused.stderr
+    assert api.writes() == []
+
+    done = world.run("edge", "apply", "--yes")
+    assert done.stdout.endswith(f"\nEdge: {COUNT + 2} added, 0 updated, 0 removed.\n")
+    assert world.run("edge", "plan", "--detailed-exitcode").stdout == f"Edge: no changes; {COUNT + 2} unchanged.\n"
+    assert world.run("edge", "apply", "--yes").stdout == "Edge: no changes.\n"
+
+    removed = world.run("edge", "apply", "--yes", "--remove").stdout
+    assert removed.endswith(f"\nEdge: 0 added, 0 updated, {COUNT} removed.\n")
+    assert all(api.rules(phase) == [] for phase in Phase)
+    assert list(api.buckets) == ["cr-example"]
+    assert TOKEN not in "".join(world.said)
+
+
+def test_an_update_shows_what_it_changes_and_json_is_as_its_schema_says(world: EdgeWorld, api: CloudflareApi) -> None:
+    planned = world.document("edge", "plan")
+    assert planned["summary"] == {"add": COUNT + 2, "update": 0, "remove": 0, "unchanged": 0}
+    applied = world.document("edge", "apply", "--yes")
+    assert {change["status"] for change in applied["changes"]} == {"done"}
+    api.rules(Phase.REWRITE)[0]["expression"] = "false"
+    api.add_rule(Phase.REWRITE, ref=f"{ref_prefix(HOST)}old", description="of an older release")
+    text = world.run("edge", "plan").stdout
+    assert '      expression: "false" -> "(http.host eq \\"cr.example.com\\"' in text
+    assert f"  - rule {ref_prefix(HOST)}old  of an older release\n" in text
+    changes = world.document("edge", "plan")["changes"]
+    assert [change["action"] for change in changes] == ["remove", "update"]
+
+
+def test_the_state_bucket_is_created_too_and_has_no_domain(world: EdgeWorld, api: CloudflareApi) -> None:
+    path = world.folder / "mirrors.yaml"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "store": {**document["store"], "state_bucket": "cr-state"}}))
+    api.faults.append(("POST /client/v4/accounts", Answer(503)))
+    failed = world.run("edge", "apply", "--yes", code=1).stdout
+    assert "! bucket cr-example: failed: " in failed
+    assert f"! domain {HOST}: skipped: its bucket could not be created\n" in failed
+    assert list(api.buckets) == ["cr-state"]
+    world.run("edge", "apply", "--yes")
+    assert {name: list(domains) for name, domains in api.buckets.items()} == {"cr-state": [], "cr-example": [HOST]}
+    assert world.run("edge", "plan").stdout == f"Edge: no changes; {COUNT + 3} unchanged.\n"
+
+
+def test_on_a_terminal_apply_asks_first(world: EdgeWorld, api: CloudflareApi) -> None:
+    code, screen = on_a_terminal(world, "n\n", "edge", "apply")
+    assert (code, api.writes()) == (1, [])
+    assert "Apply this?" in screen
+    assert on_a_terminal(world, "y\n", "edge", "apply")[0] == 0
+
+
+def test_what_fails_is_told_and_the_rest_is_done(world: EdgeWorld, api: CloudflareApi) -> None:
+    body = b'{"success": false, "errors": [{"code": 20000, "message": "exceeded 10 rules"}], "messages": []}'
+    api.faults.append(("POST /client/v4/zones", Answer(400, body=body)))
+    done = world.run("edge", "apply", "--yes", code=1)
+    assert (
+        "failed: the http_request_transform rules of zone example.com: Cloudflare answered 400: exceeded 10 rules"
+        in (done.stdout)
+    )
+    assert done.stdout.endswith(f"\nEdge: {COUNT + 1} added, 0 updated, 0 removed; 1 not done.\n")
+    failed = world.document("edge", "apply", "--yes")
+    assert [change["status"] for change in failed["changes"]] == ["done"]
+
+
+def test_a_server_that_keeps_a_rule_otherwise_is_found_out(world: EdgeWorld, api: CloudflareApi) -> None:
+    api.decorate = lambda rule: {**rule, "description": rule["description"][:20]}
+    done = world.run("edge", "apply", "--yes", code=1)
+    assert "zone example.com: is not as it was asked to be after all was done: update r2mirror_" in done.stderr
+
+
+def test_a_domain_that_stays_pending_ends_with_one(world: EdgeWorld, api: CloudflareApi) -> None:
+    api.progress = (("active", "pending"),)
+    done = world.run("edge", "apply", "--yes", "--timeout", "0", code=1)
+    assert "custom domain cr.example.com: not active after 0 s: ownership active, certificate pending" in done.stderr
+    assert f"  ! {HOST} is not active yet: ownership active, certificate pending\n" in world.run("edge", "plan").stdout
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [
+        ("", "CLOUDFLARE_API_TOKEN: is not set; make an API token as docs/edge.md says"),
+        ("short", "CLOUDFLARE_API_TOKEN: is no API token"),
+        (f"{TOKEN}\nX-Evil: 1", "CLOUDFLARE_API_TOKEN: is no API token"),
+        ("wrong-token-of-enough-characters", "CLOUDFLARE_API_TOKEN: Cloudflare does not know this token"),
+    ],
+)
+def test_a_token_that_is_none(token: str, words: str, world: EdgeWorld) -> None:
+    world.environ = {"CLOUDFLARE_API_TOKEN": token}
+    done = world.run("edge", "plan", code=1)
+    assert done.stderr.rpartition("error: ")[2].startswith(words)
+    assert not token or token not in done.stderr
+
+
+def test_a_file_without_an_edge(world: EdgeWorld, tmp_path: Path) -> None:
+    world.mirrors({"source": "docker.io/library/alpine", "tags": ["latest"]})
+    assert "has no edge section; write for example" in world.run("edge", "plan", code=1).stderr
+
+
+def test_the_token_is_in_nothing_that_is_printed(world: EdgeWorld, api: CloudflareApi) -> None:
+    echo = json.dumps({"success": False, "errors": [{"code": 1, "message": f"bad {TOKEN}"}], "messages": []}).encode()
+    for beginning, answer in (
+        ("GET /client/v4/user", Answer(500)),
+        ("GET /client/v4/zones?", Answer(403, body=echo)),
+        ("GET /client/v4/accounts", Answer(200, body=TOKEN.encode())),
+        ("GET /client/v4/accounts", Answer(302, {"Location": f"http://127.0.0.1:9/{TOKEN}"})),
+        ("GET /client/v4/zones/", Answer(400, body=echo)),
+    ):
+        api.faults.clear()
+        api.faults.append((beginning, answer))
+        world.run("edge", "plan", code=0 if answer.status == 500 else 1)
+    world.in_process = False
+    api.faults.append(("POST /client/v4/zones", Answer(400, body=echo)))
+    world.run("edge", "apply", "-vv", "--yes", "--format", "json", code=1)
+    assert "GET /zones" in world.said[-1]
+    assert TOKEN not in "".join(world.said)

@@ -1,0 +1,113 @@
+"""What is said of a pattern that chooses nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.mirrors.near_misses import empty_handed, newest_of
+from reconciler.mirrors.patterns import Exact, Glob, Pattern, Pinned, Regex, Semver, select
+from tests.unit.mirrors.test_patterns import DIGEST, NGINX
+
+ALPINE = ["3.20.1", "3.20.2", "3.21.0", "3.22.0_rc1", "edge", "latest"]
+
+
+def told(*patterns: Pattern, listed: list[str], exclude: tuple[Pattern, ...] = ()) -> tuple[str, ...]:
+    return empty_handed(patterns, select(patterns, exclude, (), listed).tallies, listed)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "listed", "words"),
+    [
+        (Semver(">=4"), ALPINE, 'semver ">=4" chooses none of 6 tags; newest is 3.21.0'),
+        (
+            Semver(">=3.22"),
+            ALPINE,
+            (
+                'semver ">=3.22" chooses none of 6 tags; newest is 3.21.0; '
+                'semver ">=3.22", with pre-releases would choose 1, e.g. 3.22.0_rc1'
+            ),
+        ),
+        (
+            Semver("1.x", 5),
+            ["1.27.3-alpine", "1.28.0-alpine"],
+            (
+                'semver "1.x", newest 5 chooses none of 2 tags; newest is 1.28.0-alpine; '
+                'semver "1.x", newest 5, variant "*" would choose 2, e.g. 1.28.0-alpine'
+            ),
+        ),
+        (
+            Glob("3.2*"),
+            ["v3.20.1", "v3.21.0"],
+            'glob "3.2*" chooses none of 2 tags; newest is v3.21.0; glob "v3.2*" would choose 2, e.g. v3.21.0',
+        ),
+        (
+            Glob("v3.2*"),
+            ALPINE,
+            'glob "v3.2*" chooses none of 6 tags; newest is 3.21.0; glob "3.2*" would choose 4, e.g. 3.21.0',
+        ),
+        (
+            Glob("Latest"),
+            ALPINE,
+            'glob "Latest" chooses none of 6 tags; newest is 3.21.0; glob "latest" would choose 1, e.g. latest',
+        ),
+        (
+            Glob(r"v?3\.\d+\.\d+"),
+            ALPINE,
+            (
+                r'glob "v?3\.\d+\.\d+" chooses none of 6 tags; newest is 3.21.0; '
+                r'regex "v?3\.\d+\.\d+" would choose 3, e.g. 3.21.0'
+            ),
+        ),
+        (
+            Glob(">=3.20 <4"),
+            ALPINE,
+            'glob ">=3.20 <4" chooses none of 6 tags; newest is 3.21.0; semver ">=3.20 <4" would choose 3, e.g. 3.21.0',
+        ),
+        (
+            Regex("3.2*"),
+            ALPINE,
+            'regex "3.2*" chooses none of 6 tags; newest is 3.21.0; glob "3.2*" would choose 4, e.g. 3.21.0',
+        ),
+        (
+            Regex(r"3\.2"),
+            ALPINE,
+            r'regex "3\.2" chooses none of 6 tags; newest is 3.21.0; regex "3\.2.*" would choose 4, e.g. 3.21.0',
+        ),
+        (
+            Regex("perl|ruby"),
+            NGINX,
+            (
+                'regex "perl|ruby" chooses none of 18 tags; newest is 1.27.3; '
+                'regex ".*(?:perl|ruby).*" would choose 1, e.g. 1.27.3-perl'
+            ),
+        ),
+        (
+            Semver(">=1"),
+            ["main", "nightly"],
+            'semver ">=1" chooses none of 2 tags; none of them is a version, e.g. main',
+        ),
+        (Glob("["), ["main"], 'glob "[" chooses none of 1 tag; none of them is a version, e.g. main'),
+        (Glob("*"), [], 'glob "*" chooses none of 0 tags'),
+    ],
+)
+def test_a_pattern_that_chooses_nothing(pattern: Pattern, listed: list[str], words: str) -> None:
+    assert told(pattern, listed=listed) == (words,)
+
+
+def test_what_is_excluded_is_no_near_miss() -> None:
+    assert told(Glob("3.2*"), Glob("edge"), listed=ALPINE, exclude=(Glob("3*"),)) == (
+        'glob "3.2*" chooses none of 6 tags: exclude takes all that match, 4 of them',
+    )
+
+
+def test_patterns_that_choose_and_names_that_no_list_is_needed_for_are_not_told_of() -> None:
+    patterns = (Exact("gone"), Pinned("old", DIGEST))
+    assert told(*patterns, Glob("*"), listed=ALPINE) == ()
+    assert empty_handed(patterns, select(patterns, (), (), ()).tallies, None) == ()
+
+
+def test_the_newest_is_a_release_without_a_variant_where_there_is_one() -> None:
+    assert newest_of(["1.0", "2.0-alpine", "3.0-rc1"]) == "1.0"
+    assert newest_of(["2.0-alpine", "3.0-rc1"]) == "2.0-alpine"
+    assert newest_of(["3.0-rc1", "main"]) == "3.0-rc1"
+    assert newest_of(["main"]) is None

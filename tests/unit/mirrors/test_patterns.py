@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.mirrors.patterns import (
+    Exact,
+    Glob,
+    Pattern,
+    Pinned,
+    Regex,
+    Semver,
+    compile_range,
+    matching,
+    needs_listing,
+    select,
+)
+from reconciler.mirrors.versions import parse_version
+from reconciler.oci.spec import Digest
+
+NGINX = """
+latest stable mainline 1 1.26 1.27 1.26.2 1.27.0 1.27.1 1.27.2 1.27.3 1.28.0-rc1 1.27.3-alpine 1.27.2-alpine
+1.27.1-alpine 1.27.3-alpine3.20 1.27.3-perl stable-alpine
+""".split()  # noqa: SIM905 a list as the registry has it
+DIGEST = Digest("sha256", "a" * 64)
+
+tag_lists = st.lists(
+    st.from_regex(r"v?[0-9]{1,2}(\.[0-9]{1,2}){0,3}(-(rc[0-9]|alpine|slim))?|latest|edge|[a-z]{1,3}", fullmatch=True)
+)
+patterns = st.one_of(
+    st.builds(Exact, st.sampled_from(["latest", "1.0", "nowhere"])),
+    st.builds(Pinned, st.sampled_from(["latest", "2"]), st.just(DIGEST)),
+    st.builds(Glob, st.sampled_from(["*", "1*", "*-rc?", "[a-m]*"])),
+    st.builds(Regex, st.sampled_from([r"\d+", ".*", "v?1.*", "a|b"])),
+    st.builds(
+        Semver,
+        st.sampled_from([">=1 <5", "*", "^2", "1.x || 7"]),
+        st.one_of(st.none(), st.integers(1, 4)),
+        st.booleans(),
+        st.sampled_from(["", "*", "alp*"]),
+    ),
+)
+pattern_lists = st.lists(patterns, max_size=4)
+
+
+def chosen(*tags: Pattern, exclude: tuple[Pattern, ...] = (), listed: list[str] = NGINX) -> list[str]:
+    return [one.tag for one in select(tags, exclude, (), listed).chosen]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "tags"),
+    [
+        (Exact("not-listed"), ["not-listed"]),
+        (Pinned("1.27", DIGEST), ["1.27"]),
+        (Glob("stable*"), ["stable", "stable-alpine"]),
+        (Glob("STABLE"), []),
+        (Regex(r"1\.\d+"), ["1.26", "1.27"]),
+        (Regex("table"), []),
+        (Semver("~1.27", newest=2), ["1.27.2", "1.27.3"]),
+        (Semver(">=1.27.2 <2"), ["1.27.2", "1.27.3"]),
+        (Semver(">=1.27.2 <2", newest=1, prereleases=True), ["1.28.0-rc1"]),
+        (Semver(">=1", newest=1, variant="alpine*"), ["1.27.3-alpine", "1.27.3-alpine3.20"]),
+        (Semver(">=1", newest=1, variant="*"), ["1.27.3", "1.27.3-alpine", "1.27.3-alpine3.20", "1.27.3-perl"]),
+        (Semver("<1.28", prereleases=True, newest=1), ["1.27.3"]),
+        (Semver("^1.28", prereleases=True), ["1.28.0-rc1"]),
+    ],
+)
+def test_what_a_pattern_chooses(pattern: Pattern, tags: list[str]) -> None:
+    assert chosen(pattern) == tags
+
+
+def test_each_pattern_is_counted_before_and_after_what_is_excluded() -> None:
+    tags = (Glob("1.27*"), Semver(">=2"), Exact("stable"), Glob("*-alpine"))
+    tallies = select(tags, [Glob("*-alpine")], [], NGINX).tallies
+    assert [(one.pattern, one.matched, one.chosen) for one in tallies] == [
+        ('glob "1.27*"', 10, 7),
+        ('semver ">=2"', 0, 0),
+        ("stable", 1, 1),
+        ('glob "*-alpine"', 4, 0),
+    ]
+
+
+def test_exclusion_wins_and_a_pin_is_the_reason_before_a_name_before_a_pattern() -> None:
+    assert chosen(Glob("1.27*"), exclude=(Glob("*-*"),)) == ["1.27", "1.27.0", "1.27.1", "1.27.2", "1.27.3"]
+    (one,) = select([Glob("stable"), Exact("stable"), Pinned("stable", DIGEST)], [], [], NGINX).chosen
+    assert one.pattern == Pinned("stable", DIGEST)
+    (other,) = select([Glob("sta*le"), Regex("stable")], [], [Glob("s*")], NGINX).chosen
+    assert other.pattern == Glob("sta*le")
+    assert other.immutable
+
+
+def test_a_tag_that_is_listed_twice_counts_once() -> None:
+    assert matching(Semver("*", newest=2), ["1.1", "1.2", "1.2"]) == {"1.1", "1.2"}
+
+
+def test_a_list_is_needed_for_patterns_only() -> None:
+    assert not needs_listing([Exact("a"), Pinned("b", DIGEST)])
+    assert all(needs_listing([Exact("a"), one]) for one in (Glob("*"), Regex("."), Semver("*")))
+
+
+def test_a_hostile_pattern_cannot_hang_it() -> None:
+    listed = ["a" * 127 + "b"] * 10
+    started = time.process_time()
+    for pattern in (Regex("(a+)+$"), Regex("(a|aa)*c"), Glob("*a*a*a*a*a*a*a*a*c"), Glob("*" * 100 + "c")):
+        assert not matching(pattern, listed)
+    assert time.process_time() - started < 1
+
+
+@given(pattern_lists, pattern_lists, pattern_lists, tag_lists, st.randoms())
+def test_selection_is_a_pure_subset(
+    tags: list[Pattern], exclude: list[Pattern], immutable: list[Pattern], listed: list[str], random: object
+) -> None:
+    found = select(tags, exclude, immutable, listed).chosen
+    names = [one.tag for one in found]
+    assert names == sorted(set(names))
+    named = {pattern.tag for pattern in tags if isinstance(pattern, Exact | Pinned)}
+    assert set(names) <= set(listed) | named
+    assert all(one.pattern in tags and one.tag in matching(one.pattern, {*listed}) for one in found)
+    assert not any(
+        one.tag in matching(pattern, [one.tag]) for one in found for pattern in exclude if _is_plain(pattern)
+    )
+    shuffled = list(listed) * 2
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
+    assert select(tags, exclude, immutable, shuffled).chosen == found
+
+
+REAL = {
+    "alpine": "latest edge 3 3.19 3.19.4 3.20 3.20.0 3.20.3 20240329 20240807",
+    "clickhouse": "latest head 24.8 24.8.4 24.8.4.13 24.8.4.13-alpine 24.9.2.42 24.9.2.42-alpine 24.10.1.2812",
+    "ubuntu": "latest rolling noble noble-20241015 22.04 24.04 24.10 25.04",
+    "postgres": "16 16.4 16.4-alpine 16.4-alpine3.20 16-alpine3.20 17 17.0 17.0-bookworm 17beta3 17rc1 17rc1-alpine",
+    "golang": "1.21.13 1.22rc1 1.22 1.22.0 1.22.8 1.23rc2 1.23.2 1.23.2-alpine3.20 tip 1.24rc1",
+    "node": "22 22-bookworm-slim 22-slim 22.9.0 22.9.0-slim 22.10.0 22.10.0-slim 22.10.0-bookworm-slim lts current",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "tags"),
+    [
+        ("alpine", Semver(">=3.19 <4"), "3.19 3.19.4 3.20 3.20.0 3.20.3"),
+        ("alpine", Semver(">=3.19 <4", newest=2), "3.20.0 3.20.3"),
+        ("alpine", Semver(">=3.19", newest=1), "20240807"),
+        ("clickhouse", Semver(">=24.8", newest=2), "24.10.1.2812 24.9.2.42"),
+        ("clickhouse", Semver(">=24.8", newest=1, variant="alpine"), "24.9.2.42-alpine"),
+        ("clickhouse", Semver("~24.8", newest=1), "24.8.4.13"),
+        ("ubuntu", Semver(">=24.04"), "24.04 24.10 25.04"),
+        ("ubuntu", Semver("24.04 || 22.04"), "22.04 24.04"),
+        ("postgres", Semver(">=16"), "16 16.4 17 17.0"),
+        ("postgres", Semver("^16", newest=1, variant="alpine*"), "16.4-alpine 16.4-alpine3.20"),
+        ("postgres", Semver("^17", prereleases=True, newest=3), "17 17.0 17rc1"),
+        ("golang", Semver("^1.22", newest=2), "1.22.8 1.23.2"),
+        ("golang", Semver(">=1.24", prereleases=True), "1.24rc1"),
+        ("golang", Semver("~1.22", prereleases=True), "1.22 1.22.0 1.22.8 1.22rc1"),
+        ("node", Semver("22", newest=1, variant="slim"), "22.10.0-slim"),
+        ("node", Semver("22", newest=1, variant="bookworm*"), "22.10.0-bookworm-slim"),
+    ],
+)
+def test_on_real_lists(name: str, pattern: Pattern, tags: str) -> None:
+    assert chosen(pattern, listed=REAL[name].split()) == tags.split()
+
+
+@given(pattern_lists, pattern_lists, tag_lists)
+def test_selecting_from_what_was_selected_changes_nothing(
+    tags: list[Pattern], exclude: list[Pattern], listed: list[str]
+) -> None:
+    plain = [pattern for pattern in exclude if _is_plain(pattern)]
+    unranked = [pattern for pattern in tags if _is_plain(pattern)]
+    found = select(unranked, plain, [], listed).chosen
+    assert select(unranked, plain, [], [one.tag for one in found]).chosen == found
+
+
+@given(pattern_lists, patterns, tag_lists)
+def test_a_further_pattern_takes_nothing_away(tags: list[Pattern], further: Pattern, listed: list[str]) -> None:
+    before = {one.tag for one in select(tags, [], [], listed).chosen}
+    assert before <= {one.tag for one in select([*tags, further], [], [], listed).chosen}
+
+
+@given(st.sampled_from([">=1 <5", "*", "^2"]), st.integers(1, 4), tag_lists)
+def test_newest_is_the_top_of_each_variant(range_: str, newest: int, listed: list[str]) -> None:
+    everything = matching(Semver(range_, variant="*", prereleases=True), listed)
+    top = matching(Semver(range_, newest, variant="*", prereleases=True), listed)
+    assert top <= everything
+    versions = [version for tag in everything if (version := parse_version(tag))]
+    for variant in {version.variant for version in versions}:
+        ordered = sorted((version for version in versions if version.variant == variant), reverse=True)
+        assert {version.tag for version in ordered[:newest]} == {v.tag for v in ordered if v.tag in top}
+
+
+def _is_plain(pattern: Pattern) -> bool:
+    """Whether what it chooses does not depend on the other tags."""
+    return not (isinstance(pattern, Semver) and pattern.newest)
+
+
+@given(
+    st.lists(
+        st.sampled_from([" - ", "||", " ", "v", "1.2", "1.2.3-rc.1", "x", "*", "^", "~", ">=", "<", "a"]), max_size=8
+    )
+)
+def test_a_range_is_a_range_or_a_value_error(pieces: list[str]) -> None:
+    with suppress(ValueError):
+        compile_range("".join(pieces))

@@ -1,0 +1,324 @@
+"""What `r2mirror diff` says, written out as a person reads it."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.mirrors.load import (
+    R2,
+    S3,
+    Defaults,
+    EdgeConfig,
+    Folder,
+    Mirror,
+    Mirrors,
+    RegistryConfig,
+    load_mirrors,
+)
+from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver, spell_pattern
+from reconciler.mirrors.review import Edit, review, review_document, review_markdown, review_text
+from reconciler.mirrors.schema_files import load_schema
+from reconciler.oci.spec import Digest, Platform
+from reconciler.signatures.signers import Identity, Key
+from tests.parts.images import image, write_layout
+from tests.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from reconciler.mirrors.load import StoreConfig
+
+OLD = """\
+version: 1
+store: {type: file, path: /m}
+mirrors:
+  - {source: alpine, tags: [latest, "3.17", {glob: "3.1*"}]}
+  - {source: busybox, tags: [latest]}
+  - {source: nginx, tags: [latest]}
+"""
+NEW = """\
+version: 1
+store: {type: s3, bucket: abc}
+registries: {ghcr.io: {max_connections: 4}}
+mirrors:
+  - {source: nginx, target: web/nginx, tags: [latest], prune: false}
+  - source: alpine
+    tags: [{glob: "3.2*"}, latest, {semver: ">1", newest: 3, variant: "a*"}]
+    platforms: [linux/amd64]
+"""
+
+
+EDGE = """\
+version: 1
+store: {type: r2, account_id: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa, bucket: abc, public_url: "https://cr.example.com"}
+edge: {zone: example.com}
+mirrors: [{source: a/b, tags: [x]}]
+"""
+
+
+def test_an_edge(tmp_path: Path) -> None:
+    without = EDGE.replace("edge: {zone: example.com}\n", "")
+    assert review_text(edits(tmp_path, EDGE, EDGE.replace("example.com}", "example.com, cache: false}"))) == (
+        "~ edge cr.example.com\n    cache: true -> false\nmirrors.yaml: 0 added, 1 changed, 0 removed.\n"
+    )
+    assert review_text(edits(tmp_path, EDGE, without)) == (
+        "- edge cr.example.com\n"
+        "    its rules stay in the zone: `r2mirror edge apply --remove` with the file as it was takes them out\n"
+        "mirrors.yaml: 0 added, 0 changed, 1 removed.\n"
+    )
+    assert [edit.kind for edit in edits(tmp_path, without, EDGE)] == ["added"]
+
+
+def edits(folder: Path, old: str, new: str) -> tuple[Edit, ...]:
+    (folder / "old.yaml").write_text(old)
+    (folder / "new.yaml").write_text(new)
+    return review(load_mirrors(folder / "old.yaml", None), load_mirrors(folder / "new.yaml", None))
+
+
+def test_an_edit_in_words(tmp_path: Path) -> None:
+    found = edits(tmp_path, OLD, NEW)
+    assert review_text(found) == (
+        "~ library/alpine\n"
+        "    platforms: all -> linux/amd64\n"
+        '    tags: + glob "3.2*"; + semver ">1", newest 3, variant "a*"; - 3.17; - glob "3.1*"\n'
+        "- library/busybox\n"
+        "    no longer mirrored from docker.io/library/busybox; the next apply prunes its tags\n"
+        "- library/nginx\n"
+        "    no longer mirrored from docker.io/library/nginx; the next apply prunes its tags\n"
+        "    that source is mirrored to web/nginx now\n"
+        "+ web/nginx\n"
+        "    source: docker.io/library/nginx\n"
+        "    tags: latest\n"
+        "    platforms: all\n"
+        "    prune: false\n"
+        "    retain: 7d\n"
+        "+ registry ghcr.io\n"
+        "    max_connections: 4\n"
+        "~ store\n"
+        "    bucket: not set -> abc\n"
+        "    path: /m -> not set\n"
+        "    type: file -> s3\n"
+        "mirrors.yaml: 2 added, 2 changed, 2 removed.\n"
+    )
+    Draft202012Validator(load_schema("review")).validate(review_document(found))
+    assert review_markdown(found).startswith(
+        "**mirrors.yaml: 2 added, 2 changed, 2 removed.**\n"
+        "\n"
+        "- `-` **library/busybox**\n"
+        "  - no longer mirrored from docker.io/library/busybox; the next apply prunes its tags\n"
+    )
+    assert '+ `glob "3.2*"`; + `semver ">1", newest 3, variant "a*"`; - `3.17`' in review_markdown(found)
+
+
+MIRROR = Mirror("docker.io/a/b", "a/b", (Exact("1"),), (), (), None, True, timedelta(days=7))
+STORES: tuple[StoreConfig, ...] = (
+    R2("a" * 32, "abc", "default", None, None),
+    S3("abc", None, None, None, None),
+    Folder(Path("/m"), None),
+)
+
+
+def mirrors(**settings: Any) -> Mirrors:
+    given: dict[str, Any] = {"store": STORES[2], "registries": {}, "mirrors": (MIRROR,), "defaults": Defaults()}
+    return Mirrors(**{**given, "folder": Path("/"), "sha256": "0" * 64, **settings})
+
+
+OTHERS_OF_NOTHING: dict[str, Any] = {
+    "platforms": (Platform("linux", "amd64"),),
+    "newest": 4,
+    "max_connections": 4,
+    "ca_file": Path("/x"),
+    "trusted_root": Path("/x"),
+}
+OTHERS: dict[type, Callable[[Any], Any]] = {
+    bool: lambda value: not value,
+    int: lambda value: value + 1,
+    str: lambda value: f"{value}x",
+    type(Path()): lambda value: value / "x",
+    timedelta: lambda value: 2 * value,
+    Digest: lambda _: Digest("sha256", "f" * 64),
+    tuple: lambda _: (Exact("x"),),
+}
+
+
+def other(value: Any, name: str) -> Any:
+    """A value of the same type that means something else."""
+    if value is None:
+        return OTHERS_OF_NOTHING.get(name, "x")
+    return (Key("k.pub", b""),) if name == "signed_by" else OTHERS[type(value)](value)
+
+
+def variants(thing: Any, *, left_out: frozenset[str] = frozenset()) -> Iterator[tuple[str, Any]]:
+    """A thing with one field changed, for each of its fields."""
+    for field in fields(thing):
+        if field.name not in left_out:
+            yield field.name, replace(thing, **{field.name: other(getattr(thing, field.name), field.name)})
+
+
+PATTERNS = (
+    Exact("1"),
+    Pinned("1", Digest("sha256", "a" * 64)),
+    Glob("1*"),
+    Regex("1.*"),
+    Semver(">=1"),
+)
+SIGNERS = (Key("a.pub", b""), Identity("me@example.com", "https://issuer.example.com"))
+# Of a key only the name is in the file. The folder and the hash say where the file is, and how it is written.
+CHANGED = [
+    *((f"mirror {name}", mirrors(mirrors=(MIRROR,)), mirrors(mirrors=(one,))) for name, one in variants(MIRROR)),
+    *(
+        (f"{type(store).__name__} {name}", mirrors(store=store), mirrors(store=one))
+        for store in STORES
+        for name, one in variants(store)
+    ),
+    *(
+        (f"registry {name}", mirrors(registries={"a.b": RegistryConfig()}), mirrors(registries={"a.b": one}))
+        for name, one in variants(RegistryConfig())
+    ),
+    *(
+        (f"edge {name}", mirrors(edge=EdgeConfig("example.com", "cr.example.com")), mirrors(edge=one))
+        for name, one in variants(EdgeConfig("example.com", "cr.example.com"))
+    ),
+    *(
+        (
+            f"{type(pattern).__name__} {name} in {key}",
+            mirrors(),
+            mirrors(mirrors=(replace(MIRROR, **cast("Any", {key: (one,)})),)),
+        )
+        for pattern in PATTERNS
+        for name, one in variants(pattern)
+        for key in ("tags", "exclude", "immutable")
+    ),
+    *(
+        (
+            f"{type(signer).__name__} {name}",
+            mirrors(mirrors=(replace(MIRROR, signed_by=(signer,)),)),
+            mirrors(mirrors=(replace(MIRROR, signed_by=(one,)),)),
+        )
+        for signer in SIGNERS
+        for name, one in variants(signer, left_out=frozenset({"pem"}))
+    ),
+    *((f"defaults {name}", mirrors(), mirrors(defaults=one)) for name, one in variants(Defaults())),
+    ("name", mirrors(), mirrors(name="team")),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), [one[1:] for one in CHANGED], ids=[one[0] for one in CHANGED])
+def test_no_field_of_any_configuration_changes_unseen(old: Mirrors, new: Mirrors) -> None:
+    assert review(old, new)
+    assert not review(old, old)
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda pattern: type(pattern).__name__)
+def test_each_field_of_a_pattern_is_in_its_spelling(pattern: Any) -> None:
+    spelled = [spell_pattern(one) for _, one in variants(pattern)]
+    assert len({spell_pattern(pattern), *spelled}) == len(fields(pattern)) + 1
+
+
+def test_what_many_mirrors_have_in_common_is_said_once(tmp_path: Path) -> None:
+    names = [f"a{number}" for number in range(8)]
+    entries = "".join(f"  - {{source: {name}, tags: [latest]}}\n" for name in names)
+    old = f"version: 1\nstore: {{type: file, path: /m}}\ndefaults: {{platforms: [linux/amd64]}}\nmirrors:\n{entries}"
+    new = old.replace("linux/amd64]", "linux/amd64, linux/arm/v7]").replace(
+        "source: a7,", "source: a7, referrers: true,"
+    )
+    found = edits(tmp_path, old, new)
+    assert review_text(found) == (
+        "~ defaults (8 mirrors)\n"
+        "    platforms: + linux/arm/v7\n"
+        "    library/a0, library/a1, library/a2, library/a3, library/a4 and 3 more\n"
+        "~ library/a7\n"
+        "    referrers: false -> true\n"
+        "mirrors.yaml: 0 added, 9 changed, 0 removed.\n"
+    )
+    assert len(review_document(found)["edits"]) == 9, "JSON has each mirror for itself"
+
+
+def test_a_pattern_is_shown_to_the_letter_and_cannot_be_markup(tmp_path: Path) -> None:
+    pattern = r"a`*_b_*[x](https://e.example)|@team ![i](https://e.example/i.png)"
+    old = "version: 1\nstore: {type: file, path: /m}\nmirrors: [{source: a, tags: [x]}]\n"
+    found = edits(tmp_path, old, old.replace("[x]", f"[{{glob: {pattern!r}}}]"))
+    assert f'+ ``glob "{pattern}"``' in review_markdown(found)
+
+
+def test_order_and_formatting_mean_nothing(tmp_path: Path) -> None:
+    other = """\
+version: 1
+store:
+  type: file
+  path: /m
+mirrors:
+  - source: docker.io/library/nginx
+    target: library/nginx
+    tags: ["latest"]
+  - source: docker.io/busybox
+    tags: [latest]
+  - source: alpine
+    platforms: all
+    tags:
+      - {glob: "3.1*"}
+      - "3.17"  # the old one
+      - latest
+"""
+    assert edits(tmp_path, OLD, other) == ()
+    assert review_text(()) == "mirrors.yaml: no change in meaning.\n"
+
+
+@pytest.mark.parametrize("prune", ["true", "false"])
+def test_what_becomes_of_a_mirror_that_goes(prune: str, tmp_path: Path) -> None:
+    (busybox,) = (
+        edit
+        for edit in edits(
+            tmp_path,
+            OLD,
+            OLD.replace("  - {source: busybox, tags: [latest]}\n", "") + f"defaults: {{prune: {prune}}}\n",
+        )
+        if edit.name == "library/busybox"
+    )
+    assert ("prunes its tags" in busybox.words[0]) == (prune == "true")
+
+
+def test_a_new_file_adds_everything(tmp_path: Path) -> None:
+    (tmp_path / "new.yaml").write_text(NEW)
+    found = review(None, load_mirrors(tmp_path / "new.yaml", None))
+    assert {edit.kind for edit in found} == {"added"}
+    assert {edit.name for edit in found} >= {"web/nginx", "library/alpine", "ghcr.io", "store"}
+
+
+def test_one_command_writes_the_whole_comment(tmp_path: Path) -> None:
+    write_layout(tmp_path / "images", {"a": image({"a": "1"}), "b": image({"b": "2"})})
+    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    world.mirrors({"source": "oci:./images", "target": "team/app", "tags": ["a", "b"]})
+    world.run("plan", "--out", "plan.json")
+    (tmp_path / "empty.yaml").touch()
+    whole = world.run("review", "empty.yaml", "mirrors.yaml", "--plan", "plan.json").stdout
+    assert whole.startswith("<!-- r2mirror -->\n\n**mirrors.yaml: ")
+    assert "**Plan: 2 to add, 0 to update, 0 to prune; 0 unchanged.**" in whole
+    assert len(world.run("review", "empty.yaml", "mirrors.yaml", "--max-chars", "1000").stdout) <= 1000
+    assert "Plan:" not in world.run("review", "empty.yaml", "mirrors.yaml").stdout
+    assert "plan.json" in world.run("review", "empty.yaml", "mirrors.yaml", "--plan", "../plan.json", code=1).stderr
+
+
+def test_the_command(tmp_path: Path) -> None:
+    world = World(tmp_path, {})
+    (tmp_path / "old.yaml").write_text(OLD)
+    (tmp_path / "new.yaml").write_text(NEW)
+    assert "~ library/alpine" in world.run("diff", "old.yaml", "new.yaml", "--detailed-exitcode", code=2).stdout
+    assert world.run("diff", "old.yaml", "old.yaml", "--detailed-exitcode").stdout.endswith("no change in meaning.\n")
+    assert world.run("diff", "old.yaml", "new.yaml", "--format", "json").stdout.startswith('{\n  "version": 1')
+    assert world.run("diff", "old.yaml", "new.yaml", "--format", "markdown").stdout.startswith("**mirrors.yaml")
+    assert "missing.yaml" in world.run("diff", "old.yaml", "missing.yaml", code=1).stderr
+
+
+def test_a_new_name_says_what_becomes_of_the_repositories() -> None:
+    assert review_text(review(mirrors(), mirrors(name="team-b"))) == (
+        "~ name\n    name: default -> team-b\n"
+        "    its repositories still belong to default: r2mirror adopt gives them to team-b\n"
+        "mirrors.yaml: 0 added, 1 changed, 0 removed.\n"
+    )

@@ -1,0 +1,109 @@
+"""`signed_by` of mirrors.yaml: what it may say, where it is wrong, and when the files that it names are read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from reconciler.errors import MirrorsInvalid
+from reconciler.mirrors import signed_by
+from reconciler.mirrors.load import load_mirrors
+from reconciler.mirrors.review import review
+from reconciler.signatures.signers import Identity, Key
+from tests.parts.signatures import Sigstore, ec_key, public_pem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.mirrors.load import Mirrors
+
+PEM = public_pem(ec_key())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "cosign.pub").write_bytes(PEM)
+    (tmp_path / "trusted_root.json").write_bytes(Sigstore().trusted_root())
+    return tmp_path
+
+
+def load(folder: Path, signed_by: str, defaults: str = "{}", *, read_files: bool = True) -> Mirrors:
+    path = folder / "mirrors.yaml"
+    path.write_text(
+        "version: 1\nstore: {type: file, path: ./m}\n"
+        f"defaults: {defaults}\nmirrors:\n  - source: alpine\n    tags: [a]\n    {signed_by}\n"
+    )
+    return load_mirrors(path, None, read_files=read_files)
+
+
+def test_a_signer_is_a_key_or_an_identity_and_there_may_be_several(folder: Path) -> None:
+    (one,) = load(folder, "signed_by: {key: ./cosign.pub}").mirrors
+    assert one.signed_by == (Key("./cosign.pub", PEM),)
+    text = """signed_by:
+      - {identity: a@b, issuer: https://c, trusted_root: trusted_root.json}
+      - {identity_regex: '.*@b', issuer: https://c}
+      - {key: cosign.pub}"""
+    mirrors = load(folder, text)
+    signers = (
+        Identity("a@b", "https://c", trusted_root=folder / "trusted_root.json"),
+        Identity(".*@b", "https://c", is_regex=True),
+        Key("cosign.pub", PEM),
+    )
+    assert mirrors.mirrors[0].signed_by == signers
+    assert "MFkw" not in repr(mirrors)
+
+
+def test_a_mirror_s_own_replaces_the_defaults_and_an_empty_list_asks_for_nothing(folder: Path) -> None:
+    defaults = "{signed_by: {key: cosign.pub}}"
+    assert load(folder, "prune: true", defaults).mirrors[0].signed_by == (Key("cosign.pub", PEM),)
+    assert load(folder, "signed_by: []", defaults).mirrors[0].signed_by == ()
+
+
+@pytest.mark.parametrize(
+    ("signed_by", "expected"),
+    [
+        ("{}", "expected exactly one of key, identity, identity_regex"),
+        ("{key: cosign.pub, identity: a, issuer: b}", "expected exactly one of key, identity, identity_regex"),
+        ("{identity: a@b}", "7:17: mirrors[0].signed_by.identity: goes with issuer only"),
+        ("{key: cosign.pub, trusted_root: x}", "signed_by.trusted_root: goes with issuer only"),
+        ("{key: cosign.pub, issuer: https://c}", "signed_by.issuer: goes with identity only"),
+        ("[{key: cosign.pub}, {keyy: x}]", "signed_by[1].keyy: unknown key in entry of signed_by; did you mean key?"),
+        ("cosign.pub", "mirrors[0].signed_by: expected keys with values or a list, got cosign.pub"),
+        ("{key: other.pub}", "7:22: mirrors[0].signed_by.key: "),
+        ("{key: other.pub}", "other.pub: cannot be read: No such file or directory"),
+        ("{key: .}", "cannot be read: Is a directory"),
+        ("{key: empty.pub}", "is empty"),
+        ("{key: large.pub}", "is larger than 65536 bytes"),
+        ("{key: trusted_root.json}", "trusted_root.json: is no public key in PEM"),
+        ("{key: p384.pub}", "p384.pub: is a key on the curve secp384r1; of ECDSA only P-256 is supported"),
+        ("{identity: a, issuer: b, trusted_root: cosign.pub}", "cosign.pub: not JSON"),
+        ("{identity: a, issuer: b, trusted_root: list.json}", "is no trusted root of Sigstore's"),
+        ("{identity_regex: '(?=a)', issuer: b}", "signed_by.identity_regex: RE2 refuses it"),
+        ("{key: '~nobody-here/x'}", "begins with a home folder that is not known here"),
+    ],
+)
+def test_what_is_wrong_is_told_by_line(folder: Path, signed_by: str, expected: str) -> None:
+    (folder / "empty.pub").write_bytes(b"")
+    (folder / "large.pub").write_bytes(bytes(65537))
+    (folder / "p384.pub").write_bytes(public_pem(ec.generate_private_key(ec.SECP384R1())))
+    (folder / "list.json").write_text("[]")
+    with pytest.raises(MirrorsInvalid) as invalid:
+        load(folder, f"signed_by: {signed_by}")
+    assert expected in str(invalid.value)
+
+
+def test_a_file_that_is_elsewhere_is_compared_without_its_keys(tmp_path: Path) -> None:
+    old = load(tmp_path, "signed_by: {key: gone.pub}", read_files=False)
+    new = load(tmp_path, "signed_by: [{key: new.pub}, {identity: a@b, issuer: https://c}]", read_files=False)
+    (edit,) = review(old, new)
+    assert edit.words == ("signed_by: + identity a@b of https://c; + key new.pub; - key gone.pub",)
+
+
+def test_without_the_packages_a_file_can_still_be_validated(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signed_by, "find_spec", lambda name: None)
+    monkeypatch.setattr(signed_by, "load_key", None)
+    mirrors = load(folder, "signed_by: {key: cosign.pub}")
+    assert replace(mirrors.mirrors[0]).signed_by == (Key("cosign.pub", PEM),)

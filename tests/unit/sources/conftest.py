@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.mirrors.load import RegistryConfig
+from reconciler.sources import registry as registry_module
+from reconciler.sources.opening import open_sources
+from reconciler.sources.registry import Patience, Registry
+from reconciler.sources.repository import RegistrySource
+from tests.parts.logins import Given
+from tests.parts.lying_registry import LyingRegistry, start_lying_registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from reconciler.sources import Source
+    from reconciler.sources.credentials import Credentials
+
+
+@pytest.fixture
+def lying() -> Iterator[LyingRegistry]:
+    with start_lying_registry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[LyingRegistry]:
+    """A second one, on another port."""
+    with start_lying_registry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def sleeps() -> list[float]:
+    """The seconds that a source would have slept."""
+    return []
+
+
+@pytest.fixture
+def open_at(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RegistrySource]]:
+    """Opens `team/app` at a host, with three attempts, no real waiting, and little for a connection to become free."""
+    monkeypatch.setattr(registry_module, "POOL_TIMEOUT", 5.0)
+    with ExitStack() as stack:
+
+        def open_at(
+            host: str,
+            credentials: Credentials | Given | None = None,
+            config: RegistryConfig = RegistryConfig(plain_http=True),  # noqa: B008 a frozen value
+        ) -> RegistrySource:
+            patience = Patience(attempts=3, sleep=sleeps.append)
+            logins = credentials if isinstance(credentials, Given) else Given(credentials)
+            registry = Registry(host, config, logins, patience)
+            stack.callback(registry.close)
+            return RegistrySource(registry, "team/app")
+
+        yield open_at
+
+
+@pytest.fixture
+def open_with(tmp_path: Path) -> Iterator[Callable[..., Source]]:
+    """Opens a source as the commands do: with the registries of a mirrors file, and an environment."""
+    with ExitStack() as stack:
+
+        def open_with(source: str, registries: Mapping[str, RegistryConfig], environ: Mapping[str, str]) -> Source:
+            return stack.enter_context(open_sources(registries, tmp_path, environ))(source)
+
+        yield open_with
