@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from reconciler.apply.transfer import Transfer
-    from reconciler.mirrors.load import Mirrors, RegistryConfig, StoreConfig
+    from reconciler.mirrors.load import Mirrors, StoreConfig
     from reconciler.sources import OpenSource
+    from reconciler.sources.config import RegistryConfig
     from reconciler.stores import Store
 
 CONNECT_TIMEOUT = 10

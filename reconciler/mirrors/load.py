@@ -35,6 +35,7 @@ from reconciler.mirrors.shape import check_shape, spelled
 from reconciler.mirrors.signed_by import declared
 from reconciler.mirrors.variables import login_problem, value_problem
 from reconciler.oci.spec import Digest, Platform, Repository, is_tag
+from reconciler.sources.config import RegistryConfig
 from reconciler.target.layout import PATHS_ARE_NOT_FOR_CLIENTS, target_problem
 
 if TYPE_CHECKING:
@@ -100,23 +101,6 @@ class EdgeConfig:
     location: str | None = None
     cache: bool = True
     digest_by_tag: bool = False
-
-
-@dataclass(frozen=True)
-class RegistryConfig:
-    """How to reach one registry. `username_env` and `password_env` are names of variables, never the values.
-
-    `redirects_to` and `token_servers` are hosts, host:port or networks, a host with http:// if it speaks plain http.
-    """
-
-    username_env: str | None = None
-    password_env: str | None = None
-    plain_http: bool | None = None
-    ca_file: Path | None = None
-    max_connections: int | None = None
-    min_speed: float | None = None
-    redirects_to: tuple[str, ...] = ()
-    token_servers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from reconciler.errors import LoginRefused
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from reconciler.mirrors.load import RegistryConfig
+    from reconciler.sources.config import RegistryConfig
 
 HELPER_TIMEOUT = 30
 """Seconds that a credential helper may take."""

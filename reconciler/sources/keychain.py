@@ -13,7 +13,7 @@ from reconciler.sources.credentials import Means, ask_helper, find_credentials
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reconciler.mirrors.load import RegistryConfig
+    from reconciler.sources.config import RegistryConfig
     from reconciler.sources.credentials import Credentials
 
 logger = logging.getLogger(__name__)

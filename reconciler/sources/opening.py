@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconciler.errors import NotFound
-from reconciler.mirrors.load import RegistryConfig
 from reconciler.oci.spec import Repository
+from reconciler.sources.config import RegistryConfig
 from reconciler.work.deadline import NEVER
 from reconciler.work.threads import BLOB_WORKERS
 

@@ -46,9 +46,9 @@ from reconciler.work.deadline import NEVER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from reconciler.mirrors.load import RegistryConfig
     from reconciler.sources.access import Check, Logins
     from reconciler.sources.bandwidth import Bandwidth
+    from reconciler.sources.config import RegistryConfig
     from reconciler.sources.quota import Quota
     from reconciler.work.deadline import Deadline
 

@@ -14,7 +14,7 @@ import httpx
 
 from reconciler.errors import BadAnswer, Malformed
 from reconciler.http.reason import LONGEST, reason
-from reconciler.mirrors.load import RegistryConfig, load_mirrors
+from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.patterns import select
 from reconciler.oci.referrers import parse_fallback
 from reconciler.oci.spec import (
@@ -45,6 +45,7 @@ from reconciler.signatures.judgement import judge
 from reconciler.signatures.keyless import load_trust
 from reconciler.signatures.signers import Identity, Key
 from reconciler.sources.auth import check_realm, check_redirect, choose, parse_challenges, parse_token, token_request
+from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
 from reconciler.sources.keychain import Keychain
 from reconciler.sources.paging import next_page

@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from reconciler.errors import Denied
-from reconciler.mirrors.load import RegistryConfig
 from reconciler.oci.spec import Digest
+from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
 from tests.parts.docker_registry import start_docker_registry
 from tests.parts.http_server import Handler, serving

@@ -21,10 +21,11 @@ from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Failed
 from reconciler.apply.terms import Edges, Terms
 from reconciler.http import speed
-from reconciler.mirrors.load import Defaults, Folder, Mirror, Mirrors, RegistryConfig
+from reconciler.mirrors.load import Defaults, Folder, Mirror, Mirrors
 from reconciler.mirrors.patterns import Glob
 from reconciler.plan.plan import make_plan
 from reconciler.plan.resolve import resolve
+from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
 from reconciler.sources.registry import Patience, Registry
 from reconciler.sources.repository import RegistrySource

@@ -69,7 +69,7 @@ def test_a_bar_has_one_unit_for_bytes_and_names_what_is_under_way(monkeypatch: p
     def drawn(width: int) -> list[str]:
         console = Console(file=StringIO(), width=width)
         console.print(bar.drawn())
-        return cast(StringIO, console.file).getvalue().splitlines()
+        return cast("StringIO", console.file).getvalue().splitlines()
 
     with bar.under_way("library/alpine:3.20\x1b[2J\n::error::x"):
         first, second = drawn(100)

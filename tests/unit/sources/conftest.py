@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.mirrors.load import RegistryConfig
 from reconciler.sources import registry as registry_module
+from reconciler.sources.config import RegistryConfig
 from reconciler.sources.opening import open_sources
 from reconciler.sources.registry import Patience, Registry
 from reconciler.sources.repository import RegistrySource

@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import BadAnswer, Denied, LoginRefused
-from reconciler.mirrors.load import RegistryConfig
 from reconciler.sources.auth import (
     DEFAULT_LIFETIME,
     Challenge,
@@ -30,6 +29,7 @@ from reconciler.sources.auth import (
     parse_token,
     token_request,
 )
+from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
 from reconciler.sources.repository import RegistrySource
 from tests.parts.logins import Given

@@ -10,8 +10,8 @@ import pytest
 
 from reconciler.errors import BadAnswer, NotFound, RateLimited, SourceError, Unreachable
 from reconciler.http.breaker import ENOUGH, REST, Breaker, LeftAlone
-from reconciler.mirrors.load import RegistryConfig
 from reconciler.sources import repository
+from reconciler.sources.config import RegistryConfig
 from reconciler.sources.registry import Patience, Registry
 from reconciler.sources.repository import FRUITLESS_PAGES, LIST_SECONDS, RegistrySource
 from tests.parts.logins import Given

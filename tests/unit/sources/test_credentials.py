@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.errors import Denied
-from reconciler.mirrors.load import RegistryConfig
+from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
 from reconciler.sources.keychain import Keychain
 

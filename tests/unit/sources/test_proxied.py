@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import Unreachable
-from reconciler.mirrors.load import RegistryConfig
+from reconciler.sources.config import RegistryConfig
 from tests.parts.lying_registry import Answer
 
 if TYPE_CHECKING:

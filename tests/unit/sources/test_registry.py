@@ -14,9 +14,9 @@ import pytest
 
 from reconciler import __version__
 from reconciler.errors import BadAnswer, Denied, NotFound, RateLimited, SourceError, Unreachable
-from reconciler.mirrors.load import RegistryConfig
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, OCI_INDEX, OCI_MANIFEST, SCHEMA1, Descriptor, Digest
 from reconciler.sources import repository
+from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
 from reconciler.sources.quota import Quota
 from reconciler.sources.registry import MAX_REDIRECTS, SIGNED_ATTEMPTS, Registry, parse_retry_after

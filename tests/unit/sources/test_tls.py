@@ -14,8 +14,8 @@ import pytest
 
 from reconciler.errors import BadAnswer, Unreachable
 from reconciler.http import speed, trust
-from reconciler.mirrors.load import RegistryConfig
 from reconciler.oci.spec import Descriptor, Digest
+from reconciler.sources.config import RegistryConfig
 from tests.parts.lying_registry import Answer, start_lying_registry
 from tests.parts.process import missing
 

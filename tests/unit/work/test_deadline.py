@@ -10,8 +10,8 @@ import pytest
 from reconciler.apply import run
 from reconciler.apply.outcome import Done, Skipped
 from reconciler.errors import OutOfTime, SourceError
-from reconciler.mirrors.load import RegistryConfig
 from reconciler.mirrors.patterns import Exact
+from reconciler.sources.config import RegistryConfig
 from reconciler.sources.registry import Patience, Registry
 from reconciler.sources.repository import RegistrySource
 from reconciler.target.ledger import read_index

@@ -1,0 +1,32 @@
+"""What mirrors.yaml configures of a source: how its registry is reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RegistryConfig:
+    """How to reach one registry.
+
+    username_env, password_env  names of environment variables, never their values
+    plain_http                  None: https, and on this machine whatever is spoken
+    ca_file                     authorities to trust beside the usual ones
+    max_connections             connections at once
+    min_speed                   bytes a second below which a connection is given up
+    redirects_to                hosts, host:port or networks; a host with http:// if it speaks plain http
+    token_servers               as `redirects_to`
+    """
+
+    username_env: str | None = None
+    password_env: str | None = None
+    plain_http: bool | None = None
+    ca_file: Path | None = None
+    max_connections: int | None = None
+    min_speed: float | None = None
+    redirects_to: tuple[str, ...] = ()
+    token_servers: tuple[str, ...] = ()
