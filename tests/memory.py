@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.errors import NotFound, PreconditionFailed, RateLimited, StoreError
-from reconciler.mirrors.load import Defaults, Folder, Mirror, Mirrors
+from reconciler.mirrors.load import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Glob
 from reconciler.oci.referrers import Attached
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.sources.quota import Quota
 from reconciler.stores import Absent, Condition, Listed, Matches, Stored, Unfinished
+from reconciler.stores.config import Folder
 from reconciler.target.layout import JSON_HEADERS, LOCK, cosign_tags
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from reconciler.errors import SourceError
     from reconciler.mirrors.patterns import Pattern
     from reconciler.oci.spec import Platform
-    from reconciler.target.layout import Headers
+    from reconciler.stores.headers import Headers
     from tests.parts.images import Image
 
 EPOCH = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)

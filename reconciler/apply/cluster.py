@@ -41,10 +41,11 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from reconciler.apply.transfer import Transfer
-    from reconciler.mirrors.load import Mirrors, StoreConfig
+    from reconciler.mirrors.load import Mirrors
     from reconciler.sources import OpenSource
     from reconciler.sources.config import RegistryConfig
     from reconciler.stores import Store
+    from reconciler.stores.config import StoreConfig
 
 CONNECT_TIMEOUT = 10
 LOOK_EVERY = 0.5

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from reconciler.sources import Source
     from reconciler.stores import Store, Stored
-    from reconciler.target.layout import Headers
+    from reconciler.stores.headers import Headers
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from reconciler.clients import Pull
 from reconciler.clients.upstreams import DOCKER_HUB, Prefix, Upstream, upstreams
 from reconciler.errors import UsageError
 from reconciler.mirrors.patterns import Exact, Pinned
-from reconciler.target.layout import PATHS_ARE_NOT_FOR_CLIENTS
+from reconciler.stores.config import PATHS_ARE_NOT_FOR_CLIENTS
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator

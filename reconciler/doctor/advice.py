@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, assert_never
 
-from reconciler.mirrors.load import R2, S3, Folder
+from reconciler.stores.config import R2, S3, Folder
 
 if TYPE_CHECKING:
-    from reconciler.mirrors.load import StoreConfig
+    from reconciler.stores.config import StoreConfig
 
 
 @dataclass(frozen=True)

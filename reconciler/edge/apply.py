@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Sequence
 
     from reconciler.edge.cloudflare import Cloudflare
+    from reconciler.edge.config import EdgeConfig
     from reconciler.edge.observed import Domain
     from reconciler.edge.plan import Change, EdgePlan
-    from reconciler.mirrors.load import EdgeConfig
 
 POLL_EVERY = 5.0
 """Seconds between two looks at a domain that is not active yet, which takes minutes."""

@@ -19,6 +19,7 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 
 from reconciler import __version__
+from reconciler.edge.config import ZONE_ID
 from reconciler.edge.observed import (
     Domain,
     Ruleset,
@@ -31,7 +32,6 @@ from reconciler.edge.observed import (
 from reconciler.edge.rules import Phase
 from reconciler.errors import EdgeDenied, EdgeError, EdgeUnreachable, Unreachable
 from reconciler.http.transport import Transport
-from reconciler.mirrors.load import ZONE_ID
 from reconciler.sources.registry import Patience, parse_retry_after
 
 if TYPE_CHECKING:

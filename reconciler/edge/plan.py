@@ -15,9 +15,9 @@ from reconciler.edge.rules import Phase, edge_rules, ref_prefix
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from reconciler.edge.config import EdgeConfig
     from reconciler.edge.observed import LiveRule, Observed, Ruleset, Zone
     from reconciler.edge.rules import Rule
-    from reconciler.mirrors.load import EdgeConfig
 
 
 MIN_TLS = "1.2"

@@ -17,7 +17,7 @@ from reconciler.target.layout import PAGE, PING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.mirrors.load import EdgeConfig
+    from reconciler.edge.config import EdgeConfig
 
 
 class Phase(StrEnum):

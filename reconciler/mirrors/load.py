@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
+from reconciler.edge.config import HOSTNAME, ZONE_ID, EdgeConfig, hostname_problem
 from reconciler.errors import Malformed, MirrorsInvalid
 from reconciler.http.speed import parse_rate
 from reconciler.mirrors.document import Document, Place, read_document, spell
@@ -36,71 +37,14 @@ from reconciler.mirrors.signed_by import declared
 from reconciler.mirrors.variables import login_problem, value_problem
 from reconciler.oci.spec import Digest, Platform, Repository, is_tag
 from reconciler.sources.config import RegistryConfig
-from reconciler.target.layout import PATHS_ARE_NOT_FOR_CLIENTS, target_problem
+from reconciler.stores.config import ENDPOINT_WITH_BUCKET, R2, S3, Folder, base_url, is_r2, names_bucket, store_problem
+from reconciler.target.layout import target_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
-    from urllib.parse import SplitResult
 
     from reconciler.signatures.signers import Signer
-
-
-@dataclass(frozen=True)
-class R2:
-    """`digest_by_tag` is the edge's, for what it needs has to be stored with the tags."""
-
-    account_id: str
-    bucket: str
-    jurisdiction: str
-    public_url: str | None
-    state_bucket: str | None
-    digest_by_tag: bool = False
-
-
-@dataclass(frozen=True)
-class S3:
-    bucket: str
-    region: str | None
-    endpoint_url: str | None
-    public_url: str | None
-    state_bucket: str | None
-
-
-@dataclass(frozen=True)
-class Folder:
-    path: Path
-    public_url: str | None
-
-
-StoreConfig: TypeAlias = R2 | S3 | Folder
-
-_R2_HOSTS = ".r2.cloudflarestorage.com"
-
-
-def is_r2(store: StoreConfig) -> bool:
-    """Whether a store is at Cloudflare R2, whatever its type is called."""
-    match store:
-        case R2():
-            return True
-        case S3(endpoint_url=str(url)):
-            return (urlsplit(url).hostname or "").endswith(_R2_HOSTS)
-        case _:
-            return False
-
-
-@dataclass(frozen=True)
-class EdgeConfig:
-    """What stands in front of an R2 bucket. `zone` is a name or an id, `location` None lets Cloudflare choose.
-
-    `min_tls` None is 1.2 or what the domain has already, whichever is more.
-    """
-
-    zone: str
-    hostname: str
-    min_tls: str | None = None
-    location: str | None = None
-    cache: bool = True
-    digest_by_tag: bool = False
+    from reconciler.stores.config import StoreConfig
 
 
 @dataclass(frozen=True)
@@ -485,12 +429,12 @@ def _store(
         if isinstance(text, str):
             filled = _filled(document, ("store", key), text, environ, str(said.get("type", "s3")))
             values[key] = text if filled is None else filled
-            problem = _store_problem(key, filled, for_clients=for_clients) if filled is not None else None
+            problem = store_problem(key, filled, for_clients=for_clients) if filled is not None else None
             if problem:
                 given = "" if filled == text else f"what {text[:90]} stands for "
                 document.problem(("store", key), f"{given}{problem}")
-    if not document.spoiled(("store", "endpoint_url")) and _names_bucket(values):
-        document.problem(("store", "endpoint_url"), _ENDPOINT_WITH_BUCKET)
+    if not document.spoiled(("store", "endpoint_url")) and names_bucket(values):
+        document.problem(("store", "endpoint_url"), ENDPOINT_WITH_BUCKET)
     path = _path(document, ("store", "path"), values.get("path", ""), folder)
     if document.wrong(("store",)):
         return None
@@ -500,7 +444,7 @@ def _store(
                 values["account_id"],
                 values["bucket"],
                 values.get("jurisdiction", "default"),
-                _base(values),
+                base_url(values),
                 values.get("state_bucket"),
             )
         case "s3":
@@ -508,71 +452,14 @@ def _store(
                 values["bucket"],
                 values.get("region"),
                 values.get("endpoint_url"),
-                _base(values),
+                base_url(values),
                 values.get("state_bucket"),
             )
         case _:
-            return Folder(path, _base(values))
-
-
-def _base(values: Mapping[str, str]) -> str | None:
-    url = values.get("public_url")
-    return url.rstrip("/") if url else None
-
-
-_ACCOUNT = re.compile(r"[0-9a-f]{32}")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_JURISDICTIONS = ("default", "eu", "us", "fedramp", "fedramp-high")
-
-
-_ENDPOINT_WITH_BUCKET = (
-    "has the name of the bucket in it, which store.bucket adds by itself; "
-    "write the address of the server alone, for example https://s3.example.com"
-)
-
-
-def _names_bucket(values: Mapping[str, str]) -> bool:
-    """Whether the endpoint is that of the bucket: `https://server/bucket`, or e.g. `https://bucket.s3.server`."""
-    url, bucket = urlsplit(values.get("endpoint_url", "")), values.get("bucket", "")
-    rest = (url.hostname or "").removeprefix(f"{bucket}.")
-    is_first = rest != url.hostname and (rest.startswith("s3") or rest.endswith(_R2_HOSTS))
-    return bool(bucket) and (url.path.strip("/") == bucket or is_first)
-
-
-def _store_problem(key: str, value: str, *, for_clients: bool) -> str | None:
-    """What is wrong with a value whose variables are filled in; never the value, which may come from a secret one."""
-    match key:
-        case "account_id" if not _ACCOUNT.fullmatch(value):
-            return "is no account: expected 32 hex digits, the first part of the endpoint that R2 shows with a token"
-        case "bucket" | "state_bucket" if not _BUCKET.fullmatch(value):
-            return "is not a bucket's name: expected 3 to 63 lower-case letters, digits, - and ."
-        case "jurisdiction" if value not in _JURISDICTIONS:
-            return f"is not a jurisdiction: expected one of {', '.join(_JURISDICTIONS)}"
-        case "public_url" | "endpoint_url":
-            with_path = for_clients and key == "public_url" and value.rstrip("/").count("/") > 2
-            return _url_problem(value) or (PATHS_ARE_NOT_FOR_CLIENTS if with_path else None)
-        case _:
-            return None
-
-
-def _url_problem(text: str) -> str | None:
-    wrong = "is not a URL; write for example https://cr.example.com"
-    try:
-        url = urlsplit(text)
-        if url.scheme not in ("http", "https") or not url.hostname or url.port == 0 or " " in text:
-            return wrong
-    except ValueError:
-        return wrong
-    if "@" in url.netloc or url.query or url.fragment:
-        return "has more than a host and a path in it, where no password or query belongs; remove them"
-    return None
+            return Folder(path, base_url(values))
 
 
 # The edge, which stands in front of a store
-
-_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-_HOSTNAME = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
-ZONE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def _edge(document: Document, store: StoreConfig | None) -> EdgeConfig | None:
@@ -581,8 +468,10 @@ def _edge(document: Document, store: StoreConfig | None) -> EdgeConfig | None:
     if said and isinstance(store, S3 | Folder):
         document.problem(("edge",), "goes with a store of type r2 only; remove it, or change store.type", at_key=True)
     zone = said.get("zone")
-    if zone is not None and not ZONE_ID.fullmatch(zone) and not _HOSTNAME.fullmatch(zone):
-        document.problem(("edge", "zone"), f"{zone[:90]!r} is no zone: expected a name such as example.com, or an id")
+    if zone is not None and not ZONE_ID.fullmatch(zone) and not HOSTNAME.fullmatch(zone):
+        document.problem(
+            ("edge", "zone"), f"{zone[:90]!r} is not a valid zone: expected a name such as example.com, or an id"
+        )
     hostname = _hostname(document, said, store.public_url if isinstance(store, R2) else None)
     if document.wrong(("edge",)) or not (zone and hostname):
         return None
@@ -607,24 +496,10 @@ def _hostname(document: Document, said: Mapping[str, Any], public_url: str | Non
         if not document.wrong(("store",)) and not public_url:
             document.problem(place, "is missing; write for example hostname: cr.example.com, or set store.public_url")
         return None
-    problem = _hostname_problem(hostname, said.get("zone", ""), url)
+    problem = hostname_problem(hostname, said.get("zone", ""), url)
     if problem:
         document.problem(place, problem)
     return hostname
-
-
-def _hostname_problem(hostname: str, zone: str, url: SplitResult | None) -> str | None:
-    if not _HOSTNAME.fullmatch(hostname):
-        return f"{hostname[:90]!r} is no hostname: expected lower-case letters, digits and - between dots"
-    if hostname.endswith(".r2.dev"):
-        return f"{hostname} is Cloudflare's own: rules do not work there; name a host in a zone of yours"
-    if not ZONE_ID.fullmatch(zone) and _HOSTNAME.fullmatch(zone) and not f".{hostname}".endswith(f".{zone}"):
-        return f"{hostname} is not in the zone {zone}; name a host that ends with .{zone}"
-    if url and url.hostname != hostname:
-        return f"{hostname} is not the host of store.public_url, {url.hostname}; make the two the same"
-    if url and url.path:
-        return f"store.public_url has the path {url.path[:90]}, but a custom domain shows a bucket at /; remove it"
-    return None
 
 
 def _path(document: Document, place: Place, text: str, folder: Path) -> Path:

@@ -12,16 +12,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.cli.render.blocks import Block, code, escaped, fitted
-from reconciler.mirrors.load import R2, S3, Folder
 from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver, spell_pattern
 from reconciler.oci.spec import Platform
 from reconciler.signatures.signers import Identity, Key
+from reconciler.stores.config import R2, S3, Folder
 from reconciler.words import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from reconciler.mirrors.load import EdgeConfig, Mirror, Mirrors
+    from reconciler.edge.config import EdgeConfig
+    from reconciler.mirrors.load import Mirror, Mirrors
 
 Thing = TypeVar("Thing")
 

@@ -40,7 +40,7 @@ from reconciler.target.layout import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from reconciler.target.layout import Headers
+    from reconciler.stores.headers import Headers
 
 MAX_REFERRERS = 1000
 """Of one digest. A list of so many is about as large as a client takes."""

@@ -29,7 +29,6 @@ from reconciler.target.layout import (
     PAGE,
     PAGE_HEADERS,
     REFERRERS_HEADERS,
-    Headers,
     blob_key,
     manifest_headers,
     manifest_key,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from reconciler.stores import Store
+    from reconciler.stores.headers import Headers
 
 
 def registry(store: Store) -> Starlette:

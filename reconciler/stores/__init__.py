@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.oci.spec import Digest
-    from reconciler.target.layout import Headers
+    from reconciler.stores.headers import Headers
 
 
 CHUNK = 256 * 1024

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from reconciler.oci.spec import Digest
     from reconciler.stores import Unfinished
-    from reconciler.target.layout import Headers
+    from reconciler.stores.headers import Headers
 
 _OWN = ".r2mirror"
 _TEMPORARY = re.compile("[0-9a-f]{32}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.mirrors.load import R2, S3, Folder, StoreConfig
 from reconciler.stores import Stores
+from reconciler.stores.config import R2, S3, Folder, StoreConfig
 from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:

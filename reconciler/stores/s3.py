@@ -57,12 +57,13 @@ from reconciler.errors import (
 from reconciler.http.clock import header_time
 from reconciler.http.proxies import read_proxies
 from reconciler.http.trust import bundle
-from reconciler.mirrors.load import R2, S3
 from reconciler.stores import CHUNK, WITH_CONDITIONS, Absent, Condition, Listed, Matches, Stored, Unfinished
+from reconciler.stores.config import R2, S3
 from reconciler.stores.contact import Contact, mistake
+from reconciler.stores.headers import Headers
 from reconciler.stores.pace import keep_pace
 from reconciler.stores.pages import Pages
-from reconciler.target.layout import Headers, with_digest
+from reconciler.target.layout import with_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence

@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from reconciler.errors import Malformed
 from reconciler.oci.spec import OCI_INDEX, Digest, is_repository, is_tag
+from reconciler.stores.headers import Headers
 
 CATALOG = "v2/_catalog"
 PING = "v2/_ping"
@@ -19,26 +20,8 @@ PAGE = "index.html"
 MIRROR_INDEX = "_mirror/index.json"
 LOCK = "_mirror/lock.json"
 
-PATHS_ARE_NOT_FOR_CLIENTS = (
-    "has a path, but clients ask for /v2/ at the root of a host; "
-    "give the bucket a host name of its own, for example public_url: https://cr.example.com"
-)
-"""What to say of the address of a bucket that is not the root of a host."""
-
 RESERVED_COMPONENTS = frozenset({"manifests", "blobs", "tags", "referrers"})
 """Words that a repository's path cannot contain here, for they would make a key readable in two ways."""
-
-
-@dataclass(frozen=True)
-class Headers:
-    """The stored headers of an object. `no-transform` keeps an edge from compressing JSON and dropping its length.
-
-    `content_language` is empty but for tags that carry their digest, see `with_digest`.
-    """
-
-    content_type: str
-    cache_control: str
-    content_language: str = ""
 
 
 _FOREVER = "public, max-age=31536000, immutable, no-transform"

@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from reconciler.oci.referrers import PublishedList, Record
     from reconciler.oci.spec import Platform
     from reconciler.stores import Store, Stored
+    from reconciler.stores.headers import Headers
     from reconciler.target.index import MirrorIndex, RepositoryState
-    from reconciler.target.layout import Headers
 
 
 Item = TypeVar("Item")

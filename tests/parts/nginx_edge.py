@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
+from reconciler.edge.config import EdgeConfig
 from reconciler.edge.rules import Phase, edge_rules
-from reconciler.mirrors.load import EdgeConfig
 from tests.parts import rules_language as language
 from tests.parts.docker_registry import Request, parse_access_log
 from tests.parts.process import find_program, free_port, running

@@ -24,9 +24,9 @@ from reconciler import __version__
 from reconciler.apply.cluster import Cluster, Place, carry, check_versions, connected
 from reconciler.apply.transfer import Transfer
 from reconciler.errors import ClusterError, LockLost, NotFound, UsageError
-from reconciler.mirrors.load import S3, Folder
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.sources.config import RegistryConfig
+from reconciler.stores.config import S3, Folder
 from reconciler.stores.folder import FolderStore
 from reconciler.target.layout import blob_key
 from reconciler.target.lock import held

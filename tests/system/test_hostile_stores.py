@@ -19,10 +19,10 @@ from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done
 from reconciler.apply.terms import Edges, Terms
 from reconciler.errors import MirrorError
-from reconciler.mirrors.load import S3
 from reconciler.plan.plan import make_plan
 from reconciler.plan.resolve import resolve
 from reconciler.stores import s3
+from reconciler.stores.config import S3
 from reconciler.stores.opening import open_stores
 from reconciler.target.index import parse
 from reconciler.target.layout import MIRROR_INDEX, PAGE

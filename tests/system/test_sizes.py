@@ -14,7 +14,6 @@ import pytest
 from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done
 from reconciler.apply.terms import Edges, Terms
-from reconciler.mirrors.load import S3
 from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Platform
 from reconciler.plan.cost import forecast
@@ -22,6 +21,7 @@ from reconciler.plan.cost.measure import Measured, measure
 from reconciler.plan.plan import make_plan
 from reconciler.plan.resolve import resolve
 from reconciler.stores import s3
+from reconciler.stores.config import S3
 from reconciler.stores.opening import open_stores
 from reconciler.target import lock
 from reconciler.target.ledger import read_index

@@ -68,7 +68,7 @@ def _look(mirrors: Mirrors, image: str | None, *, deep: bool) -> Iterator[Findin
     from reconciler.doctor.finding import Notes
     from reconciler.doctor.public import look_at_public, what_is_private
     from reconciler.doctor.sources import look_at_sources
-    from reconciler.mirrors.load import Folder
+    from reconciler.stores.config import Folder
     from reconciler.stores.opening import endpoint
     from reconciler.work.threads import RESOLVE_WORKERS, readers
 

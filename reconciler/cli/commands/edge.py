@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
     from reconciler.edge.apply import Outcome
     from reconciler.edge.cloudflare import Cloudflare
+    from reconciler.edge.config import EdgeConfig
     from reconciler.edge.plan import EdgePlan
-    from reconciler.mirrors.load import R2, EdgeConfig
+    from reconciler.stores.config import R2
 
 edge = typer.Typer(
     name="edge",
@@ -110,7 +111,7 @@ def apply(
 
 
 def _configured(file: Path) -> tuple[EdgeConfig, R2]:
-    from reconciler.mirrors.load import R2
+    from reconciler.stores.config import R2
 
     mirrors = load(file)
     if mirrors.edge is None or not isinstance(mirrors.store, R2):

@@ -167,10 +167,10 @@ def _measured(
     from dataclasses import replace
 
     from reconciler.cli.progress import waiting
-    from reconciler.mirrors.load import is_r2
     from reconciler.plan.cost.measure import measure
     from reconciler.plan.cost.spending import spendings
     from reconciler.plan.plan import leaving_out
+    from reconciler.stores.config import is_r2
     from reconciler.work.threads import RESOLVE_WORKERS, readers
 
     if held is None:
@@ -199,7 +199,7 @@ def _refuse_to_spend(made: Plan) -> None:
 
 
 def _parts(mirrors: Mirrors) -> Parts | None:
-    from reconciler.mirrors.load import Folder
+    from reconciler.stores.config import Folder
 
     if isinstance(mirrors.store, Folder):
         return None
@@ -223,7 +223,7 @@ def show_plan(made: Plan, output: Format) -> None:
 
 def _say_what_is_public(mirrors: Mirrors, observed: Observed) -> None:
     """Once, before the first apply: the mirror index is readable wherever the bucket is."""
-    from reconciler.mirrors.load import Folder
+    from reconciler.stores.config import Folder
     from reconciler.target.layout import MIRROR_INDEX
 
     store = mirrors.store

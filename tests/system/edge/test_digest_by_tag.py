@@ -8,20 +8,13 @@ import httpx
 import pytest
 
 from reconciler.apply.copy import put_changed
+from reconciler.edge.config import EdgeConfig
 from reconciler.edge.rules import edge_rules
-from reconciler.mirrors.load import EdgeConfig
 from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.stores.contact import Contact
+from reconciler.stores.headers import Headers
 from reconciler.stores.s3 import S3Store
-from reconciler.target.layout import (
-    BLOB_HEADERS,
-    JSON_HEADERS,
-    Headers,
-    blob_key,
-    manifest_headers,
-    manifest_key,
-    tags_key,
-)
+from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS, blob_key, manifest_headers, manifest_key, tags_key
 from tests.parts.nginx_edge import HOST, start_nginx_edge
 
 if TYPE_CHECKING:

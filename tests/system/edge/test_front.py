@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from reconciler.edge.config import EdgeConfig
 from reconciler.edge.rules import Phase, edge_rules
-from reconciler.mirrors.load import EdgeConfig
 from tests.parts.nginx_edge import HOST, start_nginx_edge
 from tests.parts.rules_language import holds, parse_condition, parse_value, value_of
 

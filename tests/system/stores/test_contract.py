@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import PreconditionFailed, StoreError
-from reconciler.mirrors.load import S3, Folder
 from reconciler.oci.spec import Digest
 from reconciler.stores import CHUNK, Absent, Listed, Matches, Store, s3
+from reconciler.stores.config import S3, Folder
 from reconciler.stores.folder import FolderStore
 from reconciler.stores.opening import open_stores
 from reconciler.stores.s3 import DELETE_BATCH, MIB, PART_SIZE

@@ -18,12 +18,13 @@ import pytest
 from tenacity import wait_none
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError, StoreUnreachable
-from reconciler.mirrors.load import R2, S3
 from reconciler.oci.spec import Digest
 from reconciler.stores import Absent, Listed, Matches, Store, s3
+from reconciler.stores.config import R2, S3
+from reconciler.stores.headers import Headers
 from reconciler.stores.opening import open_stores
 from reconciler.stores.s3 import ATTEMPTS, MIB, PART_SIZE
-from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS, Headers
+from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
 from tests.parts.http_server import Handler, serving
 from tests.parts.process import find_program
 from tests.parts.scripted_s3 import Answer, Asked, Drop, ScriptedServer, error, serve_script

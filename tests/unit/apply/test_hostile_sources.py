@@ -21,7 +21,7 @@ from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Failed
 from reconciler.apply.terms import Edges, Terms
 from reconciler.http import speed
-from reconciler.mirrors.load import Defaults, Folder, Mirror, Mirrors
+from reconciler.mirrors.load import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Glob
 from reconciler.plan.plan import make_plan
 from reconciler.plan.resolve import resolve
@@ -29,6 +29,7 @@ from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
 from reconciler.sources.registry import Patience, Registry
 from reconciler.sources.repository import RegistrySource
+from reconciler.stores.config import Folder
 from reconciler.stores.folder import FolderStore
 from reconciler.target.index import parse
 from reconciler.target.layout import MIRROR_INDEX

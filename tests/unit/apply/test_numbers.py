@@ -15,9 +15,9 @@ import pytest
 
 from reconciler.apply.outcome import Done, Failed
 from reconciler.errors import BadAnswer, Malformed, PublicError, StoreError
-from reconciler.mirrors.load import S3
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, OCI_MANIFEST, Digest, load_json, parse_manifest
 from reconciler.sources import repository
+from reconciler.stores.config import S3
 from reconciler.stores.opening import open_stores
 from reconciler.stores.s3 import MAX_PART_SIZE, MAX_SIZE, parts
 from reconciler.target import listing

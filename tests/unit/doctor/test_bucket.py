@@ -11,7 +11,7 @@ import pytest
 from reconciler.doctor.advice import FOR_S3
 from reconciler.doctor.bucket import look_at_bucket, look_at_clock
 from reconciler.doctor.finding import Status
-from reconciler.mirrors.load import S3
+from reconciler.stores.config import S3
 from reconciler.stores.opening import open_stores
 from tests.parts.scripted_s3 import Answer, Asked, ScriptedServer, error, serve_script
 

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reconciler.edge.apply import POLL_EVERY, Done, Failed, Skipped, Wait, apply_plan, observe, wait_for_domain
+from reconciler.edge.config import EdgeConfig
 from reconciler.edge.plan import EdgePlan, make_plan
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
 from reconciler.errors import EdgeError
-from reconciler.mirrors.load import EdgeConfig
 from tests.parts.cloudflare_api import ZONE
 from tests.parts.lying_registry import Answer
 

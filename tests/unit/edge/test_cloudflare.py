@@ -10,10 +10,10 @@ import pytest
 
 from reconciler.edge.apply import observe
 from reconciler.edge.cloudflare import MAX_BODY, ApiToken, Cloudflare, find_token
+from reconciler.edge.config import EdgeConfig
 from reconciler.edge.observed import Zone
 from reconciler.edge.rules import Phase, edge_rules
 from reconciler.errors import EdgeDenied, EdgeError, EdgeUnreachable
-from reconciler.mirrors.load import EdgeConfig
 from reconciler.sources.registry import Patience
 from tests.parts.cloudflare_api import ACCOUNT, EVERYTHING, TOKEN, ZONE
 from tests.parts.lying_registry import DROP, Answer

@@ -16,8 +16,8 @@ from jsonschema import Draft202012Validator
 
 from reconciler.cli.main import main
 from reconciler.edge import cloudflare
+from reconciler.edge.config import EdgeConfig
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
-from reconciler.mirrors.load import EdgeConfig
 from reconciler.mirrors.schema_files import load_schema
 from tests.parts.cloudflare_api import ACCOUNT, TOKEN, CloudflareApi
 from tests.parts.lying_registry import Answer

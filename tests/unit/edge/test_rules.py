@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.edge.config import EdgeConfig
 from reconciler.edge.plan import normal
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
-from reconciler.mirrors.load import EdgeConfig
 from tests.parts.rules_language import holds, parse_condition, parse_value, value_of
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from reconciler.errors import MirrorsInvalid, StoreUnreachable
 from reconciler.http import speed, transport
 from reconciler.http.pace import PacedBackend
 from reconciler.http.speed import SLOWEST, WINDOW, Speed
-from reconciler.mirrors.load import S3, load_mirrors
+from reconciler.mirrors.load import load_mirrors
 from reconciler.sources.config import RegistryConfig
 from reconciler.stores import s3
+from reconciler.stores.config import S3
 from reconciler.stores.opening import open_stores
 from tests.parts.http_server import Handler, serving
 from tests.parts.lying_registry import Answer

@@ -18,13 +18,15 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+from reconciler.edge.config import EdgeConfig
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.document import MAX_BYTES, parse_document
-from reconciler.mirrors.load import R2, S3, EdgeConfig, Folder, Mirrors, is_r2, load_mirrors
+from reconciler.mirrors.load import Mirrors, load_mirrors
 from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.mirrors.shape import MAX_PROBLEMS
 from reconciler.oci.spec import Digest, Platform
+from reconciler.stores.config import R2, S3, Folder, is_r2
 
 ROOT = Path(__file__).parents[3]
 HEAD = "version: 1\nstore: {type: file, path: ./m}\n"
@@ -171,11 +173,11 @@ def mirror(rest: str) -> str:
         ("version: 1\nmirrors: [{source: a/b, tags: [x]}]", "store: is missing; write for example store: "),
         ("version: 1\nstore: {}\nmirrors: [{source: a/b, tags: [x]}]", "2:1: store.type: is missing; write for example type: r2"),
         ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: uk}\nmirrors: [{source: a/b, tags: [x]}]", "expected one of default, eu, us, fedramp, fedramp-high, got uk"),
-        ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: '${J:-uk}'}\nmirrors: [{source: a/b, tags: [x]}]", "what ${J:-uk} stands for is not a jurisdiction"),
+        ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: '${J:-uk}'}\nmirrors: [{source: a/b, tags: [x]}]", "what ${J:-uk} stands for is not a valid jurisdiction"),
         ("version: 1\nstore: {type: file, path: m, public_url: 'https://x:99999'}\nmirrors: [{source: a/b, tags: [x]}]", "is not a URL; write for example"),
         ("version: 1\nstore: {type: r3}\nmirrors: [{source: a/b, tags: [x]}]", "2:15: store.type: expected one of r2, s3, file, got r3"),
-        ("version: 1\nstore: {type: s3, bucket: A_B}\nmirrors: [{source: a/b, tags: [x]}]", "2:27: store.bucket: is not a bucket's name: expected 3 to 63"),
-        ("version: 1\nstore: {type: r2, bucket: abc, account_id: x}\nmirrors: [{source: a/b, tags: [x]}]", "account_id: is no account: expected 32 hex digits"),
+        ("version: 1\nstore: {type: s3, bucket: A_B}\nmirrors: [{source: a/b, tags: [x]}]", "2:27: store.bucket: is not a valid bucket name: expected 3 to 63"),
+        ("version: 1\nstore: {type: r2, bucket: abc, account_id: x}\nmirrors: [{source: a/b, tags: [x]}]", "account_id: is not a valid account ID: expected 32 hex digits"),
         ("version: 1\nstore: {type: s3, bucket: abc, secret_key: x}\nmirrors: [{source: a/b, tags: [x]}]", "no key for secrets: credentials come from"),
         ("version: 1\nstore: {type: file, path: m, public_url: cr.example.com}\nmirrors: [{source: a/b, tags: [x]}]", "is not a URL; write for example"),
         ("version: 1\nstore: {type: file, path: '${1}'}\nmirrors: [{source: a/b, tags: [x]}]", "has a variable of another form"),
@@ -480,7 +482,7 @@ def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path)
             f"{CR}edge: {{zone: example.com, digest_by_tag: true}}\n",
             "4:42: edge.digest_by_tag: expected one of experimental",
         ),
-        (f"{CR}edge: {{zone: Example_com}}\n", "4:14: edge.zone: 'Example_com' is no zone: expected a name"),
+        (f"{CR}edge: {{zone: Example_com}}\n", "4:14: edge.zone: 'Example_com' is not a valid zone: expected a name"),
         (f"{CR}edge: {{zone: example.org}}\n", "4:7: edge.hostname: cr.example.com is not in the zone example.org"),
         (f"{CR}edge: {{zone: r.example.com}}\n", "4:7: edge.hostname: cr.example.com is not in the zone r.example.com"),
         (
@@ -489,7 +491,7 @@ def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path)
         ),
         (
             f"{CR}edge: {{zone: example.com, hostname: 'a\" or true or \"'}}\n",
-            "4:37: edge.hostname: 'a\" or true or \"' is no hostname",
+            "4:37: edge.hostname: 'a\" or true or \"' is not a valid hostname",
         ),
         (
             f"{R2_STORE % 'https://cr.example.com/sub'}edge: {{zone: example.com}}\n",

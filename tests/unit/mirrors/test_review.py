@@ -10,20 +10,22 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler.mirrors.load import R2, S3, Defaults, EdgeConfig, Folder, Mirror, Mirrors, load_mirrors
+from reconciler.edge.config import EdgeConfig
+from reconciler.mirrors.load import Defaults, Mirror, Mirrors, load_mirrors
 from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver, spell_pattern
 from reconciler.mirrors.review import Edit, review, review_document, review_markdown, review_text
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
 from reconciler.signatures.signers import Identity, Key
 from reconciler.sources.config import RegistryConfig
+from reconciler.stores.config import R2, S3, Folder
 from tests.parts.images import image, write_layout
 from tests.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from reconciler.mirrors.load import StoreConfig
+    from reconciler.stores.config import StoreConfig
 
 OLD = """\
 version: 1

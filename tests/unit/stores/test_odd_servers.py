@@ -20,9 +20,9 @@ from tenacity import wait_none
 
 from reconciler.errors import ConditionsRefused, StoreDenied, StoreError, StoreUnreachable
 from reconciler.http.clock import header_time
-from reconciler.mirrors.load import S3
 from reconciler.oci.spec import Digest
 from reconciler.stores import Absent, Matches, Store, contact, pages, s3
+from reconciler.stores.config import S3
 from reconciler.stores.opening import open_stores
 from reconciler.stores.s3 import ATTEMPTS, MIB
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.stores import Condition
-    from reconciler.target.layout import Headers
+    from reconciler.stores.headers import Headers
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from reconciler.stores import Condition
-    from reconciler.target.layout import Headers
+    from reconciler.stores.headers import Headers
 
 
 class SleepingClock(Clock):

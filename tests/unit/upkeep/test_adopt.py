@@ -11,6 +11,7 @@ import pytest
 from reconciler.errors import IndexVersion, MirrorError
 from reconciler.oci.spec import DOCKER_LIST, OCI_INDEX, Digest, Platform
 from reconciler.stores import Stores
+from reconciler.stores.headers import Headers
 from reconciler.target.index import parse
 from reconciler.target.layout import (
     CATALOG,
@@ -18,7 +19,6 @@ from reconciler.target.layout import (
     MIRROR_INDEX,
     PAGE,
     PING,
-    Headers,
     blob_key,
     manifest_headers,
     manifest_key,

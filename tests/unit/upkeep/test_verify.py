@@ -12,6 +12,7 @@ import pytest
 from reconciler.errors import Unreachable
 from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Digest, Platform
+from reconciler.stores.headers import Headers
 from reconciler.target.index import MirrorIndex
 from reconciler.target.layout import (
     CATALOG,
@@ -20,7 +21,6 @@ from reconciler.target.layout import (
     PAGE,
     PAGE_HEADERS,
     PING,
-    Headers,
     blob_key,
     manifest_headers,
     manifest_key,

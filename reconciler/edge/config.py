@@ -1,0 +1,47 @@
+"""What mirrors.yaml says of the edge, and what is wrong with its hostname. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+HOSTNAME = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
+ZONE_ID = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True)
+class EdgeConfig:
+    """The Cloudflare configuration in front of an R2 bucket.
+
+    zone           its name or its ID
+    min_tls        None: 1.2, or what the domain has already if that is newer
+    location       where the bucket is created; None lets Cloudflare choose
+    digest_by_tag  whether tags are stored with their digest, which a rule then sends to clients
+    """
+
+    zone: str
+    hostname: str
+    min_tls: str | None = None
+    location: str | None = None
+    cache: bool = True
+    digest_by_tag: bool = False
+
+
+def hostname_problem(hostname: str, zone: str, url: SplitResult | None) -> str | None:
+    """Explains what is wrong with the edge's hostname, None if nothing is; `url` is `store.public_url`."""
+    if not HOSTNAME.fullmatch(hostname):
+        return f"{hostname[:90]!r} is not a valid hostname: expected lower-case letters, digits and - between dots"
+    if hostname.endswith(".r2.dev"):
+        return f"{hostname} is Cloudflare's own: rules do not work there; name a host in a zone of yours"
+    if not ZONE_ID.fullmatch(zone) and HOSTNAME.fullmatch(zone) and not f".{hostname}".endswith(f".{zone}"):
+        return f"{hostname} is not in the zone {zone}; name a host that ends with .{zone}"
+    if url and url.hostname != hostname:
+        return f"{hostname} is not the host of store.public_url, {url.hostname}; make the two the same"
+    if url and url.path:
+        return f"store.public_url has the path {url.path[:90]}, but a custom domain shows a bucket at /; remove it"
+    return None
