@@ -44,7 +44,7 @@ SKEW, REFUSED_SKEW = 60.0, 900.0
 NEVER = '"no object has this etag"'
 
 
-def look_at_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None, Finding]:
+def read_mirror_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None, Finding]:
     """The mirror index, None if it cannot be read, and what there is to say of it."""
     notes = Notes("bucket", state.name, advice)
     try:
@@ -60,7 +60,7 @@ def look_at_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None, Fin
     return observed.index, notes.ok("read", f"the mirror index can be read: {words}")
 
 
-def look_for_repositories(public: Store, targets: Sequence[str], advice: Advice) -> Iterator[Finding]:
+def check_for_lost_index(public: Store, targets: Sequence[str], advice: Advice) -> Iterator[Finding]:
     """Where there is no mirror index: whether the bucket has repositories that it should tell of."""
     notes = Notes("bucket", public.name, advice)
     try:
@@ -72,7 +72,7 @@ def look_for_repositories(public: Store, targets: Sequence[str], advice: Advice)
         yield notes.error("index", INDEX_GONE.format(found), "run `r2mirror adopt`")
 
 
-def look_at_bucket(stores: Stores, advice: Advice) -> Iterator[Finding]:
+def check_bucket(stores: Stores, advice: Advice) -> Iterator[Finding]:
     """The lock, and the permissions that an apply needs."""
     state = Notes("bucket", stores.state.name, advice)
     public = Notes("bucket", stores.public.name, advice)
@@ -126,7 +126,7 @@ def _failed(notes: Notes, check: str, error: StoreError) -> Finding:
     return notes.error(check, error.why, fix)
 
 
-def look_at_clock(name: str, endpoint: str | None, advice: Advice) -> Iterator[Finding]:
+def check_clock(name: str, endpoint: str | None, advice: Advice) -> Iterator[Finding]:
     """This machine's clock against that of the server at `endpoint`, by its Date header; nothing is signed."""
     notes = Notes("bucket", name, advice)
     if endpoint is None:

@@ -39,7 +39,7 @@ class Sample:
     state: TagState
 
 
-def look_at_public(
+def check_public(
     url: str, index: MirrorIndex | None, image: str | None, advice: Advice, *, deep: bool
 ) -> Iterator[Finding]:
     """Everything about `url`. `index` None: it is asked for there. `image`: REPO:TAG to look at instead of the newest.
@@ -229,7 +229,7 @@ def _walked(
     return notes.ok("walk", f"{name}: {manifests} manifests and {blobs} blobs, {size} bytes: {looked}")
 
 
-def what_is_private(url: str, advice: Advice) -> Iterator[Finding]:
+def check_private_index(url: str, advice: Advice) -> Iterator[Finding]:
     """Where the mirror index has a bucket of its own, whether an older one is still public."""
     notes = Notes("public", url, advice)
     with closing(Client(url)) as client:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.sources.quota import Quota
 
 
-def look_at_sources(mirrors: Mirrors, open_source: OpenSource, executor: Executor) -> Iterator[Finding]:
+def check_sources(mirrors: Mirrors, open_source: OpenSource, executor: Executor) -> Iterator[Finding]:
     """One request to each registry, and each image layout opened; in the order of their names."""
     advice = advice_for(mirrors.store)
     looks = {

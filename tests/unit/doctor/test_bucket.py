@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.doctor.advice import FOR_S3
-from reconciler.doctor.bucket import look_at_bucket, look_at_clock
+from reconciler.doctor.bucket import check_bucket, check_clock
 from reconciler.doctor.finding import Status
 from reconciler.stores.config import S3
 from reconciler.stores.opening import open_stores
@@ -37,7 +37,7 @@ def test_a_server_without_conditional_writes_is_named_as_that(server: ScriptedSe
 
     server.otherwise = answer
     stores = open_stores(S3("bucket", "auto", server.url, None, None), CREDENTIALS)
-    found = {one.check: one for one in look_at_bucket(stores, FOR_S3)}
+    found = {one.check: one for one in check_bucket(stores, FOR_S3)}
     assert [name for name, one in found.items() if one.status is Status.ERROR] == ["write"]
     assert "has no conditional writes" in found["write"].found
     assert found["write"].fix.startswith("use a store with conditional writes: Cloudflare R2, ")
@@ -59,5 +59,5 @@ def test_the_server_s_clock_is_read_whatever_it_sends(
     monkeypatch.setattr(
         "http.server.BaseHTTPRequestHandler.date_time_string", lambda *_: date.format(told), raising=True
     )
-    found = [one.status for one in look_at_clock("s3://bucket", server.url, FOR_S3)]
+    found = [one.status for one in check_clock("s3://bucket", server.url, FOR_S3)]
     assert found == ([status] if status else [])

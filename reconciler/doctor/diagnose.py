@@ -1,0 +1,88 @@
+"""Diagnoses a mirror: the bucket as r2mirror uses it, the sources, and the public URL as clients use it.
+
+mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
+for finding in diagnose(mirrors, os.environ):
+    print(finding.status, finding.about, finding.found, finding.fix)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.doctor.advice import advice_for
+from reconciler.doctor.bucket import check_bucket, check_clock, check_for_lost_index, read_mirror_index
+from reconciler.doctor.finding import Notes
+from reconciler.doctor.public import check_private_index, check_public
+from reconciler.doctor.sources import check_sources
+from reconciler.errors import StoreError, UsageError
+from reconciler.sources.opening import open_sources
+from reconciler.stores.config import Folder
+from reconciler.stores.opening import endpoint, open_stores
+from reconciler.work.threads import BLOB_WORKERS, RESOLVE_WORKERS, readers
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from reconciler.doctor.advice import Advice
+    from reconciler.doctor.finding import Finding
+    from reconciler.mirrors.load import Mirrors
+    from reconciler.stores import Stores
+    from reconciler.target.index import MirrorIndex
+
+
+def diagnose(
+    mirrors: Mirrors, environ: Mapping[str, str], image: str | None = None, *, deep: bool = False
+) -> Iterator[Finding]:
+    """Checks everything that a pull and an apply need, and yields a finding for each check. Writes nothing.
+
+    environ  credentials are read from it
+    image    the REPO:TAG to pull as a client does; by default the tag that was mirrored last
+    deep     downloads every blob of that image to verify its digest, however large it is
+
+    Raises `UsageError` for an `image` that clients have no URL to pull from.
+    """
+    if image and mirrors.store.public_url is None:
+        raise UsageError("--image is fetched as a client fetches it: that needs store.public_url in mirrors.yaml")
+    return _findings(mirrors, environ, image, deep=deep)
+
+
+def _findings(mirrors: Mirrors, environ: Mapping[str, str], image: str | None, *, deep: bool) -> Iterator[Finding]:
+    store = mirrors.store
+    advice = advice_for(store)
+    index = yield from _behind(mirrors, environ, advice)
+    if store.public_url is None:
+        found = "store.public_url is not set, so nothing was fetched the way clients do"
+        yield Notes("public", "-", advice).warning("public url", found, advice.public)
+        return
+    yield from check_public(store.public_url, index, image, advice, deep=deep)
+    if not isinstance(store, Folder) and store.state_bucket:
+        yield from check_private_index(store.public_url, advice)
+
+
+def _behind(
+    mirrors: Mirrors, environ: Mapping[str, str], advice: Advice
+) -> Generator[Finding, None, MirrorIndex | None]:
+    """Checks the store and the sources; returns the mirror index, or None if it cannot be read."""
+    index = None
+    try:
+        stores = open_stores(mirrors.store, environ, BLOB_WORKERS)
+        index = yield from _store(mirrors, stores, advice)
+        yield from check_clock(stores.public.name, endpoint(mirrors.store), advice)
+        with (
+            open_sources(mirrors.registries, mirrors.folder, environ, BLOB_WORKERS) as open_source,
+            readers(RESOLVE_WORKERS) as executor,
+        ):
+            yield from check_sources(mirrors, open_source, executor)
+    except StoreError as error:
+        yield Notes("bucket", error.what, advice).error("open", error.why, "correct it, then run doctor again")
+    return index
+
+
+def _store(mirrors: Mirrors, stores: Stores, advice: Advice) -> Generator[Finding, None, MirrorIndex | None]:
+    index, finding = read_mirror_index(stores.state, advice)
+    yield finding
+    if index and not index.serial:
+        yield from check_for_lost_index(stores.public, [mirror.target for mirror in mirrors.mirrors], advice)
+    if index:
+        yield from check_bucket(stores, advice)
+    return index
