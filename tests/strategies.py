@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from reconciler.mirrors.patterns import Tally
+from reconciler.mirrors.selection import Tally
 from reconciler.oci.referrers import Attachments, Record
 from reconciler.oci.spec import (
     DOCKER_LIST,

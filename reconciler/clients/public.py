@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from reconciler.clients import Pull
 from reconciler.clients.upstreams import DOCKER_HUB, Prefix, Upstream, upstreams
 from reconciler.errors import UsageError
-from reconciler.mirrors.patterns import Exact, Pinned
+from reconciler.mirrors.patterns import Named
 from reconciler.stores.config import PATHS_ARE_NOT_FOR_CLIENTS
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def pull_through(public: Public, upstream: Upstream, repository: str, command: s
 
 def _tag(mirror: Mirror) -> str:
     """A tag that is there, if the mirrors name one."""
-    return next((pattern.tag for pattern in mirror.tags if isinstance(pattern, Exact | Pinned)), "TAG")
+    return next((pattern.tag for pattern in mirror.tags if isinstance(pattern, Named)), "TAG")
 
 
 # Notes

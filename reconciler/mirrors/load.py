@@ -21,21 +21,11 @@ from reconciler.edge.config import HOSTNAME, ZONE_ID, EdgeConfig, hostname_probl
 from reconciler.errors import Malformed, MirrorsInvalid
 from reconciler.http.speed import parse_rate
 from reconciler.mirrors.document import Document, Place, read_document, spell
-from reconciler.mirrors.patterns import (
-    Exact,
-    Glob,
-    Pattern,
-    Pinned,
-    Regex,
-    Semver,
-    compile_range,
-    compile_regex,
-    matching,
-)
-from reconciler.mirrors.shape import check_shape, spelled
+from reconciler.mirrors.patterns import Named, Pattern, PatternError, Pinned, parse_pattern
+from reconciler.mirrors.shape import check_shape
 from reconciler.mirrors.signed_by import declared
 from reconciler.mirrors.variables import login_problem, value_problem
-from reconciler.oci.spec import Digest, Platform, Repository, is_tag
+from reconciler.oci.spec import Digest, Platform, Repository
 from reconciler.sources.config import RegistryConfig
 from reconciler.stores.config import ENDPOINT_WITH_BUCKET, R2, S3, Folder, base_url, is_r2, names_bucket, store_problem
 from reconciler.target.layout import target_problem
@@ -67,9 +57,9 @@ class Mirror:
     when_gone: str = "keep"
 
     @property
-    def named(self) -> Mapping[str, Exact | Pinned]:
+    def named(self) -> Mapping[str, Named]:
         """The tags that are named exactly, each with its pin where it has one."""
-        names = [pattern for pattern in self.tags if isinstance(pattern, Exact | Pinned)]
+        names = [pattern for pattern in self.tags if isinstance(pattern, Named)]
         return {one.tag: one for one in sorted(names, key=lambda one: isinstance(one, Pinned))}
 
 
@@ -270,60 +260,15 @@ def _patterns(document: Document, place: Place, entries: list[Any]) -> Placed:
 
 
 def _pattern(document: Document, place: Place, entry: Any, *, pins: bool) -> Pattern | None:
-    if isinstance(entry, str):
-        return _name_or_pin(document, place, entry, pins=pins)
-    match entry:
-        case {"glob": str(glob)}:
-            return Glob(glob)
-        case {"regex": str(regex)}:
-            return _regex(document, (*place, "regex"), regex)
-        case _:
-            return _semver(document, (*place, "semver"), entry)
-
-
-def _name_or_pin(document: Document, place: Place, text: str, *, pins: bool) -> Pattern | None:
-    tag, at, digest = text.partition("@")
-    if not is_tag(tag):
-        glob = f"; for a pattern write glob: {spelled(tag)}" if set(tag) & set("*?[") else ""
-        document.problem(
-            place, f"{tag[:90]!r} is not a tag: letters, digits and _ . - are, 128 at most, no . or - first{glob}"
-        )
-        return None
-    if not at:
-        return Exact(tag)
-    if not pins:
-        document.problem(place, f"a pin makes no sense here; write {tag}")
-        return None
     try:
-        return Pinned(tag, Digest.parse(digest))
-    except Malformed as error:
-        document.problem(place, str(error))
+        pattern = parse_pattern(entry)
+    except PatternError as error:
+        document.problem((*place, error.key) if error.key else place, error.message)
         return None
-
-
-def _regex(document: Document, place: Place, text: str) -> Pattern | None:
-    import re2
-
-    try:
-        compile_regex(text)
-    except re2.error as error:
-        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
-        document.problem(place, f"RE2 refuses it: {reason}; look-around and backreferences do not exist there")
+    if isinstance(pattern, Pinned) and not pins:
+        document.problem(place, f"digests are not allowed here; use {pattern.tag}")
         return None
-    return Regex(text)
-
-
-def _semver(document: Document, place: Place, entry: dict[str, Any]) -> Pattern | None:
-    try:
-        compile_range(entry["semver"])
-    except ValueError:
-        document.problem(
-            place,
-            f"{entry['semver'][:90]!r} is not a range of versions of up to three numbers; "
-            'write for example ">=3.18 <4" (no space after an operator), ^1.2 or 1.x',
-        )
-        return None
-    return Semver(entry["semver"], entry.get("newest"), entry.get("prereleases", False), entry.get("variant", ""))
+    return pattern
 
 
 def _platforms(document: Document, place: Place, value: Any) -> tuple[Platform, ...] | None:
@@ -353,7 +298,7 @@ def _check_contradictions(document: Document, tags: Placed, exclude: Placed) -> 
     named: defaultdict[str, list[Place]] = defaultdict(list)
     pins: dict[str, tuple[Digest, Place]] = {}
     for place, pattern in tags.items():
-        if isinstance(pattern, Exact | Pinned):
+        if isinstance(pattern, Named):
             named[pattern.tag].append(place)
         if isinstance(pattern, Pinned):
             digest, first = pins.setdefault(pattern.tag, (pattern.digest, place))
@@ -361,9 +306,9 @@ def _check_contradictions(document: Document, tags: Placed, exclude: Placed) -> 
                 line = document.written[first].line
                 document.problem(place, f"{pattern.tag} is pinned to another digest in line {line}; keep one of them")
     for excluded, pattern in exclude.items():
-        if isinstance(pattern, Semver) and pattern.newest:
-            continue  # what it takes depends on the other tags
-        for tag in matching(pattern, named) & named.keys():
+        if pattern.is_relative:
+            continue
+        for tag in pattern.matching(named) & named.keys():
             line = document.written[excluded].line
             for place in named.pop(tag):
                 document.problem(place, f"{tag} is named here and excluded in line {line}; remove one of the two")

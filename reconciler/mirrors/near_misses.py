@@ -6,27 +6,16 @@ A near miss is another pattern, such as a user may have meant: it is tried on th
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
-from reconciler.mirrors.patterns import (
-    Exact,
-    Glob,
-    Pattern,
-    Pinned,
-    Regex,
-    Semver,
-    compile_range,
-    compile_regex,
-    matching,
-    spell_pattern,
-)
+from reconciler.mirrors.patterns import PatternError, parse_pattern
 from reconciler.mirrors.versions import Version, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from reconciler.mirrors.patterns import Tally
+    from reconciler.mirrors.patterns import Pattern
+    from reconciler.mirrors.selection import Tally
 
 
 def empty_handed(
@@ -51,11 +40,11 @@ def _why(pattern: Pattern, tally: Tally, listed: Collection[str]) -> str:
         return words
     newest = newest_of(listed)
     words += f"; newest is {newest}" if newest else f"; none of them is a version, e.g. {min(listed)}"
-    near = next(((other, found) for other in _alternatives(pattern) if (found := matching(other, listed))), None)
+    near = next(((other, found) for other in _alternatives(pattern) if (found := other.matching(listed))), None)
     if near is None:
         return words
     other, found = near
-    return f"{words}; {spell_pattern(other)} would choose {len(found)}, e.g. {newest_of(found) or min(found)}"
+    return f"{words}; {other} would choose {len(found)}, e.g. {newest_of(found) or min(found)}"
 
 
 def newest_of(tags: Iterable[str]) -> str | None:
@@ -69,36 +58,7 @@ def _standing(version: Version) -> tuple[bool, bool, Version]:
 
 
 def _alternatives(pattern: Pattern) -> Iterator[Pattern]:
-    """What may have been meant instead, the nearest first."""
-    match pattern:
-        case Exact() | Pinned():
-            return
-        case Semver():
-            yield from _wider(pattern)
-        case Glob(glob):
-            yield from (Glob(text) for text in (f"v{glob}", glob.removeprefix("v"), glob.lower()))
-            yield from _sound(Semver(glob), Regex(glob))
-            yield from (Glob(f"{glob}*"), Glob(f"*{glob}*"))
-        case Regex(regex):
-            group = f"(?:{regex})" if "|" in regex else regex
-            yield Glob(regex)
-            yield from _sound(Regex(f"v?{group}"), Regex(f"(?i){regex}"), Regex(f"{group}.*"), Regex(f".*{group}.*"))
-        case _:
-            assert_never(pattern)
-
-
-def _wider(pattern: Semver) -> Iterator[Semver]:
-    with_prereleases = replace(pattern, prereleases=True)
-    yield with_prereleases
-    yield replace(pattern, variant="*")
-    yield replace(with_prereleases, variant="*")
-
-
-def _sound(*patterns: Semver | Regex) -> Iterator[Pattern]:
-    """Those of a form that was guessed which are valid in it."""
-    import re2
-
-    for pattern in patterns:
-        with suppress(ValueError, re2.error):
-            compile_range(pattern.range) if isinstance(pattern, Semver) else compile_regex(pattern.pattern)
-            yield pattern
+    """The valid ones of the patterns that may have been meant, the nearest first."""
+    for entry in pattern.alternatives():
+        with suppress(PatternError):
+            yield parse_pattern(entry)

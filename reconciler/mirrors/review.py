@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.cli.render.blocks import Block, code, escaped, fitted
-from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver, spell_pattern
+from reconciler.mirrors.patterns import Pattern
 from reconciler.oci.spec import Platform
 from reconciler.signatures.signers import Identity, Key
 from reconciler.stores.config import R2, S3, Folder
@@ -231,11 +231,9 @@ def _fact(value: Any) -> Any:
 def _spelled(value: Any) -> str:
     """Writes one value of a configuration as mirrors.yaml has it."""
     match value:
-        case Exact() | Pinned() | Glob() | Regex() | Semver():
-            return Code(spell_pattern(value))
         case Identity(trusted_root=root) if root:
             return Code(f"{value}, trusted root {root}")
-        case Identity() | Key() | Platform():
+        case Pattern() | Identity() | Key() | Platform():
             return Code(value)
         case bool():
             return str(value).lower()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.schema_files import load_schema
+from reconciler.mirrors.spelling import spelled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -165,25 +165,3 @@ def _resolved(schema: Mapping[str, Any]) -> Mapping[str, Any]:
             target = target[step]
         schema = target
     return schema
-
-
-_NOT_TEXT = re.compile(
-    r"[-+]?[0-9._]+(?:[eE][-+]?[0-9]+)?|0[xob][0-9a-f]+|true|false|null|yes|no|on|off", re.IGNORECASE
-)
-"""What YAML, in one version or the other, reads as something else than text."""
-
-
-def spelled(value: Any) -> str:
-    """A value as YAML's flow style has it, cut short."""
-    match value:
-        case dict() | list() if len(value) > 8:
-            return "a long list" if isinstance(value, list) else "many keys"
-        case int() if not isinstance(value, bool) and abs(value) > 10**20:
-            return "a huge number"
-        case str() if re.fullmatch(r"[A-Za-z0-9_./$-][A-Za-z0-9_./${}:-]*", value[:80]) and not _NOT_TEXT.fullmatch(
-            value
-        ):
-            return value[:80]
-        case _:
-            text = json.dumps(value, ensure_ascii=False)
-            return text if len(text) <= 120 else f"{text[:120]}..."

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed
 from reconciler.oci.spec import load_json
+from reconciler.regex import compile_regex
 from reconciler.signatures.keys import MAX_KEY_BYTES, load_key
 from reconciler.signatures.signers import Identity, Key
 
@@ -73,16 +74,10 @@ def _key(document: Document, place: Place, entry: dict[str, Any], body: bytes) -
 def _identity(document: Document, place: Place, entry: dict[str, Any], trusted_root: Path | None) -> Identity | None:
     if "identity" in entry:
         return Identity(entry["identity"], entry["issuer"], trusted_root=trusted_root)
-    import re2
-
-    from reconciler.mirrors.patterns import compile_regex
-
     try:
         compile_regex(entry["identity_regex"])
-    except re2.error:
-        document.problem(
-            (*place, "identity_regex"), "RE2 refuses it; look-around and backreferences do not exist there"
-        )
+    except ValueError:
+        document.problem((*place, "identity_regex"), "RE2 rejects it; RE2 has neither look-around nor backreferences")
         return None
     return Identity(entry["identity_regex"], entry["issuer"], is_regex=True, trusted_root=trusted_root)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.mirrors.load import Mirror
-    from reconciler.mirrors.patterns import Tally
+    from reconciler.mirrors.selection import Tally
     from reconciler.signatures.signers import Knowledge, Refused
     from reconciler.target.index import RepositoryState
 

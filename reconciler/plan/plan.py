@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed, UsageError
-from reconciler.mirrors.patterns import Tally
+from reconciler.mirrors.selection import Tally
 from reconciler.oci.spec import Descriptor, Digest, Platform, is_tag, load_json, parse_media_type
 from reconciler.plan.cost.prices import months_document, requests_document
 from reconciler.plan.diff import Action, Change, diff

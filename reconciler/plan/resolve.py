@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from reconciler.errors import SourceError
 from reconciler.mirrors.near_misses import empty_handed
 from reconciler.mirrors.only import check_only, matches_only
-from reconciler.mirrors.patterns import Chosen, Pinned, Tally, needs_listing, select
+from reconciler.mirrors.patterns import Pinned
+from reconciler.mirrors.selection import Chosen, Tally, needs_listing, select
 from reconciler.oci.referrers import Attached, news
 from reconciler.oci.spec import Descriptor
 from reconciler.plan.desire import Desired, desire, desire_nothing, desire_unchanged

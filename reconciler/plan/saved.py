@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import PlanRefused
-from reconciler.mirrors.patterns import Pinned, Semver, matching
+from reconciler.mirrors.patterns import Pinned
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.owners import is_another_s
 from reconciler.plan.plan import extent_of
@@ -84,9 +84,8 @@ def _unlike(repository: RepositoryPlan, mirror: Mirror) -> Iterator[str]:
 
 
 def _may_be_chosen(change: Change, mirror: Mirror) -> bool:
-    """Whether a pattern matches the tag; which are the newest, only the source's list tells."""
-    patterns = [replace(one, newest=None) if isinstance(one, Semver) else one for one in mirror.tags]
-    choosing = [pattern for pattern in patterns if change.tag in matching(pattern, [change.tag])]
+    """Whether a pattern may choose the tag; which tags are the newest, only the source's list tells."""
+    choosing = [pattern for pattern in mirror.tags if pattern.may_choose(change.tag)]
     pins = [pattern for pattern in choosing if isinstance(pattern, Pinned)]
     if pins:
         return change.after is not None and any(pin.digest == change.after.digest for pin in pins)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed, SignatureRefused
 from reconciler.oci.spec import load_json
+from reconciler.regex import compile_regex
 from reconciler.signatures.attached import check_statement, decoded
 from reconciler.signatures.keys import check_message
 
@@ -136,8 +137,6 @@ class _Policy:
     def _is_meant(self, name: str) -> bool:
         if not self._signer.is_regex:
             return name == self._signer.identity
-        from reconciler.mirrors.patterns import compile_regex
-
         return compile_regex(self._signer.identity).fullmatch(name) is not None
 
 

@@ -15,7 +15,7 @@ import httpx
 from reconciler.errors import BadAnswer, Malformed
 from reconciler.http.reason import LONGEST, reason
 from reconciler.mirrors.load import load_mirrors
-from reconciler.mirrors.patterns import select
+from reconciler.mirrors.selection import select
 from reconciler.oci.referrers import parse_fallback
 from reconciler.oci.spec import (
     INDEX_TYPES,

@@ -15,8 +15,9 @@ import pytest
 from ruamel.yaml import YAML
 
 from reconciler.mirrors.load import load_mirrors
-from reconciler.mirrors.patterns import Regex, matching, select
+from reconciler.mirrors.patterns import Regex
 from reconciler.mirrors.schema_files import load_schema
+from reconciler.mirrors.selection import select
 from tests.world import World
 
 ROOT = Path(__file__).parents[2]
@@ -141,7 +142,7 @@ def test_the_examples_choose_releases_and_no_snapshots(tmp_path: Path) -> None:
 def test_the_only_documented_example_of_immutable_freezes_nothing_that_moves() -> None:
     (example,) = load_schema("mirrors")["$defs"]["mirror"]["properties"]["immutable"]["examples"]
     (pattern,) = example
-    assert matching(Regex(pattern["regex"]), ["3", "3.20", "v3", "3.20.1", "v3.20.1"]) == {"3.20.1", "v3.20.1"}
+    assert Regex(pattern["regex"]).matching(["3", "3.20", "v3", "3.20.1", "v3.20.1"]) == {"3.20.1", "v3.20.1"}
 
 
 def test_the_readme_shows_what_the_demo_prints(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler.mirrors.near_misses import empty_handed, newest_of
-from reconciler.mirrors.patterns import Exact, Glob, Pattern, Pinned, Regex, Semver, select
+from reconciler.mirrors.patterns import Exact, Glob, Pattern, Pinned, Regex, Semver
+from reconciler.mirrors.selection import select
 from tests.unit.mirrors.test_patterns import DIGEST, NGINX
 
 ALPINE = ["3.20.1", "3.20.2", "3.21.0", "3.22.0_rc1", "edge", "latest"]

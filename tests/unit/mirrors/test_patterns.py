@@ -2,23 +2,27 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.mirrors.patterns import (
+    KINDS,
     Exact,
     Glob,
+    Named,
     Pattern,
+    PatternError,
     Pinned,
     Regex,
     Semver,
-    compile_range,
-    matching,
-    needs_listing,
-    select,
+    parse_pattern,
 )
+from reconciler.mirrors.patterns.semver import compile_range
+from reconciler.mirrors.schema_files import load_schema
+from reconciler.mirrors.selection import needs_listing, select
 from reconciler.mirrors.versions import parse_version
 from reconciler.oci.spec import Digest
 
@@ -94,7 +98,50 @@ def test_exclusion_wins_and_a_pin_is_the_reason_before_a_name_before_a_pattern()
 
 
 def test_a_tag_that_is_listed_twice_counts_once() -> None:
-    assert matching(Semver("*", newest=2), ["1.1", "1.2", "1.2"]) == {"1.1", "1.2"}
+    assert Semver("*", newest=2).matching(["1.1", "1.2", "1.2"]) == {"1.1", "1.2"}
+
+
+def test_the_schema_has_the_keys_of_each_kind() -> None:
+    schema = load_schema("mirrors")["$defs"]["pattern"]
+    options = {field.name: key for key, kind in KINDS.items() for field in fields(kind)[1:]}  # type: ignore[arg-type]
+    assert schema["then"]["oneOf"] == [{"required": [key]} for key in KINDS]
+    assert schema["properties"].keys() == KINDS.keys() | options.keys()
+    assert schema["dependentRequired"] == {option: [key] for option, key in options.items()}
+
+
+@pytest.mark.parametrize(
+    ("entry", "pattern"),
+    [
+        ("latest", Exact("latest")),
+        (f"1@{DIGEST}", Pinned("1", DIGEST)),
+        ({"glob": "3*"}, Glob("3*")),
+        ({"regex": "3.*"}, Regex("3.*")),
+        ({"semver": "3"}, Semver("3")),
+        (
+            {"newest": 2, "semver": "3", "prereleases": True, "variant": "*"},
+            Semver("3", 2, prereleases=True, variant="*"),
+        ),
+    ],
+)
+def test_an_entry_of_each_kind(entry: str | dict[str, object], pattern: Pattern) -> None:
+    assert parse_pattern(entry) == pattern
+
+
+@pytest.mark.parametrize(
+    ("entry", "key", "words"),
+    [
+        ("a:b", None, "'a:b' is not a tag"),
+        ("a*", None, 'for a pattern write glob: "a*"'),
+        ("a@sha256:0", None, "sha256:0"),
+        ({"regex": "(?=a)"}, "regex", "invalid perl operator: (?=; RE2 has neither look-around"),
+        ({"semver": ">= 1"}, "semver", "'>= 1' is not a range of versions"),
+    ],
+)
+def test_an_entry_that_is_no_pattern(entry: str | dict[str, str], key: str | None, words: str) -> None:
+    with pytest.raises(PatternError) as caught:
+        parse_pattern(entry)
+    assert caught.value.key == key
+    assert words in caught.value.message
 
 
 def test_a_list_is_needed_for_patterns_only() -> None:
@@ -106,7 +153,7 @@ def test_a_hostile_pattern_cannot_hang_it() -> None:
     listed = ["a" * 127 + "b"] * 10
     started = time.process_time()
     for pattern in (Regex("(a+)+$"), Regex("(a|aa)*c"), Glob("*a*a*a*a*a*a*a*a*c"), Glob("*" * 100 + "c")):
-        assert not matching(pattern, listed)
+        assert not pattern.matching(listed)
     assert time.process_time() - started < 1
 
 
@@ -117,12 +164,10 @@ def test_selection_is_a_pure_subset(
     found = select(tags, exclude, immutable, listed).chosen
     names = [one.tag for one in found]
     assert names == sorted(set(names))
-    named = {pattern.tag for pattern in tags if isinstance(pattern, Exact | Pinned)}
+    named = {pattern.tag for pattern in tags if isinstance(pattern, Named)}
     assert set(names) <= set(listed) | named
-    assert all(one.pattern in tags and one.tag in matching(one.pattern, {*listed}) for one in found)
-    assert not any(
-        one.tag in matching(pattern, [one.tag]) for one in found for pattern in exclude if _is_plain(pattern)
-    )
+    assert all(one.pattern in tags and one.tag in one.pattern.matching({*listed}) for one in found)
+    assert not any(one.tag in pattern.matching([one.tag]) for one in found for pattern in exclude if _is_plain(pattern))
     shuffled = list(listed) * 2
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
     assert select(tags, exclude, immutable, shuffled).chosen == found
@@ -181,8 +226,8 @@ def test_a_further_pattern_takes_nothing_away(tags: list[Pattern], further: Patt
 
 @given(st.sampled_from([">=1 <5", "*", "^2"]), st.integers(1, 4), tag_lists)
 def test_newest_is_the_top_of_each_variant(range_: str, newest: int, listed: list[str]) -> None:
-    everything = matching(Semver(range_, variant="*", prereleases=True), listed)
-    top = matching(Semver(range_, newest, variant="*", prereleases=True), listed)
+    everything = Semver(range_, variant="*", prereleases=True).matching(listed)
+    top = Semver(range_, newest, variant="*", prereleases=True).matching(listed)
     assert top <= everything
     versions = [version for tag in everything if (version := parse_version(tag))]
     for variant in {version.variant for version in versions}:
@@ -192,7 +237,7 @@ def test_newest_is_the_top_of_each_variant(range_: str, newest: int, listed: lis
 
 def _is_plain(pattern: Pattern) -> bool:
     """Whether what it chooses does not depend on the other tags."""
-    return not (isinstance(pattern, Semver) and pattern.newest)
+    return not pattern.is_relative
 
 
 @given(

@@ -81,7 +81,7 @@ def test_a_mirror_s_own_replaces_the_defaults_and_an_empty_list_asks_for_nothing
         ("{key: p384.pub}", "p384.pub: is a key on the curve secp384r1; of ECDSA only P-256 is supported"),
         ("{identity: a, issuer: b, trusted_root: cosign.pub}", "cosign.pub: not JSON"),
         ("{identity: a, issuer: b, trusted_root: list.json}", "is no trusted root of Sigstore's"),
-        ("{identity_regex: '(?=a)', issuer: b}", "signed_by.identity_regex: RE2 refuses it"),
+        ("{identity_regex: '(?=a)', issuer: b}", "signed_by.identity_regex: RE2 rejects it"),
         ("{key: '~nobody-here/x'}", "begins with a home folder that is not known here"),
     ],
 )

@@ -1,0 +1,63 @@
+"""Tags by name, at whatever digest the source has or pinned to one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from reconciler.errors import Malformed
+from reconciler.mirrors.patterns.pattern import Pattern, PatternError
+from reconciler.mirrors.spelling import spelled
+from reconciler.oci.spec import Digest, is_tag
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class Named(Pattern):
+    """A pattern that names its tag, which is chosen whether the source lists it or not."""
+
+    tag: str
+
+    def matching(self, listed: Iterable[str]) -> set[str]:  # noqa: ARG002 a name needs no list
+        return {self.tag}
+
+    def may_choose(self, tag: str) -> bool:
+        return tag == self.tag
+
+
+@dataclass(frozen=True)
+class Exact(Named):
+    """One tag, at whatever digest it points to at the source."""
+
+    precedence: ClassVar[int] = 1
+
+    def __str__(self) -> str:
+        return self.tag
+
+
+@dataclass(frozen=True)
+class Pinned(Named):
+    """One tag at one digest: this digest or an error, whatever the tag points to at the source."""
+
+    precedence: ClassVar[int] = 0
+
+    digest: Digest
+
+    def __str__(self) -> str:
+        return f"{self.tag}@{self.digest}"
+
+
+def parse_name(text: str) -> Named:
+    """Parses `NAME` or `NAME@DIGEST`. Raises `PatternError`."""
+    tag, at, digest = text.partition("@")
+    if not is_tag(tag):
+        glob = f"; for a pattern write glob: {spelled(tag)}" if set(tag) & set("*?[") else ""
+        raise PatternError(
+            f"{tag[:90]!r} is not a tag: letters, digits and _ . - are, 128 at most, no . or - first{glob}"
+        )
+    try:
+        return Pinned(tag, Digest.parse(digest)) if at else Exact(tag)
+    except Malformed as error:
+        raise PatternError(str(error)) from None

@@ -1,0 +1,28 @@
+"""Values as mirrors.yaml would spell them, for messages. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+_NOT_TEXT = re.compile(
+    r"[-+]?[0-9._]+(?:[eE][-+]?[0-9]+)?|0[xob][0-9a-f]+|true|false|null|yes|no|on|off", re.IGNORECASE
+)
+"""What one version of YAML or the other reads as something other than text."""
+
+_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_./$-][A-Za-z0-9_./${}:-]*")
+
+
+def spelled(value: Any) -> str:
+    """Spells a value in YAML's flow style, cut short."""
+    match value:
+        case dict() | list() if len(value) > 8:
+            return "a long list" if isinstance(value, list) else "many keys"
+        case int() if not isinstance(value, bool) and abs(value) > 10**20:
+            return "a huge number"
+        case str() if _PLAIN_TEXT.fullmatch(value[:80]) and not _NOT_TEXT.fullmatch(value):
+            return value[:80]
+        case _:
+            text = json.dumps(value, ensure_ascii=False)
+            return text if len(text) <= 120 else f"{text[:120]}..."
