@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 @pytest.mark.parametrize("name", ["docs/commands.md", "docs/conformance.md", "docs/edge.md", "docs/mirrors.md"])
@@ -40,8 +40,9 @@ def test_every_key_of_the_schema_is_documented() -> None:
     assert {key for key in keys if f"`{key}`" not in page} == set()
 
 
-def test_every_make_target_of_the_readme_exists() -> None:
-    targets = re.findall(r"\bmake ([a-z]+)", (ROOT / "README.md").read_text())
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_every_make_target_of_a_page_exists(name: str) -> None:
+    targets = re.findall(r"(?:^ +|`)make ([a-z]+)", (ROOT / name).read_text(), re.MULTILINE)
     makefile = (ROOT / "Makefile").read_text()
     assert targets
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
