@@ -2,6 +2,7 @@
 
     MirrorError
     |-- UsageError            the call: a flag, a file that is not there, a plan that cannot be read
+    |   `-- ExtraMissing          it needs an extra of r2mirror that is not installed
     |-- MirrorsInvalid        mirrors.yaml: every problem, each with line and column
     |-- NamedError            about one thing, which it names
     |   |-- Malformed             a document from outside that breaks its own format
@@ -56,6 +57,18 @@ class MirrorError(Exception):
 
 class UsageError(MirrorError):
     """The call itself is wrong; the message says how to call instead."""
+
+
+class ExtraMissing(UsageError):
+    """What `feature` needs comes with an extra of r2mirror that is not installed."""
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(feature, extra)
+        self.feature = feature
+        self.extra = extra
+
+    def __str__(self) -> str:
+        return plain(f"{self.feature} needs packages that are not installed; install r2mirror's extra `{self.extra}`")
 
 
 @dataclass(frozen=True, order=True)

@@ -28,8 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
 from reconciler.apply.transfer import transfer
-from reconciler.cli.origin import install_command
-from reconciler.errors import ClusterError, MirrorError, UsageError
+from reconciler.errors import ClusterError, ExtraMissing, MirrorError, UsageError
 from reconciler.sources.opening import open_sources
 from reconciler.stores.opening import open_stores
 from reconciler.target.lock import Witness
@@ -162,7 +161,7 @@ def connected(address: str, place: Place, *, insecure: bool = False) -> Iterator
     try:
         from distributed import Client, Security
     except ImportError:
-        raise UsageError(f"--dask needs more than is installed: {install_command('dask')}") from None
+        raise ExtraMissing("--dask", "dask") from None
     try:
         security: Any = Security()  # type: ignore[no-untyped-call]
         if address.startswith(_WITH_TLS) and not security.get_connection_args("client")["ssl_context"]:

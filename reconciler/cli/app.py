@@ -29,7 +29,8 @@ from reconciler.cli.commands.unlock import unlock
 from reconciler.cli.commands.validate import validate
 from reconciler.cli.commands.verify import verify
 from reconciler.cli.console import complain, help_instead, note, say
-from reconciler.errors import MirrorError
+from reconciler.cli.origin import install_command
+from reconciler.errors import ExtraMissing, MirrorError
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ def run() -> int:
     """One call of the program: every error of ours becomes its message and exit code 1, an interruption 130."""
     try:
         return app(prog_name="r2mirror", standalone_mode=False) or 0
+    except ExtraMissing as error:
+        complain(f"{error}: {install_command(error.extra)}")
     except MirrorError as error:
         complain(str(error))
     except typer.TyperException as error:

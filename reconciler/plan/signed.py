@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import SignatureRefused, SourceError
 from reconciler.oci.spec import Digest
 from reconciler.plan.diff import diff
+from reconciler.signatures.gate import make_gate
 from reconciler.signatures.signers import Refused
 from reconciler.work.unforeseen import unforeseen
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Executor, Future
 
-    from reconciler.mirrors.load import Mirror
+    from reconciler.mirrors.load import Mirror, Mirrors
     from reconciler.plan.desire import Desired
     from reconciler.signatures.gate import Gate
     from reconciler.signatures.signers import Knowledge
@@ -38,6 +39,11 @@ class Judged:
     mirror: Mirror
     desired: Desired
     again: Callable[[Mapping[str, SourceError]], Desired]
+
+
+def gate_for(mirrors: Mirrors) -> Gate:
+    """Makes the gate that mirrors.yaml asks for. Raises `ExtraMissing` if signatures cannot be verified here."""
+    return make_gate({mirror.target: mirror.signed_by for mirror in mirrors.mirrors}, mirrors.defaults.signed_by)
 
 
 def only_signed(

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, TypeAlias
 
-from reconciler.cli.origin import install_command
-from reconciler.errors import UsageError
+from reconciler.errors import ExtraMissing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reconciler.mirrors.load import Mirrors
     from reconciler.oci.spec import Descriptor, Digest
     from reconciler.signatures.signers import Knowledge, Signer, Verified
     from reconciler.sources import Source
@@ -76,14 +74,10 @@ OPEN = Gate({})
 """Lets everything through: for mirrors without `signed_by`."""
 
 
-def make_gate(mirrors: Mirrors) -> Gate:
-    """The gate that mirrors.yaml asks for. Raises `UsageError` where signatures cannot be checked here."""
-    gate = Gate({mirror.target: mirror.signed_by for mirror in mirrors.mirrors}, mirrors.defaults.signed_by)
-    if not any((*gate.signers.values(), gate.otherwise)):
+def make_gate(signers: Mapping[str, tuple[Signer, ...]], otherwise: tuple[Signer, ...] = ()) -> Gate:
+    """Makes the gate that these signers keep. Raises `ExtraMissing` if signatures cannot be verified here."""
+    if not any((*signers.values(), otherwise)):
         return OPEN
     if not (find_spec("cryptography") and find_spec("sigstore")):
-        raise UsageError(
-            "signed_by needs packages that are not installed, to check signatures with; install them with: "
-            f"{install_command('signatures')}"
-        )
-    return gate
+        raise ExtraMissing("signed_by", "signatures")
+    return Gate(signers, otherwise)

@@ -16,6 +16,7 @@ ARGUMENTS = {
     errors.RateLimited: ("docker.io/a/b", "limits our rate", 12.5),
     errors.PlanRefused: (("one reason", "another"),),
     errors.LockHeld: ("file:x", "apply on host", "then", "later"),
+    errors.ExtraMissing: ("--dask", "dask"),
     errors.NoPlatform: ("what", "linux/arm64", "windows/amd64"),
 }
 
@@ -54,6 +55,7 @@ def test_what_an_error_quotes_cannot_begin_a_line_nor_reach_a_terminal(kind: typ
         errors.RateLimited: (odd, odd, 1.0),
         errors.PlanRefused: ((odd,),),
         errors.LockHeld: (odd, odd, odd, 1),
+        errors.ExtraMissing: (odd, odd),
         errors.NoPlatform: (odd, odd, odd),
     }
     text = str(kind(*hostile.get(kind, (odd, odd) if issubclass(kind, errors.NamedError) else (odd,))))

@@ -110,7 +110,7 @@ def apply(
     cleanly; what was done is recorded and the next apply goes on from there.
     """
     from reconciler.apply.terms import Terms
-    from reconciler.signatures.gate import make_gate
+    from reconciler.plan.signed import gate_for
 
     if plan_file and only:
         raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
@@ -152,7 +152,7 @@ def apply(
             deadline,
             plan_again if yes and not plan_file else None,
             named=mirrors.naming(),
-            gate=make_gate(mirrors),
+            gate=gate_for(mirrors),
         )
         done = _apply(plans, observed, open_stores(), open_source, terms, output, workers, cluster)
         return done or int(strict and bool(plans[-1].all_warnings))

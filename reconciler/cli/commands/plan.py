@@ -113,11 +113,11 @@ def make(
     from reconciler.plan.owners import left_alone
     from reconciler.plan.plan import make_plan
     from reconciler.plan.resolve import resolve
-    from reconciler.signatures.gate import make_gate
+    from reconciler.plan.signed import gate_for
     from reconciler.target.ledger import read_index
     from reconciler.work.threads import RESOLVE_WORKERS, readers
 
-    gate = make_gate(mirrors)
+    gate = gate_for(mirrors)
     read = cache(lambda: read_index(open_stores().state))
     try:
         with waiting("Asking the sources ..."), readers(RESOLVE_WORKERS) as executor:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.console import MIRRORS, FileOption, VerboseOption, load, log_from, note, open_bucket
-from reconciler.errors import UsageError
+from reconciler.errors import ExtraMissing
 
 
 def serve(
@@ -33,9 +33,7 @@ def serve(
     except ModuleNotFoundError as error:
         if error.name not in ("starlette", "uvicorn"):
             raise
-        from reconciler.cli.origin import install_command
-
-        raise UsageError(f"serve needs starlette and uvicorn: {install_command('serve')}") from None
+        raise ExtraMissing("serve", "serve") from None
     log_from(logging.WARNING)
     store = open_bucket(load(file)).public
     image = an_image(store)

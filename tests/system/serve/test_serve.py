@@ -665,7 +665,10 @@ def test_without_the_extra_it_says_how_to_install_it(world: World) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr == f"error: serve needs starlette and uvicorn: {install_command('serve')}\n"
+    assert done.stderr == (
+        "error: serve needs packages that are not installed; install r2mirror's extra `serve`: "
+        f"{install_command('serve')}\n"
+    )
 
 
 def test_a_store_that_cannot_be_read_is_found_out_at_the_start(world: World) -> None:

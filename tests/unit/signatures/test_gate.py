@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.apply.outcome import Done, Failed
-from reconciler.errors import BadAnswer, Denied, NotFound, SignatureRefused, UsageError
+from reconciler.errors import BadAnswer, Denied, ExtraMissing, NotFound, SignatureRefused
 from reconciler.mirrors.load import Defaults
 from reconciler.mirrors.patterns import Exact, Glob
 from reconciler.oci.spec import Descriptor, Digest, Platform
 from reconciler.plan.plan import parse, serialise
+from reconciler.plan.signed import gate_for
 from reconciler.signatures import gate as gate_module
 from reconciler.signatures.attached import BUNDLE, MAX_SIGNATURES
 from reconciler.signatures.find import find
-from reconciler.signatures.gate import OPEN, Gate, make_gate
+from reconciler.signatures.gate import OPEN, Gate
 from reconciler.signatures.signers import Key, Refused, Unchecked, Verified
 from reconciler.sources.image_layout import ImageLayout
 from reconciler.target.index import parse as parse_index
@@ -311,14 +312,14 @@ def test_tags_of_signatures_are_no_images_unless_they_are_named() -> None:
 
 def test_without_the_packages_it_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gate_module, "find_spec", lambda name: None)
-    assert make_gate(mirrors(mirror("a"))) is OPEN
-    with pytest.raises(UsageError, match=r"signed_by needs packages.*pip install .*\[signatures\]'"):
-        make_gate(mirrors(mirror("a"), guarded()))
+    assert gate_for(mirrors(mirror("a"))) is OPEN
+    with pytest.raises(ExtraMissing, match=r"signed_by needs packages.* extra `signatures`"):
+        gate_for(mirrors(mirror("a"), guarded()))
 
 
 def test_a_target_that_mirrors_yaml_does_not_name_has_the_defaults() -> None:
     """As in a saved plan that somebody has edited."""
-    gate = make_gate(replace(mirrors(mirror("b")), defaults=Defaults(signed_by=(SIGNER,))))
+    gate = gate_for(replace(mirrors(mirror("b")), defaults=Defaults(signed_by=(SIGNER,))))
     assert gate.check("b", MemorySource({}), Digest.parse(V1.digest), "it") is None
     with pytest.raises(SignatureRefused):
         gate.check("other", MemorySource({}), Digest.parse(V1.digest), "it")
