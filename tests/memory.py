@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, NamedTuple
 from reconciler.errors import NotFound, PreconditionFailed, RateLimited, StoreError
 from reconciler.mirrors.load import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Glob
-from reconciler.oci.referrers import Attached
+from reconciler.oci.referrers import Attached, cosign_tags
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.sources.quota import Quota
 from reconciler.stores import Absent, Condition, Listed, Matches, Stored, Unfinished
 from reconciler.stores.config import Folder
-from reconciler.target.layout import JSON_HEADERS, LOCK, cosign_tags
+from reconciler.target.layout import JSON_HEADERS, LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping

@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from reconciler.mirrors.selection import Tally
-from reconciler.oci.referrers import Attachments, Record
+from reconciler.oci.referrers import Attachments, Record, cosign_tags
 from reconciler.oci.spec import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -27,7 +27,7 @@ from reconciler.plan.desire import Desired
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan
 from reconciler.target.index import WRITER, LeftOut, MirrorIndex, RepositoryState, TagState
-from reconciler.target.layout import cosign_tags, target_problem
+from reconciler.target.layout import target_problem
 
 MEDIA_TYPES = (*MANIFEST_TYPES, *INDEX_TYPES)
 

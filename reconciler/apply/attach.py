@@ -16,23 +16,19 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from reconciler.apply.copy import (
-    MAX_IMAGE_MANIFESTS,
-    Image,
-    publish_manifests,
-    publish_tags,
-    put_changed,
-    read_image,
-)
+from reconciler.apply.copy import publish_manifests, publish_tags
 from reconciler.errors import BadAnswer, Malformed, NotFound, SourceError
-from reconciler.oci.referrers import MAX_REFERRERS, TOO_MANY, Attachments, merged, parse_fallback, published_list
+from reconciler.oci.image import MAX_IMAGE_MANIFESTS, Image, read_image
+from reconciler.oci.referrers import MAX_REFERRERS, TOO_MANY, Attachments, merged, parse_fallback
 from reconciler.oci.spec import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Index
+from reconciler.target.referrer_list import published_list
+from reconciler.target.writes import put_changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Future
 
-    from reconciler.apply.copy import Fetch
+    from reconciler.oci.image import Fetch
     from reconciler.oci.referrers import Attached, Record
     from reconciler.sources import Source
     from reconciler.stores import Store

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.arrivals import Arrivals
 from reconciler.apply.attach import Ends, Following, follow, open_ends, publish_following, read_following
-from reconciler.apply.copy import missing_blobs, publish_manifests, publish_tags
+from reconciler.apply.copy import publish_manifests, publish_tags
 from reconciler.apply.outcome import Took
 from reconciler.apply.transfer import Transfer, transfer
 from reconciler.errors import Interrupted
+from reconciler.oci.image import missing_blobs
 from reconciler.oci.platform_sizes import downloads
 from reconciler.plan.cost.pulls import Pulls, Reading
 from reconciler.plan.images import registry_of
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
     from concurrent.futures import Future
 
-    from reconciler.apply.copy import Fetch, Image
     from reconciler.apply.terms import Edges, Terms
+    from reconciler.oci.image import Fetch, Image
     from reconciler.oci.referrers import Record
     from reconciler.oci.spec import Descriptor, Digest
     from reconciler.plan.images import ImageWork

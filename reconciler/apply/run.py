@@ -22,7 +22,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.copies import Copies
-from reconciler.apply.copy import publish_lists
 from reconciler.apply.outcome import Done, Failed, NotMirrored, Outcome, Skipped
 from reconciler.errors import Interrupted, LockLost, NoPlatform, OutOfTime, QuotaSpent, StoreDenied
 from reconciler.mirrors.versions import in_order
@@ -38,6 +37,7 @@ from reconciler.target.garbage import Garbage, NotCollected, collect, discard_up
 from reconciler.target.index import TagState
 from reconciler.target.layout import manifest_key
 from reconciler.target.ledger import Observed, write_index
+from reconciler.target.writes import publish_lists
 from reconciler.work.deadline import REASON
 from reconciler.work.shares import Balanced
 from reconciler.work.threads import completed, image_workers

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from reconciler.apply.copy import choose_platforms
 from reconciler.doctor import judge
 from reconciler.doctor.client import Client
 from reconciler.doctor.finding import Finding, Notes, Status
 from reconciler.errors import IndexInvalid, Malformed, Unreachable
+from reconciler.oci.image import choose_platforms
 from reconciler.oci.spec import Descriptor, Digest, Index, load_json, parse_manifest
 from reconciler.target.index import parse
 from reconciler.target.layout import MIRROR_INDEX, blob_key, manifest_key, tags_key

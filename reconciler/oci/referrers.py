@@ -4,7 +4,7 @@
     parse_fallback  what the index lists that stands in for a source's list
     Attachments     what was copied of that, as the mirror index keeps it
     news            what a source has that was not copied yet
-    published_list  the objects of the list that is published of a digest's referrers
+    list_bytes      the list that is published of a digest's referrers
 
 What was copied stays for as long as its subject does: a source that forgets a signature takes none from the mirror.
 """
@@ -12,6 +12,7 @@ What was copied stays for as long as its subject does: a source that forgets a s
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,22 +29,14 @@ from reconciler.oci.spec import (
     parse_descriptor,
     parse_manifest,
 )
-from reconciler.target.layout import (
-    REFERRERS_HEADERS,
-    attached_tags,
-    fallback_tag,
-    manifest_headers,
-    manifest_key,
-    referrers_key,
-)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from reconciler.stores.headers import Headers
-
 MAX_REFERRERS = 1000
 """Of one digest. A list of so many is about as large as a client takes."""
+
+_ATTACHED = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 
 FEWER = "have some removed at the source, or set referrers: false for this mirror"
 TOO_MANY = f"more than {MAX_REFERRERS} referrers; {FEWER}"
@@ -84,6 +77,26 @@ class Attachments:
 
 Record: TypeAlias = "Mapping[Digest, Attachments]"
 """What is attached to an image: to its root, to each manifest below, to each referrer of those; empty ones included."""
+
+
+def fallback_tag(subject: Digest) -> str:
+    """Where clients look for referrers that find no list (distribution specification 1.1, "Referrers tag schema")."""
+    return f"{subject.algorithm}-{subject.hex[:64]}"
+
+
+def cosign_tags(subject: Digest) -> tuple[str, ...]:
+    """Where cosign looks for signatures, attestations and SBOMs; a sha512 digest makes no such tag, it is too long."""
+    return tuple(f"{fallback_tag(subject)}.{kind}" for kind in ("sig", "att", "sbom") if len(subject.hex) == 64)
+
+
+def attached_tags(subject: Digest) -> tuple[str, ...]:
+    """Every tag that belongs to a digest by its name."""
+    return (fallback_tag(subject), *cosign_tags(subject))
+
+
+def is_attached_tag(tag: str) -> bool:
+    """Whether a tag belongs to a digest by its name."""
+    return _ATTACHED.fullmatch(tag) is not None
 
 
 def parse_fallback(body: bytes, named: Descriptor, what: str) -> tuple[Descriptor, ...]:
@@ -135,34 +148,6 @@ def published_tags(record: Record) -> frozenset[str]:
     return frozenset(tag for one in record.values() for tag in one.tags) | frozenset(
         fallback_tag(subject) for subject, one in record.items() if one.referrers
     )
-
-
-@dataclass(frozen=True)
-class PublishedList:
-    """One object of a digest's list of referrers."""
-
-    key: str
-    body: bytes
-    headers: Headers
-
-
-def published_list(
-    target: str, subject: Digest, referrers: Iterable[tuple[Digest, int, Manifest | Index]], own_tags: frozenset[str]
-) -> tuple[PublishedList, ...]:
-    """The objects of the list of the referrers of `subject` in the order in which they are written.
-
-    The list itself is there without any referrers too: clients that find one list take 404 for another as an error. As
-    a manifest, under its tag and its own digest as any other, it is there where it says something and that tag is not
-    one of the repository's `own_tags`. Raises as `list_bytes` does.
-    """
-    entries = tuple(referrers)
-    body, tag = list_bytes(entries, subject), fallback_tag(subject)
-    listed = PublishedList(referrers_key(target, subject), body, REFERRERS_HEADERS)
-    if not entries or tag in own_tags:
-        return (listed,)
-    names: tuple[Digest | str, ...] = (Digest.of(body), tag)
-    tagged = (PublishedList(manifest_key(target, n), body, manifest_headers(OCI_INDEX, n)) for n in names)
-    return (*tagged, listed)
 
 
 def list_bytes(referrers: Iterable[tuple[Digest, int, Manifest | Index]], subject: Digest) -> bytes:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
-    from reconciler.plan.cost.forecast import Sizes
+    from reconciler.plan.cost.figures import Sizes
     from reconciler.plan.desire import Desired
     from reconciler.sources.quota import Spending
     from reconciler.target.index import LeftOut, MirrorIndex

@@ -21,7 +21,7 @@ from reconciler.mirrors.near_misses import empty_handed
 from reconciler.mirrors.only import check_only, matches_only
 from reconciler.mirrors.patterns import Pinned
 from reconciler.mirrors.selection import Chosen, Tally, needs_listing, select
-from reconciler.oci.referrers import Attached, news
+from reconciler.oci.referrers import Attached, is_attached_tag, news
 from reconciler.oci.spec import Descriptor
 from reconciler.plan.desire import Desired, desire, desire_nothing, desire_unchanged
 from reconciler.plan.images import registry_of
@@ -29,7 +29,6 @@ from reconciler.plan.owners import conflict
 from reconciler.plan.signed import Judged, only_signed
 from reconciler.signatures.gate import OPEN
 from reconciler.target.index import MirrorIndex, RepositoryState
-from reconciler.target.layout import is_attached_tag
 from reconciler.work.shares import Shares
 from reconciler.work.threads import RESOLVE_WORKERS
 from reconciler.work.unforeseen import unforeseen

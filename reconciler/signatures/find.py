@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.errors import BadAnswer, Malformed, NotFound
-from reconciler.oci.referrers import parse_fallback
+from reconciler.oci.referrers import cosign_tags, fallback_tag, parse_fallback
 from reconciler.oci.spec import is_tag
 from reconciler.signatures.attached import (
     Place,
@@ -17,18 +17,17 @@ from reconciler.signatures.attached import (
     parse_places,
     simple_signature,
 )
-from reconciler.target.layout import cosign_tags, fallback_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.oci.image import Fetch
     from reconciler.oci.spec import Descriptor, Digest
     from reconciler.signatures.attached import Bundle, Simple
-    from reconciler.signatures.gate import Read
     from reconciler.sources import Source
 
 
-def find(source: Source, digest: Digest, what: str, read: Read | None = None) -> Iterator[Simple | Bundle | Malformed]:
+def find(source: Source, digest: Digest, what: str, read: Fetch | None = None) -> Iterator[Simple | Bundle | Malformed]:
     """The signatures of an image one by one, or what is wrong with one; nothing is fetched before it is asked for."""
     read = read or source.manifest
     yield from _simple_ones(source, digest, read)
@@ -50,7 +49,7 @@ def _simple_manifest(source: Source, digest: Digest) -> Descriptor | None:
     return next((found for tag in cosign_tags(digest)[:1] if (found := _resolved(source, tag))), None)
 
 
-def _simple_ones(source: Source, digest: Digest, read: Read) -> Iterator[Simple | Malformed]:
+def _simple_ones(source: Source, digest: Digest, read: Fetch) -> Iterator[Simple | Malformed]:
     manifest = _simple_manifest(source, digest)
     if manifest is None:
         return
@@ -70,7 +69,7 @@ def _simple(source: Source, place: Place) -> Simple | Malformed:
         return Malformed(error.what, error.why)
 
 
-def _bundles(source: Source, digest: Digest, what: str, read: Read) -> Iterator[Bundle | Malformed]:
+def _bundles(source: Source, digest: Digest, what: str, read: Fetch) -> Iterator[Bundle | Malformed]:
     try:
         found = _referrers(source, digest, what, read)
     except Malformed as error:
@@ -88,7 +87,7 @@ def _bundles(source: Source, digest: Digest, what: str, read: Read) -> Iterator[
             yield Malformed(error.what, error.why)
 
 
-def _referrers(source: Source, digest: Digest, what: str, read: Read) -> tuple[Descriptor, ...]:
+def _referrers(source: Source, digest: Digest, what: str, read: Fetch) -> tuple[Descriptor, ...]:
     """What may be bundles, by the source's list, or by the index that a tag names in its place. Raises `Malformed`."""
     listed = source.referrers(digest)
     if listed is not None:

@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from reconciler.errors import ExtraMissing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-    from reconciler.oci.spec import Descriptor, Digest
+    from reconciler.oci.image import Fetch
+    from reconciler.oci.spec import Digest
     from reconciler.signatures.signers import Knowledge, Signer, Verified
     from reconciler.sources import Source
-
-Read: TypeAlias = "Callable[[Descriptor], bytes]"
-"""Gives the bytes of a manifest."""
 
 METERED = "docker.io/"
 """How sources begin where reading a manifest counts."""
@@ -55,7 +53,7 @@ class Gate:
         raise not_signed(what, signers)
 
     def check(
-        self, target: str, source: Source, digest: Digest, what: str, read: Read | None = None
+        self, target: str, source: Source, digest: Digest, what: str, read: Fetch | None = None
     ) -> Verified | None:
         """Who signed an image that is about to be published; None where nobody has to have. Raises as `look` does.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
 from reconciler.files import open_regular
-from reconciler.oci.referrers import Attached, artifact_type
+from reconciler.oci.referrers import Attached, artifact_type, cosign_tags
 from reconciler.oci.spec import (
     MAX_MANIFEST_SIZE,
     Descriptor,
@@ -28,7 +28,6 @@ from reconciler.oci.spec import (
     parse_manifest,
 )
 from reconciler.sources.describe import describe
-from reconciler.target.layout import cosign_tags
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

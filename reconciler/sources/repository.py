@@ -14,7 +14,7 @@ import httpx
 
 from reconciler.errors import BadAnswer, Denied, Malformed, NotFound, SourceError, Unreachable, Unsupported
 from reconciler.http.encoding import decoded, is_encoded
-from reconciler.oci.referrers import Attached
+from reconciler.oci.referrers import Attached, cosign_tags, fallback_tag
 from reconciler.oci.spec import (
     ACCEPT,
     INDEX_TYPES,
@@ -32,7 +32,6 @@ from reconciler.sources.describe import describe
 from reconciler.sources.paging import PAGE_SIZE, next_page, page_after
 from reconciler.sources.referrers import list_referrers
 from reconciler.sources.registry import TooLarge, answered, told
-from reconciler.target.layout import cosign_tags, fallback_tag
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed, StoreError
+from reconciler.oci.image import choose_platforms
+from reconciler.oci.referrers import attached_tags, is_attached_tag
 from reconciler.oci.spec import Digest, Index, Manifest, parse_manifest
 from reconciler.target.index import RepositoryState, collected, expired
 from reconciler.target.inventory import inventory
@@ -29,10 +31,8 @@ from reconciler.target.layout import (
     BlobKey,
     ManifestKey,
     ReferrersKey,
-    attached_tags,
     blob_key,
     blobs_prefix,
-    is_attached_tag,
     manifest_key,
     parse_key,
     referrers_prefix,
@@ -300,8 +300,6 @@ class _Manifests:
 
         Raises `StoreError` where the listing lacks one of the others. `what` names the tag.
         """
-        from reconciler.apply.copy import choose_platforms  # Not before: an apply with nothing to do loads this module.
-
         index = self._indexes.get(digest)
         if index is None:
             return set()

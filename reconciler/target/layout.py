@@ -6,7 +6,6 @@ in front of it has to do no more than send `/v2/` to `v2/_ping`.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -84,29 +83,6 @@ def referrers_key(repository: str, subject: Digest) -> str:
 
 def referrers_prefix(repository: str) -> str:
     return f"v2/{repository}/referrers/"
-
-
-_ATTACHED = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
-
-
-def fallback_tag(subject: Digest) -> str:
-    """Where clients look for referrers that find no list (distribution specification 1.1, "Referrers tag schema")."""
-    return f"{subject.algorithm}-{subject.hex[:64]}"
-
-
-def cosign_tags(subject: Digest) -> tuple[str, ...]:
-    """Where cosign looks for signatures, attestations and SBOMs; a sha512 digest makes no such tag, it is too long."""
-    return tuple(f"{fallback_tag(subject)}.{kind}" for kind in ("sig", "att", "sbom") if len(subject.hex) == 64)
-
-
-def attached_tags(subject: Digest) -> tuple[str, ...]:
-    """Every tag that belongs to a digest by its name."""
-    return (fallback_tag(subject), *cosign_tags(subject))
-
-
-def is_attached_tag(tag: str) -> bool:
-    """Whether a tag belongs to a digest by its name."""
-    return _ATTACHED.fullmatch(tag) is not None
 
 
 @dataclass(frozen=True)

@@ -15,18 +15,19 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from reconciler.apply.copy import choose_platforms, publish_lists
 from reconciler.errors import Malformed, NotFound, StoreError
 from reconciler.mirrors.load import DEFAULT_NAME
 from reconciler.mirrors.versions import in_order
-from reconciler.oci.referrers import Attached
+from reconciler.oci.image import choose_platforms
+from reconciler.oci.referrers import Attached, is_attached_tag
 from reconciler.oci.spec import Digest, Index, parse_manifest
 from reconciler.target.catalog import published_lists
 from reconciler.target.garbage import find_garbage
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState, claimed, published, retire
 from reconciler.target.inventory import inventories
-from reconciler.target.layout import MIRROR_INDEX, is_attached_tag, manifest_key
+from reconciler.target.layout import MIRROR_INDEX, manifest_key
 from reconciler.target.ledger import Observed, salvage_index, write_index
+from reconciler.target.writes import publish_lists
 from reconciler.upkeep.repair import repair
 from reconciler.upkeep.verify import Problem, check_repository
 from reconciler.work.threads import BLOB_WORKERS, completed

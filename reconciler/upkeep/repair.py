@@ -9,19 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from reconciler.apply.copy import (
-    copy_blob,
-    missing_blobs,
-    publish_image,
-    publish_lists,
-    put_changed,
-    read_image,
-    stored_first,
-)
+from reconciler.apply.copy import copy_blob, publish_image
 from reconciler.errors import LockLost, MirrorError, StoreDenied
+from reconciler.oci.image import missing_blobs, read_image
+from reconciler.sources.reading import stored_first
 from reconciler.target.catalog import published_lists
 from reconciler.target.inventory import INDEX_GONE
 from reconciler.target.layout import MIRROR_INDEX
+from reconciler.target.repository import Repository
+from reconciler.target.writes import publish_lists, put_changed
 from reconciler.upkeep.verify import Finding, Problem, Report, Root, check_lists, check_repository, unknown_tags
 from reconciler.work.threads import BLOB_WORKERS, completed
 
@@ -161,7 +157,8 @@ class _Repair:
         body = self._report.bodies.get(descriptor.digest)
         if body is not None:
             return body
-        return stored_first(self._source, self._store, self._report.target, self._report.there.manifests)(descriptor)
+        stored = Repository(self._store, self._report.target).manifest_body
+        return stored_first(self._source, stored, self._report.there.manifests)(descriptor)
 
 
 def _without(sizes: dict[Digest, int], broken: frozenset[Digest]) -> dict[Digest, int]:

@@ -16,33 +16,27 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from reconciler.apply.copy import choose_platforms
 from reconciler.errors import Malformed
+from reconciler.oci.image import choose_platforms
 from reconciler.oci.platform_sizes import downloads
-from reconciler.oci.referrers import merged, published_list
+from reconciler.oci.referrers import is_attached_tag, merged
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, parse_manifest
 from reconciler.target.catalog import in_step, is_foreign, published_lists
 from reconciler.target.inventory import Inventory, inventory
-from reconciler.target.layout import (
-    ManifestKey,
-    blob_key,
-    is_attached_tag,
-    list_headers,
-    manifest_headers,
-    manifest_key,
-    parse_key,
-)
+from reconciler.target.layout import ManifestKey, blob_key, list_headers, manifest_headers, manifest_key, parse_key
+from reconciler.target.referrer_list import published_list
 from reconciler.work.threads import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Executor
 
-    from reconciler.oci.referrers import PublishedList, Record
+    from reconciler.oci.referrers import Record
     from reconciler.oci.spec import Platform
     from reconciler.stores import Store, Stored
     from reconciler.stores.headers import Headers
     from reconciler.target.index import MirrorIndex, RepositoryState
+    from reconciler.target.referrer_list import PublishedList
 
 
 Item = TypeVar("Item")

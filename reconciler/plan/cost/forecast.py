@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.oci.referrers import list_bytes, merged
 from reconciler.oci.spec import Descriptor
+from reconciler.plan.cost.figures import Sizes
 from reconciler.plan.cost.prices import CLASS_A, CLASS_B, FREE
 from reconciler.plan.diff import Action
 from reconciler.plan.plan import refusal
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.oci.spec import Digest
+    from reconciler.plan.cost.figures import Unread
     from reconciler.plan.diff import Change
     from reconciler.plan.plan import Plan, RepositoryPlan
     from reconciler.target.index import MirrorIndex
@@ -68,15 +70,6 @@ class Reused:
 
 
 @dataclass(frozen=True)
-class Unread:
-    """An image of whose manifests not all could be read, and why not."""
-
-    target: str
-    tag: str
-    reason: str
-
-
-@dataclass(frozen=True)
 class Bucket:
     """What is there: by repository as listed, the bytes of all keys of the layout, and the mirror index.
 
@@ -87,32 +80,6 @@ class Bucket:
     size: int
     index: MirrorIndex
     parts: Parts | None
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Bytes, but for `blobs`, `manifests` and `retired`, which count.
-
-    downloaded  from sources: so many `blobs` and `manifests`
-    uploaded    to the bucket: blobs and manifests, those under tags included
-    copied      from one repository of the bucket to another
-    before      under `v2/` now, and `after` the run
-    retired     digests that stay for their `retain`, after the run
-    requests    by S3's names, None for a folder
-    priced      whether R2's prices are those of the store
-    """
-
-    downloaded: int
-    blobs: int
-    manifests: int
-    uploaded: int
-    copied: int
-    before: int
-    after: int
-    retired: int
-    requests: Mapping[str, int] | None
-    unread: tuple[Unread, ...]
-    priced: bool = True
 
 
 def reuse(plan: Plan, bucket: Bucket, needed: Mapping[str, Needed]) -> dict[str, Reused]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import NoPlatform, StoreError
-from reconciler.plan.cost.forecast import Bucket, Needed, Unread, forecast
+from reconciler.plan.cost.figures import Unread
+from reconciler.plan.cost.forecast import Bucket, Needed, forecast
 from reconciler.plan.cost.pulls import Pulls, Reading
 from reconciler.plan.cost.spending import Take, guess
 from reconciler.plan.images import image_work, in_turn, left_out_of
@@ -28,10 +29,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from datetime import datetime
 
-    from reconciler.apply.copy import Image
     from reconciler.errors import MirrorError
+    from reconciler.oci.image import Image
     from reconciler.oci.spec import Digest
-    from reconciler.plan.cost.forecast import Parts, Sizes
+    from reconciler.plan.cost.figures import Sizes
+    from reconciler.plan.cost.forecast import Parts
     from reconciler.plan.images import ImageWork
     from reconciler.plan.plan import Plan
     from reconciler.sources import OpenSource

@@ -18,15 +18,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
-from reconciler.apply.copy import choose_platforms, held_first, read_image, stored_first
 from reconciler.errors import Interrupted, Malformed, QuotaSpent
+from reconciler.oci.image import choose_platforms, read_image
 from reconciler.oci.spec import INDEX_TYPES
 from reconciler.sources.quota import duration, estimate
+from reconciler.sources.reading import held_first, stored_first
+from reconciler.target.repository import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from reconciler.apply.copy import Image
+    from reconciler.oci.image import Image
     from reconciler.oci.spec import Descriptor, Digest, Index, Platform
     from reconciler.sources import Source
     from reconciler.sources.quota import Quota
@@ -139,7 +141,8 @@ class _Way:
     def __init__(self, pulls: Pulls, reading: Reading) -> None:
         self._pulls = pulls
         self._reading = reading
-        stored = stored_first(reading.source, reading.store, reading.target, reading.present)
+        target = Repository(reading.store, reading.target)
+        stored = stored_first(reading.source, target.manifest_body, reading.present)
         self._fetch = held_first(pulls.held, stored, reading.present)
         self._needed: set[Digest] = set()
         self._spent = 0

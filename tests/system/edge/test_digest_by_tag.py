@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reconciler.apply.copy import put_changed
 from reconciler.edge.config import EdgeConfig
 from reconciler.edge.rules import edge_rules
 from reconciler.oci.spec import OCI_INDEX, Digest
@@ -15,6 +14,7 @@ from reconciler.stores.contact import Contact
 from reconciler.stores.headers import Headers
 from reconciler.stores.s3 import S3Store
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS, blob_key, manifest_headers, manifest_key, tags_key
+from reconciler.target.writes import put_changed
 from tests.parts.nginx_edge import HOST, start_nginx_edge
 
 if TYPE_CHECKING:

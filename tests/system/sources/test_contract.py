@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import BadAnswer, NotFound, SourceError, Unreachable
+from reconciler.oci.referrers import fallback_tag
 from reconciler.oci.spec import OCI_INDEX, Descriptor, Digest, Index, parse_manifest
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.opening import open_sources
-from reconciler.target.layout import fallback_tag
 from tests.memory import described
 from tests.parts.images import ForeignLayer, Image, artifact, image, index, push, push_referrer, write_layout
 

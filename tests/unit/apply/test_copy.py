@@ -10,17 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.apply.copy import (
-    MAX_IMAGE_MANIFESTS,
-    MAX_INDEX_DEPTH,
-    choose_platforms,
-    copy_blob,
-    missing_blobs,
-    publish_image,
-    read_image,
-    verified,
-)
+from reconciler.apply.copy import copy_blob, publish_image, verified
 from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
+from reconciler.oci.image import MAX_IMAGE_MANIFESTS, MAX_INDEX_DEPTH, choose_platforms, missing_blobs, read_image
 from reconciler.oci.spec import Descriptor, Digest, Index, Platform, parse_manifest
 from reconciler.target.layout import BLOB_HEADERS, blob_key, manifest_headers, manifest_key
 from tests.memory import MemorySource, MemoryStore, Operation

@@ -13,20 +13,13 @@ import pytest
 from reconciler.apply.outcome import Done, Failed
 from reconciler.errors import Unreachable
 from reconciler.mirrors.patterns import Exact, Glob
+from reconciler.oci.referrers import fallback_tag
 from reconciler.oci.spec import OCI_INDEX, Digest, Platform
 from reconciler.plan.diff import Action
 from reconciler.plan.plan import parse as parse_plan
 from reconciler.plan.plan import serialise as serialise_plan
 from reconciler.target.garbage import Garbage, find_garbage
-from reconciler.target.layout import (
-    JSON_HEADERS,
-    MIRROR_INDEX,
-    blob_key,
-    fallback_tag,
-    manifest_key,
-    referrers_key,
-    tags_key,
-)
+from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX, blob_key, manifest_key, referrers_key, tags_key
 from reconciler.target.ledger import read_index
 from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, check_visible, expire_lock, final
 from tests.memory import Fault, Killed, MemorySource, Operation, mirror, put_json

@@ -16,16 +16,15 @@ from reconciler.cli.render.listing import listing_document
 from reconciler.cli.render.plan import outcome_document
 from reconciler.cli.render.upkeep import garbage_document
 from reconciler.mirrors.schema_files import IDENTIFIERS, load_schema, schema_names
-from reconciler.oci.referrers import Attachments
+from reconciler.oci.referrers import Attachments, cosign_tags
 from reconciler.oci.spec import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
-from reconciler.plan.cost.forecast import Sizes, Unread
+from reconciler.plan.cost.figures import Sizes, Unread
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan, document, serialise_held
 from reconciler.sources.quota import Quota, Spending
 from reconciler.stores import Unfinished
 from reconciler.target.garbage import Garbage, NotCollected
 from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, TagState, serialise
-from reconciler.target.layout import cosign_tags
 from reconciler.target.listing import Listing, Repository
 from tests.world import World
 

@@ -16,6 +16,8 @@ from reconciler.oci.referrers import (
     Attached,
     Attachments,
     Record,
+    attached_tags,
+    cosign_tags,
     list_bytes,
     merged,
     news,
@@ -24,7 +26,6 @@ from reconciler.oci.referrers import (
     record_document,
 )
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, Attachment, Descriptor, Digest, Index, Manifest, parse_manifest
-from reconciler.target.layout import attached_tags, cosign_tags
 from tests import strategies as draw
 from tests.parts.images import Image, artifact, image, index
 

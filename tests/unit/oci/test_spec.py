@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.apply.copy import choose_platforms
 from reconciler.errors import Malformed
+from reconciler.oci.image import choose_platforms
 from reconciler.oci.spec import (
     DOCKER_LIST,
     DOCKER_MANIFEST,

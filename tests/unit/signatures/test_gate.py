@@ -11,6 +11,7 @@ from reconciler.apply.outcome import Done, Failed
 from reconciler.errors import BadAnswer, Denied, ExtraMissing, NotFound, SignatureRefused
 from reconciler.mirrors.load import Defaults
 from reconciler.mirrors.patterns import Exact, Glob
+from reconciler.oci.referrers import is_attached_tag
 from reconciler.oci.spec import Descriptor, Digest, Platform
 from reconciler.plan.plan import parse, serialise
 from reconciler.plan.signed import gate_for
@@ -21,7 +22,7 @@ from reconciler.signatures.gate import OPEN, Gate
 from reconciler.signatures.signers import Key, Refused, Unchecked, Verified
 from reconciler.sources.image_layout import ImageLayout
 from reconciler.target.index import parse as parse_index
-from reconciler.target.layout import MIRROR_INDEX, is_attached_tag, manifest_key
+from reconciler.target.layout import MIRROR_INDEX, manifest_key
 from tests.bench import V1, V2, V3, Bench, check_visible
 from tests.memory import Fault, Killed, MemorySource, described, mirror, mirrors
 from tests.parts.images import OCI_EMPTY, artifact, write_layout

@@ -9,10 +9,9 @@ import pytest
 
 from reconciler.apply.attach import open_ends, read_following
 from reconciler.errors import BadAnswer, MirrorError, Unreachable
-from reconciler.oci.referrers import MAX_REFERRERS, Attachments
+from reconciler.oci.referrers import MAX_REFERRERS, Attachments, fallback_tag
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, OCI_INDEX, Digest
 from reconciler.target.index import RepositoryState
-from reconciler.target.layout import fallback_tag
 from tests.memory import MemoryStore
 from tests.parts.images import Image, artifact, image, index
 from tests.parts.lying_registry import Answer

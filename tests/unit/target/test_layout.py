@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.oci.referrers import attached_tags, fallback_tag, is_attached_tag
 from reconciler.oci.spec import Digest, is_tag
 from reconciler.target.layout import (
     CATALOG,
@@ -16,10 +17,7 @@ from reconciler.target.layout import (
     ManifestKey,
     ReferrersKey,
     TagsKey,
-    attached_tags,
     blob_key,
-    fallback_tag,
-    is_attached_tag,
     manifest_key,
     parse_key,
     referrers_key,

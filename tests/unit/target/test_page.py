@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 
-from reconciler.apply.copy import publish_lists
 from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.stores.headers import Headers
 from reconciler.target import page
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 from reconciler.target.layout import PAGE, PAGE_HEADERS
+from reconciler.target.writes import publish_lists
 from tests import strategies as draw
 from tests.bench import V1, Bench, shown
 from tests.memory import MemoryStore, Operation

@@ -11,7 +11,7 @@ from reconciler.apply.outcome import Done, Failed, Outcome, Skipped, Took
 from reconciler.cli.render.blocks import COMMENT_LIMIT
 from reconciler.cli.render.plan import closing_text, outcome_document, outcome_line, plan_markdown, plan_text, troubles
 from reconciler.oci.spec import OCI_INDEX, Descriptor, Digest
-from reconciler.plan.cost.forecast import Sizes, Unread
+from reconciler.plan.cost.figures import Sizes, Unread
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan, document
 from reconciler.signatures.signers import Refused, Unchecked, Verified

@@ -1,0 +1,44 @@
+"""The objects that make up the published list of a digest's referrers. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.oci.referrers import fallback_tag, list_bytes
+from reconciler.oci.spec import OCI_INDEX, Digest
+from reconciler.target.layout import REFERRERS_HEADERS, manifest_headers, manifest_key, referrers_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from reconciler.oci.spec import Index, Manifest
+    from reconciler.stores.headers import Headers
+
+
+@dataclass(frozen=True)
+class PublishedList:
+    """One object of a digest's list of referrers."""
+
+    key: str
+    body: bytes
+    headers: Headers
+
+
+def published_list(
+    target: str, subject: Digest, referrers: Iterable[tuple[Digest, int, Manifest | Index]], own_tags: frozenset[str]
+) -> tuple[PublishedList, ...]:
+    """The objects of the list of the referrers of `subject` in the order in which they are written.
+
+    The list itself is there without any referrers too: clients that find one list take 404 for another as an error. As
+    a manifest, under its tag and its own digest as any other, it is there where it says something and that tag is not
+    one of the repository's `own_tags`. Raises as `list_bytes` does.
+    """
+    entries = tuple(referrers)
+    body, tag = list_bytes(entries, subject), fallback_tag(subject)
+    listed = PublishedList(referrers_key(target, subject), body, REFERRERS_HEADERS)
+    if not entries or tag in own_tags:
+        return (listed,)
+    names: tuple[Digest | str, ...] = (Digest.of(body), tag)
+    tagged = (PublishedList(manifest_key(target, n), body, manifest_headers(OCI_INDEX, n)) for n in names)
+    return (*tagged, listed)
