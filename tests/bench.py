@@ -38,7 +38,7 @@ from tests.world import walk
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from reconciler.mirrors.load import Mirror
+    from reconciler.mirrors.model import Mirror
     from reconciler.signatures.gate import Gate
     from reconciler.work.deadline import Deadline
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.errors import NotFound, PreconditionFailed, RateLimited, StoreError
-from reconciler.mirrors.load import Defaults, Mirror, Mirrors
+from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Glob
 from reconciler.oci.referrers import Attached, cosign_tags
 from reconciler.oci.spec import Descriptor, Digest

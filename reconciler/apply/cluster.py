@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from reconciler.apply.transfer import Transfer
-    from reconciler.mirrors.load import Mirrors
+    from reconciler.mirrors.model import Mirrors
     from reconciler.sources import OpenSource
     from reconciler.sources.config import RegistryConfig
     from reconciler.stores import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from reconciler.mirrors.load import DEFAULT_NAME
+from reconciler.mirrors.model import DEFAULT_NAME
 from reconciler.signatures.gate import OPEN
 from reconciler.work.deadline import NEVER
 from reconciler.work.threads import BLOB_WORKERS

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from reconciler.errors import LockHeld
-    from reconciler.mirrors.load import Mirrors
+    from reconciler.mirrors.model import Mirrors
     from reconciler.sources import OpenSource
     from reconciler.stores import OpenStores, Stores
     from reconciler.work.deadline import Deadline

@@ -14,7 +14,7 @@ from reconciler.clients.podman import podman
 from reconciler.clients.public import public
 
 if TYPE_CHECKING:
-    from reconciler.mirrors.load import Mirrors
+    from reconciler.mirrors.model import Mirrors
 
 
 def configure(client: Client, mirrors: Mirrors) -> ClientConfig:

@@ -16,7 +16,7 @@ from reconciler.stores.config import PATHS_ARE_NOT_FOR_CLIENTS
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
 
-    from reconciler.mirrors.load import Mirror, Mirrors
+    from reconciler.mirrors.model import Mirror, Mirrors
 
 ROOT = ""
 """The prefix of repositories that have their own paths."""

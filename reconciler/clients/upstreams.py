@@ -17,7 +17,7 @@ from reconciler.oci.spec import Repository
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.mirrors.load import Mirror
+    from reconciler.mirrors.model import Mirror
     from reconciler.sources.config import RegistryConfig
 
 DOCKER_HUB = "docker.io"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from reconciler.doctor.advice import Advice
     from reconciler.doctor.finding import Finding
-    from reconciler.mirrors.load import Mirrors
+    from reconciler.mirrors.model import Mirrors
     from reconciler.stores import Stores
     from reconciler.target.index import MirrorIndex
 

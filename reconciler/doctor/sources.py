@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from reconciler.doctor.advice import Advice
-    from reconciler.mirrors.load import Mirror, Mirrors
+    from reconciler.mirrors.model import Mirror, Mirrors
     from reconciler.sources import OpenSource
     from reconciler.sources.quota import Quota
 

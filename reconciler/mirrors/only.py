@@ -10,7 +10,7 @@ from reconciler.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from reconciler.mirrors.load import Mirrors
+    from reconciler.mirrors.model import Mirrors
 
 SUGGESTIONS = 3
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from reconciler.edge.config import EdgeConfig
-    from reconciler.mirrors.load import Mirror, Mirrors
+    from reconciler.mirrors.model import Mirror, Mirrors
 
 Thing = TypeVar("Thing")
 

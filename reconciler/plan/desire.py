@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from reconciler.mirrors.load import Mirror
+    from reconciler.mirrors.model import Mirror
     from reconciler.mirrors.selection import Tally
     from reconciler.signatures.signers import Knowledge, Refused
     from reconciler.target.index import RepositoryState

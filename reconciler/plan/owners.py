@@ -15,7 +15,7 @@ from reconciler.words import count
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from reconciler.mirrors.load import Mirrors
+    from reconciler.mirrors.model import Mirrors
     from reconciler.target.index import MirrorIndex, RepositoryState
 
 NAMED = 5

@@ -20,7 +20,7 @@ from reconciler.target.index import RepositoryState
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from reconciler.mirrors.load import Mirror, Mirrors
+    from reconciler.mirrors.model import Mirror, Mirrors
     from reconciler.plan.plan import Plan, RepositoryPlan
     from reconciler.target.index import MirrorIndex
 

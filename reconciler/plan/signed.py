@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Executor, Future
 
-    from reconciler.mirrors.load import Mirror, Mirrors
+    from reconciler.mirrors.model import Mirror, Mirrors
     from reconciler.plan.desire import Desired
     from reconciler.signatures.gate import Gate
     from reconciler.signatures.signers import Knowledge

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed, NotFound, StoreError
-from reconciler.mirrors.load import DEFAULT_NAME
+from reconciler.mirrors.model import DEFAULT_NAME
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.image import choose_platforms
 from reconciler.oci.referrers import Attached, is_attached_tag
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from datetime import datetime
 
-    from reconciler.mirrors.load import Mirror
+    from reconciler.mirrors.model import Mirror
     from reconciler.oci.spec import Descriptor, Platform
     from reconciler.stores import Store, Stores
     from reconciler.target.inventory import Inventory

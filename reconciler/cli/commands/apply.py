@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from reconciler.apply.cluster import Cluster
     from reconciler.apply.outcome import Event
     from reconciler.apply.terms import Terms
-    from reconciler.mirrors.load import Mirrors
+    from reconciler.mirrors.model import Mirrors
     from reconciler.plan.plan import Plan
     from reconciler.sources import OpenSource
     from reconciler.stores import OpenStores, Stores

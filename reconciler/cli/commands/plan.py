@@ -32,7 +32,7 @@ from reconciler.work.deadline import Deadline
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from reconciler.mirrors.load import Mirrors
+    from reconciler.mirrors.model import Mirrors
     from reconciler.oci.spec import Digest
     from reconciler.plan.cost.forecast import Parts
     from reconciler.plan.plan import Plan

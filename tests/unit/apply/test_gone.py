@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.apply.outcome import Outcome
-    from reconciler.mirrors.load import Mirror
+    from reconciler.mirrors.model import Mirror
     from reconciler.plan.plan import Plan
     from tests.parts.images import Image
 

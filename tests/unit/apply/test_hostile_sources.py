@@ -21,7 +21,7 @@ from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Failed
 from reconciler.apply.terms import Edges, Terms
 from reconciler.http import speed
-from reconciler.mirrors.load import Defaults, Mirror, Mirrors
+from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Glob
 from reconciler.plan.plan import make_plan
 from reconciler.plan.resolve import resolve

@@ -42,7 +42,7 @@ from tests.world import walk
 
 if TYPE_CHECKING:
     from reconciler.apply.outcome import Event
-    from reconciler.mirrors.load import Mirrors
+    from reconciler.mirrors.model import Mirrors
     from tests.memory import Operation
 
 SINGLE = image({"single": "1"})

@@ -24,7 +24,7 @@ from tests.world import World
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.mirrors.load import Mirrors
+    from reconciler.mirrors.model import Mirrors
 
 CLOUDFLARES = {"type": "r2", "account_id": "0" * 32, "bucket": "abc", "public_url": "https://cr.example.com"}
 OWN = {"source": "oci:./images", "target": "own/app", "tags": ["1"]}

@@ -10,7 +10,7 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -21,12 +21,15 @@ from referencing import Registry, Resource
 from reconciler.edge.config import EdgeConfig
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.document import MAX_BYTES, parse_document
-from reconciler.mirrors.load import Mirrors, load_mirrors
+from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.mirrors.shape import MAX_PROBLEMS
 from reconciler.oci.spec import Digest, Platform
 from reconciler.stores.config import R2, S3, Folder, is_r2
+
+if TYPE_CHECKING:
+    from reconciler.mirrors.model import Mirrors
 
 ROOT = Path(__file__).parents[3]
 HEAD = "version: 1\nstore: {type: file, path: ./m}\n"

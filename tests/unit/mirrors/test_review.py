@@ -11,7 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.edge.config import EdgeConfig
-from reconciler.mirrors.load import Defaults, Mirror, Mirrors, load_mirrors
+from reconciler.mirrors.load import load_mirrors
+from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver
 from reconciler.mirrors.review import Edit, review, review_document, review_markdown, review_text
 from reconciler.mirrors.schema_files import load_schema

@@ -18,7 +18,7 @@ from tests.parts.signatures import Sigstore, ec_key, public_pem
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.mirrors.load import Mirrors
+    from reconciler.mirrors.model import Mirrors
 
 PEM = public_pem(ec_key())
 

@@ -19,7 +19,7 @@ from tests.memory import MemorySource, mirror, mirrors
 from tests.parts.images import Image, image
 
 if TYPE_CHECKING:
-    from reconciler.mirrors.load import Mirror
+    from reconciler.mirrors.model import Mirror
     from reconciler.oci.spec import Descriptor
     from reconciler.plan.desire import Desired
 

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.apply.outcome import Done, Failed
 from reconciler.errors import BadAnswer, Denied, ExtraMissing, NotFound, SignatureRefused
-from reconciler.mirrors.load import Defaults
+from reconciler.mirrors.model import Defaults
 from reconciler.mirrors.patterns import Exact, Glob
 from reconciler.oci.referrers import is_attached_tag
 from reconciler.oci.spec import Descriptor, Digest, Platform
@@ -45,7 +45,7 @@ from tests.parts.signatures import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.mirrors.load import Mirror
+    from reconciler.mirrors.model import Mirror
     from reconciler.plan.plan import Plan
     from tests.parts.images import Image
 

@@ -31,7 +31,7 @@ from tests.memory import Fault, Killed, MemorySource, MemoryStore, mirror, put_j
 from tests.parts.images import Image, image, index
 
 if TYPE_CHECKING:
-    from reconciler.mirrors.load import Mirror
+    from reconciler.mirrors.model import Mirror
 
 OCTETS = Headers("application/octet-stream", "")
 DOCKER = index(image({"d": "1"}, docker=True), docker=True)

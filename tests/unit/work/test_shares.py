@@ -25,7 +25,7 @@ from tests.parts.images import image
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.mirrors.load import Mirror
+    from reconciler.mirrors.model import Mirror
     from reconciler.oci.spec import Descriptor
 
 BASE = {"base": "shared by all"}

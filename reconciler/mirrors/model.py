@@ -1,0 +1,113 @@
+"""mirrors.yaml as values, with every default filled in. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from reconciler.mirrors.patterns import Named, Pinned
+from reconciler.stores.config import is_r2
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from pathlib import Path
+
+    from reconciler.edge.config import EdgeConfig
+    from reconciler.mirrors.patterns import Pattern
+    from reconciler.oci.spec import Platform
+    from reconciler.signatures.signers import Signer
+    from reconciler.sources.config import RegistryConfig
+    from reconciler.stores.config import StoreConfig
+
+DEFAULT_NAME = "default"
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """One entry of `mirrors`, with the defaults filled in.
+
+    tags       patterns, of which one is enough for a tag to be mirrored
+    exclude    tags that are not mirrored, whatever else chooses them
+    immutable  tags that are not resolved again once they are mirrored
+    platforms  None: all
+    prune      whether tags that nothing chooses any more are removed
+    retain     how long a digest stays after it lost its last tag
+    signed_by  signers, of which one is enough; none: no signature is needed
+    referrers  whether what is attached to an image is mirrored with it
+    when_gone  what happens to a tag that the source no longer lists: `keep` or `prune`
+    """
+
+    source: str
+    target: str
+    tags: tuple[Pattern, ...]
+    exclude: tuple[Pattern, ...]
+    immutable: tuple[Pattern, ...]
+    platforms: tuple[Platform, ...] | None
+    prune: bool
+    retain: timedelta
+    signed_by: tuple[Signer, ...] = ()
+    referrers: bool = False
+    when_gone: str = "keep"
+
+    @property
+    def named(self) -> Mapping[str, Named]:
+        """The tags that are named, each with its pin if it has one."""
+        names = [pattern for pattern in self.tags if isinstance(pattern, Named)]
+        return {one.tag: one for one in sorted(names, key=lambda one: isinstance(one, Pinned))}
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """The values of a mirror that does not set its own; the fields mean what those of `Mirror` do."""
+
+    exclude: tuple[Pattern, ...] = ()
+    immutable: tuple[Pattern, ...] = ()
+    platforms: tuple[Platform, ...] | None = None
+    prune: bool = True
+    retain: timedelta = timedelta(days=7)
+    signed_by: tuple[Signer, ...] = ()
+    referrers: bool = False
+    when_gone: str = "keep"
+
+
+@dataclass(frozen=True)
+class Mirrors:
+    """A whole mirrors.yaml.
+
+    registries  by host, or host:port
+    defaults    also apply to targets of the mirror index that the file no longer names
+    folder      where relative paths in the file start
+    sha256      the hash of the file's bytes
+    name        tells the file from others with the same store
+    """
+
+    store: StoreConfig
+    registries: Mapping[str, RegistryConfig]
+    mirrors: tuple[Mirror, ...]
+    defaults: Defaults
+    folder: Path
+    sha256: str
+    edge: EdgeConfig | None = None
+    name: str = DEFAULT_NAME
+
+    @property
+    def is_at_r2(self) -> bool:
+        return is_r2(self.store)
+
+    def owns(self, target: str, owner: str | None) -> bool:
+        """Returns whether a repository of the mirror index belongs to this file.
+
+        One without an `owner` does if the file names it.
+        """
+        return owner == self.name or (owner is None and any(mirror.target == target for mirror in self.mirrors))
+
+    def retention(self) -> Callable[[str], timedelta]:
+        """Returns a function from a target to the time that its digests stay after they lost their last tag."""
+        by_target = {mirror.target: mirror.retain for mirror in self.mirrors}
+        return lambda target: by_target.get(target, self.defaults.retain)
+
+    def naming(self) -> Callable[[str], Collection[str]]:
+        """Returns a function from a target to those of its tags that are named."""
+        by_target = {mirror.target: mirror.named for mirror in self.mirrors}
+        return lambda target: by_target.get(target, {})

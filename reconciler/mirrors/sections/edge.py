@@ -1,0 +1,58 @@
+"""`edge` of mirrors.yaml -> what is managed at Cloudflare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from reconciler.edge.config import HOSTNAME, ZONE_ID, EdgeConfig, hostname_problem
+from reconciler.stores.config import R2, S3, Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.mirrors.document import Document, Place
+    from reconciler.stores.config import StoreConfig
+
+
+def read_edge(document: Document, store: StoreConfig | None) -> EdgeConfig | None:
+    """Reads the edge. Returns None if there is none, or something is wrong with it.
+
+    `store` is None if something is wrong with the store.
+    """
+    said = document.sound(("edge",))
+    if said and isinstance(store, S3 | Folder):
+        document.problem(("edge",), "goes with a store of type r2 only; remove it, or change store.type", at_key=True)
+    zone = said.get("zone")
+    if zone is not None and not ZONE_ID.fullmatch(zone) and not HOSTNAME.fullmatch(zone):
+        document.problem(
+            ("edge", "zone"), f"{zone[:90]!r} is not a valid zone: expected a name such as example.com, or an id"
+        )
+    hostname = _hostname(document, said, store.public_url if isinstance(store, R2) else None)
+    if document.wrong(("edge",)) or not (zone and hostname):
+        return None
+    return EdgeConfig(
+        zone,
+        hostname,
+        said.get("min_tls"),
+        said.get("location"),
+        said.get("cache", True),
+        said.get("digest_by_tag") == "experimental",
+    )
+
+
+def _hostname(document: Document, said: Mapping[str, Any], public_url: str | None) -> str | None:
+    """The edge's hostname, None if it is not known or something is wrong with it."""
+    place: Place = ("edge", "hostname")
+    if document.spoiled(place) or not said:
+        return None
+    url = urlsplit(public_url) if public_url and "${" not in public_url else None
+    hostname: str | None = said.get("hostname") or (url.hostname if url else None)
+    if hostname is None:
+        if not document.wrong(("store",)) and not public_url:
+            document.problem(place, "is missing; write for example hostname: cr.example.com, or set store.public_url")
+        return None
+    problem = hostname_problem(hostname, said.get("zone", ""), url)
+    if problem:
+        document.problem(place, problem)
+    return hostname

@@ -1,0 +1,179 @@
+"""`mirrors` and `defaults` of mirrors.yaml -> mirrors with the defaults filled in."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from reconciler.errors import Malformed
+from reconciler.mirrors.document import spell
+from reconciler.mirrors.model import Defaults, Mirror
+from reconciler.mirrors.patterns import Named, PatternError, Pinned, parse_pattern
+from reconciler.mirrors.values import duration, path
+from reconciler.oci.spec import Platform, Repository
+from reconciler.target.layout import target_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from reconciler.mirrors.document import Document, Place
+    from reconciler.mirrors.patterns import Pattern
+    from reconciler.oci.spec import Digest
+    from reconciler.signatures.signers import Signer
+
+Placed: TypeAlias = "Mapping[Place, Pattern]"
+"""Patterns by where they are written."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `defaults` and a mirror can both set, and where the patterns among it are written."""
+
+    exclude: Placed = field(default_factory=dict)
+    immutable: Placed = field(default_factory=dict)
+    others: Defaults = field(default_factory=Defaults)
+
+    @property
+    def values(self) -> Defaults:
+        return replace(self.others, exclude=tuple(self.exclude.values()), immutable=tuple(self.immutable.values()))
+
+
+Signers: TypeAlias = "Callable[[Place, Any], tuple[Signer, ...]]"
+"""Reads the value of a `signed_by` at a place."""
+
+
+def read_settings(document: Document, place: Place, base: Settings, signers: Signers) -> Settings:
+    """Reads what `place` sets and is not wrong; the rest comes from `base`."""
+    said, before = document.sound(place), base.others
+    others = Defaults(
+        platforms=_platforms(document, (*place, "platforms"), said["platforms"])
+        if "platforms" in said
+        else before.platforms,
+        prune=said.get("prune", before.prune),
+        retain=duration(said["retain"]) if "retain" in said else before.retain,
+        signed_by=signers((*place, "signed_by"), said["signed_by"]) if "signed_by" in said else before.signed_by,
+        referrers=said.get("referrers", before.referrers),
+        when_gone=said.get("when_gone", before.when_gone),
+    )
+    return Settings(
+        _patterns(document, (*place, "exclude"), said["exclude"]) if "exclude" in said else base.exclude,
+        _patterns(document, (*place, "immutable"), said["immutable"]) if "immutable" in said else base.immutable,
+        others,
+    )
+
+
+def read_mirrors(document: Document, defaults: Settings, signers: Signers) -> Iterator[Mirror]:
+    """Yields the mirrors in which nothing is wrong; whatever has the right shape in the others is checked anyway."""
+    entries = document.value.get("mirrors") if isinstance(document.value, dict) else None
+    targets: dict[str, Place] = {}
+    for number in range(len(entries) if isinstance(entries, list) else 0):
+        place: Place = ("mirrors", number)
+        said = document.sound(place)
+        settings = read_settings(document, place, defaults, signers)
+        tags = _patterns(document, (*place, "tags"), said.get("tags", []))
+        _check_contradictions(document, tags, settings.exclude)
+        ends = _ends(document, place, said)
+        if ends:
+            _check_target(document, place, ends[1], targets)
+        if ends and not document.wrong(place):
+            yield Mirror(*ends, tuple(tags.values()), **vars(settings.values))
+
+
+def _ends(document: Document, place: Place, said: Mapping[str, Any]) -> tuple[str, str] | None:
+    """The source and the target of a mirror, None if one of them is wrong."""
+    if "source" not in said or document.spoiled((*place, "target")):
+        return None
+    source, target = said["source"], said.get("target")
+    if source.startswith("oci:"):
+        layout = source.removeprefix("oci:")
+        if not layout:
+            document.problem((*place, "source"), "names no folder; write for example oci:./images")
+        path(document, (*place, "source"), layout, Path())
+        if target is None:
+            document.problem((*place, "target"), "is missing; an image layout has no repository path of its own")
+            return None
+    else:
+        try:
+            repository = Repository.parse(source)
+        except Malformed as error:
+            document.problem((*place, "source"), str(error))
+            return None
+        source, target = str(repository), target or repository.path
+    return source, target
+
+
+def _check_target(document: Document, place: Place, target: str, targets: dict[str, Place]) -> None:
+    """Notes why this cannot be a target, and that it is another mirror's already; `targets` are those so far."""
+    where: Place = (*place, "target")
+    if where not in document.written:
+        where = (*place, "source")
+    problem = target_problem(target)
+    if problem:
+        document.problem(where, f"{target[:90]!r} cannot be a target: {problem}")
+    earlier = targets.setdefault(target, place)
+    if earlier != place:
+        line = document.written[earlier].line
+        document.problem(
+            where,
+            f"target {target[:90]} is that of {spell(earlier)} in line {line} too; "
+            "give one of them another target, or put their tags into one mirror",
+        )
+
+
+def _patterns(document: Document, place: Place, entries: list[Any]) -> Placed:
+    """The patterns of a list in which nothing is wrong. Only tags can be pinned."""
+    found = {}
+    for number, entry in enumerate(entries):
+        inner: Place = (*place, number)
+        if not document.wrong(inner):
+            pattern = _pattern(document, inner, entry, pins=place[-1] == "tags")
+            if pattern:
+                found[inner] = pattern
+    return found
+
+
+def _pattern(document: Document, place: Place, entry: Any, *, pins: bool) -> Pattern | None:
+    try:
+        pattern = parse_pattern(entry)
+    except PatternError as error:
+        document.problem((*place, error.key) if error.key else place, error.message)
+        return None
+    if isinstance(pattern, Pinned) and not pins:
+        document.problem(place, f"digests are not allowed here; use {pattern.tag}")
+        return None
+    return pattern
+
+
+def _platforms(document: Document, place: Place, value: Any) -> tuple[Platform, ...] | None:
+    if value == "all":
+        return None
+    found: set[Platform] = set()
+    for number, text in enumerate(value):
+        if not document.spoiled((*place, number)):
+            try:
+                found.add(Platform.parse(text))
+            except Malformed as error:
+                document.problem((*place, number), f"{error}; write for example linux/arm64")
+    return tuple(sorted(found))
+
+
+def _check_contradictions(document: Document, tags: Placed, exclude: Placed) -> None:
+    named: defaultdict[str, list[Place]] = defaultdict(list)
+    pins: dict[str, tuple[Digest, Place]] = {}
+    for place, pattern in tags.items():
+        if isinstance(pattern, Named):
+            named[pattern.tag].append(place)
+        if isinstance(pattern, Pinned):
+            digest, first = pins.setdefault(pattern.tag, (pattern.digest, place))
+            if digest != pattern.digest:
+                line = document.written[first].line
+                document.problem(place, f"{pattern.tag} is pinned to another digest in line {line}; keep one of them")
+    for excluded, pattern in exclude.items():
+        if pattern.is_relative:
+            continue
+        for tag in pattern.matching(named) & named.keys():
+            line = document.written[excluded].line
+            for place in named.pop(tag):
+                document.problem(place, f"{tag} is named here and excluded in line {line}; remove one of the two")
