@@ -1,5 +1,12 @@
-"""What stands in front of an R2 bucket, kept at Cloudflare: the bucket itself, its custom domain, the zone's rules.
+"""Manages the Cloudflare configuration of an R2 bucket: the bucket, its custom domain, and the zone's rules.
 
-One direction here too: `rules` says what is wanted, `observed` what there is, `plan` how they differ, `apply` makes it
-so through `cloudflare`, the only module of these that asks anybody anything.
+    config      the edge section of mirrors.yaml
+    rules       the rules that are wanted
+    observed    what Cloudflare has, parsed
+    plan        how the two differ
+    make        reads what Cloudflare has, and makes the plan
+    apply       applies a plan, and waits for the custom domain
+    cloudflare  Cloudflare's API
+
+The first four are pure; only `cloudflare` sends requests.
 """

@@ -1,4 +1,4 @@
-"""An edge observed, and a plan made so, through Cloudflare's API."""
+"""Applies an edge plan through Cloudflare's API, and waits for the custom domain. Prints nothing."""
 
 from __future__ import annotations
 
@@ -6,62 +6,53 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
-from reconciler.edge.observed import Observed
-from reconciler.edge.plan import Action, Kind
+from reconciler.edge.make import make
+from reconciler.edge.plan import EdgeAction, Kind
 from reconciler.edge.rules import Phase
 from reconciler.errors import EdgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator
 
     from reconciler.edge.cloudflare import Cloudflare
     from reconciler.edge.config import EdgeConfig
     from reconciler.edge.observed import Domain
-    from reconciler.edge.plan import Change, EdgePlan
+    from reconciler.edge.plan import EdgeChange, EdgePlan
 
 POLL_EVERY = 5.0
-"""Seconds between two looks at a domain that is not active yet, which takes minutes."""
+"""Seconds between two polls of a domain that is not active yet. Activation takes minutes."""
 
 
 @dataclass(frozen=True)
-class Done:
-    change: Change
+class Applied:
+    change: EdgeChange
 
 
 @dataclass(frozen=True)
-class Failed:
-    change: Change
+class Rejected:
+    change: EdgeChange
     error: str
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """Not tried, because of `reason`."""
+class NotTried:
+    """A change that was not attempted, because of `reason`."""
 
-    change: Change
+    change: EdgeChange
     reason: str
 
 
-Outcome: TypeAlias = Done | Failed | Skipped
-
-
-def observe(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare) -> Observed:
-    """What there is now; the first of `buckets` is the public one.
-
-    Reads all that a plan needs, so that a token that lacks a permission is refused here.
-    """
-    cloudflare.check_token()
-    zone = cloudflare.zone(edge.zone)
-    if edge.hostname != zone.name and not edge.hostname.endswith(f".{zone.name}"):
-        raise EdgeError(f"zone {edge.zone}", f"is {zone.name}, which {edge.hostname} is not in; correct edge.zone")
-    there = frozenset(bucket for bucket in buckets if cloudflare.has_bucket(bucket))
-    domain = cloudflare.domain(buckets[0], edge.hostname) if buckets[0] in there else None
-    return Observed(zone, there, domain, {phase: cloudflare.ruleset(zone, phase) for phase in Phase})
+EdgeOutcome: TypeAlias = Applied | Rejected | NotTried
 
 
 @dataclass
 class Wait:
-    """How many seconds the domain may take in all, and how many it took so far; `tell` hears how far it is."""
+    """How long to wait for the domain.
+
+    timeout  seconds in all
+    tell     is called with the domain's progress when that changes
+    waited   seconds so far
+    """
 
     timeout: float
     tell: Callable[[str], None]
@@ -69,34 +60,31 @@ class Wait:
     waited: float = 0.0
 
 
-def apply_plan(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> Iterator[Outcome]:
-    """Makes the changes one by one. One that fails holds up those that need it.
-
-    Rules are added and changed only once the hostname is known to lead to our bucket: until then it may be a shop's,
-    whose home page they would rewrite.
-    """
+def apply_plan(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> Iterator[EdgeOutcome]:
+    """Applies the changes one by one, and yields the outcome of each. Those that need a failed one are not tried."""
     is_connected = yield from _connect(plan, cloudflare)
     rules = [change for change in plan.changes if change.kind is Kind.RULE]
-    if is_connected and any(change.action is not Action.REMOVE for change in rules):
+    # Until the hostname leads to our bucket it may be a shop's, whose home page our rules would rewrite.
+    if is_connected and any(change.action is not EdgeAction.REMOVE for change in rules):
         is_connected = _becomes_connected(plan, cloudflare, wait)
     rulesets = dict(plan.ruleset_ids)
     for change in rules:
-        if is_connected or change.action is Action.REMOVE:
+        if is_connected or change.action is EdgeAction.REMOVE:
             yield _outcome(change, plan, cloudflare, rulesets)
         else:
-            yield Skipped(change, f"{plan.edge.hostname} is not connected to bucket {plan.bucket}")
+            yield NotTried(change, f"{plan.edge.hostname} is not connected to bucket {plan.bucket}")
 
 
-def _connect(plan: EdgePlan, cloudflare: Cloudflare) -> Generator[Outcome, None, bool]:
-    """Makes the changes to buckets and the domain; returns whether nothing is known to keep the two apart."""
+def _connect(plan: EdgePlan, cloudflare: Cloudflare) -> Generator[EdgeOutcome, None, bool]:
+    """Applies the changes to buckets and the domain; returns whether the two can be connected, as far as is known."""
     is_possible = True
     for change in plan.changes:
         if change.kind is Kind.DOMAIN and not is_possible:
-            yield Skipped(change, "its bucket could not be created")
+            yield NotTried(change, "its bucket could not be created")
         elif change.kind is not Kind.RULE:
             outcome = _outcome(change, plan, cloudflare, {})
             is_needed = change.name in (plan.bucket, plan.edge.hostname)
-            is_possible = is_possible and not (is_needed and isinstance(outcome, Failed))
+            is_possible = is_possible and not (is_needed and isinstance(outcome, Rejected))
             yield outcome
     return is_possible
 
@@ -110,19 +98,21 @@ def _becomes_connected(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> bo
     return True
 
 
-def _outcome(change: Change, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> Outcome:
+def _outcome(
+    change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]
+) -> EdgeOutcome:
     try:
         _make(change, plan, cloudflare, rulesets)
     except EdgeError as error:
-        return Failed(change, str(error))
-    return Done(change)
+        return Rejected(change, str(error))
+    return Applied(change)
 
 
-def _make(change: Change, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> None:
+def _make(change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> None:
     match change.kind:
         case Kind.BUCKET:
             cloudflare.create_bucket(change.name, change.after or {})
-        case Kind.DOMAIN if change.action is Action.ADD:
+        case Kind.DOMAIN if change.action is EdgeAction.ADD:
             cloudflare.connect_domain(plan.bucket, change.name, change.after or {})
         case Kind.DOMAIN:
             cloudflare.configure_domain(plan.bucket, change.name, change.after or {})
@@ -132,15 +122,15 @@ def _make(change: Change, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict
             assert_never(change.kind)
 
 
-def _make_rule(change: Change, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> None:
-    """`rulesets` has the ids by phase, and gets that of one that is created for its first rule."""
+def _make_rule(change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> None:
+    """Applies the change to a rule. `rulesets`: their ids by phase; a ruleset created for its first rule is added."""
     phase, rule = change.phase or Phase.REWRITE, change.after or {}
     ruleset_id = rulesets[phase]
     if ruleset_id is None:
         rulesets[phase] = cloudflare.create_ruleset(plan.zone, phase, rule)
     elif change.rule_id is None:
         cloudflare.add_rule(plan.zone, phase, ruleset_id, rule)
-    elif change.action is Action.REMOVE:
+    elif change.action is EdgeAction.REMOVE:
         cloudflare.remove_rule(plan.zone, phase, ruleset_id, change.rule_id)
     else:
         cloudflare.change_rule(plan.zone, phase, ruleset_id, change.rule_id, rule)
@@ -153,15 +143,12 @@ def wait_for_domain(
     wait: Wait,
     is_far_enough: Callable[[Domain], bool],
 ) -> None:
-    """Waits until the custom domain is as far as asked, and tells how far it is when that changes.
-
-    Raises `EdgeError` where it is not so far in time, or cannot become so.
-    """
+    """Polls the custom domain until it `is_far_enough`. Raises `EdgeError` if it is not in time, or never will be."""
     what, told = f"custom domain {edge.hostname}", ""
     while True:
         domain = cloudflare.domain(bucket, edge.hostname)
         if domain is None:
-            raise EdgeError(what, f"is not connected to bucket {bucket} any more; run it again")
+            raise EdgeError(what, f"is no longer connected to bucket {bucket}; run `r2mirror edge apply` again")
         if is_far_enough(domain):
             return
         if domain.is_stuck or wait.waited >= wait.timeout:
@@ -175,8 +162,30 @@ def wait_for_domain(
 
 def _why_not(domain: Domain, waited: float) -> str:
     if domain.is_stuck:
-        return f"{domain.progress}; the dashboard says why (R2 > the bucket > Settings > Custom Domains)"
+        return f"{domain.progress}; the dashboard shows why (R2 > the bucket > Settings > Custom Domains)"
     return (
-        f"not active after {waited:.0f} s: {domain.progress}. It goes on without us: run it again later, "
-        "or raise --timeout"
+        f"not active after {waited:.0f} s: {domain.progress}. Cloudflare continues by itself: run "
+        "`r2mirror edge apply` again later, or raise --timeout"
     )
+
+
+def settle(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> None:
+    """Waits until the custom domain of a plan that was applied is active, and verifies that nothing is left to change.
+
+    Raises `EdgeError` if the domain does not become active in time, or if Cloudflare has something else than was sent.
+    """
+    if not plan.remove:
+        wait_for_domain(plan.edge, plan.bucket, cloudflare, wait, lambda domain: domain.is_active)
+    if plan.changes:
+        _refuse_rest(make(plan.edge, plan.buckets, cloudflare, remove=plan.remove))
+
+
+def _refuse_rest(again: EdgePlan) -> None:
+    left = [(change, change.differences()) for change in again.changes]
+    if left:
+        words = "; ".join(f"{change.action} {change.name} {', '.join(details)}".rstrip() for change, details in left)
+        raise EdgeError(
+            f"zone {again.zone.name}",
+            f"still differs after all changes were applied: {words}. Another client may be changing it; if the same "
+            "difference is left after another run, Cloudflare spells it differently: please report it",
+        )

@@ -1,6 +1,6 @@
-"""What has to change at Cloudflare: what an edge should be, against what was observed.
+"""Plans what has to change at Cloudflare: the edge that mirrors.yaml asks for, against what was observed. Pure.
 
-Pure. A plan only has changes to what is ours: rules are told by their `ref`, all others are as if they were not there.
+A plan only has changes to what is ours. Our rules are recognized by their `ref`; all others are left out of sight.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 MIN_TLS = "1.2"
-"""The oldest version of TLS that a domain is raised to where mirrors.yaml names none."""
+"""The minimum TLS version of a domain if mirrors.yaml names none. A domain with a newer one keeps it."""
 
 
-class Action(StrEnum):
+class EdgeAction(StrEnum):
     ADD = "add"
     UPDATE = "update"
     REMOVE = "remove"
@@ -37,13 +37,16 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Change:
-    """One thing to do. `name` is the bucket, the hostname or a rule's `ref`; before and after are as the API has them.
+class EdgeChange:
+    """One thing to do.
 
-    `phase` is a rule's, `rule_id` that of one that is there already.
+    name           the bucket, the hostname, or the rule's `ref`
+    before, after  as the API spells them
+    phase          of a rule
+    rule_id        of a rule that already exists
     """
 
-    action: Action
+    action: EdgeAction
     kind: Kind
     name: str
     before: Mapping[str, Any] | None = field(hash=False)
@@ -52,35 +55,43 @@ class Change:
     rule_id: str | None = None
 
     def differences(self) -> tuple[str, ...]:
-        """What an update changes, a line for each value."""
-        return tuple(_differences(self.before or {}, self.after or {})) if self.action is Action.UPDATE else ()
+        """Describes what an update changes, a line for each value."""
+        return tuple(_differences(self.before or {}, self.after or {})) if self.action is EdgeAction.UPDATE else ()
 
 
 @dataclass(frozen=True)
 class EdgePlan:
-    """The changes in the order of doing them, and what they start from.
+    """The changes in the order in which they are applied, and what they start from.
 
-    `ruleset_ids` has None for a ruleset that is missing. `pending` is how far the custom domain is, None where it is
-    active or not there.
+    buckets      the public one first, which gets the domain
+    remove       whether it takes our rules out of the zone
+    ruleset_ids  None for a ruleset that does not exist yet
+    pending      the progress of a custom domain that is not active yet; otherwise None
     """
 
     edge: EdgeConfig
-    bucket: str
+    buckets: tuple[str, ...]
+    remove: bool
     zone: Zone
-    changes: tuple[Change, ...]
+    changes: tuple[EdgeChange, ...]
     unchanged: int
     ruleset_ids: Mapping[Phase, str | None] = field(hash=False)
     pending: str | None
 
     @property
+    def bucket(self) -> str:
+        return self.buckets[0]
+
+    @property
     def counts(self) -> dict[str, int]:
-        return {action.value: sum(change.action is action for change in self.changes) for action in Action}
+        return {action.value: sum(change.action is action for change in self.changes) for action in EdgeAction}
 
 
-def make_plan(edge: EdgeConfig, buckets: Sequence[str], observed: Observed, *, remove: bool = False) -> EdgePlan:
-    """What leads from what was observed to what `edge` says; with `remove`, to a zone without a rule of ours.
+def make_edge_plan(edge: EdgeConfig, buckets: Sequence[str], observed: Observed, *, remove: bool = False) -> EdgePlan:
+    """Plans the changes from what was observed to what `edge` asks for.
 
-    The first of `buckets` is the public one, which gets the domain.
+    buckets  the public one first, which gets the domain
+    remove   plans for a zone without our rules instead; buckets and domain stay
     """
     changes = [] if remove else [*_bucket_changes(edge, buckets, observed), *_domain_changes(edge, observed)]
     known = 0 if remove else len(buckets) + 1
@@ -88,34 +99,34 @@ def make_plan(edge: EdgeConfig, buckets: Sequence[str], observed: Observed, *, r
         wanted = () if remove else tuple(rule for rule in edge_rules(edge) if rule.phase is phase)
         changes += _rule_changes(edge.hostname, wanted, observed.rulesets[phase])
         known += len(wanted)
-    kept = known - sum(change.action is not Action.REMOVE for change in changes)
+    kept = known - sum(change.action is not EdgeAction.REMOVE for change in changes)
     ids = {phase: ruleset.id for phase, ruleset in observed.rulesets.items()}
     domain = observed.domain
     pending = domain.progress if domain and domain.enabled and not domain.is_active and not remove else None
-    return EdgePlan(edge, buckets[0], observed.zone, tuple(changes), kept, ids, pending)
+    return EdgePlan(edge, tuple(buckets), remove, observed.zone, tuple(changes), kept, ids, pending)
 
 
-def _bucket_changes(edge: EdgeConfig, buckets: Sequence[str], observed: Observed) -> Iterator[Change]:
+def _bucket_changes(edge: EdgeConfig, buckets: Sequence[str], observed: Observed) -> Iterator[EdgeChange]:
     location = {"locationHint": edge.location} if edge.location else {}
     for bucket in (one for one in buckets if one not in observed.buckets):
-        yield Change(Action.ADD, Kind.BUCKET, bucket, None, {"name": bucket, **location})
+        yield EdgeChange(EdgeAction.ADD, Kind.BUCKET, bucket, None, {"name": bucket, **location})
 
 
-def _domain_changes(edge: EdgeConfig, observed: Observed) -> Iterator[Change]:
+def _domain_changes(edge: EdgeConfig, observed: Observed) -> Iterator[EdgeChange]:
     domain = observed.domain
     least = max(MIN_TLS, domain.min_tls) if domain else MIN_TLS
     settings = {"enabled": True, "minTLS": edge.min_tls or least}
     if domain is None:
         added = {"domain": edge.hostname, "zoneId": observed.zone.id, **settings}
-        yield Change(Action.ADD, Kind.DOMAIN, edge.hostname, None, added)
+        yield EdgeChange(EdgeAction.ADD, Kind.DOMAIN, edge.hostname, None, added)
         return
     before = {"enabled": domain.enabled, "minTLS": domain.min_tls}
     if before != settings:
-        yield Change(Action.UPDATE, Kind.DOMAIN, edge.hostname, before, settings)
+        yield EdgeChange(EdgeAction.UPDATE, Kind.DOMAIN, edge.hostname, before, settings)
 
 
-def _rule_changes(hostname: str, wanted: tuple[Rule, ...], ruleset: Ruleset) -> Iterator[Change]:
-    """First what is not wanted any more, which makes room where a plan's number of rules is used up."""
+def _rule_changes(hostname: str, wanted: tuple[Rule, ...], ruleset: Ruleset) -> Iterator[EdgeChange]:
+    # Removals come first: they make room if the number of rules that the zone's plan allows is used up.
     live: dict[str, LiveRule] = {}
     refs = {rule.ref for rule in wanted}
     for one in ruleset.rules:
@@ -124,13 +135,13 @@ def _rule_changes(hostname: str, wanted: tuple[Rule, ...], ruleset: Ruleset) -> 
         if one.ref in refs and one.ref not in live:
             live[one.ref] = one
         else:
-            yield Change(Action.REMOVE, Kind.RULE, one.ref, _shown(one.body), None, ruleset.phase, one.id)
+            yield EdgeChange(EdgeAction.REMOVE, Kind.RULE, one.ref, _shown(one.body), None, ruleset.phase, one.id)
     for rule in wanted:
         there, after = live.get(rule.ref), rule.body()
         if there is None:
-            yield Change(Action.ADD, Kind.RULE, rule.ref, None, after, ruleset.phase)
+            yield EdgeChange(EdgeAction.ADD, Kind.RULE, rule.ref, None, after, ruleset.phase)
         elif normal(_shown(there.body)) != normal(after):
-            yield Change(Action.UPDATE, Kind.RULE, rule.ref, _shown(there.body), after, ruleset.phase, there.id)
+            yield EdgeChange(EdgeAction.UPDATE, Kind.RULE, rule.ref, _shown(there.body), after, ruleset.phase, there.id)
 
 
 _OURS = ("ref", "description", "expression", "action", "action_parameters", "enabled")

@@ -25,12 +25,12 @@ from reconciler.cli.console import (
     show_json,
     terminal,
 )
-from reconciler.errors import EdgeError, UsageError
+from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.edge.apply import Outcome
+    from reconciler.edge.apply import EdgeOutcome
     from reconciler.edge.cloudflare import Cloudflare
     from reconciler.edge.config import EdgeConfig
     from reconciler.edge.plan import EdgePlan
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 
 edge = typer.Typer(
     name="edge",
-    help="Keep an R2 bucket's custom domain and rules at Cloudflare.",
+    help="Manage an R2 bucket's custom domain and rules at Cloudflare.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 RemoveOption = Annotated[
-    bool, typer.Option("--remove", help="Take all rules of ours out of the zone; bucket and domain stay.")
+    bool, typer.Option("--remove", help="Remove all of r2mirror's rules from the zone; bucket and domain stay.")
 ]
 
 
@@ -56,14 +56,15 @@ def plan(
     detailed_exitcode: DetailedOption = False,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Show what edge apply would change at Cloudflare. Reads only.
+    """Show what `edge apply` would change at Cloudflare. Reads only.
 
-    Needs an API token in CLOUDFLARE_API_TOKEN; docs/edge.md names its permissions.
+    Needs an API token in CLOUDFLARE_API_TOKEN; docs/edge.md lists its permissions.
     """
     from reconciler.cli.render.edge import plan_document, plan_text
+    from reconciler.edge.make import connect
 
     config, store = _configured(file)
-    with _cloudflare(store) as cloudflare:
+    with connect(store, os.environ) as cloudflare:
         made = _make(config, store, cloudflare, remove=remove)
     match output:
         case PlainFormat.TEXT:
@@ -79,34 +80,36 @@ def apply(
     remove: RemoveOption = False,
     yes: YesOption = False,
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", parser=seconds, help="How long to wait for the domain.")
+        float,
+        typer.Option(
+            "--timeout", metavar="SECONDS", parser=seconds, help="How long to wait until the domain is active."
+        ),
     ] = 600.0,
     output: PlainFormatOption = PlainFormat.TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Make the bucket's front at Cloudflare as mirrors.yaml says.
+    """Apply the edge section of mirrors.yaml to Cloudflare.
 
-    Creates the bucket, connects the custom domain and waits until it is active, and keeps exactly our rules in the
-    zone; others' rules stay as they are. Asks first on a terminal. Needs an API token in CLOUDFLARE_API_TOKEN.
+    Creates the bucket, connects the custom domain and waits until it is active, and adds, updates and removes
+    r2mirror's rules in the zone; all other rules stay as they are. Asks for confirmation on a terminal. Needs an API
+    token in CLOUDFLARE_API_TOKEN.
     """
-    from reconciler.edge.apply import Done, Wait, apply_plan, wait_for_domain
+    from reconciler.edge.apply import Applied, Wait, apply_plan, settle
+    from reconciler.edge.make import connect
 
     config, store = _configured(file)
-    with _cloudflare(store) as cloudflare:
+    with connect(store, os.environ) as cloudflare:
         made = _make(config, store, cloudflare, remove=remove)
         _confirm(made, yes=yes)
-        outcomes: list[Outcome] = []
+        outcomes: list[EdgeOutcome] = []
         wait = Wait(timeout, note)
         try:
             outcomes.extend(apply_plan(made, cloudflare, wait))
         finally:
             _print_outcomes(made, outcomes, output)
-        if not all(isinstance(outcome, Done) for outcome in outcomes):
+        if not all(isinstance(outcome, Applied) for outcome in outcomes):
             return 1
-        if not remove:
-            wait_for_domain(config, store.bucket, cloudflare, wait, lambda domain: domain.is_active)
-        if made.changes:
-            _check(_make(config, store, cloudflare, remove=remove))
+        settle(made, cloudflare, wait)
     return 0
 
 
@@ -115,36 +118,27 @@ def _configured(file: Path) -> tuple[EdgeConfig, R2]:
 
     mirrors = load(file)
     if mirrors.edge is None or not isinstance(mirrors.store, R2):
-        raise UsageError(f"{file}: has no edge section; write for example `edge: {{zone: example.com}}` (docs/edge.md)")
+        raise UsageError(f"{file}: has no edge section; add one, e.g. `edge: {{zone: example.com}}` (docs/edge.md)")
     return mirrors.edge, mirrors.store
-
-
-def _cloudflare(store: R2) -> Cloudflare:
-    from reconciler.edge import cloudflare
-
-    token = cloudflare.find_token(os.environ)
-    return cloudflare.Cloudflare(token, store.account_id, store.jurisdiction, cloudflare.API)
 
 
 def _make(config: EdgeConfig, store: R2, cloudflare: Cloudflare, *, remove: bool) -> EdgePlan:
     from reconciler.cli.progress import waiting
-    from reconciler.edge.apply import observe
-    from reconciler.edge.plan import make_plan
+    from reconciler.edge.make import bucket_names, make
 
-    with waiting("Asking Cloudflare ..."):
-        buckets = tuple(dict.fromkeys(name for name in (store.bucket, store.state_bucket) if name))
-        return make_plan(config, buckets, observe(config, buckets, cloudflare), remove=remove)
+    with waiting("Reading the configuration at Cloudflare ..."):
+        return make(config, bucket_names(store), cloudflare, remove=remove)
 
 
 def _confirm(made: EdgePlan, *, yes: bool) -> None:
-    """Raises `PlanRefused` unless somebody, or `--yes`, agrees to the plan."""
+    """Raises `PlanRefused` unless the user, or `--yes`, agrees to the plan."""
     from reconciler.cli.render.edge import plan_text, summary_line
 
     if not yes and made.changes:
         agreed(summary_line(made), partial(plan_text, made), "Apply this?", "apply", "Not applied.")
 
 
-def _print_outcomes(made: EdgePlan, outcomes: list[Outcome], output: PlainFormat) -> None:
+def _print_outcomes(made: EdgePlan, outcomes: list[EdgeOutcome], output: PlainFormat) -> None:
     from reconciler.cli.render.edge import outcome_document, outcome_text
 
     match output:
@@ -152,15 +146,3 @@ def _print_outcomes(made: EdgePlan, outcomes: list[Outcome], output: PlainFormat
             show(outcome_text(outcomes, **terminal(sys.stdout)))
         case PlainFormat.JSON:
             show_json(outcome_document(made, outcomes))
-
-
-def _check(again: EdgePlan) -> None:
-    """Raises `EdgeError` if there is still something to do: Cloudflare keeps a thing otherwise than it was sent."""
-    left = [(change, change.differences()) for change in again.changes]
-    if left:
-        words = "; ".join(f"{change.action} {change.name} {', '.join(details)}".rstrip() for change, details in left)
-        raise EdgeError(
-            f"zone {again.zone.name}",
-            f"is not as it was asked to be after all was done: {words}. Somebody else may be changing it; if the same "
-            "is left after another run, Cloudflare spells it in another way than we: please report it",
-        )

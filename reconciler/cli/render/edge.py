@@ -6,18 +6,18 @@ import json
 from typing import TYPE_CHECKING, Any, assert_never
 
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
-from reconciler.edge.apply import Done, Failed, Skipped
-from reconciler.edge.plan import Action, Kind
+from reconciler.edge.apply import Applied, NotTried, Rejected
+from reconciler.edge.plan import EdgeAction, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.cli.render.sheet import Part
-    from reconciler.edge.apply import Outcome
-    from reconciler.edge.plan import Change, EdgePlan
+    from reconciler.edge.apply import EdgeOutcome
+    from reconciler.edge.plan import EdgeChange, EdgePlan
 
-SIGNS = {Action.ADD: "+", Action.UPDATE: "~", Action.REMOVE: "-"}
-STYLES = {Action.ADD: "green", Action.UPDATE: "yellow", Action.REMOVE: "red"}
+SIGNS = {EdgeAction.ADD: "+", EdgeAction.UPDATE: "~", EdgeAction.REMOVE: "-"}
+STYLES = {EdgeAction.ADD: "green", EdgeAction.UPDATE: "yellow", EdgeAction.REMOVE: "red"}
 
 
 def plan_text(plan: EdgePlan, *, color: bool = False, width: int = WIDE) -> str:
@@ -45,27 +45,27 @@ def summary_line(plan: EdgePlan) -> str:
     )
 
 
-def outcome_text(outcomes: Sequence[Outcome], *, color: bool = False, width: int = WIDE) -> str:
+def outcome_text(outcomes: Sequence[EdgeOutcome], *, color: bool = False, width: int = WIDE) -> str:
     """What became of each change, then the summary in one line."""
     parts: list[Part] = []
     for outcome in outcomes:
         match outcome:
-            case Done(change):
+            case Applied(change):
                 parts.append(Line((f"{SIGNS[change.action]} {_title(change)}", STYLES[change.action])))
-            case Failed(change, error):
+            case Rejected(change, error):
                 parts.append(Line((f"! {_title(change)}: failed: {error}", "bold red")))
-            case Skipped(change, reason):
+            case NotTried(change, reason):
                 parts.append(Line((f"! {_title(change)}: skipped: {reason}", "magenta")))
             case _:
                 assert_never(outcome)
-    done = [outcome.change.action for outcome in outcomes if isinstance(outcome, Done)]
+    done = [outcome.change.action for outcome in outcomes if isinstance(outcome, Applied)]
     left = len(outcomes) - len(done)
-    words = ", ".join(f"{done.count(action)} {_PAST[action]}" for action in Action)
+    words = ", ".join(f"{done.count(action)} {_PAST[action]}" for action in EdgeAction)
     line = f"Edge: {words}{f'; {left} not done' if left else ''}." if outcomes else "Edge: no changes."
     return rendered([*parts, *([EMPTY] if parts else []), bold(line)], color=color, width=width)
 
 
-_PAST = {Action.ADD: "added", Action.UPDATE: "updated", Action.REMOVE: "removed"}
+_PAST = {EdgeAction.ADD: "added", EdgeAction.UPDATE: "updated", EdgeAction.REMOVE: "removed"}
 
 
 def plan_document(plan: EdgePlan) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def plan_document(plan: EdgePlan) -> dict[str, Any]:
     return _document(plan, [{**_entry(change), "status": "planned", "error": None} for change in plan.changes])
 
 
-def outcome_document(plan: EdgePlan, outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def outcome_document(plan: EdgePlan, outcomes: Sequence[EdgeOutcome]) -> dict[str, Any]:
     """What became of a plan as `schema/edge.schema.json` has it."""
     return _document(plan, [{**_entry(outcome.change), **_fate(outcome)} for outcome in outcomes])
 
@@ -90,7 +90,7 @@ def _document(plan: EdgePlan, changes: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _entry(change: Change) -> dict[str, Any]:
+def _entry(change: EdgeChange) -> dict[str, Any]:
     return {
         "action": change.action.value,
         "kind": change.kind.value,
@@ -102,19 +102,19 @@ def _entry(change: Change) -> dict[str, Any]:
     }
 
 
-def _fate(outcome: Outcome) -> dict[str, Any]:
+def _fate(outcome: EdgeOutcome) -> dict[str, Any]:
     match outcome:
-        case Done():
+        case Applied():
             return {"status": "done", "error": None}
-        case Failed(error=error):
+        case Rejected(error=error):
             return {"status": "failed", "error": error}
-        case Skipped(reason=reason):
+        case NotTried(reason=reason):
             return {"status": "skipped", "error": reason}
         case _:
             assert_never(outcome)
 
 
-def _title(change: Change) -> str:
+def _title(change: EdgeChange) -> str:
     """As in `rule r2mirror_1a2b3c4d_ping  r2mirror cr.example.com: /v2/ answers 200`."""
     if change.kind is not Kind.RULE:
         return f"{change.kind} {change.name}"
@@ -122,10 +122,10 @@ def _title(change: Change) -> str:
     return f"{change.kind} {change.name}  {said.get('description', '')}".rstrip()
 
 
-def _details(change: Change) -> Iterator[str]:
-    if change.action is Action.UPDATE:
+def _details(change: EdgeChange) -> Iterator[str]:
+    if change.action is EdgeAction.UPDATE:
         yield from change.differences()
-    elif change.action is Action.ADD and change.after:
+    elif change.action is EdgeAction.ADD and change.after:
         if change.kind is Kind.RULE:
             yield f"in {change.phase}"
             yield f"if {change.after['expression']}"

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.edge.apply import POLL_EVERY, Done, Failed, Skipped, Wait, apply_plan, observe, wait_for_domain
+from reconciler.edge.apply import POLL_EVERY, Applied, NotTried, Rejected, Wait, apply_plan, wait_for_domain
 from reconciler.edge.config import EdgeConfig
-from reconciler.edge.plan import EdgePlan, make_plan
+from reconciler.edge.make import make
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
 from reconciler.errors import EdgeError
 from tests.parts.cloudflare_api import ZONE
@@ -19,6 +19,7 @@ from tests.parts.lying_registry import Answer
 
 if TYPE_CHECKING:
     from reconciler.edge.cloudflare import Cloudflare
+    from reconciler.edge.plan import EdgePlan
     from tests.parts.cloudflare_api import CloudflareApi
 
 HOST = "cr.example.com"
@@ -27,7 +28,7 @@ BUCKET = "cr-example"
 
 
 def planned(cloudflare: Cloudflare, edge: EdgeConfig = EDGE, *, remove: bool = False) -> EdgePlan:
-    return make_plan(edge, (BUCKET,), observe(edge, (BUCKET,), cloudflare), remove=remove)
+    return make(edge, (BUCKET,), cloudflare, remove=remove)
 
 
 def applied(
@@ -52,7 +53,7 @@ def ours(api: CloudflareApi, hostname: str = HOST) -> dict[str, dict[str, Any]]:
 
 def test_from_nothing_to_everything_and_then_nothing_to_do(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     outcomes = applied(cloudflare)
-    assert all(isinstance(outcome, Done) for outcome in outcomes), outcomes
+    assert all(isinstance(outcome, Applied) for outcome in outcomes), outcomes
     assert list(api.buckets) == [BUCKET]
     assert api.buckets[BUCKET][HOST]["minTLS"] == "1.2"
     assert ours(api).keys() == {rule.ref for rule in edge_rules(EDGE)}
@@ -104,12 +105,12 @@ def test_whatever_others_have_stays_in_its_order_and_ours_are_exactly_the_list(
         for rule in by_ref.values():
             api.add_rule(phase, **rule)
     foreign = {phase: others(api, phase) for phase in Phase}
-    assert all(isinstance(outcome, Done) for outcome in applied(cloudflare))
+    assert all(isinstance(outcome, Applied) for outcome in applied(cloudflare))
     assert {phase: others(api, phase) for phase in Phase} == foreign
     wanted = {rule.ref: rule.body() for rule in edge_rules(EDGE)}
     assert {ref: {key: rule[key] for key in wanted[ref]} for ref, rule in ours(api).items()} == wanted
     assert planned(cloudflare).changes == ()
-    assert all(isinstance(outcome, Done) for outcome in applied(cloudflare, remove=True))
+    assert all(isinstance(outcome, Applied) for outcome in applied(cloudflare, remove=True))
     assert ours(api) == {}
     assert {phase: others(api, phase) for phase in Phase} == foreign
 
@@ -210,11 +211,11 @@ def test_a_domain_that_is_there_already_is_kept_and_pending_is_no_change(
 def test_a_domain_of_another_bucket_gets_no_rule_of_ours(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     api.buckets["another"] = {HOST: {"domain": HOST, "enabled": True, "minTLS": "1.2", "zoneId": ZONE, "seen": 0}}
     created, failed, *rest = applied(cloudflare)
-    assert isinstance(created, Done)
-    assert isinstance(failed, Failed)
+    assert isinstance(created, Applied)
+    assert isinstance(failed, Rejected)
     assert "The domain is in use by another bucket. (code 10055)" in failed.error
     reason = f"{HOST} is not connected to bucket {BUCKET}"
-    assert rest == [Skipped(outcome.change, reason) for outcome in rest]
+    assert rest == [NotTried(outcome.change, reason) for outcome in rest]
     assert len(rest) == len(edge_rules(EDGE))
     assert ours(api) == {}
 
@@ -227,13 +228,13 @@ def test_a_hostname_that_does_not_lead_to_the_bucket_gets_no_rule_and_loses_thos
     stale = api.add_rule(Phase.REWRITE, ref=f"{ref_prefix(HOST)}old")
     told: list[str] = []
     outcomes = applied(cloudflare, wait=Wait(20, told.append, lambda _: None))
-    assert [type(outcome) for outcome in outcomes[:3]] == [Done, Done, Done]
+    assert [type(outcome) for outcome in outcomes[:3]] == [Applied, Applied, Applied]
     assert outcomes[2].change.rule_id == stale["id"]
-    assert {type(outcome) for outcome in outcomes[3:]} == {Skipped}
+    assert {type(outcome) for outcome in outcomes[3:]} == {NotTried}
     assert f"ownership {ownership}" in told[-1]
     assert ours(api) == {}
     api.progress = (("active", "pending"),)
-    assert all(isinstance(outcome, Done) for outcome in applied(cloudflare))
+    assert all(isinstance(outcome, Applied) for outcome in applied(cloudflare))
     assert ours(api).keys() == {rule.ref for rule in edge_rules(EDGE)}
 
 
@@ -242,7 +243,7 @@ def test_a_domain_that_went_elsewhere_after_the_plan_gets_no_rule(api: Cloudflar
     api.rulesets.clear()
     plan = planned(cloudflare)
     del api.buckets[BUCKET][HOST]
-    assert {type(outcome) for outcome in apply_plan(plan, cloudflare, no_wait())} == {Skipped}
+    assert {type(outcome) for outcome in apply_plan(plan, cloudflare, no_wait())} == {NotTried}
     assert ours(api) == {}
 
 
@@ -269,25 +270,25 @@ def test_without_its_bucket_a_domain_is_not_tried(api: CloudflareApi, cloudflare
     body = b'{"success": false, "errors": [{"code": 10005, "message": "no"}], "messages": [], "result": null}'
     api.faults.append(("POST /client/v4/accounts", Answer(400, body=body)))
     outcomes = applied(cloudflare)
-    assert [type(outcome) for outcome in outcomes] == [Failed] + [Skipped] * (len(edge_rules(EDGE)) + 1)
+    assert [type(outcome) for outcome in outcomes] == [Rejected] + [NotTried] * (len(edge_rules(EDGE)) + 1)
     assert (api.buckets, ours(api)) == ({}, {})
 
 
 def test_a_bucket_that_appears_meanwhile_will_do(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     plan = planned(cloudflare)
     api.buckets[BUCKET] = {}
-    assert all(isinstance(outcome, Done) for outcome in apply_plan(plan, cloudflare, no_wait()))
+    assert all(isinstance(outcome, Applied) for outcome in apply_plan(plan, cloudflare, no_wait()))
 
 
 def test_a_rule_that_is_gone_meanwhile_will_do(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     applied(cloudflare)
     plan = planned(cloudflare, remove=True)
     api.rules(Phase.RESPONSE).pop()
-    assert all(isinstance(outcome, Done) for outcome in apply_plan(plan, cloudflare, no_wait()))
+    assert all(isinstance(outcome, Applied) for outcome in apply_plan(plan, cloudflare, no_wait()))
     assert ours(api) == {}
 
 
 def test_a_hostname_outside_the_zone_is_refused(api: CloudflareApi, cloudflare: Cloudflare) -> None:
-    with pytest.raises(EdgeError, match=r"is example\.com, which cr\.example\.org is not in"):
+    with pytest.raises(EdgeError, match=r"is example\.com, but cr\.example\.org is not in it"):
         planned(cloudflare, EdgeConfig(ZONE, "cr.example.org"))
     assert api.writes() == []

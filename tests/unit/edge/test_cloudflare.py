@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.edge.apply import observe
 from reconciler.edge.cloudflare import MAX_BODY, ApiToken, Cloudflare, find_token
 from reconciler.edge.config import EdgeConfig
+from reconciler.edge.make import observe
 from reconciler.edge.observed import Zone
 from reconciler.edge.rules import Phase, edge_rules
 from reconciler.errors import EdgeDenied, EdgeError, EdgeUnreachable

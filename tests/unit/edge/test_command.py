@@ -165,7 +165,7 @@ def test_what_fails_is_told_and_the_rest_is_done(world: EdgeWorld, api: Cloudfla
 def test_a_server_that_keeps_a_rule_otherwise_is_found_out(world: EdgeWorld, api: CloudflareApi) -> None:
     api.decorate = lambda rule: {**rule, "description": rule["description"][:20]}
     done = world.run("edge", "apply", "--yes", code=1)
-    assert "zone example.com: is not as it was asked to be after all was done: update r2mirror_" in done.stderr
+    assert "zone example.com: still differs after all changes were applied: update r2mirror_" in done.stderr
 
 
 def test_a_domain_that_stays_pending_ends_with_one(world: EdgeWorld, api: CloudflareApi) -> None:
@@ -193,7 +193,7 @@ def test_a_token_that_is_none(token: str, words: str, world: EdgeWorld) -> None:
 
 def test_a_file_without_an_edge(world: EdgeWorld, tmp_path: Path) -> None:
     world.mirrors({"source": "docker.io/library/alpine", "tags": ["latest"]})
-    assert "has no edge section; write for example" in world.run("edge", "plan", code=1).stderr
+    assert "has no edge section; add one, e.g." in world.run("edge", "plan", code=1).stderr
 
 
 def test_the_token_is_in_nothing_that_is_printed(world: EdgeWorld, api: CloudflareApi) -> None:
