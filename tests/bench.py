@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING
 from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Event, Failed, Outcome, Skipped
 from reconciler.apply.terms import Edges, Terms
+from reconciler.oci.spec import Digest
 from reconciler.plan.plan import Plan, make_plan
 from reconciler.plan.resolve import resolve
 from reconciler.signatures.gate import OPEN
+from reconciler.stores import Stores
+from reconciler.stores.headers import Headers
 from reconciler.target.index import parse
 from reconciler.target.layout import (
     LOCK,
@@ -25,11 +28,14 @@ from reconciler.target.layout import (
     BlobKey,
     ManifestKey,
     ReferrersKey,
+    blob_key,
     manifest_key,
     parse_key,
 )
 from reconciler.target.ledger import read_index
-from reconciler.target.lock import LIFETIME
+from reconciler.target.lock import LIFETIME, held
+from reconciler.upkeep.adopt import Survey, adopt, survey
+from reconciler.upkeep.repair import Verification, verify
 from reconciler.work.deadline import NEVER
 from tests.memory import EPOCH, Fault, MemorySource, MemoryStore, mirror, mirrors
 from tests.parts.images import Image, attestation, image, index
@@ -224,3 +230,50 @@ def final(store: MemoryStore) -> dict[str, object]:
 def expire_lock(store: MemoryStore) -> None:
     if LOCK in store.objects:
         store.written[LOCK] = store.seconds - LIFETIME
+
+
+OCTETS = Headers("application/octet-stream", "")
+
+
+def filled_by_hand(**images: dict[str, Image]) -> MemoryStore:
+    """A bucket as `rclone copy` leaves it, every object of one type, with docker-sync's ping."""
+    store = MemoryStore()
+    for target, tags in images.items():
+        for tag, one in tags.items():
+            put(store, manifest_key(target, tag), one.body)
+            for manifest in one.manifests():
+                put(store, manifest_key(target, Digest.parse(manifest.digest)), manifest.body)
+            for digest, body in one.all_blobs().items():
+                put(store, blob_key(target, Digest.parse(digest)), body)
+    put(store, "v2", b"{}")
+    put(store, "notes.txt", b"mine")
+    return store
+
+
+def put(store: MemoryStore, key: str, body: bytes) -> None:
+    store.objects[key] = body
+    store.headers[key] = OCTETS
+
+
+def take_over(store: MemoryStore, *mirrors: Mirror) -> Survey:
+    """What `r2mirror adopt --yes` does."""
+    named = {one.target: one for one in mirrors or (mirror("a"),)}
+    stores = Stores(store, store)
+    with ThreadPoolExecutor(4) as executor:
+        found = survey(stores, named, NOW, executor)
+        if found.has_changes:
+            with held(store, "r2mirror adopt") as lease:
+                assert adopt(stores, found, executor, lease) == ()
+    return found
+
+
+def look(bench: Bench, *, deep: bool = False, repair: bool = False) -> Verification:
+    with ThreadPoolExecutor(4) as executor:
+        return verify(
+            bench.store,
+            read_index(MemoryStore(bench.store.objects)).index,
+            lambda _: True,
+            executor,
+            deep=deep,
+            open_source=bench.open_source if repair else None,
+        )

@@ -1,81 +1,81 @@
-"""Fixtures for the real servers and clients of tests/parts.
-
-Servers that start within a tenth of a second are the test's own. SeaweedFS and the R2 simulator take seconds: each
-worker process starts one when a test first needs it, and every test gets buckets that are empty.
-"""
+"""Fixtures for sources that misbehave and for Cloudflare's API, both in threads of the test process."""
 
 from __future__ import annotations
 
-import uuid
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.parts.docker_registry import DockerRegistry, start_docker_registry
-from tests.parts.nginx_edge import Edge, start_nginx_edge
-from tests.parts.r2_simulator import start_r2_simulator
-from tests.parts.seaweedfs import S3Bucket, empty, new_bucket, start_seaweedfs
-from tests.parts.skopeo import Skopeo
+from reconciler.sources import registry as registry_module
+from reconciler.sources.config import RegistryConfig
+from reconciler.sources.opening import open_sources
+from reconciler.sources.registry import Patience, Registry
+from reconciler.sources.repository import RegistrySource
+from tests.parts.cloudflare_api import CloudflareApi, start_cloudflare_api
+from tests.parts.logins import Given
+from tests.parts.lying_registry import LyingRegistry, start_lying_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from reconciler.sources import Source
+    from reconciler.sources.credentials import Credentials
 
 
 @pytest.fixture
-def docker_registry(tmp_path: Path) -> Iterator[DockerRegistry]:
-    """An empty registry for this test alone: `.host`, `.url`, `.requests()`."""
-    with start_docker_registry(tmp_path / "docker-registry") as registry:
+def lying() -> Iterator[LyingRegistry]:
+    with start_lying_registry() as registry:
         yield registry
 
 
-@pytest.fixture(scope="session")
-def seaweedfs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The endpoint URL of this worker's S3 server."""
-    with start_seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as endpoint_url:
-        yield endpoint_url
+@pytest.fixture
+def elsewhere() -> Iterator[LyingRegistry]:
+    """A second one, on another port."""
+    with start_lying_registry() as registry:
+        yield registry
 
 
 @pytest.fixture
-def new_s3_bucket(seaweedfs: str) -> Iterator[Callable[[], S3Bucket]]:
-    """Makes another empty bucket on SeaweedFS each time it is called."""
-    with ExitStack() as buckets:
-        yield lambda: buckets.enter_context(new_bucket(seaweedfs, f"test-{uuid.uuid4().hex[:12]}"))
+def sleeps() -> list[float]:
+    """The seconds that a source would have slept."""
+    return []
 
 
 @pytest.fixture
-def s3_bucket(new_s3_bucket: Callable[[], S3Bucket]) -> S3Bucket:
-    """An empty bucket on SeaweedFS for this test alone; `.public_url` needs no credentials."""
-    return new_s3_bucket()
+def open_at(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RegistrySource]]:
+    """Opens `team/app` at a host, with three attempts, no real waiting, and little for a connection to become free."""
+    monkeypatch.setattr(registry_module, "POOL_TIMEOUT", 5.0)
+    with ExitStack() as stack:
 
+        def open_at(
+            host: str,
+            credentials: Credentials | Given | None = None,
+            config: RegistryConfig = RegistryConfig(plain_http=True),  # noqa: B008 a frozen value
+        ) -> RegistrySource:
+            patience = Patience(attempts=3, sleep=sleeps.append)
+            logins = credentials if isinstance(credentials, Given) else Given(credentials)
+            registry = Registry(host, config, logins, patience)
+            stack.callback(registry.close)
+            return RegistrySource(registry, "team/app")
 
-@pytest.fixture(scope="session")
-def r2_simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[S3Bucket, ...]]:
-    """The buckets of this worker's R2 simulator, which tests before this one may have left something in."""
-    with start_r2_simulator(tmp_path_factory.mktemp("r2-simulator")) as buckets:
-        yield buckets
-
-
-@pytest.fixture
-def r2_buckets(r2_simulator: tuple[S3Bucket, ...]) -> Iterator[tuple[S3Bucket, S3Bucket]]:
-    """Two empty buckets of the R2 simulator, a public one and one for the state, for this test alone."""
-    public, state = r2_simulator
-    yield public, state
-    empty(public)
-    empty(state)
-
-
-@pytest.fixture
-def nginx_edge(tmp_path: Path, s3_bucket: S3Bucket) -> Iterator[Edge]:
-    """What clients pull from: an edge in front of this test's `s3_bucket`."""
-    with start_nginx_edge(tmp_path / "nginx-edge", s3_bucket.public_url) as edge:
-        yield edge
+        yield open_at
 
 
 @pytest.fixture
-def skopeo(tmp_path: Path) -> Skopeo:
-    """Runs skopeo over plain http with an empty home folder; the test fails with its words if it fails."""
-    home = tmp_path / "skopeo-home"
-    home.mkdir()
-    return Skopeo(home)
+def open_with(tmp_path: Path) -> Iterator[Callable[..., Source]]:
+    """Opens a source as the commands do: with the registries of a mirrors file, and an environment."""
+    with ExitStack() as stack:
+
+        def open_with(source: str, registries: Mapping[str, RegistryConfig], environ: Mapping[str, str]) -> Source:
+            return stack.enter_context(open_sources(registries, tmp_path, environ))(source)
+
+        yield open_with
+
+
+@pytest.fixture
+def api() -> Iterator[CloudflareApi]:
+    """An account with the zone example.com and nothing in it."""
+    with start_cloudflare_api() as api:
+        yield api

@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from tests.parts.images import OCI_MANIFEST
 
 if TYPE_CHECKING:
@@ -115,3 +117,12 @@ def digest_like(digest: str, body: bytes) -> str:
     """The digest of `body` by the algorithm of `digest`."""
     algorithm = digest.partition(":")[0]
     return f"{algorithm}:{hashlib.new(algorithm, body).hexdigest()}"
+
+
+def from_url(base: str) -> Callable[[str], bytes]:
+    # Plain http: reading the certificates of all authorities would take longer than everything else.
+    return lambda key: httpx.get(f"{base}/{key}", verify=False).raise_for_status().content
+
+
+def from_folder(folder: Path) -> Callable[[str], bytes]:
+    return lambda key: (folder / key).read_bytes()

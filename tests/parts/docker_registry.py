@@ -75,3 +75,6 @@ def start_docker_registry(folder: Path, extra_config: Mapping[str, Any] | None =
     command = [program, "serve", str(folder / "config.yml")]
     with running(command, registry.log, f"{registry.url}/v2/", ready=(200, 401)):
         yield registry
+
+
+HTPASSWD = "user:$2b$12$LNX10ApHfO7mhdXusTgfUuhdtDJdx6/jin7/iB6FqVorw7KN9tBl6\n"

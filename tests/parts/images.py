@@ -342,3 +342,17 @@ def _descriptor(media_type: str, body: bytes, algorithm: str = "sha256") -> dict
 
 def _json(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, indent=2).encode()
+
+
+BASE: dict[str, str | bytes] = {"etc/os-release": "NAME=test\n", "usr/lib/base": bytes(range(256)) * 400}
+
+
+def app(version: str, *platforms: str, docker: bool = False) -> Image:
+    """An application's image for some platforms: a shared base layer, and one layer for each version and platform."""
+    return index(
+        *(
+            image(BASE, {"app/version": f"{version} {platform}"}, platform=platform, docker=docker)
+            for platform in platforms or ("linux/amd64", "linux/arm64")
+        ),
+        docker=docker,
+    )

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 
+from reconciler.stores.config import S3
+from reconciler.stores.opening import open_stores
 from tests.parts.process import find_program, free_port, running
 
 if TYPE_CHECKING:
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mypy_boto3_s3 import S3Client
+
+    from reconciler.stores import Store
 
 ACCESS_KEY, SECRET_KEY = "test-access-key", "test-secret-key"
 
@@ -103,3 +107,18 @@ def empty(bucket: S3Bucket) -> None:
     client = bucket.client()
     for key in bucket.stored_keys():
         client.delete_object(Bucket=bucket.bucket, Key=key)
+
+
+def s3_store(bucket: S3Bucket) -> dict[str, Any]:
+    return {
+        "type": "s3",
+        "bucket": bucket.bucket,
+        "region": bucket.region,
+        "endpoint_url": bucket.endpoint_url,
+        "public_url": bucket.public_url,
+    }
+
+
+def bucket_store(bucket: S3Bucket) -> Store:
+    config = S3(bucket.bucket, bucket.region, bucket.endpoint_url, None, None)
+    return open_stores(config, bucket.environ()).public

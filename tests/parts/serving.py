@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
+import re
+import socket
+import subprocess
 import threading
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from reconciler.oci.spec import Digest
 from reconciler.serve.server import listen, server
+from reconciler.stores.folder import FolderStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
 
     from reconciler.stores import Store
+    from tests.world import World
 
 
 class Answer(NamedTuple):
@@ -57,3 +68,133 @@ def serving(store: Store, host: str = "127.0.0.1") -> Iterator[Served]:
         finally:
             running.should_exit = True
             thread.join()
+
+
+LARGE = Digest("sha256", "1" * 64)
+
+
+LARGE_SIZE = 6 * 1024 * 1024
+
+
+class Watched(FolderStore):
+    """A folder that counts reads under way, and the threads that are in it at once."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.under_way = self.most_under_way = self.inside = self.most_inside = 0
+        self.lock = threading.Lock()
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        with self.lock:
+            self.inside += 1
+            self.most_inside = max(self.most_inside, self.inside)
+        yield
+        with self.lock:
+            self.inside -= 1
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
+        with self.entered():
+            chunks = super().read(key, start, length)
+        return None if chunks is None else self.watched(chunks)
+
+    def watched(self, chunks: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+        with self.lock:
+            self.under_way += 1
+            self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            while True:
+                with self.entered():
+                    chunk = next(chunks, None)
+                if chunk is None:
+                    break
+                yield chunk
+        finally:
+            chunks.close()
+            with self.lock:
+                self.under_way -= 1
+
+
+def slow_client(host: str, path: str = f"/v2/a/blobs/{LARGE}") -> socket.socket:
+    """One that has asked for a blob, the large one unless told, and reads nothing of it yet."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(60)
+    address, _, port = host.partition(":")
+    client.connect((address, int(port)))
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    return client
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end, "it never came to pass"
+        time.sleep(0.01)
+
+
+def error_of(body: bytes) -> str:
+    """The code of the one error in an answer of the specification's form."""
+    (error,) = json.loads(body)["errors"]
+    assert set(error) == {"code", "message", "detail"}
+    assert re.fullmatch(r"[A-Z_]+", error["code"])
+    assert error["message"]
+    return str(error["code"])
+
+
+@dataclass
+class Running:
+    """The command, and what it has said so far."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+    def host(self) -> str:
+        """host:port, once it has said where it listens."""
+        wait_until(lambda: self.said.count("\n") >= 2 or self.process.poll() is not None)
+        found = re.search(r"http://(\S+)/", self.said)
+        assert found, self.said
+        return found[1]
+
+
+@contextmanager
+def running(world: World) -> Iterator[Running]:
+    log = world.folder / "said"
+    with log.open("wb") as said:
+        process = subprocess.Popen(
+            world.command("serve", "--port", "0", "-v"),
+            cwd=world.folder,
+            env=world.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+        )
+    try:
+        yield Running(process, log)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def connected(clients: ExitStack, host: str) -> socket.socket:
+    address, _, port = host.partition(":")
+    client = clients.enter_context(socket.create_connection((address, int(port)), timeout=60))
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    return client
+
+
+def has_ended(client: socket.socket) -> bool:
+    """Whether the server closed this connection; what it had sent before is passed over."""
+    client.setblocking(False)
+    try:
+        while client.recv(65536):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True

@@ -32,8 +32,8 @@ from reconciler.target.layout import blob_key
 from reconciler.target.lock import held
 from tests.parts.dask_cluster import start_dask_cluster
 from tests.parts.images import image, index, push
-from tests.system.test_end_to_end import from_url, s3_store
-from tests.world import World, walk
+from tests.parts.seaweedfs import s3_store
+from tests.world import World, from_url, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,7 +9,7 @@ import pytest
 
 from tests.parts.counting_proxy import counting
 from tests.parts.images import Image, image, index, push
-from tests.system.test_end_to_end import s3_store
+from tests.parts.seaweedfs import s3_store
 from tests.world import World
 
 if TYPE_CHECKING:

@@ -7,14 +7,26 @@ import os
 import signal
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
 from tests.bench import shown
-from tests.parts.images import ForeignLayer, Image, artifact, attestation, build_cache, image, index, push, write_layout
-from tests.world import World, changes, walk
+from tests.parts.images import (
+    BASE,
+    ForeignLayer,
+    app,
+    artifact,
+    attestation,
+    build_cache,
+    image,
+    index,
+    push,
+    write_layout,
+)
+from tests.parts.seaweedfs import s3_store
+from tests.world import World, changes, from_folder, from_url, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,56 +37,12 @@ if TYPE_CHECKING:
     from tests.parts.seaweedfs import S3Bucket
     from tests.parts.skopeo import Skopeo
 
-BASE: dict[str, str | bytes] = {"etc/os-release": "NAME=test\n", "usr/lib/base": bytes(range(256)) * 400}
-
-
-def app(version: str, *platforms: str, docker: bool = False) -> Image:
-    """An application's image for some platforms: a shared base layer, and one layer for each version and platform."""
-    return index(
-        *(
-            image(BASE, {"app/version": f"{version} {platform}"}, platform=platform, docker=docker)
-            for platform in platforms or ("linux/amd64", "linux/arm64")
-        ),
-        docker=docker,
-    )
-
-
-@pytest.fixture
-def bucket_world(tmp_path: Path, docker_registry: DockerRegistry, s3_bucket: S3Bucket) -> World:
-    """A user who mirrors from the registry into the bucket on SeaweedFS."""
-    (tmp_path / "user").mkdir()
-    return World(
-        tmp_path / "user",
-        s3_store(s3_bucket),
-        {docker_registry.host: {"plain_http": True}},
-        s3_bucket.environ(),
-    )
-
 
 @pytest.fixture
 def folder_world(tmp_path: Path, docker_registry: DockerRegistry) -> World:
     """A user who mirrors from the registry into a folder."""
     (tmp_path / "user").mkdir()
     return World(tmp_path / "user", {"type": "file", "path": "./mirror"}, {docker_registry.host: {"plain_http": True}})
-
-
-def s3_store(bucket: S3Bucket) -> dict[str, Any]:
-    return {
-        "type": "s3",
-        "bucket": bucket.bucket,
-        "region": bucket.region,
-        "endpoint_url": bucket.endpoint_url,
-        "public_url": bucket.public_url,
-    }
-
-
-def from_url(base: str) -> Callable[[str], bytes]:
-    # Plain http: reading the certificates of all authorities would take longer than everything else.
-    return lambda key: httpx.get(f"{base}/{key}", verify=False).raise_for_status().content
-
-
-def from_folder(folder: Path) -> Callable[[str], bytes]:
-    return lambda key: (folder / key).read_bytes()
 
 
 def etags(bucket: S3Bucket) -> dict[str, str]:

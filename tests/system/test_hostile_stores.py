@@ -8,53 +8,38 @@ from __future__ import annotations
 
 import random
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pytest
 from tenacity import wait_none
 
-from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done
-from reconciler.apply.terms import Edges, Terms
 from reconciler.errors import MirrorError
-from reconciler.plan.plan import make_plan
-from reconciler.plan.resolve import resolve
 from reconciler.stores import s3
 from reconciler.stores.config import S3
 from reconciler.stores.opening import open_stores
 from reconciler.target.index import parse
 from reconciler.target.layout import MIRROR_INDEX, PAGE
-from reconciler.target.ledger import read_index
 from reconciler.target.lock import LIFETIME, break_lock, held, read_lock
-from tests.bench import RETAIN, Silent, shown
-from tests.memory import MemorySource, mirror, mirrors
+from tests.bench import shown
 from tests.parts.faulty_s3 import FaultyS3, Trouble, start_faulty_s3
-from tests.parts.images import Image, image, index
+from tests.parts.images import Image, image
+from tests.parts.runs import AFTER, BEFORE, run
 from tests.parts.seaweedfs import new_bucket
-from tests.system.test_end_to_end import from_url
-from tests.world import walk
+from tests.world import from_url, walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.apply.outcome import Event
     from reconciler.stores import Store
     from tests.parts.seaweedfs import S3Bucket
-
-
-def app(version: str) -> Image:
-    base = {"base": bytes(range(256)) * 8}
-    return index(*(image(base, {"v": version}, platform=f"linux/{name}") for name in ("amd64", "arm64")))
 
 
 PART = 5 * s3.MIB
 """The smallest that S3 takes."""
 
 LARGE = image(random.Random(1).randbytes(2 * PART + 1))
-BEFORE = {"a": {"1": app("1"), "latest": app("1"), "old": app("old")}, "gone": {"1": app("1")}}
-AFTER = {"a": {"1": app("1"), "2": app("2"), "latest": app("2")}, "new": {"x": app("x")}}
 AFTER_LARGE = {**AFTER, "new": {"x": LARGE}}
 
 
@@ -79,18 +64,6 @@ def open_store(bucket: S3Bucket, url: str | None = None) -> Store:
 def _opened(bucket: S3Bucket, url: str) -> Store:
     """Making a client of boto3's takes longer than most of these runs."""
     return open_stores(S3(bucket.bucket, bucket.region, url, None, None), bucket.environ()).public
-
-
-def run(store: Store, images: dict[str, dict[str, Image]]) -> list[Event]:
-    """What `r2mirror apply --yes` does, with sources that do not misbehave."""
-    sources = {target: MemorySource(dict(tags)) for target, tags in images.items()}
-    wanted = mirrors(*(mirror(target) for target in sources))
-    with ThreadPoolExecutor(4) as one, ThreadPoolExecutor(4) as two:
-        observed = read_index(store)
-        desired = resolve(wanted, lambda: observed.index, lambda source: sources[source[7:]], one)
-        plan = make_plan(desired, observed.index, observed.etag, wanted.sha256)
-        edges = Edges(lambda source: sources[source[7:]], store, store, one, two, Silent())
-        return list(apply(plan, edges, Terms("apply", lambda _: RETAIN)))
 
 
 def content(bucket: S3Bucket) -> dict[str, object]:

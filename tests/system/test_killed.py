@@ -19,8 +19,8 @@ from reconciler.target.index import parse
 from reconciler.target.layout import PAGE
 from tests.bench import shown
 from tests.parts.images import Image, image, index, push
-from tests.system.test_end_to_end import from_folder, from_url, s3_store
-from tests.world import World, walk
+from tests.parts.seaweedfs import s3_store
+from tests.world import World, from_folder, from_url, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.parts.docker_registry import start_docker_registry
+from tests.parts.docker_registry import HTPASSWD, start_docker_registry
 from tests.parts.images import image, push
-from tests.system.sources.test_token_registry import HTPASSWD
 from tests.world import World
 
 if TYPE_CHECKING:

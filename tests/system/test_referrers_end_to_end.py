@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.parts.images import Image, artifact, cosign_signature, digest_of, image, index, push, push_referrer
-from tests.system.test_end_to_end import app, bucket_world, from_folder, from_url
-from tests.world import World, changes, walk
+from tests.parts.images import Image, app, artifact, cosign_signature, digest_of, image, index, push, push_referrer
+from tests.world import World, changes, from_folder, from_url, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from tests.parts.nginx_edge import Edge
     from tests.parts.skopeo import Skopeo
 
-__all__ = ["bucket_world"]
 
 APP = app("1.0")
 AMD64 = APP.children[0]

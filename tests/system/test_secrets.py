@@ -13,7 +13,7 @@ import pytest
 
 from tests.parts.images import OCI_MANIFEST, image
 from tests.parts.lying_registry import Answer, LyingRegistry, start_lying_registry
-from tests.system.test_end_to_end import s3_store
+from tests.parts.seaweedfs import s3_store
 from tests.world import World
 
 if TYPE_CHECKING:

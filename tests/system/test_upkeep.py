@@ -12,8 +12,8 @@ from jsonschema import Draft202012Validator
 
 from reconciler.mirrors.schema_files import load_schema
 from tests.parts.images import Image, image, index, push
-from tests.system.test_end_to_end import from_folder, from_url, s3_store
-from tests.world import World, changes, walk
+from tests.parts.seaweedfs import s3_store
+from tests.world import World, changes, from_folder, from_url, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,11 +18,11 @@ from reconciler.doctor.finding import Status
 from reconciler.doctor.public import check_public
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.target.index import parse
+from tests.parts.certificates import certificate
 from tests.parts.images import image, index, push, write_layout
 from tests.parts.scripted_hub import start_docker_hub
 from tests.parts.scripted_s3 import Answer, Asked, ScriptedServer, serve_script
-from tests.system.test_end_to_end import s3_store
-from tests.unit.sources.test_tls import certificate
+from tests.parts.seaweedfs import s3_store
 from tests.world import World
 
 if TYPE_CHECKING:

@@ -22,8 +22,8 @@ from reconciler.target.layout import (
     tags_key,
 )
 from tests.parts.conformance import REQUIREMENTS, SUBJECT, TAGS, Registry, Requirement, everything, referrers_index
+from tests.parts.seaweedfs import bucket_store
 from tests.parts.serving import serving
-from tests.system.stores.test_contract import bucket_store
 
 if TYPE_CHECKING:
     from pathlib import Path

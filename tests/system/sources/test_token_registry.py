@@ -17,7 +17,7 @@ from reconciler.errors import Denied
 from reconciler.oci.spec import Digest
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
-from tests.parts.docker_registry import start_docker_registry
+from tests.parts.docker_registry import HTPASSWD, start_docker_registry
 from tests.parts.http_server import Handler, serving
 from tests.parts.images import Image, image, push
 from tests.parts.process import missing
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from reconciler.sources.repository import RegistrySource
 
 USER = Credentials("user", "s3cret")
-HTPASSWD = "user:$2b$12$LNX10ApHfO7mhdXusTgfUuhdtDJdx6/jin7/iB6FqVorw7KN9tBl6\n"
 APP = image({"app": "1"})
 
 

@@ -14,12 +14,13 @@ import pytest
 from reconciler.errors import PreconditionFailed, StoreError
 from reconciler.oci.spec import Digest
 from reconciler.stores import CHUNK, Absent, Listed, Matches, Store, s3
-from reconciler.stores.config import S3, Folder
+from reconciler.stores.config import Folder
 from reconciler.stores.folder import FolderStore
 from reconciler.stores.opening import open_stores
 from reconciler.stores.s3 import DELETE_BATCH, MIB, PART_SIZE
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
 from tests.memory import MemoryStore
+from tests.parts.seaweedfs import bucket_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,11 +45,6 @@ def store(request: pytest.FixtureRequest) -> Store:
 def _first(request: pytest.FixtureRequest) -> S3Bucket:
     buckets: tuple[S3Bucket, ...] = request.getfixturevalue("r2_buckets")
     return buckets[0]
-
-
-def bucket_store(bucket: S3Bucket) -> Store:
-    config = S3(bucket.bucket, bucket.region, bucket.endpoint_url, None, None)
-    return open_stores(config, bucket.environ()).public
 
 
 def upload(store: Store, key: str, body: bytes, chunk_size: int = MIB) -> None:

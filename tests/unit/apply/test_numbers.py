@@ -14,21 +14,18 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.apply.outcome import Done, Failed
-from reconciler.errors import BadAnswer, Malformed, PublicError, StoreError
+from reconciler.errors import BadAnswer, Malformed, StoreError
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, OCI_MANIFEST, Digest, load_json, parse_manifest
 from reconciler.sources import repository
 from reconciler.stores.config import S3
 from reconciler.stores.opening import open_stores
 from reconciler.stores.s3 import MAX_PART_SIZE, MAX_SIZE, parts
-from reconciler.target import listing
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState, expired, parse, serialise
-from reconciler.target.layout import BLOB_HEADERS, CATALOG, tags_key
+from reconciler.target.layout import BLOB_HEADERS
 from tests.bench import V1, V2, Bench, check_visible
 from tests.parts.lying_registry import Answer
 from tests.parts.scripted_s3 import Answer as StoreAnswer
 from tests.parts.scripted_s3 import serve_script
-from tests.unit.sources.conftest import lying, open_at, sleeps  # noqa: F401 fixtures
-from tests.unit.target.test_listing import listed
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -121,8 +118,8 @@ TAGS = "GET /v2/team/app/tags/list?n=1000"
 
 
 def test_large_pages_are_read_one_at_a_time(
-    lying: LyingRegistry,  # noqa: F811
-    open_at: Callable[..., RegistrySource],  # noqa: F811
+    lying: LyingRegistry,
+    open_at: Callable[..., RegistrySource],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     most = now = 0
@@ -157,8 +154,8 @@ def test_large_pages_are_read_one_at_a_time(
 )
 def test_pages_beyond_reason_are_an_error(
     body: bytes,
-    lying: LyingRegistry,  # noqa: F811
-    open_at: Callable[..., RegistrySource],  # noqa: F811
+    lying: LyingRegistry,
+    open_at: Callable[..., RegistrySource],
 ) -> None:
     lying.on(TAGS, Answer(body=body))
     with pytest.raises(BadAnswer, match="more than"):
@@ -166,24 +163,14 @@ def test_pages_beyond_reason_are_an_error(
 
 
 def test_the_last_page_counts_too(
-    lying: LyingRegistry,  # noqa: F811
-    open_at: Callable[..., RegistrySource],  # noqa: F811
+    lying: LyingRegistry,
+    open_at: Callable[..., RegistrySource],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(repository, "MAX_TAGS", 3)
     lying.on(TAGS, Answer(body=json.dumps({"tags": ["1", "2", "3", "4"]}).encode()))
     with pytest.raises(BadAnswer, match="more than 3 tags"):
         open_at(lying.host).tags()
-
-
-@pytest.mark.parametrize("bound", ["MAX_REPOSITORIES", "MAX_TAGS", "MAX_VALUES"])
-def test_a_public_mirror_is_listed_within_bounds(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    objects = {CATALOG: b'{"repositories": ["a", "a", "b", "c"]}'}
-    objects |= {tags_key(name): b'{"name": "x", "tags": ["1", "2"]}' for name in "abc"}
-    assert len(listed(objects).repositories) == 3
-    monkeypatch.setattr(listing, bound, {"MAX_REPOSITORIES": 2, "MAX_TAGS": 5, "MAX_VALUES": 1}[bound])
-    with pytest.raises(PublicError):
-        listed(objects)
 
 
 # Times

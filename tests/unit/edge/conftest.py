@@ -1,4 +1,4 @@
-"""Fixtures for the edge: Cloudflare's API in a thread, and a client of it that never sleeps."""
+"""A client of Cloudflare's API that never sleeps."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ import pytest
 
 from reconciler.edge.cloudflare import ApiToken, Cloudflare
 from reconciler.sources.registry import Patience
-from tests.parts.cloudflare_api import ACCOUNT, TOKEN, CloudflareApi, start_cloudflare_api
+from tests.parts.cloudflare_api import ACCOUNT, TOKEN, CloudflareApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-
-@pytest.fixture
-def api() -> Iterator[CloudflareApi]:
-    """An account with the zone example.com and nothing in it."""
-    with start_cloudflare_api() as api:
-        yield api
 
 
 @pytest.fixture

@@ -18,7 +18,6 @@ from reconciler.stores.config import S3
 from reconciler.stores.opening import open_stores
 from tests.parts.http_server import Handler, serving
 from tests.parts.lying_registry import Answer
-from tests.unit.sources.conftest import lying, open_at, sleeps  # noqa: F401 fixtures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,8 +62,8 @@ def test_the_default_is_well_above_one_kibibyte_and_below_a_thin_line() -> None:
 def test_a_registry_has_a_floor_of_its_own(
     min_speed: float | None,
     floor: float,
-    lying: LyingRegistry,  # noqa: F811
-    open_at: Callable[..., RegistrySource],  # noqa: F811
+    lying: LyingRegistry,
+    open_at: Callable[..., RegistrySource],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     floors: list[float] = []

@@ -7,7 +7,8 @@ import pytest
 from reconciler.mirrors.near_misses import empty_handed, newest_of
 from reconciler.mirrors.patterns import Exact, Glob, Pattern, Pinned, Regex, Semver
 from reconciler.mirrors.selection import select
-from tests.unit.mirrors.test_patterns import DIGEST, NGINX
+from reconciler.oci.spec import Digest
+from tests.parts.tags import NGINX
 
 ALPINE = ["3.20.1", "3.20.2", "3.21.0", "3.22.0_rc1", "edge", "latest"]
 
@@ -102,7 +103,7 @@ def test_what_is_excluded_is_no_near_miss() -> None:
 
 
 def test_patterns_that_choose_and_names_that_no_list_is_needed_for_are_not_told_of() -> None:
-    patterns = (Exact("gone"), Pinned("old", DIGEST))
+    patterns = (Exact("gone"), Pinned("old", Digest("sha256", "a" * 64)))
     assert told(*patterns, Glob("*"), listed=ALPINE) == ()
     assert empty_handed(patterns, select(patterns, (), (), ()).tallies, None) == ()
 

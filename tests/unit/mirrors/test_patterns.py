@@ -25,11 +25,8 @@ from reconciler.mirrors.schema_files import load_schema
 from reconciler.mirrors.selection import needs_listing, select
 from reconciler.mirrors.versions import parse_version
 from reconciler.oci.spec import Digest
+from tests.parts.tags import NGINX
 
-NGINX = """
-latest stable mainline 1 1.26 1.27 1.26.2 1.27.0 1.27.1 1.27.2 1.27.3 1.28.0-rc1 1.27.3-alpine 1.27.2-alpine
-1.27.1-alpine 1.27.3-alpine3.20 1.27.3-perl stable-alpine
-""".split()  # noqa: SIM905 a list as the registry has it
 DIGEST = Digest("sha256", "a" * 64)
 
 tag_lists = st.lists(

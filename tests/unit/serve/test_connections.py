@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import socket
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,16 +19,20 @@ from reconciler.serve.listener import RESERVE, affordable
 from reconciler.serve.server import listen
 from reconciler.target.layout import CATALOG, JSON_HEADERS
 from tests.memory import MemoryStore
-from tests.parts.serving import Served, serving
-from tests.system.serve.test_serve import LARGE_SIZE, error_of, running, slow_client, wait_until, watched, world
+from tests.parts.serving import (
+    LARGE_SIZE,
+    Watched,
+    connected,
+    error_of,
+    has_ended,
+    serving,
+    slow_client,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.serve.test_serve import Watched
-    from tests.world import World
-
-__all__ = ["watched", "world"]
 
 ASK = "reconciler.serve.connections.ASK_TIMEOUT"
 TAKE = "reconciler.serve.connections.TAKE_TIMEOUT"
@@ -40,26 +43,6 @@ def clients() -> Iterator[ExitStack]:
     """What is entered here is closed in the end."""
     with ExitStack() as stack:
         yield stack
-
-
-def connected(clients: ExitStack, host: str) -> socket.socket:
-    address, _, port = host.partition(":")
-    client = clients.enter_context(socket.create_connection((address, int(port)), timeout=60))
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    return client
-
-
-def has_ended(client: socket.socket) -> bool:
-    """Whether the server closed this connection; what it had sent before is passed over."""
-    client.setblocking(False)
-    try:
-        while client.recv(65536):
-            pass
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def a_store() -> MemoryStore:
@@ -152,30 +135,6 @@ def test_the_end_of_an_answer_that_is_not_taken_keeps_no_connection(
         client = clients.enter_context(slow_client(running.host, "/v2/_catalog"))
         time.sleep(3)
         assert has_ended(client)
-
-
-def test_a_lack_of_descriptors_costs_one_line_of_log_and_passes(world: World, clients: ExitStack) -> None:
-    with running(world) as command:
-        host = command.host()
-        assert Served(host).ask("/v2/").status == 200
-        said = len(command.said)
-        open_now = len(list(Path(f"/proc/{command.process.pid}/fd").iterdir()))
-        resource.prlimit(command.process.pid, resource.RLIMIT_NOFILE, (open_now + 3, open_now + 3))
-        held = [connected(clients, host) for _ in range(100)]
-        wait_until(lambda: sum(map(has_ended, held)) >= 90)
-        time.sleep(1.5)
-        assert command.said[said:].count("connections are turned away: ") == 1
-        assert len(command.said) - said < 1000
-        clients.close()
-        wait_until(lambda: is_answered(host))
-        assert Served(host).ask("/v2/team/app/tags/list").status == 200
-
-
-def is_answered(host: str) -> bool:
-    try:
-        return Served(host).ask("/v2/").status == 200
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 from reconciler.cli.render.listing import age_words, listing_text
 from reconciler.errors import IndexVersion, PublicError
 from reconciler.oci.spec import OCI_INDEX, Digest
+from reconciler.target import listing
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState, serialise
 from reconciler.target.layout import CATALOG, MIRROR_INDEX, tags_key
 from reconciler.target.listing import Listing, Repository, from_index, from_public
@@ -185,3 +186,13 @@ def test_the_command_with_a_mirrors_file_and_with_nothing_but_a_url(tmp_path: Pa
         done = world.run("list", "--url", url)
         assert done.stdout == "team/app  1 tag\n\n1 repository, 1 tag.\n"
         assert "only names are known" in done.stderr
+
+
+@pytest.mark.parametrize("bound", ["MAX_REPOSITORIES", "MAX_TAGS", "MAX_VALUES"])
+def test_a_public_mirror_is_listed_within_bounds(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = {CATALOG: b'{"repositories": ["a", "a", "b", "c"]}'}
+    objects |= {tags_key(name): b'{"name": "x", "tags": ["1", "2"]}' for name in "abc"}
+    assert len(listed(objects).repositories) == 3
+    monkeypatch.setattr(listing, bound, {"MAX_REPOSITORIES": 2, "MAX_TAGS": 5, "MAX_VALUES": 1}[bound])
+    with pytest.raises(PublicError):
+        listed(objects)

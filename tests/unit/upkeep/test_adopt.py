@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.errors import IndexVersion, MirrorError
 from reconciler.oci.spec import DOCKER_LIST, OCI_INDEX, Digest, Platform
 from reconciler.stores import Stores
-from reconciler.stores.headers import Headers
 from reconciler.target.index import parse
 from reconciler.target.layout import (
     CATALOG,
@@ -24,49 +22,25 @@ from reconciler.target.layout import (
     manifest_key,
     tags_key,
 )
-from reconciler.target.lock import held
-from reconciler.upkeep.adopt import Survey, adopt, survey
-from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, check_visible, expire_lock, final
+from reconciler.upkeep.adopt import survey
+from tests.bench import (
+    NOW,
+    RETAIN,
+    V1,
+    V2,
+    V3,
+    Bench,
+    check_visible,
+    expire_lock,
+    filled_by_hand,
+    final,
+    put,
+    take_over,
+)
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, mirror, put_json
-from tests.parts.images import Image, image, index
+from tests.parts.images import image, index
 
-if TYPE_CHECKING:
-    from reconciler.mirrors.model import Mirror
-
-OCTETS = Headers("application/octet-stream", "")
 DOCKER = index(image({"d": "1"}, docker=True), docker=True)
-
-
-def filled_by_hand(**images: dict[str, Image]) -> MemoryStore:
-    """A bucket as `rclone copy` leaves it, every object of one type, with docker-sync's ping."""
-    store = MemoryStore()
-    for target, tags in images.items():
-        for tag, one in tags.items():
-            put(store, manifest_key(target, tag), one.body)
-            for manifest in one.manifests():
-                put(store, manifest_key(target, Digest.parse(manifest.digest)), manifest.body)
-            for digest, body in one.all_blobs().items():
-                put(store, blob_key(target, Digest.parse(digest)), body)
-    put(store, "v2", b"{}")
-    put(store, "notes.txt", b"mine")
-    return store
-
-
-def put(store: MemoryStore, key: str, body: bytes) -> None:
-    store.objects[key] = body
-    store.headers[key] = OCTETS
-
-
-def take_over(store: MemoryStore, *mirrors: Mirror) -> Survey:
-    """What `r2mirror adopt --yes` does."""
-    named = {one.target: one for one in mirrors or (mirror("a"),)}
-    stores = Stores(store, store)
-    with ThreadPoolExecutor(4) as executor:
-        found = survey(stores, named, NOW, executor)
-        if found.has_changes:
-            with held(store, "r2mirror adopt") as lease:
-                assert adopt(stores, found, executor, lease) == ()
-    return found
 
 
 def written(store: MemoryStore) -> set[str]:

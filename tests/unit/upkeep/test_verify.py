@@ -30,7 +30,7 @@ from reconciler.target.ledger import read_index
 from reconciler.target.page import render
 from reconciler.upkeep.repair import Verification, verify
 from reconciler.upkeep.verify import Problem
-from tests.bench import V1, V2, V3, Bench, app, check_visible, final
+from tests.bench import V1, V2, V3, Bench, app, check_visible, final, look
 from tests.memory import MemorySource, MemoryStore, mirror, put_json
 
 if TYPE_CHECKING:
@@ -47,18 +47,6 @@ def mirrored() -> Bench:
     bench = bench.again()
     bench.apply(bench.plan(mirror("a", Exact("2"), Exact("latest")), mirror("b")))
     return bench.again()
-
-
-def look(bench: Bench, *, deep: bool = False, repair: bool = False) -> Verification:
-    with ThreadPoolExecutor(4) as executor:
-        return verify(
-            bench.store,
-            read_index(MemoryStore(bench.store.objects)).index,
-            lambda _: True,
-            executor,
-            deep=deep,
-            open_source=bench.open_source if repair else None,
-        )
 
 
 def problems(found: Verification) -> set[tuple[str, Problem]]:

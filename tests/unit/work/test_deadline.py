@@ -21,7 +21,6 @@ from tests.memory import mirror
 from tests.parts.images import image, write_layout
 from tests.parts.logins import Given
 from tests.parts.lying_registry import Answer
-from tests.unit.sources.conftest import lying  # noqa: F401 a fixture
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def source(host: str, clock: Clock, seconds: float) -> tuple[Registry, RegistryS
 
 
 def test_after_it_no_registry_is_asked_and_before_it_none_is_waited_for_beyond(
-    lying: LyingRegistry,  # noqa: F811
+    lying: LyingRegistry,
     clock: Clock,
 ) -> None:
     lying.on("GET /v2/team/app/tags/list?n=1000", Answer(503, {"Retry-After": "30"}))

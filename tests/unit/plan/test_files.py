@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.parts.images import image, write_layout
-from tests.unit.cli.test_cli import on_a_terminal
+from tests.parts.terminal import on_a_terminal
 from tests.world import World
 
 

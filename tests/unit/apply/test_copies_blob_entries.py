@@ -13,12 +13,10 @@ from reconciler.target.garbage import Garbage
 from reconciler.target.layout import MIRROR_INDEX, blob_key
 from reconciler.target.ledger import read_index
 from reconciler.upkeep.verify import Problem
-from tests.bench import RETAIN, V1, V2, Bench, check_visible, final
+from tests.bench import RETAIN, V1, V2, Bench, check_visible, filled_by_hand, final, look, take_over
 from tests.memory import MemorySource, MemoryStore, mirror
 from tests.parts.images import OCI_INDEX, OCI_MANIFEST, Image, build_cache, digest_of, image, index
-from tests.system.test_sizes import Runs
-from tests.unit.upkeep.test_adopt import filled_by_hand, take_over
-from tests.unit.upkeep.test_verify import look
+from tests.parts.runs import Runs
 
 CACHE = build_cache(b"first layer", b"second layer")
 ARM64 = image({"a": "1"}, platform="linux/arm64")

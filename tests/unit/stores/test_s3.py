@@ -26,9 +26,9 @@ from reconciler.stores.config import S3
 from reconciler.stores.opening import open_stores
 from reconciler.stores.s3 import ATTEMPTS, MIB
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
+from tests.parts.certificates import certificate
 from tests.parts.process import free_port
 from tests.parts.scripted_s3 import Answer, Asked, Drop, ScriptedServer, error, serve_script
-from tests.unit.sources.test_tls import certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

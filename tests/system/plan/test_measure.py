@@ -5,30 +5,23 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.apply.apply import apply
-from reconciler.apply.outcome import Done
-from reconciler.apply.terms import Edges, Terms
 from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Platform
 from reconciler.plan.cost import forecast
-from reconciler.plan.cost.measure import Measured, measure
-from reconciler.plan.plan import make_plan
-from reconciler.plan.resolve import resolve
 from reconciler.stores import s3
 from reconciler.stores.config import S3
 from reconciler.stores.opening import open_stores
 from reconciler.target import lock
-from reconciler.target.ledger import read_index
-from tests.bench import NOW, RETAIN, V1, V2, V3, Silent
-from tests.memory import MemorySource, mirror, mirrors
+from tests.bench import V1, V2, V3
+from tests.memory import mirror
 from tests.parts.faulty_s3 import FaultyS3, start_faulty_s3
 from tests.parts.images import Image, image, push
+from tests.parts.runs import Runs
 from tests.parts.scripted_hub import start_docker_hub
 from tests.world import World
 
@@ -37,9 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.mirrors.model import Mirror
-    from reconciler.plan.plan import Plan
-    from reconciler.stores import Store
-    from reconciler.target.index import MirrorIndex
+    from reconciler.plan.cost.measure import Measured
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.scripted_hub import DockerHub
     from tests.parts.seaweedfs import S3Bucket
@@ -59,41 +50,6 @@ KINDS = {
     r"POST .*uploadId=": "CompleteMultipartUpload",
     r"POST .*\?delete": "DeleteObjects",
 }
-
-
-class Runs:
-    """Plans with sizes, and applies, of memory sources and a store."""
-
-    def __init__(self, store: Store) -> None:
-        self.store = store
-        self.sources: dict[str, MemorySource] = {}
-
-    def open_source(self, source: str) -> MemorySource:
-        return self.sources[source.removeprefix("memory/")]
-
-    def plan(
-        self, images: Mapping[str, Mapping[str, Image]], entries: tuple[Mirror, ...] = ()
-    ) -> tuple[Plan, Measured]:
-        self.sources = {target: MemorySource(dict(tags)) for target, tags in images.items()}
-        wanted = mirrors(*(entries or [mirror(target, when_gone="prune") for target in images]))
-        with ThreadPoolExecutor(4) as executor:
-            observed = read_index(self.store)
-            desired = resolve(wanted, lambda: observed.index, self.open_source, executor)
-            plan = make_plan(desired, observed.index, observed.etag, wanted.sha256)
-            return plan, self.measure(plan, observed.index)
-
-    def measure(self, plan: Plan, index: MirrorIndex) -> Measured:
-        with ThreadPoolExecutor(4) as executor:
-            return measure(plan, index, self.store, self.open_source, executor, s3.parts, NOW, {})
-
-    def apply(self, plan: Plan) -> None:
-        """One image at a time: which repository has a shared blob first is then no matter of chance."""
-        with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(4) as two:
-            edges = Edges(self.open_source, self.store, self.store, one, two, Silent())
-            assert all(isinstance(event, Done) for event in apply(plan, edges, Terms("apply", lambda _: RETAIN)))
-
-    def stored(self) -> int:
-        return sum(row.size for row in self.store.list("v2/"))
 
 
 def counted(asked: list[tuple[str, int]]) -> dict[str, int]:

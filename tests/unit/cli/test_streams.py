@@ -16,7 +16,7 @@ import pytest
 from reconciler.cli.render.sheet import Grid, Line, rendered
 from reconciler.mirrors.review import Edit, review_text
 from tests.parts.images import image, write_layout
-from tests.unit.cli.test_cli import on_a_terminal
+from tests.parts.terminal import on_a_terminal
 from tests.world import World
 
 if TYPE_CHECKING:

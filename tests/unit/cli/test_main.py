@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
 import signal
 import socket
@@ -16,6 +14,7 @@ import pytest
 
 from reconciler import __version__
 from tests.parts.images import image, write_layout
+from tests.parts.terminal import on_a_terminal
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -212,24 +211,6 @@ def test_json_is_one_document_and_nothing_else(world: World) -> None:
     assert 0 < document["bytes"] < sum(outcome["bytes"] for outcome in document["outcomes"]), (
         "manifests are not counted"
     )
-
-
-def on_a_terminal(world: World, answer: str, *arguments: str) -> tuple[int, str]:
-    """Runs the command on a terminal of its own, types `answer`, and returns exit code and screen."""
-    master, slave = pty.openpty()
-    running = subprocess.Popen(
-        world.command(*arguments), cwd=world.folder, env=world.environment, stdin=slave, stdout=slave, stderr=slave
-    )
-    os.close(slave)
-    os.write(master, answer.encode())
-    screen = b""
-    while True:
-        try:
-            screen += os.read(master, 4096)
-        except OSError:
-            break
-    os.close(master)
-    return running.wait(timeout=60), screen.decode()
 
 
 def test_on_a_terminal_apply_asks_first(world: World) -> None:

@@ -14,9 +14,8 @@ from reconciler.target.index import parse
 from reconciler.target.layout import LOCK, MIRROR_INDEX, PAGE
 from reconciler.target.lock import break_lock, read_lock
 from tests.bench import shown
-from tests.system.test_end_to_end import from_folder
-from tests.system.test_hostile_stores import AFTER, BEFORE, run
-from tests.world import walk
+from tests.parts.runs import AFTER, BEFORE, run
+from tests.world import from_folder, walk
 
 if TYPE_CHECKING:
     from io import FileIO

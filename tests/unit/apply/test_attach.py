@@ -21,11 +21,9 @@ from reconciler.plan.plan import serialise as serialise_plan
 from reconciler.target.garbage import Garbage, find_garbage
 from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX, blob_key, manifest_key, referrers_key, tags_key
 from reconciler.target.ledger import read_index
-from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, check_visible, expire_lock, final
+from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, check_visible, expire_lock, final, look, take_over
 from tests.memory import Fault, Killed, MemorySource, Operation, mirror, put_json
 from tests.parts.images import Image, artifact, image
-from tests.unit.upkeep.test_adopt import take_over
-from tests.unit.upkeep.test_verify import look
 from tests.world import walk
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from reconciler.edge.rules import Phase, edge_rules, ref_prefix
 from reconciler.mirrors.schema_files import load_schema
 from tests.parts.cloudflare_api import ACCOUNT, TOKEN, CloudflareApi
 from tests.parts.lying_registry import Answer
-from tests.unit.cli.test_cli import on_a_terminal
+from tests.parts.terminal import on_a_terminal
 from tests.world import World
 
 if TYPE_CHECKING:

@@ -38,8 +38,7 @@ from tests.bench import Silent
 from tests.parts.images import OCI_INDEX, OCI_MANIFEST, Image, digest_of, image, index
 from tests.parts.logins import Given
 from tests.parts.lying_registry import Answer, LyingRegistry, start_lying_registry
-from tests.system.test_end_to_end import from_folder
-from tests.world import walk
+from tests.world import from_folder, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -16,8 +14,8 @@ from reconciler.errors import BadAnswer, Unreachable
 from reconciler.http import speed, trust
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.sources.config import RegistryConfig
+from tests.parts.certificates import certificate
 from tests.parts.lying_registry import Answer, start_lying_registry
-from tests.parts.process import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,17 +26,6 @@ if TYPE_CHECKING:
 TAGS = "GET /v2/team/app/tags/list?n=1000"
 BLOB = Descriptor("a/b", Digest.of(b"blob"), 4)
 GET_BLOB = f"GET /v2/team/app/blobs/{BLOB.digest}"
-
-
-def certificate(folder: Path, name: str) -> Path:
-    """A certificate of 127.0.0.1 that signs itself, with its key in one file."""
-    program = shutil.which("openssl") or missing("openssl", "apt-get install openssl")
-    path = folder / f"{name}.pem"
-    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
-    names = ["-subj", f"/CN={name}", "-addext", "subjectAltName=IP:127.0.0.1"]
-    command = [program, "req", *kind, *names, "-keyout", "-", "-out", "-"]
-    path.write_bytes(subprocess.run(command, capture_output=True, check=True).stdout)
-    return path
 
 
 def serve(pem: Path) -> ssl.SSLContext:

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.target.layout import BLOB_HEADERS, CATALOG, JSON_HEADERS, blob_key
+from tests.parts.serving import LARGE, LARGE_SIZE, Watched
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    store = Watched(tmp_path / "mirror")
+    chunks = (bytes([number]) * (LARGE_SIZE // 6) for number in range(6))
+    store.upload(blob_key("a", LARGE), chunks, LARGE_SIZE, LARGE, BLOB_HEADERS)
+    store.put(CATALOG, b'{"repositories":["a"]}', JSON_HEADERS)
+    return store
