@@ -1,39 +1,170 @@
-"""Makes a plan so: under the lock, and only from the mirror index that the plan was made from.
+"""Applies mirrors.yaml, or a plan made from it, to the bucket. Prints nothing: what happens comes as events.
 
-Where there is nothing to do, nothing is taken and nothing written. `run` does the rest.
+    from reconciler.apply.apply import Options, apply_made
+    from reconciler.plan.make import make
+
+    with connect(mirrors, os.environ) as connections:
+        made = make(mirrors, connections)
+        with closing(apply_made(made, mirrors, connections, Options("my program"))) as events:
+            for event in events:
+                print(event)
+
+A plan is applied under the lock, and only to the mirror index that it was made from. If there is nothing to do, no lock
+is taken and nothing is written. `run` has the order of writes.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.errors import PlanRefused
+from reconciler.apply.outcome import Replanned
+from reconciler.apply.terms import Edges, Terms
+from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
 from reconciler.plan.owners import is_unclaimed
-from reconciler.plan.plan import noted_all
+from reconciler.plan.plan import noted_all, without_prunes
+from reconciler.plan.signed import gate_for
 from reconciler.target.index import expired
 from reconciler.target.ledger import read_index
 from reconciler.target.lock import held, read_lock
+from reconciler.work.deadline import NEVER
+from reconciler.work.threads import BLOB_WORKERS, image_workers, threads
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
+    from reconciler.apply.cluster import Cluster
     from reconciler.apply.outcome import Event
-    from reconciler.apply.terms import Edges, Terms
+    from reconciler.apply.terms import Progress
+    from reconciler.errors import LockHeld
+    from reconciler.mirrors.model import Mirrors
+    from reconciler.plan.connections import Connections
+    from reconciler.plan.make import Stage
     from reconciler.plan.plan import Plan
     from reconciler.stores import Store
     from reconciler.target.ledger import Observed
+    from reconciler.work.deadline import Deadline
+
+
+class Unwatched:
+    """The `Progress` of a caller that does not watch."""
+
+    def wanted(self, size: int) -> None:
+        pass
+
+    def copied(self, size: int) -> None:
+        pass
+
+    def under_way(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002 the protocol's
+        return nullcontext()
+
+
+UNWATCHED = Unwatched()
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a caller decides about an apply.
+
+    command         what the lock names this run by
+    only            globs of the targets to apply; empty: all
+    no_prune        add and update, remove nothing
+    allow_prune     prune more than the guards allow
+    plan_again      if the mirror index has changed since the plan was made, plan again instead of refusing
+    workers         blobs to copy in parallel; None: as many as the cluster has threads, or 8
+    cluster         the Dask cluster that copies the blobs, None: this process
+    lock_timeout    seconds to wait for another run
+    wait_for_quota  wait for a registry's quota instead of skipping what does not fit
+    deadline        when the run ends, done or not
+    """
+
+    command: str
+    only: tuple[str, ...] = ()
+    no_prune: bool = False
+    allow_prune: bool = False
+    plan_again: bool = False
+    workers: int | None = None
+    cluster: Cluster | None = None
+    lock_timeout: float = 0.0
+    wait_for_quota: bool = False
+    deadline: Deadline = NEVER
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who watches an apply.
+
+    progress  is told of bytes and images
+    stage     is told what is under way while planning
+    lock      is told which run is waited for
+    quota     is told, in words, of each wait for a registry's quota
+    """
+
+    progress: Progress = UNWATCHED
+    stage: Stage = in_silence
+    lock: Callable[[LockHeld], None] = lambda _: None
+    quota: Callable[[str], None] = lambda _: None
+
+
+def made_for_apply(mirrors: Mirrors, connections: Connections, options: Options, stage: Stage = in_silence) -> Made:
+    """Makes the plan that an apply with these options applies. Raises as `make` does."""
+    made = make(mirrors, connections, options.only, allow_prune=options.allow_prune, stage=stage)
+    return _within(made, options)
+
+
+def saved_for_apply(path: Path, mirrors: Mirrors, file: Path, connections: Connections, options: Options) -> Made:
+    """Reads the plan saved at `path` in the place of making one. Raises as `load_made` does."""
+    made = load_made(path, mirrors, file, connections)
+    return _within(replace(made, plan=replace(made.plan, allow_prune=options.allow_prune)), options)
+
+
+def _within(made: Made, options: Options) -> Made:
+    return replace(made, plan=without_prunes(made.plan)) if options.no_prune else made
+
+
+def apply_made(
+    made: Made, mirrors: Mirrors, connections: Connections, options: Options, watch: Watch = Watch()
+) -> Generator[Event, None, None]:
+    """Applies a plan and yields what became of each change. Close the generator to stop early.
+
+    A change that fails is an event. `Replanned` replaces the plan for all that follows. Raises as `apply` does.
+    """
+    workers = options.workers or (options.cluster.slots if options.cluster else BLOB_WORKERS)
+
+    def plan_again() -> Plan:
+        return made_for_apply(mirrors, connections, options, watch.stage).plan
+
+    terms = Terms(
+        options.command,
+        mirrors.retention(),
+        mirrors.name,
+        options.lock_timeout,
+        watch.lock,
+        watch.quota if options.wait_for_quota else None,
+        options.deadline,
+        plan_again if options.plan_again else None,
+        named=mirrors.naming(),
+        gate=gate_for(mirrors),
+    )
+    stores, open_source = connections.stores, connections.open_source
+    with threads(image_workers(workers)) as images, threads(workers) as blobs:
+        edges = Edges(open_source, stores.public, stores.state, images, blobs, watch.progress, workers, options.cluster)
+        yield from apply(made.plan, edges, terms, made.observed)
 
 
 def apply(plan: Plan, edges: Edges, terms: Terms, observed: Observed | None = None) -> Generator[Event, None, None]:
-    """Does the plan's changes and yields what became of each. Close the generator to stop early.
+    """Applies a plan to what `edges` has, and yields what became of each change. Close the generator to stop early.
 
     `observed` is the mirror index that the plan was made from, where the caller still has it: it saves a request.
-    What fails is an outcome. Raises `LockHeld`, `LockLost`, `PlanRefused` if the index is not what the plan was made
-    from, and `StoreError` where the store itself gave way; what was done until then is recorded.
+    A change that fails is an event. Raises `LockHeld`, `LockLost`, `PlanRefused` if the index is not the one that the
+    plan was made from, and `StoreError` if the store itself fails; what was done until then is recorded.
     """
     if not plan.has_changes and not _has_other_work(plan, edges.state, terms, observed):
         return
-    # Most runs find nothing new, and need nothing of what copies.
+    # Most runs find nothing new: they do not pay for importing what copies.
     from reconciler.apply.run import Run
 
     patience = min(terms.lock_timeout, terms.deadline.left)
@@ -43,6 +174,7 @@ def apply(plan: Plan, edges: Edges, terms: Terms, observed: Observed | None = No
             if terms.plan_again is None:
                 raise moved_on(plan, observed)
             plan = terms.plan_again()
+            yield Replanned(plan)
             observed = read_index(edges.state)
         lease.unfinished = True
         yield from Run(plan, edges, terms, observed, lease).events()
@@ -61,12 +193,3 @@ def _has_other_work(plan: Plan, state: Store, terms: Terms, observed: Observed |
         one.owner == terms.name and expired(one, terms.retain(target), known.at)
         for target, one in known.index.repositories.items()
     )
-
-
-def moved_on(plan: Plan, observed: Observed) -> PlanRefused:
-    """The error for a plan that was made from another mirror index than the one that is there now."""
-    reason = (
-        f"the mirror index has moved on: the plan was made from serial {plan.serial}, now it has serial "
-        f"{observed.index.serial}; nothing was done. Plan again"
-    )
-    return PlanRefused((reason,))

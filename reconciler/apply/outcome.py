@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from reconciler.plan.diff import Change
+    from reconciler.plan.plan import Plan
     from reconciler.target.garbage import Garbage, NotCollected
 
 
@@ -53,8 +54,15 @@ class NotMirrored:
     reason: str
 
 
+@dataclass(frozen=True)
+class Replanned:
+    """The plan that is applied from here on: the mirror index had changed since the first one was made."""
+
+    plan: Plan
+
+
 Outcome: TypeAlias = Done | Failed | Skipped
 
 
-Event: TypeAlias = "Outcome | NotMirrored | Garbage | NotCollected"
-"""What a run tells of: its changes, what it leaves out, and the garbage that it came upon."""
+Event: TypeAlias = "Outcome | NotMirrored | Replanned | Garbage | NotCollected"
+"""What a run reports: its changes, what it leaves out, another plan, and the garbage that it came upon."""

@@ -6,9 +6,7 @@ import logging
 import os
 import shlex
 import sys
-from contextlib import contextmanager
 from enum import StrEnum
-from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,17 +15,14 @@ import typer
 from reconciler.cli.streams import colored, write
 from reconciler.errors import UsageError
 from reconciler.words import plain, plain_lines
-from reconciler.work.deadline import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import TextIO
 
     from reconciler.errors import LockHeld
     from reconciler.mirrors.model import Mirrors
-    from reconciler.sources import OpenSource
-    from reconciler.stores import OpenStores, Stores
-    from reconciler.work.deadline import Deadline
+    from reconciler.stores import Stores
 
 MIRRORS = Path("mirrors.yaml")
 
@@ -140,23 +135,6 @@ def open_bucket(mirrors: Mirrors) -> Stores:
     from reconciler.stores.opening import open_stores
 
     return open_stores(mirrors.store, os.environ)
-
-
-@contextmanager
-def opened(
-    mirrors: Mirrors, workers: int | None = None, bandwidth: float | None = None, deadline: Deadline = NEVER
-) -> Iterator[tuple[OpenStores, OpenSource]]:
-    """What opens the store and the sources of a mirrors file, for so many blobs at once; they are closed at the end.
-
-    After `deadline` no registry is asked any more.
-    """
-    from reconciler.sources.opening import open_sources
-    from reconciler.stores.opening import open_stores
-    from reconciler.work.threads import BLOB_WORKERS
-
-    wanted = workers or BLOB_WORKERS
-    with open_sources(mirrors.registries, mirrors.folder, os.environ, wanted, bandwidth, deadline) as open_source:
-        yield cache(partial(open_stores, mirrors.store, os.environ, wanted)), open_source
 
 
 def command_line() -> str:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from contextlib import closing, contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli.commands import plan
+from reconciler.cli.commands.plan import failing, show_plan
 from reconciler.cli.console import (
     MIRRORS,
     AllowPruneOption,
@@ -31,27 +31,26 @@ from reconciler.cli.console import (
     complain,
     load,
     note,
-    opened,
     show,
     show_json,
     tell_waiting,
     terminal,
     warn,
 )
-from reconciler.errors import MirrorError, PlanRefused, UsageError
+from reconciler.errors import MirrorError, UsageError
 from reconciler.work.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.apply.apply import Options
     from reconciler.apply.cluster import Cluster
     from reconciler.apply.outcome import Event
-    from reconciler.apply.terms import Terms
+    from reconciler.cli.progress import Tally
     from reconciler.mirrors.model import Mirrors
+    from reconciler.plan.connections import Connections
+    from reconciler.plan.make import Made
     from reconciler.plan.plan import Plan
-    from reconciler.sources import OpenSource
-    from reconciler.stores import OpenStores, Stores
-    from reconciler.target.ledger import Observed
 
 
 def _rate(text: str) -> float:
@@ -109,60 +108,45 @@ def apply(
     Copies what is missing, moves tags, prunes what is not wanted any more. Asks first on a terminal. Ctrl-C stops
     cleanly; what was done is recorded and the next apply goes on from there.
     """
-    from reconciler.apply.terms import Terms
-    from reconciler.plan.signed import gate_for
+    from reconciler.apply.apply import Options, made_for_apply, saved_for_apply
+    from reconciler.cli.progress import waiting
+    from reconciler.plan.connections import connect
 
     if plan_file and only:
         raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
     mirrors, deadline = load(file), Deadline(timeout)
     with (
         _cluster(None if dry_run else dask, mirrors, bandwidth, insecure=dask_insecure) as cluster,
-        opened(mirrors, workers, bandwidth, deadline) as (open_stores, open_source),
+        connect(mirrors, os.environ, workers, bandwidth, deadline) as connections,
     ):
-
-        def planned() -> tuple[Plan, Observed]:
-            made, observed = plan.make(
-                mirrors, open_stores, open_source, only or [], recheck=False, allow_prune=allow_prune
-            )
-            return (_without_prunes(made) if no_prune else made), observed
-
-        if plan_file:
-            saved, observed = _saved_plan(plan_file, mirrors, file, open_stores)
-            saved = replace(saved, allow_prune=allow_prune)
-            made = _without_prunes(saved) if no_prune else saved
-        else:
-            made, observed = planned()
-        if dry_run:
-            plan.show_plan(made, Format(output))
-            return 1 if plan.failing(made, strict=strict) else 0
-        _confirm(made, yes=yes)
-        plans = [made]
-
-        def plan_again() -> Plan:
-            plans.append(planned()[0])
-            return plans[-1]
-
-        terms = Terms(
+        options = Options(
             command_line(),
-            mirrors.retention(),
-            mirrors.name,
-            lock_timeout,
-            tell_waiting,
-            _tell_quota if wait_for_quota else None,
-            deadline,
-            plan_again if yes and not plan_file else None,
-            named=mirrors.naming(),
-            gate=gate_for(mirrors),
+            tuple(only or ()),
+            no_prune=no_prune,
+            allow_prune=allow_prune,
+            plan_again=yes and not plan_file,
+            workers=workers,
+            cluster=cluster,
+            lock_timeout=lock_timeout,
+            wait_for_quota=wait_for_quota,
+            deadline=deadline,
         )
-        done = _apply(plans, observed, open_stores(), open_source, terms, output, workers, cluster)
-        return done or int(strict and bool(plans[-1].all_warnings))
+        if plan_file:
+            made = saved_for_apply(plan_file, mirrors, file, connections, options)
+        else:
+            made = made_for_apply(mirrors, connections, options, waiting)
+        if dry_run:
+            show_plan(made.plan, Format(output))
+            return 1 if failing(made.plan, strict=strict) else 0
+        _confirm(made.plan, yes=yes)
+        return _apply(made, mirrors, connections, options, output, strict=strict)
 
 
 @contextmanager
 def _cluster(
     address: str | None, mirrors: Mirrors, bandwidth: float | None, *, insecure: bool
 ) -> Iterator[Cluster | None]:
-    """The cluster that carries the blobs, None where this process does."""
+    """Connects to the cluster that copies the blobs; gives None where this process does."""
     if address is None:
         yield None
         return
@@ -175,37 +159,11 @@ def _cluster(
 
 def _tell_quota(words: str) -> None:
     """Says on stderr which quota is waited for."""
-    from reconciler.words import plain
-
-    note(f"waiting: {plain(words)}")
-
-
-def _saved_plan(path: Path, mirrors: Mirrors, file: Path, open_stores: OpenStores) -> tuple[Plan, Observed]:
-    """The plan that is saved at `path` and the index that it was made from. Raises `PlanRefused` if it does not fit."""
-    from reconciler.apply.apply import moved_on
-    from reconciler.plan.files import read_plan
-    from reconciler.plan.saved import checked
-    from reconciler.target.ledger import read_index
-
-    made = read_plan(path)
-    if made.mirrors_sha256 != mirrors.sha256:
-        raise PlanRefused((f"{path}: {file} has been edited since this plan was made; nothing was done. Plan again",))
-    observed = read_index(open_stores().state)
-    if made.etag == observed.etag:
-        return checked(made, mirrors, observed.index, str(path)), observed
-    if made.has_changes:
-        raise moved_on(made, observed)
-    return made, observed
-
-
-def _without_prunes(made: Plan) -> Plan:
-    from reconciler.plan.plan import without_prunes
-
-    return without_prunes(made)
+    note(f"waiting: {words}")
 
 
 def _confirm(made: Plan, *, yes: bool) -> None:
-    """Raises `PlanRefused` unless somebody, or `--yes`, agrees to the plan."""
+    """Raises `PlanRefused` unless the user, or `--yes`, agrees to the plan."""
     from reconciler.cli.render.plan import plan_text, summary_line
 
     if not yes and made.has_changes:
@@ -213,56 +171,35 @@ def _confirm(made: Plan, *, yes: bool) -> None:
 
 
 def _apply(
-    plans: list[Plan],
-    observed: Observed | None,
-    stores: Stores,
-    open_source: OpenSource,
-    terms: Terms,
-    output: PlainFormat,
-    workers: int | None,
-    cluster: Cluster | None,
+    made: Made, mirrors: Mirrors, connections: Connections, options: Options, output: PlainFormat, *, strict: bool
 ) -> int:
-    """Applies the last of `plans`, made from `observed`; the run adds one if it has to plan again."""
-    from reconciler.apply.apply import apply as apply_plan
-    from reconciler.apply.outcome import Done, Failed, Skipped
-    from reconciler.apply.terms import Edges
+    """Applies a plan, shows what becomes of it, and returns the exit code."""
+    from reconciler.apply.apply import Watch, apply_made
     from reconciler.cli.memory import share_arenas
-    from reconciler.cli.progress import shown
-    from reconciler.cli.render.plan import troubles
-    from reconciler.target.garbage import NotCollected
-    from reconciler.work.threads import BLOB_WORKERS, image_workers, threads
+    from reconciler.cli.progress import shown, waiting
 
-    if plans[-1].has_changes:
+    if made.plan.has_changes:
         share_arenas()
-    wanted = workers or (cluster.slots if cluster else BLOB_WORKERS)
-    teller = _Teller(output)
-    tags = sum(len(repository.changes) for repository in plans[-1].repositories)
+    teller = _Teller(made.plan, output)
+    tags = sum(len(repository.changes) for repository in made.plan.repositories)
     with shown(tags, tells=output is PlainFormat.JSON) as progress:
+        watch = Watch(progress, waiting, tell_waiting, _tell_quota)
         try:
-            with threads(image_workers(wanted)) as images, threads(wanted) as blobs:
-                edges = Edges(open_source, stores.public, stores.state, images, blobs, progress, wanted, cluster)
-                with closing(apply_plan(plans[-1], edges, terms, observed)) as running:
-                    for event in running:
-                        teller.tell(event)
-                        if isinstance(event, Done | Failed | Skipped):
-                            progress.settled(event)
+            with closing(apply_made(made, mirrors, connections, options, watch)) as events:
+                for event in events:
+                    teller.tell(event, progress)
         except KeyboardInterrupt:
             teller.interrupted = True
         except MirrorError:
             teller.interrupted = True
             if teller.events:
                 with suppress(UsageError, typer.Exit):
-                    teller.close(plans[-1], progress.copied_bytes)
+                    teller.close(progress.copied_bytes)
             raise
-    teller.close(plans[-1], progress.copied_bytes)
+    teller.close(progress.copied_bytes)
     if teller.interrupted:
         return 130
-    errors = troubles(plans[-1])
-    for warning in plans[-1].all_warnings:
-        warn(warning)
-    for error in errors:
-        complain(error)
-    return 1 if errors or any(isinstance(event, Failed | Skipped | NotCollected) for event in teller.events) else 0
+    return teller.judged(strict=strict)
 
 
 class _Teller:
@@ -271,23 +208,28 @@ class _Teller:
     A stdout that takes no more is no reason to stop the run; `close` complains of it.
     """
 
-    def __init__(self, output: PlainFormat) -> None:
+    def __init__(self, plan: Plan, output: PlainFormat) -> None:
         self.events: list[Event] = []
         self.interrupted = False
+        self._plan = plan
         self._output = output
         self._started = time.monotonic()
         self._broken: UsageError | typer.Exit | None = None
 
-    def tell(self, event: Event) -> None:
-        from reconciler.apply.outcome import Done, Failed, Skipped
+    def tell(self, event: Event, progress: Tally) -> None:
+        from reconciler.apply.outcome import Done, Failed, Replanned, Skipped
         from reconciler.cli.render.plan import is_held_back, outcome_line
 
+        if isinstance(event, Replanned):
+            self._plan = event.plan
+            return
         self.events.append(event)
-        is_told = isinstance(event, Done | Failed | Skipped) and not is_held_back(event)
-        if self._output is PlainFormat.TEXT and isinstance(event, Done | Failed | Skipped) and is_told:
-            self._show(outcome_line(event, **terminal(sys.stdout)))
+        if isinstance(event, Done | Failed | Skipped):
+            if self._output is PlainFormat.TEXT and not is_held_back(event):
+                self._show(outcome_line(event, **terminal(sys.stdout)))
+            progress.settled(event)
 
-    def close(self, made: Plan, size: int) -> None:
+    def close(self, size: int) -> None:
         from reconciler.apply.outcome import Took
         from reconciler.cli.render.plan import closing_text, outcome_document
 
@@ -295,11 +237,25 @@ class _Teller:
         match self._output:
             case PlainFormat.TEXT:
                 words = terminal(sys.stdout)
-                self._show(closing_text(made, self.events, took, interrupted=self.interrupted, **words))
+                self._show(closing_text(self._plan, self.events, took, interrupted=self.interrupted, **words))
             case PlainFormat.JSON:
-                show_json(outcome_document(made, self.events, took, interrupted=self.interrupted))
+                show_json(outcome_document(self._plan, self.events, took, interrupted=self.interrupted))
         if self._broken:
             raise self._broken
+
+    def judged(self, *, strict: bool) -> int:
+        """Says on stderr what was wrong with the plan, and returns the exit code."""
+        from reconciler.apply.outcome import Failed, Skipped
+        from reconciler.cli.render.plan import troubles
+        from reconciler.target.garbage import NotCollected
+
+        errors, warnings = troubles(self._plan), self._plan.all_warnings
+        for warning in warnings:
+            warn(warning)
+        for error in errors:
+            complain(error)
+        failed = any(isinstance(event, Failed | Skipped | NotCollected) for event in self.events)
+        return 1 if errors or failed or (strict and warnings) else 0
 
     def _show(self, text: str) -> None:
         if self._broken is None:

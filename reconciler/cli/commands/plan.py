@@ -1,7 +1,8 @@
-"""`r2mirror plan`, and what it shares with `apply`: making a plan and printing it."""
+"""`r2mirror plan`, and what it shares with `apply`: printing a plan."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,7 +22,6 @@ from reconciler.cli.console import (
     VerboseOption,
     load,
     note,
-    opened,
     show,
     show_json_text,
     terminal,
@@ -30,14 +30,8 @@ from reconciler.errors import UsageError
 from reconciler.work.deadline import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from reconciler.mirrors.model import Mirrors
-    from reconciler.oci.spec import Digest
-    from reconciler.plan.cost.forecast import Parts
     from reconciler.plan.plan import Plan
-    from reconciler.sources import OpenSource
-    from reconciler.stores import OpenStores, Stores
     from reconciler.target.ledger import Observed
 
 
@@ -68,21 +62,28 @@ def plan(
     With --sizes it fetches the manifests of what is new, which Docker Hub counts as pulls; a plan saved with --out
     holds them, and apply does not fetch them again.
     """
+    from reconciler.cli.progress import waiting
     from reconciler.cli.render.plan import summary_line
+    from reconciler.plan.connections import connect
     from reconciler.plan.files import check_place, manifests_in, save
+    from reconciler.plan.make import make
+    from reconciler.plan.sizes import with_sizes
 
     mirrors = load(file)
     if out:
         check_place(out)
-    with opened(mirrors, deadline=Deadline(timeout)) as (open_stores, open_source):
-        made, observed = make(mirrors, open_stores, open_source, only or [], recheck=recheck, allow_prune=allow_prune)
+    with connect(mirrors, os.environ, deadline=Deadline(timeout)) as connections:
+        found = make(mirrors, connections, only or (), recheck=recheck, allow_prune=allow_prune, stage=waiting)
+        made = found.plan
         if sizes:
-            made = _measured(made, observed, mirrors, open_stores(), open_source, manifests_in(out) if out else None)
+            if out is None:
+                _refuse_to_spend(made)
+            made = with_sizes(found, mirrors, connections, manifests_in(out) if out else None, waiting)
     if out:
         save(made, out)
         note(f"saved {out}: {summary_line(made)} `r2mirror apply {out}` does exactly this")
     show_plan(made, output)
-    _say_what_is_public(mirrors, observed)
+    _say_what_is_public(mirrors, found.observed)
     if failing(made, strict=strict) or (made.sizes and made.sizes.unread):
         return 1
     return 2 if detailed_exitcode and made.has_changes else 0
@@ -95,97 +96,6 @@ def failing(made: Plan, *, strict: bool) -> bool:
     return bool(made.counts["errors"] or held_back(made) or (strict and made.all_warnings))
 
 
-def make(
-    mirrors: Mirrors,
-    open_stores: OpenStores,
-    open_source: OpenSource,
-    only: list[str],
-    *,
-    recheck: bool,
-    allow_prune: bool,
-) -> tuple[Plan, Observed]:
-    from dataclasses import replace
-    from functools import cache
-
-    from reconciler.cli.progress import waiting
-    from reconciler.plan.cost.spending import guess, spendings
-    from reconciler.plan.images import image_work
-    from reconciler.plan.owners import left_alone
-    from reconciler.plan.plan import make_plan
-    from reconciler.plan.resolve import resolve
-    from reconciler.plan.signed import gate_for
-    from reconciler.target.ledger import read_index
-    from reconciler.work.threads import RESOLVE_WORKERS, readers
-
-    gate = gate_for(mirrors)
-    read = cache(lambda: read_index(open_stores().state))
-    try:
-        with waiting("Asking the sources ..."), readers(RESOLVE_WORKERS) as executor:
-            desired = resolve(mirrors, lambda: read().index, open_source, executor, only, recheck=recheck, gate=gate)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt("there is no plan yet, and nothing was written") from None
-    observed = read()
-    made = make_plan(desired, observed.index, observed.etag, mirrors.sha256, mirrors.name)
-    spent = spendings(guess(image_work(made), observed.index), open_source)
-    notes = tuple(left_alone(observed.index, mirrors.owns))
-    private = _private(made, observed, mirrors, open_source)
-    warnings = (*made.warnings, *_lost_index(mirrors, observed, open_stores), *private)
-    return replace(made, spendings=spent, notes=notes, warnings=warnings, allow_prune=allow_prune), observed
-
-
-def _lost_index(mirrors: Mirrors, observed: Observed, open_stores: OpenStores) -> Iterator[str]:
-    """Says so where there is no mirror index, and the bucket has repositories that it should tell of."""
-    from reconciler.target.inventory import INDEX_GONE, held_of
-
-    if observed.etag is None:
-        found = held_of(open_stores().public, [mirror.target for mirror in mirrors.mirrors])
-        if found:
-            yield INDEX_GONE.format(found)
-
-
-def _private(made: Plan, observed: Observed, mirrors: Mirrors, open_source: OpenSource) -> Iterator[str]:
-    """Warns of images that only a login lets in, where the store serves them to everyone."""
-    from reconciler.plan.private import private_sources, warning_of
-    from reconciler.work.threads import RESOLVE_WORKERS, readers
-
-    if mirrors.store.public_url:
-        with readers(RESOLVE_WORKERS) as executor:
-            found = private_sources(made, observed.index, open_source, executor)
-        if found:
-            yield warning_of(found, mirrors.store.public_url)
-
-
-def _measured(
-    made: Plan,
-    observed: Observed,
-    mirrors: Mirrors,
-    stores: Stores,
-    open_source: OpenSource,
-    held: Mapping[Digest, bytes] | None,
-) -> Plan:
-    """The plan with its sizes, and the manifests that were read for them if they are to be held."""
-    from dataclasses import replace
-
-    from reconciler.cli.progress import waiting
-    from reconciler.plan.cost.measure import measure
-    from reconciler.plan.cost.spending import spendings
-    from reconciler.plan.plan import leaving_out
-    from reconciler.stores.config import is_r2
-    from reconciler.work.threads import RESOLVE_WORKERS, readers
-
-    if held is None:
-        _refuse_to_spend(made)
-    now, parts = observed.at, _parts(mirrors)
-    with waiting("Reading manifests ..."), readers(RESOLVE_WORKERS) as executor:
-        measured = measure(
-            made, observed.index, stores.public, open_source, executor, parts, now, held, named=mirrors.naming()
-        )
-    spent = spendings(measured.takes, open_source)
-    sizes = replace(measured.sizes, priced=is_r2(mirrors.store))
-    made = leaving_out(made, measured.left_out)
-    return replace(made, sizes=sizes, manifests=measured.bodies, spendings=spent)
-
-
 def _refuse_to_spend(made: Plan) -> None:
     """Raises `UsageError` where the manifests would have to be paid for twice, now and by the apply."""
     from reconciler.cli.render.plan import pulls_words
@@ -196,16 +106,6 @@ def _refuse_to_spend(made: Plan) -> None:
                 f"--sizes has to fetch manifests, and {spending.quota.registry} counts those: {pulls_words(spending)}. "
                 "Add --out PLAN: the plan then holds them, and `r2mirror apply PLAN` does not fetch them again"
             )
-
-
-def _parts(mirrors: Mirrors) -> Parts | None:
-    from reconciler.stores.config import Folder
-
-    if isinstance(mirrors.store, Folder):
-        return None
-    from reconciler.stores.s3 import parts
-
-    return parts
 
 
 def show_plan(made: Plan, output: Format) -> None:

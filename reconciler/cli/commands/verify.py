@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import nullcontext
 from typing import Annotated
@@ -19,7 +20,6 @@ from reconciler.cli.console import (
     command_line,
     load,
     note,
-    opened,
     show,
     show_json,
     tell_waiting,
@@ -46,6 +46,7 @@ def verify(
     from reconciler.cli.progress import waiting
     from reconciler.cli.render.upkeep import verification_document, verification_text
     from reconciler.mirrors.only import check_only, matches_only
+    from reconciler.plan.connections import connect
     from reconciler.target.index import without_expired
     from reconciler.target.ledger import read_index
     from reconciler.target.lock import held, read_lock
@@ -54,8 +55,8 @@ def verify(
     from reconciler.work.threads import BLOB_WORKERS, threads
 
     mirrors = load(file)
-    with opened(mirrors) as (open_stores, open_source):
-        stores = open_stores()
+    with connect(mirrors, os.environ) as connections:
+        stores = connections.stores
         check_only(only or [], mirrors, lambda: read_index(stores.state).index.repositories)
         lock = held(stores.state, command_line(), lock_timeout, tell_waiting) if repair else nullcontext()
         with lock as lease, waiting("Looking through the bucket ..."), threads(BLOB_WORKERS) as executor:
@@ -69,7 +70,7 @@ def verify(
                 lambda target: matches_only(target, only or []),
                 executor,
                 deep=deep,
-                open_source=open_source if repair else None,
+                open_source=connections.open_source if repair else None,
             )
             if observed.etag is None:
                 found = without_index(found, {mirror.target for mirror in mirrors.mirrors})

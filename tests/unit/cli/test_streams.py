@@ -209,7 +209,7 @@ def test_a_dumb_terminal_gets_plain_lines(world: World) -> None:
     code, screen = on_a_terminal(world, "y\n", "apply")
     assert code == 0
     assert "\x1b" not in screen
-    assert "Asking the sources ..." in screen.splitlines(), "on a line of its own"
+    assert "Resolving tags ..." in screen.splitlines(), "on a line of its own"
     assert screen.count("app:1.0") == 1, "each tag is told once"
     assert "Applied: 2 added" in screen
 

@@ -1,0 +1,143 @@
+"""Makes a plan: what has to change so that the bucket holds what mirrors.yaml asks for. Reads only, prints nothing.
+
+    from reconciler.mirrors.load import load_mirrors
+    from reconciler.plan.connections import connect
+    from reconciler.plan.make import make
+
+    mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
+    with connect(mirrors, os.environ) as connections:
+        made = make(mirrors, connections)
+    for repository in made.plan.repositories:
+        for change in repository.changes:
+            print(change.action, repository.target, change.tag)
+
+`reconciler.apply.apply.apply_made` takes it from there.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, TypeAlias
+
+from reconciler.errors import PlanRefused
+from reconciler.plan.cost.spending import guess, spendings
+from reconciler.plan.files import read_plan
+from reconciler.plan.images import image_work
+from reconciler.plan.owners import left_alone
+from reconciler.plan.plan import make_plan
+from reconciler.plan.private import private_sources, warning_of
+from reconciler.plan.resolve import resolve
+from reconciler.plan.saved import checked
+from reconciler.plan.signed import gate_for
+from reconciler.target.inventory import INDEX_GONE, held_of
+from reconciler.target.ledger import read_index
+from reconciler.work.threads import RESOLVE_WORKERS, readers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from reconciler.mirrors.model import Mirrors
+    from reconciler.plan.connections import Connections
+    from reconciler.plan.plan import Plan
+    from reconciler.target.ledger import Observed
+
+Stage: TypeAlias = "Callable[[str], AbstractContextManager[None]]"
+"""Is told, in words, of each stage that takes a while, and entered for as long as that lasts."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A plan, and the mirror index that it was made from."""
+
+    plan: Plan
+    observed: Observed
+
+
+def in_silence(_: str) -> AbstractContextManager[None]:
+    """The `Stage` of a caller that does not watch."""
+    return nullcontext()
+
+
+def make(
+    mirrors: Mirrors,
+    connections: Connections,
+    only: Sequence[str] = (),
+    *,
+    recheck: bool = False,
+    allow_prune: bool = False,
+    stage: Stage = in_silence,
+) -> Made:
+    """Resolves the tags of all mirrors and compares them with the mirror index.
+
+    Args:
+        only: globs of the targets to plan for; empty: all
+        recheck: also resolve immutable and pinned tags again, and verify the signatures of images already mirrored
+        allow_prune: let the plan prune more than the guards allow
+        stage: is told what is under way
+
+    A source that fails is an error in the plan. Raises `StoreError`, `IndexInvalid`, and `UsageError` for a glob that
+    matches nothing, and `ExtraMissing` if signatures cannot be verified here.
+    """
+    gate = gate_for(mirrors)
+    read = cache(lambda: read_index(connections.stores.state))
+    try:
+        with stage("Resolving tags ..."), readers(RESOLVE_WORKERS) as executor:
+            desired = resolve(
+                mirrors, lambda: read().index, connections.open_source, executor, list(only), recheck=recheck, gate=gate
+            )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("there is no plan yet, and nothing was written") from None
+    observed = read()
+    plan = make_plan(desired, observed.index, observed.etag, mirrors.sha256, mirrors.name)
+    spent = spendings(guess(image_work(plan), observed.index), connections.open_source)
+    notes = tuple(left_alone(observed.index, mirrors.owns))
+    private = _private(plan, observed, mirrors, connections)
+    warnings = (*plan.warnings, *_lost_index(mirrors, observed, connections), *private)
+    plan = replace(plan, spendings=spent, notes=notes, warnings=warnings, allow_prune=allow_prune)
+    return Made(plan, observed)
+
+
+def load_made(path: Path, mirrors: Mirrors, file: Path, connections: Connections) -> Made:
+    """Reads the plan that is saved at `path`, for the mirrors file `file`, and the mirror index.
+
+    Raises `PlanRefused` if the file or the index has changed since, and `UsageError` where there is no plan.
+    """
+    plan = read_plan(path)
+    if plan.mirrors_sha256 != mirrors.sha256:
+        raise PlanRefused((f"{path}: {file} has been edited since this plan was made; nothing was done. Plan again",))
+    observed = read_index(connections.stores.state)
+    if plan.etag == observed.etag:
+        return Made(checked(plan, mirrors, observed.index, str(path)), observed)
+    if plan.has_changes:
+        raise moved_on(plan, observed)
+    return Made(plan, observed)
+
+
+def moved_on(plan: Plan, observed: Observed) -> PlanRefused:
+    """The error for a plan that was made from another mirror index than the one that is there now."""
+    reason = (
+        f"the mirror index has moved on: the plan was made from serial {plan.serial}, now it has serial "
+        f"{observed.index.serial}; nothing was done. Plan again"
+    )
+    return PlanRefused((reason,))
+
+
+def _lost_index(mirrors: Mirrors, observed: Observed, connections: Connections) -> Iterator[str]:
+    """Warns where there is no mirror index, although the bucket has repositories that it should list."""
+    if observed.etag is None:
+        found = held_of(connections.stores.public, [mirror.target for mirror in mirrors.mirrors])
+        if found:
+            yield INDEX_GONE.format(found)
+
+
+def _private(plan: Plan, observed: Observed, mirrors: Mirrors, connections: Connections) -> Iterator[str]:
+    """Warns of images behind a login that the store would serve to everyone."""
+    if mirrors.store.public_url:
+        with readers(RESOLVE_WORKERS) as executor:
+            found = private_sources(plan, observed.index, connections.open_source, executor)
+        if found:
+            yield warning_of(found, mirrors.store.public_url)

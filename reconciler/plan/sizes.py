@@ -1,0 +1,55 @@
+"""Adds to a plan what an apply of it moves and costs. Fetches the new manifests for that, which may count as pulls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.plan.cost.measure import measure
+from reconciler.plan.cost.spending import spendings
+from reconciler.plan.make import in_silence
+from reconciler.plan.plan import leaving_out
+from reconciler.stores.config import Folder, is_r2
+from reconciler.work.threads import RESOLVE_WORKERS, readers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.mirrors.model import Mirrors
+    from reconciler.oci.spec import Digest
+    from reconciler.plan.connections import Connections
+    from reconciler.plan.cost.forecast import Parts
+    from reconciler.plan.make import Made, Stage
+    from reconciler.plan.plan import Plan
+
+
+def with_sizes(
+    made: Made,
+    mirrors: Mirrors,
+    connections: Connections,
+    held: Mapping[Digest, bytes] | None = None,
+    stage: Stage = in_silence,
+) -> Plan:
+    """Gives the plan with its sizes, requests and cost.
+
+    `held`: the manifests that an earlier plan holds. The plan then holds those fetched now, so that an apply of it
+    does not fetch them again; None: it holds none. Raises `StoreError`.
+    """
+    plan, observed, open_source = made.plan, made.observed, connections.open_source
+    store, parts = connections.stores.public, _parts(mirrors)
+    with stage("Reading manifests ..."), readers(RESOLVE_WORKERS) as executor:
+        found = measure(
+            plan, observed.index, store, open_source, executor, parts, observed.at, held, named=mirrors.naming()
+        )
+    spent = spendings(found.takes, open_source)
+    sizes = replace(found.sizes, priced=is_r2(mirrors.store))
+    return replace(leaving_out(plan, found.left_out), sizes=sizes, manifests=found.bodies, spendings=spent)
+
+
+def _parts(mirrors: Mirrors) -> Parts | None:
+    """How many parts the store uploads a blob of some size in; None where it does not count requests."""
+    if isinstance(mirrors.store, Folder):
+        return None
+    from reconciler.stores.s3 import parts
+
+    return parts
