@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.sources import registry as registry_module
+from reconciler.http import session
+from reconciler.http.patience import Patience
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.opening import open_sources
-from reconciler.sources.registry import Patience, Registry
+from reconciler.sources.registry import Registry
 from reconciler.sources.repository import RegistrySource
 from tests.parts.cloudflare_api import CloudflareApi, start_cloudflare_api
 from tests.parts.logins import Given
@@ -46,7 +47,7 @@ def sleeps() -> list[float]:
 @pytest.fixture
 def open_at(sleeps: list[float], monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RegistrySource]]:
     """Opens `team/app` at a host, with three attempts, no real waiting, and little for a connection to become free."""
-    monkeypatch.setattr(registry_module, "POOL_TIMEOUT", 5.0)
+    monkeypatch.setattr(session, "POOL_TIMEOUT", 5.0)
     with ExitStack() as stack:
 
         def open_at(

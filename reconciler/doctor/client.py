@@ -10,24 +10,23 @@ import hashlib
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from reconciler import __version__
 from reconciler.errors import Unreachable
-from reconciler.http.transport import Transport
+from reconciler.http.bodies import read_up_to
+from reconciler.http.client import USER_AGENT, open_client
+from reconciler.http.faults import NOT_ANSWERED, fault_reason
 from reconciler.oci.spec import ACCEPT, MAX_MANIFEST_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from reconciler.http.client import Response
     from reconciler.oci.spec import Digest
 
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)
+READ_TIMEOUT = 30.0
 """Seconds."""
-
-MAX_CONNECTIONS = 16
 
 
 @dataclass(frozen=True)
@@ -67,11 +66,7 @@ class Client:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._client = httpx.Client(
-            headers={"User-Agent": f"r2mirror/{__version__} (doctor)", "Accept-Encoding": "gzip"},
-            timeout=TIMEOUT,
-            transport=Transport(MAX_CONNECTIONS),
-        )
+        self._client = open_client(READ_TIMEOUT, {"User-Agent": f"{USER_AGENT} (doctor)", "Accept-Encoding": "gzip"})
         self.tls: Tls | None = None
 
     def close(self) -> None:
@@ -80,7 +75,7 @@ class Client:
     def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
         """One answer, as it is: a redirect or an error is one too."""
         with self._answer(method, path, headers or {}) as response:
-            body = _bounded(response)
+            body = read_up_to(response, MAX_MANIFEST_SIZE)
         named = {name.lower(): value for name, value in response.headers.items()}
         return Answer(method, path, response.status_code, named, body)
 
@@ -91,7 +86,7 @@ class Client:
         """A blob, hashed as it comes; read no further than one byte beyond the `size` that it should have."""
         hashed, came = hashlib.new(digest.algorithm), 0
         with self._answer("GET", path, {"Accept-Encoding": "identity"}) as response:
-            if response.status_code == httpx.codes.OK:
+            if response.status_code == HTTPStatus.OK:
                 for chunk in response.iter_raw():
                     hashed.update(chunk)
                     came += len(chunk)
@@ -100,25 +95,16 @@ class Client:
         return Download(response.status_code, f"{digest.algorithm}:{hashed.hexdigest()}", came)
 
     @contextlib.contextmanager
-    def _answer(self, method: str, path: str, headers: Mapping[str, str]) -> Iterator[httpx.Response]:
+    def _answer(self, method: str, path: str, headers: Mapping[str, str]) -> Iterator[Response]:
         try:
             with self._client.stream(method, f"{self.url}{path}", headers=dict(headers)) as response:
                 self.tls = self.tls or _tls(response)
                 yield response
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise Unreachable(f"{method} {self.url}{path}", str(error) or type(error).__name__) from None
+        except NOT_ANSWERED as error:
+            raise Unreachable(f"{method} {self.url}{path}", fault_reason(error)) from None
 
 
-def _bounded(response: httpx.Response) -> bytes:
-    body = bytearray()
-    for chunk in response.iter_raw():
-        body += chunk
-        if len(body) > MAX_MANIFEST_SIZE:
-            break
-    return bytes(body)
-
-
-def _tls(response: httpx.Response) -> Tls | None:
+def _tls(response: Response) -> Tls | None:
     stream = response.extensions.get("network_stream")
     # What httpcore gives here is what an ssl.SSLSocket is made of, and no type that has a name.
     secured: Any = stream.get_extra_info("ssl_object") if stream else None

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
-import httpx
-from tenacity import RetryCallState, Retrying, retry_if_exception_type
-
-from reconciler import __version__
 from reconciler.edge.config import ZONE_ID
 from reconciler.edge.observed import (
     Domain,
@@ -30,9 +28,11 @@ from reconciler.edge.observed import (
     parse_zones,
 )
 from reconciler.edge.rules import Phase
-from reconciler.errors import EdgeDenied, EdgeError, EdgeUnreachable, Unreachable
-from reconciler.http.transport import Transport
-from reconciler.sources.registry import Patience, parse_retry_after
+from reconciler.errors import BadAnswer, EdgeDenied, EdgeError, EdgeUnreachable, Unreachable
+from reconciler.http.bodies import read_bounded
+from reconciler.http.client import open_client
+from reconciler.http.faults import NOT_ANSWERED, Fault, attempts, fault
+from reconciler.http.patience import Patience, Retry, Unavailable, is_temporary, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,11 +42,6 @@ logger = logging.getLogger(__name__)
 
 API = "https://api.cloudflare.com/client/v4"
 TOKEN_VARIABLE = "CLOUDFLARE_API_TOKEN"  # noqa: S105 the name of the variable
-CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 60.0
-"""Seconds."""
-
-MAX_CONNECTIONS = 16
-
 MAX_BODY = 8 * 1024 * 1024
 """Bytes of an answer; a ruleset of a thousand rules has about one million."""
 
@@ -103,15 +98,6 @@ class _Answer:
         return frozenset(code for code, _ in self.errors)
 
 
-class _TryAgain(Exception):
-    """A call that may end otherwise soon. `wait` is what Cloudflare asked for, in seconds."""
-
-    def __init__(self, why: str, wait: float | None = None) -> None:
-        super().__init__(why, wait)
-        self.why = why
-        self.wait = wait
-
-
 def find_token(environ: Mapping[str, str]) -> ApiToken:
     """The token in `CLOUDFLARE_API_TOKEN`. Raises `EdgeDenied` where there is none, or something else than one."""
     text = environ.get(TOKEN_VARIABLE, "").strip()
@@ -129,16 +115,11 @@ class Cloudflare:
         self, token: ApiToken, account_id: str, jurisdiction: str, base_url: str = API, patience: Patience | None = None
     ) -> None:
         self.account_id = account_id
-        self.patience = patience or Patience()
+        self._retry = Retry(patience or Patience(total=math.inf))
         self._token = token
         self._base_url = base_url
         self._jurisdiction = {} if jurisdiction == "default" else {"cf-r2-jurisdiction": jurisdiction}
-        self._client = httpx.Client(
-            headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-            follow_redirects=False,
-            transport=Transport(MAX_CONNECTIONS),
-        )
+        self._client = open_client()
 
     def __enter__(self) -> Self:
         return self
@@ -248,64 +229,42 @@ class Cloudflare:
     def _answer(self, call: _Call, expected: tuple[int, ...]) -> _Answer:
         """The answer to a call: a success, or one of the `expected` statuses. Raises for all others."""
         try:
-            answer = self._retrying()(self._once, call)
-        except _TryAgain as error:
-            why = f"Cloudflare's API {error.why} after {self.patience.attempts} attempts; run it again later"
+            answer = self._retry(partial(self._once, call))
+        except (Unavailable, *NOT_ANSWERED) as error:
+            why = f"Cloudflare's API {_failure(error)}{attempts(error)}; run it again later"
             raise EdgeUnreachable(call.what, why) from None
+        except Unreachable as error:
+            raise EdgeUnreachable(call.what, str(error)) from None
+        except BadAnswer as error:
+            raise EdgeError(call.what, f"{error.what}: {error.why}") from None
         if answer.is_success or answer.status in expected:
             return answer
         raise self._refused(call, answer)
 
-    def _retrying(self) -> Retrying:
-        def wait(state: RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            return self.patience.pause(state.attempt_number, error.wait if isinstance(error, _TryAgain) else None)
-
-        return Retrying(
-            retry=retry_if_exception_type(_TryAgain),
-            stop=lambda state: state.attempt_number >= self.patience.attempts,
-            wait=wait,
-            sleep=self.patience.sleep,
-            reraise=True,
-        )
-
     def _once(self, call: _Call) -> _Answer:
+        try:
+            return self._sent(call)
+        except (Unavailable, *NOT_ANSWERED) as error:
+            if call.may_be_repeated or _is_not_done(error):
+                raise
+            why = f"Cloudflare's API {_failure(error)}, and may have done it or not; `r2mirror edge plan` shows which"
+            raise EdgeUnreachable(call.what, why) from None
+
+    def _sent(self, call: _Call) -> _Answer:
         headers = {"Authorization": f"Bearer {self._token.value}"}
         if "/r2/" in call.path:
             headers |= self._jurisdiction
-        try:
-            with self._client.stream(
-                call.method, f"{self._base_url}{call.path}", params=call.query, json=call.body, headers=headers
-            ) as response:
-                body = _read(response, call)
-        except httpx.HTTPError as error:
-            raise self._broken(call, error) from None
-        except Unreachable as error:
-            raise EdgeUnreachable(call.what, str(error)) from None
-        level = logging.DEBUG if call.method == "GET" else logging.INFO
-        logger.log(level, "%s %s: %d", call.method, call.path, response.status_code)
-        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
-            raise _TryAgain("keeps limiting our rate (429)", parse_retry_after(response.headers, datetime.now(UTC)))
-        if response.status_code >= 500:
-            raise self._unless_done(call, f"answered {response.status_code}")
+        url = f"{self._base_url}{call.path}"
+        with self._client.stream(call.method, url, params=call.query, json=call.body, headers=headers) as response:
+            level = logging.DEBUG if call.method == "GET" else logging.INFO
+            logger.log(level, "%s %s: %d", call.method, call.path, response.status_code)
+            if is_temporary(response.status_code):
+                raise unavailable(response)
+            body = read_bounded(response, MAX_BODY, "Cloudflare's API")
         return self._parse(call, response.status_code, body)
 
-    def _broken(self, call: _Call, error: httpx.HTTPError) -> Exception:
-        """What a connection that failed means. One that was never made has done nothing."""
-        kind = type(error).__name__
-        if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            return _TryAgain(f"cannot be reached ({kind})")
-        return self._unless_done(call, f"broke off ({kind})")
-
-    def _unless_done(self, call: _Call, why: str) -> Exception:
-        if call.may_be_repeated:
-            return _TryAgain(why)
-        return EdgeUnreachable(
-            call.what, f"Cloudflare's API {why}, and may have done it or not; `r2mirror edge plan` shows which"
-        )
-
     def _parse(self, call: _Call, status: int, body: bytes) -> _Answer:
-        if status == httpx.codes.NO_CONTENT:
+        if status == HTTPStatus.NO_CONTENT:
             return _Answer(status, None, ())
         try:
             document = json.loads(body)
@@ -348,10 +307,15 @@ _ADVICE = {
 }
 
 
-def _read(response: httpx.Response, call: _Call) -> bytes:
-    body = bytearray()
-    for chunk in response.iter_raw():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise EdgeError(call.what, f"Cloudflare's answer has more than {MAX_BODY} bytes")
-    return bytes(body)
+def _is_not_done(error: Exception) -> bool:
+    """Whether a call that failed has done nothing: it was refused for its rate, or never arrived."""
+    if isinstance(error, Unavailable):
+        return error.is_limit
+    return fault(error) in (Fault.CONNECT, Fault.UNTRUSTED, Fault.SPEAKS_HTTP)
+
+
+def _failure(error: Exception) -> str:
+    if isinstance(error, Unavailable):
+        return "keeps limiting our rate (429)" if error.is_limit else f"answered {error.status}"
+    kind = type(error).__name__
+    return f"cannot be reached ({kind})" if _is_not_done(error) else f"broke off ({kind})"

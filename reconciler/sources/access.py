@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 import httpx
 
 from reconciler.errors import Denied, LoginRefused
-from reconciler.http.answers import comes_from_inside, finish, is_about_the_login, is_wrong_login, read_start
+from reconciler.http.answers import comes_from_inside
+from reconciler.http.bodies import finish, read_start
 from reconciler.http.hosts import same_owner, split_url
 from reconciler.sources.auth import basic, check_realm, choose, named_scope, parse_challenges, token_request
+from reconciler.sources.refusals import is_about_the_login, is_wrong_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import httpx
 
 from reconciler.errors import BadAnswer, Malformed
-from reconciler.sources.registry import origin
+from reconciler.http.redirects import origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import httpx
 
 from reconciler.errors import BadAnswer, Denied, Malformed, NotFound, SourceError, Unreachable, Unsupported
+from reconciler.http.answers import answered, refusal
+from reconciler.http.bodies import TooLarge
 from reconciler.http.encoding import decoded, is_encoded
 from reconciler.oci.referrers import Attached, cosign_tags, fallback_tag
 from reconciler.oci.spec import (
@@ -31,7 +33,6 @@ from reconciler.oci.spec import (
 from reconciler.sources.describe import describe
 from reconciler.sources.paging import PAGE_SIZE, next_page, page_after
 from reconciler.sources.referrers import list_referrers
-from reconciler.sources.registry import TooLarge, answered, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
@@ -304,7 +305,7 @@ class RegistrySource:
         """Raises unless the answer is a success. `body`: its beginning, where that has been read."""
         if response.is_success:
             return
-        status, why = response.status_code, told(response, body)
+        status, why = response.status_code, refusal(response, body)
         who = self.registry.answerer(response)
         if status == httpx.codes.BAD_REQUEST and self.registry.url.startswith("http:") and "HTTPS" in why:
             raise BadAnswer(

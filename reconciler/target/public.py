@@ -10,30 +10,33 @@ connection that breaks or trickles, 429 and 5xx that stay, a body beyond the bou
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+import math
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
 
-import httpx
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
-
-from reconciler import __version__
 from reconciler.errors import BadAnswer, PublicError, Unreachable, UsageError
-from reconciler.http.transport import Transport
-from reconciler.sources.registry import read_bounded
+from reconciler.http.answers import answered
+from reconciler.http.bodies import read_bounded
+from reconciler.http.client import open_client
+from reconciler.http.faults import NOT_ANSWERED, attempts, explained
+from reconciler.http.patience import Patience, Retry, Unavailable, is_temporary, unavailable
+from reconciler.http.redirects import TooManyRedirects, follow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from reconciler.http.client import Response
+
 logger = logging.getLogger(__name__)
 
-CONNECT_TIMEOUT, READ_TIMEOUT = 10.0, 30.0
+READ_TIMEOUT = 30.0
 """Seconds."""
 
 ATTEMPTS = 3
 MAX_REDIRECTS = 3
-MAX_CONNECTIONS = 16
 LONGEST_WAIT = 5.0
 
 
@@ -46,12 +49,6 @@ class Answer:
     body: bytes
 
 
-class _TryAgain(Exception):
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
-
-
 class PublicBucket:
     """One public address, for all threads; to be closed in the end.
 
@@ -60,11 +57,8 @@ class PublicBucket:
 
     def __init__(self, url: str) -> None:
         self.url = base_url(url)
-        self._client = httpx.Client(
-            headers={"User-Agent": f"r2mirror/{__version__}", "Accept-Encoding": "identity"},
-            timeout=httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT),
-            transport=Transport(MAX_CONNECTIONS),
-        )
+        self._client = open_client(READ_TIMEOUT)
+        self._retry = Retry(Patience(ATTEMPTS, LONGEST_WAIT, total=math.inf))
 
     def __enter__(self) -> Self:
         return self
@@ -75,28 +69,23 @@ class PublicBucket:
     def get(self, key: str, limit: int) -> Answer:
         """The object under `key`, or what there is in its place, of at most `limit` bytes. Raises `PublicError`."""
         url = f"{self.url}/{quote(key, safe='/:@')}"
-        with _explained(url):
-            retrying = Retrying(
-                retry=retry_if_exception_type((httpx.TransportError, _TryAgain)),
-                stop=stop_after_attempt(ATTEMPTS),
-                wait=wait_random_exponential(multiplier=0.5, max=LONGEST_WAIT),
-                reraise=True,
-            )
-            return retrying(self._once, url, limit)
+        with _translated(url):
+            return self._retry(partial(self._once, url, limit))
 
     def _once(self, url: str, limit: int) -> Answer:
         """Sends a request and follows its redirects, as long as they stay at this host."""
-        for _ in range(MAX_REDIRECTS + 1):
-            with self._client.stream("GET", url, auth=None, follow_redirects=False) as response:
-                logger.debug("GET %s: %d", url, response.status_code)
-                if response.status_code == httpx.codes.TOO_MANY_REQUESTS or response.is_server_error:
-                    raise _TryAgain(response.status_code)
-                if response.next_request is None:
-                    return Answer(url, response.status_code, read_bounded(response, limit, url))
-                onwards = str(response.next_request.url)
-            _check_redirect(url, onwards)
-            url = onwards
-        raise PublicError(url, f"redirects more than {MAX_REDIRECTS} times")
+        response = follow(
+            url, self._send, lambda onwards, answer: _check_redirect(str(answer.request.url), onwards), MAX_REDIRECTS
+        )
+        with closing(response):
+            if is_temporary(response.status_code):
+                raise unavailable(response)
+            return Answer(str(response.request.url), response.status_code, read_bounded(response, limit, url))
+
+    def _send(self, url: str) -> Response:
+        response = self._client.send(self._client.build_request("GET", url), stream=True, auth=None)
+        logger.debug("GET %s: %d", url, response.status_code)
+        return response
 
 
 def base_url(url: str) -> str:
@@ -107,7 +96,7 @@ def base_url(url: str) -> str:
     except ValueError:
         parts, valid = urlsplit(""), False
     if not valid or not url.isascii() or not url.isprintable() or " " in url:
-        raise UsageError(f"{url[:200]!r} is no address of a mirror; give one as in https://cr.example.com")
+        raise UsageError(f"{url[:200]!r} is not a valid mirror address; write for example https://cr.example.com")
     if parts.username is not None or parts.query or parts.fragment:
         raise UsageError("the address of a mirror has no user name, query or fragment: it is read as anybody reads it")
     return url.rstrip("/")
@@ -123,22 +112,19 @@ def _check_redirect(url: str, onwards: str) -> None:
 
 
 @contextmanager
-def _explained(url: str) -> Iterator[None]:
-    """Whatever httpx raises leaves as an error of ours."""
+def _translated(url: str) -> Iterator[None]:
+    """Raises `PublicError` for everything that goes wrong at the address within the block."""
+    host = urlsplit(url).netloc
     try:
         yield
     except BadAnswer as error:
         raise PublicError(url, error.why) from None
     except Unreachable as error:
         raise PublicError(url, f"{error.what}: {error.why}") from None
-    except _TryAgain as error:
-        raise PublicError(url, f"answered {error.status} {ATTEMPTS} times in a row; try again later") from None
-    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        advice = "check the name, the network and the certificate"
-        raise PublicError(
-            url, f"cannot connect after {ATTEMPTS} attempts: {str(error) or 'no answer'}; {advice}"
-        ) from None
-    except httpx.TimeoutException:
-        raise PublicError(url, f"no answer in time after {ATTEMPTS} attempts; try again later") from None
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-        raise PublicError(url, f"answered something that is not understood ({type(error).__name__})") from None
+    except TooManyRedirects as error:
+        raise PublicError(url, str(error)) from None
+    except Unavailable as error:
+        status = f"{error.status}{attempts(error)}"
+        raise PublicError(url, f"{answered(error.host, status, error.why)}; try again later") from None
+    except NOT_ANSWERED as error:
+        raise PublicError(url, explained(error, host)) from None

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 
 from reconciler.errors import BadAnswer, Malformed
+from reconciler.http.patience import parse_retry_after
 from reconciler.http.reason import LONGEST, reason
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.selection import select
@@ -49,7 +50,6 @@ from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
 from reconciler.sources.keychain import Keychain
 from reconciler.sources.paging import next_page
-from reconciler.sources.registry import parse_retry_after
 from reconciler.sources.repository import _check_hint, _described, _to_skip
 from reconciler.target.index import parse, serialise
 from reconciler.target.layout import (

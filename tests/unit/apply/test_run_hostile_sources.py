@@ -21,13 +21,14 @@ from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Failed
 from reconciler.apply.terms import Edges, Terms
 from reconciler.http import speed
+from reconciler.http.patience import Patience
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Glob
 from reconciler.plan.plan import make_plan
 from reconciler.plan.resolve import resolve
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
-from reconciler.sources.registry import Patience, Registry
+from reconciler.sources.registry import Registry
 from reconciler.sources.repository import RegistrySource
 from reconciler.stores.config import Folder
 from reconciler.stores.folder import FolderStore

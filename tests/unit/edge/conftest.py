@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.edge.cloudflare import ApiToken, Cloudflare
-from reconciler.sources.registry import Patience
+from reconciler.http.patience import Patience
 from tests.parts.cloudflare_api import ACCOUNT, TOKEN, CloudflareApi
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from reconciler.edge.make import observe
 from reconciler.edge.observed import Zone
 from reconciler.edge.rules import Phase, edge_rules
 from reconciler.errors import EdgeDenied, EdgeError, EdgeUnreachable
-from reconciler.sources.registry import Patience
+from reconciler.http.patience import Patience
 from tests.parts.cloudflare_api import ACCOUNT, EVERYTHING, TOKEN, ZONE
 from tests.parts.lying_registry import DROP, Answer
 from tests.parts.process import free_port

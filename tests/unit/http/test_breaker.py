@@ -10,9 +10,10 @@ import pytest
 
 from reconciler.errors import BadAnswer, NotFound, RateLimited, SourceError, Unreachable
 from reconciler.http.breaker import ENOUGH, REST, Breaker, LeftAlone
+from reconciler.http.patience import Patience
 from reconciler.sources import repository
 from reconciler.sources.config import RegistryConfig
-from reconciler.sources.registry import Patience, Registry
+from reconciler.sources.registry import Registry
 from reconciler.sources.repository import FRUITLESS_PAGES, LIST_SECONDS, RegistrySource
 from tests.parts.logins import Given
 from tests.parts.lying_registry import DROP, Answer

@@ -14,13 +14,16 @@ import pytest
 
 from reconciler import __version__
 from reconciler.errors import BadAnswer, Denied, NotFound, RateLimited, SourceError, Unreachable
+from reconciler.http.patience import parse_retry_after
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, OCI_INDEX, OCI_MANIFEST, SCHEMA1, Descriptor, Digest
 from reconciler.sources import repository
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
 from reconciler.sources.quota import Quota
-from reconciler.sources.registry import MAX_REDIRECTS, SIGNED_ATTEMPTS, Registry, parse_retry_after
+from reconciler.sources.registry import SIGNED_ATTEMPTS, Registry
 from reconciler.sources.repository import BLOB_BREAKS, MAX_WRONG_HEADS
+from reconciler.sources.tokens import MAX_REDIRECTS
+from reconciler.sources.translated import translated
 from tests.parts.logins import Given
 from tests.parts.lying_registry import DROP, Answer
 
@@ -696,16 +699,12 @@ def _httpx_errors() -> list[type[Exception]]:
 
 @pytest.mark.parametrize("kind", _httpx_errors(), ids=lambda kind: kind.__name__)
 def test_no_error_of_httpx_gets_out(kind: type[Exception]) -> None:
-    registry = Registry("registry.example.com", RegistryConfig(), Given())
     arguments: dict[str, Any] = {
         "HTTPStatusError": {"request": httpx.Request("GET", "http://x"), "response": httpx.Response(500)},
     }.get(kind.__name__, {})
     parameters = inspect.signature(kind.__init__).parameters
-    try:
-        error = kind("words", **arguments) if "message" in parameters or "args" in parameters else kind()
-    finally:
-        registry.close()
-    with pytest.raises(SourceError, match="registry"), registry._explained("registry.example.com/a"):
+    error = kind("words", **arguments) if "message" in parameters or "args" in parameters else kind()
+    with pytest.raises(SourceError, match="registry"), translated("registry.example.com/a", "registry.example.com"):
         raise error
 
 

@@ -88,7 +88,7 @@ def test_what_may_pass_is_asked_again(status: int) -> None:
     busy: Scripted = (status, {}, b"")
     with scripted(a=[busy, busy, (200, {}, b"1")], b=[busy]) as server, PublicBucket(server.url) as bucket:
         assert bucket.get("a", 10).body == b"1"
-        with pytest.raises(PublicError, match=f"answered {status} 3 times in a row"):
+        with pytest.raises(PublicError, match=f"answered {status} after 3 attempts; try again later"):
             bucket.get("b", 10)
         assert len(server.asked) == 6
 
@@ -128,7 +128,10 @@ def test_from_http_to_https_and_not_back(before: str, after: str, followed: bool
 
 def test_a_connection_that_cannot_be_made_is_named() -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    with PublicBucket(url) as bucket, pytest.raises(PublicError, match=f"{url}/a: cannot connect after 3 attempts"):
+    with (
+        PublicBucket(url) as bucket,
+        pytest.raises(PublicError, match=f"{url}/a: cannot connect to .* after 3 attempts"),
+    ):
         bucket.get("a", 10)
 
 
@@ -140,7 +143,7 @@ NOT_AN_ADDRESS = (
 
 @pytest.mark.parametrize("url", NOT_AN_ADDRESS)
 def test_not_an_address(url: str) -> None:
-    with pytest.raises(UsageError, match="address of a mirror") as caught:
+    with pytest.raises(UsageError, match=r"mirror address|address of a mirror") as caught:
         base_url(url)
     assert "u:p" not in str(caught.value)
 

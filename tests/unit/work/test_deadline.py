@@ -10,9 +10,10 @@ import pytest
 from reconciler.apply import run
 from reconciler.apply.outcome import Done, Skipped
 from reconciler.errors import OutOfTime, SourceError
+from reconciler.http.patience import Patience
 from reconciler.mirrors.patterns import Exact
 from reconciler.sources.config import RegistryConfig
-from reconciler.sources.registry import Patience, Registry
+from reconciler.sources.registry import Registry
 from reconciler.sources.repository import RegistrySource
 from reconciler.target.ledger import read_index
 from reconciler.work.deadline import REASON, Deadline

@@ -1,0 +1,105 @@
+"""Requests to a registry and to the hosts that it leads to, side by side, as the state of each host allows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+
+from reconciler.http.breaker import Breakers
+from reconciler.http.client import CONNECT_TIMEOUT, HEADERS, READ_TIMEOUT
+from reconciler.http.lanes import Lanes
+from reconciler.http.patience import Retry, is_temporary
+from reconciler.http.transport import Transport
+from reconciler.work.deadline import NEVER
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Mapping
+
+    from reconciler.http.patience import Patience
+    from reconciler.work.deadline import Deadline
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+POOL_TIMEOUT = 600.0
+"""Seconds for a connection of ours to become free."""
+
+SHORT_TIMEOUT = httpx.Timeout(10.0, connect=3.0)
+"""For a host that is down as far as is known."""
+
+KEEP_ALIVE = 30.0
+"""Seconds that a connection is kept for the next request: a plan is looked at before it is applied."""
+
+
+class Session:
+    """Sends requests over at most `connections` connections. Shared by all threads, to be closed.
+
+    name      the registry's, for errors
+    floor     bytes a second that a connection has to bring
+    trust     makes the TLS context when TLS is first spoken
+    patience  how often a request is tried
+    deadline  when it is over, nothing is sent any more
+    """
+
+    def __init__(
+        self,
+        name: str,
+        connections: int,
+        floor: float,
+        trust: Callable[[], ssl.SSLContext],
+        patience: Patience,
+        deadline: Deadline = NEVER,
+    ) -> None:
+        self._name = name
+        self._deadline = deadline
+        self._breakers = Breakers(patience.clock)
+        self._retry = Retry(patience, self._breakers, deadline)
+        timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
+        self._lanes = Lanes(lambda: Transport(2, KEEP_ALIVE, floor, trust), connections, POOL_TIMEOUT, timeout)
+
+    def close(self) -> None:
+        self._lanes.close()
+
+    def patiently(self, send: Callable[[], Result]) -> Result:
+        """Returns what `send` returns, called again where that may help."""
+        return self._retry(send)
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
+        """Sends one request; its answer is open, its redirects are not followed.
+
+        Raises as httpx does, `LeftAlone` for a host that is down, and `OutOfTime`.
+        """
+        started = time.monotonic()
+        breaker = self._breakers.of(_host_in("/".join(url.split("/", 3)[:3])))
+        breaker.check()
+        self._deadline.check(self._name)
+        timeout = SHORT_TIMEOUT if breaker.is_down else _short_of(self._deadline.left)
+        response = self._lanes.send(method, url, {**HEADERS, **headers}, content, timeout)
+        if not is_temporary(response.status_code):
+            breaker.answered()
+        if logger.isEnabledFor(logging.DEBUG):
+            seconds = time.monotonic() - started
+            logger.debug("%s %s: %d, %.2f s", method, _without_query(response.url), response.status_code, seconds)
+        return response
+
+
+def _short_of(left: float) -> httpx.Timeout | None:
+    """Time-outs for a request that has so many seconds left; None for the usual ones."""
+    return httpx.Timeout(max(1.0, left), connect=max(1.0, min(left, CONNECT_TIMEOUT))) if left < READ_TIMEOUT else None
+
+
+@lru_cache(maxsize=256)
+def _host_in(url: str) -> str:
+    """The host[:port] of a request that is not made yet, spelled as httpx spells it in errors."""
+    return httpx.URL(url).netloc.decode("ascii")
+
+
+def _without_query(url: httpx.URL) -> str:
+    """What a log may have of a URL: the query of a signed one is a secret."""
+    return f"{url.scheme}://{url.host}:{url.port}{url.path}" if url.port else f"{url.scheme}://{url.host}{url.path}"
