@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from reconciler.plan.desire import CUT_OFF
 from reconciler.target.index import RepositoryState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.oci.spec import Descriptor, Platform
     from reconciler.plan.desire import Desired
     from reconciler.signatures.signers import Knowledge
@@ -28,10 +30,12 @@ _ORDER = {action: place for place, action in enumerate(Action)}
 
 @dataclass(frozen=True)
 class Change:
-    """One tag's way from `before` to `after`; `reason` where the digests do not tell it.
+    """One change of one tag.
 
-    A prune of a tag that only an apply which was cut off has left has no `before`. `signature` is what is known of an
-    image that has to be signed.
+    before     None for an add, and for a prune of a tag that only an interrupted apply has begun
+    after      None for a prune
+    reason     why, if the digests do not tell
+    signature  what is known of the image's signatures, if it has to be signed
     """
 
     action: Action
@@ -43,34 +47,39 @@ class Change:
 
 
 def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
-    """The changes that make the repository as desired: adds, updates, prunes, each by tag; empty if it is."""
+    """Returns the changes that make the repository as desired: adds, updates, prunes, each sorted by tag."""
     state = index.repositories.get(desired.target, RepositoryState(desired.source))
-    observed = state.tags
-    changes = [
-        Change(Action.PRUNE, tag, observed.get(tag), None, reason)
+    prunes = (
+        Change(Action.PRUNE, tag, state.tags.get(tag), None, reason)
         for tag, reason in desired.unwanted.items()
-        if tag in observed or tag in state.pending
-    ]
-    for tag, after in desired.wanted.items():
-        before = observed.get(tag)
-        if before is None:
-            changes.append(Change(Action.ADD, tag, None, after))
-        elif before.digest != after.digest:
-            changes.append(Change(Action.UPDATE, tag, before, after))
-        elif _set(before.platforms) != _set(desired.platforms):
-            changes.append(Change(Action.UPDATE, tag, before, after, _filter_change(before, desired)))
-        elif tag in state.pending:
-            changes.append(Change(Action.UPDATE, tag, before, after, CUT_OFF))
-        elif tag in desired.news:
-            changes.append(Change(Action.UPDATE, tag, before, after, desired.news[tag]))
-    known = [replace(one, signature=desired.known.get(one.after.digest)) if one.after else one for one in changes]
-    return tuple(
-        sorted(known if desired.known else changes, key=lambda change: (_ORDER[change.action], in_order(change.tag)))
+        if tag in state.tags or tag in state.pending
     )
+    changes = (*arrivals(desired, index), *prunes)
+    return tuple(sorted(changes, key=lambda change: (_ORDER[change.action], in_order(change.tag))))
+
+
+def arrivals(desired: Desired, index: MirrorIndex) -> Iterator[Change]:
+    """Yields the changes that publish an image: adds and updates."""
+    state = index.repositories.get(desired.target, RepositoryState(desired.source))
+    for tag, after in desired.wanted.items():
+        before, signature = state.tags.get(tag), desired.known.get(after.digest)
+        if before is None:
+            yield Change(Action.ADD, tag, None, after, signature=signature)
+        elif before.digest != after.digest:
+            yield Change(Action.UPDATE, tag, before, after, signature=signature)
+        elif reason := _why_again(tag, before, state, desired):
+            yield Change(Action.UPDATE, tag, before, after, reason, signature)
+
+
+def _why_again(tag: str, before: TagState, state: RepositoryState, desired: Desired) -> str | None:
+    """Why a tag is published again although its digest is the same, None if it is not."""
+    if _set(before.platforms) != _set(desired.platforms):
+        return _filter_change(before, desired)
+    return CUT_OFF if tag in state.pending else desired.news.get(tag)
 
 
 def _filter_change(before: TagState, desired: Desired) -> str:
-    """As in `platforms: + linux/arm64, - linux/386`: the digest is the same, what is mirrored of it is not."""
+    """Describes how the platforms change, e.g. `platforms: + linux/arm64, - linux/386`."""
     old, new = _set(before.platforms), _set(desired.platforms)
     if old is None or new is None:
         return f"platforms: {_words(before.platforms)} -> {_words(desired.platforms)}"
