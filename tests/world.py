@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
+import logging
 import os
 import re
 import subprocess
 import sys
+from contextlib import chdir, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import httpx
 
+from reconciler.cli.app import run
 from tests.parts.images import OCI_MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
 
 @dataclass
@@ -76,6 +81,47 @@ class World:
         document = json.loads(self.run("apply", "--yes", "--format", "json", *arguments, code=code).stdout)
         assert isinstance(document, dict)
         return document
+
+
+class InProcess(World):
+    """Calls the command line in this process, which saves each call the start of an interpreter.
+
+    For tests that are not about the process: its streams, signals, threads that outlive a call, or what it loads.
+    """
+
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        with self._streams(*arguments) as (out, err):
+            returned = run()
+        done = subprocess.CompletedProcess(arguments, returned, out.getvalue(), err.getvalue())
+        assert returned == code, f"{arguments} ended with {returned}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    @contextmanager
+    def _streams(self, *arguments: str) -> Iterator[tuple[io.StringIO, io.StringIO]]:
+        """What a new process would find: its arguments, folder, environment and streams, and no log set up yet."""
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            Path(os.devnull).open() as nothing,
+            patch.multiple(sys, argv=["r2mirror", *arguments], stdin=nothing, stdout=out, stderr=err),
+            patch.dict(os.environ, self.environment, clear=True),
+            chdir(self.folder),
+            _unlogged(),
+        ):
+            yield out, err
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Puts back what the command line sets of the process's log."""
+    root, ours, last = logging.getLogger(), logging.getLogger("reconciler"), logging.lastResort
+    assert last
+    level, formatter = ours.level, last.formatter
+    with patch.object(root, "handlers", []), patch.object(root, "level", root.level):
+        try:
+            yield
+        finally:
+            ours.setLevel(level)
+            last.setFormatter(formatter)
 
 
 def changes(plan: Mapping[str, Any]) -> list[tuple[str, str, str]]:

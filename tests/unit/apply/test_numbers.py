@@ -26,7 +26,7 @@ from tests.bench import V1, V2, Bench, check_visible
 from tests.parts.lying_registry import Answer
 from tests.parts.scripted_s3 import Answer as StoreAnswer
 from tests.parts.scripted_s3 import serve_script
-from tests.world import World
+from tests.world import InProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -187,7 +187,7 @@ def test_every_time_of_an_index_can_be_read_compared_and_written(since: datetime
 
 @pytest.mark.parametrize("retain", ["500000w", "999999w", "0s"])
 def test_a_long_retention_is_one(retain: str, tmp_path: Path) -> None:
-    world = World(tmp_path, {"type": "file", "path": "mirror"}, defaults={"retain": retain})
+    world = InProcess(tmp_path, {"type": "file", "path": "mirror"}, defaults={"retain": retain})
     index = MirrorIndex(
         1, {"gone": RepositoryState("oci:x", {}, {DIGEST: LAST, Digest.of(b"y"): FIRST}, owner="default")}
     )
@@ -203,7 +203,7 @@ def test_a_long_retention_is_one(retain: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e9", "soon"])
 def test_an_option_that_has_one_wait_for_ever_is_refused(seconds: str, tmp_path: Path) -> None:
-    world = World(tmp_path, {"type": "file", "path": "mirror"})
+    world = InProcess(tmp_path, {"type": "file", "path": "mirror"})
     for command in (["apply"], ["gc"], ["adopt"]):
         said = world.run(*command, f"--lock-timeout={seconds}", code=1).stderr
         assert f"'{seconds}' is not a number of seconds from 0 to 604800 (a week)" in said

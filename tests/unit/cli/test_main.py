@@ -15,7 +15,7 @@ import pytest
 from reconciler import __version__
 from tests.parts.images import image, write_layout
 from tests.parts.terminal import on_a_terminal
-from tests.world import World
+from tests.world import InProcess, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ COMMANDS = (
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """A folder store fed from an image layout with two tags; nothing applied yet."""
-    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
     write_layout(tmp_path / "images", {"1.0": image({"a": "1"}), "2.0": image({"a": "2"})})
     world.mirrors({"source": "oci:./images", "target": "app", "tags": [{"glob": "*"}]})
     return world
@@ -239,7 +239,7 @@ def test_a_call_without_anything_is_given_the_help_as_it_is(call: tuple[str, ...
 
 
 def test_an_interruption_does_not_wait_for_a_registry_that_is_silent(tmp_path: Path) -> None:
-    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         entry = {"source": f"{host}/a/b", "target": "a/b", "tags": [{"glob": "*"}]}

@@ -19,7 +19,7 @@ from reconciler.clients.upstreams import upstreams
 from reconciler.errors import UsageError
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.schema_files import load_schema
-from tests.world import World
+from tests.world import InProcess, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ ALPINE = {"source": "docker.io/library/alpine", "tags": ["latest"]}
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path, CLOUDFLARES)
+    return InProcess(tmp_path, CLOUDFLARES)
 
 
 def mirrors(world: World, *entries: dict[str, Any]) -> Mirrors:
@@ -291,7 +291,9 @@ def test_whatever_a_client_is_told_leads_to_the_image_of_that_name(
     entries: dict[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Every name that a client may ask for below a usable prefix is either there under that name, or not there."""
-    world = World(tmp_path_factory.getbasetemp(), {"type": "file", "path": "./m", "public_url": "https://cr.example"})
+    world = InProcess(
+        tmp_path_factory.getbasetemp(), {"type": "file", "path": "./m", "public_url": "https://cr.example"}
+    )
     one = mirrors(world, *({"source": source, "target": target, "tags": ["1"]} for target, source in entries.items()))
     there = {mirror.target: mirror.source for mirror in one.mirrors}
     found = upstreams(one.mirrors, one.registries)

@@ -21,7 +21,7 @@ from reconciler.signatures.signers import Identity, Key
 from reconciler.sources.config import RegistryConfig
 from reconciler.stores.config import R2, S3, Folder
 from tests.parts.images import image, write_layout
-from tests.world import World
+from tests.world import InProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -287,7 +287,7 @@ def test_a_new_file_adds_everything(tmp_path: Path) -> None:
 
 def test_one_command_writes_the_whole_comment(tmp_path: Path) -> None:
     write_layout(tmp_path / "images", {"a": image({"a": "1"}), "b": image({"b": "2"})})
-    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
     world.mirrors({"source": "oci:./images", "target": "team/app", "tags": ["a", "b"]})
     world.run("plan", "--out", "plan.json")
     (tmp_path / "empty.yaml").touch()
@@ -300,7 +300,7 @@ def test_one_command_writes_the_whole_comment(tmp_path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    world = World(tmp_path, {})
+    world = InProcess(tmp_path, {})
     (tmp_path / "old.yaml").write_text(OLD)
     (tmp_path / "new.yaml").write_text(NEW)
     assert "~ library/alpine" in world.run("diff", "old.yaml", "new.yaml", "--detailed-exitcode", code=2).stdout

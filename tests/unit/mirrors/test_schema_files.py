@@ -26,7 +26,7 @@ from reconciler.stores import Unfinished
 from reconciler.target.garbage import Garbage, NotCollected
 from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, TagState, serialise
 from reconciler.target.listing import Listing, Repository
-from tests.world import World
+from tests.world import InProcess
 
 NAMES = sorted(path.name.removesuffix(".schema.json") for path in (Path(__file__).parents[3] / "schema").iterdir())
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -64,7 +64,7 @@ def test_each_is_a_schema_with_words(name: str) -> None:
 
 
 def test_the_command_prints_each_of_them(tmp_path: Path) -> None:
-    world = World(tmp_path, {})
+    world = InProcess(tmp_path, {})
     assert schema_names() == tuple(NAMES)
     assert json.loads(world.run("schema").stdout) == load_schema("mirrors")
     assert json.loads(world.run("schema", "plan").stdout) == load_schema("plan")

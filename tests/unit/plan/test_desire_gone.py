@@ -20,7 +20,7 @@ from reconciler.target.ledger import read_index, write_index
 from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, app, check_visible
 from tests.memory import mirror
 from tests.parts.images import image, index, write_layout
-from tests.world import World, changes
+from tests.world import InProcess, World, changes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """A folder store that an apply has filled from an image layout with three tags."""
-    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
     upstream(world, "1.0", "2.0", "3.0")
     declare(world)
     world.run("apply", "--yes")
@@ -261,7 +261,7 @@ def test_named_exactly_it_is_a_failure(pattern: Pattern) -> None:
 
 
 def test_a_plan_with_sizes_finds_it_out_and_an_apply_of_it_tells_once(tmp_path: Path) -> None:
-    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
     write_layout(tmp_path / "images", {"both": BOTH, "windows": WINDOWS, "named": WINDOWS})
     declare(world, {"glob": "[bw]*"}, platforms=["linux/amd64"])
     sizes = world.plan("--sizes", "--out", "plan.json")

@@ -13,12 +13,12 @@ import pytest
 
 from tests.parts.images import image, write_layout
 from tests.parts.terminal import on_a_terminal
-from tests.world import World
+from tests.world import InProcess, World
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
     write_layout(tmp_path / "images", {"1.0": image({"a": "1"}), "2.0": image({"a": "2"})})
     world.mirrors({"source": "oci:./images", "target": "app", "tags": [{"glob": "*"}]})
     return world

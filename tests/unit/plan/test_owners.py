@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.parts.images import image, write_layout
-from tests.world import World, changes
+from tests.world import InProcess, World, changes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ IMAGES = {"1": image({"a": "1"}), "2": image({"a": "2"})}
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     write_layout(tmp_path / "images", IMAGES)
-    return World(tmp_path, {"type": "file", "path": "./mirror"})
+    return InProcess(tmp_path, {"type": "file", "path": "./mirror"})
 
 
 def write(world: World, file: str, name: str | None, *targets: str) -> None:

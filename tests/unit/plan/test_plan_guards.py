@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.parts.images import image, write_layout
-from tests.world import World
+from tests.world import InProcess, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def entry(target: str) -> dict[str, Any]:
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """A folder store with six repositories, of which mirrors.yaml has one left."""
-    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
     write_layout(tmp_path / "images", {str(tag): image({"tag": str(tag)}) for tag in range(TAGS)})
     world.mirrors(*map(entry, TARGETS))
     world.run("apply", "--yes")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.parts.images import image, write_layout
-from tests.world import World
+from tests.world import InProcess, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ Document = dict[str, Any]
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """`app` has one of two tags that are wanted, and `old` is not in mirrors.yaml any more: a plan of both."""
-    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
     write_layout(tmp_path / "images", IMAGES)
     write_layout(tmp_path / "others", OTHERS)
     app = {"source": "oci:./images", "target": "app", "tags": ["1.0"]}

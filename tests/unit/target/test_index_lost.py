@@ -11,7 +11,7 @@ from reconciler.target.inventory import FIRST_KEYS, LOOKED_AT, held_of
 from reconciler.target.layout import manifest_key
 from tests.memory import MemoryStore
 from tests.parts.images import image, write_layout
-from tests.world import World
+from tests.world import InProcess, World
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ GONE = "the mirror index is gone: there is none, and app is in the bucket; `r2mi
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     """A folder store with two tags."""
-    world = World(tmp_path, {"type": "file", "path": "./mirror", "public_url": "http://127.0.0.1:9/"})
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror", "public_url": "http://127.0.0.1:9/"})
     write_layout(tmp_path / "images", {"1.0": image({"a": "1"}), "2.0": image({"a": "2"})})
     world.mirrors({"source": "oci:./images", "target": "app", "tags": [{"glob": "*"}]})
     assert "gone" not in world.run("plan").stdout

@@ -20,7 +20,7 @@ from reconciler.target.listing import Listing, Repository, from_index, from_publ
 from reconciler.target.public import PublicBucket
 from tests.parts.http_server import Handler, serving
 from tests.parts.images import image, index, write_layout
-from tests.world import World
+from tests.world import InProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -167,7 +167,7 @@ def test_an_index_of_another_release_is_named() -> None:
 
 
 def test_the_command_with_a_mirrors_file_and_with_nothing_but_a_url(tmp_path: Path) -> None:
-    world = World(tmp_path, {"type": "file", "path": "./mirror"})
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
     write_layout(tmp_path / "images", {"1.0": index(image({"a": "1"}), image({"a": "1"}, platform="linux/arm64"))})
     world.mirrors({"source": "oci:./images", "target": "team/app", "tags": ["1.0"]})
     world.apply()

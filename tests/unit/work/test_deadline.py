@@ -22,7 +22,7 @@ from tests.memory import mirror
 from tests.parts.images import image, write_layout
 from tests.parts.logins import Given
 from tests.parts.lying_registry import Answer
-from tests.world import World
+from tests.world import InProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,7 +116,7 @@ def test_after_it_no_registry_is_asked_and_before_it_none_is_waited_for_beyond(
 
 
 def test_the_commands_end_with_one(tmp_path: Path) -> None:
-    world = World(tmp_path, {"type": "file", "path": "mirror"})
+    world = InProcess(tmp_path, {"type": "file", "path": "mirror"})
     write_layout(tmp_path / "layout", {"1": image({"a": "1"})})
     world.mirrors({"source": "oci:layout", "target": "a", "tags": ["1"]})
     assert REASON in world.run("apply", "--yes", "--timeout=0", code=1).stdout

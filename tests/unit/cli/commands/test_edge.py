@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import json
-import signal
-import subprocess
 import sys
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler.cli.main import main
 from reconciler.edge import cloudflare
 from reconciler.edge.config import EdgeConfig
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
@@ -22,9 +18,10 @@ from reconciler.mirrors.schema_files import load_schema
 from tests.parts.cloudflare_api import ACCOUNT, TOKEN, CloudflareApi
 from tests.parts.lying_registry import Answer
 from tests.parts.terminal import on_a_terminal
-from tests.world import World
+from tests.world import InProcess
 
 if TYPE_CHECKING:
+    import subprocess
     from pathlib import Path
 
 HOST = "cr.example.com"
@@ -32,36 +29,21 @@ COUNT = len(edge_rules(EdgeConfig("example.com", HOST)))
 
 
 @dataclass
-class EdgeWorld(World):
+class EdgeWorld(InProcess):
     """A user whose program asks Cloudflare at `api_url`; `said` is all that it ever printed."""
 
     api_url: str = ""
     said: list[str] = field(default_factory=list)
-    in_process: bool = True
 
     def command(self, *arguments: str) -> list[str]:
         code = f"from reconciler.edge import cloudflare; cloudflare.API = {self.api_url!r}; from reconciler.cli import main"
         return [sys.executable, "-c", f"{code}; main.main()", *arguments]
 
     def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """One call; in this process, which is ten times as fast, unless it would leave a log turned on."""
-        done = self._called(*arguments) if self.in_process else super().run(*arguments, code=code)
-        assert done.returncode == code, f"{arguments} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
+        with patch.object(cloudflare, "API", self.api_url):
+            done = super().run(*arguments, code=code)
         self.said += [done.stdout, done.stderr]
         return done
-
-    def _called(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        out, err = io.StringIO(), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-            patch.setattr(cloudflare, "API", self.api_url)
-            patch.setattr(sys, "argv", ["r2mirror", *arguments])
-            patch.chdir(self.folder)
-            for name, value in self.environ.items():
-                patch.setenv(name, value)
-            patch.setattr(signal, "signal", lambda *_: None)
-            with pytest.raises(SystemExit) as ended:
-                main()
-        return subprocess.CompletedProcess(arguments, int(str(ended.value.code or 0)), out.getvalue(), err.getvalue())
 
     def document(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         document = json.loads(self.run(*arguments, "--format", "json", code=code).stdout)
@@ -208,7 +190,6 @@ def test_the_token_is_in_nothing_that_is_printed(world: EdgeWorld, api: Cloudfla
         api.faults.clear()
         api.faults.append((beginning, answer))
         world.run("edge", "plan", code=0 if answer.status == 500 else 1)
-    world.in_process = False
     api.faults.append(("POST /client/v4/zones", Answer(400, body=echo)))
     world.run("edge", "apply", "-vv", "--yes", "--format", "json", code=1)
     assert "GET /zones" in world.said[-1]
