@@ -22,7 +22,7 @@ from reconciler.oci.referrers import Attached, cosign_tags
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.sources.quota import Quota
 from reconciler.stores import Absent, Condition, Listed, Matches, Stored, Unfinished
-from reconciler.stores.config import Folder
+from reconciler.stores.folder import Folder
 from reconciler.target.layout import JSON_HEADERS, LOCK
 
 if TYPE_CHECKING:

@@ -30,7 +30,6 @@ from reconciler import __version__
 from reconciler.apply.transfer import transfer
 from reconciler.errors import ClusterError, ExtraMissing, MirrorError, UsageError
 from reconciler.sources.opening import open_sources
-from reconciler.stores.opening import open_stores
 from reconciler.target.lock import Witness
 from reconciler.work.threads import awaited
 
@@ -135,7 +134,7 @@ def _opened(place: Place, owner: str, process: int) -> _Opened:
     """The sources and the store, for as long as this process lives or newer runs come."""
     del process  # A child must not go on with its parent's connections.
     sources = open_sources(dict(place.registries), Path(), os.environ, bandwidth=place.bandwidth)
-    stores = open_stores(place.store, os.environ)
+    stores = place.store.open(os.environ)
     return _Opened(sources, sources.__enter__(), stores.public.guarded(Witness(stores.state, owner).check))
 
 

@@ -132,9 +132,8 @@ def load(file: Path) -> Mirrors:
 
 def open_bucket(mirrors: Mirrors) -> Stores:
     """The store of a mirrors file. Sends nothing yet."""
-    from reconciler.stores.opening import open_stores
 
-    return open_stores(mirrors.store, os.environ)
+    return mirrors.store.open(os.environ)
 
 
 def command_line() -> str:

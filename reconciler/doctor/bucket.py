@@ -35,8 +35,8 @@ from reconciler.words import count
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from reconciler.doctor.advice import Advice
     from reconciler.stores import Store, Stores
+    from reconciler.stores.config import Advice
 
 SKEW, REFUSED_SKEW = 60.0, 900.0
 """Seconds a clock may be off before it is worth a word, and before S3 refuses what is signed with it."""

@@ -9,24 +9,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.doctor.advice import advice_for
 from reconciler.doctor.bucket import check_bucket, check_clock, check_for_lost_index, read_mirror_index
 from reconciler.doctor.finding import Notes
 from reconciler.doctor.public import check_private_index, check_public
 from reconciler.doctor.sources import check_sources
 from reconciler.errors import StoreError, UsageError
 from reconciler.sources.opening import open_sources
-from reconciler.stores.config import Folder
-from reconciler.stores.opening import endpoint, open_stores
 from reconciler.work.threads import BLOB_WORKERS, RESOLVE_WORKERS, readers
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-    from reconciler.doctor.advice import Advice
     from reconciler.doctor.finding import Finding
     from reconciler.mirrors.model import Mirrors
     from reconciler.stores import Stores
+    from reconciler.stores.config import Advice
     from reconciler.target.index import MirrorIndex
 
 
@@ -48,14 +45,14 @@ def diagnose(
 
 def _findings(mirrors: Mirrors, environ: Mapping[str, str], image: str | None, *, deep: bool) -> Iterator[Finding]:
     store = mirrors.store
-    advice = advice_for(store)
+    advice = store.advice
     index = yield from _behind(mirrors, environ, advice)
     if store.public_url is None:
         found = "store.public_url is not set, so nothing was fetched the way clients do"
         yield Notes("public", "-", advice).warning("public url", found, advice.public)
         return
     yield from check_public(store.public_url, index, image, advice, deep=deep)
-    if not isinstance(store, Folder) and store.state_bucket:
+    if store.state_bucket:
         yield from check_private_index(store.public_url, advice)
 
 
@@ -65,9 +62,9 @@ def _behind(
     """Checks the store and the sources; returns the mirror index, or None if it cannot be read."""
     index = None
     try:
-        stores = open_stores(mirrors.store, environ, BLOB_WORKERS)
+        stores = mirrors.store.open(environ, BLOB_WORKERS)
         index = yield from _store(mirrors, stores, advice)
-        yield from check_clock(stores.public.name, endpoint(mirrors.store), advice)
+        yield from check_clock(stores.public.name, mirrors.store.endpoint_url, advice)
         with (
             open_sources(mirrors.registries, mirrors.folder, environ, BLOB_WORKERS) as open_source,
             readers(RESOLVE_WORKERS) as executor,

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reconciler.doctor.advice import Advice
+    from reconciler.stores.config import Advice
 
 
 class Status(StrEnum):

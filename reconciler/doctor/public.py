@@ -23,7 +23,7 @@ from reconciler.target.layout import MIRROR_INDEX, blob_key, manifest_key, tags_
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.doctor.advice import Advice
+    from reconciler.stores.config import Advice
     from reconciler.target.index import MirrorIndex, TagState
 
 MAX_WALK = 256 * 1024 * 1024

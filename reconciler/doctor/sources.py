@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.doctor.advice import advice_for
 from reconciler.doctor.finding import Finding, Notes
 from reconciler.errors import Denied, NotFound, RateLimited, SourceError
 from reconciler.mirrors.patterns import Exact
@@ -14,15 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from concurrent.futures import Executor
 
-    from reconciler.doctor.advice import Advice
     from reconciler.mirrors.model import Mirror, Mirrors
     from reconciler.sources import OpenSource
     from reconciler.sources.quota import Quota
+    from reconciler.stores.config import Advice
 
 
 def check_sources(mirrors: Mirrors, open_source: OpenSource, executor: Executor) -> Iterator[Finding]:
     """One request to each registry, and each image layout opened; in the order of their names."""
-    advice = advice_for(mirrors.store)
+    advice = mirrors.store.advice
     looks = {
         place: executor.submit(_look, place, mirror, open_source, advice) for place, mirror in _samples(mirrors).items()
     }

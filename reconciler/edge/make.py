@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.edge.cloudflare import Cloudflare
     from reconciler.edge.config import EdgeConfig
     from reconciler.edge.plan import EdgePlan
-    from reconciler.stores.config import R2
+    from reconciler.stores.buckets import R2
 
 
 def connect(store: R2, environ: Mapping[str, str]) -> Cloudflare:

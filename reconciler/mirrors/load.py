@@ -22,7 +22,7 @@ from reconciler.mirrors.sections.store import read_store
 from reconciler.mirrors.shape import check_shape
 from reconciler.mirrors.signed_by import declared
 from reconciler.mirrors.values import path as path_at
-from reconciler.stores.config import R2
+from reconciler.stores.buckets import R2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.patterns import Named, Pinned
-from reconciler.stores.config import is_r2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -93,7 +92,7 @@ class Mirrors:
 
     @property
     def is_at_r2(self) -> bool:
-        return is_r2(self.store)
+        return self.store.is_at_r2
 
     def owns(self, target: str, owner: str | None) -> bool:
         """Returns whether a repository of the mirror index belongs to this file.

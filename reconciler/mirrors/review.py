@@ -15,7 +15,6 @@ from reconciler.cli.render.blocks import Block, code, escaped, fitted
 from reconciler.mirrors.patterns import Pattern
 from reconciler.oci.spec import Platform
 from reconciler.signatures.signers import Identity, Key
-from reconciler.stores.config import R2, S3, Folder
 from reconciler.words import plain
 
 if TYPE_CHECKING:
@@ -208,7 +207,7 @@ def _facts(config: Any, *, defaults: bool = True) -> dict[str, Any]:
 
     Without `defaults`, fields that have the value which they have if a file does not set them are left out.
     """
-    kind = {R2: {"type": "r2"}, S3: {"type": "s3"}, Folder: {"type": "file"}}.get(type(config), {})
+    kind = {"type": config.type} if hasattr(config, "type") else {}
     said = (field for field in fields(config) if field.name != _NAME)
     values = ((field, getattr(config, field.name)) for field in said)
     return kind | {

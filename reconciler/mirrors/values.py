@@ -24,18 +24,18 @@ _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^
 
 
 def filled(
-    document: Document, place: Place, text: str, environ: Mapping[str, str] | None, store: str | None = None
+    document: Document, place: Place, text: str, environ: Mapping[str, str] | None, owned: tuple[str, ...] = ()
 ) -> str | None:
     """Fills in the variables of `text`. Returns None if one of them has no value, or may not be used there.
 
     environ  None: variables without a default keep no value, which is not a problem
-    store    the type of the store whose value it is, None for a value of a registry
+    owned    prefixes of reserved names that may be used anyway, see `StoreConfig.variables`
     """
     open_ones = []
 
     def fill(match: re.Match[str]) -> str:
         name, default = match["name"], match["default"]
-        refusal = value_problem(name, store)
+        refusal = value_problem(name, owned)
         if refusal:
             open_ones.append(name)
             document.problem(place, refusal)

@@ -44,8 +44,6 @@ _OWNERS = {
 }
 """The registries of those whose names they are: a token of GitHub's may log in at GitHub's registry."""
 
-_OF_STORES = {"r2": ("R2_", "CLOUDFLARE_", "CF_"), "s3": ("R2_", "AWS_", "CLOUDFLARE_", "CF_")}
-
 _SECRET = re.compile(
     r"SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|ACCESS_KEY|API_?KEY|PRIVATE|(^|_)(PAT|PWD|KEY|JWT)(_|$)"
 )
@@ -63,15 +61,15 @@ def login_problem(name: str, registry: str) -> str | None:
     )
 
 
-def value_problem(name: str, store: str | None) -> str | None:
+def value_problem(name: str, owned: tuple[str, ...]) -> str | None:
     """Why this variable may not be a part of a value that is no secret, None if it may.
 
-    `store` is the type of the store whose value it is, None for a value of a registry.
+    `owned` are prefixes of reserved names that may be used anyway.
     """
     prefix = _reserved(name)
     if _SECRET.search(name.upper()):
         return f"{name[:90]} has the name of a secret, and no value here is one; use a variable of another name"
-    if prefix is None or prefix in _OF_STORES.get(store or "", ()):
+    if prefix is None or prefix in owned:
         return None
     return (
         f"{name[:90]} is not used here: names that begin with {prefix} belong to a store, a cloud or a CI system. "

@@ -9,7 +9,6 @@ from reconciler.plan.cost.measure import measure
 from reconciler.plan.cost.spending import spendings
 from reconciler.plan.make import in_silence
 from reconciler.plan.plan import leaving_out
-from reconciler.stores.config import Folder, is_r2
 from reconciler.work.threads import RESOLVE_WORKERS, readers
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
     from reconciler.oci.spec import Digest
     from reconciler.plan.connections import Connections
-    from reconciler.plan.cost.forecast import Parts
     from reconciler.plan.make import Made, Stage
     from reconciler.plan.plan import Plan
 
@@ -36,20 +34,11 @@ def with_sizes(
     does not fetch them again; None: it holds none. Raises `StoreError`.
     """
     plan, observed, open_source = made.plan, made.observed, connections.open_source
-    store, parts = connections.stores.public, _parts(mirrors)
+    store, parts = connections.stores.public, mirrors.store.parts
     with stage("Reading manifests ..."), readers(RESOLVE_WORKERS) as executor:
         found = measure(
             plan, observed.index, store, open_source, executor, parts, observed.at, held, named=mirrors.naming()
         )
     spent = spendings(found.takes, open_source)
-    sizes = replace(found.sizes, priced=is_r2(mirrors.store))
+    sizes = replace(found.sizes, priced=mirrors.store.is_at_r2)
     return replace(leaving_out(plan, found.left_out), sizes=sizes, manifests=found.bodies, spendings=spent)
-
-
-def _parts(mirrors: Mirrors) -> Parts | None:
-    """How many parts the store uploads a blob of some size in; None where it does not count requests."""
-    if isinstance(mirrors.store, Folder):
-        return None
-    from reconciler.stores.s3 import parts
-
-    return parts

@@ -1,15 +1,112 @@
-"""Where mirrors.yaml says the objects are kept, and what is wrong with the values that say so. Pure."""
+"""What the configuration of every kind of store has, and the checks that several kinds share.
+
+A kind of store is one class in one module, and a row of `kinds.KINDS`. mirrors.yaml is checked, opened, reviewed,
+estimated and diagnosed by what that class says: nothing else asks which kind a store is.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+    from typing import Self
+
+    from reconciler.stores import Stores
+
+Parts: TypeAlias = "Callable[[int], int]"
+"""In how many parts an object of so many bytes is uploaded; 0: in one request."""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """How to fix what is wrong with a store of one kind.
+
+    edge    how to change the headers of answers to clients
+    domain  how to connect the public URL, and renew its certificate
+    public  how to let clients read the store where there is no public URL yet
+    rights  how to let r2mirror read and write
+    place   what to check if the store does not answer
+    """
+
+    edge: str
+    domain: str
+    public: str
+    rights: str
+    place: str
+
+
+class StoreConfig(Protocol):
+    """The `store` section of mirrors.yaml. Its fields are the section's keys but for `type`.
+
+    type       the value of `store.type`
+    variables  prefixes of environment variables that its values may use, although a cloud or CI system owns the names
+    advice     how to fix what is wrong with the store
+    """
+
+    type: ClassVar[str]
+    variables: ClassVar[tuple[str, ...]]
+    advice: ClassVar[Advice]
+
+    @property
+    def public_url(self) -> str | None:
+        """The URL at which clients read the store, without a slash at its end."""
+        ...
+
+    @property
+    def state_bucket(self) -> str | None:
+        """The bucket that keeps the mirror index and the lock, if it is named."""
+        ...
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """The URL of the server that keeps the objects; None if there is none, or if its client library chooses it."""
+        ...
+
+    @property
+    def shows_state(self) -> bool:
+        """Whether clients can read the mirror index as well, unless a rule of the server forbids it."""
+        ...
+
+    @property
+    def is_at_r2(self) -> bool:
+        """Whether the store is at Cloudflare R2, whose prices then hold, whatever its type is called."""
+        ...
+
+    @property
+    def parts(self) -> Parts | None:
+        """Counts the parts of uploads, for estimates of requests; None where requests do not count."""
+        ...
+
+    @classmethod
+    def problem(cls, key: str, value: str) -> str | None:
+        """Explains what is wrong with a value, None if nothing is.
+
+        The value itself is never quoted: its variables are filled in, and one of them may be a secret.
+        """
+        ...
+
+    @classmethod
+    def contradictions(cls, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """Finds values that are wrong beside others: the key, and what is wrong."""
+        ...
+
+    @classmethod
+    def parse(cls, values: Mapping[str, str], folder: Path) -> Self:
+        """Makes a configuration from sound values. Relative paths start from `folder`."""
+        ...
+
+    def open(self, environ: Mapping[str, str], workers: int = ...) -> Stores:
+        """Opens the public store and the one for the state, which may be the same, for `workers` uploads at once.
+
+        Sends nothing yet. Raises `StoreError` or one of its kinds for settings or credentials that cannot be used.
+        """
+        ...
+
 
 PATHS_ARE_NOT_FOR_CLIENTS = (
     "has a path, but clients ask for /v2/ at the root of a host; "
@@ -17,95 +114,27 @@ PATHS_ARE_NOT_FOR_CLIENTS = (
 )
 """What to say of the address of a bucket that is not the root of a host."""
 
-
-@dataclass(frozen=True)
-class R2:
-    """`digest_by_tag` is the edge's, for what it needs has to be stored with the tags."""
-
-    account_id: str
-    bucket: str
-    jurisdiction: str
-    public_url: str | None
-    state_bucket: str | None
-    digest_by_tag: bool = False
-
-
-@dataclass(frozen=True)
-class S3:
-    bucket: str
-    region: str | None
-    endpoint_url: str | None
-    public_url: str | None
-    state_bucket: str | None
-
-
-@dataclass(frozen=True)
-class Folder:
-    path: Path
-    public_url: str | None
-
-
-StoreConfig: TypeAlias = R2 | S3 | Folder
-
-R2_HOSTS = ".r2.cloudflarestorage.com"
-
-
-def is_r2(store: StoreConfig) -> bool:
-    """Whether a store is at Cloudflare R2, whatever its type is called."""
-    match store:
-        case R2():
-            return True
-        case S3(endpoint_url=str(url)):
-            return (urlsplit(url).hostname or "").endswith(R2_HOSTS)
-        case _:
-            return False
-
-
-def base_url(values: Mapping[str, str]) -> str | None:
-    """Returns the public URL without a slash at its end, None if there is none."""
-    url = values.get("public_url")
-    return url.rstrip("/") if url else None
-
-
-_ACCOUNT = re.compile(r"[0-9a-f]{32}")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_JURISDICTIONS = ("default", "eu", "us", "fedramp", "fedramp-high")
 
 
-ENDPOINT_WITH_BUCKET = (
-    "has the name of the bucket in it, which store.bucket adds by itself; "
-    "write the address of the server alone, for example https://s3.example.com"
-)
-
-
-def names_bucket(values: Mapping[str, str]) -> bool:
-    """Tells whether the endpoint includes the bucket: `https://server/bucket`, or e.g. `https://bucket.s3.server`."""
-    url, bucket = urlsplit(values.get("endpoint_url", "")), values.get("bucket", "")
-    rest = (url.hostname or "").removeprefix(f"{bucket}.")
-    is_first = rest != url.hostname and (rest.startswith("s3") or rest.endswith(R2_HOSTS))
-    return bool(bucket) and (url.path.strip("/") == bucket or is_first)
-
-
-def store_problem(key: str, value: str, *, for_clients: bool) -> str | None:
-    """Explains what is wrong with a value, None if nothing is.
-
-    The value itself is never quoted: its variables are filled in, and one of them may be a secret.
-    """
+def common_problem(key: str, value: str) -> str | None:
+    """Explains what is wrong with the value of a key that several kinds of store have."""
     match key:
-        case "account_id" if not _ACCOUNT.fullmatch(value):
-            return "is not a valid account ID: expected 32 hex digits, the first part of the endpoint R2 shows"
         case "bucket" | "state_bucket" if not _BUCKET.fullmatch(value):
             return "is not a valid bucket name: expected 3 to 63 lower-case letters, digits, - and ."
-        case "jurisdiction" if value not in _JURISDICTIONS:
-            return f"is not a valid jurisdiction: expected one of {', '.join(_JURISDICTIONS)}"
         case "public_url" | "endpoint_url":
-            with_path = for_clients and key == "public_url" and value.rstrip("/").count("/") > 2
-            return _url_problem(value) or (PATHS_ARE_NOT_FOR_CLIENTS if with_path else None)
+            return url_problem(value)
         case _:
             return None
 
 
-def _url_problem(text: str) -> str | None:
+def client_problem(public_url: str) -> str | None:
+    """Explains why clients could not pull from this URL, None if they could."""
+    return PATHS_ARE_NOT_FOR_CLIENTS if public_url.rstrip("/").count("/") > 2 else None
+
+
+def url_problem(text: str) -> str | None:
+    """Explains what is wrong with the URL of a server, None if nothing is."""
     wrong = "is not a URL; write for example https://cr.example.com"
     try:
         url = urlsplit(text)
@@ -116,3 +145,9 @@ def _url_problem(text: str) -> str | None:
     if "@" in url.netloc or url.query or url.fragment:
         return "has more than a host and a path in it, where no password or query belongs; remove them"
     return None
+
+
+def base_url(values: Mapping[str, str]) -> str | None:
+    """Returns the public URL without a slash at its end, None if there is none."""
+    url = values.get("public_url")
+    return url.rstrip("/") if url else None

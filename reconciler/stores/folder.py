@@ -24,19 +24,22 @@ import stat
 import sys
 import time
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
 from reconciler.files import check_regular, open_regular
-from reconciler.stores import CHUNK, Absent, Condition, Listed, Matches, Stored
+from reconciler.stores import CHUNK, Absent, Condition, Listed, Matches, Stored, Stores
+from reconciler.stores.config import Advice, base_url, common_problem
+from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from io import FileIO
-    from typing import BinaryIO
+    from typing import BinaryIO, Self
 
     from reconciler.oci.spec import Digest
     from reconciler.stores import Unfinished
@@ -48,6 +51,68 @@ _DIGESTS = ("sha256:", "sha512:")
 """What names of files begin with that have no capitals."""
 
 _OPEN_LOCK = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder, as mirrors.yaml describes it."""
+
+    path: Path
+    public_url: str | None
+
+    type: ClassVar[str] = "file"
+    variables: ClassVar[tuple[str, ...]] = ()
+    advice: ClassVar[Advice] = Advice(
+        edge="let `r2mirror serve` answer for the folder, or set it in the web server in front of it",
+        domain="check the host's DNS record and certificate, and that it leads to this folder",
+        public="run `r2mirror serve`, and add its URL to mirrors.yaml as store.public_url",
+        rights="let the user that runs r2mirror read and write the folder",
+        place="check store.path in mirrors.yaml",
+    )
+
+    @property
+    def state_bucket(self) -> None:
+        return None
+
+    @property
+    def endpoint_url(self) -> None:
+        return None
+
+    @property
+    def shows_state(self) -> bool:
+        return False
+
+    @property
+    def is_at_r2(self) -> bool:
+        return False
+
+    @property
+    def parts(self) -> None:
+        return None
+
+    @classmethod
+    def problem(cls, key: str, value: str) -> str | None:
+        if key != "path":
+            return common_problem(key, value)
+        try:
+            Path(value).expanduser()
+        except RuntimeError:
+            return "begins with a home folder that is not known here; write the whole path"
+        return None
+
+    @classmethod
+    def contradictions(cls, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        del values
+        yield from ()
+
+    @classmethod
+    def parse(cls, values: Mapping[str, str], folder: Path) -> Self:
+        return cls(folder / Path(values["path"]).expanduser(), base_url(values))
+
+    def open(self, environ: Mapping[str, str], workers: int = BLOB_WORKERS) -> Stores:
+        del environ, workers
+        store = FolderStore(self.path)
+        return Stores(store, store)
 
 
 class FolderStore:

@@ -57,12 +57,12 @@ from reconciler.errors import (
 from reconciler.http.clock import header_time
 from reconciler.http.proxies import read_proxies
 from reconciler.http.trust import bundle
-from reconciler.stores import CHUNK, WITH_CONDITIONS, Absent, Condition, Listed, Matches, Stored, Unfinished
-from reconciler.stores.config import R2, S3
+from reconciler.stores import CHUNK, WITH_CONDITIONS, Absent, Condition, Listed, Matches, Stored, Unfinished, parts
 from reconciler.stores.contact import Contact, mistake
 from reconciler.stores.headers import Headers
 from reconciler.stores.pace import keep_pace
 from reconciler.stores.pages import Pages
+from reconciler.stores.parts import MAX_SIZE, MIB
 from reconciler.target.layout import with_digest
 
 if TYPE_CHECKING:
@@ -73,28 +73,16 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, ErrorTypeDef, GetObjectOutputTypeDef
 
     from reconciler.oci.spec import Digest
+    from reconciler.stores.buckets import R2, S3
 
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
-MIB = 1024 * 1024
-
-PART_SIZE = 8 * MIB
-"""Bytes of a part, unless the object would then have more than `MAX_PARTS`. R2 and S3 take 5 MiB to 5 GiB."""
-
-MAX_PARTS = 10_000
-
-MAX_PART_SIZE = 64 * MIB
-"""Bytes of a part at the most, for one has to be held in memory whatever a manifest says of its layers."""
-
-MAX_SIZE = MAX_PARTS * MAX_PART_SIZE
-"""Bytes of an object, 625 GiB. R2 and S3 would take 5 TiB, in parts of 525 MiB."""
-
 COPY_PART = 1024 * MIB
 """Bytes that one request has the server copy. R2 takes 4.995 GiB, but the answer has to come within `READ_TIMEOUT`."""
 
-BUFFER_BYTES = 6 * PART_SIZE
+BUFFER_BYTES = 6 * parts.PART_SIZE
 """Bytes of bodies and parts that all uploads of one store hold in memory at once."""
 
 SMALL = MIB
@@ -130,27 +118,17 @@ def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str], worker
     Raises `StoreDenied` for half a pair of credentials or an AWS profile that does not exist, `StoreError` for an
     endpoint that is no URL.
     """
-    name = f"{'r2' if isinstance(config, R2) else 's3'}://{bucket}"
+    name = f"{config.type}://{bucket}"
     try:
-        client = _client(_session(name, environ), *place(config), workers)
+        client = _client(_session(name, environ), config.endpoint_url, config.region, workers)
         contact = Contact(f"{name} at {client.meta.endpoint_url}", FIRST_ANSWER)
         _watch(client, contact)
-        digest_by_tag = isinstance(config, R2) and config.digest_by_tag
+        digest_by_tag = getattr(config, "digest_by_tag", False)
         return S3Store(name, bucket, client, contact, workers, digest_by_tag=digest_by_tag)
     except (boto.BotoCoreError, ValueError) as error:
         raise _translated(name, error) from error
     except Unreachable as error:
         raise StoreUnreachable(name, str(error)) from None
-
-
-def place(config: R2 | S3) -> tuple[str | None, str | None]:
-    """Endpoint URL and region, None for what boto3 is to find by itself."""
-    match config:
-        case R2(account_id=account, jurisdiction=jurisdiction):
-            part = "" if jurisdiction == "default" else f".{jurisdiction}"
-            return f"https://{account}{part}.r2.cloudflarestorage.com", "auto"
-        case S3(region=region, endpoint_url=endpoint):
-            return endpoint, region
 
 
 def _session(name: str, environ: Mapping[str, str]) -> Session:
@@ -339,7 +317,7 @@ class S3Store:
     def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
         if size > MAX_SIZE:
             raise StoreError(self._what(key), f"a blob of {size} bytes; the most that can be uploaded is {MAX_SIZE}")
-        part_size = _part_size(size)
+        part_size = parts.part_size(size)
         body = _Body(chunks, size, self._what(key))
         body.begin()
         if size > part_size:
@@ -499,7 +477,7 @@ class S3Store:
         return bool(answer.get("CopyObjectResult", {}).get("ETag"))
 
     def _copy_parts(self, origin: str, key: str, size: int, headers: Headers) -> None:
-        part_size = max(COPY_PART, _part_size(size))
+        part_size = max(COPY_PART, parts.part_size(size))
 
         def send(upload_id: str) -> Sequence[CompletedPartTypeDef]:
             with _all_or_none() as copies:
@@ -671,7 +649,7 @@ def _all_or_none() -> Iterator[deque[Future[Any]]]:
         wait(waiting)
 
 
-_NOTHING = memoryview(bytes(PART_SIZE))
+_NOTHING = memoryview(bytes(parts.PART_SIZE))
 """Pages of zeros that are never written to, so that they take no memory."""
 
 
@@ -696,15 +674,15 @@ class _Buffers:
         with self._turn, self._changed:
             self._changed.wait_for(lambda: self._free >= held)
             self._free -= held
-            buffer = self._spare.pop() if self._spare and size == PART_SIZE else None
-            del self._spare[self._free // PART_SIZE :]
+            buffer = self._spare.pop() if self._spare and size == parts.PART_SIZE else None
+            del self._spare[self._free // parts.PART_SIZE :]
         try:
             buffer = buffer or bytearray(size)
             yield buffer
         finally:
             with self._changed:
                 self._free += held
-                if buffer is not None and size == PART_SIZE:
+                if buffer is not None and size == parts.PART_SIZE:
                     buffer.extend(_NOTHING[: size - len(buffer)])
                     self._spare.append(buffer)
                 self._changed.notify()
@@ -779,17 +757,6 @@ def _size(size: int) -> int:
     if not 0 <= size < 2**63:
         raise ValueError(f"it names a size of {size} bytes")
     return size
-
-
-def _part_size(size: int) -> int:
-    """Bytes of each part but the last, in whole MiB, for an object of `size` bytes."""
-    return max(PART_SIZE, -(-size // (MAX_PARTS * MIB)) * MIB)
-
-
-def parts(size: int) -> int:
-    """In how many parts a stream of `size` bytes is uploaded; 0: in one PutObject."""
-    part_size = _part_size(size)
-    return -(-size // part_size) if size > part_size else 0
 
 
 def _condition(condition: Condition | None) -> dict[str, str]:

@@ -11,7 +11,7 @@ from reconciler.apply.terms import Edges, Terms
 from reconciler.plan.cost.measure import Measured, measure
 from reconciler.plan.plan import make_plan
 from reconciler.plan.resolve import resolve
-from reconciler.stores import s3
+from reconciler.stores.parts import parts
 from reconciler.target.ledger import read_index
 from tests.bench import NOW, RETAIN, Silent
 from tests.memory import MemorySource, mirror, mirrors
@@ -73,7 +73,7 @@ class Runs:
 
     def measure(self, plan: Plan, index: MirrorIndex) -> Measured:
         with ThreadPoolExecutor(4) as executor:
-            return measure(plan, index, self.store, self.open_source, executor, s3.parts, NOW, {})
+            return measure(plan, index, self.store, self.open_source, executor, parts, NOW, {})
 
     def apply(self, plan: Plan) -> None:
         """One image at a time: which repository has a shared blob first is then no matter of chance."""

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.config import Config
 
-from reconciler.stores.config import S3
-from reconciler.stores.opening import open_stores
+from reconciler.stores.buckets import S3
 from tests.parts.process import find_program, free_port, running
 
 if TYPE_CHECKING:
@@ -121,4 +120,4 @@ def s3_store(bucket: S3Bucket) -> dict[str, Any]:
 
 def bucket_store(bucket: S3Bucket) -> Store:
     config = S3(bucket.bucket, bucket.region, bucket.endpoint_url, None, None)
-    return open_stores(config, bucket.environ()).public
+    return config.open(bucket.environ()).public

@@ -26,8 +26,8 @@ from reconciler.apply.transfer import Transfer
 from reconciler.errors import ClusterError, LockLost, NotFound, UsageError
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.sources.config import RegistryConfig
-from reconciler.stores.config import S3, Folder
-from reconciler.stores.folder import FolderStore
+from reconciler.stores.buckets import S3
+from reconciler.stores.folder import Folder, FolderStore
 from reconciler.target.layout import blob_key
 from reconciler.target.lock import held
 from tests.parts.dask_cluster import start_dask_cluster

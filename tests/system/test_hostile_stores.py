@@ -16,9 +16,9 @@ from tenacity import wait_none
 
 from reconciler.apply.outcome import Done
 from reconciler.errors import MirrorError
-from reconciler.stores import s3
-from reconciler.stores.config import S3
-from reconciler.stores.opening import open_stores
+from reconciler.stores import parts, s3
+from reconciler.stores.buckets import S3
+from reconciler.stores.parts import MIB
 from reconciler.target.index import parse
 from reconciler.target.layout import MIRROR_INDEX, PAGE
 from reconciler.target.lock import LIFETIME, break_lock, held, read_lock
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tests.parts.seaweedfs import S3Bucket
 
 
-PART = 5 * s3.MIB
+PART = 5 * MIB
 """The smallest that S3 takes."""
 
 LARGE = image(random.Random(1).randbytes(2 * PART + 1))
@@ -47,7 +47,7 @@ AFTER_LARGE = {**AFTER, "new": {"x": LARGE}}
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     patience = s3._patience
     monkeypatch.setattr(s3, "_patience", lambda contact: patience(contact).copy(wait=wait_none()))
-    monkeypatch.setattr(s3, "PART_SIZE", PART)
+    monkeypatch.setattr(parts, "PART_SIZE", PART)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def open_store(bucket: S3Bucket, url: str | None = None) -> Store:
 @lru_cache
 def _opened(bucket: S3Bucket, url: str) -> Store:
     """Making a client of boto3's takes longer than most of these runs."""
-    return open_stores(S3(bucket.bucket, bucket.region, url, None, None), bucket.environ()).public
+    return S3(bucket.bucket, bucket.region, url, None, None).open(bucket.environ()).public
 
 
 def content(bucket: S3Bucket) -> dict[str, object]:
@@ -225,7 +225,7 @@ def test_one_write_a_second_on_a_key_is_enough(
 ) -> None:
     """R2 answers 429 to more; this time the waits are real."""
     monkeypatch.undo()
-    monkeypatch.setattr(s3, "PART_SIZE", PART)
+    monkeypatch.setattr(parts, "PART_SIZE", PART)
     run(open_store(s3_bucket), BEFORE)
     faulty.one_write_a_second = True
     run(open_store(s3_bucket, faulty.url), AFTER)

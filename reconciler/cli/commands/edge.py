@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from reconciler.edge.cloudflare import Cloudflare
     from reconciler.edge.config import EdgeConfig
     from reconciler.edge.plan import EdgePlan
-    from reconciler.stores.config import R2
+    from reconciler.stores.buckets import R2
 
 edge = typer.Typer(
     name="edge",
@@ -114,7 +114,7 @@ def apply(
 
 
 def _configured(file: Path) -> tuple[EdgeConfig, R2]:
-    from reconciler.stores.config import R2
+    from reconciler.stores.buckets import R2
 
     mirrors = load(file)
     if mirrors.edge is None or not isinstance(mirrors.store, R2):

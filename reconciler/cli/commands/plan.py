@@ -123,11 +123,10 @@ def show_plan(made: Plan, output: Format) -> None:
 
 def _say_what_is_public(mirrors: Mirrors, observed: Observed) -> None:
     """Once, before the first apply: the mirror index is readable wherever the bucket is."""
-    from reconciler.stores.config import Folder
     from reconciler.target.layout import MIRROR_INDEX
 
     store = mirrors.store
-    if observed.etag or isinstance(store, Folder) or store.state_bucket or not store.public_url:
+    if observed.etag or not store.shows_state or not store.public_url:
         return
     note(
         f"note: {store.public_url}/{MIRROR_INDEX} will be public like the rest of the bucket: it holds names and "

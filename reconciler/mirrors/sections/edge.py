@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from reconciler.edge.config import HOSTNAME, ZONE_ID, EdgeConfig, hostname_problem
-from reconciler.stores.config import R2, S3, Folder
+from reconciler.stores.buckets import R2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ def read_edge(document: Document, store: StoreConfig | None) -> EdgeConfig | Non
     `store` is None if something is wrong with the store.
     """
     said = document.sound(("edge",))
-    if said and isinstance(store, S3 | Folder):
+    if said and store and not isinstance(store, R2):
         document.problem(("edge",), "goes with a store of type r2 only; remove it, or change store.type", at_key=True)
     zone = said.get("zone")
     if zone is not None and not ZONE_ID.fullmatch(zone) and not HOSTNAME.fullmatch(zone):

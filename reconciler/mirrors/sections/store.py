@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.mirrors.values import filled, path
-from reconciler.stores.config import ENDPOINT_WITH_BUCKET, R2, S3, Folder, base_url, names_bucket, store_problem
+from reconciler.mirrors.values import filled
+from reconciler.stores.buckets import S3
+from reconciler.stores.config import client_problem
+from reconciler.stores.kinds import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,35 +23,21 @@ def read_store(
     """Reads the store. Returns None if something is wrong with it; whatever has the right shape is checked anyway."""
     values: dict[str, str] = {}
     said = document.sound(("store",))
+    kind = KINDS[str(said.get("type", S3.type))]
     for key, text in said.items():
         if isinstance(text, str):
-            value = filled(document, ("store", key), text, environ, str(said.get("type", "s3")))
+            value = filled(document, ("store", key), text, environ, kind.variables)
             values[key] = text if value is None else value
-            problem = store_problem(key, value, for_clients=for_clients) if value is not None else None
+            problem = _problem(kind, key, value, for_clients=for_clients) if value is not None else None
             if problem:
                 given = "" if value == text else f"what {text[:90]} stands for "
                 document.problem(("store", key), f"{given}{problem}")
-    if not document.spoiled(("store", "endpoint_url")) and names_bucket(values):
-        document.problem(("store", "endpoint_url"), ENDPOINT_WITH_BUCKET)
-    folder = path(document, ("store", "path"), values.get("path", ""), folder)
-    if document.wrong(("store",)):
-        return None
-    match values["type"]:
-        case "r2":
-            return R2(
-                values["account_id"],
-                values["bucket"],
-                values.get("jurisdiction", "default"),
-                base_url(values),
-                values.get("state_bucket"),
-            )
-        case "s3":
-            return S3(
-                values["bucket"],
-                values.get("region"),
-                values.get("endpoint_url"),
-                base_url(values),
-                values.get("state_bucket"),
-            )
-        case _:
-            return Folder(folder, base_url(values))
+    for key, contradiction in kind.contradictions(values):
+        if not document.spoiled(("store", key)):
+            document.problem(("store", key), contradiction)
+    return None if document.wrong(("store",)) else kind.parse(values, folder)
+
+
+def _problem(kind: type[StoreConfig], key: str, value: str, *, for_clients: bool) -> str | None:
+    problem = kind.problem(key, value)
+    return client_problem(value) if problem is None and for_clients and key == "public_url" else problem

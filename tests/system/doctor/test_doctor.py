@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler.doctor.advice import FOR_R2
 from reconciler.doctor.finding import Status
 from reconciler.doctor.public import check_public
 from reconciler.mirrors.schema_files import load_schema
+from reconciler.stores.buckets import R2
 from reconciler.target.index import parse
 from tests.parts.certificates import certificate
 from tests.parts.images import image, index, push, write_layout
@@ -165,7 +165,7 @@ def test_what_is_crooked_is_found_with_its_fix(
 ) -> None:
     applied.crook = crook
     body = (applied.folder / "_mirror/index.json").read_bytes()
-    findings = check_public(applied.server.url, parse(body, "the index"), None, FOR_R2, deep=False)
+    findings = check_public(applied.server.url, parse(body, "the index"), None, R2.advice, deep=False)
     found = {one.check: one for one in findings if one.status is not Status.OK}
     assert words in found[check].fix
 
@@ -283,10 +283,10 @@ def test_a_registry_s_quota_is_told(tmp_path: Path, docker_registry: DockerRegis
 def test_a_certificate_that_nobody_trusts_and_one_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = certificate(tmp_path, "own")
     with serve_script(own) as server:
-        [_, refused] = check_public(server.url, None, None, FOR_R2, deep=False)
+        [_, refused] = check_public(server.url, None, None, R2.advice, deep=False)
         assert (refused.check, refused.status) == ("connection", Status.ERROR)
         assert "certificate" in refused.fix
         monkeypatch.setenv("SSL_CERT_FILE", str(own))
-        found = {one.check: one for one in check_public(server.url, None, None, FOR_R2, deep=False)}
+        found = {one.check: one for one in check_public(server.url, None, None, R2.advice, deep=False)}
         assert found["tls"].status is Status.WARNING, "it ends in two days"
         assert found["tls"].found.startswith("TLSv1.3, certificate until ")

@@ -14,8 +14,8 @@ from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Platform
 from reconciler.plan.cost import forecast
 from reconciler.stores import s3
-from reconciler.stores.config import S3
-from reconciler.stores.opening import open_stores
+from reconciler.stores.buckets import S3
+from reconciler.stores.parts import PART_SIZE
 from reconciler.target import lock
 from tests.bench import V1, V2, V3
 from tests.memory import mirror
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tests.parts.scripted_hub import DockerHub
     from tests.parts.seaweedfs import S3Bucket
 
-LARGE = image(random.Random(1).randbytes(2 * s3.PART_SIZE + 1), {"small": "layer"})
+LARGE = image(random.Random(1).randbytes(2 * PART_SIZE + 1), {"small": "layer"})
 SINGLE = image({"single": "1"})
 FIRST = {"a": {"1": V1, "latest": V1, "old": V3, "2": V2}, "b": {"1": V1}, "gone": {"1": V2}}
 THEN = {"a": {"1": V1, "latest": V2, "3": LARGE, "2": V2}, "b": {"1": V1, "2": V2}, "new": {"x": image({"fresh": "1"})}}
@@ -72,7 +72,7 @@ def runs(s3_bucket: S3Bucket, faulty: FaultyS3, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(lock, "RENEW_EVERY", 600.0)
     monkeypatch.setattr("reconciler.apply.run.RECORD_EVERY", 600.0)
     store = S3(s3_bucket.bucket, s3_bucket.region, faulty.url, None, None)
-    return Runs(open_stores(store, s3_bucket.environ()).public)
+    return Runs(store.open(s3_bucket.environ()).public)
 
 
 def check(runs: Runs, faulty: FaultyS3, images: Mapping[str, Mapping[str, Image]], *entries: Mirror) -> Measured:

@@ -14,10 +14,9 @@ import pytest
 from reconciler.errors import PreconditionFailed, StoreError
 from reconciler.oci.spec import Digest
 from reconciler.stores import CHUNK, Absent, Listed, Matches, Store, s3
-from reconciler.stores.config import Folder
-from reconciler.stores.folder import FolderStore
-from reconciler.stores.opening import open_stores
-from reconciler.stores.s3 import DELETE_BATCH, MIB, PART_SIZE
+from reconciler.stores.folder import Folder, FolderStore
+from reconciler.stores.parts import MIB, PART_SIZE
+from reconciler.stores.s3 import DELETE_BATCH
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
 from tests.memory import MemoryStore
 from tests.parts.seaweedfs import bucket_store
@@ -37,7 +36,7 @@ def store(request: pytest.FixtureRequest) -> Store:
         return MemoryStore()
     if request.param == "folder":
         folder = request.getfixturevalue("tmp_path") / "store"
-        return open_stores(Folder(folder, None), {}).public
+        return Folder(folder, None).open({}).public
     bucket = request.getfixturevalue("s3_bucket") if request.param == "seaweedfs" else _first(request)
     return bucket_store(bucket)
 

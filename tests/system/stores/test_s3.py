@@ -19,11 +19,11 @@ from tenacity import wait_none
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError, StoreUnreachable
 from reconciler.oci.spec import Digest
-from reconciler.stores import Absent, Listed, Matches, Store, s3
-from reconciler.stores.config import R2, S3
+from reconciler.stores import Absent, Listed, Matches, Store, parts, s3
+from reconciler.stores.buckets import R2, S3
 from reconciler.stores.headers import Headers
-from reconciler.stores.opening import open_stores
-from reconciler.stores.s3 import ATTEMPTS, MIB, PART_SIZE
+from reconciler.stores.parts import MAX_PARTS, MIB, PART_SIZE, part_size
+from reconciler.stores.s3 import ATTEMPTS
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
 from tests.parts.http_server import Handler, serving
 from tests.parts.process import find_program
@@ -66,7 +66,7 @@ def scripted(server: ScriptedServer) -> Store:
 
 
 def opened(endpoint_url: str, bucket: str, environ: dict[str, str]) -> Store:
-    return open_stores(S3(bucket, "auto", endpoint_url, None, None), environ).public
+    return S3(bucket, "auto", endpoint_url, None, None).open(environ).public
 
 
 def upload(store: Store, body: bytes, headers: Headers = BLOB_HEADERS, key: str = "blob") -> None:
@@ -135,7 +135,7 @@ def test_a_missing_bucket_is_named(r2_buckets: tuple[S3Bucket, S3Bucket]) -> Non
 def test_a_state_bucket_is_another_store(r2_buckets: tuple[S3Bucket, S3Bucket]) -> None:
     public, state = r2_buckets
     config = S3(public.bucket, "auto", public.endpoint_url, None, state.bucket)
-    stores = open_stores(config, public.environ())
+    stores = config.open(public.environ())
     stores.public.put("v2/_ping", b"{}", JSON_HEADERS)
     stores.state.put("_mirror/index.json", b"{}", JSON_HEADERS)
     assert (public.stored_keys(), state.stored_keys()) == (["v2/_ping"], ["_mirror/index.json"])
@@ -201,7 +201,7 @@ def test_r2_s_endpoint(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, 
     server.otherwise = lambda _: Answer(403)
     monkeypatch.setenv("HTTPS_PROXY", server.url)
     monkeypatch.setenv("NO_PROXY", "")
-    store = open_stores(R2("acc", "cr-example", jurisdiction, None, None), CREDENTIALS).public
+    store = R2("acc", "cr-example", jurisdiction, None, None).open(CREDENTIALS).public
     assert store.name == "r2://cr-example"
     with pytest.raises(StoreUnreachable, match="r2://cr-example/_ping"):
         store.get("_ping")
@@ -430,7 +430,7 @@ def multipart(asked: Asked) -> Answer:
 
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "PART_SIZE", MIB)
+    monkeypatch.setattr(parts, "PART_SIZE", MIB)
     monkeypatch.setattr(s3, "BUFFER_BYTES", 3 * MIB)
 
 
@@ -589,7 +589,7 @@ def test_who_waits_for_a_turn_at_the_source_holds_no_buffer(server: ScriptedServ
 
     server.otherwise = multipart
     store = opened(server.url, "bucket", CREDENTIALS)
-    uploads = 3 * s3.BUFFER_BYTES // s3.PART_SIZE
+    uploads = 3 * s3.BUFFER_BYTES // PART_SIZE
     with ThreadPoolExecutor(uploads) as uploaders:
         done = [
             uploaders.submit(store.upload, f"b{number}", chunks(), 5 * MIB, Digest.of(b"", "sha512"), BLOB_HEADERS)
@@ -602,10 +602,10 @@ def test_who_waits_for_a_turn_at_the_source_holds_no_buffer(server: ScriptedServ
 
 def test_huge_objects_get_larger_parts() -> None:
     for size in (PART_SIZE + 1, 160 * 1024 * MIB, 5 * 1024 * 1024 * MIB):
-        part_size = s3._part_size(size)
-        assert -(-size // part_size) <= s3.MAX_PARTS
-        assert part_size % MIB == 0
-        assert PART_SIZE <= part_size < 600 * MIB
+        each = part_size(size)
+        assert -(-size // each) <= MAX_PARTS
+        assert each % MIB == 0
+        assert PART_SIZE <= each < 600 * MIB
 
 
 COPIED = Answer(body=b'<CopyObjectResult><ETag>"e"</ETag></CopyObjectResult>')

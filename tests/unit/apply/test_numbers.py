@@ -17,9 +17,8 @@ from reconciler.apply.outcome import Done, Failed
 from reconciler.errors import BadAnswer, Malformed, StoreError
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, OCI_MANIFEST, Digest, load_json, parse_manifest
 from reconciler.sources import repository
-from reconciler.stores.config import S3
-from reconciler.stores.opening import open_stores
-from reconciler.stores.s3 import MAX_PART_SIZE, MAX_SIZE, parts
+from reconciler.stores.buckets import S3
+from reconciler.stores.parts import MAX_PART_SIZE, MAX_SIZE, parts
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState, expired, parse, serialise
 from reconciler.target.layout import BLOB_HEADERS
 from tests.bench import V1, V2, Bench, check_visible
@@ -53,7 +52,7 @@ def bucket() -> Iterator[tuple[Store, Callable[..., None]]]:
         def on(body: bytes = b"", **headers: str) -> None:
             server.otherwise = lambda _: StoreAnswer(headers=headers, body=body)
 
-        yield open_stores(S3("bucket", "auto", server.url, None, None), CREDENTIALS).public, on
+        yield S3("bucket", "auto", server.url, None, None).open(CREDENTIALS).public, on
 
 
 @pytest.mark.parametrize("size", [MAX_SIZE + 1, 10**14, 10**15, 2**63 - 1])

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.doctor.advice import FOR_S3
 from reconciler.doctor.bucket import check_bucket, check_clock
 from reconciler.doctor.finding import Status
-from reconciler.stores.config import S3
-from reconciler.stores.opening import open_stores
+from reconciler.stores.buckets import S3
 from tests.parts.scripted_s3 import Answer, Asked, ScriptedServer, error, serve_script
 
 if TYPE_CHECKING:
@@ -36,8 +34,8 @@ def test_a_server_without_conditional_writes_is_named_as_that(server: ScriptedSe
         return error(404, "NoSuchKey") if asked.method == "GET" else Answer(body=b"<DeleteResult/>")
 
     server.otherwise = answer
-    stores = open_stores(S3("bucket", "auto", server.url, None, None), CREDENTIALS)
-    found = {one.check: one for one in check_bucket(stores, FOR_S3)}
+    stores = S3("bucket", "auto", server.url, None, None).open(CREDENTIALS)
+    found = {one.check: one for one in check_bucket(stores, S3.advice)}
     assert [name for name, one in found.items() if one.status is Status.ERROR] == ["write"]
     assert "has no conditional writes" in found["write"].found
     assert found["write"].fix.startswith("use a store with conditional writes: Cloudflare R2, ")
@@ -59,5 +57,5 @@ def test_the_server_s_clock_is_read_whatever_it_sends(
     monkeypatch.setattr(
         "http.server.BaseHTTPRequestHandler.date_time_string", lambda *_: date.format(told), raising=True
     )
-    found = [one.status for one in check_clock("s3://bucket", server.url, FOR_S3)]
+    found = [one.status for one in check_clock("s3://bucket", server.url, S3.advice)]
     assert found == ([status] if status else [])

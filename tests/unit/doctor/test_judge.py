@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.doctor import judge
-from reconciler.doctor.advice import FOR_R2
 from reconciler.doctor.client import Answer, Tls
 from reconciler.doctor.finding import Finding, Notes, Status
 from reconciler.oci.spec import DOCKER_MANIFEST, OCI_MANIFEST, Descriptor, Digest
+from reconciler.stores.buckets import R2
 
-NOTES = Notes("public", "https://cr.example.com", FOR_R2)
+NOTES = Notes("public", "https://cr.example.com", R2.advice)
 BODY = b"{}"
 DIGEST = Digest.of(BODY)
 EXPECTED = Descriptor(OCI_MANIFEST, DIGEST, len(BODY))

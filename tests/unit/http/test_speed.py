@@ -14,8 +14,7 @@ from reconciler.http.speed import SLOWEST, WINDOW, Speed
 from reconciler.mirrors.load import load_mirrors
 from reconciler.sources.config import RegistryConfig
 from reconciler.stores import s3
-from reconciler.stores.config import S3
-from reconciler.stores.opening import open_stores
+from reconciler.stores.buckets import S3
 from tests.parts.http_server import Handler, serving
 from tests.parts.lying_registry import Answer
 
@@ -95,7 +94,7 @@ def test_a_store_that_trickles_is_given_up(part: str, monkeypatch: pytest.Monkey
         do_GET = reply  # noqa: N815 the name that http.server calls
 
     with serving(Trickling) as url:
-        store = open_stores(S3("bucket", "auto", url, None, None), CREDENTIALS).public
+        store = S3("bucket", "auto", url, None, None).open(CREDENTIALS).public
         started = time.monotonic()
         with pytest.raises(StoreUnreachable):
             store.get("_mirror/index.json")

@@ -19,7 +19,8 @@ from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
 from reconciler.signatures.signers import Identity, Key
 from reconciler.sources.config import RegistryConfig
-from reconciler.stores.config import R2, S3, Folder
+from reconciler.stores.buckets import R2, S3
+from reconciler.stores.folder import Folder
 from tests.parts.images import image, write_layout
 from tests.world import InProcess
 

@@ -9,6 +9,7 @@ import pytest
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.variables import login_problem, value_problem
+from reconciler.stores.kinds import KINDS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +77,8 @@ def test_which_registry_may_get_what(name: str, registry: str, allowed: bool) ->
     ],
 )
 def test_what_may_be_a_part_of_a_value(name: str, store: str | None, allowed: bool) -> None:
-    assert (value_problem(name, store) is None) == allowed
+    owned = KINDS[store].variables if store else ()
+    assert (value_problem(name, owned) is None) == allowed
 
 
 def test_a_file_that_would_send_the_bucket_s_key_to_a_registry(tmp_path: Path) -> None:

@@ -21,10 +21,10 @@ from tenacity import wait_none
 from reconciler.errors import ConditionsRefused, StoreDenied, StoreError, StoreUnreachable
 from reconciler.http.clock import header_time
 from reconciler.oci.spec import Digest
-from reconciler.stores import Absent, Matches, Store, contact, pages, s3
-from reconciler.stores.config import S3
-from reconciler.stores.opening import open_stores
-from reconciler.stores.s3 import ATTEMPTS, MIB
+from reconciler.stores import Absent, Matches, Store, contact, pages, parts, s3
+from reconciler.stores.buckets import S3
+from reconciler.stores.parts import MIB
+from reconciler.stores.s3 import ATTEMPTS
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
 from tests.parts.certificates import certificate
 from tests.parts.process import free_port
@@ -58,7 +58,7 @@ def store(server: ScriptedServer) -> Store:
 
 def opened(url: str) -> Store:
     environ = {"R2_ACCESS_KEY_ID": "the-key", "R2_SECRET_ACCESS_KEY": "the-secret"}
-    return open_stores(S3("bucket", "auto", url, None, None), environ).public
+    return S3("bucket", "auto", url, None, None).open(environ).public
 
 
 def upload(store: Store, size: int) -> None:
@@ -220,7 +220,7 @@ def test_an_upload_that_the_server_only_says_to_be_complete_is_looked_for(
     completed: Answer,
     rows: tuple[tuple[str, int], ...],
 ) -> None:
-    monkeypatch.setattr(s3, "PART_SIZE", MIB)
+    monkeypatch.setattr(parts, "PART_SIZE", MIB)
 
     def answer(asked: Asked) -> Answer:
         if asked.method == "GET":

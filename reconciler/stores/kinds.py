@@ -1,0 +1,18 @@
+"""The kinds of store that there are: to add one, write its module and add its class here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.stores.buckets import R2, S3
+from reconciler.stores.folder import Folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.stores.config import StoreConfig
+
+_ALL: tuple[type[StoreConfig], ...] = (R2, S3, Folder)
+
+KINDS: Mapping[str, type[StoreConfig]] = {kind.type: kind for kind in _ALL}
+"""`store.type` in mirrors.yaml -> the class of its configuration."""

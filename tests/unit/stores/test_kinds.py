@@ -1,0 +1,27 @@
+"""Every kind of store is in the schema, with the keys that its configuration has."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, cast
+
+import pytest
+
+from reconciler.mirrors.schema_files import load_schema
+from reconciler.stores.kinds import KINDS
+
+MADE_ELSEWHERE = {"digest_by_tag"}
+"""Fields that no key of the store sets."""
+
+
+def test_the_schema_has_every_kind() -> None:
+    schema: Any = load_schema("mirrors")
+    assert schema["properties"]["store"]["properties"]["type"]["enum"] == list(KINDS)
+    assert len(schema["properties"]["store"]["allOf"]) == len(KINDS)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_schema_has_every_field(name: str) -> None:
+    schema: Any = load_schema("mirrors")
+    known = {field.name for field in fields(cast("Any", KINDS[name]))}
+    assert schema["$defs"][name]["properties"].keys() == {"type"} | known - MADE_ELSEWHERE
