@@ -1,4 +1,4 @@
-"""What a request wants of something that is there: which bytes, which page, which referrers. Pure.
+"""Which bytes, page or referrers of an object a request asks for. Pure.
 
 Sources: RFC 9110 (sections 8.8.3, 13.1, 14) for ETags and ranges, OCI distribution specification 1.1 ("Listing Tags",
 "Listing Referrers") for pages and filters, RFC 8288 for Link.
@@ -20,17 +20,17 @@ _COUNT = re.compile(r"[0-9]{1,18}")
 
 
 def is_current(if_none_match: str | None, etag: str) -> bool:
-    """Whether a client that sends this If-None-Match has what `etag` (quotes included) stands for: answer 304."""
+    """Whether a client that sends this If-None-Match already has `etag` (quotes included): answer 304."""
     if if_none_match is None:
         return False
     return if_none_match.strip() == "*" or etag in _ETAG.findall(if_none_match)
 
 
 def byte_range(requested: str | None, size: int) -> range | None:
-    """The bytes that a Range header asks for, of `size`; an empty range if it asks for none that are there (416).
+    """The bytes of an object of `size` that a Range header asks for; empty if it cannot be satisfied (416).
 
-    None for the whole: without the header, where it is malformed or in another unit, for several ranges at once, which
-    a server need not serve, and for an empty object, of which there is no part.
+    None for the whole object: without the header, if it is malformed or in another unit, for several ranges (which a
+    server need not support), and for an empty object.
     """
     parts = _RANGE.fullmatch(requested or "")
     if not parts or not size:
@@ -45,17 +45,14 @@ def byte_range(requested: str | None, size: int) -> range | None:
 
 @dataclass(frozen=True)
 class Page:
-    """Some entries of a list in order; `following` is the query for those after them, None where these are the last."""
+    """A page of a sorted list. `following` is the query for the next page, None on the last one."""
 
     entries: tuple[str, ...]
     following: str | None = None
 
 
 def page(entries: Sequence[str], n: str | None, last: str | None) -> Page | None:
-    """The `n` entries that come after `last`, in ASCII order; all of them without `n`, none and no more where it is 0.
-
-    None if `n` is not a number.
-    """
+    """Selects the `n` entries after `last`, in ASCII order; all of them without `n`. None if `n` is not a number."""
     if n is not None and not _COUNT.fullmatch(n):
         return None
     after = sorted(entry for entry in entries if last is None or entry > last)
@@ -66,6 +63,6 @@ def page(entries: Sequence[str], n: str | None, last: str | None) -> Page | None
 
 
 def referrers_of_type(index: Mapping[str, Any], artifact_type: str) -> dict[str, Any]:
-    """An index of referrers with only those of one artifact type."""
+    """Keeps only the referrers of one artifact type in an index."""
     kept = [entry for entry in index["manifests"] if entry.get("artifactType") == artifact_type]
     return {**index, "manifests": kept}

@@ -1,4 +1,4 @@
-"""One client's connection, which ends where the client neither asks nor takes what it asked for."""
+"""A client's connection, closed if the client sends no request or does not read the answer."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
 
 ASK_TIMEOUT = 15.0
-"""Seconds from a connection, or from the answer before, until a whole request has come."""
+"""Seconds from connecting, or from the previous answer, until a whole request has arrived."""
 
 TAKE_TIMEOUT = 300.0
-"""Seconds in which a client has to take some of what waits for it; one that unpacks as it goes stops for a while.
+"""Seconds within which a client has to read some of the answer.
 
-The system has megabytes of its own to send before it takes more from us, so that a slow client shows no progress for
-a time: this is some 4 KiB a second.
+Clients that unpack as they download pause for a while. The kernel also buffers megabytes, so a slow client shows no
+progress for some time: this allows for about 4 KiB/s.
 """
 
 
 class Connection(H11Protocol):
-    """uvicorn's own, with an end for what it would wait for as long as the client likes.
+    """uvicorn's connection, with timeouts where uvicorn would wait forever.
 
-    That is a first request, a header that comes one byte at a time, and a client that stops reading. Where there are as
-    many connections as there may be, the one that has asked for nothing for the longest makes room for a new one.
+    Those are the first request, a header that arrives byte by byte, and a client that stops reading. At the limit of
+    connections, the one that has been idle for the longest is closed to make room for a new one.
     """
 
     _ask: TimerHandle | None = None
@@ -33,7 +33,7 @@ class Connection(H11Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """Whether no answer is under way: `cycle` is that of the last request, None before the first."""
+        """Whether no answer is in progress: `cycle` is that of the last request, None before the first."""
         return self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -66,7 +66,7 @@ class Connection(H11Protocol):
         _cancel(self._take)
 
     def _make_room(self) -> None:
-        """Ends the connection that has been idle for the longest; this one, which is the newest, if all others work."""
+        """Closes the connection that has been idle for the longest; this one, the newest, if all others are busy."""
         idle = [one for one in self.connections if isinstance(one, Connection) and one.is_idle]
         oldest = min(idle, key=lambda one: one._idle_since)
         self.connections.discard(oldest)
@@ -78,7 +78,7 @@ class Connection(H11Protocol):
         self._ask = self.loop.call_later(ASK_TIMEOUT, self._close)
 
     def _close(self) -> None:
-        """Closes the connection once the client has taken the end of the last answer."""
+        """Closes the connection once the client has read the end of the last answer."""
         self.transport.close()
         self._wait_until_taken()
 

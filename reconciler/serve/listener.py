@@ -1,4 +1,4 @@
-"""A listening socket that outlives a lack of descriptors, and how many connections there are descriptors for."""
+"""A listening socket that survives running out of file descriptors, and how many connections there are enough for."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from typing import Any
 logger = logging.getLogger(__name__)
 
 RESERVE = 64
-"""Descriptors for the store, the loop and Python's own files; at most a quarter of all that there are."""
+"""Descriptors kept for the store, the event loop and Python's own files; at most a quarter of the limit."""
 
 SAY_EVERY = 60.0
-"""Seconds between two lines of log about the same lack."""
+"""Seconds between two log lines about the same shortage."""
 
 PAUSE = 0.05
-"""Seconds without a new connection where not even one can be turned away."""
+"""Seconds to wait when a client cannot even be turned away."""
 
 _LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class Listener(socket.socket):
-    """Turns a client away for which there is no descriptor, by means of one that is kept for it.
+    """Turns clients away when descriptors run out, by means of a spare one.
 
-    asyncio would log each failed `accept` with a traceback, some thousand times a second, and forget nobody.
+    asyncio would log every failed `accept` with a traceback, about a thousand times a second, and keep the clients
+    waiting in the backlog.
     """
 
     def __init__(self, listening: socket.socket) -> None:
@@ -37,7 +38,7 @@ class Listener(socket.socket):
         self._said = -SAY_EVERY
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Raises `BlockingIOError` where nobody is there to be let in, now."""
+        """Accepts a connection. Raises `BlockingIOError` if there is none, or if it was turned away."""
         try:
             return super().accept()
         except OSError as error:
@@ -81,9 +82,9 @@ def _spare() -> int | None:
 
 
 def affordable(connections: int, room: int) -> tuple[int, int]:
-    """As many connections, and as much room beside them, as there are descriptors for: two for each download.
+    """Reduces connections, and the room beside them, to what there are descriptors for: two for each download.
 
-    Raises the process's own limit to what they need, as far as the system lets it.
+    First raises the process's own limit, as far as the system permits.
     """
     needed = 2 * connections + room + RESERVE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

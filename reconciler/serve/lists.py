@@ -1,4 +1,4 @@
-"""The published lists as they are read back, and an image from them to show. No web server is needed for it."""
+"""Reads the published lists back, and picks an image from them as an example. Needs no web server."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
 
 
 def an_image(store: Store) -> str | None:
-    """`repository:tag` of something that can be pulled, None if the lists show nothing. Raises `StoreError`."""
+    """Picks an image that can be pulled, as `repository:tag`; None if the lists are empty. Raises `StoreError`."""
     found = store.get(CATALOG)
     try:
         names = parse_list(found.body, "repositories", CATALOG) if found else []
         listed = store.get(tags_key(names[0])) if names and is_repository(names[0]) else None
         tags = parse_list(listed.body, "tags", tags_key(names[0])) if listed else []
     except Malformed:
-        return None  # Who asks for that list is told; everything else can be pulled.
+        return None  # A client that requests the damaged list gets the error; everything else can be pulled.
     return f"{names[0]}:{tags[-1]}" if tags else None
 
 
 def parse_list(body: bytes, field: str, what: str) -> list[str]:
-    """The strings of a published list. Raises `Malformed`."""
+    """Parses the strings of a published list. Raises `Malformed`."""
     entries = _entries(_object(body, what), field, what)
     if not all(isinstance(entry, str) for entry in entries):
         raise Malformed(what, f"an entry of {field} is not a string")
@@ -33,7 +33,7 @@ def parse_list(body: bytes, field: str, what: str) -> list[str]:
 
 
 def parse_referrers(body: bytes, what: str) -> dict[str, Any]:
-    """An index of referrers, whose `manifests` are objects. Raises `Malformed`."""
+    """Parses an index of referrers, whose `manifests` are objects. Raises `Malformed`."""
     index = _object(body, what)
     if not all(isinstance(entry, dict) for entry in _entries(index, "manifests", what)):
         raise Malformed(what, "an entry of manifests is not an object")

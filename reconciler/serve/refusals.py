@@ -1,4 +1,4 @@
-"""What cannot be answered, as the specification has it ("Error Codes"), and what of it the operator is told."""
+"""Errors in the specification's form ("Error Codes"), and what the operator's log says of them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER = 10
-"""Seconds after which a client may try again when the store fails."""
+"""Seconds after which a client may retry when the store fails."""
 
 
 class Refusal(Exception):
-    """An answer that is an error of the client's, in the form of the specification ("Error Codes")."""
+    """An error that is answered to the client in the specification's form."""
 
     def __init__(self, status: int, code: str, message: str, detail: object = None) -> None:
         super().__init__(status, code, message, detail)
@@ -32,20 +32,20 @@ class Refusal(Exception):
 
 
 def no_endpoint(request: Request, _: HTTPException) -> Response:
-    """What no route took: another method than GET and HEAD, or a path that no registry has."""
+    """Answers a request without a route: a method other than GET and HEAD, or an unknown path."""
     if request.method not in ("GET", "HEAD"):
         refusal = Refusal(405, "UNSUPPORTED", "this registry is read-only")
         return refusal.answer(Allow="GET, HEAD")
-    return Refusal(404, "UNSUPPORTED", "no path of a registry").answer()
+    return Refusal(404, "UNSUPPORTED", "not a path of the registry API").answer()
 
 
 def damaged(_: Request, error: Malformed) -> Response:
-    logger.warning("%s. `r2mirror verify --repair` writes it again", error)
-    return Refusal(500, "MANIFEST_INVALID", "what is stored here is damaged; the operator's log says more").answer()
+    logger.warning("%s. Run `r2mirror verify --repair` to restore it", error)
+    return Refusal(500, "MANIFEST_INVALID", "the stored object is damaged; see the operator's log").answer()
 
 
 def unavailable(_: Request, error: StoreError) -> Response:
-    """The client learns nothing of the store: not its name, not its credentials."""
+    # The client must not learn the store's name or anything about its credentials.
     logger.warning("%s", error)
-    refusal = Refusal(503, "UNAVAILABLE", "the registry's storage does not answer; the operator's log says more")
+    refusal = Refusal(503, "UNAVAILABLE", "the registry's storage does not answer; see the operator's log")
     return refusal.answer(**{"Retry-After": str(RETRY_AFTER)})

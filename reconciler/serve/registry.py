@@ -1,7 +1,7 @@
-"""The registry as an ASGI application: from a path to a key, and from what is there to an answer.
+"""The registry as an ASGI application: a path becomes a key, and the object at the key becomes an answer.
 
-Each key is spelled anew from a name, a tag or a digest that was parsed: nothing else in the store can be asked for.
-What a static bucket cannot do is done here: pages, filters, errors in the specification's form, digests in headers.
+Keys are built only from a parsed name, tag or digest, so no other object of the store can be requested. What a static
+bucket cannot do is done here: pages, filters, errors in the specification's form, and digests in headers.
 
 Endpoints are plain functions, which Starlette runs on a pool of 40 threads.
 """
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 def registry(store: Store) -> Starlette:
-    """The application that answers from `store`."""
+    """Builds the application that answers from `store`."""
     answers = _Registry(store)
     routes = [
         Route("/", answers.page),
@@ -70,13 +70,13 @@ def registry(store: Store) -> Starlette:
 
 
 class _Registry:
-    """The endpoints. All but `ping` are called on a thread; they raise `Refusal`, `Malformed` or `StoreError`."""
+    """The endpoints. All except `ping` run on a thread. They raise `Refusal`, `Malformed` or `StoreError`."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     async def ping(self, request: Request) -> Response:
-        """Needs no thread, so that a probe is answered while all of them wait for the store."""
+        # async, so that a probe is answered even while every thread waits for the store.
         return _whole(request, b"{}", JSON_HEADERS)
 
     def page(self, request: Request) -> Response:
@@ -106,7 +106,7 @@ class _Registry:
             raise _manifest_unknown(name, str(reference))
         digest = reference if isinstance(reference, Digest) else Digest.of(found.body)
         if not digest.matches(found.body):
-            raise Malformed(self._what(key), "its bytes are not those of its digest")
+            raise Malformed(self._what(key), "its bytes do not match its digest")
         stored_type = found.headers.content_type if found.headers else ""
         media_type = parse_manifest(found.body, stored_type, self._what(key)).media_type
         headers = manifest_headers(media_type, reference)
@@ -134,10 +134,8 @@ class _Registry:
         return self._stream(name, digest, wanted, 206, headers)
 
     def referrers(self, request: Request) -> Response:
-        """An empty list for a digest that has none, which is there or not; 404 where referrers are not mirrored.
-
-        A client takes an empty list for the answer, and 404 for: this registry has no such list, look at the tag.
-        """
+        # 404 tells a client that this registry has no referrers API and that it should try the fallback tag. So a
+        # digest without referrers gets an empty list, and a repository whose referrers are not mirrored gets 404.
         name, digest = _name(request), _digest(request)
         key = referrers_key(name, digest)
         found = self._store.get(key)
@@ -152,7 +150,7 @@ class _Registry:
         return _whole(request, body, REFERRERS_HEADERS, **{"OCI-Filters-Applied": "artifactType"})
 
     def _stream(self, name: str, digest: Digest, part: range, status: int, headers: dict[str, str]) -> Response:
-        """The answer with a part of a blob, whose first chunk is here already, so that a store that fails is a 503."""
+        # The first chunk is read here, before the status is sent, so that a failing store is still a 503.
         key = blob_key(name, digest)
         chunks = self._store.read(key, part.start, len(part)) if part else (_ for _ in ())
         if chunks is None:
@@ -202,7 +200,7 @@ def _blob_unknown(name: str, digest: Digest) -> Refusal:
 
 
 def _whole(request: Request, body: bytes, headers: Headers, **more: str) -> Response:
-    """An answer whose bytes are in memory, or 304 for a client that has them. A HEAD's body the server leaves out."""
+    """Answers with a body in memory, or with 304 if the client has it. For HEAD the server omits the body."""
     etag = f'"{Digest.of(body)}"'
     fields = _fields(headers, etag, **more)
     if is_current(request.headers.get("if-none-match"), etag):
@@ -215,11 +213,11 @@ def _fields(headers: Headers, etag: str, **more: str) -> dict[str, str]:
 
 
 def _paged(request: Request, entries: list[str], document: dict[str, Any], field: str) -> Response:
-    """The page of a list that the query asks for, in `document` under `field`, with a Link to the next one."""
+    """Answers with the requested page of a list, in `document` under `field`, with a Link to the next page."""
     query = request.query_params
     shown = page(entries, query.get("n"), query.get("last"))
     if shown is None:
-        raise Refusal(400, "UNSUPPORTED", "n has to be a whole number, 0 or more", {"n": query["n"]})
+        raise Refusal(400, "UNSUPPORTED", "n has to be a non-negative integer", {"n": query["n"]})
     link = {"Link": f'<{request.scope["path"]}?{shown.following}>; rel="next"'} if shown.following else {}
     return _whole(request, _json({**document, field: shown.entries}), JSON_HEADERS, **link)
 

@@ -1,17 +1,22 @@
-"""The web server: which socket it listens on, and which of uvicorn's many parts are used."""
+"""Serves a store as a read-only registry, through uvicorn. Prints nothing.
+
+with listen("127.0.0.1", 5000) as listener:
+    serve(open_stores(mirrors.store, os.environ).public, listener)
+"""
 
 from __future__ import annotations
 
 import logging
 import socket
 from asyncio import CancelledError
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from uvicorn import Config, Server
 
 from reconciler.errors import UsageError
+from reconciler.serve.admission import Admission, is_loopback
 from reconciler.serve.connections import Connection
-from reconciler.serve.gate import Gate, is_loopback
 from reconciler.serve.listener import Listener, affordable
 from reconciler.serve.registry import registry
 
@@ -19,17 +24,17 @@ if TYPE_CHECKING:
     from reconciler.stores import Store
 
 CONNECTIONS = 256
-"""Requests at once, beyond which one is answered 503. Each may hold one chunk of a blob in memory."""
+"""Concurrent requests; any more are answered 503. Each may hold one chunk of a blob in memory."""
 
 ROOM = 64
-"""Connections beside them: for probes, and for clients that are between two requests."""
+"""Connections in addition: for probes, and for clients that are between two requests."""
 
 STOP_TIMEOUT = 10
-"""Seconds that downloads get to end when the server is stopped."""
+"""Seconds that downloads get to finish when the server is stopped."""
 
 
 def listen(host: str, port: int) -> Listener:
-    """A socket that accepts connections, on a free port if `port` is 0. Raises `UsageError`."""
+    """Opens a listening socket, on a free port if `port` is 0. Raises `UsageError` if the address cannot be used."""
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return Listener(socket.create_server(address[:2], family=family))
@@ -40,18 +45,22 @@ def listen(host: str, port: int) -> Listener:
         ) from error
 
 
-def server(store: Store, listener: Listener, *, access_log: bool) -> Server:
-    """The server; `run(sockets=[listener])` serves until SIGINT or SIGTERM. `access_log` logs each request at INFO.
+def serve(store: Store, listener: Listener, *, access_log: bool = False) -> None:
+    """Serves `store` until SIGINT or SIGTERM. `access_log` logs each request at INFO."""
+    with suppress(KeyboardInterrupt):
+        server(store, listener, access_log=access_log).run(sockets=[listener])
 
-    Which of uvicorn's many parts are used does not depend on what else is installed.
-    """
+
+def server(store: Store, listener: Listener, *, access_log: bool) -> Server:
+    """Configures the server; `run(sockets=[listener])` serves until SIGINT or SIGTERM."""
     logging.getLogger("uvicorn.error").addFilter(_is_news)
     logging.getLogger("uvicorn.access").setLevel(logging.INFO)
     connections, room = affordable(CONNECTIONS, ROOM)
-    gate = Gate(registry(store), connections, loopback_only=is_loopback(listener.getsockname()[0]))
+    admission = Admission(registry(store), connections, loopback_only=is_loopback(listener.getsockname()[0]))
     return Server(
         Config(
-            gate,
+            admission,
+            # By default uvicorn picks what is installed: uvloop, httptools, websockets.
             loop="asyncio",
             http=Connection,
             ws="none",
@@ -71,9 +80,10 @@ _OLD_NEWS = ("ASGI callable returned without", "Invalid HTTP request", "Unsuppor
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Leaves out what uvicorn says of answers that we cut off, having said why, and of clients that try TLS or HTTP/2.
+    """Whether a record of uvicorn's is worth a line.
 
-    And the traceback of each answer that is cut off when the server stops, of which there is one line already.
+    Not worth one are answers that we cut off and logged, clients that try TLS or HTTP/2, and the tracebacks of the
+    answers that are cut off when the server stops, for which there is one line already.
     """
     if record.exc_info and isinstance(record.exc_info[1], CancelledError):
         return False

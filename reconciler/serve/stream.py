@@ -1,4 +1,4 @@
-"""A blob on its way to a client: one chunk of memory, no thread while the client is slow, closed however it ends."""
+"""Sends a blob to a client: one chunk in memory, no thread while the client is slow, always closed in the end."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PIECE = 64 * 1024
-"""Bytes handed over at once: as many wait again in the connection's own buffer."""
+"""Bytes per send; the connection's own buffer holds as many again."""
 
 
 class Stream(StreamingResponse):
-    """Sends `size` bytes: `first`, then `chunks`, each fetched on a thread when the client has taken the one before.
+    """Sends `size` bytes: `first`, then `chunks`. A chunk is fetched on a thread once the previous one was received.
 
-    However it ends, `chunks` is closed. Where the store fails, or has not so many bytes, the connection ends early,
-    which a client knows by the Content-Length.
+    `chunks` is closed in any case. If the store fails or has fewer bytes, the connection ends early, which the client
+    detects by the Content-Length.
     """
 
     def __init__(
@@ -60,6 +60,8 @@ class Stream(StreamingResponse):
             logger.warning("an answer was cut off: %s", error)
             return
         if self._left or chunk:
-            logger.warning("an answer was cut off: %s: not as many bytes as the store said", self._what)
+            logger.warning(
+                "an answer was cut off: %s: the store sent fewer or more bytes than it had announced", self._what
+            )
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.cli.commands.serve import announcement
 from reconciler.cli.origin import install_command
+from reconciler.cli.render.serve import announcement
 from tests.parts.clients import new_podman
 from tests.parts.images import image, index, write_layout
 from tests.parts.seaweedfs import s3_store
@@ -70,7 +70,7 @@ def test_bound_to_more_than_loopback_it_warns(bound: str, where: str, *, open_to
     text = announcement("r2://bucket", bound, 5000, "team/app:1.0")
     assert text.startswith(f"serving r2://bucket read-only on http://{where}/ ")
     assert f"docker pull {where}/team/app:1.0\n" in text
-    assert ("anyone who can reach it can read everything in it" in text) is open_to_all
+    assert ("anyone who can reach it can read everything in the store" in text) is open_to_all
 
 
 def test_without_anything_published_it_says_what_to_do(world: World) -> None:

@@ -13,8 +13,8 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
+from reconciler.serve.admission import is_loopback
 from reconciler.serve.connections import Connection
-from reconciler.serve.gate import is_loopback
 from reconciler.serve.listener import RESERVE, affordable
 from reconciler.serve.server import listen
 from reconciler.target.layout import CATALOG, JSON_HEADERS

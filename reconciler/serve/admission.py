@@ -1,23 +1,23 @@
-"""Which requests get as far as the registry: no more at once than there is room for, and none for another's name."""
+"""Admits requests to the registry: as many at once as there is room for, and none whose Host is another's name."""
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 
+from reconciler.http import hosts
 from reconciler.serve.refusals import RETRY_AFTER, Refusal
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 
-class Gate:
-    """Lets `most` requests at once through to `app`, and probes of `/v2/` always.
+class Admission:
+    """Passes up to `most` requests at a time on to `app`, and probes of `/v2/` always.
 
-    With `loopback_only`, only those whose Host is a name of this machine for itself: a page in a browser here can give
-    its own server's name the address 127.0.0.1, and would read everything.
+    With `loopback_only`, the Host has to be a name of this machine for itself. A web page could otherwise let its own
+    server's name resolve to 127.0.0.1 (DNS rebinding), and read everything through the visitor's browser.
     """
 
     def __init__(self, app: ASGIApp, most: int, *, loopback_only: bool) -> None:
@@ -43,20 +43,17 @@ class Gate:
             self._under_way -= 1
 
 
-_FULL = Refusal(503, "TOOMANYREQUESTS", "as many requests are under way as this registry takes; try again later")
+_FULL = Refusal(503, "TOOMANYREQUESTS", "the limit of concurrent requests is reached; try again later")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a Host header, with a port or without, can only be this machine's name for itself."""
+    """Whether a Host header, with or without a port, can only be this machine's name for itself."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     name = name.strip("[]").rstrip(".").lower()
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
+    return hosts.is_loopback(name) or name.endswith(".localhost")
 
 
 def _misdirected(host: str) -> Refusal:
-    why = "this registry listens on loopback alone and answers only for localhost, 127.0.0.1 or [::1]; have a proxy "
-    why += "send one of these as Host, or listen elsewhere with --host"
+    why = "this registry listens on loopback only and answers only for localhost, 127.0.0.1 or [::1]; configure the "
+    why += "proxy to send one of these as Host, or listen on another address with --host"
     return Refusal(421, "DENIED", why, {"host": host[:253]})
