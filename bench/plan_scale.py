@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from reconciler.cli.render.plan import plan_text
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.desire import Desired
-from reconciler.plan.plan import make_plan
+from reconciler.plan.plan import plan_for
 from reconciler.target import index as mirror_index
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 
@@ -28,7 +28,7 @@ def main() -> None:
         for number, (target, state) in enumerate(observed.repositories.items())
     ]
     middle = time.perf_counter()
-    made = make_plan(desired, observed, None, "0" * 64)
+    made = plan_for(desired, observed, None, "0" * 64)
     text = plan_text(made)
     ended = time.perf_counter()
     assert made.counts["update"] == 10, text

@@ -15,7 +15,7 @@ from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Event, Failed, Outcome, Skipped
 from reconciler.apply.terms import Edges, Terms
 from reconciler.oci.spec import Digest
-from reconciler.plan.plan import Plan, make_plan
+from reconciler.plan.plan import Plan, plan_for
 from reconciler.plan.resolve import resolve
 from reconciler.signatures.gate import OPEN
 from reconciler.stores import Stores
@@ -136,7 +136,7 @@ class Bench:
             desired = resolve(
                 wanted, lambda: observed.index, self.open_source, executor, recheck=recheck, gate=self.gate
             )
-        return make_plan(desired, observed.index, observed.etag, wanted.sha256)
+        return plan_for(desired, observed.index, observed.etag, wanted.sha256)
 
     @contextmanager
     def applying(

@@ -28,9 +28,10 @@ from reconciler.mirrors.versions import in_order
 from reconciler.oci.referrers import Record
 from reconciler.oci.spec import Digest
 from reconciler.plan.diff import Action
+from reconciler.plan.guards import why_held_back
 from reconciler.plan.images import image_work, in_turn, left_out_of
 from reconciler.plan.owners import is_unclaimed
-from reconciler.plan.plan import noted_all, refusal
+from reconciler.plan.plan import noted_all
 from reconciler.target import index as mirror_index
 from reconciler.target.catalog import published_lists
 from reconciler.target.garbage import Garbage, NotCollected, collect, discard_uploads, forgotten
@@ -239,7 +240,7 @@ class Run:
             return f"{repository.target}: something else in this repository failed; nothing is pruned in it"
         if self._terms.deadline.is_over:
             return REASON
-        return refusal(self._plan, repository)
+        return why_held_back(self._plan, repository)
 
     def _publish_lists(self) -> None:
         if not self._touched:

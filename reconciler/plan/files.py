@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from reconciler.errors import UsageError
-from reconciler.plan.plan import parse, serialise_held
+from reconciler.plan.plan_json import parse_plan, serialise_with_manifests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,7 +29,7 @@ def read_plan(path: Path) -> Plan:
         ) from None
     if path.suffix in (".yaml", ".yml"):
         raise UsageError(f"{path}: is not a plan, but a mirrors file by its name; did you mean -f {path}?")
-    return parse(body, str(path))
+    return parse_plan(body, str(path))
 
 
 def check_place(path: Path) -> None:
@@ -46,14 +46,14 @@ def manifests_in(path: Path) -> Mapping[Digest, bytes]:
     """The manifests of the plan at `path`, so that none is fetched twice; none where there is no such plan."""
     with suppress(OSError, UsageError):
         if path.is_file():
-            return parse(path.read_bytes(), str(path)).manifests
+            return parse_plan(path.read_bytes(), str(path)).manifests
     return {}
 
 
 def save(made: Plan, path: Path) -> None:
     """Writes a plan as a whole or not at all. Raises `UsageError`."""
     check_place(path)
-    text = serialise_held(made)
+    text = serialise_with_manifests(made)
     try:
         if _is_special(path):
             path.write_text(text)

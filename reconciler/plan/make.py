@@ -26,7 +26,7 @@ from reconciler.plan.cost.spending import guess, spendings
 from reconciler.plan.files import read_plan
 from reconciler.plan.images import image_work
 from reconciler.plan.owners import left_alone
-from reconciler.plan.plan import make_plan
+from reconciler.plan.plan import plan_for
 from reconciler.plan.private import private_sources, warning_of
 from reconciler.plan.resolve import resolve
 from reconciler.plan.saved import checked
@@ -92,7 +92,7 @@ def make(
     except KeyboardInterrupt:
         raise KeyboardInterrupt("there is no plan yet, and nothing was written") from None
     observed = read()
-    plan = make_plan(desired, observed.index, observed.etag, mirrors.sha256, mirrors.name)
+    plan = plan_for(desired, observed.index, observed.etag, mirrors.sha256, mirrors.name)
     spent = spendings(guess(image_work(plan), observed.index), connections.open_source)
     notes = tuple(left_alone(observed.index, mirrors.owns))
     private = _private(plan, observed, mirrors, connections)

@@ -29,8 +29,7 @@ from reconciler.oci.spec import (
     load_json,
     parse_manifest,
 )
-from reconciler.plan.plan import parse as parse_plan
-from reconciler.plan.plan import serialise as serialise_plan
+from reconciler.plan.plan_json import parse_plan, serialise_plan
 from reconciler.serve.answers import byte_range, is_current, page
 from reconciler.signatures.attached import (
     SIMPLE_SIGNING,

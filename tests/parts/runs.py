@@ -9,7 +9,7 @@ from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done
 from reconciler.apply.terms import Edges, Terms
 from reconciler.plan.cost.measure import Measured, measure
-from reconciler.plan.plan import make_plan
+from reconciler.plan.plan import plan_for
 from reconciler.plan.resolve import resolve
 from reconciler.stores.parts import parts
 from reconciler.target.ledger import read_index
@@ -45,7 +45,7 @@ def run(store: Store, images: dict[str, dict[str, Image]]) -> list[Event]:
     with ThreadPoolExecutor(4) as one, ThreadPoolExecutor(4) as two:
         observed = read_index(store)
         desired = resolve(wanted, lambda: observed.index, lambda source: sources[source[7:]], one)
-        plan = make_plan(desired, observed.index, observed.etag, wanted.sha256)
+        plan = plan_for(desired, observed.index, observed.etag, wanted.sha256)
         edges = Edges(lambda source: sources[source[7:]], store, store, one, two, Silent())
         return list(apply(plan, edges, Terms("apply", lambda _: RETAIN)))
 
@@ -68,7 +68,7 @@ class Runs:
         with ThreadPoolExecutor(4) as executor:
             observed = read_index(self.store)
             desired = resolve(wanted, lambda: observed.index, self.open_source, executor)
-            plan = make_plan(desired, observed.index, observed.etag, wanted.sha256)
+            plan = plan_for(desired, observed.index, observed.etag, wanted.sha256)
             return plan, self.measure(plan, observed.index)
 
     def measure(self, plan: Plan, index: MirrorIndex) -> Measured:

@@ -24,7 +24,7 @@ from reconciler.apply.terms import Edges, Terms
 from reconciler.errors import LockHeld, LockLost, MirrorError, StoreUnreachable, Unreachable
 from reconciler.mirrors.patterns import Glob
 from reconciler.plan.diff import Action
-from reconciler.plan.plan import Plan, make_plan
+from reconciler.plan.plan import Plan, plan_for
 from reconciler.plan.resolve import resolve
 from reconciler.stores import Stores
 from reconciler.target import lock
@@ -269,7 +269,7 @@ class Life(RuleBasedStateMachine):
             observed = read_index(self.bucket.shared())
             with ThreadPoolExecutor(1) as executor:
                 desired = resolve(wanted, lambda: observed.index, lambda source: sources[source[7:]], executor)
-            return make_plan(desired, observed.index, observed.etag, wanted.sha256)
+            return plan_for(desired, observed.index, observed.etag, wanted.sha256)
 
         plans = [planned()]
 

@@ -91,7 +91,7 @@ def plan(
 
 def failing(made: Plan, *, strict: bool) -> bool:
     """Whether an apply of the plan ends with 1 as far as can be told: errors, prunes that are held back, warnings."""
-    from reconciler.plan.plan import held_back
+    from reconciler.plan.guards import held_back
 
     return bool(made.counts["errors"] or held_back(made) or (strict and made.all_warnings))
 
@@ -110,7 +110,7 @@ def _refuse_to_spend(made: Plan) -> None:
 
 def show_plan(made: Plan, output: Format) -> None:
     from reconciler.cli.render.plan import plan_markdown, plan_text
-    from reconciler.plan.plan import serialise
+    from reconciler.plan.plan_json import serialise_plan
 
     match output:
         case Format.TEXT:
@@ -118,7 +118,7 @@ def show_plan(made: Plan, output: Format) -> None:
         case Format.MARKDOWN:
             show(plan_markdown(made))
         case Format.JSON:
-            show_json_text(serialise(made))
+            show_json_text(serialise_plan(made))
 
 
 def _say_what_is_public(mirrors: Mirrors, observed: Observed) -> None:

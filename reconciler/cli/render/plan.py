@@ -10,7 +10,7 @@ from reconciler.cli.render.blocks import COMMENT_LIMIT, FOLD_AFTER, Block, code,
 from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
 from reconciler.plan.cost.prices import PRICED, class_a, class_b, month, share
 from reconciler.plan.diff import Action, Change
-from reconciler.plan.plan import held_back
+from reconciler.plan.guards import held_back
 from reconciler.target.garbage import Garbage, NotCollected
 from reconciler.words import count, plain, size_words, time_words
 

@@ -18,7 +18,7 @@ from reconciler.oci.spec import Descriptor
 from reconciler.plan.cost.figures import Sizes
 from reconciler.plan.cost.prices import CLASS_A, CLASS_B, FREE
 from reconciler.plan.diff import Action
-from reconciler.plan.plan import refusal
+from reconciler.plan.guards import why_held_back
 from reconciler.target import index as mirror_index
 from reconciler.target.catalog import published_lists
 from reconciler.target.index import TagState
@@ -128,7 +128,7 @@ def forecast(
             needed.get(one.target, nothing[0]),
             ways.get(one.target, nothing[1]),
             skipped.get(one.target, set()),
-            () if refusal(plan, one) else one.of(Action.PRUNE),
+            () if why_held_back(plan, one) else one.of(Action.PRUNE),
         )
         for one in plan.repositories
     ]

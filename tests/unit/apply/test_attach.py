@@ -16,8 +16,7 @@ from reconciler.mirrors.patterns import Exact, Glob
 from reconciler.oci.referrers import fallback_tag
 from reconciler.oci.spec import OCI_INDEX, Digest, Platform
 from reconciler.plan.diff import Action
-from reconciler.plan.plan import parse as parse_plan
-from reconciler.plan.plan import serialise as serialise_plan
+from reconciler.plan.plan_json import parse_plan, serialise_plan
 from reconciler.target.garbage import Garbage, find_garbage
 from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX, blob_key, manifest_key, referrers_key, tags_key
 from reconciler.target.ledger import read_index

@@ -24,7 +24,7 @@ from reconciler.http import speed
 from reconciler.http.patience import Patience
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Glob
-from reconciler.plan.plan import make_plan
+from reconciler.plan.plan import plan_for
 from reconciler.plan.resolve import resolve
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
@@ -114,7 +114,7 @@ class Scene:
         with ThreadPoolExecutor(4) as one, ThreadPoolExecutor(4) as two:
             observed = read_index(store)
             desired = resolve(mirrors, lambda: observed.index, open_source, one)
-            plan = make_plan(desired, observed.index, observed.etag, mirrors.sha256)
+            plan = plan_for(desired, observed.index, observed.etag, mirrors.sha256)
             edges = Edges(open_source, store, store, one, two, Silent())
             return plan, list(apply(plan, edges, Terms("apply", lambda _: timedelta(days=7))))
 

@@ -20,7 +20,8 @@ from reconciler.oci.referrers import Attachments, cosign_tags
 from reconciler.oci.spec import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
 from reconciler.plan.cost.figures import Sizes, Unread
 from reconciler.plan.diff import Action, Change
-from reconciler.plan.plan import Plan, RepositoryPlan, document, serialise_held
+from reconciler.plan.plan import Plan, RepositoryPlan
+from reconciler.plan.plan_json import plan_document, serialise_with_manifests
 from reconciler.sources.quota import Quota, Spending
 from reconciler.stores import Unfinished
 from reconciler.target.garbage import Garbage, NotCollected
@@ -109,7 +110,7 @@ def test_a_plan(etag: str | None) -> None:
         RepositoryPlan("c", "oci:./x", (Platform("linux", "arm64"),), 0, (), "it failed", referrers=True),
     )
     validator = Draft202012Validator(load_schema("plan"))
-    written = json.loads(json.dumps(document(Plan("0" * 64, 3, etag, repositories))))
+    written = json.loads(json.dumps(plan_document(Plan("0" * 64, 3, etag, repositories))))
     validator.validate(written)
     written["repositories"][0]["changes"][0]["before"] = written["repositories"][0]["changes"][1]["before"]
     assert not validator.is_valid(written), "an add has no before"
@@ -121,9 +122,9 @@ def test_a_plan_with_its_sizes(requests: dict[str, int] | None) -> None:
     spendings = (Spending(Quota("docker.io", 100, 76, 21_600), 17, exact=False),)
     plan = Plan("0" * 64, 3, None, (), {Digest.of(b"{}"): b"{}"}, spendings, sizes)
     validator = Draft202012Validator(load_schema("plan"))
-    written = json.loads(serialise_held(plan))
+    written = json.loads(serialise_with_manifests(plan))
     validator.validate(written)
-    validator.validate(document(plan))
+    validator.validate(plan_document(plan))
     written["manifests"]["latest"] = "e30="
     assert not validator.is_valid(written)
 

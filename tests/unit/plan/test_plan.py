@@ -19,19 +19,9 @@ from reconciler.errors import UsageError
 from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest
 from reconciler.plan.desire import Desired
 from reconciler.plan.diff import Action, Change
-from reconciler.plan.plan import (
-    Extent,
-    Plan,
-    RepositoryPlan,
-    document,
-    held_back,
-    make_plan,
-    parse,
-    refusal,
-    serialise,
-    serialise_held,
-    without_prunes,
-)
+from reconciler.plan.guards import held_back, why_held_back
+from reconciler.plan.plan import Extent, Plan, RepositoryPlan, plan_for, without_prunes
+from reconciler.plan.plan_json import parse_plan, plan_document, serialise_plan, serialise_with_manifests
 from reconciler.signatures.signers import Refused, Unchecked
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 from tests import strategies as draw
@@ -47,31 +37,31 @@ def validator() -> Any:
 
 @given(draw.plans)
 def test_written_and_read_back(plan: Plan) -> None:
-    text = serialise(plan)
-    assert parse(text.encode(), "it") == plan
-    assert serialise(parse(text.encode(), "it")) == text
+    text = serialise_plan(plan)
+    assert parse_plan(text.encode(), "it") == plan
+    assert serialise_plan(parse_plan(text.encode(), "it")) == text
     validator().validate(json.loads(text))
 
 
 @given(draw.plans, st.lists(st.binary(max_size=9), max_size=3))
 def test_a_saved_plan_holds_manifests_byte_for_byte(plan: Plan, bodies: list[bytes]) -> None:
     held = replace(plan, manifests={Digest.of(body): body for body in bodies})
-    text = serialise_held(held)
-    assert parse(text.encode(), "it") == held
+    text = serialise_with_manifests(held)
+    assert parse_plan(text.encode(), "it") == held
     validator().validate(json.loads(text))
-    assert "manifests" not in json.loads(serialise(held))
+    assert "manifests" not in json.loads(serialise_plan(held))
 
 
 @given(st.binary() | draw.json_values.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_are_a_plan_or_a_usage_error(body: bytes) -> None:
     with suppress(UsageError):
-        assert isinstance(parse(body, "it"), Plan)
+        assert isinstance(parse_plan(body, "it"), Plan)
 
 
 @given(draw.indexes, st.data())
 def test_a_plan_counts_every_tag_once(index: MirrorIndex, data: st.DataObject) -> None:
     desired = data.draw(draw.desired_of(index))
-    plan = make_plan([desired], index, "etag", "0" * 64)
+    plan = plan_for([desired], index, "etag", "0" * 64)
     (repository,) = plan.repositories
     observed = index.repositories.get(desired.target, RepositoryState("")).tags
     counts = plan.counts
@@ -84,18 +74,18 @@ def test_a_plan_counts_every_tag_once(index: MirrorIndex, data: st.DataObject) -
     assert plan.has_changes == bool(repository.changes)
 
 
-def plan_document() -> dict[str, Any]:
+def an_example() -> dict[str, Any]:
     changes = (
         Change(Action.ADD, "a", None, ONE, signature=Unchecked("later")),
         Change(Action.PRUNE, "b", STATE, None, "gone"),
     )
     refused = (Refused("c", ONE.digest, "unsigned"),)
-    return document(Plan("0" * 64, 3, '"e"', (RepositoryPlan("t", "s", None, 0, changes, "c", refused),)))
+    return plan_document(Plan("0" * 64, 3, '"e"', (RepositoryPlan("t", "s", None, 0, changes, "c", refused),)))
 
 
 def edited(*path: str | int, value: Any) -> bytes:
     """A plan with one field changed."""
-    whole = plan_document()
+    whole = an_example()
     inner: Any = whole
     for step in path[:-1]:
         inner = inner[step]
@@ -119,7 +109,7 @@ CHANGES = ("repositories", 0, "changes")
         (edited("repositories", 0, "unchanged", value="1"), "expected target, source"),
         (edited(*CHANGES, 0, "tag", value="../../x"), "is not a tag"),
         (edited(*CHANGES, 0, "action", value="delete"), "expected an action"),
-        (edited(*CHANGES, 0, "before", value=plan_document()["repositories"][0]["changes"][1]["before"]), "an action"),
+        (edited(*CHANGES, 0, "before", value=an_example()["repositories"][0]["changes"][1]["before"]), "an action"),
         (edited(*CHANGES, 0, "after", value=None), "expected an action"),
         (edited(*CHANGES, 0, "after", "digest", value="latest"), "expected sha256"),
         (edited(*CHANGES, 0, "after", "size", value=-1), "expected after"),
@@ -140,7 +130,7 @@ CHANGES = ("repositories", 0, "changes")
 )
 def test_an_edited_plan_is_a_usage_error_that_says_where(body: bytes, why: str) -> None:
     with pytest.raises(UsageError, match=why) as caught:
-        parse(body, "plan.json")
+        parse_plan(body, "plan.json")
     assert str(caught.value).startswith("plan.json: ")
 
 
@@ -175,7 +165,7 @@ def test_the_guard_of_prunes(plan: RepositoryPlan, held: str | None) -> None:
     told = held_back(whole)
     assert (held is None) == (told == ())
     assert held is None or (held in told[0] and "--allow-prune" in told[0])
-    assert refusal(whole, plan) == next(iter(told), None)
+    assert why_held_back(whole, plan) == next(iter(told), None)
     assert held_back(replace(whole, allow_prune=True)) == ()
 
 
@@ -213,11 +203,11 @@ def test_the_guard_of_the_whole_bucket(plan: Plan, held: list[str]) -> None:
     told = held_back(plan)
     assert len(told) == len(held)
     assert all(words in line and "--allow-prune" in line for words, line in zip(held, told, strict=True))
-    assert document(plan).get("held_back", []) == list(told)
+    assert plan_document(plan).get("held_back", []) == list(told)
 
 
 def test_an_error_is_part_of_the_plan_and_no_change() -> None:
-    plan = make_plan([Desired("a", "s", None, {}, {}, {}, ("one", "two"))], MirrorIndex(), None, "0" * 64)
+    plan = plan_for([Desired("a", "s", None, {}, {}, {}, ("one", "two"))], MirrorIndex(), None, "0" * 64)
     assert plan.repositories[0].error == "one; two"
     assert plan.counts == {"add": 0, "update": 0, "prune": 0, "unchanged": 0, "errors": 1}
     assert not plan.has_changes

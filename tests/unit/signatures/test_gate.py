@@ -13,7 +13,7 @@ from reconciler.mirrors.model import Defaults
 from reconciler.mirrors.patterns import Exact, Glob
 from reconciler.oci.referrers import is_attached_tag
 from reconciler.oci.spec import Descriptor, Digest, Platform
-from reconciler.plan.plan import parse, serialise
+from reconciler.plan.plan_json import parse_plan, serialise_plan
 from reconciler.plan.signed import gate_for
 from reconciler.signatures import gate as gate_module
 from reconciler.signatures.attached import BUNDLE, MAX_SIGNATURES
@@ -86,7 +86,7 @@ def test_what_is_signed_is_published_and_what_is_not_is_refused() -> None:
     assert guarded_one.error == "memory/a: refused, because they are not signed as signed_by asks: 2"
     assert guarded_one.troubles[1] == f"memory/a:2@{V2.digest}: {why}"
     assert [change.signature for change in open_one.changes] == [None]
-    assert parse(serialise(made).encode(), "it") == made
+    assert parse_plan(serialise_plan(made).encode(), "it") == made
     assert {(type(outcome), outcome.target, outcome.change.tag) for outcome in one.apply(made)} == {
         (Done, "a", "1"),
         (Done, "a", "latest"),

@@ -13,7 +13,7 @@ from reconciler.apply import arrivals, copies
 from reconciler.apply.arrivals import FIRST, USUAL, Arrivals
 from reconciler.apply.outcome import Done
 from reconciler.plan.cost.measure import measure
-from reconciler.plan.plan import make_plan
+from reconciler.plan.plan import plan_for
 from reconciler.plan.resolve import resolve
 from reconciler.target.index import MirrorIndex
 from reconciler.work.shares import Balanced, Shares
@@ -231,7 +231,7 @@ def test_a_plan_asks_the_others_while_one_registry_is_slow(kind: str) -> None:
     wanted, store = mirrors(*slow, *others), MemoryStore()
     with ThreadPoolExecutor(RESOLVE_WORKERS) as executor:
         desired = resolve(wanted, MirrorIndex, sources.__getitem__, executor)
-        plan = make_plan(desired, MirrorIndex(), None, wanted.sha256)
+        plan = plan_for(desired, MirrorIndex(), None, wanted.sha256)
         assert (plan.counts["add"], plan.counts["errors"]) == (43, 0)
         found = measure(plan, MirrorIndex(), store, sources.__getitem__, executor, None, NOW, None)
         assert not found.sizes.unread

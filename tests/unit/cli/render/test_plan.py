@@ -13,7 +13,8 @@ from reconciler.cli.render.plan import closing_text, outcome_document, outcome_l
 from reconciler.oci.spec import OCI_INDEX, Descriptor, Digest
 from reconciler.plan.cost.figures import Sizes, Unread
 from reconciler.plan.diff import Action, Change
-from reconciler.plan.plan import Plan, RepositoryPlan, document
+from reconciler.plan.plan import Plan, RepositoryPlan
+from reconciler.plan.plan_json import plan_document
 from reconciler.signatures.signers import Refused, Unchecked, Verified
 from reconciler.sources.quota import Quota, Spending
 from reconciler.target.garbage import NotCollected
@@ -196,8 +197,8 @@ def test_r2_s_prices_are_not_quoted_for_other_stores() -> None:
     assert "Requests: 504 of class A" in text
     assert "$" not in text
     assert "R2" not in text
-    assert document(elsewhere)["sizes"]["month"] is None
-    assert document(replace(plan(), sizes=SIZES))["sizes"]["month"]["prices_of"]
+    assert plan_document(elsewhere)["sizes"]["month"] is None
+    assert plan_document(replace(plan(), sizes=SIZES))["sizes"]["month"]["prices_of"]
 
 
 def test_figures_say_what_they_leave_out() -> None:

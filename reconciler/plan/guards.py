@@ -1,0 +1,67 @@
+"""Holds back plans that would prune a lot, which is more often a mistake than meant. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.plan.diff import Action
+
+if TYPE_CHECKING:
+    from reconciler.plan.plan import Plan, RepositoryPlan
+
+PRUNE_SHARE = 0.30
+PRUNE_COUNT = 10
+"""Prunes that exceed both the share of the tags and the number need `--allow-prune`: in one repository, or in all."""
+
+EMPTIED_SHARE = 1 / 3
+EMPTIED_COUNT = 2
+"""So do repositories that lose their last tag, if they exceed both of these."""
+
+
+def held_back(plan: Plan) -> tuple[str, ...]:
+    """Returns why prunes of the plan need `--allow-prune`, a line for each reason; none if they are allowed."""
+    return () if plan.allow_prune else _too_many_in_all(plan) or tuple(filter(None, map(_too_many, plan.repositories)))
+
+
+def why_held_back(plan: Plan, repository: RepositoryPlan) -> str | None:
+    """Returns why this repository's prunes are held back, None if they are not."""
+    if plan.allow_prune:
+        return None
+    return next(iter(_too_many_in_all(plan)), None) or _too_many(repository)
+
+
+IF_MEANT = "if that is meant, add --allow-prune"
+
+
+def _too_many(repository: RepositoryPlan) -> str | None:
+    prunes, tags = _lost(repository), _tags(repository)
+    if prunes > PRUNE_COUNT and prunes > PRUNE_SHARE * tags:
+        return f"{repository.target}: {prunes} of {tags} tags would be pruned; {IF_MEANT}"
+    return None
+
+
+def _too_many_in_all(plan: Plan) -> tuple[str, ...]:
+    """Judges the repositories together; what a single one loses is judged by `_too_many`."""
+    losing = [one for one in plan.repositories if _lost(one)]
+    if len(losing) < 2:
+        return ()
+    prunes, emptied = (
+        sum(map(_lost, losing)),
+        sum(_lost(one) == _tags(one) and not one.of(Action.ADD) for one in losing),
+    )
+    tags, repositories = plan.extent.tags, plan.extent.repositories
+    reasons = []
+    if prunes > PRUNE_COUNT and prunes > PRUNE_SHARE * tags:
+        reasons.append(f"{prunes} of all {tags} tags would be pruned, in {len(losing)} repositories; {IF_MEANT}")
+    if emptied > EMPTIED_COUNT and emptied > EMPTIED_SHARE * repositories:
+        reasons.append(f"{emptied} of all {repositories} repositories would lose their last tag; {IF_MEANT}")
+    return tuple(reasons)
+
+
+def _lost(repository: RepositoryPlan) -> int:
+    return sum(change.before is not None for change in repository.of(Action.PRUNE))
+
+
+def _tags(repository: RepositoryPlan) -> int:
+    """How many tags the repository has before the plan is applied."""
+    return repository.unchanged + _lost(repository) + len(repository.of(Action.UPDATE))
