@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from reconciler.http import session
 from reconciler.http.patience import Patience
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
 
     from reconciler.sources import Source
     from reconciler.sources.credentials import Credentials
+
+# No deadline: how long an example takes is up to the machine and to what runs beside it.
+settings.register_profile("quick", deadline=None, max_examples=25)
+settings.register_profile("thorough", deadline=None, max_examples=200)
+settings.load_profile("thorough" if os.environ.get("CI") else "quick")
 
 
 @pytest.fixture

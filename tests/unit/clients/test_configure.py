@@ -7,7 +7,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from ruamel.yaml import YAML
@@ -285,7 +285,6 @@ NAMES = st.sampled_from(["a", "b", "library/a", "x/a", "x/b", "x.y/a", "x.y/x/a"
 SOURCES = st.tuples(st.sampled_from(["docker.io", "r.io", "s.io:5000"]), NAMES).map("/".join) | st.just("oci:./images")
 
 
-@settings(deadline=None)  # it reads a mirrors file each time
 @given(entries=st.dictionaries(NAMES, SOURCES, min_size=1, max_size=8))
 def test_whatever_a_client_is_told_leads_to_the_image_of_that_name(
     entries: dict[str, str], tmp_path_factory: pytest.TempPathFactory

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
@@ -436,7 +436,6 @@ def test_keys_of_the_user_and_anchors_in_them(tmp_path: Path) -> None:
     assert mirror.platforms == (Platform("linux", "amd64"), Platform("linux", "arm64"))
 
 
-@settings(deadline=None)  # the first one pays for the imports
 @given(st.dictionaries(words, values, max_size=6))
 def test_no_shape_of_a_file_is_a_traceback(tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> None:
     folder = tmp_path_factory.getbasetemp() / "shapes"

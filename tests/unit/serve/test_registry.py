@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import StoreDenied, StoreUnreachable, UsageError
@@ -96,7 +96,6 @@ BLOB_PATH = f"/v2/team/app/blobs/{DIGEST}"
         lambda ends: f"bytes={'' if ends[0] is None else ends[0]}-{'' if ends[1] is None else ends[1]}"
     )
 )
-@settings(max_examples=60, deadline=None)
 def test_ranges_are_served_as_a_model_says(served: Served, requested: str) -> None:
     first, _, last = requested.removeprefix("bytes=").partition("-")
     answer = served.ask(BLOB_PATH, range=requested)
@@ -280,7 +279,6 @@ raw_paths = st.lists(st.sampled_from(WORDS) | st.text(max_size=4).map(quote), ma
 
 
 @given(raw_paths)
-@settings(max_examples=150, deadline=None)
 def test_no_path_leaves_the_layout(served: Served, bucket: MemoryStore, path: str) -> None:
     asked = len(bucket.operations)
     answer = served.ask(quote(path, safe="/%?#:;,.@!$&'()*+=~"))

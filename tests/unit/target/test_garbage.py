@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import MirrorError
@@ -273,7 +273,6 @@ NESTED = [index(image({"n": str(number)}), IMAGES[number].children[0]) for numbe
 images = st.sampled_from([*IMAGES, *NESTED, index(NESTED[0], NESTED[1]), image({"single": "1"})])
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.sampled_from("123"), images), st.lists(images, max_size=4), st.lists(images, max_size=2))
 def test_exactly_what_nothing_reaches_goes(tags: dict[str, Image], left: list[Image], half: list[Image]) -> None:
     bench = Bench({"a": MemorySource(tags), "b": MemorySource({"x": V1})})

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.stores.headers import Headers
@@ -44,7 +44,6 @@ def catalog(body: bytes) -> Any:
 
 
 @given(draw.indexes)
-@settings(max_examples=30)
 def test_it_shows_every_tag_and_follows_from_the_index_alone(index: MirrorIndex) -> None:
     body = page.render(index)
     assert page.render(replace(index, serial=index.serial + 1)) == body
@@ -97,7 +96,6 @@ def test_what_does_not_fit_is_the_oldest_and_counted(monkeypatch: pytest.MonkeyP
 
 
 @given(draw.indexes)
-@settings(max_examples=30)
 def test_it_never_has_more_bytes_than_counted(index: MirrorIndex) -> None:
     counted = page._Catalog()
     for name, one in index.repositories.items():

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.apply.outcome import Done, Skipped
@@ -56,7 +56,6 @@ def split(outcomes: list[Outcome]) -> tuple[set[str], set[str]]:
     return done, skipped
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     st.integers(0, 30),
     st.sets(st.sampled_from(sorted(IMAGES)), min_size=1),
