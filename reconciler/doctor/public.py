@@ -15,8 +15,8 @@ from reconciler.doctor import judge
 from reconciler.doctor.client import Client
 from reconciler.doctor.finding import Finding, Notes, Status
 from reconciler.errors import IndexInvalid, Malformed, Unreachable
-from reconciler.oci.image import choose_platforms
-from reconciler.oci.spec import Descriptor, Digest, Index, load_json, parse_manifest
+from reconciler.oci.image import choose_platforms, walk
+from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, load_json, parse_manifest
 from reconciler.target.index import parse
 from reconciler.target.layout import MIRROR_INDEX, blob_key, manifest_key, tags_key
 
@@ -169,31 +169,29 @@ def _tag_list(notes: Notes, client: Client, target: str, index: MirrorIndex) -> 
 def _walk(notes: Notes, client: Client, sample: Sample, *, deep: bool) -> Iterator[Finding]:
     """Follows the sample down to its last blob, along the manifests of the platforms that are mirrored."""
     blobs: dict[Digest, Descriptor] = {}
-    todo, manifests = [sample.state.descriptor], 0
     broken: list[str] = []
-    seen = {one.digest for one in todo}
-    while todo:
-        descriptor = todo.pop()
+
+    def read(descriptor: Descriptor, _: int) -> tuple[Manifest | Index, tuple[Descriptor, ...]] | None:
         path = f"/{manifest_key(sample.target, descriptor.digest)}"
         answer = client.manifest("GET", path)
         try:
             if answer.status != 200 or not descriptor.digest.matches(answer.body):
                 raise Malformed(path, f"answered {answer.status}, or with other bytes than its digest says")
             parsed = parse_manifest(answer.body, answer.media_type, path)
-            chosen = choose_platforms(parsed, sample.state.platforms, path) if isinstance(parsed, Index) else ()
+            return parsed, choose_platforms(parsed, sample.state.platforms, path) if isinstance(parsed, Index) else ()
         except Malformed as error:
             broken.append(str(error))
-            continue
-        manifests += 1
-        todo += [child for child in chosen if child.digest not in seen]
-        seen.update(child.digest for child in chosen)
+            return None
+
+    manifests = [parsed for parsed, _ in walk([sample.state.descriptor], read, lambda one: one[1])]
+    for parsed in manifests:
         blobs |= {blob.digest: blob for blob in parsed.blobs}
     yield from _ranges(notes, client, sample, blobs)
     size = sum(blob.size for blob in blobs.values())
     hashed = deep or size <= MAX_WALK
     for blob in blobs.values():
         broken += _wrong(client, f"/{blob_key(sample.target, blob.digest)}", blob, hashed=hashed)
-    yield _walked(notes, sample, manifests, len(blobs), size, broken, hashed=hashed)
+    yield _walked(notes, sample, len(manifests), len(blobs), size, broken, hashed=hashed)
 
 
 def _wrong(client: Client, path: str, blob: Descriptor, *, hashed: bool) -> list[str]:

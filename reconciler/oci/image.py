@@ -1,5 +1,6 @@
 """An image as a graph of manifests: read from its root down, those of unwanted platforms left out. Pure.
 
+    walk              every manifest of a graph, however it is read
     read_image        the manifests of an image, children before parents
     choose_platforms  which manifests of an index are wanted
     missing_blobs     what a repository lacks of an image
@@ -10,13 +11,15 @@ Memory: the manifests of one image, at most `MAX_IMAGE_MANIFESTS` bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from reconciler.errors import BadAnswer, Malformed, NoPlatform, NotFound
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+Node = TypeVar("Node")
 
 MAX_IMAGE_MANIFESTS = 64 * 1024 * 1024
 MAX_INDEX_DEPTH = 8
@@ -59,44 +62,70 @@ Choose: TypeAlias = "Callable[[Index], tuple[Descriptor, ...]]"
 """Says which manifests of an index are wanted."""
 
 
+def walk(
+    roots: Iterable[Descriptor],
+    read: Callable[[Descriptor, int], Node | None],
+    below: Callable[[Node], Iterable[Descriptor]],
+) -> Iterator[Node]:
+    """Yields every manifest that `roots` reach, once: children before parents. A parent is read before its children.
+
+    roots  where to begin
+    read   gives the manifest of a descriptor, so many indexes below its root; None: there is nothing to follow
+    below  the descriptors to follow from there, those of an index that are wanted
+    """
+    # A loop in the place of a recursion: how deep indexes are nested is for `read` to bound, not for Python's stack.
+    seen: set[Digest] = set()
+    parents: list[tuple[Node, Iterator[Descriptor]]] = []
+    rest = iter(roots)
+    while True:
+        child = next(rest, None)
+        if child is None:
+            if not parents:
+                return
+            node, rest = parents.pop()
+            yield node
+        elif child.digest not in seen:
+            seen.add(child.digest)
+            found = read(child, len(parents))
+            if found is not None:
+                parents.append((found, rest))
+                rest = iter(below(found))
+
+
 def read_image(fetch: Fetch, what: str, root: Descriptor, choose: Choose) -> Image:
     """Fetches the manifests of the image at `root`; `what` names it in errors.
 
     The size in `root` is a hint, for a HEAD may have told it. Raises what `fetch` and `choose` raise, and `Malformed`
     for manifests that cannot be mirrored.
     """
-    fetched: dict[Digest, FetchedManifest] = {}
-    _read(fetch, what, root, choose, fetched, depth=0)
-    return Image(tuple(fetched.values()))
+    size = 0
+
+    def read(descriptor: Descriptor, depth: int) -> FetchedManifest:
+        nonlocal size
+        if depth > MAX_INDEX_DEPTH:
+            raise Malformed(what, f"indexes are nested more than {MAX_INDEX_DEPTH} deep")
+        if size + descriptor.size > MAX_IMAGE_MANIFESTS:
+            raise Malformed(what, f"its manifests have more than {MAX_IMAGE_MANIFESTS} bytes together")
+        found = _fetched(fetch, what, descriptor, is_root=not depth)
+        size += len(found.body)
+        return found
+
+    def below(found: FetchedManifest) -> tuple[Descriptor, ...]:
+        return choose(found.parsed) if isinstance(found.parsed, Index) else ()
+
+    return Image(tuple(walk([root], read, below)))
 
 
-def _read(
-    fetch: Fetch,
-    what: str,
-    descriptor: Descriptor,
-    choose: Choose,
-    fetched: dict[Digest, FetchedManifest],
-    depth: int,
-) -> None:
-    """Adds `descriptor`'s manifest to `fetched` after those that it refers to."""
-    if descriptor.digest in fetched:
-        return
-    if depth > MAX_INDEX_DEPTH:
-        raise Malformed(what, f"indexes are nested more than {MAX_INDEX_DEPTH} deep")
-    if sum(len(manifest.body) for manifest in fetched.values()) + descriptor.size > MAX_IMAGE_MANIFESTS:
-        raise Malformed(what, f"its manifests have more than {MAX_IMAGE_MANIFESTS} bytes together")
-    body = _fetched(fetch, what, descriptor) if depth else fetch(descriptor)
+def _fetched(fetch: Fetch, what: str, descriptor: Descriptor, *, is_root: bool) -> FetchedManifest:
+    """Fetches and parses a manifest. One that an index lists has to have the size that the index says."""
+    body = fetch(descriptor) if is_root else _fetched_child(fetch, what, descriptor)
     name = f"{what}@{descriptor.digest}"
-    if depth and len(body) != descriptor.size:
+    if not is_root and len(body) != descriptor.size:
         raise BadAnswer(name, f"its index says that it has {descriptor.size} bytes, and it has {len(body)}")
-    parsed = parse_manifest(body, descriptor.media_type, name)
-    if isinstance(parsed, Index):
-        for child in choose(parsed):
-            _read(fetch, what, child, choose, fetched, depth + 1)
-    fetched[descriptor.digest] = FetchedManifest(descriptor.digest, body, parsed)
+    return FetchedManifest(descriptor.digest, body, parse_manifest(body, descriptor.media_type, name))
 
 
-def _fetched(fetch: Fetch, what: str, child: Descriptor) -> bytes:
+def _fetched_child(fetch: Fetch, what: str, child: Descriptor) -> bytes:
     """Fetches a manifest that an index lists; a source without it is told from one that has lost an image."""
     try:
         return fetch(child)

@@ -6,11 +6,13 @@ which is a blob that is never read here. Its size is known all the same, under `
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
-from reconciler.oci.spec import Index, Manifest, Platform
+from reconciler.oci.image import walk
+from reconciler.oci.spec import Descriptor, Index, Manifest, Platform
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -31,29 +33,29 @@ def downloads(root: Digest, manifests: Mapping[Digest, Manifest | Index]) -> dic
     tell, or more than `MAX_PLATFORMS`.
     """
     found: dict[str, int] = {}
-    for platform, size in _images(root, manifests, None, set()):
+    for platform, size in _images(root, manifests):
         name = str(platform) if platform else UNKNOWN
         found[name] = max(size, found.get(name, 0))
     return dict(sorted(found.items())) if 0 < len(found) <= MAX_PLATFORMS else None
 
 
-def _images(
-    digest: Digest, manifests: Mapping[Digest, Manifest | Index], platform: Platform | None, seen: set[Digest]
-) -> Iterator[tuple[Platform | None, int]]:
-    if digest in seen:
-        return
-    seen.add(digest)
-    match manifests.get(digest):
-        case Manifest() as manifest:
-            yield platform, sum(blob.size for blob in manifest.blobs)
-        case Index(manifests=(), blobs=blobs) if blobs:
-            yield platform, sum(blob.size for blob in blobs)
-        case Index(manifests=children):
-            for child in children:
+def _images(root: Digest, manifests: Mapping[Digest, Manifest | Index]) -> Iterator[tuple[Platform | None, int]]:
+    """The platform of each image, as the nearest index above it says, with its bytes."""
+
+    def read(descriptor: Descriptor, _: int) -> tuple[Platform | None, Manifest | Index] | None:
+        parsed = manifests.get(descriptor.digest)
+        return (descriptor.platform, parsed) if parsed else None
+
+    def below(one: tuple[Platform | None, Manifest | Index]) -> Iterator[Descriptor]:
+        platform, parsed = one
+        if isinstance(parsed, Index):
+            for child in parsed.manifests:
                 if not child.attests:
-                    yield from _images(child.digest, manifests, child.platform or platform, seen)
-        case None:
-            pass
+                    yield replace(child, platform=child.platform or platform)
+
+    for platform, parsed in walk([Descriptor("", root, 0)], read, below):
+        if isinstance(parsed, Manifest) or (parsed.blobs and not parsed.manifests):
+            yield platform, sum(blob.size for blob in parsed.blobs)
 
 
 @lru_cache(maxsize=1024)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
 from reconciler.files import open_regular
+from reconciler.oci.image import walk
 from reconciler.oci.referrers import Attached, artifact_type, cosign_tags
 from reconciler.oci.spec import (
     MAX_MANIFEST_SIZE,
@@ -97,17 +98,16 @@ class ImageLayout:
     def _referrers(self) -> dict[Digest, dict[Digest, Descriptor]]:
         """Subject -> the manifests that name it, of all that index.json and the indexes below it list."""
         found: dict[Digest, dict[Digest, Descriptor]] = {}
-        waiting = [descriptor for descriptor, _ in self._entries]
-        seen: set[Digest] = set()
-        while waiting:
-            descriptor = waiting.pop()
-            if descriptor.digest in seen or not descriptor.is_manifest:
-                continue
-            seen.add(descriptor.digest)
+
+        def read(descriptor: Descriptor, _: int) -> tuple[Descriptor, Manifest | Index] | None:
             parsed = self._parsed(descriptor)
-            if isinstance(parsed, Index):
-                waiting += parsed.manifests
-            if parsed and parsed.attachment.subject:
+            return (descriptor, parsed) if parsed else None
+
+        def below(one: tuple[Descriptor, Manifest | Index]) -> tuple[Descriptor, ...]:
+            return one[1].manifests if isinstance(one[1], Index) else ()
+
+        for descriptor, parsed in walk((one for one, _ in self._entries if one.is_manifest), read, below):
+            if parsed.attachment.subject:
                 referrer = replace(descriptor, artifact_type=artifact_type(parsed))
                 found.setdefault(parsed.attachment.subject, {})[descriptor.digest] = referrer
         return found

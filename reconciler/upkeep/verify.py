@@ -17,7 +17,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from reconciler.errors import Malformed
-from reconciler.oci.image import choose_platforms
+from reconciler.oci.image import choose_platforms, walk
 from reconciler.oci.platform_sizes import downloads
 from reconciler.oci.referrers import is_attached_tag, merged
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, parse_manifest
@@ -311,17 +311,16 @@ class _Check:
     def _wrong_with(self, root: Root) -> Iterator[str]:
         """The keys that are wrong of what the root reaches."""
         yield from (manifest_key(self._target, tag) for tag in self._wrong_tags.intersection(root.tags))
-        waiting = [root.digest]
-        while waiting:
-            digest = waiting.pop()
+
+        def below(one: tuple[Digest, Parsed | None]) -> tuple[Descriptor, ...]:
+            return root.choose(one[1], self._there) if isinstance(one[1], Index) else ()
+
+        start = root.descriptor or Descriptor("", root.digest, 0)
+        for digest, parsed in walk([start], lambda one, _: (one.digest, self._seen.manifests.get(one.digest)), below):
             if digest in self._seen.broken:
                 yield manifest_key(self._target, digest)
-            parsed = self._seen.manifests.get(digest)
-            if isinstance(parsed, Index):
-                waiting += [child.digest for child in root.choose(parsed, self._there)]
-            if parsed:
-                broken = [blob.digest for blob in parsed.blobs if blob.digest in self._seen.broken]
-                yield from (blob_key(self._target, blob) for blob in broken)
+            broken = [blob.digest for blob in parsed.blobs if blob.digest in self._seen.broken] if parsed else ()
+            yield from (blob_key(self._target, blob) for blob in broken)
 
     def _note(self, digest: Digest, key: str, problem: Problem, detail: str) -> None:
         self._seen.broken.add(digest)
