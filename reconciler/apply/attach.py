@@ -22,7 +22,6 @@ from reconciler.oci.image import MAX_IMAGE_MANIFESTS, Image, read_image
 from reconciler.oci.referrers import MAX_REFERRERS, TOO_MANY, Attachments, merged, parse_fallback
 from reconciler.oci.spec import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Index
 from reconciler.target.referrer_list import published_list
-from reconciler.target.writes import put_changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,8 +30,8 @@ if TYPE_CHECKING:
     from reconciler.oci.image import Fetch
     from reconciler.oci.referrers import Attached, Record
     from reconciler.sources import Source
-    from reconciler.stores import Store
     from reconciler.target.index import RepositoryState
+    from reconciler.target.repository import Repository
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +69,7 @@ class Ends:
     name: str
     source: Source
     listed: frozenset[str] | None
-    store: Store
-    target: str
+    target: Repository
     recorded: Record
     own_tags: frozenset[str]
     present: Mapping[Digest, int]
@@ -80,7 +78,7 @@ class Ends:
 
 
 def open_ends(
-    source: Source, store: Store, target: str, state: RepositoryState, present: Mapping[Digest, int], fetch: Fetch
+    source: Source, target: Repository, state: RepositoryState, present: Mapping[Digest, int], fetch: Fetch
 ) -> Ends:
     """Asks the source for its tags: whoever knows them need not ask for four tags of each digest."""
     try:
@@ -89,7 +87,7 @@ def open_ends(
         logger.info("%s; asking for each tag that may belong to a digest", error)
         listed = None
     recorded = merged(state.attached.values())
-    return Ends(state.source, source, listed, store, target, recorded, state.own_tags, present, fetch)
+    return Ends(state.source, source, listed, target, recorded, state.own_tags, present, fetch)
 
 
 def read_following(ends: Ends, subject: Digest) -> Following:
@@ -187,10 +185,9 @@ def publish_following(ends: Ends, following: Following) -> None:
     To be called when every blob is there, and what the referrers refer to.
     """
     for image in following.images:
-        publish_manifests(ends.store, ends.target, image, ends.present)
+        publish_manifests(ends.target, image, ends.present)
     for tag, image in following.tags.items():
-        publish_tags(ends.store, ends.target, image, [tag])
+        publish_tags(ends.target, image, [tag])
     roots = [image.root for image in following.referrers]
     entries = [(one.digest, len(one.body), one.parsed) for one in roots]
-    for one in published_list(ends.target, following.subject, entries, ends.own_tags):
-        put_changed(ends.store, one.key, one.body, one.headers)
+    ends.target.publish(published_list(ends.target.name, following.subject, entries, ends.own_tags))

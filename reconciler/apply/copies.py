@@ -26,7 +26,7 @@ from reconciler.oci.platform_sizes import downloads
 from reconciler.plan.cost.pulls import Pulls, Reading
 from reconciler.plan.images import registry_of
 from reconciler.target.index import RepositoryState
-from reconciler.target.inventory import blobs, inventory
+from reconciler.target.repository import Repository
 from reconciler.target.reuse import CopyFrom, Download, is_worth_listing, nearest, requests_for, way
 from reconciler.work.shares import Shares
 from reconciler.work.threads import Once, came_before, image_workers
@@ -106,23 +106,24 @@ class Copies:
     def _copy(self, work: ImageWork) -> Copied:
         self._check()
         started = time.monotonic()
-        target, store, what = work.repository.target, self._edges.public, work.what
+        target, what = Repository(self._edges.public, work.repository.target), work.what
         source, platforms = self._edges.open_source(work.repository.source), work.repository.platforms
-        self._gate.check(target, source, work.root.digest, f"{what}@{work.root.digest}", self._fetch(work, {}))
-        listing, _ = self._once(self._blobs.of(work.registry), target, inventory, store, target)
+        self._gate.check(target.name, source, work.root.digest, f"{what}@{work.root.digest}", self._fetch(work, {}))
+        listing, _ = self._once(self._blobs.of(work.registry), target.name, target.inventory)
         there = listing.result()
-        self._bucket.listed(target, there.blobs)
-        image = self._pulls.read(Reading(source, store, target, what, work.root, platforms, there.manifests))
+        self._bucket.listed(target.name, there.blobs)
+        reading = Reading(source, target.store, target.name, what, work.root, platforms, there.manifests)
+        image = self._pulls.read(reading)
         ends = self._ends(work, there.manifests) if work.repository.referrers else None
         following = self._follow(ends, image, what) if ends else ()
         whole = (image, *(one for each in following for one in each.images))
         missing = tuple(blob for one in whole for blob in missing_blobs(one, there.blobs))
         self._bring_all(work, missing)
         self._check()
-        publish_manifests(store, target, image, there.manifests)
+        publish_manifests(target, image, there.manifests)
         if ends:
             self._publish_following(ends, following)
-        publish_tags(store, target, image, (change.tag for change in work.changes), there.tags)
+        publish_tags(target, image, (change.tag for change in work.changes), there.tags)
         took = Took(_size_of(whole, missing, there.manifests), time.monotonic() - started)
         images = downloads(work.root.digest, {one.digest: one.parsed for one in image.manifests})
         return Copied(image.root.descriptor, images, {one.subject: one.record for one in following}, took)
@@ -131,14 +132,14 @@ class Copies:
         target, source = work.repository.target, self._edges.open_source(work.repository.source)
         state = self._index.repositories.get(target, RepositoryState(work.repository.source))
         fetch = self._fetch(work, present)
-        threads, store = self._blobs.of(work.registry), self._edges.public
-        opened, _ = self._once(threads, (target, "ends"), open_ends, source, store, target, state, present, fetch)
+        threads, repository = self._blobs.of(work.registry), Repository(self._edges.public, target)
+        opened, _ = self._once(threads, (target, "ends"), open_ends, source, repository, state, present, fetch)
         return opened.result()
 
     def _follow(self, ends: Ends, image: Image, what: str) -> tuple[Following, ...]:
         def read(subject: Digest) -> Future[Following]:
             threads = self._blobs.of(registry_of(ends.name))
-            return self._once(threads, (ends.target, "follow", subject), read_following, ends, subject)[0]
+            return self._once(threads, (ends.target.name, "follow", subject), read_following, ends, subject)[0]
 
         return follow(image, read, what)
 
@@ -147,7 +148,7 @@ class Copies:
 
         def publish(one: Following) -> Future[None]:
             threads = self._blobs.of(registry_of(ends.name))
-            return self._once(threads, (ends.target, "publish", one.subject), publish_following, ends, one)[0]
+            return self._once(threads, (ends.target.name, "publish", one.subject), publish_following, ends, one)[0]
 
         for one in following:
             if one.images:
@@ -302,7 +303,7 @@ class _Bucket:
             return False
         repository = nearest(source, self._unlisted)
         del self._unlisted[repository]
-        found = blobs(self._store, repository)
+        found = Repository(self._store, repository).blobs()
         self._requests += requests_for(len(found))
         self._note(repository, found)
         return True

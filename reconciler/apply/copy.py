@@ -14,9 +14,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import BadAnswer
 from reconciler.oci.referrers import is_attached_tag
-from reconciler.stores import Absent
-from reconciler.target.layout import BLOB_HEADERS, blob_key, manifest_headers, manifest_key
-from reconciler.target.writes import put_changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.oci.image import Image
     from reconciler.oci.spec import Descriptor, Digest
     from reconciler.sources import Source
-    from reconciler.stores import Store
+    from reconciler.target.repository import Repository
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +32,12 @@ Copied: TypeAlias = "Callable[[int], None]"
 """Told of bytes as they arrive, from many threads; a negative number takes some back. Raising stops the copy."""
 
 
-def copy_blob(source: Source, store: Store, what: str, target: str, blob: Descriptor, copied: Copied) -> None:
+def copy_blob(source: Source, target: Repository, what: str, blob: Descriptor, copied: Copied) -> None:
     """Streams one blob into `target`. Raises `SourceError` and `StoreError`; wrong bytes are fetched again first."""
     for attempt in range(1, BLOB_ATTEMPTS + 1):
         chunks = verified(source.blob(blob), blob, f"{what}@{blob.digest}", copied)
         try:
-            store.upload(blob_key(target, blob.digest), chunks, blob.size, blob.digest, BLOB_HEADERS)
+            target.put_blob(blob, chunks)
         except BadAnswer as error:
             if attempt == BLOB_ATTEMPTS:
                 raise
@@ -85,41 +82,29 @@ def _close(chunks: Iterator[bytes]) -> None:
         close()
 
 
-def publish_image(
-    store: Store,
-    target: str,
-    image: Image,
-    tags: tuple[str, ...],
-    present: Mapping[Digest, int],
-) -> None:
+def publish_image(target: Repository, image: Image, tags: Iterable[str], present: Mapping[Digest, int]) -> None:
     """Writes the manifests that `target` lacks, children first, then the root under each of `tags`.
 
     To be called when every blob is there: what is visible is whole.
     """
-    publish_manifests(store, target, image, present)
-    publish_tags(store, target, image, tags)
+    publish_manifests(target, image, present)
+    publish_tags(target, image, tags)
 
 
-def publish_manifests(store: Store, target: str, image: Image, present: Mapping[Digest, int]) -> None:
+def publish_manifests(target: Repository, image: Image, present: Mapping[Digest, int]) -> None:
     """The first half: under their digests."""
     for manifest in image.manifests:
         if present.get(manifest.digest) != len(manifest.body):
-            headers = manifest_headers(manifest.parsed.media_type, manifest.digest)
-            store.put(manifest_key(target, manifest.digest), manifest.body, headers)
+            target.put_manifest(manifest.digest, manifest.body, manifest.parsed.media_type)
 
 
-def publish_tags(
-    store: Store, target: str, image: Image, tags: Iterable[str], listed: Container[str] | None = None
-) -> None:
+def publish_tags(target: Repository, image: Image, tags: Iterable[str], listed: Container[str] | None = None) -> None:
     """The second half: the root under each of `tags`. Raises as `put_changed` does.
 
     `listed`: tags that a listing of this run shows; to look at one that is not among them would be a request in vain.
     Tags that belong to a digest are looked at all the same, for what they belong to may have brought them meanwhile.
     """
     for tag in tags:
-        headers = manifest_headers(image.root.parsed.media_type, tag)
-        if listed is None or tag in listed or is_attached_tag(tag):
-            put_changed(store, manifest_key(target, tag), image.root.body, headers)
-        else:
-            store.put(manifest_key(target, tag), image.root.body, headers, Absent())
-        logger.info("published %s:%s at %s", target, tag, image.root.digest)
+        is_new = listed is not None and tag not in listed and not is_attached_tag(tag)
+        target.put_tag(tag, image.root.body, image.root.parsed.media_type, is_new=is_new)
+        logger.info("published %s:%s at %s", target.name, tag, image.root.digest)

@@ -36,8 +36,9 @@ from reconciler.target import index as mirror_index
 from reconciler.target.catalog import published_lists
 from reconciler.target.garbage import Garbage, NotCollected, collect, discard_uploads, forgotten
 from reconciler.target.index import TagState
-from reconciler.target.layout import manifest_key
+from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import Observed, write_index
+from reconciler.target.repository import delete
 from reconciler.target.writes import publish_lists
 from reconciler.work.deadline import REASON
 from reconciler.work.shares import Balanced
@@ -221,12 +222,8 @@ class Run:
         self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
         self._touched.update(target for target, _ in allowed)
         staying = {target: self._attached_tags(target) for target, _ in allowed}
-        self._edges.public.delete(
-            manifest_key(target, one.tag)
-            for target, prunes in allowed
-            for one in prunes
-            if one.tag not in staying[target]
-        )
+        pruned = ((target, one.tag) for target, prunes in allowed for one in prunes)
+        delete(self._edges.public, (ManifestKey(target, tag) for target, tag in pruned if tag not in staying[target]))
         self._write_each(allowed, mirror_index.settled)
         yield from (Done(target, change) for target, prunes in allowed for change in prunes)
 

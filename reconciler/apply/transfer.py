@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.apply.copy import copy_blob
-from reconciler.target.layout import BLOB_HEADERS, blob_key
+from reconciler.target.repository import Repository
 
 if TYPE_CHECKING:
     from reconciler.apply.copy import Copied
@@ -42,13 +42,13 @@ def transfer(wanted: Transfer, open_source: OpenSource, store: Store, copied: Co
 
     Raises `SourceError` and `StoreError`. The bytes of a download are verified as they pass.
     """
+    target = Repository(store, wanted.target)
     if wanted.holder is None:
-        copy_blob(open_source(wanted.source), store, wanted.what, wanted.target, wanted.blob, copied)
+        copy_blob(open_source(wanted.source), target, wanted.what, wanted.blob, copied)
         return True
-    digest, size = wanted.blob.digest, wanted.blob.size
-    done = store.copy(blob_key(wanted.holder, digest), blob_key(wanted.target, digest), size, BLOB_HEADERS)
+    done = target.mount_blob(wanted.blob, wanted.holder)
     if done:
-        logger.info("copied %s from %s within the bucket, %d bytes", wanted.what, wanted.holder, size)
+        logger.info("copied %s from %s within the bucket, %d bytes", wanted.what, wanted.holder, wanted.blob.size)
     else:
         logger.info("%s cannot be copied from %s", wanted.what, wanted.holder)
     return done

@@ -26,18 +26,9 @@ from reconciler.oci.image import choose_platforms
 from reconciler.oci.referrers import attached_tags, is_attached_tag
 from reconciler.oci.spec import Digest, Index, Manifest, parse_manifest
 from reconciler.target.index import RepositoryState, collected, expired
-from reconciler.target.inventory import inventory
-from reconciler.target.layout import (
-    BlobKey,
-    ManifestKey,
-    ReferrersKey,
-    blob_key,
-    blobs_prefix,
-    manifest_key,
-    parse_key,
-    referrers_prefix,
-)
+from reconciler.target.layout import BlobKey, ManifestKey, ReferrersKey, parse_key
 from reconciler.target.ledger import read_index, write_index
+from reconciler.target.repository import Repository, delete
 from reconciler.work.threads import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
@@ -46,9 +37,10 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from reconciler.oci.spec import Platform
-    from reconciler.stores import Store, Stores, Unfinished
+    from reconciler.stores import Store, Stored, Stores, Unfinished
     from reconciler.target.index import MirrorIndex
     from reconciler.target.inventory import Inventory
+    from reconciler.target.layout import Key
     from reconciler.target.lock import Lease
 
 
@@ -59,7 +51,7 @@ logger = logging.getLogger(__name__)
 class Garbage:
     """What can go from a repository, or has gone.
 
-    following  keys of lists and tags whose subject is not reached
+    following  lists and tags whose subject is not reached
     manifests  by digest, in steps: what refers to others goes before them
     blobs      with their sizes in bytes
     uploads    that were begun and never finished
@@ -73,7 +65,7 @@ class Garbage:
     uploads: tuple[Unfinished, ...]
     expired: frozenset[Digest]
     size: int
-    following: tuple[str, ...] = ()
+    following: tuple[Key, ...] = ()
 
     @property
     def is_empty(self) -> bool:
@@ -83,12 +75,12 @@ class Garbage:
     def objects(self) -> int:
         return len(self.following) + sum(len(step) for step in self.manifests) + len(self.blobs)
 
-    def steps(self) -> Iterator[Sequence[str]]:
-        """The keys in the order in which they go. What is attached may go after its subject, as OCI allows."""
+    def steps(self) -> Iterator[Sequence[Key]]:
+        """What goes, in the order in which it goes. What is attached may go after its subject, as OCI allows."""
         yield self.following
         for digests in self.manifests:
-            yield [manifest_key(self.target, digest) for digest in digests]
-        yield [blob_key(self.target, digest) for digest in self.blobs]
+            yield [ManifestKey(self.target, digest) for digest in digests]
+        yield [BlobKey(self.target, digest) for digest in self.blobs]
 
 
 @dataclass(frozen=True)
@@ -179,17 +171,17 @@ def find_garbage(
 ) -> Garbage:
     """Raises `StoreError`, also where a manifest that is reached is damaged or missing; changes nothing."""
     over = expired(state, retain, now)
-    there = inventory(store, target)
-    manifests = _Manifests(store, target, there, executor)
-    lists = {row.key: key.subject for row in store.list(referrers_prefix(target)) if (key := _list_key(row.key))}
-    reached, needed, following = manifests.reach(state, state.digests - over, lists)
+    repository = Repository(store, target)
+    there = repository.inventory()
+    manifests = _Manifests(repository, there, executor)
+    reached, needed, following = manifests.reach(state, state.digests - over, repository.subjects())
     manifests.check_listing(state)
     loose = there.manifests.keys() - reached
     return Garbage(
         target,
         parents_first({digest: manifests.children(digest) for digest in sorted(loose)}),
         {digest: size for digest, size in there.blobs.items() if digest not in needed},
-        tuple(store.unfinished(blobs_prefix(target))),
+        repository.uploads(),
         over,
         sum(there.manifests[digest] for digest in loose)
         + sum(size for digest, size in there.blobs.items() if digest not in needed),
@@ -197,17 +189,12 @@ def find_garbage(
     )
 
 
-def _list_key(key: str) -> ReferrersKey | None:
-    parsed = parse_key(key)
-    return parsed if isinstance(parsed, ReferrersKey) else None
-
-
 def remove(store: Store, garbage: Garbage) -> None:
     """Removes it all, step by step. Raises `StoreError`."""
     for upload in garbage.uploads:
         store.discard(upload)
     for step in garbage.steps():
-        store.delete(step)
+        delete(store, step)
         logger.info("removed %d objects that nothing reached from %s", len(step), garbage.target)
 
 
@@ -230,20 +217,20 @@ def parents_first(children: Mapping[Digest, Iterable[Digest]]) -> tuple[tuple[Di
 class _Manifests:
     """The stored manifests of one repository, read and parsed as they are met."""
 
-    def __init__(self, store: Store, target: str, there: Inventory, executor: Executor) -> None:
-        self._store = store
-        self._target = target
+    def __init__(self, repository: Repository, there: Inventory, executor: Executor) -> None:
+        self._repository = repository
+        self._target = repository.name
         self._there = there
         self._executor = executor
         self._indexes: dict[Digest, Index] = {}
         self._unlisted: set[Digest] = set()
 
     def reach(
-        self, state: RepositoryState, keep: Iterable[Digest], lists: Mapping[str, Digest]
-    ) -> tuple[set[Digest], set[Digest], tuple[str, ...]]:
-        """The manifests and the blobs that the repository's tags and `keep` reach, and what follows none of those.
+        self, state: RepositoryState, keep: Iterable[Digest], subjects: Collection[Digest]
+    ) -> tuple[set[Digest], set[Digest], tuple[Key, ...]]:
+        """Returns the manifests and the blobs that the tags and `keep` reach, and what follows none of those.
 
-        `lists` are the keys of lists of referrers that are there, with their subjects.
+        subjects  the digests that have a list of referrers
         """
         reached: set[Digest] = set()
         needed: set[Digest] = set()
@@ -254,20 +241,24 @@ class _Manifests:
         kept = _with_attached(state, keep) - reached
         self._unlisted |= kept - self._there.manifests.keys()
         self._follow(self._keys(kept & self._there.manifests.keys()), reached, needed)
-        loose = dict(lists)
+        loose = set(subjects)
+        # What is attached to something reached may bring manifests that have something attached themselves.
         while True:
             names = {tag for subject in reached for tag in attached_tags(subject)} & by_name
-            wave = [*self._keys(names), *(key for key, subject in loose.items() if subject in reached)]
+            wave = [*self._keys(names), *self._lists(loose & reached)]
             if not wave:
-                return reached, needed, (*sorted(loose), *self._keys(sorted(by_name)))
+                return reached, needed, (*self._lists(sorted(loose)), *self._keys(sorted(by_name)))
             by_name -= names
-            loose = {key: subject for key, subject in loose.items() if subject not in reached}
+            loose -= reached
             self._follow(wave, reached, needed)
 
-    def _keys(self, references: Iterable[Digest | str]) -> list[str]:
-        return [manifest_key(self._target, one) for one in references]
+    def _keys(self, references: Iterable[Digest | str]) -> list[Key]:
+        return [ManifestKey(self._target, one) for one in references]
 
-    def _follow(self, roots: Iterable[str], reached: set[Digest], needed: set[Digest]) -> None:
+    def _lists(self, subjects: Iterable[Digest]) -> list[Key]:
+        return [ReferrersKey(self._target, one) for one in subjects]
+
+    def _follow(self, roots: Iterable[Key], reached: set[Digest], needed: set[Digest]) -> None:
         wave = roots
         while wave:
             children: set[Digest] = set()
@@ -291,9 +282,10 @@ class _Manifests:
             if tag not in state.pending:
                 unwanted |= self._unwanted(f"{self._target}:{tag}", one.digest, one.platforms)
         asked = sorted(self._unlisted - unwanted)
-        for result in completed(self._executor, self._store.size, self._keys(asked), 2 * BLOB_WORKERS, pause=1.0):
-            if result and result[1].result() is not None:
-                raise StoreError(f"{self._store.name}/{result[0]}", f"is there, but a listing lacks it; {_INCOMPLETE}")
+        for result in completed(self._executor, self._repository.has_manifest, asked, 2 * BLOB_WORKERS, pause=1.0):
+            if result and result[1].result():
+                key = ManifestKey(self._target, result[0])
+                raise StoreError(self._what(key), f"is there, but a listing lacks it; {_INCOMPLETE}")
 
     def _unwanted(self, what: str, digest: Digest, platforms: tuple[Platform, ...] | None) -> set[Digest]:
         """The children of an image, all the way down, that were left out for their platforms.
@@ -310,32 +302,34 @@ class _Manifests:
         unwanted = {child.digest for child in index.manifests} - chosen
         for child in chosen:
             if child not in self._there.manifests:
-                key = manifest_key(self._target, child)
                 why = f"a listing lacks it, and {what} needs it by the mirror index; {_INCOMPLETE}"
-                raise StoreError(f"{self._store.name}/{key}", why)
+                raise StoreError(self._what(ManifestKey(self._target, child)), why)
             unwanted |= self._unwanted(what, child, platforms)
         return unwanted
 
     def children(self, digest: Digest) -> tuple[Digest, ...]:
         """What a manifest that may be damaged says that it refers to."""
         try:
-            _, parsed = self._read(manifest_key(self._target, digest))
+            _, parsed = self._read(ManifestKey(self._target, digest))
         except StoreError:
             return ()
         return tuple(child.digest for child in parsed.manifests) if isinstance(parsed, Index) else ()
 
-    def _read_all(self, keys: Iterable[str]) -> Iterator[tuple[Digest, Manifest | Index]]:
+    def _read_all(self, keys: Iterable[Key]) -> Iterator[tuple[Digest, Manifest | Index]]:
         for result in completed(self._executor, self._read, keys, 2 * BLOB_WORKERS, pause=1.0):
             if result:
                 yield result[1].result()
 
-    def _read(self, key: str) -> tuple[Digest, Manifest | Index]:
-        """What a key of a manifest, a tag or a list of referrers holds, with the digest of its bytes."""
-        what = f"{self._store.name}/{key}"
-        stored = self._store.get(key)
+    def _what(self, key: Key) -> str:
+        return f"{self._repository.store.name}/{key}"
+
+    def _read(self, key: Key) -> tuple[Digest, Manifest | Index]:
+        """Reads a manifest, a tag or a list of referrers; with the digest of its bytes."""
+        what = self._what(key)
+        stored = self._get(key)
         if stored is None:
             raise StoreError(what, f"is missing; {_ADVICE}")
-        match parse_key(key):
+        match key:
             case ManifestKey(_, Digest() as digest):
                 if not digest.matches(stored.body):
                     raise StoreError(what, f"has other bytes than its digest says; {_ADVICE}")
@@ -345,6 +339,15 @@ class _Manifests:
             return digest, parse_manifest(stored.body, "", what)
         except Malformed as error:
             raise StoreError(what, f"cannot be read ({error.why}); {_ADVICE}") from None
+
+    def _get(self, key: Key) -> Stored | None:
+        match key:
+            case ManifestKey(_, reference):
+                return self._repository.manifest(reference)
+            case ReferrersKey(_, subject):
+                return self._repository.referrers(subject)
+            case _:
+                return None
 
 
 def _with_attached(state: RepositoryState, keep: Iterable[Digest]) -> set[Digest]:

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Digest
-from reconciler.target.layout import BlobKey, ManifestKey, blobs_prefix, manifests_prefix, parse_key
+from reconciler.target.layout import BlobKey, ManifestKey, manifests_prefix, parse_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,12 +28,6 @@ class Inventory:
     tags: dict[str, int] = field(default_factory=dict)
 
 
-def inventory(store: Store, target: str) -> Inventory:
-    """What is there of one repository. Raises `StoreError`."""
-    rows = (row for prefix in (blobs_prefix(target), manifests_prefix(target)) for row in store.list(prefix))
-    return inventories(rows).get(target, Inventory())
-
-
 FIRST_KEYS = 1000
 LOOKED_AT = 5
 """Keys, from one page of a listing, and repositories that are looked at where those are of none that is asked for."""
@@ -50,11 +44,6 @@ def held_of(store: Store, targets: Sequence[str]) -> str | None:
     if found or len(rows) < FIRST_KEYS:
         return min(found, default=None)
     return next((one for one in targets[:LOOKED_AT] if next(iter(store.list(manifests_prefix(one))), None)), None)
-
-
-def blobs(store: Store, target: str) -> dict[Digest, int]:
-    """The blobs alone, each with its size in bytes. Raises `StoreError`."""
-    return inventories(store.list(blobs_prefix(target))).get(target, Inventory()).blobs
 
 
 def inventories(rows: Iterable[Listed]) -> dict[str, Inventory]:

@@ -90,16 +90,25 @@ class BlobKey:
     repository: str
     digest: Digest
 
+    def __str__(self) -> str:
+        return blob_key(self.repository, self.digest)
+
 
 @dataclass(frozen=True)
 class ManifestKey:
     repository: str
     reference: Digest | str
 
+    def __str__(self) -> str:
+        return manifest_key(self.repository, self.reference)
+
 
 @dataclass(frozen=True)
 class TagsKey:
     repository: str
+
+    def __str__(self) -> str:
+        return tags_key(self.repository)
 
 
 @dataclass(frozen=True)
@@ -107,8 +116,12 @@ class ReferrersKey:
     repository: str
     subject: Digest
 
+    def __str__(self) -> str:
+        return referrers_key(self.repository, self.subject)
+
 
 Key: TypeAlias = BlobKey | ManifestKey | TagsKey | ReferrersKey
+"""An object of a repository; `str` spells its key, `parse_key` is the reverse."""
 
 
 def parse_key(key: str) -> Key | None:

@@ -1,15 +1,43 @@
-"""One repository of the target, in the registry's words: what it has of manifests, and under which tags."""
+"""One repository of the target, in the registry's words: manifests, tags, blobs, referrers.
+
+The only module that turns those words into objects of a bucket. What copies, verifies and collects speaks to a
+`Repository`, so that a target that is not a bucket, e.g. a registry, has a place to be: here.
+
+    repository = Repository(store, "library/alpine")
+    repository.put_blob(blob, chunks)
+    repository.put_manifest(digest, body, media_type)
+    repository.put_tag("3.20", body, media_type)
+    repository.inventory().tags
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.target.layout import manifest_key
+from reconciler.stores import Absent
+from reconciler.target.inventory import Inventory, inventories
+from reconciler.target.layout import (
+    BLOB_HEADERS,
+    ReferrersKey,
+    blob_key,
+    blobs_prefix,
+    manifest_headers,
+    manifest_key,
+    manifests_prefix,
+    parse_key,
+    referrers_key,
+    referrers_prefix,
+)
+from reconciler.target.writes import put_changed
 
 if TYPE_CHECKING:
-    from reconciler.oci.spec import Digest
-    from reconciler.stores import Store
+    from collections.abc import Iterable, Iterator
+
+    from reconciler.oci.spec import Descriptor, Digest
+    from reconciler.stores import Store, Stored, Unfinished
+    from reconciler.target.layout import Key
+    from reconciler.target.referrer_list import PublishedList
 
 
 @dataclass(frozen=True)
@@ -19,7 +47,90 @@ class Repository:
     store: Store
     name: str
 
+    def manifest_key(self, reference: Digest | str) -> str:
+        """Returns what findings call a manifest or a tag."""
+        return manifest_key(self.name, reference)
+
+    def blob_key(self, digest: Digest) -> str:
+        """Returns what findings call a blob."""
+        return blob_key(self.name, digest)
+
+    def manifest(self, reference: Digest | str) -> Stored | None:
+        """Gets a manifest by digest or tag, unverified; None if it is not there."""
+        return self.store.get(self.manifest_key(reference))
+
     def manifest_body(self, reference: Digest | str) -> bytes | None:
-        """Gets the bytes of a manifest, unverified; None if it is not there."""
-        stored = self.store.get(manifest_key(self.name, reference))
+        """Gets the bytes of a manifest by digest or tag, unverified; None if it is not there."""
+        stored = self.manifest(reference)
         return stored.body if stored else None
+
+    def has_manifest(self, digest: Digest) -> bool:
+        """Checks for a manifest without a listing."""
+        return self.store.size(self.manifest_key(digest)) is not None
+
+    def put_manifest(self, digest: Digest, body: bytes, media_type: str) -> None:
+        """Writes a manifest under its digest."""
+        self.store.put(self.manifest_key(digest), body, manifest_headers(media_type, digest))
+
+    def put_tag(self, tag: str, body: bytes, media_type: str, *, is_new: bool = False) -> None:
+        """Points a tag at a manifest, whose bytes these are. Raises as `put_changed` does.
+
+        is_new  a listing of this run does not have the tag: it is written if it is absent, without a look at it
+        """
+        key, headers = self.manifest_key(tag), manifest_headers(media_type, tag)
+        if is_new:
+            self.store.put(key, body, headers, Absent())
+        else:
+            put_changed(self.store, key, body, headers)
+
+    def blob(self, digest: Digest) -> Iterator[bytes] | None:
+        """Reads a blob in chunks, unverified; None if it is not there."""
+        return self.store.read(self.blob_key(digest))
+
+    def put_blob(self, blob: Descriptor, chunks: Iterator[bytes]) -> None:
+        """Writes a blob as it arrives. What `chunks` raises is passed on, and nothing is visible then."""
+        self.store.upload(self.blob_key(blob.digest), chunks, blob.size, blob.digest, BLOB_HEADERS)
+
+    def mount_blob(self, blob: Descriptor, origin: str) -> bool:
+        """Copies a blob from the repository `origin` within the target; False if it is not there."""
+        key, found = self.blob_key(blob.digest), blob_key(origin, blob.digest)
+        return self.store.copy(found, key, blob.size, BLOB_HEADERS)
+
+    def referrers(self, subject: Digest) -> Stored | None:
+        """Gets the list of a digest's referrers; None if there is no list."""
+        return self.store.get(referrers_key(self.name, subject))
+
+    def subjects(self) -> frozenset[Digest]:
+        """Lists the digests that have a list of referrers."""
+        keys = (parse_key(row.key) for row in self.store.list(referrers_prefix(self.name)))
+        return frozenset(key.subject for key in keys if isinstance(key, ReferrersKey))
+
+    def published(self, one: PublishedList) -> Stored | None:
+        """Gets what is there of one object of a list of referrers."""
+        return self.store.get(one.key)
+
+    def publish(self, lists: Iterable[PublishedList]) -> None:
+        """Writes the objects of a list of referrers in their order. Raises as `put_changed` does."""
+        for one in lists:
+            put_changed(self.store, one.key, one.body, one.headers)
+
+    def inventory(self) -> Inventory:
+        """Lists what is there."""
+        rows = (row for prefix in (blobs_prefix, manifests_prefix) for row in self.store.list(prefix(self.name)))
+        return inventories(rows).get(self.name, Inventory())
+
+    def blobs(self) -> dict[Digest, int]:
+        """Lists the blobs alone, each with its size in bytes."""
+        return inventories(self.store.list(blobs_prefix(self.name))).get(self.name, Inventory()).blobs
+
+    def uploads(self) -> tuple[Unfinished, ...]:
+        """Lists the uploads to it that were begun and not finished."""
+        return tuple(self.store.unfinished(blobs_prefix(self.name)))
+
+
+def delete(store: Store, keys: Iterable[Key]) -> None:
+    """Deletes manifests, tags, blobs and lists of referrers, of any repositories, in as few requests as there can be.
+
+    What is not there is not an error. Raises `StoreError`.
+    """
+    store.delete(str(key) for key in keys)

@@ -25,8 +25,9 @@ from reconciler.target.catalog import published_lists
 from reconciler.target.garbage import find_garbage
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState, claimed, published, retire
 from reconciler.target.inventory import inventories
-from reconciler.target.layout import MIRROR_INDEX, manifest_key
+from reconciler.target.layout import MIRROR_INDEX, ManifestKey
 from reconciler.target.ledger import Observed, salvage_index, write_index
+from reconciler.target.repository import Repository
 from reconciler.target.writes import publish_lists
 from reconciler.upkeep.repair import repair
 from reconciler.upkeep.verify import Problem, check_repository
@@ -190,7 +191,7 @@ def _survey_repository(
 
 def _tag_state(store: Store, mirror: Mirror, there: Inventory, tag: str, now: datetime) -> TagState:
     """What the tag's object says. Raises `Malformed` if it is no manifest, or an index of which no image is there."""
-    stored = store.get(manifest_key(mirror.target, tag))
+    stored = Repository(store, mirror.target).manifest(tag)
     if stored is None:
         raise Malformed(tag, "is gone since it was listed")
     parsed = parse_manifest(stored.body, "", tag)
@@ -217,7 +218,7 @@ def _platforms_there(index: Index, mirror: Mirror, there: Inventory, tag: str) -
 
 def _can_be_put_right(finding: Finding, report: Report) -> bool:
     """Whether the right bytes are in the bucket: under this key with wrong headers, or as those of a tag."""
-    named = {manifest_key(report.target, digest) for digest in report.bodies}
+    named = {str(ManifestKey(report.target, digest)) for digest in report.bodies}
     return finding.problem is Problem.WRONG_HEADERS or finding.key in named
 
 

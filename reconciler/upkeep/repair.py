@@ -17,7 +17,7 @@ from reconciler.target.catalog import published_lists
 from reconciler.target.inventory import INDEX_GONE
 from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.repository import Repository
-from reconciler.target.writes import publish_lists, put_changed
+from reconciler.target.writes import publish_lists
 from reconciler.upkeep.verify import Finding, Problem, Report, Root, check_lists, check_repository, unknown_tags
 from reconciler.work.threads import BLOB_WORKERS, completed
 
@@ -88,8 +88,7 @@ def verify(
             found.unrepaired += repair(store, report, open_source(state.source), executor)
             after = check_repository(store, target, state, executor, deep=deep)
             if after.lists:
-                for one in after.lists:
-                    put_changed(store, one.key, one.body, one.headers)
+                Repository(store, target).publish(after.lists)
                 after = check_repository(store, target, state, executor, deep=deep)
             found.repaired.update(set(report.findings) - set(after.findings))
     lists = list(check_lists(store, index, states, executor)) if index.serial else []
@@ -128,7 +127,7 @@ class _Repair:
     """One repository: what is right in it grows as its images are restored, so that no blob is fetched twice."""
 
     def __init__(self, store: Store, report: Report, source: Source, executor: Executor) -> None:
-        self._store = store
+        self._target = Repository(store, report.target)
         self._report = report
         self._source = source
         self._executor = executor
@@ -143,12 +142,12 @@ class _Repair:
         image = read_image(self._fetch, what, descriptor, lambda index: root.choose(index, report.there))
 
         def copy(blob: Descriptor) -> None:
-            copy_blob(self._source, self._store, what, report.target, blob, lambda _: None)
+            copy_blob(self._source, self._target, what, blob, lambda _: None)
 
         for result in completed(self._executor, copy, missing_blobs(image, self._blobs), 2 * BLOB_WORKERS, pause=1.0):
             if result:
                 result[1].result()
-        publish_image(self._store, report.target, image, root.tags, self._manifests)
+        publish_image(self._target, image, root.tags, self._manifests)
         self._blobs.update({blob.digest: blob.size for blob in image.blobs})
         self._manifests.update({manifest.digest: len(manifest.body) for manifest in image.manifests})
 
@@ -157,8 +156,7 @@ class _Repair:
         body = self._report.bodies.get(descriptor.digest)
         if body is not None:
             return body
-        stored = Repository(self._store, self._report.target).manifest_body
-        return stored_first(self._source, stored, self._report.there.manifests)(descriptor)
+        return stored_first(self._source, self._target.manifest_body, self._report.there.manifests)(descriptor)
 
 
 def _without(sizes: dict[Digest, int], broken: frozenset[Digest]) -> dict[Digest, int]:

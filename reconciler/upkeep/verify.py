@@ -22,9 +22,9 @@ from reconciler.oci.platform_sizes import downloads
 from reconciler.oci.referrers import is_attached_tag, merged
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, parse_manifest
 from reconciler.target.catalog import in_step, is_foreign, published_lists
-from reconciler.target.inventory import Inventory, inventory
-from reconciler.target.layout import ManifestKey, blob_key, list_headers, manifest_headers, manifest_key, parse_key
+from reconciler.target.layout import ManifestKey, list_headers, manifest_headers, parse_key
 from reconciler.target.referrer_list import published_list
+from reconciler.target.repository import Repository
 from reconciler.work.threads import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from reconciler.stores import Store, Stored
     from reconciler.stores.headers import Headers
     from reconciler.target.index import MirrorIndex, RepositoryState
+    from reconciler.target.inventory import Inventory
     from reconciler.target.referrer_list import PublishedList
 
 
@@ -111,7 +112,7 @@ def check_repository(
     store: Store, target: str, state: RepositoryState, executor: Executor, *, deep: bool = False
 ) -> Report:
     """Compares one repository with its entry in the mirror index. Raises `StoreError` where the store gives way."""
-    return _Check(store, target, state, inventory(store, target), executor).report(deep=deep)
+    return _Check(Repository(store, target), state, executor).report(deep=deep)
 
 
 def check_lists(store: Store, index: MirrorIndex, targets: Iterable[str], executor: Executor) -> Iterator[Finding]:
@@ -182,13 +183,13 @@ class _Seen:
 class _Check:
     """One repository: its roots are followed in waves, each of which is read side by side."""
 
-    def __init__(self, store: Store, target: str, state: RepositoryState, there: Inventory, executor: Executor) -> None:
-        self._store = store
-        self._target = target
+    def __init__(self, repository: Repository, state: RepositoryState, executor: Executor) -> None:
+        self._repository = repository
+        self._target = repository.name
         self._state = state
         self._attached = merged(state.attached.values())
         self._tags = _expected_tags(state, self._attached)
-        self._there = there
+        self._there = repository.inventory()
         self._executor = executor
         self._seen = _Seen()
         self._wrong_tags: set[str] = set()
@@ -211,9 +212,9 @@ class _Check:
         )
 
     def _check_tags(self) -> None:
-        for tag, stored in self._each(self._get, self._tags):
+        for tag, stored in self._each(self._repository.manifest, self._tags):
             state = self._tags[tag]
-            key = manifest_key(self._target, tag)
+            key = self._repository.manifest_key(tag)
             if tag in self._state.pending:
                 detail = "an apply began this and has not recorded it; if none is at work, apply again"
                 self._seen.findings.append(Finding(self._target, key, Problem.OUT_OF_STEP, detail))
@@ -249,7 +250,7 @@ class _Check:
 
     def _parsed(self, digest: Digest, media_type: str, stored: Stored | None) -> Parsed | None:
         """The manifest, noted as seen; None where it is not fit to be followed."""
-        key = manifest_key(self._target, digest)
+        key = self._repository.manifest_key(digest)
         body = stored.body if stored and digest.matches(stored.body) else None
         if stored is None:
             self._note(digest, key, Problem.MISSING, "expected a manifest")
@@ -274,7 +275,7 @@ class _Check:
         whole = []
         for digest, blob in self._seen.blobs.items():
             size = self._there.blobs.get(digest)
-            key = blob_key(self._target, digest)
+            key = self._repository.blob_key(digest)
             if size is None:
                 self._note(digest, key, Problem.MISSING, f"expected a blob of {blob.size} bytes")
             elif size != blob.size:
@@ -285,10 +286,10 @@ class _Check:
             for digest, found in self._each(self._hash, whole):
                 if found != digest:
                     detail = f"its bytes have the digest {found}" if found else "is gone since it was listed"
-                    self._note(digest, blob_key(self._target, digest), Problem.WRONG_BYTES, detail)
+                    self._note(digest, self._repository.blob_key(digest), Problem.WRONG_BYTES, detail)
 
     def _check_referrers(self) -> None:
-        for expected, stored in self._each(lambda one: self._store.get(one.key), self._expected_lists()):
+        for expected, stored in self._each(self._repository.published, self._expected_lists()):
             if stored is None:
                 found: str | None = "is missing"
             elif stored.body != expected.body:
@@ -310,7 +311,7 @@ class _Check:
 
     def _wrong_with(self, root: Root) -> Iterator[str]:
         """The keys that are wrong of what the root reaches."""
-        yield from (manifest_key(self._target, tag) for tag in self._wrong_tags.intersection(root.tags))
+        yield from (self._repository.manifest_key(tag) for tag in self._wrong_tags.intersection(root.tags))
 
         def below(one: tuple[Digest, Parsed | None]) -> tuple[Descriptor, ...]:
             return root.choose(one[1], self._there) if isinstance(one[1], Index) else ()
@@ -318,22 +319,19 @@ class _Check:
         start = root.descriptor or Descriptor("", root.digest, 0)
         for digest, parsed in walk([start], lambda one, _: (one.digest, self._seen.manifests.get(one.digest)), below):
             if digest in self._seen.broken:
-                yield manifest_key(self._target, digest)
+                yield self._repository.manifest_key(digest)
             broken = [blob.digest for blob in parsed.blobs if blob.digest in self._seen.broken] if parsed else ()
-            yield from (blob_key(self._target, blob) for blob in broken)
+            yield from (self._repository.blob_key(blob) for blob in broken)
 
     def _note(self, digest: Digest, key: str, problem: Problem, detail: str) -> None:
         self._seen.broken.add(digest)
         self._seen.findings.append(Finding(self._target, key, problem, detail))
 
-    def _get(self, tag: str) -> Stored | None:
-        return self._store.get(manifest_key(self._target, tag))
-
     def _get_digest(self, one: tuple[Digest, str]) -> Stored | None:
-        return self._store.get(manifest_key(self._target, one[0]))
+        return self._repository.manifest(one[0])
 
     def _hash(self, digest: Digest) -> Digest | None:
-        chunks = self._store.read(blob_key(self._target, digest))
+        chunks = self._repository.blob(digest)
         if chunks is None:
             return None
         hashing = hashlib.new(digest.algorithm)

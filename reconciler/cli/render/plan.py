@@ -410,7 +410,7 @@ def garbage_entry(one: Garbage | NotCollected, *, keys: bool) -> dict[str, Any]:
         "bytes": one.size,
         "error": None,
     }
-    return entry | ({"keys": [key for step in one.steps() for key in step]} if keys else {})
+    return entry | ({"keys": [str(key) for step in one.steps() for key in step]} if keys else {})
 
 
 def _status(outcome: Outcome) -> str:

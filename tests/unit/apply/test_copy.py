@@ -15,6 +15,7 @@ from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
 from reconciler.oci.image import MAX_IMAGE_MANIFESTS, MAX_INDEX_DEPTH, choose_platforms, missing_blobs, read_image
 from reconciler.oci.spec import Descriptor, Digest, Index, Platform, parse_manifest
 from reconciler.target.layout import BLOB_HEADERS, blob_key, manifest_headers, manifest_key
+from reconciler.target.repository import Repository
 from tests.memory import MemorySource, MemoryStore, Operation
 from tests.parts.images import Image, artifact, attestation, image, index
 
@@ -201,9 +202,9 @@ def test_a_source_that_fails_is_not_asked_again_for_what_it_retried_itself() -> 
     blob = Descriptor("x/y", Digest.parse(digest), len(AMD64.blobs[digest]))
     store = MemoryStore()
     with pytest.raises(Unreachable):
-        copy_blob(source, store, "it", "a", blob, lambda _: None)
+        copy_blob(source, Repository(store, "a"), "it", blob, lambda _: None)
     assert store.objects == {}
-    copy_blob(source, store, "it", "a", blob, lambda _: None)
+    copy_blob(source, Repository(store, "a"), "it", blob, lambda _: None)
     assert store.objects == {blob_key("a", blob.digest): AMD64.blobs[digest]}
     assert store.headers[blob_key("a", blob.digest)] == BLOB_HEADERS
 
@@ -213,7 +214,7 @@ def test_publishing_writes_what_is_missing_and_always_the_tags() -> None:
     read = read_image(MemorySource({"1": whole}).manifest, "it", root(whole), every_manifest)
     child = Digest.parse(AMD64.digest)
     store = MemoryStore()
-    publish_image(store, "a", read, ("1", "latest"), {child: AMD64.size})
+    publish_image(Repository(store, "a"), read, ("1", "latest"), {child: AMD64.size})
     assert store.writes == [
         Operation("put", manifest_key("a", reference))
         for reference in (Digest.parse(ARM64.digest), Digest.parse(whole.digest), "1", "latest")

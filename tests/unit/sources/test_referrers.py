@@ -12,6 +12,7 @@ from reconciler.errors import BadAnswer, MirrorError, Unreachable
 from reconciler.oci.referrers import MAX_REFERRERS, Attachments, fallback_tag
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, OCI_INDEX, Digest
 from reconciler.target.index import RepositoryState
+from reconciler.target.repository import Repository
 from tests.memory import MemoryStore
 from tests.parts.images import Image, artifact, image, index
 from tests.parts.lying_registry import Answer
@@ -56,7 +57,7 @@ def listed(source: RegistrySource) -> list[str]:
 
 def follow(source: RegistrySource) -> Following:
     return read_following(
-        open_ends(source, MemoryStore(), "a", RepositoryState(source.name), {}, source.manifest), SUBJECT
+        open_ends(source, Repository(MemoryStore(), "a"), RepositoryState(source.name), {}, source.manifest), SUBJECT
     )
 
 
@@ -121,7 +122,7 @@ def test_a_registry_without_the_api_has_a_tag_for_them(
 def test_a_refusal_is_a_warning_of_the_repository(
     lying: LyingRegistry, source: RegistrySource, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ends = open_ends(source, MemoryStore(), "a", RepositoryState(source.name), {}, source.manifest)
+    ends = open_ends(source, Repository(MemoryStore(), "a"), RepositoryState(source.name), {}, source.manifest)
     for subject in (SUBJECT, Digest.of(b"other")):
         lying.on(f"GET /v2/team/app/referrers/{subject}", Answer(403))
         found = source.attached(subject, None)

@@ -151,7 +151,7 @@ def test_a_look_shows_what_would_go_and_changes_nothing() -> None:
     assert (bench.store.writes, bench.store.objects) == ([], before)
     gc(bench.store, NOW + RETAIN)
     gone = before.keys() - bench.store.objects.keys()
-    assert {key for step in look.steps() for key in step} == gone
+    assert {str(key) for step in look.steps() for key in step} == gone
     assert look.size == sum(len(before[key]) for key in gone)
 
 

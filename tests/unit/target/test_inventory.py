@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from reconciler.oci.spec import Digest
 from reconciler.stores import Listed
-from reconciler.target.inventory import Inventory, inventories, inventory
+from reconciler.target.inventory import Inventory, inventories
 from reconciler.target.layout import CATALOG, blob_key, manifest_key, tags_key
+from reconciler.target.repository import Repository
 from tests.memory import MemoryStore
 
 BLOB, MANIFEST = Digest.of(b"blob"), Digest.of(b"manifest", "sha512")
@@ -29,6 +30,6 @@ def test_blobs_manifests_and_tags_by_repository_and_nothing_else() -> None:
 
 def test_one_repository_costs_two_listings_and_is_not_another_that_begins_alike() -> None:
     store = MemoryStore({blob_key("a", BLOB): b"blob", blob_key("ab", BLOB): b"", blob_key("a/b", BLOB): b""})
-    assert inventory(store, "a") == Inventory({BLOB: 4}, {}, {})
+    assert Repository(store, "a").inventory() == Inventory({BLOB: 4}, {}, {})
     assert [kind for kind, _ in store.operations] == ["list", "list"]
-    assert inventory(store, "c") == Inventory()
+    assert Repository(store, "c").inventory() == Inventory()
