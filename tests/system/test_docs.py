@@ -46,3 +46,9 @@ def test_every_make_target_of_a_page_exists(name: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
     assert targets
     assert [target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "Makefile"], ids=lambda page: page.name)
+def test_files_that_a_page_names_exist(page: Path) -> None:
+    named = re.findall(r"\b(?:bench|examples|reconciler|requirements|schema|tests)/[\w/.-]+\.\w+", page.read_text())
+    assert [path for path in named if not (ROOT / path).exists()] == []
