@@ -30,6 +30,7 @@ from reconciler import __version__
 from reconciler.apply.transfer import transfer
 from reconciler.errors import ClusterError, ExtraMissing, MirrorError, UsageError
 from reconciler.sources.opening import open_sources
+from reconciler.target.digest_by_tag import open_target
 from reconciler.target.lock import Witness
 from reconciler.work.threads import awaited
 
@@ -134,7 +135,7 @@ def _opened(place: Place, owner: str, process: int) -> _Opened:
     """The sources and the store, for as long as this process lives or newer runs come."""
     del process  # A child must not go on with its parent's connections.
     sources = open_sources(dict(place.registries), Path(), os.environ, bandwidth=place.bandwidth)
-    stores = place.store.open(os.environ)
+    stores = open_target(place.store, os.environ)
     return _Opened(sources, sources.__enter__(), stores.public.guarded(Witness(stores.state, owner).check))
 
 

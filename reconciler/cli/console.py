@@ -133,7 +133,9 @@ def load(file: Path) -> Mirrors:
 def open_bucket(mirrors: Mirrors) -> Stores:
     """The store of a mirrors file. Sends nothing yet."""
 
-    return mirrors.store.open(os.environ)
+    from reconciler.target.digest_by_tag import open_target
+
+    return open_target(mirrors.store, os.environ)
 
 
 def command_line() -> str:

@@ -15,6 +15,7 @@ from reconciler.doctor.public import check_private_index, check_public
 from reconciler.doctor.sources import check_sources
 from reconciler.errors import StoreError, UsageError
 from reconciler.sources.opening import open_sources
+from reconciler.target.digest_by_tag import open_target
 from reconciler.work.threads import BLOB_WORKERS, RESOLVE_WORKERS, readers
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _behind(
     """Checks the store and the sources; returns the mirror index, or None if it cannot be read."""
     index = None
     try:
-        stores = mirrors.store.open(environ, BLOB_WORKERS)
+        stores = open_target(mirrors.store, environ)
         index = yield from _store(mirrors, stores, advice)
         yield from check_clock(stores.public.name, mirrors.store.endpoint_url, advice)
         with (

@@ -124,7 +124,7 @@ _LANGUAGE = 'http.response.headers["content-language"][0]'
 
 
 def _tag_rules(edge: EdgeConfig, registry: str) -> tuple[Rule, ...]:
-    """The digest that `layout.with_digest` stores with a tag, moved to where clients look for it."""
+    """Moves the digest that `target.digest_by_tag` stores with a tag to where clients look for it."""
     stored = f'http.response.code eq 200 and starts_with({_LANGUAGE}, "sha256:")'
     expression = f'{registry} and {_PATH} contains "/manifests/" and not ({_any_digest()}) and {stored}'
     headers = {

@@ -8,6 +8,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from reconciler.sources.opening import open_sources
+from reconciler.target.digest_by_tag import open_target
 from reconciler.work.deadline import NEVER
 from reconciler.work.threads import BLOB_WORKERS
 
@@ -54,4 +55,4 @@ def connect(
     """
     wanted = workers or BLOB_WORKERS
     with open_sources(mirrors.registries, mirrors.folder, environ, wanted, bandwidth, deadline) as open_source:
-        yield Connections(cache(partial(mirrors.store.open, environ, wanted)), open_source)
+        yield Connections(cache(partial(open_target, mirrors.store, environ, wanted)), open_source)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class Headers:
     """The stored headers of an object. `no-transform` keeps an edge from compressing JSON and dropping its length.
 
-    `content_language` is empty but for tags that carry their digest, see `with_digest`.
+    `content_language` is empty but for tags that carry their digest, see `target.digest_by_tag`.
     """
 
     content_type: str

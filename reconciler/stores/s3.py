@@ -31,7 +31,6 @@ import os
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -63,7 +62,6 @@ from reconciler.stores.headers import Headers
 from reconciler.stores.pace import keep_pace
 from reconciler.stores.pages import Pages
 from reconciler.stores.parts import MAX_SIZE, MIB
-from reconciler.target.layout import with_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -123,8 +121,7 @@ def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str], worker
         client = _client(_session(name, environ), config.endpoint_url, config.region, workers)
         contact = Contact(f"{name} at {client.meta.endpoint_url}", FIRST_ANSWER)
         _watch(client, contact)
-        digest_by_tag = getattr(config, "digest_by_tag", False)
-        return S3Store(name, bucket, client, contact, workers, digest_by_tag=digest_by_tag)
+        return S3Store(name, bucket, client, contact, workers)
     except (boto.BotoCoreError, ValueError) as error:
         raise _translated(name, error) from error
     except Unreachable as error:
@@ -249,11 +246,8 @@ def _is_page(body: bytes) -> bool:
 class S3Store:
     """The `Store` in one bucket. Many threads may use it at once."""
 
-    def __init__(
-        self, name: str, bucket: str, client: S3Client, contact: Contact, workers: int, *, digest_by_tag: bool = False
-    ) -> None:
+    def __init__(self, name: str, bucket: str, client: S3Client, contact: Contact, workers: int) -> None:
         self._name = name
-        self._digest_by_tag = digest_by_tag
         self._bucket = bucket
         self._client = client
         self._contact = contact
@@ -272,8 +266,8 @@ class S3Store:
                 content = body.read()
                 if _is_page(content) and not key.endswith(".html"):
                     raise _WebPage
-                now, headers = _now(answer), self._as_put(key, content, _headers(answer))
-                return Stored(content, answer["ETag"], _age(answer, now), now, headers)
+                now = _now(answer)
+                return Stored(content, answer["ETag"], _age(answer, now), now, _headers(answer))
 
         return self._found(key, whole)
 
@@ -302,8 +296,6 @@ class S3Store:
     def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
         retrying = self._writing()
         checksum = {"ChecksumSHA256": _base64(hashlib.sha256(body).digest())}
-        if self._digest_by_tag:
-            headers = with_digest(key, body, headers)
         try:
             with self._explained(key), self._conditional(key, condition):
                 return self._put(retrying, key, body, headers, {**checksum, **_condition(condition)})
@@ -413,15 +405,6 @@ class S3Store:
         guarded = copy.copy(self)
         guarded._check = check
         return guarded
-
-    def _as_put(self, key: str, body: bytes, found: Headers) -> Headers:
-        """The stored headers as they were given to `put`, which adds a tag's digest; others where that is wrong."""
-        if not self._digest_by_tag:
-            return found
-        given = replace(found, content_language="")
-        if with_digest(key, body, given) == found:
-            return given
-        return replace(found, content_language=found.content_language or "none")
 
     def _what(self, key: str) -> str:
         return f"{self._name}/{key}"

@@ -6,7 +6,7 @@ in front of it has to do no more than send `/v2/` to `v2/_ping`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from reconciler.errors import Malformed
@@ -36,19 +36,6 @@ LOCK_HEADERS = Headers("application/json", "no-store")
 def manifest_headers(media_type: str, reference: Digest | str) -> Headers:
     """Headers of a manifest under its digest, which never changes, or under a tag, which may."""
     return Headers(media_type, _FOREVER if isinstance(reference, Digest) else _FRESH)
-
-
-def with_digest(key: str, body: bytes, headers: Headers) -> Headers:
-    """The headers of an object in a bucket whose tags carry their digest, which no path of theirs has.
-
-    As Content-Language, for of all that can be stored with an object this is a header that R2's public side sends and
-    that nobody else has a use for; a rule at the edge makes it `Docker-Content-Digest`.
-    """
-    match parse_key(key):
-        case ManifestKey(reference=str()):
-            return replace(headers, content_language=str(Digest.of(body, "sha256")))
-        case _:
-            return headers
 
 
 def list_headers(key: str) -> Headers:

@@ -13,6 +13,7 @@ from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.stores.contact import Contact
 from reconciler.stores.headers import Headers
 from reconciler.stores.s3 import S3Store
+from reconciler.target.digest_by_tag import DigestByTag
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS, blob_key, manifest_headers, manifest_key, tags_key
 from reconciler.target.writes import put_changed
 from tests.parts.nginx_edge import HOST, start_nginx_edge
@@ -34,11 +35,11 @@ OBJECTS = {
 }
 
 
-def stores(bucket: S3Bucket) -> tuple[S3Store, S3Store]:
+def stores(bucket: S3Bucket) -> tuple[S3Store, DigestByTag]:
     """The bucket with the switch off and on."""
     contact = Contact("s3://x", 60)
-    off, on = (S3Store("s3://x", bucket.bucket, bucket.client(), contact, 2, digest_by_tag=on) for on in (False, True))
-    return off, on
+    off = S3Store("s3://x", bucket.bucket, bucket.client(), contact, 2)
+    return off, DigestByTag(off)
 
 
 @pytest.fixture(params=["s3_bucket", "r2_buckets"])

@@ -1,0 +1,100 @@
+"""Stores the digest of a tag with the tag, whose path does not have it (`edge.digest_by_tag`, experimental).
+
+It is stored as Content-Language: of all headers that can be stored with an object, this is one that R2 sends to clients
+and that nobody else has a use for. A rule at the edge (`edge.rules`) turns it into `Docker-Content-Digest`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.oci.spec import Digest
+from reconciler.stores import Stores
+from reconciler.stores.buckets import R2
+from reconciler.target.layout import ManifestKey, parse_key
+from reconciler.work.threads import BLOB_WORKERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+
+    from reconciler.stores import Condition, Listed, Store, Stored, Unfinished
+    from reconciler.stores.config import StoreConfig
+    from reconciler.stores.headers import Headers
+
+
+def open_target(config: StoreConfig, environ: Mapping[str, str], workers: int = BLOB_WORKERS) -> Stores:
+    """Opens the stores of a target as `StoreConfig.open` does; tags get their digest if the configuration says so."""
+    stores = config.open(environ, workers)
+    if isinstance(config, R2) and config.digest_by_tag:
+        return Stores(DigestByTag(stores.public), stores.state)
+    return stores
+
+
+class DigestByTag:
+    """A `Store` that adds a tag's digest to the headers that are stored, and takes it out of those that are read.
+
+    So callers compare headers as they gave them. A tag that was stored without its digest, or with another one, shows
+    a Content-Language that differs from theirs, and is written again by whatever mends headers.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @property
+    def name(self) -> str:
+        return self._store.name
+
+    def get(self, key: str) -> Stored | None:
+        found = self._store.get(key)
+        if found is None or found.headers is None:
+            return found
+        return replace(found, headers=_as_given(key, found.body, found.headers))
+
+    def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
+        return self._store.put(key, body, _with_digest(key, body, headers), condition)
+
+    def guarded(self, check: Callable[[], None]) -> Store:
+        return DigestByTag(self._store.guarded(check))
+
+    # What has nothing to do with headers of tags
+
+    def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
+        return self._store.read(key, start, length)
+
+    def size(self, key: str) -> int | None:
+        return self._store.size(key)
+
+    def list(self, prefix: str) -> Iterator[Listed]:
+        return self._store.list(prefix)
+
+    def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
+        self._store.upload(key, chunks, size, digest, headers)
+
+    def copy(self, origin: str, key: str, size: int, headers: Headers) -> bool:
+        return self._store.copy(origin, key, size, headers)
+
+    def delete(self, keys: Iterable[str]) -> None:
+        self._store.delete(keys)
+
+    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
+        return self._store.unfinished(prefix)
+
+    def discard(self, upload: Unfinished) -> None:
+        self._store.discard(upload)
+
+
+def _with_digest(key: str, body: bytes, headers: Headers) -> Headers:
+    match parse_key(key):
+        case ManifestKey(reference=str()):
+            return replace(headers, content_language=str(Digest.of(body, "sha256")))
+        case _:
+            return headers
+
+
+def _as_given(key: str, body: bytes, found: Headers) -> Headers:
+    """Returns the headers as they were given to `put`; others if the digest is missing or wrong."""
+    given = replace(found, content_language="")
+    if _with_digest(key, body, given) == found:
+        return given
+    return replace(found, content_language=found.content_language or "none")
