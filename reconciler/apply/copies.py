@@ -108,7 +108,7 @@ class Copies:
         started = time.monotonic()
         target, what = Repository(self._edges.public, work.repository.target), work.what
         source, platforms = self._edges.open_source(work.repository.source), work.repository.platforms
-        self._gate.check(target.name, source, work.root.digest, f"{what}@{work.root.digest}", self._fetch(work, {}))
+        self._gate.verify(target.name, source, work.root.digest, f"{what}@{work.root.digest}", self._fetch(work, {}))
         listing, _ = self._once(self._blobs.of(work.registry), target.name, target.inventory)
         there = listing.result()
         self._bucket.listed(target.name, there.blobs)

@@ -116,7 +116,7 @@ def _in_question(
 def _look(gate: Gate, open_source: OpenSource, mirror: Mirror, digest: Digest, tags: Sequence[str]) -> Verdict:
     what = f"{mirror.source}@{digest} ({_names(tags)})"
     try:
-        return gate.look(mirror.target, mirror.source, open_source(mirror.source), digest, what)
+        return gate.inspect(mirror.target, mirror.source, open_source(mirror.source), digest, what)
     except SourceError as error:
         return error
     except Exception as error:  # noqa: BLE001 it is that image's failure, whatever it is

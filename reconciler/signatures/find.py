@@ -1,4 +1,4 @@
-"""Finds the signatures of an image at its source, by tag and by referrer, and reads them one by one."""
+"""Finds the signatures of an image at its source, by tag and by referrer, and fetches them one by one."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from reconciler.errors import BadAnswer, Malformed, NotFound
 from reconciler.oci.referrers import cosign_tags, fallback_tag, parse_fallback
 from reconciler.oci.spec import is_tag
-from reconciler.signatures.attached import (
-    Place,
+from reconciler.signatures.formats import (
+    SignatureLayer,
     bundles,
     carries_bundle,
     is_bundle,
     parse_bundle,
-    parse_bundle_place,
-    parse_places,
+    parse_bundle_layer,
+    parse_signature_layers,
     simple_signature,
 )
 
@@ -23,19 +23,21 @@ if TYPE_CHECKING:
 
     from reconciler.oci.image import Fetch
     from reconciler.oci.spec import Descriptor, Digest
-    from reconciler.signatures.attached import Bundle, Simple
+    from reconciler.signatures.formats import Bundle, Simple
     from reconciler.sources import Source
 
 
-def find(source: Source, digest: Digest, what: str, read: Fetch | None = None) -> Iterator[Simple | Bundle | Malformed]:
-    """The signatures of an image one by one, or what is wrong with one; nothing is fetched before it is asked for."""
+def find_signatures(
+    source: Source, digest: Digest, what: str, read: Fetch | None = None
+) -> Iterator[Simple | Bundle | Malformed]:
+    """Yields the signatures of an image, or what is wrong with one. Each is fetched only when the next is asked for."""
     read = read or source.manifest
     yield from _simple_ones(source, digest, read)
     yield from _bundles(source, digest, what, read)
 
 
-def is_there(source: Source, digest: Digest) -> bool:
-    """Whether an image has anything that could be a signature, by HEAD and by lists only."""
+def has_signatures(source: Source, digest: Digest) -> bool:
+    """Whether an image has anything that could be a signature. Sends HEAD requests and lists, and fetches nothing."""
     if _simple_manifest(source, digest):
         return True
     referrers = source.referrers(digest)
@@ -45,7 +47,7 @@ def is_there(source: Source, digest: Digest) -> bool:
 
 
 def _simple_manifest(source: Source, digest: Digest) -> Descriptor | None:
-    """What cosign put beside an image of that digest; nothing where the digest is too long to be in a tag."""
+    """The `.sig` manifest of an image; None without one, and for a digest that is too long for a tag."""
     return next((found for tag in cosign_tags(digest)[:1] if (found := _resolved(source, tag))), None)
 
 
@@ -54,17 +56,17 @@ def _simple_ones(source: Source, digest: Digest, read: Fetch) -> Iterator[Simple
     if manifest is None:
         return
     try:
-        places = parse_places(read(manifest), ".sig")
+        layers = parse_signature_layers(read(manifest), ".sig")
     except (Malformed, NotFound, BadAnswer) as error:
         yield Malformed(error.what, error.why)
         return
-    for place in places:
-        yield place if isinstance(place, Malformed) else _simple(source, place)
+    for layer in layers:
+        yield layer if isinstance(layer, Malformed) else _simple(source, layer)
 
 
-def _simple(source: Source, place: Place) -> Simple | Malformed:
+def _simple(source: Source, layer: SignatureLayer) -> Simple | Malformed:
     try:
-        return simple_signature(place, _whole(source, place.payload, place.name))
+        return simple_signature(layer, _whole(source, layer.payload, layer.name))
     except (Malformed, NotFound, BadAnswer) as error:
         return Malformed(error.what, error.why)
 
@@ -81,14 +83,14 @@ def _bundles(source: Source, digest: Digest, what: str, read: Fetch) -> Iterator
             body = read(referrer)
             if not is_bundle(referrer.artifact_type) and not carries_bundle(body, name):
                 continue
-            place = parse_bundle_place(body, name)
-            yield parse_bundle(_whole(source, place, name), name)
+            layer = parse_bundle_layer(body, name)
+            yield parse_bundle(_whole(source, layer, name), name)
         except (Malformed, NotFound, BadAnswer) as error:
             yield Malformed(error.what, error.why)
 
 
 def _referrers(source: Source, digest: Digest, what: str, read: Fetch) -> tuple[Descriptor, ...]:
-    """What may be bundles, by the source's list, or by the index that a tag names in its place. Raises `Malformed`."""
+    """Lists what may be bundles: by the referrers API, else by the fallback tag. Raises `Malformed`."""
     listed = source.referrers(digest)
     if listed is not None:
         return bundles(listed, what)
@@ -97,8 +99,9 @@ def _referrers(source: Source, digest: Digest, what: str, read: Fetch) -> tuple[
 
 
 def _fallback(source: Source, digest: Digest) -> Descriptor | None:
-    """The index of referrers that a tag names; GitLab answers to that tag with the image itself, which is none."""
+    """Resolves the fallback tag of an image, which names an index of its referrers."""
     index = _resolved(source, fallback_tag(digest))
+    # GitLab resolves that tag to the image itself.
     return index if index and index.digest != digest else None
 
 
@@ -109,13 +112,13 @@ def _resolved(source: Source, tag: str) -> Descriptor | None:
         return None
 
 
-def _whole(source: Source, place: Descriptor, what: str) -> bytes:
-    """A small blob, whose size has been looked at. Raises `Malformed` for other bytes than its digest's."""
+def _whole(source: Source, layer: Descriptor, what: str) -> bytes:
+    """Fetches a small blob whose size is bounded already. Raises `Malformed` if the bytes do not match the digest."""
     body = bytearray()
-    for chunk in source.blob(place):
+    for chunk in source.blob(layer):
         body += chunk
-        if len(body) > place.size:
+        if len(body) > layer.size:
             break
-    if len(body) != place.size or not place.digest.matches(bytes(body)):
-        raise Malformed(what, f"the source sent other bytes than those of {place.digest}")
+    if len(body) != layer.size or not layer.digest.matches(bytes(body)):
+        raise Malformed(what, f"the source sent bytes that do not match {layer.digest}")
     return bytes(body)

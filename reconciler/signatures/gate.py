@@ -1,7 +1,7 @@
-"""Lets only signed images through: has an image's signatures found at its source, and judged.
+"""Admits signed images only: fetches an image's signatures from its source, and judges them.
 
-A plan spends no pull at Docker Hub, where reading a signature is one: there it only sees whether there is any, and the
-apply, which checks every image before it publishes it, reads them. Everywhere else a plan knows already.
+A plan spends no pull at Docker Hub, where fetching a signature counts as one. There it only checks whether there is any
+signature; the apply verifies them before it publishes an image. For every other source the plan verifies them already.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ if TYPE_CHECKING:
     from reconciler.sources import Source
 
 METERED = "docker.io/"
-"""How sources begin where reading a manifest counts."""
+"""The prefix of sources where fetching a manifest counts against a quota."""
 
-LEFT_TO_APPLY = "to read it would count as a pull; apply does so before it publishes anything"
+LEFT_TO_APPLY = "reading it would count as a pull; apply verifies it before it publishes anything"
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Which signers each target wants, and `otherwise` one that is not named; without any, everything gets through."""
+    """The trusted signers by target. A target without signers is open to every image.
+
+    otherwise  for targets that `signers` does not name
+    """
 
     signers: Mapping[str, tuple[Signer, ...]]
     otherwise: tuple[Signer, ...] = ()
@@ -36,40 +39,43 @@ class Gate:
     def wanted(self, target: str) -> tuple[Signer, ...]:
         return self.signers.get(target, self.otherwise)
 
-    def look(self, target: str, name: str, source: Source, digest: Digest, what: str) -> Knowledge:
-        """What a plan can know of an image, from the source that mirrors.yaml calls `name`; `what` names the image.
+    def inspect(self, target: str, name: str, source: Source, digest: Digest, what: str) -> Knowledge:
+        """Finds out for a plan whether an image is signed, without spending a pull.
 
-        Raises `SignatureRefused`, and `SourceError` where the signatures could not be read.
+        name  the source as mirrors.yaml spells it
+        what  names the image in errors
+
+        Raises `SignatureRefused`, and `SourceError` if the signatures could not be read.
         """
-        from reconciler.signatures.find import find, is_there
+        from reconciler.signatures.find import find_signatures, has_signatures
         from reconciler.signatures.judgement import judge, not_signed
         from reconciler.signatures.signers import Unchecked
 
         signers = self.wanted(target)
         if not name.startswith(METERED):
-            return judge(find(source, digest, what), digest, signers, what)
-        if is_there(source, digest):
+            return judge(find_signatures(source, digest, what), digest, signers, what)
+        if has_signatures(source, digest):
             return Unchecked(LEFT_TO_APPLY)
         raise not_signed(what, signers)
 
-    def check(
+    def verify(
         self, target: str, source: Source, digest: Digest, what: str, read: Fetch | None = None
     ) -> Verified | None:
-        """Who signed an image that is about to be published; None where nobody has to have. Raises as `look` does.
+        """Verifies an image that is about to be published; None if the target has no signers. Raises as `inspect` does.
 
-        `read` gives manifests in the place of `source`, where somebody has to see to what they cost.
+        read  fetches manifests instead of `source`, for a caller that keeps count of pulls
         """
         signers = self.wanted(target)
         if not signers:
             return None
-        from reconciler.signatures.find import find
+        from reconciler.signatures.find import find_signatures
         from reconciler.signatures.judgement import judge
 
-        return judge(find(source, digest, what, read), digest, signers, what)
+        return judge(find_signatures(source, digest, what, read), digest, signers, what)
 
 
 OPEN = Gate({})
-"""Lets everything through: for mirrors without `signed_by`."""
+"""Admits every image: for mirrors without `signed_by`."""
 
 
 def make_gate(signers: Mapping[str, tuple[Signer, ...]], otherwise: tuple[Signer, ...] = ()) -> Gate:

@@ -1,4 +1,4 @@
-"""Signatures x signers -> who signed an image, or why none of its signatures counts. Pure."""
+"""Judges signatures against signers: who signed an image, or why none of its signatures counts. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never
 
 from reconciler.errors import Malformed, SignatureRefused
-from reconciler.signatures.attached import Bundle, Simple, check_payload, check_statement, signed
+from reconciler.signatures.formats import Bundle, Simple, check_payload, check_statement, signed
 from reconciler.signatures.keys import check_digest, check_message, load_key
 from reconciler.signatures.signers import Identity, Key, Verified
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from reconciler.oci.spec import Digest
-    from reconciler.signatures.attached import Signature
+    from reconciler.signatures.formats import Signature
     from reconciler.signatures.keys import PublicKey
     from reconciler.signatures.signers import Signer
 
 MAX_REASONS = 5
-"""As many are told of what is wrong with an image's signatures."""
+"""The number of reasons in a refusal; the others are counted."""
 
 
 def judge(
     signatures: Iterable[Signature | Malformed], digest: Digest, signers: Sequence[Signer], what: str
 ) -> Verified:
-    """The first of `signers` who signed the image `what` of this digest; `signatures` are asked for one by one.
+    """Finds the first of `signers` who signed the image of this digest. `signatures` is consumed only as far as needed.
 
-    Raises `SignatureRefused`, which says who was expected and what is wrong with each of the signatures.
+    Raises `SignatureRefused` with the expected signers and what is wrong with each signature.
     """
     reasons: dict[str, None] = {}
     for signature in signatures:
@@ -45,7 +45,7 @@ def judge(
 
 
 def not_signed(what: str, signers: Sequence[Signer], reasons: Sequence[str] = ()) -> SignatureRefused:
-    """The refusal of an image: whose signature was expected, and what is wrong with those that there are."""
+    """Builds the refusal of an image: the expected signers, and what is wrong with the signatures there are."""
     by = " or ".join(str(signer) for signer in signers)
     if not reasons:
         return SignatureRefused(what, f"not signed by {by}: no signature is attached to it")
@@ -70,7 +70,7 @@ def _loaded(pem: bytes, name: str) -> PublicKey:
 
 
 def _check_with_key(signature: Signature, digest: Digest, key: PublicKey) -> None:
-    """The log is not asked: that the key's holder signed is all that a key can say."""
+    # The transparency log is not consulted: a key proves only that its holder signed.
     match signature:
         case Simple(name, payload, made):
             check_message(key, made, payload, name)

@@ -1,9 +1,9 @@
-"""Signatures without a key of the signer's own: by whom was the certificate asked for, who issued it, was it noted in
-the log, and when. Pure, given the trusted root; the only user of `sigstore`.
+"""Verifies keyless signatures: the certificate's identity and issuer, its chain, and its entry in the log. Pure, given
+the trusted root; the only user of `sigstore`.
 
-Sigstore bundles are verified by the library as a whole. Cosign's older simple form carries no proof that the log has
-the entry, only the log's signed promise, which the library does not take; for that form the same steps are done here,
-on the library's parts: promise, then certificate chain at the time it names, then the certificate's own log (SCT), then
+The library verifies Sigstore bundles as a whole. Cosign's older simple form has no proof that the log contains the
+entry, only the log's signed promise, which the library does not accept. For that form the same steps are done here,
+with the library's parts: the promise, the certificate chain at the time in it, the certificate's own log (SCT), then
 identity, signature and entry. Sources: Sigstore's client specification, section 4; cosign's SIGNATURE_SPEC.md.
 """
 
@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import Malformed, SignatureRefused
 from reconciler.oci.spec import load_json
 from reconciler.regex import compile_regex
-from reconciler.signatures.attached import check_statement, decoded
+from reconciler.signatures.formats import check_statement, decoded
 from reconciler.signatures.keys import check_message
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
     from sigstore.verify import Verifier
 
     from reconciler.oci.spec import Digest
-    from reconciler.signatures.attached import Bundle, Simple
+    from reconciler.signatures.formats import Bundle, Simple
     from reconciler.signatures.signers import Identity
 
 PUBLIC_SIGSTORE = "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev"
-"""The folder of the library's data that has the public instance's root."""
+"""The folder of the library's data with the trusted root of the public instance."""
 
 LATEST = 2**33
-"""Seconds since the epoch that a log may name: until the year 2242."""
+"""The latest time that a log entry may have, in seconds since the epoch: the year 2242."""
 
 ISSUER_V1, ISSUER_V2, OTHER_NAME = (f"1.3.6.1.4.1.57264.1.{number}" for number in (1, 8, 7))
 """Fulcio's extensions (its oid-info.md): the issuer as raw text, as DER, and a name that is no address or URI."""
@@ -46,7 +46,7 @@ ISSUER_V1, ISSUER_V2, OTHER_NAME = (f"1.3.6.1.4.1.57264.1.{number}" for number i
 
 @dataclass(frozen=True)
 class Trust:
-    """Whom certificates and log entries have to come from."""
+    """The authorities and logs that certificates and entries have to come from."""
 
     root: TrustedRoot
     verifier: Verifier
@@ -54,7 +54,7 @@ class Trust:
 
 @cache
 def load_trust(path: Path | None) -> Trust:
-    """The trust in a trusted_root.json, or in the library's for the public Sigstore. Raises `Malformed`."""
+    """Loads a trusted_root.json, by default the library's for the public Sigstore. Raises `Malformed`."""
     from importlib.resources import as_file, files
 
     if path:
@@ -68,14 +68,14 @@ def _trust(path: Path) -> Trust:
     from sigstore.models import TrustedRoot
     from sigstore.verify import Verifier
 
-    # The library warns of what it is about to refuse; the refusal says so, and names what it is about.
+    # The library logs a warning before it refuses; the refusal itself has the reason and names the signature.
     logging.getLogger("sigstore").addHandler(logging.NullHandler())
     try:
         root = TrustedRoot.from_file(str(path))
         return Trust(root, Verifier(trusted_root=root))
     except (Error, ValueError, OSError) as error:
         reason = str(error).partition("\n")[0]
-        raise Malformed(str(path), f"is no trusted root of Sigstore's: {reason[:200]}") from None
+        raise Malformed(str(path), f"is not a Sigstore trusted root: {reason[:200]}") from None
 
 
 def check_bundle(trust: Trust, signer: Identity, bundle: Bundle, digest: Digest) -> None:
@@ -92,7 +92,7 @@ def check_bundle(trust: Trust, signer: Identity, bundle: Bundle, digest: Digest)
             trust.verifier.verify_artifact(hashed, parsed, policy)
             return
         kind, payload = trust.verifier.verify_dsse(parsed, policy)
-    except Exception as error:  # noqa: BLE001 whatever goes wrong in there, it is not verified
+    except Exception as error:  # noqa: BLE001 whatever the library raises, the signature is not verified
         raise _refused(bundle.name, error) from None
     check_statement(kind, payload, digest, bundle.name)
 
@@ -104,7 +104,7 @@ def check_simple(trust: Trust, signer: Identity, simple: Simple) -> None:
     if simple.certificate is None:
         raise SignatureRefused(simple.name, "has no certificate: it was made with a key")
     if simple.log is None:
-        raise SignatureRefused(simple.name, "is not in a transparency log, so nobody knows when it was made")
+        raise SignatureRefused(simple.name, "is not in a transparency log, so the time of signing is unknown")
     try:
         certificate = load_pem_x509_certificate(simple.certificate)
         promise, entry = _log_entry(simple.log, simple.name)
@@ -115,7 +115,7 @@ def check_simple(trust: Trust, signer: Identity, simple: Simple) -> None:
         _check_entry(entry["body"], certificate, simple)
     except (SignatureRefused, Malformed):
         raise
-    except Exception as error:  # noqa: BLE001 whatever goes wrong in there, it is not verified
+    except Exception as error:  # noqa: BLE001 whatever the library raises, the signature is not verified
         raise _refused(simple.name, error) from None
 
 
@@ -132,7 +132,7 @@ class _Policy:
         if issuer != self._signer.issuer:
             raise VerificationError(f"its issuer is {issuer or 'not named'}")
         if not any(map(self._is_meant, names)):
-            raise VerificationError(f"it is by {', '.join(names) or 'nobody in particular'}")
+            raise VerificationError(f"it is by {', '.join(names) or 'an unnamed identity'}")
 
     def _is_meant(self, name: str) -> bool:
         if not self._signer.is_regex:
@@ -168,7 +168,7 @@ def _names(certificate: Certificate) -> list[str]:
 
 
 def _log_entry(log: bytes, what: str) -> tuple[bytes, dict[str, Any]]:
-    """What the log promised, and its promise. Raises `Malformed`."""
+    """Parses the log's promise and the entry it is about. Raises `Malformed`."""
     match load_json(log, f"{what}: its log entry"):
         case {
             "SignedEntryTimestamp": promise,
@@ -181,7 +181,7 @@ def _log_entry(log: bytes, what: str) -> tuple[bytes, dict[str, Any]]:
 
 
 def _check_promise(trust: Trust, promise: bytes, entry: dict[str, Any], what: str) -> None:
-    """The promise is over the entry as canonical JSON (RFC 8785), which this is for whole numbers and plain text."""
+    # The promise is over canonical JSON (RFC 8785). For integers and plain text, sorted compact JSON is the same.
     from sigstore._internal.trust import KeyringPurpose
     from sigstore._utils import KeyID
     from sigstore.errors import VerificationError
@@ -191,11 +191,11 @@ def _check_promise(trust: Trust, promise: bytes, entry: dict[str, Any], what: st
     try:
         keyring.verify(key_id=KeyID(bytes.fromhex(entry["logID"])), signature=promise, data=data)
     except VerificationError as error:
-        raise SignatureRefused(what, f"no log of the trusted root has promised its entry: {error}") from None
+        raise SignatureRefused(what, f"no log of the trusted root promised its entry: {error}") from None
 
 
 def _check_certificate(trust: Trust, certificate: Certificate, time: datetime) -> None:
-    """Issued by the trusted root, valid at `time`, itself noted in a log, and made for signing code."""
+    """Raises unless the trusted root issued it, it was valid at `time`, is in a log, and is for signing code."""
     from cryptography.x509 import ExtendedKeyUsage, KeyUsage
     from cryptography.x509.oid import ExtendedKeyUsageOID
     from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store
@@ -218,7 +218,7 @@ def _check_certificate(trust: Trust, certificate: Certificate, time: datetime) -
 
 
 def _check_entry(body: str, certificate: Certificate, simple: Simple) -> None:
-    """What the log has is this very signature (CVE-2022-36056)."""
+    """Raises unless the log's entry is of this very signature (CVE-2022-36056)."""
     from cryptography.x509 import load_pem_x509_certificate
 
     what = f"{simple.name}: its log entry"

@@ -1,7 +1,6 @@
-"""Public keys in PEM, and whether a signature was made with their private half. Pure; the only user of `cryptography`
-for keys.
+"""Loads public keys in PEM, and verifies signatures against them. Pure; the only user of `cryptography` for keys.
 
-As cosign's default for each kind: ECDSA P-256 and RSA PKCS #1 v1.5 over SHA-256, and pure Ed25519.
+The algorithms are cosign's defaults for each kind: ECDSA P-256 and RSA PKCS #1 v1.5 over SHA-256, and pure Ed25519.
 """
 
 from __future__ import annotations
@@ -24,28 +23,30 @@ MAX_KEY_BYTES = 64 * 1024
 
 
 def load_key(pem: bytes, what: str) -> PublicKey:
-    """Raises `Malformed` for what is no public key of a kind that signs images here."""
+    """Loads a public key. Raises `Malformed` if it is not one, or of an unsupported kind."""
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
     if b"PRIVATE KEY-----" in pem:
-        raise Malformed(what, "is a private key; it has no place here: name the public one, and keep this one secret")
+        raise Malformed(what, "is a private key: keep it secret, and name the public key here")
     try:
         key = load_pem_public_key(pem)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise Malformed(what, "is no public key in PEM, which begins with -----BEGIN PUBLIC KEY-----") from None
+        raise Malformed(
+            what, "is not a public key in PEM format, which begins with -----BEGIN PUBLIC KEY-----"
+        ) from None
     match key:
         case ec.EllipticCurvePublicKey(curve=ec.SECP256R1()) | ed25519.Ed25519PublicKey():
             return key
         case ec.EllipticCurvePublicKey():
-            raise Malformed(what, f"is a key on the curve {key.curve.name}; of ECDSA only P-256 is supported")
+            raise Malformed(what, f"is a key on the curve {key.curve.name}; the only supported ECDSA curve is P-256")
         case rsa.RSAPublicKey() if key.key_size >= MIN_RSA_BITS:
             return key
         case rsa.RSAPublicKey():
-            raise Malformed(what, f"is an RSA key of {key.key_size} bits; {MIN_RSA_BITS} are the least")
+            raise Malformed(what, f"is an RSA key of {key.key_size} bits; the minimum is {MIN_RSA_BITS}")
         case _:
-            raise Malformed(what, "is a key of another kind than ECDSA P-256, RSA or Ed25519")
+            raise Malformed(what, "is not a key for ECDSA P-256, RSA or Ed25519")
 
 
 def check_message(key: PublicKey, signature: bytes, message: bytes, what: str) -> None:
@@ -63,11 +64,11 @@ def check_message(key: PublicKey, signature: bytes, message: bytes, what: str) -
             case _:
                 key.verify(signature, message)
     except InvalidSignature:
-        raise SignatureRefused(what, "was not made with this key, or not over what it comes with") from None
+        raise SignatureRefused(what, "was not made with this key, or not for this payload") from None
 
 
 def check_digest(key: PublicKey, signature: bytes, digest: Digest, what: str) -> None:
-    """Raises `SignatureRefused` unless `signature` is the key's over bytes of this digest, which are not at hand."""
+    """Raises `SignatureRefused` unless `signature` is the key's over bytes of this digest. The bytes are not needed."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
     from cryptography.hazmat.primitives.asymmetric.utils import Prehashed

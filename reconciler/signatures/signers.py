@@ -1,4 +1,4 @@
-"""Who has to have signed: the entries of `signed_by` as values, and what is known of an image's signatures. Pure."""
+"""The signers that `signed_by` trusts, and what is known of an image's signatures: values. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Key:
-    """Whoever holds the private half of a public key; `name` is its file as mirrors.yaml spells it, `pem` its bytes."""
+    """A public key. `name` is its file as mirrors.yaml spells it, `pem` its bytes."""
 
     name: str
     pem: bytes = field(repr=False)
@@ -26,9 +26,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom an OIDC issuer has vouched for to a certificate authority, exactly or, with `is_regex`, by an expression.
+    """An identity that an OIDC issuer has confirmed to a certificate authority.
 
-    `trusted_root` None is the public Sigstore's, as the installed library has it.
+    is_regex      whether `identity` is an expression to match
+    trusted_root  a trusted_root.json; None: the public Sigstore's, as the installed library has it
     """
 
     identity: str
@@ -45,7 +46,7 @@ Signer: TypeAlias = Key | Identity
 
 @dataclass(frozen=True)
 class Verified:
-    """An image is signed as it has to be; `by` whom."""
+    """An image that is signed `by` a trusted signer."""
 
     by: str
 
@@ -55,12 +56,12 @@ class Verified:
 
 @dataclass(frozen=True)
 class Unchecked:
-    """An image may be signed as it has to be; `why` that is for an apply to find out."""
+    """An image whose signatures only an apply verifies, for the reason `why`."""
 
     why: str
 
     def __str__(self) -> str:
-        return f"signature not checked yet: {self.why}"
+        return f"signature not verified yet: {self.why}"
 
 
 Knowledge: TypeAlias = Verified | Unchecked
@@ -68,7 +69,7 @@ Knowledge: TypeAlias = Verified | Unchecked
 
 @dataclass(frozen=True)
 class Refused:
-    """A tag that is not published, because its image is not signed as it has to be."""
+    """A tag that is not published, because its image is not signed by a trusted signer."""
 
     tag: str
     digest: Digest
@@ -76,7 +77,7 @@ class Refused:
 
 
 def knowledge_document(known: Knowledge) -> dict[str, str]:
-    """How a plan spells what it knows of an image's signatures."""
+    """Spells what a plan knows of an image's signatures."""
     match known:
         case Verified(by):
             return {"status": "verified", "by": by}
@@ -85,11 +86,11 @@ def knowledge_document(known: Knowledge) -> dict[str, str]:
 
 
 def parse_knowledge(entry: Any, what: str) -> Knowledge:
-    """The reverse of `knowledge_document`. Raises `Malformed`, which names `what`."""
+    """Reverses `knowledge_document`. Raises `Malformed`, which names `what`."""
     match entry:
         case {"status": "verified", "by": str(by)}:
             return Verified(by)
         case {"status": "unchecked", "why": str(why)}:
             return Unchecked(why)
         case _:
-            raise Malformed(what, "expected signature to be verified by somebody, or unchecked and why")
+            raise Malformed(what, "expected signature to be verified with by, or unchecked with why")

@@ -31,14 +31,14 @@ from reconciler.oci.spec import (
 )
 from reconciler.plan.plan_json import parse_plan, serialise_plan
 from reconciler.serve.answers import byte_range, is_current, page
-from reconciler.signatures.attached import (
+from reconciler.signatures.formats import (
     SIMPLE_SIGNING,
     Bundle,
     Simple,
     bundles,
     parse_bundle,
-    parse_bundle_place,
-    parse_places,
+    parse_bundle_layer,
+    parse_signature_layers,
     simple_signature,
 )
 from reconciler.signatures.judgement import judge
@@ -311,7 +311,7 @@ def docker_config(body: bytes) -> None:
 
 def signature(body: bytes) -> None:
     """Whatever is attached to an image: what counts has to name it."""
-    for parse_one in (parse_places, parse_bundle_place):
+    for parse_one in (parse_signature_layers, parse_bundle_layer):
         with suppress(Malformed):
             parse_one(body, "it")
     with suppress(Malformed):
@@ -320,7 +320,7 @@ def signature(body: bytes) -> None:
     attached: Simple | Bundle
     if isinstance(document, dict) and "annotations" in document:
         layer = {**DESCRIPTOR, "mediaType": SIMPLE_SIGNING, "annotations": document["annotations"]}
-        (place,) = parse_places(json.dumps({"layers": [layer]}).encode(), "it")
+        (place,) = parse_signature_layers(json.dumps({"layers": [layer]}).encode(), "it")
         if isinstance(place, Malformed):
             raise place
         payload = str(document.get("payload")).encode(errors="replace")

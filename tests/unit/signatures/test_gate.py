@@ -16,8 +16,8 @@ from reconciler.oci.spec import Descriptor, Digest, Platform
 from reconciler.plan.plan_json import parse_plan, serialise_plan
 from reconciler.plan.signed import gate_for
 from reconciler.signatures import gate as gate_module
-from reconciler.signatures.attached import BUNDLE, MAX_SIGNATURES
-from reconciler.signatures.find import find
+from reconciler.signatures.find import find_signatures
+from reconciler.signatures.formats import BUNDLE, MAX_SIGNATURES
 from reconciler.signatures.gate import OPEN, Gate
 from reconciler.signatures.signers import Key, Refused, Unchecked, Verified
 from reconciler.sources.image_layout import ImageLayout
@@ -229,7 +229,7 @@ def test_a_list_from_the_registry_itself_is_believed() -> None:
     hub = Hub({"1": V1, "bundle": bundle})
     hub.listed = (replace(described(bundle), artifact_type=OCI_EMPTY),)
     with pytest.raises(SignatureRefused, match="no signature is attached"):
-        GATE.check("library/x", hub, Digest.parse(V1.digest), "it")
+        GATE.verify("library/x", hub, Digest.parse(V1.digest), "it")
     assert hub.asked("manifest") == []
 
 
@@ -244,7 +244,7 @@ def test_a_bundle_in_a_layout_is_found_by_its_subject(tmp_path: Path) -> None:
     bundle = bundle_image(key_bundle(KEY, statement_for(V1.digest)), V1)
     write_layout(tmp_path, {"1": V1, "bundle": bundle})
     source = ImageLayout("oci:images", tmp_path)
-    assert GATE.check("library/x", source, Digest.parse(V1.digest), "it") == Verified("key cosign.pub")
+    assert GATE.verify("library/x", source, Digest.parse(V1.digest), "it") == Verified("key cosign.pub")
 
 
 def test_what_is_malformed_is_a_reason_and_keeps_nothing_else_from_counting() -> None:
@@ -273,7 +273,7 @@ class Hub(MemorySource):
 
 
 def look(hub: Hub, one: Image) -> Unchecked | Verified:
-    return GATE.look("library/x", "docker.io/library/x", hub, Digest.parse(one.digest), "it")
+    return GATE.inspect("library/x", "docker.io/library/x", hub, Digest.parse(one.digest), "it")
 
 
 def test_a_plan_spends_no_pull_on_signatures_at_docker_hub() -> None:
@@ -298,8 +298,8 @@ def test_a_plan_spends_no_pull_on_signatures_at_docker_hub() -> None:
 def test_an_apply_reads_them_there_before_anything_is_published() -> None:
     hub = Hub({"1": V1, sig_tag(V1.digest): sig_image(simple(ec_key(), payload_for(V1.digest)))})
     with pytest.raises(Exception, match="was not made with this key"):
-        GATE.check("library/x", hub, Digest.parse(V1.digest), "it")
-    assert OPEN.check("library/x", hub, Digest.parse(V1.digest), "it") is None
+        GATE.verify("library/x", hub, Digest.parse(V1.digest), "it")
+    assert OPEN.verify("library/x", hub, Digest.parse(V1.digest), "it") is None
 
 
 def test_tags_of_signatures_are_no_images_unless_they_are_named() -> None:
@@ -321,13 +321,13 @@ def test_without_the_packages_it_says_how_to_install_them(monkeypatch: pytest.Mo
 def test_a_target_that_mirrors_yaml_does_not_name_has_the_defaults() -> None:
     """As in a saved plan that somebody has edited."""
     gate = gate_for(replace(mirrors(mirror("b")), defaults=Defaults(signed_by=(SIGNER,))))
-    assert gate.check("b", MemorySource({}), Digest.parse(V1.digest), "it") is None
+    assert gate.verify("b", MemorySource({}), Digest.parse(V1.digest), "it") is None
     with pytest.raises(SignatureRefused):
-        gate.check("other", MemorySource({}), Digest.parse(V1.digest), "it")
+        gate.verify("other", MemorySource({}), Digest.parse(V1.digest), "it")
 
 
 def test_a_digest_too_long_for_a_tag_has_no_simple_signature() -> None:
     hub = Hub({})
     digest = Digest.of(b"", "sha512")
-    assert list(find(hub, digest, "it")) == []
+    assert list(find_signatures(hub, digest, "it")) == []
     assert hub.asked("resolve") == [f"sha512-{digest.hex[:64]}"]

@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from reconciler.errors import Malformed, SignatureRefused
 from reconciler.oci.referrers import parse_fallback
 from reconciler.oci.spec import Digest
-from reconciler.signatures.attached import (
+from reconciler.signatures.formats import (
     BUNDLE,
     MAX_PAYLOAD,
     MAX_SIGNATURES,
     Bundle,
-    Place,
+    SignatureLayer,
     Simple,
     bundles,
     parse_bundle,
-    parse_bundle_place,
-    parse_places,
+    parse_bundle_layer,
+    parse_signature_layers,
     simple_signature,
 )
 from reconciler.signatures.judgement import check, judge
@@ -74,8 +74,8 @@ def someone(tmp_path_factory: pytest.TempPathFactory) -> Identity:
 
 
 def parsed(layer: SimpleLayer) -> Simple:
-    (place,) = parse_places(sig_image(layer).body, ".sig")
-    assert isinstance(place, Place)
+    (place,) = parse_signature_layers(sig_image(layer).body, ".sig")
+    assert isinstance(place, SignatureLayer)
     return simple_signature(place, layer.payload)
 
 
@@ -138,7 +138,7 @@ WITH_A_KEY: dict[str, tuple[Simple | Bundle, str]] = {
     "another image": (parsed(simple(KEY, payload_for(OTHER.digest))), f"is for another image, {OTHER.digest}"),
     "a payload put in its place": (
         replace(parsed(simple(KEY, payload_for(OTHER.digest))), payload=payload_for(ONE.digest)),
-        "was not made with this key, or not over what it comes with",
+        "was not made with this key, or not for this payload",
     ),
     "no payload": (parsed(simple(KEY, b"{}")), "its payload names no image"),
     "a payload that is no JSON": (parsed(simple(KEY, b"\xff")), "not JSON"),
@@ -155,9 +155,9 @@ WITH_A_KEY: dict[str, tuple[Simple | Bundle, str]] = {
     "a bundle for another image": (bundled(key_bundle(KEY, statement_for(OTHER.digest))), "is for another image"),
     "a statement of another kind": (
         bundled(key_bundle(KEY, statement_for(ONE.digest, "https://slsa.dev/provenance/v1"))),
-        "is no signature but a statement, 'https://slsa.dev/provenance/v1'",
+        "is not a signature but the statement 'https://slsa.dev/provenance/v1'",
     ),
-    "an envelope without a statement": (bundled(key_bundle(KEY, b"[]")), "its payload is no statement"),
+    "an envelope without a statement": (bundled(key_bundle(KEY, b"[]")), "its payload is not a statement"),
     "other bytes": (bundled(message_bundle(KEY, OTHER.body)), "was not made with this key, or for another image"),
 }
 
@@ -296,7 +296,7 @@ def test_a_refusal_names_who_was_expected_and_what_is_wrong_with_what_came(someo
         judge([parsed(simple(STRANGER, payload_for(ONE.digest)))], DIGEST, [SIGNER], "registry/app@sha256:1 (1.0)")
     assert str(refused.value) == (
         "registry/app@sha256:1 (1.0): not signed by key cosign.pub: "
-        ".sig signature 1: was not made with this key, or not over what it comes with"
+        ".sig signature 1: was not made with this key, or not for this payload"
     )
     with pytest.raises(SignatureRefused, match="no signature is attached to it"):
         judge([], DIGEST, [SIGNER], "it")
@@ -319,8 +319,8 @@ def test_signatures_are_asked_for_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("pem", "why"),
     [
-        (b"", "is no public key in PEM"),
-        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "is no public key in PEM"),
+        (b"", "is not a public key in PEM format"),
+        (b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", "is not a public key in PEM format"),
         (b"-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n", "is a private key"),
         (public_pem(ec.generate_private_key(ec.SECP384R1())), "curve secp384r1"),
         (public_pem(rsa.generate_private_key(65537, 1024)), "1024 bits"),
@@ -333,10 +333,10 @@ def test_what_is_no_key_to_sign_images_with(pem: bytes, why: str) -> None:
 
 def test_a_list_that_is_too_long_is_not_looked_at() -> None:
     layers = [simple(KEY, b"{}")] * (MAX_SIGNATURES + 1)
-    with pytest.raises(Malformed, match="has 51 signatures, 50 are looked at"):
-        parse_places(sig_image(*layers).body, ".sig")
+    with pytest.raises(Malformed, match="has 51 signatures, more than 50"):
+        parse_signature_layers(sig_image(*layers).body, ".sig")
     referrers = fallback_index(*(bundle_image(b"%d" % number, ONE) for number in range(MAX_SIGNATURES + 1)))
-    with pytest.raises(Malformed, match="has 51 bundles, 50 are looked at"):
+    with pytest.raises(Malformed, match="has 51 bundles, more than 50"):
         bundles(parse_fallback(referrers.body, described(referrers), "it"), "it", by_tag=True)
 
 
@@ -346,11 +346,11 @@ def test_a_bad_layer_leaves_the_others_as_they_are() -> None:
     body["layers"][1]["mediaType"] = "text/plain"
     body["layers"][2]["annotations"] = [1]
     body["layers"][3] = 3
-    places = parse_places(json.dumps(body).encode(), ".sig")
-    assert [one.name if isinstance(one, Place) else one.why.partition(",")[0] for one in places] == [
+    places = parse_signature_layers(json.dumps(body).encode(), ".sig")
+    assert [one.name if isinstance(one, SignatureLayer) else one.why.partition(",")[0] for one in places] == [
         "its payload has 65537 bytes",
         "is text/plain",
-        "expected annotations of text",
+        "expected annotations that are strings",
         "expected a descriptor with a digest and a size",
         ".sig signature 5",
     ]
@@ -362,12 +362,12 @@ def test_referrers_that_are_no_bundles_are_left_out() -> None:
     assert len(bundles([replace(bundle, artifact_type=kind) for kind in kinds], "it")) == 1
     for wrong in (b"{}", b"[]", b'{"layers": []}'):
         with pytest.raises(Malformed):
-            parse_bundle_place(wrong, "it")
+            parse_bundle_layer(wrong, "it")
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
 def test_no_bytes_are_a_signature_by_accident(body: bytes) -> None:
-    for parse in (parse_places, parse_bundle_place, parse_bundle):
+    for parse in (parse_signature_layers, parse_bundle_layer, parse_bundle):
         with pytest.raises(Malformed):
             parse(body, "it")
 
@@ -385,4 +385,4 @@ def test_a_root_that_is_none_is_named(tmp_path: Path) -> None:
     path = tmp_path / "trusted_root.json"
     path.write_text('{"mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1"}')
     signature = parsed(SIGSTORE.simple(payload_for(ONE.digest)))
-    assert "is no trusted root of Sigstore's" in refusal(signature, Identity(WORKFLOW, ISSUER, trusted_root=path))
+    assert "is not a Sigstore trusted root" in refusal(signature, Identity(WORKFLOW, ISSUER, trusted_root=path))

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.errors import Malformed, SignatureRefused
 from reconciler.oci.spec import Digest
-from reconciler.signatures.attached import Simple, decoded, parse_bundle
+from reconciler.signatures.formats import Simple, decoded, parse_bundle
 from reconciler.signatures.judgement import check
 from reconciler.signatures.signers import Identity, Key
 
@@ -52,7 +52,7 @@ def test_a_keyless_signature_in_the_simple_form_against_the_public_root() -> Non
 def test_a_keyless_bundle_verifies_against_the_public_root_and_is_no_signature_but_an_attestation() -> None:
     entry = published("bundle")
     bundle = parse_bundle(json.dumps(entry["bundle"]).encode(), "it")
-    with pytest.raises(SignatureRefused, match="is no signature but a statement, 'https://cosign"):
+    with pytest.raises(SignatureRefused, match="is not a signature but the statement 'https://cosign"):
         check(bundle, Digest.parse(entry["digest"]), Identity("cody@soyland.com", GITHUB))
     with pytest.raises(SignatureRefused, match="it is by cody@"):
         check(bundle, Digest.parse(entry["digest"]), Identity("mallory@example.com", GITHUB))
@@ -79,7 +79,7 @@ def test_bundles_of_sigstore_s_conformance_suite(name: str, tmp_path: Path) -> N
         with pytest.raises((SignatureRefused, Malformed)):
             check(bundle, digest, signer)
     elif "dsse" in name:
-        with pytest.raises(SignatureRefused, match="is no signature but a statement, 'https://slsa"):
+        with pytest.raises(SignatureRefused, match="is not a signature but the statement 'https://slsa"):
             check(bundle, digest, signer)
     else:
         check(bundle, digest, signer)

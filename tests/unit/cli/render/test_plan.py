@@ -117,7 +117,7 @@ def test_a_plan_says_who_signed_what_is_not_known_yet_and_what_is_refused() -> N
         "library/alpine  from docker.io/library/alpine\n"
         "  + 3.21    sha256:bbbbbbbbbbbb                         signed by key cosign.pub\n"
         "  ~ latest  sha256:aaaaaaaaaaaa -> sha256:bbbbbbbbbbbb  platforms: + linux/386; "
-        "signature not checked yet: it would count\n"
+        "signature not verified yet: it would count\n"
         "  ! 3.22    sha256:aaaaaaaaaaaa                         "
         "refused: not signed by key cosign.pub: no signature is attached to it\n"
         "  ! refused: 3.22\n"

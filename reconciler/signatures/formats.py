@@ -1,8 +1,8 @@
-"""What cosign attaches to an image at a registry, parsed: its `.sig` manifests, and Sigstore bundles. Pure.
+"""Parses what cosign attaches to an image at a registry: `.sig` manifests and Sigstore bundles. Pure.
 
 Sources: cosign's SIGNATURE_SPEC.md and BUNDLE_SPEC.md, Red Hat's simple signing (containers/image,
 docs/containers-signature.5.md), DSSE 1.0, in-toto's Statement, OCI distribution specification 1.1 (referrers). All of
-it comes from outside: it is bounded and of the right form, or `Malformed`. Nothing here says that a signature is good.
+it is untrusted: it is bounded and well-formed, or `Malformed`. Nothing here verifies a signature.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ if TYPE_CHECKING:
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 BUNDLE = "application/vnd.dev.sigstore.bundle"
-"""How the media types of Sigstore bundles begin; what follows is their version."""
+"""The prefix of the media types of Sigstore bundles; their version follows."""
 
 UNSAID = ("", "application/vnd.oci.empty.v1+json")
-"""What cosign 3.0.0 to 3.0.6 says of a bundle in the index that a fallback tag names: nothing, or its config's type."""
+"""The artifact type that cosign 3.0.0 to 3.0.6 writes for a bundle under a fallback tag: none, or its config's type."""
 
 STATEMENT = "application/vnd.in-toto+json"
 COSIGN_SIGN = "https://sigstore.dev/cosign/sign/v1"
-"""The predicate of a statement that says: I sign this. Others say what was found out about an image."""
+"""The predicate type of a signature. Other predicates attest something about an image."""
 
 MAX_SIGNATURES = 50
 MAX_PAYLOAD = 64 * 1024
 MAX_BUNDLE = 1024 * 1024
-"""Of one image, and bytes: signatures that are looked at, a payload of the simple form, a bundle."""
+"""Limits: signatures of an image, bytes of a payload of the simple form, bytes of a bundle."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """A layer of a `.sig` manifest: where a payload is, and what its annotations say of the signature over it."""
+class SignatureLayer:
+    """A layer of a `.sig` manifest: the descriptor of the signed payload, and annotations with the signature."""
 
     name: str
     payload: Descriptor
@@ -47,9 +47,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Simple:
-    """A signature of cosign's simple form, `certificate` and `log` only where it is keyless.
+    """A signature of cosign's simple form.
 
-    log  what the transparency log promised, as JSON: `SignedEntryTimestamp` and `Payload`
+    certificate  of a keyless signature
+    log          of a keyless signature, what the transparency log promised: JSON, `SignedEntryTimestamp` and `Payload`
     """
 
     name: str
@@ -61,9 +62,10 @@ class Simple:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A Sigstore bundle as it is, and what it signs: a DSSE envelope's content, or the image's own bytes (None).
+    """A Sigstore bundle.
 
-    `has_certificate` is whether it is to be checked against an identity, not a key.
+    envelope         the type and payload of its DSSE envelope; None if the signature is over the image's own bytes
+    has_certificate  whether it is verified against an identity, not against a key
     """
 
     name: str
@@ -76,18 +78,20 @@ class Bundle:
 Signature: TypeAlias = Simple | Bundle
 
 
-def parse_places(body: bytes, what: str) -> tuple[Place | Malformed, ...]:
-    """The signatures that a `.sig` manifest lists, or what is wrong with one. Raises `Malformed` for the whole."""
+def parse_signature_layers(body: bytes, what: str) -> tuple[SignatureLayer | Malformed, ...]:
+    """Parses the layers of a `.sig` manifest. A bad layer becomes a `Malformed`, a bad manifest raises it."""
     match load_json(body, what):
         case {"layers": list(layers)} if len(layers) <= MAX_SIGNATURES:
-            return tuple(_place(layer, f"{what} signature {number + 1}") for number, layer in enumerate(layers))
+            return tuple(
+                _signature_layer(layer, f"{what} signature {number + 1}") for number, layer in enumerate(layers)
+            )
         case {"layers": list(layers)}:
-            raise Malformed(what, f"has {len(layers)} signatures, {MAX_SIGNATURES} are looked at")
+            raise Malformed(what, f"has {len(layers)} signatures, more than {MAX_SIGNATURES}")
         case _:
             raise Malformed(what, "expected a manifest with layers")
 
 
-def _place(layer: Any, name: str) -> Place | Malformed:
+def _signature_layer(layer: Any, name: str) -> SignatureLayer | Malformed:
     try:
         payload = parse_descriptor(layer, name)
     except Malformed as error:
@@ -95,41 +99,43 @@ def _place(layer: Any, name: str) -> Place | Malformed:
     if payload.media_type != SIMPLE_SIGNING:
         return Malformed(name, f"is {payload.media_type}, expected {SIMPLE_SIGNING}")
     if payload.size > MAX_PAYLOAD:
-        return Malformed(name, f"its payload has {payload.size} bytes, {MAX_PAYLOAD} at the most")
+        return Malformed(name, f"its payload has {payload.size} bytes, more than {MAX_PAYLOAD}")
     annotations = layer.get("annotations", {})
     if not isinstance(annotations, dict) or not all(isinstance(value, str) for value in annotations.values()):
-        return Malformed(name, "expected annotations of text")
-    return Place(name, payload, annotations)
+        return Malformed(name, "expected annotations that are strings")
+    return SignatureLayer(name, payload, annotations)
 
 
-def simple_signature(place: Place, payload: bytes) -> Simple:
-    """The signature whose payload was at `place`. Raises `Malformed`."""
-    said = place.annotations
+def simple_signature(layer: SignatureLayer, payload: bytes) -> Simple:
+    """Builds the signature of a layer from its payload. Raises `Malformed`."""
+    said = layer.annotations
     certificate, log = said.get("dev.sigstore.cosign/certificate"), said.get("dev.sigstore.cosign/bundle")
     return Simple(
-        place.name,
+        layer.name,
         payload,
-        decoded(said.get("dev.cosignproject.cosign/signature"), f"{place.name}: its signature"),
-        # JSON can spell what UTF-8 cannot; no certificate and no log entry has such text.
+        decoded(said.get("dev.cosignproject.cosign/signature"), f"{layer.name}: its signature"),
+        # JSON can spell lone surrogates, which UTF-8 cannot encode; no certificate or log entry has them.
         certificate.encode(errors="replace") if certificate else None,
         log.encode(errors="replace") if log else None,
     )
 
 
 def bundles(referrers: Sequence[Descriptor], what: str, *, by_tag: bool = False) -> tuple[Descriptor, ...]:
-    """Those that are bundles; of a list that came `by_tag` also, after them, those that only their manifest can tell.
+    """Selects the bundles among referrers.
 
-    Raises `Malformed` for more than are looked at.
+    by_tag  the list came from a fallback tag: add, at the end, those that only their manifest can identify
+
+    Raises `Malformed` for more than `MAX_SIGNATURES`.
     """
     unsaid = (one for one in referrers if by_tag and one.is_manifest and one.artifact_type in UNSAID)
     found = (*(one for one in referrers if is_bundle(one.artifact_type)), *unsaid)
     if len(found) > MAX_SIGNATURES:
-        raise Malformed(what, f"has {len(found)} bundles, {MAX_SIGNATURES} are looked at")
+        raise Malformed(what, f"has {len(found)} bundles, more than {MAX_SIGNATURES}")
     return found
 
 
 def carries_bundle(body: bytes, what: str) -> bool:
-    """Whether a referrer's manifest is a bundle's, by its own type or by its layer's. Raises `Malformed`."""
+    """Whether the manifest of a referrer has a bundle, by its own type or by its layer's. Raises `Malformed`."""
     match load_json(body, what):
         case {"artifactType": kind} if is_bundle(kind):
             return True
@@ -139,20 +145,20 @@ def carries_bundle(body: bytes, what: str) -> bool:
             return False
 
 
-def parse_bundle_place(body: bytes, what: str) -> Descriptor:
-    """Where the bundle of a referrer's manifest is. Raises `Malformed`."""
+def parse_bundle_layer(body: bytes, what: str) -> Descriptor:
+    """Parses the manifest of a referrer into its bundle's descriptor. Raises `Malformed`."""
     match load_json(body, what):
         case {"layers": [dict(layer)]} if is_bundle(layer.get("mediaType")):
-            place = parse_descriptor(layer, what)
+            bundle = parse_descriptor(layer, what)
         case _:
             raise Malformed(what, "expected a manifest with one layer, a Sigstore bundle")
-    if place.size > MAX_BUNDLE:
-        raise Malformed(what, f"its bundle has {place.size} bytes, {MAX_BUNDLE} at the most")
-    return place
+    if bundle.size > MAX_BUNDLE:
+        raise Malformed(what, f"its bundle has {bundle.size} bytes, more than {MAX_BUNDLE}")
+    return bundle
 
 
 def parse_bundle(body: bytes, what: str) -> Bundle:
-    """A bundle, version 0.1 to 0.3, as far as it says what is signed. Raises `Malformed`."""
+    """Parses a bundle, version 0.1 to 0.3, as far as it tells what is signed. Raises `Malformed`."""
     document = load_json(body, what)
     match document:
         case {"mediaType": str(kind), "verificationMaterial": dict(material)} if is_bundle(kind):
@@ -173,14 +179,14 @@ def parse_bundle(body: bytes, what: str) -> Bundle:
 
 
 def signed(kind: str, payload: bytes) -> bytes:
-    """What the signature of an envelope is over (DSSE's pre-authentication encoding)."""
+    """The bytes that an envelope's signature is over (DSSE's pre-authentication encoding)."""
     return b"DSSEv1 %d %b %d %b" % (len(kind.encode()), kind.encode(), len(payload), payload)
 
 
 def check_payload(payload: bytes, digest: Digest, what: str) -> None:
-    """Raises `SignatureRefused` unless a payload of the simple form says of this very digest that it is signed.
+    """Raises `SignatureRefused` unless a payload of the simple form is for an image of this digest.
 
-    For which repository it was signed (`docker-reference`) is not looked at, as cosign does not: a mirror moves images.
+    Like cosign, ignores the repository it was signed for (`docker-reference`): a mirror moves images.
     """
     match load_json(payload, what):
         case {"critical": {"type": str(), "image": {"docker-manifest-digest": str(said)}}}:
@@ -191,23 +197,23 @@ def check_payload(payload: bytes, digest: Digest, what: str) -> None:
 
 
 def check_statement(kind: str, payload: bytes, digest: Digest, what: str) -> None:
-    """Raises `SignatureRefused` unless an envelope's content says of this very digest that it is signed."""
+    """Raises `SignatureRefused` unless an envelope's content signs an image of this digest."""
     if kind != STATEMENT:
         raise SignatureRefused(what, f"signs {kind[:90]!r}, expected {STATEMENT}")
     match load_json(payload, what):
         case {"predicateType": str(predicate), "subject": list(subjects)}:
             pass
         case _:
-            raise Malformed(what, "its payload is no statement: expected a predicateType and a subject")
+            raise Malformed(what, "its payload is not a statement: expected a predicateType and a subject")
     if predicate != COSIGN_SIGN:
-        raise SignatureRefused(what, f"is no signature but a statement, {predicate[:90]!r}; expected {COSIGN_SIGN}")
+        raise SignatureRefused(what, f"is not a signature but the statement {predicate[:90]!r}; expected {COSIGN_SIGN}")
     named = [subject.get("digest") for subject in subjects if isinstance(subject, dict)]
     if not any(isinstance(one, dict) and one.get(digest.algorithm) == digest.hex for one in named):
         raise SignatureRefused(what, "is for another image")
 
 
 def decoded(text: Any, what: str) -> bytes:
-    """Base64, some of it at least. Raises `Malformed`."""
+    """Decodes base64. Raises `Malformed`, also for nothing at all."""
     if not isinstance(text, str) or not text:
         raise Malformed(what, "is missing")
     try:
