@@ -25,6 +25,7 @@ from reconciler.oci.image import missing_blobs
 from reconciler.oci.platform_sizes import downloads
 from reconciler.plan.cost.pulls import Pulls, Reading
 from reconciler.plan.images import registry_of
+from reconciler.sources.kinds import parse_source
 from reconciler.target.index import RepositoryState
 from reconciler.target.repository import Repository
 from reconciler.target.reuse import CopyFrom, Download, is_worth_listing, nearest, requests_for, way
@@ -215,11 +216,11 @@ class Copies:
         self._bucket.got(target, blob)
 
     def _transfer(self, wanted: Transfer) -> bool:
-        """Does it here, or on the cluster, to which the folder of an image layout is not known."""
+        """Does it here, or on the cluster, which does not have the files of this machine."""
         cluster = self._edges.cluster
         if cluster is None and wanted.holder is None:
             return self._downloaded(wanted)
-        if cluster is None or wanted.source.startswith("oci:"):
+        if cluster is None or parse_source(wanted.source).path is not None:
             return transfer(wanted, self._edges.open_source, self._edges.public, self.copied)
         done = cluster.carry(wanted, self._owner, self._check)
         if wanted.holder is None:

@@ -82,7 +82,7 @@ def _through(public: Public) -> Iterator[Pull]:
 
 def _left_out(public: Public) -> Iterator[str]:
     """They take a whole image from one place, the first that has its index."""
-    limited = [mirror for mirror in public.mirrors if mirror.platforms and not mirror.source.startswith("oci:")]
+    limited = [mirror for mirror in public.mirrors if mirror.platforms and mirror.repository]
     if limited:
         platforms = ", ".join(map(str, limited[0].platforms or ()))
         yield (

@@ -72,9 +72,8 @@ def upstreams(mirrors: Sequence[Mirror], registries: Mapping[str, RegistryConfig
     """The registries that the mirrors take images from, Docker Hub first; image layouts are none."""
     by_registry: defaultdict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for mirror in mirrors:
-        if not mirror.source.startswith("oci:"):
-            source = Repository.parse(mirror.source)
-            by_registry[source.registry][source.path].append(mirror.target)
+        if mirror.repository:
+            by_registry[mirror.repository.registry][mirror.repository.path].append(mirror.target)
     return tuple(
         _upstream(
             registry, targets, mirrors, plain_http=registry in registries and bool(registries[registry].plain_http)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.doctor.finding import Finding, Notes
 from reconciler.errors import Denied, NotFound, RateLimited, SourceError
 from reconciler.mirrors.patterns import Exact
-from reconciler.oci.spec import Repository
+from reconciler.sources.kinds import kind_of, parse_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,8 +33,7 @@ def _samples(mirrors: Mirrors) -> dict[str, Mirror]:
     """Registry or image layout -> one mirror from there, one that names a tag if there is such a one."""
     samples: dict[str, Mirror] = {}
     for mirror in sorted(mirrors.mirrors, key=lambda one: _named_tag(one) is None):
-        place = mirror.source if mirror.source.startswith("oci:") else Repository.parse(mirror.source).registry
-        samples.setdefault(place, mirror)
+        samples.setdefault(parse_source(mirror.source).place, mirror)
     return samples
 
 
@@ -59,8 +58,7 @@ def _look(place: str, mirror: Mirror, open_source: OpenSource, advice: Advice) -
     except RateLimited as error:
         return (notes.error("reach", str(error), "log in for a larger quota, or wait"),)
     except SourceError as error:
-        fix = "check the name, the network and a proxy; see registries in mirrors.yaml"
-        return (notes.error("reach", str(error), fix),)
+        return (notes.error("reach", str(error), kind_of(mirror.source).advice),)
     return (notes.ok("reach", f"answers for {mirror.source}"), *_quota(notes, source.quota()))
 
 

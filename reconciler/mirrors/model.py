@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.patterns import Named, Pinned
+from reconciler.sources.kinds import parse_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from reconciler.edge.config import EdgeConfig
     from reconciler.mirrors.patterns import Pattern
-    from reconciler.oci.spec import Platform
+    from reconciler.oci.spec import Platform, Repository
     from reconciler.signatures.signers import Signer
     from reconciler.sources.config import RegistryConfig
     from reconciler.stores.config import StoreConfig
@@ -48,6 +49,11 @@ class Mirror:
     signed_by: tuple[Signer, ...] = ()
     referrers: bool = False
     when_gone: str = "keep"
+
+    @property
+    def repository(self) -> Repository | None:
+        """The source's name at its registry, None where it is not at one."""
+        return parse_source(self.source).repository
 
     @property
     def named(self) -> Mapping[str, Named]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError
 from reconciler.plan.diff import Action
+from reconciler.sources.kinds import parse_source
 from reconciler.target.index import LeftOut
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class ImageWork:
 
 def registry_of(source: str) -> str:
     """The registry of a source as mirrors.yaml spells it; all image layouts are one."""
-    return "oci:" if source.startswith("oci:") else source.partition("/")[0]
+    return parse_source(source).queue
 
 
 def image_work(plan: Plan) -> Iterator[ImageWork]:

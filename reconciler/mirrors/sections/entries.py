@@ -12,7 +12,8 @@ from reconciler.mirrors.document import spell
 from reconciler.mirrors.model import Defaults, Mirror
 from reconciler.mirrors.patterns import Named, PatternError, Pinned, parse_pattern
 from reconciler.mirrors.values import duration, path
-from reconciler.oci.spec import Platform, Repository
+from reconciler.oci.spec import Platform
+from reconciler.sources.kinds import parse_source
 from reconciler.target.layout import target_problem
 
 if TYPE_CHECKING:
@@ -85,23 +86,18 @@ def _ends(document: Document, place: Place, said: Mapping[str, Any]) -> tuple[st
     """The source and the target of a mirror, None if one of them is wrong."""
     if "source" not in said or document.spoiled((*place, "target")):
         return None
-    source, target = said["source"], said.get("target")
-    if source.startswith("oci:"):
-        layout = source.removeprefix("oci:")
-        if not layout:
-            document.problem((*place, "source"), "names no folder; write for example oci:./images")
-        path(document, (*place, "source"), layout, Path())
-        if target is None:
-            document.problem((*place, "target"), "is missing; an image layout has no repository path of its own")
-            return None
-    else:
-        try:
-            repository = Repository.parse(source)
-        except Malformed as error:
-            document.problem((*place, "source"), str(error))
-            return None
-        source, target = str(repository), target or repository.path
-    return source, target
+    try:
+        name = parse_source(said["source"])
+    except Malformed as error:
+        document.problem((*place, "source"), str(error))
+        return None
+    if name.path is not None:
+        path(document, (*place, "source"), name.path, Path())
+    target = said.get("target") or (name.repository.path if name.repository else None)
+    if target is None:
+        document.problem((*place, "target"), "is missing; this source has no repository path of its own")
+        return None
+    return name.text, target
 
 
 def _check_target(document: Document, place: Place, target: str, targets: dict[str, Place]) -> None:

@@ -163,7 +163,7 @@ def mirror(rest: str) -> str:
         (f"{HEAD}registries: {{ghcr.io: {{ca_file: ~nobody-of-that-name/ca.pem}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "begins with a home folder that is not known"),
         (f"{HEAD}mirrors: [{{source: 'a b', tags: [x]}}]", "3:20: mirrors[0].source: repository 'a b'"),
         (f"{HEAD}mirrors: [{{source: 'a/b:1', tags: [x]}}]", "a repository has no tag or digest"),
-        (f"{HEAD}mirrors: [{{source: 'oci:x', tags: [x]}}]", "mirrors[0].target: is missing; an image layout has no"),
+        (f"{HEAD}mirrors: [{{source: 'oci:x', tags: [x]}}]", "mirrors[0].target: is missing; this source has no repository path"),
         (f"{HEAD}mirrors: [x]", "3:11: mirrors[0]: expected keys with values, got x"),
         (f"{HEAD}mirrors: [!!python/object:os.system x]", "has no meaning here; write a plain value"),
         (f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\n? [a]\n: b", "4:3: ?: a key has to be a word"),

@@ -1,0 +1,46 @@
+"""Sources of the kind `oci:PATH`: OCI image layouts, in folders of this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Malformed, NotFound
+from reconciler.sources.names import Kind, SourceName
+
+if TYPE_CHECKING:
+    from reconciler.sources import Source
+    from reconciler.sources.names import Settings
+
+PREFIX = "oci:"
+
+
+def parse(text: str) -> SourceName:
+    """Parses `oci:PATH`. Raises `Malformed` where there is no path."""
+    path = text.removeprefix(PREFIX)
+    if not path:
+        raise Malformed(f"image layout {text!r}", f"names no folder; write e.g. {PREFIX}./images")
+    return SourceName(text, place=text, queue=PREFIX, path=path)
+
+
+class Layouts:
+    """Opens image layouts. The index.json of each is read once, so that all that is said of it agrees."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._folder = settings.folder
+
+    def open(self, name: SourceName) -> Source:
+        from reconciler.sources.image_layout import ImageLayout
+
+        path = Path(name.path or "")
+        try:
+            return ImageLayout(name.text, self._folder / path.expanduser())
+        except RuntimeError:
+            user = path.parts[0].removeprefix("~")
+            raise NotFound(name.text, f"there is no user {user} whose home this could be") from None
+
+    def close(self) -> None:
+        """Closes nothing: files are open only while they are read."""
+
+
+KIND = Kind(PREFIX, parse, Layouts, "check the folder, and whether this user may read it")

@@ -1,0 +1,80 @@
+"""Sources of the kind without a prefix, e.g. `docker.io/library/alpine`: repositories at registries."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from reconciler.oci.spec import Repository
+from reconciler.sources.config import RegistryConfig
+from reconciler.sources.names import Kind, SourceName
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.sources import Source
+    from reconciler.sources.access import Access
+    from reconciler.sources.names import Settings
+    from reconciler.sources.registry import Registry
+
+
+def parse(text: str) -> SourceName:
+    """Parses `[registry/]path`. Raises `Malformed`."""
+    repository = Repository.parse(text)
+    return SourceName(str(repository), repository.registry, repository.registry, repository)
+
+
+class Registries:
+    """Opens repositories. Each registry is opened once and shared by all threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._opened: dict[str, Registry] = {}
+
+    def open(self, name: SourceName) -> Source:
+        from reconciler.sources.repository import RegistrySource
+
+        assert name.repository
+        registry = name.repository.registry
+        if registry not in self._opened:
+            self._opened[registry] = _open_registry(registry, self._settings)
+        return RegistrySource(self._opened[registry], name.repository.path)
+
+    def close(self) -> None:
+        for registry in self._opened.values():
+            registry.close()
+
+
+def _open_registry(name: str, settings: Settings) -> Registry:
+    from reconciler.sources.keychain import Keychain
+    from reconciler.sources.registry import MAX_CONNECTIONS, Registry
+
+    config = settings.registries.get(name, RegistryConfig())
+    connections = config.max_connections or max(MAX_CONNECTIONS, 2 * settings.workers)
+    return Registry(
+        name,
+        replace(config, max_connections=connections),
+        Keychain(name, config, settings.environ),
+        bandwidth=settings.limit,
+        elsewhere=lambda url: _access_elsewhere(url, settings.registries, settings.environ),
+        deadline=settings.deadline,
+    )
+
+
+def _access_elsewhere(url: str, registries: Mapping[str, RegistryConfig], environ: Mapping[str, str]) -> Access:
+    """The access to a registry that another one redirects to: with its own login, if mirrors.yaml names one for it.
+
+    A login in a file is not used: it is not said to be for what another registry sends us to.
+    """
+    from reconciler.sources.access import Access
+    from reconciler.sources.keychain import Anonymous, Keychain
+
+    parts = urlsplit(url)
+    name = "docker.io" if parts.netloc == "registry-1.docker.io" else parts.netloc
+    config = registries.get(name, RegistryConfig())
+    logins = Keychain(name, config, environ) if config.username_env else Anonymous()
+    return Access(name, f"{parts.scheme}://{parts.netloc}", logins, config.token_servers, is_named_by_it=True)
+
+
+KIND = Kind("", parse, Registries, "check the name, the network and a proxy; see registries in mirrors.yaml")

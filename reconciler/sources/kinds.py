@@ -1,0 +1,27 @@
+"""The kinds of sources: a new one is a module of its own and a row in `KINDS`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from reconciler.sources import in_layout, in_registry
+
+if TYPE_CHECKING:
+    from reconciler.sources.names import Kind, SourceName
+
+KINDS: tuple[Kind, ...] = (
+    in_layout.KIND,
+    in_registry.KIND,  # the last one, for its names have no prefix
+)
+
+
+def kind_of(source: str) -> Kind:
+    """Returns the kind of a source as mirrors.yaml spells it."""
+    return next(kind for kind in KINDS if source.startswith(kind.prefix))
+
+
+@lru_cache(maxsize=4096)
+def parse_source(source: str) -> SourceName:
+    """Parses the name of a source. Raises `Malformed`."""
+    return kind_of(source).parse(source)

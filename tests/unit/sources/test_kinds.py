@@ -1,0 +1,36 @@
+"""The kinds of sources: which one a name is of, and what it says."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.errors import Malformed
+from reconciler.oci.spec import Repository
+from reconciler.sources.kinds import KINDS, parse_source
+from reconciler.sources.names import SourceName
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (
+            "alpine",
+            SourceName("docker.io/library/alpine", "docker.io", "docker.io", Repository("docker.io", "library/alpine")),
+        ),
+        ("ghcr.io/a/b", SourceName("ghcr.io/a/b", "ghcr.io", "ghcr.io", Repository("ghcr.io", "a/b"))),
+        ("oci:./images", SourceName("oci:./images", "oci:./images", "oci:", path="./images")),
+    ],
+)
+def test_a_name_is_understood_by_its_kind(text: str, name: SourceName) -> None:
+    assert parse_source(text) == name
+
+
+@pytest.mark.parametrize("text", ["", "oci:", "ghcr.io/a:1", "docker-archive:x.tar", "OCI:x"])
+def test_what_is_not_a_name_of_any_kind(text: str) -> None:
+    with pytest.raises(Malformed):
+        parse_source(text)
+
+
+def test_every_name_has_one_kind() -> None:
+    assert [kind.prefix for kind in KINDS] == sorted((kind.prefix for kind in KINDS), key=len, reverse=True)
+    assert not KINDS[-1].prefix
