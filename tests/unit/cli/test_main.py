@@ -265,3 +265,12 @@ def test_versions_are_in_the_order_of_versions(world: World) -> None:
     assert re.findall(r"^  (\S+) +sha256", world.run("list", "app").stdout, re.MULTILINE) == order
     listed = json.loads(world.run("list", "app", "--format", "json").stdout)
     assert [tag["tag"] for tag in listed["repositories"][0]["tags"]] == order
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e9", "soon"])
+def test_an_option_that_has_one_wait_for_ever_is_refused(seconds: str, tmp_path: Path) -> None:
+    world = InProcess(tmp_path, {"type": "file", "path": "mirror"})
+    for command in (["apply"], ["gc"], ["adopt"]):
+        said = world.run(*command, f"--lock-timeout={seconds}", code=1).stderr
+        assert f"'{seconds}' is not a number of seconds from 0 to 604800 (a week)" in said
+    assert "not a number" in world.run("edge", "apply", f"--timeout={seconds}", code=1).stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +16,7 @@ from reconciler.oci.image import choose_platforms
 from reconciler.oci.spec import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
+    MAX_MANIFEST_SIZE,
     OCI_INDEX,
     OCI_MANIFEST,
     SCHEMA1,
@@ -342,3 +344,16 @@ def test_media_types_lose_their_parameters() -> None:
     for text in ("", "json", "a/b/c", "a/b\r\nX-Injected: 1", "a/" + "b" * 128):
         with pytest.raises(Malformed, match="not a media type"):
             parse_media_type(text, "it")
+
+
+@pytest.mark.parametrize("entry", ["{}", "[]", '""', '{"ab":12}'])
+def test_a_manifest_of_countless_values_is_refused_before_they_take_memory(entry: str) -> None:
+    most = MAX_MANIFEST_SIZE // (len(entry) + 1) - 10
+    body = f'{{"layers":[],"x":[{",".join([entry] * most)}]}}'.encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(Malformed, match="more than 250000 values"):
+            parse_manifest(body, OCI_MANIFEST, "it")
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()

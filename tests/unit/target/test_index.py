@@ -34,11 +34,14 @@ from reconciler.target.index import (
     tag_document,
 )
 from tests import strategies as draw
+from tests.world import InProcess
 
 if TYPE_CHECKING:
     from reconciler.oci.spec import Descriptor
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
+FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+DIGEST = Digest.of(b"x")
 
 
 @given(draw.indexes, draw.times)
@@ -274,3 +277,28 @@ def test_the_descriptor_of_a_tag_is_what_it_points_at() -> None:
 @given(draw.times)
 def test_times_are_to_the_second_in_utc(time: datetime) -> None:
     assert parse_time(time.strftime("%Y-%m-%dT%H:%M:%SZ")) == time
+
+
+@pytest.mark.parametrize("since", [FIRST, LAST])
+def test_every_time_of_an_index_can_be_read_compared_and_written(since: datetime) -> None:
+    state = RepositoryState("s", {"1": TagState(DIGEST, OCI_MANIFEST, 1, None, since)}, {DIGEST: since})
+    index = MirrorIndex(1, {"a": state})
+    assert parse(serialise(index, since, "test"), "it") == index
+    for retain in (timedelta(), timedelta(weeks=500_000), timedelta.max):
+        assert expired(state, retain, NOW) == ({DIGEST} if NOW - since >= retain else frozenset())
+
+
+@pytest.mark.parametrize("retain", ["500000w", "999999w", "0s"])
+def test_a_long_retention_is_one(retain: str, tmp_path: Path) -> None:
+    world = InProcess(tmp_path, {"type": "file", "path": "mirror"}, defaults={"retain": retain})
+    index = MirrorIndex(
+        1, {"gone": RepositoryState("oci:x", {}, {DIGEST: LAST, Digest.of(b"y"): FIRST}, owner="default")}
+    )
+    (tmp_path / "mirror/_mirror").mkdir(parents=True)
+    (tmp_path / "mirror/_mirror/index.json").write_bytes(serialise(index, FIRST, "test"))
+    (tmp_path / "layout").mkdir()
+    world.mirrors({"source": "oci:layout", "target": "a", "tags": ["1"]})
+    world.run("validate")
+    world.apply(code=1)
+    after = parse((tmp_path / "mirror/_mirror/index.json").read_bytes(), "it").repositories
+    assert after["gone"].retired.keys() == ({DIGEST} if retain == "0s" else {DIGEST, Digest.of(b"y")})
