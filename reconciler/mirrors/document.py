@@ -187,12 +187,12 @@ class _Builder:
         self._built += 1
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         if self._built > MAX_NODES or depth > MAX_DEPTH:
-            raise _fatal(self._document.file, "aliases expand to more than a mirrors file can need", line, column)
+            raise _fatal(self._document.file, "aliases expand to too many values", line, column)
         key_mark = (key or node).start_mark
         text = node.value if isinstance(node.value, str) else ""
         self._document.written[place] = Written(line, column, key_mark.line + 1, key_mark.column + 1, text)
         if str(node.tag) not in _PLAIN:
-            self._document.problem(place, f"the tag {str(node.tag)[:60]} has no meaning here; write a plain value")
+            self._document.problem(place, f"the tag {str(node.tag)[:60]} is not supported here; write a plain value")
             return None
         if node.id == "mapping":
             return self._mapping(node, place, depth)
@@ -215,18 +215,18 @@ class _Builder:
         if str(key.tag) == _MERGE:
             return "merge keys (<<) are not supported; write the keys out, or put them under defaults"
         if key.id != "scalar":
-            return "a key has to be a word"
+            return "a key must be a plain word"
         unprintable = _unprintable(key.value)
         if unprintable:
-            return f"the key has {unprintable} in it; write it without"
+            return f"the key contains {unprintable}; remove it"
         if known:
-            return f"this key is here twice, first in line {self._document.written[place].key_line}; remove one"
+            return f"duplicate key, first used in line {self._document.written[place].key_line}; remove one"
         return None
 
     def _scalar(self, node: Any, place: Place) -> Any:
         unprintable = _unprintable(node.value)
         if unprintable:
-            self._document.problem(place, f"has {unprintable} in it, which nothing here can need; write it without")
+            self._document.problem(place, f"contains {unprintable}, which is not allowed here; remove it")
             return None
         kind = str(node.tag).rpartition(":")[2]
         try:

@@ -32,7 +32,7 @@ def check_shape(document: Document) -> None:
         for inner, message in _explain(error, place, document.written[place].text):
             document.problem(inner, message, at_key=inner != place)
             if len(document.problems) == MAX_PROBLEMS:
-                document.problem((), f"more than {MAX_PROBLEMS} problems; these are some of them")
+                document.problem((), f"more than {MAX_PROBLEMS} problems; only some of them are shown")
                 raise MirrorsInvalid(tuple(sorted(set(document.problems))))
 
 
@@ -78,7 +78,7 @@ def _lonely_keys(
 ) -> Iterator[tuple[Place, str]]:
     for key in value.keys() & needed.keys():
         for other in set(needed[key]) - value.keys():
-            yield (*place, key), f"goes with {other} only; add {other}, or remove {key}"
+            yield (*place, key), f"is only valid with {other}; add {other}, or remove {key}"
 
 
 def _wrong_value(value: Any, error: Any) -> str:
@@ -100,7 +100,7 @@ def _wrong_value(value: Any, error: Any) -> str:
         case "minimum":
             return f"expected {expected} or more, got {spelled(value)}"
         case "pattern":
-            return f"{spelled(value)} has another form than expected; {_example(error.schema)}"
+            return f"{spelled(value)} does not have the expected form; {_example(error.schema)}"
         case _:
             return str(error.message)
 
@@ -130,7 +130,7 @@ def _wrong_type(value: Any, text: str, expected: str | list[str], schema: Mappin
     if "string" in wanted and isinstance(value, bool | int | float):
         return f'YAML reads this as the {_kind(value)} {spelled(value)}; write it in quotes: "{text[:90]}"'
     if value is None:
-        return f"expected {words}, but there is nothing; {_example(schema)}"
+        return f"expected {words}, but the value is empty; {_example(schema)}"
     return f"expected {words}, got {spelled(value)}; {_example(schema)}"
 
 

@@ -64,7 +64,7 @@ def _signer(
 def _key(document: Document, place: Place, entry: dict[str, Any], body: bytes) -> Key:
     if "issuer" in entry:
         document.problem(
-            (*place, "issuer"), "goes with identity only; remove it, or name the key as an entry of its own"
+            (*place, "issuer"), "is only valid with identity; remove it, or list the key as an entry of its own"
         )
     if body and find_spec("cryptography"):
         load_key(body, entry["key"])
@@ -99,4 +99,4 @@ def _check_root(body: bytes, name: str) -> None:
         case {"mediaType": str(media_type)} if media_type.startswith(ROOT):
             pass
         case _:
-            raise Malformed(name, f"is no trusted root of Sigstore's, whose mediaType begins with {ROOT}")
+            raise Malformed(name, f"is not a Sigstore trusted root: its mediaType must begin with {ROOT}")

@@ -53,7 +53,9 @@ def filled(
 
     filled = _VARIABLE.sub(fill, text)
     if "${" in _VARIABLE.sub("", text):
-        document.problem(place, f"{text[:90]!r} has a variable of another form than ${{NAME}} or ${{NAME:-default}}")
+        document.problem(
+            place, f"{text[:90]!r} contains a variable that does not have the form ${{NAME}} or ${{NAME:-default}}"
+        )
         return None
     return None if open_ones else filled
 

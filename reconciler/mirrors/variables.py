@@ -68,12 +68,12 @@ def value_problem(name: str, owned: tuple[str, ...]) -> str | None:
     """
     prefix = _reserved(name)
     if _SECRET.search(name.upper()):
-        return f"{name[:90]} has the name of a secret, and no value here is one; use a variable of another name"
+        return f"{name[:90]} is named like a secret, and no value here is a secret; use a variable with another name"
     if prefix is None or prefix in owned:
         return None
     return (
-        f"{name[:90]} is not used here: names that begin with {prefix} belong to a store, a cloud or a CI system. "
-        "If it is meant, give the value to the job under a name of your own"
+        f"{name[:90]} must not be used here: names that begin with {prefix} belong to a store, a cloud or a CI system. "
+        "If you mean it, pass the value to the job under a name of your own"
     )
 
 

@@ -118,7 +118,7 @@ def _news(found: Findings) -> tuple[dict[str, str], dict[str, SourceError]]:
             continue
         record = observed.attached.get(one.digest)
         if record is None:
-            told[tag] = "referrers: not looked for yet"
+            told[tag] = "referrers: not checked yet"
             continue
         theirs = {subject: found.attached[subject] for subject in record if subject in found.attached}
         errors = [answer for answer in theirs.values() if isinstance(answer, SourceError)]

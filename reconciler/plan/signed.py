@@ -97,7 +97,7 @@ def _errors(
     errors = [error for error in dict.fromkeys(desired.errors) if error not in told]
     if refused:
         names = _names([one.tag for one in refused])
-        errors.append(f"{source}: refused, because they are not signed as signed_by asks: {names}")
+        errors.append(f"{source}: refused, since they are not signed as signed_by requires: {names}")
     return tuple(errors)
 
 

@@ -55,7 +55,8 @@ def parse_name(text: str) -> Named:
     if not is_tag(tag):
         glob = f"; for a pattern write glob: {spelled(tag)}" if set(tag) & set("*?[") else ""
         raise PatternError(
-            f"{tag[:90]!r} is not a tag: letters, digits and _ . - are, 128 at most, no . or - first{glob}"
+            f"{tag[:90]!r} is not a valid tag: expected at most 128 letters, digits, _ . and -, "
+            f"of which . and - cannot come first{glob}"
         )
     try:
         return Pinned(tag, Digest.parse(digest)) if at else Exact(tag)

@@ -22,7 +22,9 @@ def read_edge(document: Document, store: StoreConfig | None) -> EdgeConfig | Non
     """
     said = document.sound(("edge",))
     if said and store and not isinstance(store, R2):
-        document.problem(("edge",), "goes with a store of type r2 only; remove it, or change store.type", at_key=True)
+        document.problem(
+            ("edge",), "is only valid with a store of type r2; remove it or change store.type", at_key=True
+        )
     zone = said.get("zone")
     if zone is not None and not ZONE_ID.fullmatch(zone) and not HOSTNAME.fullmatch(zone):
         document.problem(

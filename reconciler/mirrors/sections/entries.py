@@ -113,7 +113,7 @@ def _check_target(document: Document, place: Place, target: str, targets: dict[s
         line = document.written[earlier].line
         document.problem(
             where,
-            f"target {target[:90]} is that of {spell(earlier)} in line {line} too; "
+            f"target {target[:90]} is also the target of {spell(earlier)} in line {line}; "
             "give one of them another target, or put their tags into one mirror",
         )
 
@@ -165,7 +165,7 @@ def _check_contradictions(document: Document, tags: Placed, exclude: Placed) -> 
             digest, first = pins.setdefault(pattern.tag, (pattern.digest, place))
             if digest != pattern.digest:
                 line = document.written[first].line
-                document.problem(place, f"{pattern.tag} is pinned to another digest in line {line}; keep one of them")
+                document.problem(place, f"{pattern.tag} is also pinned to another digest in line {line}; keep only one")
     for excluded, pattern in exclude.items():
         if pattern.is_relative:
             continue

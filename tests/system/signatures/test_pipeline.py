@@ -96,7 +96,7 @@ def test_the_plan_says_who_signed_and_the_apply_publishes_no_other(
     refused = {one["tag"]: one["reason"] for one in repository["refused"]}
     assert refused["6.0"] == f"not signed by {key} or {someone}: no signature is attached to it"
     assert ".sig signature 1: was not made with this key" in refused["5.0"]
-    assert repository["error"].endswith("refused, because they are not signed as signed_by asks: 5.0, 6.0")
+    assert repository["error"].endswith("refused, since they are not signed as signed_by requires: 5.0, 6.0")
 
     outcome = world.apply("plan.json", code=1)
     Draft202012Validator(load_schema("outcome")).validate(outcome)

@@ -121,7 +121,7 @@ def test_turned_on_later_it_copies_what_is_attached_and_no_image() -> None:
     bench.apply(bench.plan(mirror("a")))
     bench = bench.again()
     plan = bench.plan(WANTED)
-    assert {change.reason for change in plan.repositories[0].changes} == {"referrers: not looked for yet"}
+    assert {change.reason for change in plan.repositories[0].changes} == {"referrers: not checked yet"}
     bench.apply(plan)
     assert set(bench.sources["a"].asked("manifest")) == {one.digest for one in (SBOM, SBOM_SIGNATURE, NOTE, COSIGN)}
     assert final(bench.store) == final(applied().store)

@@ -125,35 +125,35 @@ def mirror(rest: str) -> str:
     [
         (mirror("tags: [3.20]"), '5:12: mirrors[0].tags[0]: YAML reads this as the number 3.2; write it in quotes: "3.20"'),
         (mirror("tags: [true]"), '5:12: mirrors[0].tags[0]: YAML reads this as the truth value true; write it in quotes'),
-        (mirror("tags: [~]"), "5:12: mirrors[0].tags[0]: expected text or keys with values, but there is nothing"),
+        (mirror("tags: [~]"), "5:12: mirrors[0].tags[0]: expected text or keys with values, but the value is empty"),
         (mirror("tags: []"), "5:11: mirrors[0].tags: is empty; write for example"),
-        (mirror("tags: [a/b]"), "5:12: mirrors[0].tags[0]: 'a/b' is not a tag"),
+        (mirror("tags: [a/b]"), "5:12: mirrors[0].tags[0]: 'a/b' is not a valid tag"),
         (mirror('tags: ["3.*"]'), "for a pattern write glob"),
         (mirror("tags: [a@sha256:12]"), "5:12: mirrors[0].tags[0]: digest 'sha256:12': expected sha256:<64 hex"),
         (mirror("tags: [{regex: '(?=a)'}]"), "5:20: mirrors[0].tags[0].regex: RE2 rejects it: invalid perl operator: (?="),
         (mirror("tags: [{semver: '> 1'}]"), "5:21: mirrors[0].tags[0].semver: '> 1' is not a range of versions"),
         (mirror("tags: [{glob: a, regex: b}]"), "5:12: mirrors[0].tags[0]: expected exactly one of glob, regex, semver"),
-        (mirror("tags: [{glob: a, newest: 3}]"), "5:22: mirrors[0].tags[0].newest: goes with semver only"),
+        (mirror("tags: [{glob: a, newest: 3}]"), "5:22: mirrors[0].tags[0].newest: is only valid with semver"),
         (mirror("tags: [{semvr: a}]"), "5:13: mirrors[0].tags[0].semvr: unknown key in pattern; did you mean semver?"),
         (mirror("tags: [{semver: '*', newest: 0}]"), "mirrors[0].tags[0].newest: expected 1 or more, got 0"),
         (mirror("tagz: [a]"), "5:5: mirrors[0].tagz: unknown key in entry of mirrors; did you mean tags?"),
         (mirror("tags: [a]\n    platforms: [linux]"), "6:17: mirrors[0].platforms[0]: platform 'linux': expected os/arch"),
         (mirror("tags: [a]\n    platforms: none"), "6:16: mirrors[0].platforms: expected all, got none"),
-        (mirror("tags: [a]\n    retain: 7 days"), '6:13: mirrors[0].retain: "7 days" has another form'),
+        (mirror("tags: [a]\n    retain: 7 days"), '6:13: mirrors[0].retain: "7 days" does not have the expected form'),
         (mirror("tags: [a]\n    target: a/tags/b"), "6:13: mirrors[0].target: 'a/tags/b' cannot be a target: the part 'tags'"),
         (mirror("tags: [a]\n    target: _mirror"), "cannot be a target: expected lower-case"),
         (mirror("tags: [edge]\n    exclude: [{glob: e*}]"), "5:12: mirrors[0].tags[0]: edge is named here and excluded in line 6"),
-        (mirror("tags:\n      - a@sha256:{}\n      - a@sha256:{}".format("0" * 64, "1" * 64)), "7:9: mirrors[0].tags[1]: a is pinned to another digest in line 6"),
+        (mirror("tags:\n      - a@sha256:{}\n      - a@sha256:{}".format("0" * 64, "1" * 64)), "7:9: mirrors[0].tags[1]: a is also pinned to another digest in line 6"),
         (mirror("tags: [a]\n    exclude: [a@sha256:%s]" % ("0" * 64)), "digests are not allowed here; use a"),
-        (mirror("tags: [a]\n    source: b"), "6:5: mirrors[0].source: this key is here twice, first in line 4"),
-        (mirror("tags: [a]\n  - {source: x/alpine, target: library/alpine, tags: [b]}"), "is that of mirrors[0] in line 4 too"),
+        (mirror("tags: [a]\n    source: b"), "6:5: mirrors[0].source: duplicate key, first used in line 4"),
+        (mirror("tags: [a]\n  - {source: x/alpine, target: library/alpine, tags: [b]}"), "is also the target of mirrors[0] in line 4"),
         (mirror("tags: [{semver: '*', newest: 5.0}]"), "5:34: mirrors[0].tags[0].newest: expected a whole number, got 5.0"),
         (mirror("tags: [{semver: 'v1.2 - v1.4'}]"), "5:21: mirrors[0].tags[0].semver: 'v1.2 - v1.4' is not a range of versions"),
         (mirror("tags: [{semver: '1 - 2 - 3'}]"), "is not a range of versions"),
         (mirror("tags: [{semver: '1.2.3.4'}]"), "is not a range of versions of up to three numbers; write for example"),
-        (mirror('tags: [a]\n    retain: "7d\\n"'), "6:13: mirrors[0].retain: has a line break in it"),
-        (mirror('tags: ["\\ud800"]'), "5:12: mirrors[0].tags[0]: has the character U+D800 in it"),
-        (mirror('tags: [a]\n    "\\e[31m": 1'), "6:5: mirrors[0].?: the key has the character U+001B in it"),
+        (mirror('tags: [a]\n    retain: "7d\\n"'), "6:13: mirrors[0].retain: contains a line break"),
+        (mirror('tags: ["\\ud800"]'), "5:12: mirrors[0].tags[0]: contains the character U+D800"),
+        (mirror('tags: [a]\n    "\\e[31m": 1'), "6:5: mirrors[0].?: the key contains the character U+001B"),
         (mirror("tags: [%s]" % ("a," * 2001)), "5:11: mirrors[0].tags: has 2001 entries, 2000 at most"),
         (mirror("tags: [{regex: %s}]" % ("a" * 1001)), "5:20: mirrors[0].tags[0].regex: has 1001 characters, 1000 at most"),
         (mirror(r"tags: [{regex: '\pL{1000}'}]"), "mirrors[0].tags[0].regex: RE2 rejects it: pattern too large"),
@@ -165,12 +165,12 @@ def mirror(rest: str) -> str:
         (f"{HEAD}mirrors: [{{source: 'a/b:1', tags: [x]}}]", "a repository has no tag or digest"),
         (f"{HEAD}mirrors: [{{source: 'oci:x', tags: [x]}}]", "mirrors[0].target: is missing; this source has no repository path"),
         (f"{HEAD}mirrors: [x]", "3:11: mirrors[0]: expected keys with values, got x"),
-        (f"{HEAD}mirrors: [!!python/object:os.system x]", "has no meaning here; write a plain value"),
-        (f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\n? [a]\n: b", "4:3: ?: a key has to be a word"),
+        (f"{HEAD}mirrors: [!!python/object:os.system x]", "is not supported here; write a plain value"),
+        (f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\n? [a]\n: b", "4:3: ?: a key must be a plain word"),
         (f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\n<<: {{a: b}}", "merge keys (<<) are not supported"),
         (f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\nmirrorz: []", "4:1: mirrorz: unknown key in mirrors.yaml; did you mean mirrors?"),
         (f"{HEAD}registries: {{'a/b': {{}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "registries.a/b: expected a registry's host"),
-        (f"{HEAD}registries: {{ghcr.io: {{username_env: U}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "username_env: goes with password_env only; add password_env, or"),
+        (f"{HEAD}registries: {{ghcr.io: {{username_env: U}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "username_env: is only valid with password_env; add password_env, or"),
         (f"{HEAD}registries: {{ghcr.io: {{password: x}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "password: unknown key in entry of registries"),
         (f"{HEAD}registries: {{docker.io: {{}}, index.docker.io: {{}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "are the same registry; keep one"),
         ("version: 2\nstore: {type: file, path: m}\nmirrors: [{source: a/b, tags: [x]}]", "1:10: version: expected 1, got 2"),
@@ -184,7 +184,7 @@ def mirror(rest: str) -> str:
         ("version: 1\nstore: {type: r2, bucket: abc, account_id: x}\nmirrors: [{source: a/b, tags: [x]}]", "account_id: is not a valid account ID: expected 32 hex digits"),
         ("version: 1\nstore: {type: s3, bucket: abc, secret_key: x}\nmirrors: [{source: a/b, tags: [x]}]", "no key for secrets: credentials come from"),
         ("version: 1\nstore: {type: file, path: m, public_url: cr.example.com}\nmirrors: [{source: a/b, tags: [x]}]", "is not a URL; write for example"),
-        ("version: 1\nstore: {type: file, path: '${1}'}\nmirrors: [{source: a/b, tags: [x]}]", "has a variable of another form"),
+        ("version: 1\nstore: {type: file, path: '${1}'}\nmirrors: [{source: a/b, tags: [x]}]", "contains a variable that does not have the form"),
         ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://s3.example.com/abc/'}\nmirrors: [{source: a/b, tags: [x]}]", "2:46: store.endpoint_url: has the name of the bucket in it"),
         ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://abc.s3.eu-west-1.amazonaws.com'}\nmirrors: [{source: a/b, tags: [x]}]", "store.endpoint_url: has the name of the bucket in it"),
         ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://abc.0.r2.cloudflarestorage.com'}\nmirrors: [{source: a/b, tags: [x]}]", "store.endpoint_url: has the name of the bucket in it"),
@@ -246,7 +246,7 @@ def test_one_target_twice_is_seen_whatever_else_is_wrong(other: str, tmp_path: P
         f"{HEAD}mirrors:\n  - {{source: x/a, target: t, {other}}}\n  - {{source: x/b, target: t, tags: [b]}}\n",
     )
     assert len(found) == 2
-    assert found[1].startswith("5:27: mirrors[1].target: target t is that of mirrors[0] in line 4 too")
+    assert found[1].startswith("5:27: mirrors[1].target: target t is also the target of mirrors[0] in line 4")
 
 
 def test_each_mistake_gives_one_message(tmp_path: Path) -> None:
@@ -298,7 +298,7 @@ def test_variables_are_filled_in_where_they_may_be(tmp_path: Path) -> None:
         "2:27: store.bucket: the environment variable B is not set; set it, or write ${B:-default}"
     ]
     assert isinstance(load(tmp_path, text, None).store, S3), "validate does without them"
-    assert "'${B}' is not a tag" in problems(tmp_path, text.replace("[b]", "['${B}']"))[0]
+    assert "'${B}' is not a valid tag" in problems(tmp_path, text.replace("[b]", "['${B}']"))[0]
 
 
 def test_the_places_that_a_registry_may_send_us_to(tmp_path: Path) -> None:
@@ -396,7 +396,7 @@ def test_a_hostile_file_gets_a_clear_error_in_time(name: str, tmp_path: Path) ->
 def test_a_file_that_is_wrong_all_over_is_given_up(tmp_path: Path) -> None:
     found = problems(tmp_path, mirror("tags: [%s]" % ("3.20," * 1_500)))
     assert len(found) == MAX_PROBLEMS + 1
-    assert found[0] == f"1:1: more than {MAX_PROBLEMS} problems; these are some of them"
+    assert found[0] == f"1:1: more than {MAX_PROBLEMS} problems; only some of them are shown"
 
 
 def test_the_largest_file_that_is_taken_is_read_in_time(tmp_path: Path) -> None:
@@ -477,7 +477,7 @@ def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path)
     ("text", "message"),
     [
         (f"{CR}edge: {{}}\n", "4:1: edge.zone: is missing; write for example zone: example.com"),
-        (f"{CR}edge:\n", "5:1: edge: expected keys with values, but there is nothing; write for example"),
+        (f"{CR}edge:\n", "5:1: edge: expected keys with values, but the value is empty; write for example"),
         (f"{CR}edge: {{zone: example.com, zones: 1}}\n", "4:27: edge.zones: unknown key in edge; did you mean zone?"),
         (f"{CR}edge: {{zone: example.com, min_tls: 1.2}}\n", '4:36: edge.min_tls: expected one of "1.0"'),
         (f"{CR}edge: {{zone: example.com, location: mars}}\n", "4:37: edge.location: expected one of wnam, enam"),
@@ -510,7 +510,7 @@ def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path)
         ),
         (
             f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\nedge: {{zone: example.com, hostname: cr.example.com}}\n",
-            "4:1: edge: goes with a store of type r2 only; remove it, or change store.type",
+            "4:1: edge: is only valid with a store of type r2; remove it, or change store.type",
         ),
     ],
 )

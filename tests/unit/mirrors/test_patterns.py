@@ -127,7 +127,7 @@ def test_an_entry_of_each_kind(entry: str | dict[str, object], pattern: Pattern)
 @pytest.mark.parametrize(
     ("entry", "key", "words"),
     [
-        ("a:b", None, "'a:b' is not a tag"),
+        ("a:b", None, "'a:b' is not a valid tag"),
         ("a*", None, 'for a pattern write glob: "a*"'),
         ("a@sha256:0", None, "sha256:0"),
         ({"regex": "(?=a)"}, "regex", "invalid perl operator: (?=; RE2 has neither look-around"),

@@ -83,7 +83,7 @@ def test_what_is_signed_is_published_and_what_is_not_is_refused() -> None:
     ]
     why = "not signed by key cosign.pub: no signature is attached to it"
     assert guarded_one.refused == (Refused("2", Digest.parse(V2.digest), why),)
-    assert guarded_one.error == "memory/a: refused, because they are not signed as signed_by asks: 2"
+    assert guarded_one.error == "memory/a: refused, since they are not signed as signed_by requires: 2"
     assert guarded_one.troubles[1] == f"memory/a:2@{V2.digest}: {why}"
     assert [change.signature for change in open_one.changes] == [None]
     assert parse_plan(serialise_plan(made).encode(), "it") == made

@@ -1,0 +1,68 @@
+"""Every field of every configuration type is a key of the schema, which docs/mirrors.md is made from, and the reverse."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, get_args
+
+import pytest
+
+from reconciler.edge.config import EdgeConfig
+from reconciler.mirrors import patterns
+from reconciler.mirrors.model import Defaults, Mirror, Mirrors
+from reconciler.mirrors.schema_files import load_schema
+from reconciler.signatures.signers import Identity, Key, Signer
+from reconciler.sources.config import RegistryConfig
+from reconciler.stores import kinds
+from tests.unit.mirrors.test_review import PATTERNS, SIGNERS, STORES
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+SCHEMA = load_schema("mirrors")
+NODES: Mapping[str, Any] = {
+    "mirrors.yaml": SCHEMA,
+    "defaults": SCHEMA["properties"]["defaults"],
+    **SCHEMA["$defs"],
+}
+CONFIGURATIONS: dict[str, Collection[type]] = {
+    "mirrors.yaml": [Mirrors],
+    "defaults": [Defaults],
+    "mirror": [Mirror],
+    "registry": [RegistryConfig],
+    "edge": [EdgeConfig],
+    "signer": get_args(Signer),
+    "pattern": list(patterns.KINDS.values()),  # type: ignore[arg-type]  # each of these callables is a class
+    **{name: [kind] for name, kind in kinds.KINDS.items()},
+}
+KEYS: dict[tuple[str, str], set[str]] = {
+    ("mirrors.yaml", "folder"): set(),  # where the file is
+    ("mirrors.yaml", "sha256"): set(),  # how it is written
+    ("r2", "digest_by_tag"): set(),  # a key of `edge`
+    ("signer", "name"): {"key"},
+    ("signer", "pem"): set(),  # what the file `key` holds
+    ("signer", "is_regex"): {"identity_regex"},
+    ("pattern", "pattern"): {"glob", "regex"},
+    ("pattern", "range"): {"semver"},
+}
+"""The keys of fields that have other names in the file, or none."""
+WITHOUT_FIELD = {"mirrors.yaml": {"version"}, **{name: {"type"} for name in kinds.KINDS}}
+"""Keys that say how to read the rest."""
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_field_is_a_key_of_the_schema_and_every_key_a_field(name: str) -> None:
+    names = {field.name for kind in CONFIGURATIONS[name] for field in fields(kind)}
+    keys = {key for field in names for key in KEYS.get((name, field), {field})}
+    assert NODES[name]["properties"].keys() == keys | WITHOUT_FIELD.get(name, set())
+
+
+def test_defaults_can_set_whatever_a_mirror_can_but_its_source_target_and_tags() -> None:
+    own = {field.name for field in fields(Mirror)} - {field.name for field in fields(Defaults)}
+    assert own == {"source", "target", "tags"}
+
+
+def test_no_kind_of_store_pattern_or_signer_is_left_out_of_the_test_of_reviews() -> None:
+    assert {type(store) for store in STORES} == set(kinds.KINDS.values())
+    assert {type(one) for one in PATTERNS} == {patterns.Exact, patterns.Pinned, *patterns.KINDS.values()}
+    assert {type(signer) for signer in SIGNERS} == {Identity, Key} == set(get_args(Signer))
