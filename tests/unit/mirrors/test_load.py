@@ -510,7 +510,7 @@ def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path)
         ),
         (
             f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\nedge: {{zone: example.com, hostname: cr.example.com}}\n",
-            "4:1: edge: is only valid with a store of type r2; remove it, or change store.type",
+            "4:1: edge: is only valid with a store of type r2; remove it or change store.type",
         ),
     ],
 )

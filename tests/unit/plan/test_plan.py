@@ -117,7 +117,7 @@ CHANGES = ("repositories", 0, "changes")
         (edited(*CHANGES, 1, "reason", value=["x"]), "reason"),
         (
             edited(*CHANGES, 0, "signature", value={"status": "verified"}),
-            "expected signature to be verified by somebody",
+            "expected signature to be verified with by",
         ),
         (edited("repositories", 0, "refused", value={}), "expected target, source"),
         (edited("repositories", 0, "refused", value=[{}]), "expected tag, digest and reason"),
