@@ -7,76 +7,29 @@ Exit codes: 0 done or nothing to do; 1 something failed or was refused, wrong us
 from __future__ import annotations
 
 import logging
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from reconciler import __version__
-from reconciler.cli.commands.adopt import adopt
-from reconciler.cli.commands.apply import apply
-from reconciler.cli.commands.client_config import client_config
-from reconciler.cli.commands.diff import diff
-from reconciler.cli.commands.doctor import doctor
-from reconciler.cli.commands.edge import edge
-from reconciler.cli.commands.gc import gc
-from reconciler.cli.commands.list import list_
-from reconciler.cli.commands.plan import plan
-from reconciler.cli.commands.review import review
-from reconciler.cli.commands.schema import schema
-from reconciler.cli.commands.serve import serve
-from reconciler.cli.commands.unlock import unlock
-from reconciler.cli.commands.validate import validate
-from reconciler.cli.commands.verify import verify
 from reconciler.cli.console import complain, help_instead, note, say
-from reconciler.cli.origin import install_command
+from reconciler.cli.group import INTERRUPTED, Commands
 from reconciler.errors import ExtraMissing, MirrorError
 
 logger = logging.getLogger(__name__)
 
-_INTERRUPTED = 130
-
-
-class _Commands(TyperGroup):
-    """Says of an interruption what it left, where a command knows."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as interruption:
-            note(": ".join(["interrupted", *map(str, interruption.args)]))
-            return _INTERRUPTED
-
 
 app = typer.Typer(
     name="r2mirror",
-    cls=_Commands,
+    cls=Commands,
     help="Keeps a bucket that is a read-only container registry in step with mirrors.yaml.",
-    epilog="Start with `r2mirror validate`, look with `r2mirror plan`, do with `r2mirror apply`.",
+    epilog="Typical workflow: `r2mirror validate`, `r2mirror plan`, `r2mirror apply`.",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (
-    validate,
-    plan,
-    apply,
-    diff,
-    review,
-    list_,
-    verify,
-    gc,
-    adopt,
-    doctor,
-    unlock,
-    client_config,
-    serve,
-    schema,
-):
-    app.command(command.__name__.rstrip("_").replace("_", "-"))(command)
-app.add_typer(edge)
 
 
 def _version(wanted: bool) -> None:  # noqa: FBT001 typer calls it so
@@ -99,6 +52,9 @@ def run() -> int:
     try:
         return app(prog_name="r2mirror", standalone_mode=False) or 0
     except ExtraMissing as error:
+        # Reading what is installed takes longer than all the rest of a start.
+        from reconciler.cli.origin import install_command
+
         complain(f"{error}: {install_command(error.extra)}")
     except MirrorError as error:
         complain(str(error))
@@ -106,7 +62,7 @@ def run() -> int:
         _say_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         note("interrupted")
-        return _INTERRUPTED
+        return INTERRUPTED
     except UnicodeEncodeError as error:
         logger.debug("a name cannot be spelled", exc_info=True)
         why = f"this locale's encoding, {error.encoding}, cannot spell it; set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
@@ -125,4 +81,5 @@ def _say_usage(error: typer.TyperException) -> None:
         help_instead(text)
     else:
         message = " ".join(text.split()).rstrip(".")
-        complain(f"{message}. See `{context.command_path if context else 'r2mirror'} --help`")
+        stop = "" if message.endswith("?") else "."
+        complain(f"{message}{stop} See `{context.command_path if context else 'r2mirror'} --help`")

@@ -23,6 +23,11 @@ def held_back(plan: Plan) -> tuple[str, ...]:
     return () if plan.allow_prune else _too_many_in_all(plan) or tuple(filter(None, map(_too_many, plan.repositories)))
 
 
+def will_fail(plan: Plan, *, strict: bool) -> bool:
+    """Whether an apply of the plan will end with 1: errors, prunes that are held back, with `strict` also warnings."""
+    return bool(plan.counts["errors"] or held_back(plan) or (strict and plan.all_warnings))
+
+
 def why_held_back(plan: Plan, repository: RepositoryPlan) -> str | None:
     """Returns why this repository's prunes are held back, None if they are not."""
     if plan.allow_prune:

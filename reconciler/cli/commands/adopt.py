@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import (
+from reconciler.cli.console import agreed, command_line, note, show, show_json, tell_waiting, terminal
+from reconciler.cli.inputs import load, open_bucket
+from reconciler.cli.options import (
     MIRRORS,
     FileOption,
     LockTimeoutOption,
@@ -17,45 +20,31 @@ from reconciler.cli.console import (
     PlainFormatOption,
     VerboseOption,
     YesOption,
-    agreed,
-    command_line,
-    load,
-    note,
-    open_bucket,
-    show,
-    show_json,
-    tell_waiting,
-    terminal,
 )
+from reconciler.cli.progress import waiting
+from reconciler.cli.render.upkeep import survey_document, survey_summary, survey_text
 from reconciler.errors import PlanRefused
-
-if TYPE_CHECKING:
-    from reconciler.upkeep.adopt import Survey
+from reconciler.mirrors.only import check_only, matches_only
+from reconciler.target.lock import held
+from reconciler.upkeep.adopt import Survey, survey
+from reconciler.upkeep.adopt import adopt as adopt_found
+from reconciler.work.threads import BLOB_WORKERS, threads
 
 
 def adopt(
     file: FileOption = MIRRORS,
     only: OnlyOption = None,
     yes: YesOption = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be taken over, and stop.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be taken over and stop.")] = False,
     lock_timeout: LockTimeoutOption = 0.0,
     output: PlainFormatOption = PlainFormat.TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Take over what is in the bucket already; no blob is copied.
+    """Take over what is already in the bucket; copies no blob.
 
     For a bucket that was filled by hand or by another tool, and for a mirror index that was lost or damaged. Shows what
-    it will do, and asks first on a terminal. What mirrors.yaml does not name is left alone.
+    it will do, and asks for confirmation on a terminal. Leaves alone what mirrors.yaml does not name.
     """
-    from datetime import UTC, datetime
-
-    from reconciler.cli.progress import waiting
-    from reconciler.cli.render.upkeep import survey_document, survey_text
-    from reconciler.mirrors.only import check_only, matches_only
-    from reconciler.target.lock import held
-    from reconciler.upkeep.adopt import adopt as adopt_found
-    from reconciler.upkeep.adopt import survey
-    from reconciler.work.threads import BLOB_WORKERS, threads
 
     mirrors = load(file)
     stores = open_bucket(mirrors)
@@ -86,7 +75,6 @@ def adopt(
 
 def _confirm(found: Survey, *, yes: bool) -> None:
     """Raises `PlanRefused` unless somebody, or `--yes`, agrees to what was found."""
-    from reconciler.cli.render.upkeep import survey_summary, survey_text
 
     if not yes:
         agreed(survey_summary(found), partial(survey_text, found), "Take it over?", "do", "Not adopted.")

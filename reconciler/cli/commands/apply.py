@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reconciler.apply.cluster import Cluster
+
 import os
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from reconciler.cli.commands.plan import failing, show_plan
-from reconciler.cli.console import (
+from reconciler.apply.apply import Options, Watch, apply_made, made_for_apply, saved_for_apply
+from reconciler.apply.outcome import Done, Event, Failed, Replanned, Skipped, Took
+from reconciler.cli.console import agreed, command_line, complain, note, show, show_json, tell_waiting, terminal, warn
+from reconciler.cli.inputs import load
+from reconciler.cli.memory import share_arenas
+from reconciler.cli.options import (
     MIRRORS,
     AllowPruneOption,
     FileOption,
@@ -26,35 +36,30 @@ from reconciler.cli.console import (
     TimeoutOption,
     VerboseOption,
     YesOption,
-    agreed,
-    command_line,
-    complain,
-    load,
-    note,
-    show,
-    show_json,
-    tell_waiting,
-    terminal,
-    warn,
 )
+from reconciler.cli.progress import Tally, shown, waiting
+from reconciler.cli.render.plan import (
+    closing_text,
+    is_held_back,
+    outcome_document,
+    outcome_line,
+    plan_text,
+    summary_line,
+    troubles,
+)
+from reconciler.cli.showing import show_plan
 from reconciler.errors import MirrorError, UsageError
+from reconciler.mirrors.model import Mirrors
+from reconciler.plan.connections import Connections, connect
+from reconciler.plan.guards import will_fail
+from reconciler.plan.make import Made
+from reconciler.plan.plan import Plan
+from reconciler.sources.bandwidth import parse_bandwidth
+from reconciler.target.garbage import NotCollected
 from reconciler.work.deadline import Deadline
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from reconciler.apply.apply import Options
-    from reconciler.apply.cluster import Cluster
-    from reconciler.apply.outcome import Event
-    from reconciler.cli.progress import Tally
-    from reconciler.mirrors.model import Mirrors
-    from reconciler.plan.connections import Connections
-    from reconciler.plan.make import Made
-    from reconciler.plan.plan import Plan
 
 
 def _rate(text: str) -> float:
-    from reconciler.sources.bandwidth import parse_bandwidth
 
     try:
         return parse_bandwidth(text)
@@ -66,51 +71,52 @@ def apply(
     plan_file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="PLAN", help="A plan saved by `r2mirror plan --out`: do exactly this.", show_default=False
+            metavar="PLAN", help="Apply exactly this plan, saved by `r2mirror plan --out`.", show_default=False
         ),
     ] = None,
     file: FileOption = MIRRORS,
     only: OnlyOption = None,
     yes: YesOption = False,
-    no_prune: Annotated[bool, typer.Option("--no-prune", help="Add and update, remove nothing.")] = False,
+    no_prune: Annotated[bool, typer.Option("--no-prune", help="Add and update only; prune nothing.")] = False,
     allow_prune: AllowPruneOption = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be done, as plan does, and stop.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     workers: Annotated[
         int | None,
-        typer.Option("--workers", metavar="N", min=1, max=128, help="Blobs to copy at once; 8 if not given."),
+        typer.Option(
+            "--workers", metavar="N", min=1, max=128, help="Number of blobs to copy in parallel (default: 8)."
+        ),
     ] = None,
     bandwidth: Annotated[
         float | None,
-        typer.Option("--bandwidth", metavar="RATE", parser=_rate, help="Download no faster, as in 20MiB/s."),
+        typer.Option("--bandwidth", metavar="RATE", parser=_rate, help="Limit the total download rate, e.g. 20MiB/s."),
     ] = None,
     dask: Annotated[
         str | None,
-        typer.Option("--dask", metavar="ADDRESS", help="Have a Dask cluster carry the blobs, as in tls://host:8786."),
+        typer.Option("--dask", metavar="ADDRESS", help="Copy the blobs on a Dask cluster, e.g. tls://host:8786."),
     ] = None,
     dask_insecure: Annotated[
         bool,
-        typer.Option("--dask-insecure", help="Let that be tcp://: who reaches the scheduler can run programs here."),
+        typer.Option(
+            "--dask-insecure", help="Allow tcp://. Anyone who can reach the scheduler can then run code here."
+        ),
     ] = False,
     lock_timeout: LockTimeoutOption = 0.0,
     timeout: TimeoutOption = None,
     wait_for_quota: Annotated[
         bool,
-        typer.Option("--wait-for-quota", help="Where Docker Hub gives too few pulls just now, wait for more."),
+        typer.Option(
+            "--wait-for-quota", help="If the pull quota is exhausted, wait for it to reset instead of skipping images."
+        ),
     ] = False,
     strict: StrictOption = False,
     output: PlainFormatOption = PlainFormat.TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Make the bucket as mirrors.yaml says.
+    """Apply mirrors.yaml to the bucket: copy missing images, move tags, prune the rest.
 
-    Copies what is missing, moves tags, prunes what is not wanted any more. Asks first on a terminal. Ctrl-C stops
-    cleanly; what was done is recorded and the next apply goes on from there.
+    Asks for confirmation on a terminal. Ctrl-C stops cleanly: what is done by then is recorded, and the next apply
+    continues from there.
     """
-    from reconciler.apply.apply import Options, made_for_apply, saved_for_apply
-    from reconciler.cli.progress import waiting
-    from reconciler.plan.connections import connect
 
     if plan_file and only:
         raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
@@ -137,7 +143,7 @@ def apply(
             made = made_for_apply(mirrors, connections, options, waiting)
         if dry_run:
             show_plan(made.plan, Format(output))
-            return 1 if failing(made.plan, strict=strict) else 0
+            return 1 if will_fail(made.plan, strict=strict) else 0
         _confirm(made.plan, yes=yes)
         return _apply(made, mirrors, connections, options, output, strict=strict)
 
@@ -150,6 +156,8 @@ def _cluster(
     if address is None:
         yield None
         return
+
+    # It brings along what copies, which a run that finds nothing new does not need.
     from reconciler.apply.cluster import Place, connected
 
     with connected(address, Place.of(mirrors, bandwidth), insecure=insecure) as cluster:
@@ -164,7 +172,6 @@ def _tell_quota(words: str) -> None:
 
 def _confirm(made: Plan, *, yes: bool) -> None:
     """Raises `PlanRefused` unless the user, or `--yes`, agrees to the plan."""
-    from reconciler.cli.render.plan import plan_text, summary_line
 
     if not yes and made.has_changes:
         agreed(summary_line(made), partial(plan_text, made), "Apply this?", "apply", "Not applied.")
@@ -174,9 +181,6 @@ def _apply(
     made: Made, mirrors: Mirrors, connections: Connections, options: Options, output: PlainFormat, *, strict: bool
 ) -> int:
     """Applies a plan, shows what becomes of it, and returns the exit code."""
-    from reconciler.apply.apply import Watch, apply_made
-    from reconciler.cli.memory import share_arenas
-    from reconciler.cli.progress import shown, waiting
 
     if made.plan.has_changes:
         share_arenas()
@@ -217,8 +221,6 @@ class _Teller:
         self._broken: UsageError | typer.Exit | None = None
 
     def tell(self, event: Event, progress: Tally) -> None:
-        from reconciler.apply.outcome import Done, Failed, Replanned, Skipped
-        from reconciler.cli.render.plan import is_held_back, outcome_line
 
         if isinstance(event, Replanned):
             self._plan = event.plan
@@ -230,8 +232,6 @@ class _Teller:
             progress.settled(event)
 
     def close(self, size: int) -> None:
-        from reconciler.apply.outcome import Took
-        from reconciler.cli.render.plan import closing_text, outcome_document
 
         took = Took(size, time.monotonic() - self._started)
         match self._output:
@@ -245,9 +245,6 @@ class _Teller:
 
     def judged(self, *, strict: bool) -> int:
         """Says on stderr what was wrong with the plan, and returns the exit code."""
-        from reconciler.apply.outcome import Failed, Skipped
-        from reconciler.cli.render.plan import troubles
-        from reconciler.target.garbage import NotCollected
 
         errors, warnings = troubles(self._plan), self._plan.all_warnings
         for warning in warnings:

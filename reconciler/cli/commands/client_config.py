@@ -6,28 +6,30 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import MIRRORS, FileOption, PlainFormat, PlainFormatOption, load, show, show_json
+from reconciler.cli.console import show, show_json
+from reconciler.cli.inputs import load
+from reconciler.cli.options import MIRRORS, FileOption, PlainFormat, PlainFormatOption
+from reconciler.cli.render.clients import client_config_document, client_config_text
 from reconciler.clients import Client
+from reconciler.clients.configure import configure
+from reconciler.mirrors.load import load_mirrors
 
 
 def client_config(
     client: Annotated[
         Client,
-        typer.Argument(metavar="CLIENT", help=f"What pulls the images: {', '.join(Client)}."),
+        typer.Argument(metavar="CLIENT", help=f"The program that pulls the images: {', '.join(Client)}."),
     ],
     file: FileOption = MIRRORS,
     output: PlainFormatOption = PlainFormat.TEXT,
 ) -> int:
     """Print what a client needs to pull from this mirror.
 
-    As a registry of its own, and in the place of the registries that it mirrors: the name of an image stays, the mirror
-    is asked first, and the registry has what the mirror lacks. Only what is true for this mirrors file is printed; what
-    is not possible is said with the reason. Offline; environment variables that the file refers to
-    need not be set, unless `store.public_url` refers to one.
+    Configures the mirror as a registry of its own, and as a mirror of the registries in mirrors.yaml: image names stay
+    the same, the client tries the mirror first, and falls back to the registry for what the mirror lacks. Prints only
+    what applies to this mirrors file, and the reason for what is not possible. Works offline; environment variables in
+    the file need not be set, except one in `store.public_url`.
     """
-    from reconciler.cli.render.clients import client_config_document, client_config_text
-    from reconciler.clients.configure import configure
-    from reconciler.mirrors.load import load_mirrors
 
     mirrors = load_mirrors(file, None)
     if "${" in (mirrors.store.public_url or ""):

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import DetailedOption, Format, FormatOption, show, show_json
-
-if TYPE_CHECKING:
-    from reconciler.mirrors.review import Edit
+from reconciler.cli.console import show, show_json
+from reconciler.cli.options import DetailedOption, Format, FormatOption
+from reconciler.mirrors.load import load_mirrors
+from reconciler.mirrors.review import Edit, review, review_document, review_markdown, review_text
 
 
 def diff(
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="A mirrors file as it was; empty if there was none.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="The same file as it is to be.")],
+    old: Annotated[
+        Path, typer.Argument(metavar="OLD", help="The mirrors file before the edit; an empty file if there was none.")
+    ],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The file after the edit.")],
     output: FormatOption = Format.TEXT,
     detailed_exitcode: DetailedOption = False,
 ) -> int:
-    """Say in words what an edit to a mirrors file means. Offline; made for reviews."""
-    from reconciler.mirrors.review import review_document, review_markdown, review_text
+    """Summarize what an edit to a mirrors file means. Works offline; made for reviews."""
 
     edits = edits_between(old, new)
     match output:
@@ -35,8 +36,6 @@ def diff(
 
 def edits_between(old: Path, new: Path) -> tuple[Edit, ...]:
     """Compares two mirrors files without their variables and key files; an empty `old` stands for none."""
-    from reconciler.mirrors.load import load_mirrors
-    from reconciler.mirrors.review import review
 
     before = None if _is_empty(old) else load_mirrors(old, None, read_files=False)
     return review(before, load_mirrors(new, None, read_files=False))

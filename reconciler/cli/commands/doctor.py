@@ -8,17 +8,13 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import (
-    MIRRORS,
-    FileOption,
-    PlainFormat,
-    PlainFormatOption,
-    VerboseOption,
-    load,
-    show,
-    show_json,
-    terminal,
-)
+from reconciler.cli.console import show, show_json, terminal
+from reconciler.cli.inputs import load
+from reconciler.cli.options import MIRRORS, FileOption, PlainFormat, PlainFormatOption, VerboseOption
+from reconciler.cli.progress import waiting
+from reconciler.cli.render.doctor import doctor_document, doctor_text
+from reconciler.doctor.diagnose import diagnose
+from reconciler.doctor.finding import Status
 
 
 def doctor(
@@ -40,10 +36,6 @@ def doctor(
     Checks the public URL from its DNS name to the last blob of a tag, the bucket's credentials and permissions, and
     each source registry. Writes nothing. Exits with 1 if a check fails with an error.
     """
-    from reconciler.cli.progress import waiting
-    from reconciler.cli.render.doctor import doctor_document, doctor_text
-    from reconciler.doctor.diagnose import diagnose
-    from reconciler.doctor.finding import Status
 
     findings = diagnose(load(file), os.environ, image, deep=deep)
     with waiting("Checking the mirror ..."):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import (
+from reconciler.cli.console import agreed, note, show, show_json, terminal
+from reconciler.cli.inputs import load
+from reconciler.cli.options import (
     MIRRORS,
     DetailedOption,
     FileOption,
@@ -17,24 +20,17 @@ from reconciler.cli.console import (
     PlainFormatOption,
     VerboseOption,
     YesOption,
-    agreed,
-    load,
-    note,
     seconds,
-    show,
-    show_json,
-    terminal,
 )
+from reconciler.cli.progress import waiting
+from reconciler.cli.render.edge import outcome_document, outcome_text, plan_document, plan_text, summary_line
+from reconciler.edge.apply import Applied, EdgeOutcome, Wait, apply_plan, settle
+from reconciler.edge.cloudflare import Cloudflare
+from reconciler.edge.config import EdgeConfig
+from reconciler.edge.make import bucket_names, connect, make
+from reconciler.edge.plan import EdgePlan
 from reconciler.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from reconciler.edge.apply import EdgeOutcome
-    from reconciler.edge.cloudflare import Cloudflare
-    from reconciler.edge.config import EdgeConfig
-    from reconciler.edge.plan import EdgePlan
-    from reconciler.stores.buckets import R2
+from reconciler.stores.buckets import R2
 
 edge = typer.Typer(
     name="edge",
@@ -60,8 +56,6 @@ def plan(
 
     Needs an API token in CLOUDFLARE_API_TOKEN; docs/edge.md lists its permissions.
     """
-    from reconciler.cli.render.edge import plan_document, plan_text
-    from reconciler.edge.make import connect
 
     config, store = _configured(file)
     with connect(store, os.environ) as cloudflare:
@@ -94,8 +88,6 @@ def apply(
     r2mirror's rules in the zone; all other rules stay as they are. Asks for confirmation on a terminal. Needs an API
     token in CLOUDFLARE_API_TOKEN.
     """
-    from reconciler.edge.apply import Applied, Wait, apply_plan, settle
-    from reconciler.edge.make import connect
 
     config, store = _configured(file)
     with connect(store, os.environ) as cloudflare:
@@ -114,7 +106,6 @@ def apply(
 
 
 def _configured(file: Path) -> tuple[EdgeConfig, R2]:
-    from reconciler.stores.buckets import R2
 
     mirrors = load(file)
     if mirrors.edge is None or not isinstance(mirrors.store, R2):
@@ -123,8 +114,6 @@ def _configured(file: Path) -> tuple[EdgeConfig, R2]:
 
 
 def _make(config: EdgeConfig, store: R2, cloudflare: Cloudflare, *, remove: bool) -> EdgePlan:
-    from reconciler.cli.progress import waiting
-    from reconciler.edge.make import bucket_names, make
 
     with waiting("Reading the configuration at Cloudflare ..."):
         return make(config, bucket_names(store), cloudflare, remove=remove)
@@ -132,14 +121,12 @@ def _make(config: EdgeConfig, store: R2, cloudflare: Cloudflare, *, remove: bool
 
 def _confirm(made: EdgePlan, *, yes: bool) -> None:
     """Raises `PlanRefused` unless the user, or `--yes`, agrees to the plan."""
-    from reconciler.cli.render.edge import plan_text, summary_line
 
     if not yes and made.changes:
         agreed(summary_line(made), partial(plan_text, made), "Apply this?", "apply", "Not applied.")
 
 
 def _print_outcomes(made: EdgePlan, outcomes: list[EdgeOutcome], output: PlainFormat) -> None:
-    from reconciler.cli.render.edge import outcome_document, outcome_text
 
     match output:
         case PlainFormat.TEXT:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import (
+from reconciler.cli.console import agreed, command_line, show, show_json, tell_waiting, terminal
+from reconciler.cli.inputs import load, open_bucket
+from reconciler.cli.options import (
     MIRRORS,
     FileOption,
     LockTimeoutOption,
@@ -17,45 +20,32 @@ from reconciler.cli.console import (
     PlainFormat,
     PlainFormatOption,
     VerboseOption,
-    agreed,
-    command_line,
-    load,
-    open_bucket,
-    show,
-    show_json,
-    tell_waiting,
-    terminal,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from reconciler.target.garbage import Garbage, NotCollected
-    from reconciler.target.index import RepositoryState
+from reconciler.cli.progress import waiting
+from reconciler.cli.render.upkeep import garbage_document, garbage_summary, garbage_text
+from reconciler.mirrors.only import check_only, matches_only
+from reconciler.target.garbage import Garbage, NotCollected, collect_garbage
+from reconciler.target.index import RepositoryState
+from reconciler.target.ledger import read_index
+from reconciler.target.lock import held
+from reconciler.work.threads import BLOB_WORKERS, threads
 
 
 def gc(
     file: FileOption = MIRRORS,
     only: OnlyOption = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask where there is a terminal.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation on a terminal.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed and stop.")] = False,
     lock_timeout: LockTimeoutOption = 0.0,
     output: PlainFormatOption = PlainFormat.TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Remove blobs and manifests that nothing reaches any more.
+    """Remove blobs and manifests that nothing references any more.
 
-    What no tag reaches, and no digest that lost its last tag less than `retain` ago. An apply does this by itself where
-    it knows of something; this looks at every repository of the mirror index that belongs to the file's `name`. Asks
-    first on a terminal.
+    An object is kept if a tag references it, or a digest that lost its last tag less than `retain` ago. Every apply
+    collects the garbage it knows of; gc checks every repository of the mirror index that belongs to the file's `name`.
+    Asks for confirmation on a terminal.
     """
-    from reconciler.cli.progress import waiting
-    from reconciler.cli.render.upkeep import garbage_document, garbage_text
-    from reconciler.mirrors.only import check_only, matches_only
-    from reconciler.target.garbage import NotCollected, collect_garbage
-    from reconciler.target.ledger import read_index
-    from reconciler.target.lock import held
-    from reconciler.work.threads import BLOB_WORKERS, threads
 
     mirrors = load(file)
     stores = open_bucket(mirrors)
@@ -83,8 +73,6 @@ def gc(
 
 def _confirm(seen: Sequence[Garbage | NotCollected]) -> None:
     """Raises `PlanRefused` unless what would be removed is agreed to on the terminal."""
-    from reconciler.cli.render.upkeep import garbage_summary, garbage_text
-    from reconciler.target.garbage import Garbage
 
     if any(isinstance(one, Garbage) and one.objects for one in seen):
         shown = partial(garbage_text, seen, dry_run=True)

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import (
-    MIRRORS,
-    FileOption,
-    PlainFormat,
-    PlainFormatOption,
-    VerboseOption,
-    load,
-    note,
-    open_bucket,
-    show,
-    show_json,
-    terminal,
-)
+from reconciler.cli.console import note, show, show_json, terminal
+from reconciler.cli.inputs import load, open_bucket
+from reconciler.cli.options import MIRRORS, FileOption, PlainFormat, PlainFormatOption, VerboseOption
+from reconciler.cli.progress import waiting
+from reconciler.cli.render.listing import listing_document, listing_text
 from reconciler.errors import UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from reconciler.target.listing import Listing
+from reconciler.target.ledger import read_index
+from reconciler.target.listing import Listing, from_index, from_public
+from reconciler.work.threads import BLOB_WORKERS, readers
 
 
 def list_(
     repository: Annotated[
         str | None,
         typer.Argument(
-            metavar="REPO", help="A repository, or a glob as in 'library/*': show its tags.", show_default=False
+            metavar="REPO", help="A repository, or a glob, e.g. 'library/*': show its tags.", show_default=False
         ),
     ] = None,
     file: FileOption = MIRRORS,
@@ -41,8 +33,8 @@ def list_(
         typer.Option(
             "--url",
             metavar="URL",
-            help="The public address of a mirror, as in https://cr.example.com; no mirrors file and no credentials "
-            "are needed then.",
+            help="The public URL of a mirror, e.g. https://cr.example.com. No mirrors file and no credentials are "
+            "needed then.",
         ),
     ] = None,
     output: PlainFormatOption = PlainFormat.TEXT,
@@ -50,12 +42,9 @@ def list_(
 ) -> int:
     """List the repositories of the bucket, or the tags of one.
 
-    With REPO each tag with its digest, age, platforms and download sizes. Reads the mirror index; with --url, where
-    that is not public, the published lists, which have names only. Exits with 1 if REPO is not there.
+    With REPO, shows each tag with its digest, age, platforms and download sizes. Reads the mirror index. With --url,
+    if the index is not public, reads the published lists, which have names only. Exits with 1 if REPO does not exist.
     """
-    from datetime import UTC, datetime
-
-    from reconciler.cli.render.listing import listing_document, listing_text
 
     found = _from_url(url, repository) if url else _from_bucket(file, repository)
     if repository and not found.repositories:
@@ -72,8 +61,6 @@ def list_(
 
 
 def _from_bucket(file: Path, pattern: str | None) -> Listing:
-    from reconciler.target.ledger import read_index
-    from reconciler.target.listing import from_index
 
     if file == MIRRORS and not file.exists():
         raise UsageError(f"{file}: there is no such file; name one with -f, or the address of a mirror with --url")
@@ -82,10 +69,7 @@ def _from_bucket(file: Path, pattern: str | None) -> Listing:
 
 def _from_url(url: str, pattern: str | None) -> Listing:
 
-    from reconciler.cli.progress import waiting
-    from reconciler.target.listing import from_public
     from reconciler.target.public import PublicBucket
-    from reconciler.work.threads import BLOB_WORKERS, readers
 
     with PublicBucket(url) as bucket, waiting("Reading ..."), readers(BLOB_WORKERS) as executor:
         return from_public(bucket, pattern, executor)

@@ -10,26 +10,29 @@ import typer
 from reconciler.cli.commands.diff import edits_between
 from reconciler.cli.console import show
 from reconciler.cli.render.blocks import COMMENT_LIMIT, Block, fitted
+from reconciler.cli.render.plan import plan_blocks
+from reconciler.mirrors.review import review_blocks
+from reconciler.plan.files import read_plan
 
 
 def review(
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="A mirrors file as it was; empty if there was none.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="The same file as it is to be.")],
+    old: Annotated[
+        Path, typer.Argument(metavar="OLD", help="The mirrors file before the edit; an empty file if there was none.")
+    ],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The file after the edit.")],
     plan: Annotated[
         Path | None, typer.Option("--plan", metavar="PLAN", help="Add this plan, saved by `r2mirror plan --out`.")
     ] = None,
     max_chars: Annotated[
-        int, typer.Option("--max-chars", metavar="N", min=1_000, help="The longest comment, in characters.")
+        int,
+        typer.Option("--max-chars", metavar="N", min=1_000, help="The maximum length of the comment, in characters."),
     ] = COMMENT_LIMIT,
 ) -> int:
     """Write a pull-request comment about an edit and a plan.
 
-    A comment that is too long loses whole rows, and says how many. Its first line is `<!-- r2mirror -->`, by which a
-    workflow finds the comment that it wrote before.
+    If the comment would be too long, whole rows are left out and their number is given. Its first line is
+    `<!-- r2mirror -->`, so that a workflow can find and replace its earlier comment.
     """
-    from reconciler.cli.render.plan import plan_blocks
-    from reconciler.mirrors.review import review_blocks
-    from reconciler.plan.files import read_plan
 
     planned = plan_blocks(read_plan(plan)) if plan else ()
     blocks = (Block(["<!-- r2mirror -->"]), *review_blocks(edits_between(old, new)), *planned)

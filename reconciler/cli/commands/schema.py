@@ -8,21 +8,21 @@ import typer
 
 from reconciler.cli.console import show_json
 from reconciler.errors import UsageError
+from reconciler.mirrors.schema_files import load_schema, schema_names
 
 
 def schema(
     name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="Which one; the one of mirrors.yaml if not given.")
+        str, typer.Argument(metavar="[NAME]", help="The name of the schema (default: mirrors).")
     ] = "mirrors",
 ) -> int:
-    """Print the JSON Schema of mirrors.yaml, or of some output.
+    """Print the JSON Schema of mirrors.yaml or of an output.
 
-    Save the one of mirrors.yaml beside it, and name it in the first line of the file:
+    For completion in editors, save the schema of mirrors.yaml beside it and name it in the first line of the file:
     `# yaml-language-server: $schema=./mirrors.schema.json`.
     """
-    from reconciler.mirrors.schema_files import load_schema, schema_names
 
     if name not in schema_names():
-        raise UsageError(f"there is no schema {name!r}; there are {', '.join(schema_names())}")
+        raise UsageError(f"unknown schema {name!r}; available: {', '.join(schema_names())}")
     show_json(load_schema(name))
     return 0

@@ -7,8 +7,13 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import MIRRORS, FileOption, VerboseOption, load, log_from, note, open_bucket
+from reconciler.cli.console import note
+from reconciler.cli.inputs import load, open_bucket
+from reconciler.cli.log import log_from
+from reconciler.cli.options import MIRRORS, FileOption, VerboseOption
+from reconciler.cli.render.serve import announcement
 from reconciler.errors import ExtraMissing
+from reconciler.serve.lists import an_image
 
 
 def serve(
@@ -24,9 +29,6 @@ def serve(
     For folders, and for buckets that are not public. Needs the extra `serve` and read access. It has neither TLS nor a
     login: put a proxy that has both in front of it before others can reach it. Ctrl-C stops it; -v logs each request.
     """
-    from reconciler.cli.render.serve import announcement
-    from reconciler.serve.lists import an_image
-
     try:
         from reconciler.serve import server
     except ModuleNotFoundError as error:

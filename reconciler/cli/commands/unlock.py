@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from reconciler.cli.console import MIRRORS, FileOption, VerboseOption, YesOption, confirmed, load, open_bucket, say
+from reconciler.cli.console import confirmed, say
+from reconciler.cli.inputs import load, open_bucket
+from reconciler.cli.options import MIRRORS, FileOption, VerboseOption, YesOption
 from reconciler.errors import PlanRefused, UsageError
+from reconciler.target.lock import break_lock, read_lock
 
 
 def unlock(file: FileOption = MIRRORS, yes: YesOption = False, _verbose: VerboseOption = 0) -> int:
     """Break the lock of a run that hangs or died.
 
-    A lock runs out by itself two minutes after its holder died, so this is for those who cannot wait. A holder that is
-    alive after all notices and stops, and the next apply puts right what it left.
+    A lock expires by itself two minutes after its holder died; this is for when you cannot wait. If the holder is still
+    alive, it notices and stops, and the next apply repairs what it left.
     """
-    from reconciler.target.lock import break_lock, read_lock
 
     state = open_bucket(load(file)).state
     holder = read_lock(state)

@@ -7,27 +7,30 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import MIRRORS, say, show, warn
+from reconciler.cli.console import say, show, warn
+from reconciler.cli.options import MIRRORS
 from reconciler.errors import MirrorsInvalid
+from reconciler.mirrors.load import load_mirrors
+from reconciler.plan.owners import clashes, namesakes
 from reconciler.words import count
 
 
 def validate(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE", help="Mirrors files; mirrors.yaml if none is named.")
+        list[Path] | None, typer.Argument(metavar="FILE", help="Mirrors files (default: mirrors.yaml).")
     ] = None,
     also: Annotated[
         list[Path] | None,
-        typer.Option("--file", "-f", metavar="FILE", help="The same, as other commands have it.", show_default=False),
+        typer.Option(
+            "--file", "-f", metavar="FILE", help="Same as FILE, as for the other commands.", show_default=False
+        ),
     ] = None,
 ) -> int:
     """Check mirrors files, offline and without credentials.
 
-    Prints every problem as FILE:LINE:COLUMN: where: what is wrong, and what to write instead. Environment variables
-    that a file refers to need not be set.
+    Prints every problem as FILE:LINE:COLUMN: where: what is wrong, and what to write instead. Environment variables in
+    a file need not be set.
     """
-    from reconciler.mirrors.load import load_mirrors
-    from reconciler.plan.owners import clashes, namesakes
 
     invalid = False
     valid = {}

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import (
+from reconciler.cli.console import command_line, note, show, show_json, tell_waiting, terminal
+from reconciler.cli.inputs import load
+from reconciler.cli.options import (
     MIRRORS,
     FileOption,
     LockTimeoutOption,
@@ -17,22 +19,27 @@ from reconciler.cli.console import (
     PlainFormat,
     PlainFormatOption,
     VerboseOption,
-    command_line,
-    load,
-    note,
-    show,
-    show_json,
-    tell_waiting,
-    terminal,
 )
+from reconciler.cli.progress import waiting
+from reconciler.cli.render.upkeep import verification_document, verification_text
+from reconciler.mirrors.only import check_only, matches_only
+from reconciler.plan.connections import connect
+from reconciler.target.index import without_expired
+from reconciler.target.ledger import read_index
+from reconciler.target.lock import held, read_lock
+from reconciler.upkeep.repair import verify as verify_bucket
+from reconciler.upkeep.repair import without_index
+from reconciler.work.threads import BLOB_WORKERS, threads
 
 
 def verify(
     file: FileOption = MIRRORS,
     only: OnlyOption = None,
-    deep: Annotated[bool, typer.Option("--deep", help="Read and hash every blob too, not only its size.")] = False,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Also read every blob and verify its digest, not only its size.")
+    ] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Write again what is broken, from its source where need be.")
+        bool, typer.Option("--repair", help="Repair broken objects, re-fetching them from the source if necessary.")
     ] = False,
     lock_timeout: LockTimeoutOption = 0.0,
     output: PlainFormatOption = PlainFormat.TEXT,
@@ -40,19 +47,9 @@ def verify(
 ) -> int:
     """Compare the bucket with the mirror index.
 
-    Finds what is missing, of the wrong size, with wrong bytes or headers, published lists that are out of step, and
-    tags that the index does not know. Exits with 1 if anything is wrong and was not repaired.
+    Finds objects that are missing or have the wrong size, bytes or headers, published lists that are out of date, and
+    tags that are not in the index. Exits with 1 if a problem is found and not repaired.
     """
-    from reconciler.cli.progress import waiting
-    from reconciler.cli.render.upkeep import verification_document, verification_text
-    from reconciler.mirrors.only import check_only, matches_only
-    from reconciler.plan.connections import connect
-    from reconciler.target.index import without_expired
-    from reconciler.target.ledger import read_index
-    from reconciler.target.lock import held, read_lock
-    from reconciler.upkeep.repair import verify as verify_bucket
-    from reconciler.upkeep.repair import without_index
-    from reconciler.work.threads import BLOB_WORKERS, threads
 
     mirrors = load(file)
     with connect(mirrors, os.environ) as connections:

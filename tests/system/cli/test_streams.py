@@ -66,7 +66,7 @@ def test_letters_that_the_terminal_does_not_have_are_question_marks(world: World
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("module", ["typer", "reconciler.cli.commands.plan"])
+@pytest.mark.parametrize("module", ["typer", "reconciler.cli.group", "reconciler.cli.commands.validate"])
 def test_an_interruption_while_it_starts_is_one_word(number: signal.Signals, module: str, world: World) -> None:
     """The signal comes exactly when `module` is about to be imported."""
     script = f"""

@@ -1,0 +1,50 @@
+"""The group of all commands, of which only the one that is called is imported."""
+
+from __future__ import annotations
+
+from pkgutil import resolve_name
+from typing import Any
+
+from typer import Typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command_from_info, get_group
+from typer.models import CommandInfo
+
+from reconciler.cli.console import note
+from reconciler.cli.table import ROWS, SECTIONS, Row
+
+INTERRUPTED = 130
+
+
+class Commands(TyperGroup):
+    """Lists the commands by section, imports the one that is called, and reports what an interruption left."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # By these, names are listed and slips of the finger are recognised; `get_command` has the commands themselves.
+        self.commands = {row.name: TyperCommand(row.name) for row in ROWS.values()}
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 click's signature
+        return command(ROWS[cmd_name]) if cmd_name in ROWS else None
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 click's signature
+        width = max(map(len, ROWS))
+        for section, rows in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl([(row.name.ljust(width), row.help) for row in rows])
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as interruption:
+            note(": ".join(["interrupted", *map(str, interruption.args)]))
+            return INTERRUPTED
+
+
+def command(row: Row) -> Any:
+    """Imports a command and makes it one of click's."""
+    found = resolve_name(f"reconciler.cli.commands.{row.place}")
+    if isinstance(found, Typer):
+        return get_group(found)
+    info = CommandInfo(row.name, callback=found)
+    return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)

@@ -1,0 +1,51 @@
+"""Lists the commands. Each is imported only when it is called or its own help is printed.
+
+A new command is a module in `commands/` and a row here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One command.
+
+    name    what users type
+    place   the module in `commands/`, and the function in it or a `Typer` with commands of its own
+    help    one line for `r2mirror --help`: how the command's docstring begins
+    within  the names of the commands below it
+    """
+
+    name: str
+    place: str
+    help: str
+    within: tuple[str, ...] = ()
+
+
+SECTIONS = {
+    "Mirror": (
+        Row("validate", "validate:validate", "Check mirrors files, offline and without credentials."),
+        Row("plan", "plan:plan", "Show what apply would do."),
+        Row("apply", "apply:apply", "Apply mirrors.yaml to the bucket."),
+        Row("diff", "diff:diff", "Summarize what an edit to a mirrors file means."),
+        Row("review", "review:review", "Write a pull-request comment about an edit and a plan."),
+        Row("schema", "schema:schema", "Print the JSON Schema of mirrors.yaml or of an output."),
+    ),
+    "Look after": (
+        Row("list", "list:list_", "List the repositories of the bucket, or the tags of one."),
+        Row("verify", "verify:verify", "Compare the bucket with the mirror index."),
+        Row("gc", "gc:gc", "Remove blobs and manifests that nothing references any more."),
+        Row("adopt", "adopt:adopt", "Take over what is already in the bucket; copies no blob."),
+        Row("doctor", "doctor:doctor", "Diagnose the mirror, the bucket and the sources."),
+        Row("unlock", "unlock:unlock", "Break the lock of a run that hangs or died."),
+    ),
+    "Serve": (
+        Row("client-config", "client_config:client_config", "Print what a client needs to pull from this mirror."),
+        Row("serve", "serve:serve", "Serve the store as a read-only registry."),
+        Row("edge", "edge:edge", "Manage an R2 bucket's custom domain and rules.", ("plan", "apply")),
+    ),
+}
+
+ROWS = {row.name: row for rows in SECTIONS.values() for row in rows}
