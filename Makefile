@@ -76,7 +76,7 @@ clean: ## Remove everything that make has put here
 .venv/bin/python .venv-demo/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "r2mirror needs Python 3.11 or newer; name one, e.g. PYTHON=python3.12" >&2; exit 1; }
-	$(PYTHON) -m venv $(@D:/bin=) || { rm -rf $(@D:/bin=) && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
+	@$(PYTHON) -m venv $(@D:/bin=) || { rm -rf $(@D:/bin=) && [ "$$(id -u)" = 0 ] && apt-get update -qq && \
 		apt-get install -y -qq --no-install-recommends python3-venv && $(PYTHON) -m venv $(@D:/bin=); }
 
 .venv/.installed: .venv/bin/python requirements/dev.txt pyproject.toml
