@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Event, Failed, Outcome, Skipped
-from reconciler.apply.terms import Edges, Terms
+from reconciler.apply.terms import Resources, Terms
 from reconciler.oci.spec import Digest
 from reconciler.plan.plan import Plan, plan_for
 from reconciler.plan.resolve import resolve
@@ -143,7 +143,7 @@ class Bench:
         self, plan: Plan, *, allow_prune: bool = False, waiting_quota: Callable[[str], None] | None = None
     ) -> Iterator[Iterator[Event]]:
         with ThreadPoolExecutor(self.threads) as images, ThreadPoolExecutor(self.threads) as blobs:
-            edges = Edges(self.open_source, self.store, self.store, images, blobs, self.progress, self.threads)
+            resources = Resources(self.open_source, self.store, self.store, images, blobs, self.progress, self.threads)
             terms = Terms(
                 "r2mirror apply",
                 lambda _: RETAIN,
@@ -152,7 +152,7 @@ class Bench:
                 named=lambda target: self.named.get(target, ()),
                 gate=self.gate,
             )
-            outcomes = apply(replace(plan, allow_prune=allow_prune), edges, terms)
+            outcomes = apply(replace(plan, allow_prune=allow_prune), resources, terms)
             try:
                 yield outcomes
             finally:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.outcome import Replanned
-from reconciler.apply.terms import Edges, Terms
+from reconciler.apply.terms import Resources, Terms
 from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
 from reconciler.plan.owners import is_unclaimed
 from reconciler.plan.plan import noted_all, without_prunes
@@ -151,33 +151,37 @@ def apply_made(
     )
     stores, open_source = connections.stores, connections.open_source
     with threads(image_workers(workers)) as images, threads(workers) as blobs:
-        edges = Edges(open_source, stores.public, stores.state, images, blobs, watch.progress, workers, options.cluster)
-        yield from apply(made.plan, edges, terms, made.observed)
+        resources = Resources(
+            open_source, stores.public, stores.state, images, blobs, watch.progress, workers, options.cluster
+        )
+        yield from apply(made.plan, resources, terms, made.observed)
 
 
-def apply(plan: Plan, edges: Edges, terms: Terms, observed: Observed | None = None) -> Generator[Event, None, None]:
-    """Applies a plan to what `edges` has, and yields what became of each change. Close the generator to stop early.
+def apply(
+    plan: Plan, resources: Resources, terms: Terms, observed: Observed | None = None
+) -> Generator[Event, None, None]:
+    """Applies a plan with `resources` and yields what became of each change. Close the generator to stop early.
 
     `observed` is the mirror index that the plan was made from, where the caller still has it: it saves a request.
     A change that fails is an event. Raises `LockHeld`, `LockLost`, `PlanRefused` if the index is not the one that the
     plan was made from, and `StoreError` if the store itself fails; what was done until then is recorded.
     """
-    if not plan.has_changes and not _has_other_work(plan, edges.state, terms, observed):
+    if not plan.has_changes and not _has_other_work(plan, resources.state, terms, observed):
         return
     # Most runs find nothing new: they do not pay for importing what copies.
     from reconciler.apply.run import Run
 
     patience = min(terms.lock_timeout, terms.deadline.left)
-    with held(edges.state, terms.command, patience, terms.waiting) as lease:
-        observed = read_index(edges.state)
+    with held(resources.state, terms.command, patience, terms.waiting) as lease:
+        observed = read_index(resources.state)
         if plan.etag != observed.etag:
             if terms.plan_again is None:
                 raise moved_on(plan, observed)
             plan = terms.plan_again()
             yield Replanned(plan)
-            observed = read_index(edges.state)
+            observed = read_index(resources.state)
         lease.unfinished = True
-        yield from Run(plan, edges, terms, observed, lease).events()
+        yield from Run(plan, resources, terms, observed, lease).events()
         lease.unfinished = False
 
 

@@ -1,6 +1,6 @@
 """Copies what is attached to an image: its referrers, the referrers of those, and cosign's tags.
 
-    open_ends          from where to where, for one repository
+    open_route         from where to where, for one repository
     follow             all that follows an image
     read_following     what follows one digest, from the source and from what is there already
     publish_following  its manifests, then the tags and the list that name them
@@ -54,8 +54,8 @@ class Following:
 
 
 @dataclass(frozen=True)
-class Ends:
-    """A source and a repository of the store.
+class Route:
+    """From where to where: a source and a repository of the target.
 
     name      of the source, for errors
     listed    the source's tags, None where it does not list them
@@ -77,9 +77,9 @@ class Ends:
     told: set[str] = field(default_factory=set)
 
 
-def open_ends(
+def open_route(
     source: Source, target: Repository, state: RepositoryState, present: Mapping[Digest, int], fetch: Fetch
-) -> Ends:
+) -> Route:
     """Asks the source for its tags: whoever knows them need not ask for four tags of each digest."""
     try:
         listed = frozenset(source.tags()) or None
@@ -87,22 +87,22 @@ def open_ends(
         logger.info("%s; asking for each tag that may belong to a digest", error)
         listed = None
     recorded = merged(state.attached.values())
-    return Ends(state.source, source, listed, target, recorded, state.own_tags, present, fetch)
+    return Route(state.source, source, listed, target, recorded, state.own_tags, present, fetch)
 
 
-def read_following(ends: Ends, subject: Digest) -> Following:
+def read_following(route: Route, subject: Digest) -> Following:
     """Reads the manifests of all that is attached to `subject`. Raises `SourceError`, `StoreError` and `Malformed`."""
-    what, recorded = ends.name, ends.recorded.get(subject, Attachments())
-    fetch = ends.fetch
-    attached = ends.source.attached(subject, ends.listed)
-    if attached.refusal and attached.refusal not in ends.told:
-        ends.told.add(attached.refusal)
-        logger.warning("%s: %s", ends.name, attached.refusal)
+    what, recorded = route.name, route.recorded.get(subject, Attachments())
+    fetch = route.fetch
+    attached = route.source.attached(subject, route.listed)
+    if attached.refusal and attached.refusal not in route.told:
+        route.told.add(attached.refusal)
+        logger.warning("%s: %s", route.name, attached.refusal)
     listed = {one.digest: one for one in _listed(fetch, attached, f"{what}@{subject}")}
-    kept = {one: Descriptor("", one, ends.present[one]) for one in recorded.referrers if one in ends.present}
+    kept = {one: Descriptor("", one, route.present[one]) for one in recorded.referrers if one in route.present}
     found = dict(_read_all(fetch, what, subject, kept | listed))
     referrers = {one: image for one, image in found.items() if image}
-    tags = {tag: one for tag, one in attached.tags.items() if tag not in ends.own_tags}
+    tags = {tag: one for tag, one in attached.tags.items() if tag not in route.own_tags}
     images = {tag: read_image(fetch, f"{what}:{tag}", one, _all) for tag, one in sorted(tags.items())}
     return Following(
         subject,
@@ -112,7 +112,7 @@ def read_following(ends: Ends, subject: Digest) -> Following:
             frozenset(referrers),
             frozenset(found) - frozenset(referrers),
             attached.fallback.digest if attached.fallback else None,
-            MappingProxyType({**{t: d for t, d in recorded.tags.items() if t not in ends.own_tags}, **tags}),
+            MappingProxyType({**{t: d for t, d in recorded.tags.items() if t not in route.own_tags}, **tags}),
         ),
     )
 
@@ -179,15 +179,15 @@ def follow(image: Image, read: Callable[[Digest], Future[Following]], what: str)
     return tuple(found.values())
 
 
-def publish_following(ends: Ends, following: Following) -> None:
+def publish_following(route: Route, following: Following) -> None:
     """Writes the manifests that are not there, then cosign's tags and the list of referrers, which may be empty.
 
     To be called when every blob is there, and what the referrers refer to.
     """
     for image in following.images:
-        publish_manifests(ends.target, image, ends.present)
+        publish_manifests(route.target, image, route.present)
     for tag, image in following.tags.items():
-        publish_tags(ends.target, image, [tag])
+        publish_tags(route.target, image, [tag])
     roots = [image.root for image in following.referrers]
     entries = [(one.digest, len(one.body), one.parsed) for one in roots]
-    ends.target.publish(published_list(ends.target.name, following.subject, entries, ends.own_tags))
+    route.target.publish(published_list(route.target.name, following.subject, entries, route.own_tags))

@@ -16,8 +16,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from reconciler.apply.arrivals import Arrivals
-from reconciler.apply.attach import Ends, Following, follow, open_ends, publish_following, read_following
+from reconciler.apply.attach import Following, Route, follow, open_route, publish_following, read_following
 from reconciler.apply.copy import publish_manifests, publish_tags
+from reconciler.apply.holders import BlobHolders
 from reconciler.apply.outcome import Took
 from reconciler.apply.transfer import Transfer, transfer
 from reconciler.errors import Interrupted
@@ -28,7 +29,7 @@ from reconciler.plan.images import registry_of
 from reconciler.sources.kinds import parse_source
 from reconciler.target.index import RepositoryState
 from reconciler.target.repository import Repository
-from reconciler.target.reuse import CopyFrom, Download, is_worth_listing, nearest, requests_for, way
+from reconciler.target.reuse import CopyFrom
 from reconciler.work.shares import Shares
 from reconciler.work.threads import Once, came_before, image_workers
 
@@ -36,14 +37,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
     from concurrent.futures import Future
 
-    from reconciler.apply.terms import Edges, Terms
+    from reconciler.apply.terms import Resources, Terms
     from reconciler.oci.image import Fetch, Image
     from reconciler.oci.referrers import Record
     from reconciler.oci.spec import Descriptor, Digest
     from reconciler.plan.images import ImageWork
-    from reconciler.stores import Store
     from reconciler.target.index import MirrorIndex
-    from reconciler.target.reuse import Way
+    from reconciler.target.inventory import Inventory
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Copies:
 
     def __init__(
         self,
-        edges: Edges,
+        resources: Resources,
         terms: Terms,
         index: MirrorIndex,
         owner: str,
@@ -89,67 +89,76 @@ class Copies:
         self._gate = terms.gate
         self._deadline = terms.deadline
         self._index = index
-        self._edges = edges
+        self._resources = resources
         self._owner = owner
-        self.images = Shares(edges.images, image_workers(edges.workers), registries)
-        self._blobs = Shares(edges.blobs, edges.workers, registries)
+        self.images = Shares(resources.images, image_workers(resources.workers), registries)
+        self._blobs = Shares(resources.blobs, resources.workers, registries)
         self._arrivals = Arrivals()
-        self._once = Once()
-        self._bucket = _Bucket(edges.public, {target: one.source for target, one in index.repositories.items()})
+        # Images share what is below them: whoever wants one of these first starts it, all others wait for that future.
+        # Each kind is by repository, or by repository and digest.
+        self._listings: Once[str, Inventory] = Once()
+        self._routes: Once[str, Route] = Once()
+        self._following: Once[tuple[str, Digest], Following] = Once()
+        self._published: Once[tuple[str, Digest], None] = Once()
+        self._brought: Once[tuple[str, Digest], None] = Once()
+        sources = {target: one.source for target, one in index.repositories.items()}
+        self._holders = BlobHolders(resources.public, sources)
+        # Digest -> the repository that gets the blob from a source, and from which registry; all others copy it there.
         self._first: dict[Digest, tuple[str, str]] = {}
         self._beginning = threading.Lock()
 
     def copy(self, work: ImageWork) -> Copied:
         """Copies an image, with what is attached to it where that is asked for, and publishes its tags."""
-        with self._edges.progress.under_way(work.name):
+        with self._resources.progress.under_way(work.name):
             return self._copy(work)
 
     def _copy(self, work: ImageWork) -> Copied:
         self._check()
         started = time.monotonic()
-        target, what = Repository(self._edges.public, work.repository.target), work.what
-        source, platforms = self._edges.open_source(work.repository.source), work.repository.platforms
+        target, what = Repository(self._resources.public, work.repository.target), work.what
+        source, platforms = self._resources.open_source(work.repository.source), work.repository.platforms
         self._gate.verify(target.name, source, work.root.digest, f"{what}@{work.root.digest}", self._fetch(work, {}))
-        listing, _ = self._once(self._blobs.of(work.registry), target.name, target.inventory)
+        listing, _ = self._listings(self._blobs.of(work.registry), target.name, target.inventory)
         there = listing.result()
-        self._bucket.listed(target.name, there.blobs)
+        self._holders.listed(target.name, there.blobs)
         reading = Reading(source, target.store, target.name, what, work.root, platforms, there.manifests)
         image = self._pulls.read(reading)
-        ends = self._ends(work, there.manifests) if work.repository.referrers else None
-        following = self._follow(ends, image, what) if ends else ()
+        route = self._route(work, there.manifests) if work.repository.referrers else None
+        following = self._follow(route, image, what) if route else ()
         whole = (image, *(one for each in following for one in each.images))
         missing = tuple(blob for one in whole for blob in missing_blobs(one, there.blobs))
         self._bring_all(work, missing)
         self._check()
         publish_manifests(target, image, there.manifests)
-        if ends:
-            self._publish_following(ends, following)
+        if route:
+            # Before the tag: a client that checks signatures never sees an image without them.
+            self._publish_following(route, following)
         publish_tags(target, image, (change.tag for change in work.changes), there.tags)
         took = Took(_size_of(whole, missing, there.manifests), time.monotonic() - started)
         images = downloads(work.root.digest, {one.digest: one.parsed for one in image.manifests})
         return Copied(image.root.descriptor, images, {one.subject: one.record for one in following}, took)
 
-    def _ends(self, work: ImageWork, present: Mapping[Digest, int]) -> Ends:
-        target, source = work.repository.target, self._edges.open_source(work.repository.source)
+    def _route(self, work: ImageWork, present: Mapping[Digest, int]) -> Route:
+        target, source = work.repository.target, self._resources.open_source(work.repository.source)
         state = self._index.repositories.get(target, RepositoryState(work.repository.source))
         fetch = self._fetch(work, present)
-        threads, repository = self._blobs.of(work.registry), Repository(self._edges.public, target)
-        opened, _ = self._once(threads, (target, "ends"), open_ends, source, repository, state, present, fetch)
+        threads, repository = self._blobs.of(work.registry), Repository(self._resources.public, target)
+        opened, _ = self._routes(threads, target, open_route, source, repository, state, present, fetch)
         return opened.result()
 
-    def _follow(self, ends: Ends, image: Image, what: str) -> tuple[Following, ...]:
+    def _follow(self, route: Route, image: Image, what: str) -> tuple[Following, ...]:
         def read(subject: Digest) -> Future[Following]:
-            threads = self._blobs.of(registry_of(ends.name))
-            return self._once(threads, (ends.target.name, "follow", subject), read_following, ends, subject)[0]
+            threads = self._blobs.of(registry_of(route.name))
+            return self._following(threads, (route.target.name, subject), read_following, route, subject)[0]
 
         return follow(image, read, what)
 
-    def _publish_following(self, ends: Ends, following: tuple[Following, ...]) -> None:
+    def _publish_following(self, route: Route, following: tuple[Following, ...]) -> None:
         """One after the other, for what refers to something comes after it; then the empty lists, side by side."""
 
         def publish(one: Following) -> Future[None]:
-            threads = self._blobs.of(registry_of(ends.name))
-            return self._once(threads, (ends.target.name, "publish", one.subject), publish_following, ends, one)[0]
+            threads = self._blobs.of(registry_of(route.name))
+            return self._published(threads, (route.target.name, one.subject), publish_following, route, one)[0]
 
         for one in following:
             if one.images:
@@ -159,24 +168,25 @@ class Copies:
 
     def _fetch(self, work: ImageWork, present: Mapping[Digest, int]) -> Fetch:
         """Gives manifests that are not of the image itself: signatures, and what else is attached to it."""
-        target, source = work.repository.target, self._edges.open_source(work.repository.source)
+        target, source = work.repository.target, self._resources.open_source(work.repository.source)
 
         def fetch(descriptor: Descriptor) -> bytes:
-            reading = Reading(source, self._edges.public, target, work.what, descriptor, None, present)
+            reading = Reading(source, self._resources.public, target, work.what, descriptor, None, present)
             return self._pulls.read_one(reading)
 
         return fetch
 
     def _bring_all(self, work: ImageWork, missing: tuple[Descriptor, ...]) -> None:
-        """Returns when the repository has them. One that is on its way to another repository is copied from there.
+        """Returns when the repository has them. A blob on its way to another repository is copied from there.
 
-        Unless that takes longer than to fetch it. Whatever comes of it there: what could not be had there may be had
-        from our own source.
+        Unless that takes longer than to fetch it.
         """
-        self._bucket.lacks(missing)
+        self._holders.lacks(missing)
         target, brought = work.repository.target, []
+        # All of them begin before the first is waited for: the list is made whole.
         for blob, first, registry, future in [(blob, *self._begin(work, blob)) for blob in missing]:
             if first != target:
+                # What comes of it there does not matter: what that source could not give may come from ours.
                 if not came_before(future, partial(self._is_faster, blob.size, registry, work.registry), LOOK_EVERY):
                     logger.info("%s: not waiting for %s, which comes slowly from %s", work.what, blob.digest, registry)
                     self._first[blob.digest] = target, work.registry
@@ -192,36 +202,36 @@ class Copies:
 
     def _begin(self, work: ImageWork, blob: Descriptor) -> tuple[str, str, Future[None]]:
         """The repository that gets the blob first in this run, this one or another, from where, and when it has it."""
+        # To be first and to have started is one step: else another image would wait for work that nobody has begun.
         with self._beginning:
             first, registry = self._first.setdefault(blob.digest, (work.repository.target, work.registry))
             return first, registry, self._start(first, work, blob)
 
     def _start(self, target: str, work: ImageWork, blob: Descriptor) -> Future[None]:
         """When `target` has the blob, for which `work` cares if nobody does yet."""
-        future, is_first = self._once(
-            self._blobs.of(work.registry), (target, blob.digest), self._bring, target, work, blob
-        )
+        threads = self._blobs.of(work.registry)
+        future, is_first = self._brought(threads, (target, blob.digest), self._bring, target, work, blob)
         if is_first:
-            self._edges.progress.wanted(blob.size)
+            self._resources.progress.wanted(blob.size)
         return future
 
     def _bring(self, target: str, work: ImageWork, blob: Descriptor) -> None:
         self._check()
         source = work.repository.source
-        match self._bucket.way(blob, source):
+        match self._holders.way(blob, source):
             case CopyFrom(holder) if self._transfer(Transfer(work.what, source, target, blob, holder)):
-                self._edges.progress.wanted(-blob.size)
+                self._resources.progress.wanted(-blob.size)
             case _:
                 self._transfer(Transfer(work.what, source, target, blob))
-        self._bucket.got(target, blob)
+        self._holders.got(target, blob)
 
     def _transfer(self, wanted: Transfer) -> bool:
         """Does it here, or on the cluster, which does not have the files of this machine."""
-        cluster = self._edges.cluster
+        cluster = self._resources.cluster
         if cluster is None and wanted.holder is None:
             return self._downloaded(wanted)
         if cluster is None or parse_source(wanted.source).path is not None:
-            return transfer(wanted, self._edges.open_source, self._edges.public, self.copied)
+            return transfer(wanted, self._resources.open_source, self._resources.public, self.copied)
         done = cluster.carry(wanted, self._owner, self._check)
         if wanted.holder is None:
             self.copied(wanted.blob.size)
@@ -236,13 +246,13 @@ class Copies:
             came(max(size, 0))
 
         try:
-            return transfer(wanted, self._edges.open_source, self._edges.public, copied)
+            return transfer(wanted, self._resources.open_source, self._resources.public, copied)
         finally:
             came(-1)
 
     def copied(self, size: int) -> None:
         self._check()
-        self._edges.progress.copied(size)
+        self._resources.progress.copied(size)
 
     def _check(self) -> None:
         if self.stop.is_set():
@@ -255,60 +265,3 @@ def _size_of(images: Iterable[Image], blobs: Iterable[Descriptor], present: Mapp
     sizes = {blob.digest: blob.size for blob in blobs}
     sizes |= {one.digest: len(one.body) for image in images for one in image.manifests if one.digest not in present}
     return sum(sizes.values())
-
-
-class _Bucket:
-    """Which repositories hold which blobs, as far as it is known; looks further where that is worth a request.
-
-    `sources`: target -> source of the repositories that may be copied from. Many threads ask; one at a time looks.
-    """
-
-    def __init__(self, store: Store, sources: Mapping[str, str]) -> None:
-        self._store = store
-        self._unlisted = dict(sources)
-        self._holders: dict[tuple[Digest, int], str] = {}
-        self._lacked: set[Digest] = set()
-        self._missing = self._requests = 0
-        self._lock = threading.Lock()
-
-    def listed(self, repository: str, found: Mapping[Digest, int]) -> None:
-        """Notes what a listing of a repository shows, which was made for another reason."""
-        with self._lock:
-            if self._unlisted.pop(repository, None):
-                self._note(repository, found)
-
-    def lacks(self, missing: Iterable[Descriptor]) -> None:
-        """Notes what a repository lacks: the more, the farther is looked for it."""
-        with self._lock:
-            for blob in missing:
-                if blob.digest not in self._lacked:
-                    self._lacked.add(blob.digest)
-                    self._missing += blob.size
-
-    def got(self, repository: str, blob: Descriptor) -> None:
-        """Notes a blob that was written."""
-        with self._lock:
-            self._note(repository, {blob.digest: blob.size})
-
-    def way(self, blob: Descriptor, source: str) -> Way:
-        """How to get a blob that the repository with this source lacks. Raises `StoreError`."""
-        with self._lock:
-            found = way(blob, {}, self._holders)
-            while isinstance(found, Download) and self._look_further(source):
-                found = way(blob, {}, self._holders)
-            return found
-
-    def _look_further(self, source: str) -> bool:
-        """Lists the next repository; False if there is none, or it would cost more than it can save."""
-        if not self._unlisted or not is_worth_listing(self._missing, self._requests):
-            return False
-        repository = nearest(source, self._unlisted)
-        del self._unlisted[repository]
-        found = Repository(self._store, repository).blobs()
-        self._requests += requests_for(len(found))
-        self._note(repository, found)
-        return True
-
-    def _note(self, repository: str, found: Mapping[Digest, int]) -> None:
-        for digest, size in found.items():
-            self._holders.setdefault((digest, size), repository)

@@ -28,11 +28,14 @@ logger = logging.getLogger(__name__)
 BLOB_ATTEMPTS = 3
 
 
-Copied: TypeAlias = "Callable[[int], None]"
-"""Told of bytes as they arrive, from many threads; a negative number takes some back. Raising stops the copy."""
+Arrived: TypeAlias = "Callable[[int], None]"
+"""Is called with the number of bytes that arrived, from many threads; a negative number takes some back.
+
+What it raises stops the copy.
+"""
 
 
-def copy_blob(source: Source, target: Repository, what: str, blob: Descriptor, copied: Copied) -> None:
+def copy_blob(source: Source, target: Repository, what: str, blob: Descriptor, copied: Arrived) -> None:
     """Streams one blob into `target`. Raises `SourceError` and `StoreError`; wrong bytes are fetched again first."""
     for attempt in range(1, BLOB_ATTEMPTS + 1):
         chunks = verified(source.blob(blob), blob, f"{what}@{blob.digest}", copied)
@@ -47,7 +50,7 @@ def copy_blob(source: Source, target: Repository, what: str, blob: Descriptor, c
             return
 
 
-def verified(chunks: Iterator[bytes], blob: Descriptor, what: str, copied: Copied) -> Iterator[bytes]:
+def verified(chunks: Iterator[bytes], blob: Descriptor, what: str, copied: Arrived) -> Iterator[bytes]:
     """Passes `chunks` on and raises `BadAnswer` at the end, before the consumer can think them whole, if they are not.
 
     Bytes that turn out wrong are taken back from `copied`.

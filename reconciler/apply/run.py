@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from reconciler.apply.copies import Copied
     from reconciler.apply.outcome import Event
-    from reconciler.apply.terms import Edges, Terms
+    from reconciler.apply.terms import Resources, Terms
     from reconciler.plan.diff import Change
     from reconciler.plan.images import ImageWork
     from reconciler.plan.plan import Plan, RepositoryPlan
@@ -60,16 +60,20 @@ if TYPE_CHECKING:
     from reconciler.target.lock import Lease
 
 RECORD_EVERY = 10.0
+"""Seconds between two writes of the mirror index while images are copied: what a killed run does twice."""
+
 PAUSE = 5.0
-"""Seconds: between two writes of the index while images are copied, and between two looks whether it is time."""
+"""Seconds without a finished image after which the run checks whether it is time to record, or to end."""
 
 
 class Run:
     """A run under way: the index as last written, the lock, and what was published but not yet recorded."""
 
-    def __init__(self, plan: Plan, edges: Edges, terms: Terms, observed: Observed, lease: Lease) -> None:
+    def __init__(self, plan: Plan, resources: Resources, terms: Terms, observed: Observed, lease: Lease) -> None:
         self._plan = plan
-        self._edges = replace(edges, public=edges.public.guarded(lease.check), state=edges.state.guarded(lease.confirm))
+        self._resources = replace(
+            resources, public=resources.public.guarded(lease.check), state=resources.state.guarded(lease.confirm)
+        )
         self._terms = terms
         self._observed = observed
         self._unrecorded: list[tuple[ImageWork, Copied]] = []
@@ -81,21 +85,26 @@ class Run:
         self._touched: set[str] = set(observed.index.repositories) if lease.taken_over else set()
 
     def events(self) -> Iterator[Event]:
+        """Does the run and yields what becomes of it. However it ends, what was published is recorded and listed."""
         try:
             yield from self._begin()
             yield from self._publish()
             yield from self._prune()
         except LockLost:
+            # Another run holds the lock: it sees our tags as pending, and what we wrote now could undo its work.
             raise
         except GeneratorExit:
+            # The caller has gone: a generator that is being closed must not yield.
             self._record()
             self._publish_lists()
             raise
         except BaseException:
+            # An interruption or a store that gave way. If this fails too, the tags stay pending for the next run.
             yield from self._record()
             self._publish_lists()
             raise
         self._publish_lists()
+        # Last, and only after a run that came through: a blob that is still being published is not reached by any tag.
         if not self._terms.deadline.is_over:
             yield from self._collect()
 
@@ -125,11 +134,11 @@ class Run:
                     yield NotMirrored(one.target, tag, why.reason)
 
     def _publish(self) -> Iterator[Event]:
-        images = in_turn(image_work(self._plan), self._edges.open_source)
+        images = in_turn(image_work(self._plan), self._resources.open_source)
         balanced = Balanced(images, lambda work: work.registry)
         index, owner, held = self._observed.index, self._lease.owner, self._plan.manifests
-        copies = Copies(self._edges, self._terms, index, owner, held, balanced.groups)
-        window = 2 * max(image_workers(self._edges.workers), len(balanced.groups()))
+        copies = Copies(self._resources, self._terms, index, owner, held, balanced.groups)
+        window = 2 * max(image_workers(self._resources.workers), len(balanced.groups()))
         threads = copies.images.by(lambda work: work.registry)
         finished = completed(threads, copies.copy, balanced, window, PAUSE, copies.stop.set)
         with closing(finished):
@@ -219,11 +228,15 @@ class Run:
         if not allowed:
             return
         now = self._lease.now()
+        # The index first: its digests are retired from now on, and a run that dies below leaves tags that are pending,
+        # which the next run settles. The other way round it would leave tags in the index that nobody can pull.
         self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
         self._touched.update(target for target, _ in allowed)
         staying = {target: self._attached_tags(target) for target, _ in allowed}
+        # One call for all repositories: a request deletes 1,000 keys, and most prunes are a few.
         pruned = ((target, one.tag) for target, prunes in allowed for one in prunes)
-        delete(self._edges.public, (ManifestKey(target, tag) for target, tag in pruned if tag not in staying[target]))
+        keys = (ManifestKey(target, tag) for target, tag in pruned if tag not in staying[target])
+        delete(self._resources.public, keys)
         self._write_each(allowed, mirror_index.settled)
         yield from (Done(target, change) for target, prunes in allowed for change in prunes)
 
@@ -242,7 +255,8 @@ class Run:
     def _publish_lists(self) -> None:
         if not self._touched:
             return
-        publish_lists(self._edges.public, published_lists(self._observed.index, self._touched), self._edges.blobs)
+        lists = published_lists(self._observed.index, self._touched)
+        publish_lists(self._resources.public, lists, self._resources.blobs)
         self._touched.clear()
 
     def _collect(self) -> Iterator[Garbage | NotCollected]:
@@ -256,12 +270,12 @@ class Run:
             or (target in self._cut_off and not state.pending)
         ]
         removed = []
-        store, retain = self._edges.public, self._terms.retain
-        if self._edges.cluster:
+        store, retain = self._resources.public, self._terms.retain
+        if self._resources.cluster:
             # A worker that died half-way left its upload, and another one did the work: nothing else tells of it.
             worked_for = {one.target for one in self._plan.repositories if one.of(Action.ADD, Action.UPDATE)}
             yield from discard_uploads(store, worked_for - self._failed)
-        for event in collect(store, due, retain, now, self._edges.blobs):
+        for event in collect(store, due, retain, now, self._resources.blobs):
             if isinstance(event, Garbage):
                 removed.append(event)
             yield event
@@ -280,7 +294,7 @@ class Run:
         self._write(change)
 
     def _write(self, change: Callable[[MirrorIndex], MirrorIndex]) -> None:
-        self._observed = write_index(self._edges.state, self._observed, change)
+        self._observed = write_index(self._resources.state, self._observed, change)
 
 
 def _tag_states(work: ImageWork, copied: Copied, now: datetime) -> dict[str, TagState]:

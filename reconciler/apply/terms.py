@@ -1,4 +1,4 @@
-"""What a run touches, and what it may do."""
+"""What a run works with, and what it may do."""
 
 from __future__ import annotations
 
@@ -39,11 +39,17 @@ class Progress(Protocol):
 
 
 @dataclass(frozen=True)
-class Edges:
-    """What apply touches: sources, the bucket, where the index and the lock are, two executors, and who watches.
+class Resources:
+    """What a run works with.
 
-    workers  blobs at once; `blobs` has as many threads
-    cluster  where blobs are carried if not here
+    open_source  opens a mirror's source
+    public       the bucket that clients pull from
+    state        where the mirror index and the lock are
+    images       threads for images, which mostly wait for their blobs
+    blobs        threads for blobs, `workers` of them
+    progress     is told what is under way
+    workers      blobs at once
+    cluster      where blobs are transferred if not here
     """
 
     open_source: OpenSource

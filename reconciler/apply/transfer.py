@@ -13,7 +13,7 @@ from reconciler.apply.copy import copy_blob
 from reconciler.target.repository import Repository
 
 if TYPE_CHECKING:
-    from reconciler.apply.copy import Copied
+    from reconciler.apply.copy import Arrived
     from reconciler.oci.spec import Descriptor
     from reconciler.sources import OpenSource
     from reconciler.stores import Store
@@ -37,7 +37,7 @@ class Transfer:
     holder: str | None = None
 
 
-def transfer(wanted: Transfer, open_source: OpenSource, store: Store, copied: Copied) -> bool:
+def transfer(wanted: Transfer, open_source: OpenSource, store: Store, copied: Arrived) -> bool:
     """Does it; `copied` is told of bytes that are downloaded. False if the holder turns out not to have it.
 
     Raises `SourceError` and `StoreError`. The bytes of a download are verified as they pass.

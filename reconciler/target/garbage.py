@@ -234,15 +234,20 @@ class _Manifests:
         """
         reached: set[Digest] = set()
         needed: set[Digest] = set()
-        lost = {one.digest for tag, one in state.tags.items() if tag not in self._there.tags}
         by_name = {tag for tag in self._there.tags if is_attached_tag(tag)} - state.own_tags
+        # Tag objects as they are there, not as the index says: one that another tool moved is pulled all the same.
         self._follow(self._keys(self._there.tags.keys() - by_name), reached, needed)
+        # A tag whose object is gone: its image has to be there, else the listing or the bucket is damaged.
+        lost = {one.digest for tag, one in state.tags.items() if tag not in self._there.tags}
         self._follow(self._keys(lost - reached), reached, needed)
+        # A retired digest may be gone already, e.g. where an earlier collection was cut off before it was recorded.
+        # One that the listing merely lacks is noticed by `check_listing`.
         kept = _with_attached(state, keep) - reached
         self._unlisted |= kept - self._there.manifests.keys()
         self._follow(self._keys(kept & self._there.manifests.keys()), reached, needed)
         loose = set(subjects)
-        # What is attached to something reached may bring manifests that have something attached themselves.
+        # What is attached to something reached may bring manifests that have something attached themselves: a
+        # signature of an SBOM of an image. So until a wave adds nothing.
         while True:
             names = {tag for subject in reached for tag in attached_tags(subject)} & by_name
             wave = [*self._keys(names), *self._lists(loose & reached)]

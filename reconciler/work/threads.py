@@ -10,14 +10,15 @@ from __future__ import annotations
 import threading
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Hashable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Executor
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Name = TypeVar("Name")
 
 IMAGE_WORKERS = 6
 BLOB_WORKERS = 8
@@ -91,15 +92,15 @@ def readers(count: int) -> Iterator[Executor]:
         executor.shutdown(wait_for_them, cancel_futures=True)
 
 
-class Once:
-    """Does each named piece of work one time; whoever asks again waits for the same future."""
+class Once(Generic[Name, Result]):
+    """Does each named piece of one kind of work one time; a later call gets the same future, failed or not."""
 
     def __init__(self) -> None:
-        self._futures: dict[Hashable, Future[Any]] = {}
+        self._futures: dict[Name, Future[Result]] = {}
         self._lock = threading.Lock()
 
     def __call__(
-        self, executor: Executor, name: Hashable, function: Callable[..., Result], *arguments: object
+        self, executor: Executor, name: Name, function: Callable[..., Result], *arguments: object
     ) -> tuple[Future[Result], bool]:
         """The future of the work called `name`, and whether this call is the one that started it, on `executor`."""
         with self._lock:

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Failed, Skipped
-from reconciler.apply.terms import Edges, Terms
+from reconciler.apply.terms import Resources, Terms
 from reconciler.errors import (
     LockHeld,
     LockLost,
@@ -118,8 +118,8 @@ def test_nothing_to_do_is_found_out_with_one_look_at_the_lock() -> None:
     bench = bench.again()
     observed = read_index(MemoryStore(bench.store.objects))
     with ThreadPoolExecutor(1) as executor:
-        edges = Edges(bench.open_source, bench.store, bench.store, executor, executor, bench.progress)
-        assert list(apply(bench.plan(), edges, Terms("r2mirror apply", lambda _: RETAIN), observed)) == []
+        resources = Resources(bench.open_source, bench.store, bench.store, executor, executor, bench.progress)
+        assert list(apply(bench.plan(), resources, Terms("r2mirror apply", lambda _: RETAIN), observed)) == []
     assert [(one.kind, one.key) for one in bench.store.operations] == [("get", LOCK)]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply.attach import open_ends, read_following
+from reconciler.apply.attach import open_route, read_following
 from reconciler.errors import BadAnswer, MirrorError, Unreachable
 from reconciler.oci.referrers import MAX_REFERRERS, Attachments, fallback_tag
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, OCI_INDEX, Digest
@@ -57,7 +57,7 @@ def listed(source: RegistrySource) -> list[str]:
 
 def follow(source: RegistrySource) -> Following:
     return read_following(
-        open_ends(source, Repository(MemoryStore(), "a"), RepositoryState(source.name), {}, source.manifest), SUBJECT
+        open_route(source, Repository(MemoryStore(), "a"), RepositoryState(source.name), {}, source.manifest), SUBJECT
     )
 
 
@@ -122,14 +122,14 @@ def test_a_registry_without_the_api_has_a_tag_for_them(
 def test_a_refusal_is_a_warning_of_the_repository(
     lying: LyingRegistry, source: RegistrySource, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ends = open_ends(source, Repository(MemoryStore(), "a"), RepositoryState(source.name), {}, source.manifest)
+    route = open_route(source, Repository(MemoryStore(), "a"), RepositoryState(source.name), {}, source.manifest)
     for subject in (SUBJECT, Digest.of(b"other")):
         lying.on(f"GET /v2/team/app/referrers/{subject}", Answer(403))
         found = source.attached(subject, None)
         assert found.referrers is None
         assert found.refusal.startswith("the registry answered 403 to the question for referrers; only those are seen")
         assert source.referrers(subject) is None, "for who looks for signatures"
-        read_following(ends, subject)
+        read_following(route, subject)
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     refusal = source.attached(SUBJECT, None).refusal
     assert warnings == [f"{source.name}: {refusal}"] * 2, "once for each of the two"

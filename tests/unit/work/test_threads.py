@@ -85,7 +85,7 @@ def test_done_to_the_end_nobody_is_told_to_stop(executor: ThreadPoolExecutor) ->
 
 def test_once_does_each_named_thing_one_time(executor: ThreadPoolExecutor) -> None:
     calls: Counter[int] = Counter()
-    once = Once()
+    once: Once[int, int] = Once()
     firsts: Counter[int] = Counter()
 
     def work(number: int) -> int:
@@ -103,7 +103,7 @@ def test_once_does_each_named_thing_one_time(executor: ThreadPoolExecutor) -> No
 
 
 def test_once_keeps_an_error_for_everybody(executor: ThreadPoolExecutor) -> None:
-    once = Once()
+    once: Once[str, float] = Once()
     for first in (True, False):
         future, is_first = once(executor, "x", lambda: 1 // 0)
         assert is_first is first

@@ -1,0 +1,85 @@
+"""Which repositories of the bucket hold which blobs, as far as a run knows; it lists further ones where that pays."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from reconciler.target.repository import Repository
+from reconciler.target.reuse import Download, is_worth_listing, nearest, requests_for, way
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from reconciler.oci.spec import Descriptor, Digest
+    from reconciler.stores import Store
+    from reconciler.target.reuse import Way
+
+
+class BlobHolders:
+    """For many threads.
+
+    store    the bucket
+    sources  target -> source of the repositories that may be copied from
+    """
+
+    def __init__(self, store: Store, sources: Mapping[str, str]) -> None:
+        self._store = store
+        self._unlisted = dict(sources)
+        self._holders: dict[tuple[Digest, int], str] = {}
+        self._lacked: set[Digest] = set()
+        self._missing = self._requests = 0
+        # Two locks: what is known is read and noted all the time, by every thread that moves a blob. A listing takes
+        # seconds, and only those wait for it that would have to list as well.
+        self._knowing = threading.Lock()
+        self._listing = threading.Lock()
+
+    def listed(self, repository: str, found: Mapping[Digest, int]) -> None:
+        """Notes the listing of a repository that was made for another reason."""
+        with self._knowing:
+            if self._unlisted.pop(repository, None):
+                self._note(repository, found)
+
+    def lacks(self, missing: Iterable[Descriptor]) -> None:
+        """Notes what a repository lacks: the more is missing, the more listings are worth their request."""
+        with self._knowing:
+            for blob in missing:
+                if blob.digest not in self._lacked:
+                    self._lacked.add(blob.digest)
+                    self._missing += blob.size
+
+    def got(self, repository: str, blob: Descriptor) -> None:
+        """Notes a blob that was written."""
+        with self._knowing:
+            self._note(repository, {blob.digest: blob.size})
+
+    def way(self, blob: Descriptor, source: str) -> Way:
+        """Decides how a blob gets into the repository with this source, which lacks it. Raises `StoreError`."""
+        found = self._known(blob)
+        if isinstance(found, Download):
+            with self._listing:
+                # Whoever listed while we waited may have found it.
+                while isinstance(found := self._known(blob), Download) and self._list_next(source):
+                    pass
+        return found
+
+    def _known(self, blob: Descriptor) -> Way:
+        with self._knowing:
+            return way(blob, {}, self._holders)
+
+    def _list_next(self, source: str) -> bool:
+        """Lists the next repository; False if there is none, or it would cost more than it can save."""
+        with self._knowing:
+            if not self._unlisted or not is_worth_listing(self._missing, self._requests):
+                return False
+            repository = nearest(source, self._unlisted)
+            del self._unlisted[repository]
+        found = Repository(self._store, repository).blobs()
+        with self._knowing:
+            self._requests += requests_for(len(found))
+            self._note(repository, found)
+        return True
+
+    def _note(self, repository: str, found: Mapping[Digest, int]) -> None:
+        for digest, size in found.items():
+            self._holders.setdefault((digest, size), repository)
