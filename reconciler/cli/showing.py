@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.console import show, show_json_text, terminal
 from reconciler.cli.options import Format
-from reconciler.cli.render.plan import plan_markdown, plan_text
+from reconciler.cli.render.markdown import plan_markdown
+from reconciler.cli.render.plan import plan_text
 from reconciler.plan.plan_json import serialise_plan
 
 if TYPE_CHECKING:

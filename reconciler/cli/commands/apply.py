@@ -38,15 +38,8 @@ from reconciler.cli.options import (
     YesOption,
 )
 from reconciler.cli.progress import Tally, shown, waiting
-from reconciler.cli.render.plan import (
-    closing_text,
-    is_held_back,
-    outcome_document,
-    outcome_line,
-    plan_text,
-    summary_line,
-    troubles,
-)
+from reconciler.cli.render.outcome import closing_text, is_held_back, outcome_document, outcome_line
+from reconciler.cli.render.plan import plan_text, summary_line, troubles
 from reconciler.cli.showing import show_plan
 from reconciler.errors import MirrorError, UsageError
 from reconciler.mirrors.model import Mirrors

@@ -9,8 +9,9 @@ import typer
 
 from reconciler.cli.console import show, show_json
 from reconciler.cli.options import DetailedOption, Format, FormatOption
+from reconciler.cli.render.review import review_document, review_markdown, review_text
 from reconciler.mirrors.load import load_mirrors
-from reconciler.mirrors.review import Edit, review, review_document, review_markdown, review_text
+from reconciler.mirrors.review import Edit, review
 
 
 def diff(

@@ -10,8 +10,8 @@ import typer
 from reconciler.cli.commands.diff import edits_between
 from reconciler.cli.console import show
 from reconciler.cli.render.blocks import COMMENT_LIMIT, Block, fitted
-from reconciler.cli.render.plan import plan_blocks
-from reconciler.mirrors.review import review_blocks
+from reconciler.cli.render.markdown import plan_blocks
+from reconciler.cli.render.review import review_blocks
 from reconciler.plan.files import read_plan
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.render.plan import garbage_entry, garbage_line, swept
+from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
 from reconciler.target.garbage import Garbage
 from reconciler.target.index import platforms_document

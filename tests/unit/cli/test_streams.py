@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.cli.render.review import review_text
 from reconciler.cli.render.sheet import Grid, Line, rendered
-from reconciler.mirrors.review import Edit, review_text
+from reconciler.mirrors.review import Edit
 from tests.parts.images import image, write_layout
 from tests.world import InProcess, World
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from jsonschema import Draft202012Validator
 
+from reconciler.cli.render.review import review_document, review_markdown, review_text
 from reconciler.edge.config import EdgeConfig
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver
-from reconciler.mirrors.review import Edit, review, review_document, review_markdown, review_text
+from reconciler.mirrors.review import Edit, review
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
 from reconciler.signatures.signers import Identity, Key

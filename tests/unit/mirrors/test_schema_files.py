@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler.apply.outcome import Done, Failed, Skipped, Took
 from reconciler.cli.render.listing import listing_document
-from reconciler.cli.render.plan import outcome_document
+from reconciler.cli.render.outcome import outcome_document
 from reconciler.cli.render.upkeep import garbage_document
 from reconciler.mirrors.schema_files import IDENTIFIERS, load_schema, schema_names
 from reconciler.oci.referrers import Attachments, cosign_tags

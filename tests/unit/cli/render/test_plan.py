@@ -9,7 +9,9 @@ import pytest
 
 from reconciler.apply.outcome import Done, Failed, Outcome, Skipped, Took
 from reconciler.cli.render.blocks import COMMENT_LIMIT
-from reconciler.cli.render.plan import closing_text, outcome_document, outcome_line, plan_markdown, plan_text, troubles
+from reconciler.cli.render.markdown import plan_markdown
+from reconciler.cli.render.outcome import closing_text, outcome_document, outcome_line
+from reconciler.cli.render.plan import plan_text, troubles
 from reconciler.oci.spec import OCI_INDEX, Descriptor, Digest
 from reconciler.plan.cost.figures import Sizes, Unread
 from reconciler.plan.diff import Action, Change

@@ -1,0 +1,37 @@
+"""One change of a plan in words: its sign, its digests and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.plan.diff import Action, Change
+
+if TYPE_CHECKING:
+    from reconciler.oci.spec import Descriptor, Digest
+    from reconciler.target.index import TagState
+
+
+SIGNS = {Action.ADD: "+", Action.UPDATE: "~", Action.PRUNE: "-"}
+
+STYLES = {Action.ADD: "green", Action.UPDATE: "yellow", Action.PRUNE: "red"}
+
+
+def digests_words(change: Change) -> str:
+    before, after = change.before, change.after
+    if before and after and before.digest != after.digest:
+        return f"{_short(before)} -> {_short(after)}"
+    known = after or before
+    return _short(known) if known else ""
+
+
+def remark(change: Change) -> str:
+    """Why it changes, where the digests do not tell, and what is known of its signature."""
+    return "; ".join(str(part) for part in (change.reason, change.signature) if part)
+
+
+def _short(state: TagState | Descriptor) -> str:
+    return short_digest(state.digest)
+
+
+def short_digest(digest: Digest) -> str:
+    return f"{digest.algorithm}:{digest.hex[:12]}"

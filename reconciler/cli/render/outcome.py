@@ -1,0 +1,152 @@
+"""What became of a plan, as text or a JSON document. Prints nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, assert_never
+
+from reconciler.apply.outcome import Done, Failed, NotMirrored, Skipped
+from reconciler.cli.render.changes import SIGNS, STYLES, digests_words
+from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
+from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
+from reconciler.plan.diff import Action
+from reconciler.target.garbage import NotCollected
+from reconciler.words import count, plain, size_words, time_words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.apply.outcome import Event, Outcome, Took
+    from reconciler.cli.render.sheet import Part
+    from reconciler.plan.plan import Plan
+
+
+def outcome_line(outcome: Outcome, *, color: bool = False, width: int = WIDE) -> str:
+    """What became of one tag, e.g. `+ library/alpine:3.20  added  sha256:aaaaaaaaaaaa`."""
+    words, style = _outcome_words(outcome)
+    sign = SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
+    name = f"{sign} {outcome.target}:{outcome.change.tag}"
+    if color:
+        return rendered([Line((name, style), f"  {words}")], color=color, width=width)
+    return f"{plain(f'{name}  {words}')}\n"
+
+
+def closing_text(
+    plan: Plan, events: Sequence[Event], took: Took, *, interrupted: bool, color: bool = False, width: int = WIDE
+) -> str:
+    """What `outcome_line` does not tell: prunes that were held back, garbage that went with it, then the summary."""
+    outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
+    held = Counter(_reason(one) for one in outcomes if is_held_back(one))
+    parts: list[Part] = [
+        Line((f"! {count(number, 'prune')} skipped", "magenta"), f"  {reason}") for reason, number in held.items()
+    ]
+    parts += [garbage_line(one, "removed") for one in swept(events)]
+    summary = outcome_summary(plan, events, took, interrupted=interrupted)
+    if not (outcomes or parts or color):
+        return f"{summary}\n"
+    return rendered([*parts, EMPTY, bold(summary)], color=color, width=width)
+
+
+def is_held_back(outcome: Outcome) -> bool:
+    """Whether it is one of many of which the same is said: prunes that were not done, for one reason."""
+    return isinstance(outcome, Skipped) and outcome.change.action is Action.PRUNE
+
+
+def outcome_summary(plan: Plan, events: Sequence[Event], took: Took, *, interrupted: bool) -> str:
+    """The whole truth in one line, e.g. `Applied: 3 added, 0 updated, 1 pruned; 3.4 MiB in 12 s.`"""
+    outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
+    done = Counter(outcome.change.action for outcome in outcomes if isinstance(outcome, Done))
+    troubled = sum(bool(repository.troubles) for repository in plan.repositories)
+    dirty = sum(isinstance(event, NotCollected) for event in events)
+    wrong = [
+        (sum(isinstance(outcome, Failed) for outcome in outcomes), "failed"),
+        (sum(isinstance(outcome, Skipped) for outcome in outcomes), "skipped"),
+        (troubled, f"{'repository' if troubled == 1 else 'repositories'} with errors"),
+        (dirty, f"{'repository' if dirty == 1 else 'repositories'} with garbage that could not be removed"),
+        (len(plan.all_warnings), "warning" if len(plan.all_warnings) == 1 else "warnings"),
+    ]
+    rest = "".join(f"; {number} {what}" for number, what in wrong if number)
+    if not events and not troubled and not interrupted:
+        return f"Nothing to do{rest}."
+    line = f"{done[Action.ADD]} added, {done[Action.UPDATE]} updated, {done[Action.PRUNE]} pruned{rest}"
+    line += f"; {size_words(took.size)} in {time_words(took.seconds)}"
+    if interrupted:
+        return f"Interrupted: {line}. All of it is recorded; run apply again to go on."
+    return f"Applied: {line}."
+
+
+def outcome_document(plan: Plan, events: Sequence[Event], took: Took, *, interrupted: bool) -> dict[str, Any]:
+    """What became of a plan as `schema/outcome.schema.json` has it."""
+    outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
+    entries = [
+        {
+            "target": outcome.target,
+            "action": outcome.change.action.value,
+            "tag": outcome.change.tag,
+            "before": str(outcome.change.before.digest) if outcome.change.before else None,
+            "after": str(outcome.change.after.digest) if outcome.change.after else None,
+            "status": _status(outcome),
+            "reason": _reason(outcome),
+            "bytes": outcome.took.size if isinstance(outcome, Done) else 0,
+            "seconds": round(outcome.took.seconds, 3) if isinstance(outcome, Done) else 0,
+        }
+        for outcome in outcomes
+    ]
+    counts = Counter(entry["status"] for entry in entries)
+    summary = {status: counts[status] for status in ("done", "failed", "skipped")}
+    errors = [
+        {"target": repository.target, "error": trouble}
+        for repository in plan.repositories
+        for trouble in repository.troubles
+    ]
+    return {
+        "version": 1,
+        "outcomes": entries,
+        "errors": errors,
+        "warnings": list(plan.all_warnings),
+        "left_out": [
+            {"target": one.target, "tag": one.tag, "reason": one.reason}
+            for one in events
+            if isinstance(one, NotMirrored)
+        ],
+        "garbage": [garbage_entry(one, keys=False) for one in swept(events)],
+        "summary": summary,
+        "bytes": took.size,
+        "seconds": round(took.seconds, 3),
+        "interrupted": interrupted,
+    }
+
+
+def _outcome_words(outcome: Outcome) -> tuple[str, str]:
+    match outcome:
+        case Done(change=change):
+            done = {Action.ADD: "added", Action.UPDATE: "updated", Action.PRUNE: "pruned"}[change.action]
+            return f"{done}  {digests_words(change)}", STYLES[change.action]
+        case Failed(error=error):
+            return f"failed: {error}", "bold red"
+        case Skipped(reason=reason):
+            return f"skipped: {reason}", "magenta"
+        case _:
+            assert_never(outcome)
+
+
+def _status(outcome: Outcome) -> str:
+    match outcome:
+        case Done():
+            return "done"
+        case Failed():
+            return "failed"
+        case Skipped():
+            return "skipped"
+        case _:
+            assert_never(outcome)
+
+
+def _reason(outcome: Outcome) -> str | None:
+    match outcome:
+        case Done():
+            return outcome.change.reason
+        case Failed(error=reason) | Skipped(reason=reason):
+            return reason
+        case _:
+            assert_never(outcome)
