@@ -1,11 +1,12 @@
-"""What `r2mirror doctor` looks at, and what it makes of it.
+"""Diagnoses a mirror for `r2mirror doctor`, and suggests a fix for every problem.
 
-    finding   one thing that was looked at, how it is, and what to do about it
-    client    what a client sees: requests to the public URL, without credentials
-    judge     what those answers mean for docker, podman and the others; pure
+    diagnose  runs all checks
+    finding   the result of one check, and how to fix it
+    probe     sends requests to the public URL as clients do, without credentials
+    judge     what the answers mean for docker, podman and other clients; pure
     public    the public URL, from its name to the last blob of a tag
     bucket    the store's own side: credentials, permissions, conditional writes, clock
     sources   each registry that mirrors.yaml names
 
-Nothing is written anywhere: the right to write is found out by writes whose condition cannot hold.
+Nothing is written: permissions are checked with conditional writes whose condition never holds.
 """

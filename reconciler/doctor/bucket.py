@@ -1,7 +1,7 @@
-"""The bucket from the side of the one who writes it: credentials, permissions, conditional writes, clock.
+"""Checks the bucket as an apply uses it: credentials, permissions, conditional writes, clock.
 
-Nothing is changed. Whether writing is allowed shows by writes under a condition that cannot hold: 412 says yes, 403 no.
-Should a server pass over the condition, what it writes is what an apply would write there, byte for byte.
+Nothing is changed. Write permission is checked with a write whose condition never holds: 412 means allowed, 403 denied.
+If a server ignores the condition, it writes the same bytes there as an apply would.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from reconciler.doctor.client import Client
 from reconciler.doctor.finding import Finding, Notes
+from reconciler.doctor.probe import Probe
 from reconciler.errors import (
     ConditionsRefused,
     IndexInvalid,
@@ -39,18 +39,18 @@ if TYPE_CHECKING:
     from reconciler.stores.config import Advice
 
 SKEW, REFUSED_SKEW = 60.0, 900.0
-"""Seconds a clock may be off before it is worth a word, and before S3 refuses what is signed with it."""
+"""Seconds a clock may be off before a warning, and before S3 rejects requests that are signed with it."""
 
 NEVER = '"no object has this etag"'
 
 
 def read_mirror_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None, Finding]:
-    """The mirror index, None if it cannot be read, and what there is to say of it."""
+    """Reads the mirror index, None if that fails, and the finding about it."""
     notes = Notes("bucket", state.name, advice)
     try:
         observed = read_index(state)
     except IndexInvalid as error:
-        return None, notes.error("read", error.why, "put a good copy back, or run `r2mirror adopt`")
+        return None, notes.error("read", error.why, "restore a good copy, or run `r2mirror adopt`")
     except StoreError as error:
         return None, _failed(notes, "read", error)
     if observed.etag is None:
@@ -61,7 +61,7 @@ def read_mirror_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None,
 
 
 def check_for_lost_index(public: Store, targets: Sequence[str], advice: Advice) -> Iterator[Finding]:
-    """Where there is no mirror index: whether the bucket has repositories that it should tell of."""
+    """Checks, without a mirror index, whether the bucket has repositories that should be in it."""
     notes = Notes("bucket", public.name, advice)
     try:
         found = held_of(public, targets)
@@ -73,7 +73,7 @@ def check_for_lost_index(public: Store, targets: Sequence[str], advice: Advice) 
 
 
 def check_bucket(stores: Stores, advice: Advice) -> Iterator[Finding]:
-    """The lock, and the permissions that an apply needs."""
+    """Checks the lock, and the permissions that an apply needs."""
     state = Notes("bucket", stores.state.name, advice)
     public = Notes("bucket", stores.public.name, advice)
     yield from _lock(state, stores.state)
@@ -90,10 +90,10 @@ def _lock(notes: Notes, state: Store) -> Iterator[Finding]:
         yield notes.error("lock", str(error), notes.advice.rights)
         return
     if holder and not (holder.has_run_out or holder.has_ended):
-        fix = "wait for it; if it hangs, its lock runs out by itself, or `r2mirror unlock` breaks it"
-        yield notes.warning("lock", f"{holder.who} is at work since {holder.since}", fix)
+        fix = "wait for it; if it hangs, its lock expires by itself, or break it with `r2mirror unlock`"
+        yield notes.warning("lock", f"{holder.who} has been running since {holder.since}", fix)
     elif holder:
-        yield notes.warning("lock", f"{holder.who} did not finish", "run `r2mirror apply`: it puts right what was left")
+        yield notes.warning("lock", f"{holder.who} did not finish", "run `r2mirror apply`: it cleans up")
 
 
 def _condition(notes: Notes, store: Store) -> Finding:
@@ -101,15 +101,15 @@ def _condition(notes: Notes, store: Store) -> Finding:
     try:
         store.put(PING, body, JSON_HEADERS, Matches(NEVER))
     except PreconditionFailed:
-        return notes.ok("write", "writing is allowed, and conditions of writes are kept")
+        return notes.ok("write", "writing is allowed, and conditional writes work")
     except ConditionsRefused as error:
         return notes.error("write", error.why, f"use a store with conditional writes: {WITH_CONDITIONS}")
     except StoreError as error:
         return _failed(notes, "write", error)
     return notes.error(
         "write",
-        "the server passes over If-Match: two runs at once could overwrite each other's mirror index",
-        f"use a store with conditional writes ({WITH_CONDITIONS}), or let only one run be at work at a time",
+        "the server ignores If-Match: concurrent runs could overwrite each other's mirror index",
+        f"use a store with conditional writes ({WITH_CONDITIONS}), or never start two runs at the same time",
     )
 
 
@@ -127,14 +127,14 @@ def _failed(notes: Notes, check: str, error: StoreError) -> Finding:
 
 
 def check_clock(name: str, endpoint: str | None, advice: Advice) -> Iterator[Finding]:
-    """This machine's clock against that of the server at `endpoint`, by its Date header; nothing is signed."""
+    """Compares this machine's clock with the Date header of the server at `endpoint`. Sends no credentials."""
     notes = Notes("bucket", name, advice)
     if endpoint is None:
         return
     before = datetime.now(UTC)
     try:
-        with closing(Client(endpoint)) as client:
-            date = client.ask("HEAD", "/").headers.get("date", "")
+        with closing(Probe(endpoint)) as probe:
+            date = probe.request("HEAD", "/").headers.get("date", "")
     except Unreachable:
         return
     server = header_time(date)
@@ -143,8 +143,8 @@ def check_clock(name: str, endpoint: str | None, advice: Advice) -> Iterator[Fin
     skew = (server - before).total_seconds()
     words = f"this machine's clock is {abs(skew):.0f} s {'behind' if skew > 0 else 'ahead of'} the server's"
     if abs(skew) > REFUSED_SKEW:
-        yield notes.error("clock", f"{words}; S3 refuses what is signed then", "set the clock (NTP)")
+        yield notes.error("clock", f"{words}; S3 rejects signed requests", "set the clock (NTP)")
     elif abs(skew) > SKEW:
-        yield notes.warning("clock", words, "set the clock (NTP); beyond 900 s S3 refuses what is signed")
+        yield notes.warning("clock", words, "set the clock (NTP); beyond 900 s S3 rejects signed requests")
     else:
-        yield notes.ok("clock", "this machine's clock agrees with the server's")
+        yield notes.ok("clock", "this machine's clock matches the server's")

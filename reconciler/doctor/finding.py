@@ -1,4 +1,4 @@
-"""One thing that was looked at, as a value. Pure."""
+"""The result of a check. Pure."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one check.
+    """The result of one check.
 
     area   `public`, `bucket` or `source`
-    about  the URL, store or registry that was looked at
-    check  a word that stays the same from run to run, for machines
-    found  what was found, in words
-    fix    what to do about it; empty where nothing is to be done
+    about  the URL, store or registry that was checked
+    check  a stable name, for machines
+    found  the result, for people
+    fix    how to fix it; empty if nothing is wrong
     """
 
     area: str
@@ -37,7 +37,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Notes:
-    """Makes the findings of one area about one thing; `advice` fits the store that mirrors.yaml declares."""
+    """Makes findings of one area about one thing; `advice` fits the store that mirrors.yaml declares."""
 
     area: str
     about: str

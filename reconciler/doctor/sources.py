@@ -1,4 +1,4 @@
-"""Each source that mirrors.yaml names: whether it answers, and whether it lets us in. Spends no pull."""
+"""Checks each source that mirrors.yaml names: whether it answers, and accepts our login. Spends no pull."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def check_sources(mirrors: Mirrors, open_source: OpenSource, executor: Executor) -> Iterator[Finding]:
-    """One request to each registry, and each image layout opened; in the order of their names."""
+    """Sends a request to each registry and opens each image layout; findings are in the order of their names."""
     advice = mirrors.store.advice
     looks = {
         place: executor.submit(_look, place, mirror, open_source, advice) for place, mirror in _samples(mirrors).items()
@@ -30,7 +30,7 @@ def check_sources(mirrors: Mirrors, open_source: OpenSource, executor: Executor)
 
 
 def _samples(mirrors: Mirrors) -> dict[str, Mirror]:
-    """Registry or image layout -> one mirror from there, one that names a tag if there is such a one."""
+    """Registry or image layout -> a mirror from there, preferably one that names a tag."""
     samples: dict[str, Mirror] = {}
     for mirror in sorted(mirrors.mirrors, key=lambda one: _named_tag(one) is None):
         samples.setdefault(parse_source(mirror.source).place, mirror)
@@ -53,20 +53,20 @@ def _look(place: str, mirror: Mirror, open_source: OpenSource, advice: Advice) -
     except NotFound as error:
         return (notes.error("reach", str(error), "correct or remove this mirror in mirrors.yaml"),)
     except Denied as error:
-        fix = "log in with `docker login`, or name username_env and password_env under registries in mirrors.yaml"
+        fix = "log in with `docker login`, or set username_env and password_env under registries in mirrors.yaml"
         return (notes.error("reach", str(error), fix),)
     except RateLimited as error:
-        return (notes.error("reach", str(error), "log in for a larger quota, or wait"),)
+        return (notes.error("reach", str(error), "log in for a higher limit, or retry later"),)
     except SourceError as error:
         return (notes.error("reach", str(error), kind_of(mirror.source).advice),)
     return (notes.ok("reach", f"answers for {mirror.source}"), *_quota(notes, source.quota()))
 
 
 def _quota(notes: Notes, quota: Quota | None) -> tuple[Finding, ...]:
-    """What is left of a registry's quota, where it counts."""
+    """Checks what is left of a registry's quota, if it has one."""
     if quota is None:
         return ()
     if quota.remaining:
         return (notes.ok("quota", str(quota)),)
-    fix = "log in for a larger one, wait, or let `apply --wait-for-quota` wait"
-    return (notes.warning("quota", f"{quota}: an apply gets no manifest now", fix),)
+    fix = "log in for a higher limit, or run `apply --wait-for-quota`"
+    return (notes.warning("quota", f"{quota}: an apply cannot fetch manifests now", fix),)

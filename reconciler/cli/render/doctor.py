@@ -19,7 +19,7 @@ STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.ERROR: "bold red"
 
 
 def doctor_text(findings: Sequence[Finding], *, color: bool = False, width: int = WIDE) -> str:
-    """A block for each thing that was looked at, a line for each finding, and under it what to do."""
+    """Renders a block for each thing that was checked, and a line for each finding with its fix below."""
     parts: list[Part] = []
     for (area, about), group in groupby(findings, key=lambda one: (one.area, one.about)):
         table = Grid(gap=1)
@@ -54,9 +54,9 @@ def doctor_document(findings: Sequence[Finding]) -> dict[str, Any]:
 def _summary(findings: Sequence[Finding]) -> str:
     counts = _counts(findings)
     if not counts[Status.ERROR] + counts[Status.WARNING]:
-        return f"All well: {count(counts[Status.OK], 'check')}."
+        return f"All good: {count(counts[Status.OK], 'check')}."
     errors, warnings = count(counts[Status.ERROR], "error"), count(counts[Status.WARNING], "warning")
-    return f"{errors}, {warnings}; {counts[Status.OK]} of {count(len(findings), 'check')} well."
+    return f"{errors}, {warnings}; {counts[Status.OK]} of {count(len(findings), 'check')} passed."
 
 
 def _counts(findings: Sequence[Finding]) -> Counter[Status]:

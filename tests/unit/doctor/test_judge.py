@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.doctor import judge
-from reconciler.doctor.client import Answer, Tls
 from reconciler.doctor.finding import Finding, Notes, Status
+from reconciler.doctor.probe import Reply, Tls
 from reconciler.oci.spec import DOCKER_MANIFEST, OCI_MANIFEST, Descriptor, Digest
 from reconciler.stores.buckets import R2
 
@@ -17,7 +17,7 @@ NOTES = Notes("public", "https://cr.example.com", R2.advice)
 BODY = b"{}"
 DIGEST = Digest.of(BODY)
 EXPECTED = Descriptor(OCI_MANIFEST, DIGEST, len(BODY))
-SOUND = Answer("GET", "/v2/a/manifests/1", 200, {"content-type": OCI_MANIFEST, "content-length": "2"}, BODY)
+SOUND = Reply("GET", "/v2/a/manifests/1", 200, {"content-type": OCI_MANIFEST, "content-length": "2"}, BODY)
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
@@ -59,7 +59,7 @@ def test_a_manifest(change: dict[str, object], expected: tuple[str, Status]) -> 
 )
 def test_the_digest_header(said: str | None, status: Status) -> None:
     headers = {"docker-content-digest": said} if said else {}
-    assert worst([judge.judge_digest_header(NOTES, Answer("HEAD", "/x", 200, headers), EXPECTED)])[1] is status
+    assert worst([judge.judge_digest_header(NOTES, Reply("HEAD", "/x", 200, headers), EXPECTED)])[1] is status
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_the_digest_header(said: str | None, status: Status) -> None:
     ],
 )
 def test_the_ping(status: int, headers: dict[str, str], expected: Status) -> None:
-    assert worst(list(judge.judge_ping(NOTES, Answer("GET", "/v2/", status, headers))))[1] is expected
+    assert worst(list(judge.judge_ping(NOTES, Reply("GET", "/v2/", status, headers))))[1] is expected
 
 
 @pytest.mark.parametrize(("status", "expected"), [(404, Status.OK), (200, Status.ERROR), (403, Status.ERROR)])
 def test_what_is_missing(status: int, expected: Status) -> None:
-    assert judge.judge_missing(NOTES, Answer("GET", "/x", status)).status is expected
+    assert judge.judge_missing(NOTES, Reply("GET", "/x", status)).status is expected
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_is_missing(status: int, expected: Status) -> None:
     [(206, b"x", Status.OK), (200, b"xyz", Status.WARNING), (206, b"xyz", Status.WARNING)],
 )
 def test_a_range(status: int, body: bytes, expected: Status) -> None:
-    assert judge.judge_range(NOTES, Answer("GET", "/x", status, {}, body)).status is expected
+    assert judge.judge_range(NOTES, Reply("GET", "/x", status, {}, body)).status is expected
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_range(status: int, body: bytes, expected: Status) -> None:
     ],
 )
 def test_the_cache(tag: str, digest: str, expected: tuple[str, Status]) -> None:
-    answers = [Answer("GET", "/x", 200, {"cf-cache-status": one} if one else {}) for one in (tag, digest)]
+    answers = [Reply("GET", "/x", 200, {"cf-cache-status": one} if one else {}) for one in (tag, digest)]
     assert worst(list(judge.judge_cache(NOTES, *answers))) == expected
 
 

@@ -30,8 +30,8 @@ READ_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One answer; `headers` by lower-case name. `body` is cut off after `MAX_MANIFEST_SIZE` bytes."""
+class Reply:
+    """The answer to a request. Names in `headers` are lower-case; `body` is cut off after `MAX_MANIFEST_SIZE` bytes."""
 
     method: str
     path: str
@@ -46,23 +46,23 @@ class Answer:
 
 @dataclass(frozen=True)
 class Tls:
-    """A connection's protocol, as in `TLSv1.3`, and when the certificate of the other side ends."""
+    """A connection's protocol, e.g. `TLSv1.3`, and when the server's certificate expires."""
 
     version: str
     ends: datetime | None
 
 
 @dataclass(frozen=True)
-class Download:
-    """A blob as it came: the digest of its bytes and how many there were, or another status than 200."""
+class ReceivedBlob:
+    """A blob as received: the digest and the number of its bytes, or a status other than 200."""
 
     status: int
     digest: str
     size: int
 
 
-class Client:
-    """Asks one host. Every method raises `Unreachable` where no answer comes."""
+class Probe:
+    """Sends requests to one host. Every method raises `Unreachable` if no answer comes."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -72,18 +72,18 @@ class Client:
     def close(self) -> None:
         self._client.close()
 
-    def ask(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Answer:
-        """One answer, as it is: a redirect or an error is one too."""
+    def request(self, method: str, path: str, headers: Mapping[str, str] | None = None) -> Reply:
+        """Sends a request; a redirect and an error status are replies too."""
         with self._answer(method, path, headers or {}) as response:
             body = read_up_to(response, MAX_MANIFEST_SIZE)
         named = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(method, path, response.status_code, named, body)
+        return Reply(method, path, response.status_code, named, body)
 
-    def manifest(self, method: str, path: str) -> Answer:
-        return self.ask(method, path, {"Accept": ACCEPT})
+    def manifest(self, method: str, path: str) -> Reply:
+        return self.request(method, path, {"Accept": ACCEPT})
 
-    def download(self, path: str, digest: Digest, size: int) -> Download:
-        """A blob, hashed as it comes; read no further than one byte beyond the `size` that it should have."""
+    def download(self, path: str, digest: Digest, size: int) -> ReceivedBlob:
+        """Downloads a blob and hashes it. Stops as soon as it is longer than the expected `size`."""
         hashed, came = hashlib.new(digest.algorithm), 0
         with self._answer("GET", path, {"Accept-Encoding": "identity"}) as response:
             if response.status_code == HTTPStatus.OK:
@@ -92,7 +92,7 @@ class Client:
                     came += len(chunk)
                     if came > size:
                         break
-        return Download(response.status_code, f"{digest.algorithm}:{hashed.hexdigest()}", came)
+        return ReceivedBlob(response.status_code, f"{digest.algorithm}:{hashed.hexdigest()}", came)
 
     @contextlib.contextmanager
     def _answer(self, method: str, path: str, headers: Mapping[str, str]) -> Iterator[Response]:
@@ -106,7 +106,7 @@ class Client:
 
 def _tls(response: Response) -> Tls | None:
     stream = response.extensions.get("network_stream")
-    # What httpcore gives here is what an ssl.SSLSocket is made of, and no type that has a name.
+    # httpcore returns an ssl.SSLObject or ssl.SSLSocket here; they share no public base class.
     secured: Any = stream.get_extra_info("ssl_object") if stream else None
     if secured is None:
         return None
