@@ -1,4 +1,4 @@
-"""What is mirrored in the benchmarks: made anew for each run, from a seed, so that every tool gets the same bytes."""
+"""The data of the benchmarks: generated anew for each run, from a seed, so that every tool gets the same bytes."""
 
 from __future__ import annotations
 

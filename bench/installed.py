@@ -1,4 +1,4 @@
-"""r2mirror as users have it: from its wheel, in an environment with what it needs and nothing else."""
+"""Installs r2mirror as users have it: from its wheel, in an environment with its dependencies and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one command costs: seconds by the wall, and the most memory that one of its processes had."""
+"""Measures one command: wall-clock seconds, and the peak memory of its largest process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is compared: each scenario yields its rows, one for each tool or size, in rounds that take turns."""
+"""The scenarios: each yields its rows, one for each tool or size, in rounds that take turns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tools that are compared: each a command that brings what is in the registry to where clients can pull it."""
+"""The tools compared: each is a command that copies the registry's images to where clients can pull them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A pipeline on a bench: memory sources, a memory store, and looks at what a run left there."""
+"""Runs of the pipeline over memory sources and a memory store, and checks of what a run left there."""
 
 from __future__ import annotations
 

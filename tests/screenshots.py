@@ -1,4 +1,4 @@
-"""`make screenshots`: the pictures of docs/, made anew from a catalog that looks like one, in a real browser."""
+"""`make screenshots`: takes the pictures of docs/ in a real browser, from a realistic catalog."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz --inputs 100000`: feeds every target, and fails for whatever is none of our own errors."""
+"""`python -m tests.fuzz --inputs 100000`: feeds every target and fails on any error that is not one of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes inputs: a seed that is valid, with a few changes to its tree or its bytes. Deterministic by `Random`."""
+"""Makes inputs: a valid seed with a few changes to its tree or its bytes. Deterministic by `Random`."""
 
 from __future__ import annotations
 

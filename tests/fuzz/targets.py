@@ -1,4 +1,4 @@
-"""What is fed: each target takes an input and raises one of our own errors, or accepts it and then proves something."""
+"""The targets: each takes an input and raises one of our own errors, or accepts it and checks a property."""
 
 from __future__ import annotations
 

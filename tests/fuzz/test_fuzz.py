@@ -1,4 +1,4 @@
-"""The fuzz targets themselves: a short run of each finds nothing, and what is to be found is found."""
+"""The fuzz targets themselves: a short run of each finds nothing, and a planted bug is found."""
 
 from __future__ import annotations
 

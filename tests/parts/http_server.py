@@ -1,4 +1,4 @@
-"""Runs an HTTP server of a test's own, for what no real server does: its handler says how it answers."""
+"""Runs an HTTP server with a test's own handler, for what no real server does."""
 
 from __future__ import annotations
 

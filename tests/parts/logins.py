@@ -1,4 +1,4 @@
-"""Logins that a test knows, in the place of those that are looked for in files."""
+"""Logins given by a test instead of read from files."""
 
 from __future__ import annotations
 

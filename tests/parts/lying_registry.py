@@ -1,4 +1,4 @@
-"""A registry that answers what a test tells it to, and remembers what it was asked: for what no real one does."""
+"""A registry that answers as a test tells it and records its requests, for what no real registry does."""
 
 from __future__ import annotations
 

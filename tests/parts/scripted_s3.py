@@ -1,4 +1,4 @@
-"""An S3 server that answers what a test tells it to, and remembers what it was asked: for what no real one does."""
+"""An S3 server that answers as a test tells it and records its requests, for what no real server does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real client: skopeo, with a home folder of its own, so that nobody's credentials or settings play a part."""
+"""A real client: skopeo, with its own home folder, so that no credentials or settings of the machine play a part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A terminal for a command, with somebody who types at it."""
+"""A pseudo-terminal for a command, with an answer typed at it."""
 
 from __future__ import annotations
 

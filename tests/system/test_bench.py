@@ -1,4 +1,4 @@
-"""That the benchmarks run: what they measure is printed by `make bench` and asserted nowhere."""
+"""The benchmarks run. `make bench` prints what they measure; no test asserts it."""
 
 from __future__ import annotations
 

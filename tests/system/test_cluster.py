@@ -1,4 +1,4 @@
-"""Blobs carried by other processes: the same guarantees, with one of them killed half-way."""
+"""Blobs copied by other processes: the same guarantees, also when one of them is killed half-way."""
 
 from __future__ import annotations
 
@@ -185,7 +185,7 @@ def test_workers_of_another_release_are_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize("address", ["scheduler", "scheduler:8786", "tcp://scheduler", "http://scheduler:8786"])
-def test_what_is_no_address_is_refused_before_anything_is_sent(address: str) -> None:
+def test_an_invalid_address_is_refused_before_anything_is_sent(address: str) -> None:
     with pytest.raises(UsageError, match="not the address of a scheduler"), connected(address, HERE):
         pass
 

@@ -1,4 +1,4 @@
-"""Documents that could go stale: what is generated is up to date, what is named exists."""
+"""Documents do not go stale: generated parts are up to date, and files that they name exist."""
 
 from __future__ import annotations
 

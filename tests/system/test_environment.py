@@ -1,4 +1,4 @@
-"""Locales and time zones that machines really have, and some that are broken: what is done does not depend on them."""
+"""Locales and time zones, common and broken ones: the result does not depend on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The examples do what they say: the workflow is one for GitHub, its commands exist, and the demo runs."""
+"""The examples work: the workflow is valid for GitHub, its commands exist, and the demo runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""That the parts themselves do what the other tests take for granted."""
+"""The parts do what the other tests take for granted."""
 
 from __future__ import annotations
 

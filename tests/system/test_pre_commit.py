@@ -1,4 +1,4 @@
-"""The hook that other repositories use, by the real pre-commit from a clone of this one."""
+"""The pre-commit hook for other repositories, run by the real pre-commit from a clone of this one."""
 
 from __future__ import annotations
 

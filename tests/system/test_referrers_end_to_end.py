@@ -1,4 +1,4 @@
-"""What is attached to images, on real parts: pushed to docker-registry, found by clients on a static bucket."""
+"""Referrers on real parts: pushed to docker-registry, found by clients on a static bucket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No secret in anything that comes out: canaries are planted where secrets come from, and everything is searched."""
+"""No secret in any output: canaries are planted in every source of secrets, and everything is searched for them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Looking after a bucket as a user does it, on real parts: verify, gc, adopt, unlock, and many at once."""
+"""Upkeep of a bucket on real parts: verify, gc, adopt, unlock, and several runs at once."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_source_that_is_gone_is_named_and_the_rest_is_repaired(
     assert "+ v2/_catalog: out of step" in done.stdout
 
 
-def test_garbage_goes_with_uploads_that_nobody_finished(world: World, s3_bucket: S3Bucket) -> None:
+def test_garbage_goes_together_with_unfinished_uploads(world: World, s3_bucket: S3Bucket) -> None:
     world.apply()
     client = s3_bucket.client()
     orphan = f"v2/app/blobs/sha256:{'0' * 64}"

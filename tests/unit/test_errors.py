@@ -1,4 +1,4 @@
-"""The tree of errors: drawn as it is, and able to travel between processes."""
+"""The error tree: as its docstring draws it, and able to travel between processes."""
 
 from __future__ import annotations
 

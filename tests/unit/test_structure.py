@@ -1,4 +1,4 @@
-"""The tests themselves: each is where one looks for it, and stands alone."""
+"""The tests themselves: named after what they test, and independent of one another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text from outside is one line, and harmless."""
+"""Text from outside becomes one harmless line."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_streams_that_are_full_or_closed_cost_no_more_than_their_words(
             assert done.returncode == usual.returncode, redirection
 
 
-def test_an_apply_that_cannot_tell_of_it_is_done_all_the_same(world: World) -> None:
+def test_an_apply_that_cannot_print_is_done_all_the_same(world: World) -> None:
     shell(world, ("apply", "--yes"), ">&- 2>/dev/full")
     assert world.plan()["summary"]["unchanged"] == 2
 

@@ -1,4 +1,4 @@
-"""`r2mirror doctor` as a user runs it, against a public folder that is sound, then crooked in one way after another."""
+"""`r2mirror doctor` as a user runs it, against a sound public folder that is then broken in one way after another."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ def test_an_image_cannot_be_followed_without_a_public_url(tmp_path: Path) -> Non
     assert "store.public_url" in world.run("doctor", "--image", "team/app:1", code=1).stderr
 
 
-def test_a_public_url_that_nobody_answers_at(public: Public) -> None:
+def test_a_public_url_that_does_not_answer(public: Public) -> None:
     public.world.apply()
     public.world.store = {**public.world.store, "public_url": "http://127.0.0.1:1"}
     public.world.mirrors({"source": "oci:./images", "target": "team/app", "tags": ["1"]})
@@ -233,7 +233,7 @@ def test_without_a_public_url_the_rest_is_looked_at(public: Public) -> None:
     assert set(public.doctor(code=1)) == {("public", "public url"), ("source", "reach")}
 
 
-def test_an_image_that_nobody_mirrors(public: Public) -> None:
+def test_an_image_that_is_not_mirrored(public: Public) -> None:
     public.world.apply()
     assert "team/app:9" in public.doctor("--image", "team/app:9", code=1)["public", "image"]["found"]
 
@@ -280,7 +280,7 @@ def test_a_registry_s_quota_is_told(tmp_path: Path, docker_registry: DockerRegis
         assert "--wait-for-quota" in said["quota"]["fix"]
 
 
-def test_a_certificate_that_nobody_trusts_and_one_that_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_untrusted_certificate_and_a_trusted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = certificate(tmp_path, "own")
     with serve_script(own) as server:
         [_, refused] = check_public(server.url, None, None, R2.advice, deep=False)

@@ -1,4 +1,4 @@
-"""The edge and `serve`, each against every requirement of conformance.py, those that are not met included."""
+"""The edge and `serve`, each against every requirement of conformance.py, including those that it does not meet."""
 
 from __future__ import annotations
 

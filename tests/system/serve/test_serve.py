@@ -1,4 +1,4 @@
-"""`r2mirror serve` as a user calls it: what it says, how it stops, and real clients that pull from it."""
+"""`r2mirror serve` as a user runs it: what it prints, how it stops, and real clients that pull from it."""
 
 from __future__ import annotations
 

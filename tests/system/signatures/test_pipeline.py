@@ -1,4 +1,4 @@
-"""`signed_by` as a user meets it: real images and signatures at a real registry, the real command."""
+"""`signed_by` end to end: real images and signatures at a real registry, and the real command."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def test_a_layout_is_read_once_and_shared(tmp_path: Path) -> None:
         ("oci:nul\0", NotFound, "no file oci-layout"),
     ],
 )
-def test_a_folder_that_is_no_layout(source: str, error: type[SourceError], words: str, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_layout(source: str, error: type[SourceError], words: str, tmp_path: Path) -> None:
     with open_sources({}, tmp_path, {}) as open_source, pytest.raises(error, match=words):
         open_source(source).tags()
 
@@ -243,7 +243,7 @@ def test_a_layout_may_leave_out_types(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("entries", [{}, [1], [{"digest": "sha256:../../etc/passwd", "mediaType": "a/b", "size": 1}]])
-def test_an_index_that_is_none(entries: object, tmp_path: Path) -> None:
+def test_an_invalid_index(entries: object, tmp_path: Path) -> None:
     with pytest.raises(BadAnswer, match=r"index\.json"):
         layout(tmp_path, entries).tags()
 

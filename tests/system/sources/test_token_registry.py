@@ -1,4 +1,4 @@
-"""A real registry that wants a password, and one that wants tokens of a real, if small, token server."""
+"""A real registry that requires a password, and one that requires tokens of a small, real token server."""
 
 from __future__ import annotations
 

@@ -183,7 +183,7 @@ def test_a_profile_that_does_not_exist_is_named(monkeypatch: pytest.MonkeyPatch)
         opened("http://127.0.0.1:1", "bucket", {})
 
 
-def test_an_endpoint_that_is_no_url_is_refused() -> None:
+def test_an_endpoint_that_is_not_a_url_is_refused() -> None:
     with pytest.raises(StoreError, match=r"s3://bucket: .*127"):
         opened("127.0.0.1", "bucket", CREDENTIALS)
 
@@ -724,7 +724,7 @@ def test_the_time_of_an_answer_is_the_server_s() -> None:
     assert (stored.now, stored.age) == (datetime(2020, 11, 20, 10, tzinfo=UTC), 60)
 
 
-def test_a_size_that_nobody_says_is_an_error_of_ours(server: ScriptedServer) -> None:
+def test_a_size_that_is_never_stated_is_an_error_of_ours(server: ScriptedServer) -> None:
     server.otherwise = lambda _: Answer(200, {"Connection": "close"}, has_length=False)
     with pytest.raises(StoreError, match=r"s3://bucket/_ping: .*lacks 'ContentLength'"):
         opened(server.url, "bucket", CREDENTIALS).size("_ping")

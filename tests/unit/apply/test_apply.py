@@ -1,4 +1,4 @@
-"""Apply between any two of its writes: the order, who waits for whom, and what a run that died leaves behind."""
+"""Apply, interrupted between any two of its writes: their order, what waits for what, and what a dead run leaves."""
 
 from __future__ import annotations
 
@@ -251,7 +251,7 @@ def test_a_lock_that_was_left_behind_has_the_lists_put_right_even_with_nothing_e
     assert {key for _, key in bench.store.writes} == {LOCK, tags_key("a"), CATALOG}, "what is right is left alone"
 
 
-def test_an_index_that_somebody_else_wrote_meanwhile_is_merged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_was_written_concurrently_is_merged(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock was broken by hand, say, and the other did not see ours."""
     bench = Bench.of(a={"1": V1})
     theirs = TagState(Digest.parse(V2.digest), V2.media_type, V2.size, None, NOW)
@@ -331,7 +331,7 @@ def test_closed_at_a_skipped_prune_what_was_published_is_recorded() -> None:
     assert json.loads(bench.store.objects[tags_key("a")])["tags"] == ["1", "3"]
 
 
-def test_a_run_that_fails_late_blocks_nobody_and_leaves_a_sign() -> None:
+def test_a_run_that_fails_late_does_not_block_and_leaves_a_sign() -> None:
     clean = mixed_run()
     last_list = clean.store.operations.index(Operation("put", CATALOG))
     bench = before_a_mixed_plan().again(fault=Fault(last_list, StoreUnreachable("memory:bucket", "x"), lasting=False))

@@ -1,4 +1,4 @@
-"""What is attached to images comes along, stays whole at every moment, and goes when they go."""
+"""Referrers are copied with their images, are whole at every moment, and go when the images go."""
 
 from __future__ import annotations
 

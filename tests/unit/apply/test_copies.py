@@ -1,4 +1,4 @@
-"""No byte is moved twice: blobs that other repositories of the bucket hold, or are being brought, are copied there."""
+"""No byte is moved twice: a blob that another repository of the bucket has, or is getting, is copied from there."""
 
 from __future__ import annotations
 

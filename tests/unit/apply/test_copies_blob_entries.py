@@ -1,4 +1,4 @@
-"""An index that lists blobs, as a cache of BuildKit's does: they come along, are found missing, and go with it."""
+"""An index that lists blobs, e.g. a BuildKit cache: they are copied, missed and removed with it."""
 
 from __future__ import annotations
 

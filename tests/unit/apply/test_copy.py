@@ -1,4 +1,4 @@
-"""One image on its way: which manifests, which platforms, which bytes."""
+"""One image is copied: which manifests, which platforms, which bytes."""
 
 from __future__ import annotations
 

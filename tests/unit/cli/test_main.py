@@ -1,4 +1,4 @@
-"""The command line as a user meets it: help, wrong usage, exit codes, what start-up loads, what the terminal shows."""
+"""The command line as a user meets it: help, wrong usage, exit codes, what start-up loads, what a terminal shows."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_wrong_usage_ends_with_one_and_says_what(arguments: tuple[str, ...], wor
     assert done.stderr.startswith("error: ") or "missing.yaml" in words
 
 
-def test_a_plan_that_is_no_plan_is_refused(world: World) -> None:
+def test_a_file_that_is_not_a_plan_is_refused(world: World) -> None:
     for body in ("", "[]", "{}", '{"version": 2}', '{"version": 1, "mirrors_sha256": 1}', "\x00"):
         (world.folder / "plan.json").write_text(body)
         assert "plan.json" in world.run("apply", "plan.json", "--yes", code=1).stderr
@@ -205,7 +205,7 @@ def test_on_a_terminal_apply_asks_first(world: World) -> None:
     assert "2 added" in screen
 
 
-def test_colour_is_for_terminals_that_want_it(world: World) -> None:
+def test_color_is_for_terminals_that_want_it(world: World) -> None:
     assert "\x1b[3" in on_a_terminal(world, "", "plan")[1]
     world.environ = {"NO_COLOR": "1"}
     assert "\x1b[3" not in on_a_terminal(world, "", "plan")[1]
@@ -213,7 +213,7 @@ def test_colour_is_for_terminals_that_want_it(world: World) -> None:
 
 
 @pytest.mark.parametrize("call", [(), ("edge",)])
-def test_a_call_without_anything_is_given_the_help_as_it_is(call: tuple[str, ...], world: World) -> None:
+def test_a_call_without_arguments_prints_the_help(call: tuple[str, ...], world: World) -> None:
     done = world.run(*call, code=1)
     assert done.stdout == ""
     assert done.stderr.startswith(f"Usage: {' '.join(['r2mirror', *call])} [OPTIONS] COMMAND [ARGS]...\n\n")
@@ -249,7 +249,7 @@ def test_versions_are_in_the_order_of_versions(world: World) -> None:
 
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "1e9", "soon"])
-def test_an_option_that_has_one_wait_for_ever_is_refused(seconds: str, tmp_path: Path) -> None:
+def test_an_option_that_would_wait_for_ever_is_refused(seconds: str, tmp_path: Path) -> None:
     world = InProcess(tmp_path, {"type": "file", "path": "mirror"})
     for command in (["apply"], ["gc"], ["adopt"]):
         said = world.run(*command, f"--lock-timeout={seconds}", code=1).stderr

@@ -1,4 +1,4 @@
-"""The command that adds an extra fits how the program was installed, and names no package that another may own."""
+"""The command that installs an extra fits how the program was installed, and names no package that others may own."""
 
 from __future__ import annotations
 

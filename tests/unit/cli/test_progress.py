@@ -1,4 +1,4 @@
-"""What an apply under way says where there is no terminal; the bar on one is looked at in test_cli."""
+"""Progress of an apply without a terminal; system/cli/test_streams has the bar."""
 
 from __future__ import annotations
 

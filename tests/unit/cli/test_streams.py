@@ -91,7 +91,7 @@ def world(tmp_path: Path) -> World:
     return world
 
 
-def test_a_yaml_tag_of_a_fork_is_no_command_of_its_job(world: World) -> None:
+def test_a_yaml_tag_of_a_fork_is_not_a_command_of_its_job(world: World) -> None:
     (world.folder / "mirrors.yaml").write_text("version: 1\nstore: !x%0A::error::owned%0A {type: file}\nmirrors: []\n")
     for arguments in (("validate",), ("plan",), ("diff", "mirrors.yaml", "mirrors.yaml")):
         done = world.run(*arguments, code=1)

@@ -1,4 +1,4 @@
-"""What is printed for each client: what it can stand in for, what it must not, and that every line is true."""
+"""Configuration printed for each client: what it can stand in for, what it must not, and that every line is true."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_nothing_is_printed_that_would_pass_off_another_image(world: World, othe
 
 
 @pytest.mark.parametrize("target", ["app", "ghcr.io/acme/app", "a/b/c"])
-def test_what_cannot_be_a_name_on_docker_hub_is_in_nobodys_way(world: World, target: str) -> None:
+def test_a_target_that_cannot_be_a_name_on_docker_hub_shadows_none(world: World, target: str) -> None:
     other = {"source": "oci:./images", "target": target, "tags": ["1"]}
     assert "registry-mirrors" in content(configure(Client.DOCKER, mirrors(world, ALPINE, other)))
 
@@ -261,7 +261,7 @@ def test_podman_is_told_that_it_does_not_go_on_where_a_platform_is_left_out(worl
 @pytest.mark.parametrize(
     ("url", "words"), [(None, "public_url is missing"), ("https://cr.example.com/mirror", "at the root of a host")]
 )
-def test_a_store_that_nobody_can_pull_from(world: World, url: str | None, words: str) -> None:
+def test_a_store_without_a_public_address(world: World, url: str | None, words: str) -> None:
     world.store = {key: value for key, value in {**world.store, "public_url": url}.items() if value}
     with pytest.raises(UsageError, match=words):
         configure(Client.DOCKER, mirrors(world, ALPINE))

@@ -1,4 +1,4 @@
-"""What doctor says of a bucket on a server that resembles S3."""
+"""What doctor finds in a bucket on a server that resembles S3."""
 
 from __future__ import annotations
 

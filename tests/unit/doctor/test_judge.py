@@ -1,4 +1,4 @@
-"""What answers mean, case by case."""
+"""What each answer means, case by case."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An edge made so at Cloudflare: what is asked, what is left alone, and what goes wrong on the way."""
+"""An edge applied at Cloudflare: what is requested, what is left alone, and what goes wrong on the way."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_two_hostnames_of_a_zone_leave_each_other_alone(api: CloudflareApi, clou
     assert ours(api, "cr2.example.com").keys() == {rule.ref for rule in edge_rules(other)}
 
 
-def test_what_a_server_adds_or_spells_otherwise_is_no_difference(api: CloudflareApi, cloudflare: Cloudflare) -> None:
+def test_what_a_server_adds_or_spells_otherwise_is_not_a_difference(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     def decorate(rule: dict[str, Any]) -> dict[str, Any]:
         parameters = dict(rule["action_parameters"])
         if "headers" in parameters:
@@ -199,9 +199,7 @@ def test_a_domain_that_does_not_become_active_says_how_far_it_is(
     assert len(api.requests(f"GET /client/v4/accounts/{'a' * 32}/r2/buckets/{BUCKET}/domains/custom")) == looks
 
 
-def test_a_domain_that_is_there_already_is_kept_and_pending_is_no_change(
-    api: CloudflareApi, cloudflare: Cloudflare
-) -> None:
+def test_an_existing_domain_is_kept_and_pending_is_not_a_change(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     applied(cloudflare)
     api.progress = (("pending", "pending"),)
     plan = planned(cloudflare)

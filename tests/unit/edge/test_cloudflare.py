@@ -1,4 +1,4 @@
-"""Cloudflare's API as a client of it meets it: permissions, limits, broken answers, and what may be repeated."""
+"""Cloudflare's API as its client meets it: permissions, limits, broken answers, and what may be retried."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_connection_that_breaks_is_made_again(api: CloudflareApi, cloudflare: 
     seen(cloudflare)
 
 
-def test_nobody_at_that_address() -> None:
+def test_an_address_that_does_not_answer() -> None:
     patience = Patience(attempts=2, sleep=lambda _: None)
     url = f"http://127.0.0.1:{free_port()}/client/v4"
     with (

@@ -1,4 +1,4 @@
-"""The list of rules: what the Free plan allows, what each of them means, and the language that they are written in."""
+"""The list of rules: what the Free plan allows, what each rule means, and the language that they are written in."""
 
 from __future__ import annotations
 

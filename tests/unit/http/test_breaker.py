@@ -1,4 +1,4 @@
-"""A host that is down costs a run its patience once, not once for each tag; what it costs is counted in requests."""
+"""A host that is down costs a run its retries once, not once for each tag, as the requests show."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registries that gzip what they were asked to send as it is."""
+"""Registries that gzip an answer although identity was requested."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections that trickle are given up, whatever of an answer it is that trickles; slow ones and silent starts are not."""
+"""Connections that trickle are given up, whichever part of an answer trickles; slow ones and silent starts are not."""
 
 from __future__ import annotations
 

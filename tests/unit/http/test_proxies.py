@@ -1,4 +1,4 @@
-"""Which proxy a request goes through, by what the environment says."""
+"""Which proxy a request goes through, by the environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections that come slower than their floor are given up, at sources as at stores; the floor is each registry's."""
+"""Connections below their minimum speed are given up, at sources and at stores; each registry has its own minimum."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Registries behind proxies: each kind that the environment may name, and what is said where one cannot be used."""
+"""Registries behind proxies: each kind that the environment may name, and the error where one cannot be used."""
 
 from __future__ import annotations
 

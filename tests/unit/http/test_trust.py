@@ -1,4 +1,4 @@
-"""Registries over https: whose certificates are believed, and what leads away from them."""
+"""Registries over https: which certificates are trusted, and redirects away from them."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_the_wrong_scheme_is_said_at_once(
     assert not sleeps
 
 
-def test_nobody_else_is(
+def test_any_other_host_is_not(
     secure: LyingRegistry, tmp_path: Path, open_at: Callable[..., RegistrySource], sleeps: list[float]
 ) -> None:
     for config in (RegistryConfig(), RegistryConfig(ca_file=certificate(tmp_path, "other"))):

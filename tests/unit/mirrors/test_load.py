@@ -254,7 +254,7 @@ def test_each_mistake_gives_one_message(tmp_path: Path) -> None:
         assert len(problems(tmp_path, mirror(text))) == 1, text
 
 
-def test_a_name_that_a_counted_exclusion_may_take_is_no_contradiction(tmp_path: Path) -> None:
+def test_a_name_that_a_counted_exclusion_may_take_is_not_a_contradiction(tmp_path: Path) -> None:
     text = mirror("tags: ['1.0', '2.0']\n    exclude: [{semver: '*', newest: 1}]")
     assert len(load(tmp_path, text).mirrors) == 1
 
@@ -409,7 +409,7 @@ def test_the_largest_file_that_is_taken_is_read_in_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing", "folder"])
-def test_what_is_no_file(name: str, tmp_path: Path) -> None:
+def test_not_a_file(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(MirrorsInvalid, match=r"there is no such file|Is a directory"):
         load_mirrors(tmp_path / name, None)

@@ -1,4 +1,4 @@
-"""What is said of a pattern that chooses nothing."""
+"""Hints for a pattern that matches nothing."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_pattern_that_chooses_nothing(pattern: Pattern, listed: list[str], wor
     assert told(pattern, listed=listed) == (words,)
 
 
-def test_what_is_excluded_is_no_near_miss() -> None:
+def test_an_excluded_tag_is_not_a_near_miss() -> None:
     assert told(Glob("3.2*"), Glob("edge"), listed=ALPINE, exclude=(Glob("3*"),)) == (
         'glob "3.2*" chooses none of 6 tags: exclude takes all that match, 4 of them',
     )

@@ -1,4 +1,4 @@
-"""What `--only` takes, and what is said where it takes nothing."""
+"""What `--only` selects, and the error where it selects nothing."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def test_an_entry_of_each_kind(entry: str | dict[str, object], pattern: Pattern)
         ({"semver": ">= 1"}, "semver", "'>= 1' is not a range of versions"),
     ],
 )
-def test_an_entry_that_is_no_pattern(entry: str | dict[str, str], key: str | None, words: str) -> None:
+def test_an_entry_that_is_not_a_pattern(entry: str | dict[str, str], key: str | None, words: str) -> None:
     with pytest.raises(PatternError) as caught:
         parse_pattern(entry)
     assert caught.value.key == key

@@ -1,4 +1,4 @@
-"""What `r2mirror diff` says, written out as a person reads it."""
+"""`r2mirror diff`, written out as a person reads it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documents that r2mirror writes are those that its schemas describe."""
+"""Documents that r2mirror writes conform to its schemas."""
 
 from __future__ import annotations
 

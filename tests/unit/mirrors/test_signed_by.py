@@ -1,4 +1,4 @@
-"""`signed_by` of mirrors.yaml: what it may say, where it is wrong, and when the files that it names are read."""
+"""`signed_by` of mirrors.yaml: what it may hold, its errors with their place, and when its files are read."""
 
 from __future__ import annotations
 

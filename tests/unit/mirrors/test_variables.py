@@ -1,4 +1,4 @@
-"""mirrors.yaml as a way out for a job's secrets: which variables it may name, where."""
+"""mirrors.yaml must not leak a job's secrets: which variables it may name, and where."""
 
 from __future__ import annotations
 

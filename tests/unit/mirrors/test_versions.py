@@ -62,7 +62,7 @@ def test_what_a_tag_says(tag: str, numbers: tuple[int, ...], prerelease: str, va
         "1" * 129,
     ],
 )
-def test_what_is_no_version(tag: str) -> None:
+def test_not_a_version(tag: str) -> None:
     assert parse_version(tag) is None
 
 

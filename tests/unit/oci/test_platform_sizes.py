@@ -1,4 +1,4 @@
-"""What a client downloads of an image, told from its manifests."""
+"""How much a client downloads of an image, computed from its manifests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of referrers and records of them, as values."""
+"""Referrer lists and records of them, as values."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_any_record_is_read_or_malformed(value: object) -> None:
         assert parse_record(record_document(parse_record(value, "it")), "it") is not None
 
 
-def test_a_tag_of_another_digest_is_no_part_of_a_record() -> None:
+def test_a_tag_of_another_digest_is_not_part_of_a_record() -> None:
     other = cosign_tags(Digest.of(b"other"))[0]
     entry = {"mediaType": "a/b", "digest": str(DIGEST), "size": 1}
     assert parse_record({str(DIGEST): {"tags": {cosign_tags(DIGEST)[0]: entry}}}, "it")
@@ -95,7 +95,7 @@ def of_source(one: Attachments) -> Attached:
 
 
 @given(draw.records, draw.digests, st.data())
-def test_what_was_copied_is_no_news_and_anything_else_is(record: Record, new: Digest, data: st.DataObject) -> None:
+def test_what_was_copied_is_not_news_and_anything_else_is(record: Record, new: Digest, data: st.DataObject) -> None:
     found = {subject: of_source(one) for subject, one in record.items()}
     assert news(record, found, ()) == 0
     assert news(record, {subject: Attached() for subject in record}, ()) == 0, "what is gone is none"
@@ -138,5 +138,5 @@ def test_what_a_manifest_says_of_itself(rest: dict[str, Any], fields: dict[str, 
 
 
 @pytest.mark.parametrize("subject", [7, {}, {**SUBJECT_ENTRY, "digest": "sha256:12"}, [], "sha256:12"])
-def test_a_subject_that_names_no_digest_is_none(subject: object) -> None:
+def test_a_subject_without_a_digest_is_not_a_subject(subject: object) -> None:
     assert parse_manifest(json.dumps({"layers": [], "subject": subject}).encode(), "", "it").attachment.subject is None

@@ -1,4 +1,4 @@
-"""The traps of the image specification: whatever the bytes, a value or `Malformed`, and never two readings of one."""
+"""The traps of the image specification: any bytes give a value or `Malformed`, and never two readings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a repository should hold: what was chosen, and what stays because something could not be seen."""
+"""What a repository should hold: the selected tags, and those kept because the source could not be seen."""
 
 from __future__ import annotations
 

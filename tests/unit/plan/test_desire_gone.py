@@ -1,4 +1,4 @@
-"""What becomes of tags that the source has no more, and of those that cannot be mirrored as asked."""
+"""Tags that the source no longer has, and tags that cannot be mirrored as configured."""
 
 from __future__ import annotations
 

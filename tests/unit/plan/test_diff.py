@@ -1,4 +1,4 @@
-"""Desired against observed: what it leads to has no difference left, and what is kept is not in it."""
+"""Desired against observed: applying the difference leaves none, and what is kept is not part of it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_change_of_one_tag(
     assert changes == ((Change(expected[0], "x", before, wanted, expected[1]),) if expected else ())
 
 
-def test_a_tag_that_is_unwanted_but_not_there_is_no_change() -> None:
+def test_an_unwanted_tag_that_is_absent_is_not_a_change() -> None:
     assert diff(Desired("a", "s", None, {}, {}, {"x": "gone"}), MirrorIndex()) == ()
 
 

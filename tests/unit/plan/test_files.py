@@ -1,4 +1,4 @@
-"""Plans in files: what `plan --out` replaces and what it says, and what apply says of a file that is not a plan."""
+"""Plan files: what `plan --out` replaces and prints, and how apply refuses a file that is not a plan."""
 
 from __future__ import annotations
 

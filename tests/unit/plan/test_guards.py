@@ -1,4 +1,4 @@
-"""What would remove much asks first: the same words, once, and the same exit code from plan as from apply."""
+"""A plan that removes a lot needs a confirmation: one message, and the same exit code from plan and apply."""
 
 from __future__ import annotations
 

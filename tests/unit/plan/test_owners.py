@@ -1,4 +1,4 @@
-"""Two mirrors files and one bucket: each has repositories of its own, and neither touches those of the other."""
+"""Two mirrors files and one bucket: each owns its repositories, and neither touches those of the other."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def test_an_index_of_the_last_release_is_claimed_by_the_first_apply_and_nothing_
 
 
 @pytest.mark.parametrize("command", ["gc", "apply --yes"])
-def test_nobody_collects_what_another_file_retains(world: World, command: str) -> None:
+def test_no_file_collects_what_another_one_retains(world: World, command: str) -> None:
     write(world, "a.yaml", "team-a", "app")
     write(world, "b.yaml", "team-b", "other")
     world.run("apply", "-f", "a.yaml", "--yes")

@@ -1,4 +1,4 @@
-"""What the mirrors mean today, with as few requests as that takes, and a source's failure as a value."""
+"""Tags resolved with as few requests as possible, and a source's failure as a value."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def test_a_pin_is_asked_for_by_digest_and_only_until_it_is_there() -> None:
 
 
 @pytest.mark.parametrize("error", [Unreachable("memory/a", "no answer"), NotFound("memory/a", "no such repository")])
-def test_a_source_that_cannot_be_listed_removes_nothing_and_disturbs_nobody(error: NotFound) -> None:
+def test_a_source_that_cannot_be_listed_removes_nothing_and_affects_no_other(error: NotFound) -> None:
     sources = {"a": MemorySource({}, failing={"": error}), "b": MemorySource({"1": V1})}
     desired = ask([mirror("a"), mirror("b")], index_of(a={"1": V1}), sources)
     assert desired["a"].errors == (str(error),)

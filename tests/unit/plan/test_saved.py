@@ -1,4 +1,4 @@
-"""A saved plan that was edited does nothing that mirrors.yaml and the mirror index do not allow."""
+"""An edited plan file cannot do anything that mirrors.yaml and the mirror index do not allow."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def test_a_range_never_leaves_the_object(requested: str, size: int) -> None:
     [None, "", "bytes", "bytes=", "bytes=-", "bytes=3-1", "bytes=a-b", "bytes=0-1,3-4", "items=0-1", "bytes=0-1-2",
      "bytes=-0x1", "bytes=\u0661-", "bytes=" + "9" * 5000 + "-"],
 )  # fmt: skip
-def test_what_is_no_single_range_asks_for_the_whole(requested: str | None) -> None:
+def test_anything_but_a_single_range_asks_for_the_whole(requested: str | None) -> None:
     assert byte_range(requested, 10) is None
 
 
@@ -104,7 +104,7 @@ def test_no_entries_are_wanted() -> None:
 
 
 @pytest.mark.parametrize("n", ["", "-1", "1.0", "x", "1 ", "\u0661", "9" * 19])
-def test_what_is_no_number_of_entries_is_refused(n: str) -> None:
+def test_an_invalid_number_of_entries_is_refused(n: str) -> None:
     assert page(["a"], n, None) is None
 
 

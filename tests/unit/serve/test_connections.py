@@ -1,4 +1,4 @@
-"""Clients that hold connections and do nothing: `serve` ends them, makes room, and survives a lack of descriptors."""
+"""Idle and stalled clients: `serve` closes their connections, makes room, and survives a lack of descriptors."""
 
 from __future__ import annotations
 

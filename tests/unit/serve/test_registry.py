@@ -1,4 +1,4 @@
-"""The registry that `serve` is: what it answers, what it never gives away, what it holds while clients are slow."""
+"""The registry of `serve`: what it answers, what it never exposes, and what slow clients cost it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Only signed images get through, whatever a plan says, and what that costs in requests."""
+"""Only signed images get through, whatever a plan says, and how many requests that costs."""
 
 from __future__ import annotations
 

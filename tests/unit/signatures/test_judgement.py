@@ -1,4 +1,4 @@
-"""Which signatures count and which do not, each made for real: keys, certificates, logs, and what can be wrong."""
+"""Which signatures count, each made for real: keys, certificates, logs, and everything that can be wrong."""
 
 from __future__ import annotations
 
@@ -326,7 +326,7 @@ def test_signatures_are_asked_for_one_by_one() -> None:
         (public_pem(rsa.generate_private_key(65537, 1024)), "1024 bits"),
     ],
 )
-def test_what_is_no_key_to_sign_images_with(pem: bytes, why: str) -> None:
+def test_not_a_key_to_sign_images_with(pem: bytes, why: str) -> None:
     with pytest.raises(Malformed, match=why):
         load_key(pem, "cosign.pub")
 

@@ -1,4 +1,4 @@
-"""Signatures that cosign and the public Sigstore made, as others publish them: we say of them what cosign says."""
+"""Published signatures made by cosign and the public Sigstore: our verdict is cosign's."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_keyless_signature_in_the_simple_form_against_the_public_root() -> Non
             check(simple(entry), Digest.parse(entry["digest"]), other)
 
 
-def test_a_keyless_bundle_verifies_against_the_public_root_and_is_no_signature_but_an_attestation() -> None:
+def test_a_keyless_bundle_verifies_against_the_public_root_and_is_an_attestation_not_a_signature() -> None:
     entry = published("bundle")
     bundle = parse_bundle(json.dumps(entry["bundle"]).encode(), "it")
     with pytest.raises(SignatureRefused, match="is not a signature but the statement 'https://cosign"):

@@ -1,4 +1,4 @@
-"""How registries let us in: what is understood of a challenge, where credentials go, and where they never do."""
+"""Authentication at registries: how challenges are parsed, where credentials go, and where they never do."""
 
 from __future__ import annotations
 

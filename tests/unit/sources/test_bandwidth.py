@@ -1,4 +1,4 @@
-"""A rate for all downloads together, by a clock that only sleeping moves."""
+"""One rate for all downloads together, by a clock that only sleeping moves."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_rates_are_written_as_people_write_them(text: str, rate: float) -> None:
 @pytest.mark.parametrize(
     "text", ["", "20", "20M", "20Mb/s", "20Mbit/s", "MiB/s", "-1MiB/s", "1e3MB", "1kiB", "iB", "1TB/s"]
 )
-def test_what_is_no_rate_is_refused_with_an_example(text: str) -> None:
+def test_an_invalid_rate_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ValueError, match="is not a valid rate in bytes; write for example 20MiB/s or 500kB/s"):
         parse_bandwidth(text)
 

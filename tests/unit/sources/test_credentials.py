@@ -151,7 +151,7 @@ def test_an_entry_that_cannot_be_used_is_named_once(
     assert note in message
 
 
-def test_the_empty_entry_beside_a_store_is_no_fault(
+def test_the_empty_entry_beside_a_store_is_not_an_error(
     tmp_path: Path, environ: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     helper(tmp_path, "echo credentials not found in native keychain; exit 1")

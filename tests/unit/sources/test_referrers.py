@@ -1,4 +1,4 @@
-"""Registries that answer to the question for referrers, each in its own way."""
+"""Registries that answer the referrers API, each in its own way."""
 
 from __future__ import annotations
 

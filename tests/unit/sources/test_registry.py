@@ -1,4 +1,4 @@
-"""Registries that misbehave, each in its own way: what is asked again, what is followed, what is refused."""
+"""Registries that misbehave, each in its own way: what is retried, what is followed, what is refused."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_a_registry_that_refuses_the_page_size_has_its_own(
     assert source.tags() == ("1",)
 
 
-def test_what_is_no_tag_is_left_out(lying: LyingRegistry, source: RegistrySource) -> None:
+def test_an_invalid_tag_is_left_out(lying: LyingRegistry, source: RegistrySource) -> None:
     lying.on(f"{TAGS}?n=1000", page("ok", "ok", "../../x", "", "-a", "x" * 129))
     assert source.tags() == ("ok",)
     lying.on(f"{TAGS}?n=1000", Answer(body=b'{"name": "x", "tags": null}'))
@@ -266,7 +266,7 @@ def test_a_registry_whose_heads_are_refused_is_soon_asked_by_get_alone(
 
 
 @pytest.mark.parametrize("media_type", SCHEMA1)
-def test_what_head_says_of_type_and_length_is_no_reason_to_refuse(
+def test_type_and_length_of_a_head_answer_are_not_a_reason_to_refuse(
     media_type: str, lying: LyingRegistry, source: RegistrySource
 ) -> None:
     lying.on("GET /v2/team/app/manifests/1", manifest())
@@ -716,7 +716,7 @@ def test_sha512_is_hashed_as_such(lying: LyingRegistry, source: RegistrySource) 
     assert source.manifest(Descriptor(OCI_MANIFEST, digest, len(BODY))) == BODY
 
 
-def test_after_a_limit_that_stayed_nobody_waits_again_until_it_is_over(
+def test_after_a_lasting_limit_no_request_waits_again_until_it_is_over(
     lying: LyingRegistry, source: RegistrySource, sleeps: list[float]
 ) -> None:
     lying.on(f"{TAGS}?n=1000", Answer(429, {"Retry-After": "600"}))
@@ -738,7 +738,7 @@ def test_after_a_limit_that_stayed_nobody_waits_again_until_it_is_over(
     [b"Authorization: canary-7c1d", b"HTTP/1.1 200 OK\r\nAuthorization canary-7c1d", b"HTTP/1.1 200 OK\r\n'b'\0: \"x"],
     ids=["no status", "no colon", "quotes"],
 )
-def test_what_is_no_http_is_not_quoted(
+def test_an_answer_that_is_not_http_is_not_quoted(
     answer: bytes, lying: LyingRegistry, source: RegistrySource, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG", logger="reconciler")

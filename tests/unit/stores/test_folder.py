@@ -1,4 +1,4 @@
-"""What is special about a folder: processes, killed writers, links, no litter, errors of the file system."""
+"""What is particular to a folder: processes, killed writers, links, leftovers, errors of the file system."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_nothing_is_left_but_the_keys(store: FolderStore, root: Path) -> None:
     assert list(store.list("")) == []
 
 
-def test_a_file_can_be_read_by_whoever_the_umask_lets(store: FolderStore, root: Path) -> None:
+def test_a_file_has_the_mode_that_the_umask_allows(store: FolderStore, root: Path) -> None:
     before = os.umask(0o022)
     try:
         store.put("v2/_ping", b"{}", JSON_HEADERS)
@@ -267,7 +267,7 @@ def test_an_error_of_the_source_is_not_explained_as_the_disk_s(store: FolderStor
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_a_folder_of_somebody_else_is_denied(store: FolderStore, root: Path) -> None:
+def test_a_folder_without_permission_is_denied(store: FolderStore, root: Path) -> None:
     store.put("v2/_ping", b"{}", JSON_HEADERS)
     root.chmod(0o700)
     os.seteuid(65534)
@@ -353,7 +353,7 @@ def bind(path: Path) -> None:
 
 
 @pytest.mark.parametrize("put_there", [os.mkfifo, bind])
-def test_what_is_no_file_is_not_waited_for(
+def test_a_pipe_or_device_is_not_waited_for(
     store: FolderStore, monkeypatch: pytest.MonkeyPatch, root: Path, put_there: Callable[[Path], None]
 ) -> None:
     (root / "v2").mkdir(parents=True)
@@ -376,7 +376,7 @@ def test_what_is_no_file_is_not_waited_for(
     assert found.body == b"x"
 
 
-def test_what_is_no_file_can_be_removed(store: FolderStore, root: Path) -> None:
+def test_a_pipe_or_device_can_be_removed(store: FolderStore, root: Path) -> None:
     (root / "v2").mkdir(parents=True)
     os.mkfifo(root / "v2" / "a")
     store.delete(["v2/a", "v2"])

@@ -1,4 +1,4 @@
-"""A folder whose disk is full from any write on: what is there stays whole, and the next run with room gets there."""
+"""A folder whose disk fills up at any write: it stays whole, and the next run with room completes it."""
 
 from __future__ import annotations
 

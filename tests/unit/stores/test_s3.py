@@ -1,4 +1,4 @@
-"""Servers that resemble S3: what they refuse, leave out or make up, and what is done and said then."""
+"""Servers that resemble S3: what they refuse, leave out or invent, and the behavior and errors then."""
 
 from __future__ import annotations
 
@@ -311,7 +311,7 @@ def test_a_redirect_to_nowhere_is_an_error(store: Store, server: ScriptedServer)
 PAGE = Answer(headers={"ETag": '"e"', "Content-Type": "text/html"}, body=b"\n<!DOCTYPE html><title>Sign in</title>")
 
 
-def test_a_web_page_is_no_object_no_listing_and_no_success(store: Store, server: ScriptedServer) -> None:
+def test_a_web_page_is_neither_an_object_nor_a_listing_nor_a_success(store: Store, server: ScriptedServer) -> None:
     server.otherwise = lambda _: PAGE
     words = "a web page came in the place of an answer of S3 from http.*whether the network wants you to sign in"
     with pytest.raises(StoreError, match=f"s3://bucket/_mirror/index.json: {words}"):
@@ -347,7 +347,7 @@ def test_nothing_listening_is_said_at_once_and_tried_again_once_there_was_an_ans
         opened(url).get("_ping")
 
 
-def test_a_name_that_nobody_has_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_name_fails_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def unknown(host: str, *_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""Sizes and times that a server gives or a source claims: each has a bound, and none sizes memory."""
+"""Sizes and times from servers and sources: each has a bound, and none decides how much memory is taken."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_no_part_is_larger_than_its_bound() -> None:
 
 
 @pytest.mark.parametrize("size", ["x", "-1", "1e3", "9" * 30, "9" * 5000])
-def test_a_listing_whose_sizes_are_none_is_not_understood(size: str, bucket: tuple[Store, Callable[..., None]]) -> None:
+def test_a_listing_with_invalid_sizes_is_not_understood(size: str, bucket: tuple[Store, Callable[..., None]]) -> None:
     store, on = bucket
     row = f"<Contents><Key>v2/a</Key><Size>{size}</Size></Contents>"
     on(f"<ListBucketResult><IsTruncated>false</IsTruncated>{row}</ListBucketResult>".encode())
@@ -71,7 +71,7 @@ def test_a_listing_whose_sizes_are_none_is_not_understood(size: str, bucket: tup
 
 
 @pytest.mark.parametrize("header", [{"Last-Modified": "soon"}, {"ETag": '"e"', "Last-Modified": "9" * 40}])
-def test_an_object_whose_time_is_none_is_not_understood_or_has_none(
+def test_an_invalid_time_of_an_object_is_not_understood_or_left_out(
     header: dict[str, str], bucket: tuple[Store, Callable[..., None]]
 ) -> None:
     store, on = bucket

@@ -1,4 +1,4 @@
-"""Garbage collection: exactly what nothing reaches goes, from the top down, and nothing else, at any moment."""
+"""Garbage collection removes exactly what is unreachable, from the top down, and is safe at any moment."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def test_a_child_with_other_bytes_than_its_digest_says_stops_it_too() -> None:
     assert isinstance(outcome, NotCollected)
 
 
-def test_uploads_that_nobody_finished_are_given_up_in_our_repositories_only() -> None:
+def test_unfinished_uploads_are_aborted_in_our_repositories_only() -> None:
     bench = pruned()
     ours = Unfinished(blob_key("a", Digest.parse(V3.digest)), "1")
     others = Unfinished("v2/elsewhere/blobs/" + V3.digest, "2")
@@ -221,7 +221,7 @@ def test_stopped_at_any_operation_what_is_visible_is_whole_and_the_next_one_ends
         assert final(bench.store) == final(clean.store), f"stopped at operation {at}"
 
 
-def test_what_a_run_left_that_was_cut_off_goes_with_the_next_one_even_if_nobody_wants_it_any_more() -> None:
+def test_leftovers_of_an_interrupted_run_go_with_the_next_one_even_if_unwanted_by_then() -> None:
     bench = Bench.of(a={"1": V1})
     bench.apply()
     bench = bench.again()
@@ -307,7 +307,7 @@ def name(number: int) -> Digest:
     return Digest.of(json.dumps(number).encode())
 
 
-def test_uploads_that_nobody_finishes_are_given_up_in_the_repositories_named_and_in_no_other() -> None:
+def test_unfinished_uploads_are_aborted_in_the_named_repositories_only() -> None:
     store = Bench.of().store
     digest = Digest.of(b"x")
     keys = [blob_key("a", digest), blob_key("a/b", digest), blob_key("c", digest), "v2/a/blobs/other", "v2/a/tags/list"]

@@ -1,4 +1,4 @@
-"""The mirror index: written and read back, never forgetting a digest, and nothing damaged taken for one."""
+"""The mirror index: round trips, digests that are never forgotten, and damage that is always noticed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bucket without its mirror index: every command that looks says so, and none takes it for an empty one."""
+"""A bucket that lost its mirror index: every command says so, and none takes the bucket for empty."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys: spelled and read back, and nothing else taken for one."""
+"""Keys: formatted and parsed back, and nothing else parses as one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index in the store: read, written on condition, and merged with what somebody else wrote meanwhile."""
+"""The index in the store: read, written conditionally, and merged with a concurrent write."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_no_index_yet() -> None:
     assert store.headers[MIRROR_INDEX] == JSON_HEADERS
 
 
-def test_no_change_is_no_write() -> None:
+def test_without_a_change_nothing_is_written() -> None:
     store = MemoryStore()
     written = write_index(store, read_index(store), tagging("1"))
     count = len(store.operations)
@@ -46,7 +46,7 @@ def test_no_change_is_no_write() -> None:
 
 
 @pytest.mark.parametrize("known", [0, 1])
-def test_a_conflict_is_merged_and_nobody_loses_a_tag(known: int) -> None:
+def test_a_conflict_is_merged_and_no_tag_is_lost(known: int) -> None:
     store = MemoryStore()
     for number in range(known):
         write_index(store, read_index(store), tagging(f"known-{number}"))

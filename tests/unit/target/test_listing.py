@@ -1,4 +1,4 @@
-"""What a bucket holds, told with credentials and without, and by the command as a user calls it."""
+"""What a bucket holds, listed with credentials and without, and by the command."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ HOSTILE: dict[str, tuple[dict[str, bytes], str]] = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_what_is_no_mirror_is_named(case: str) -> None:
+def test_an_address_that_is_not_a_mirror_is_named(case: str) -> None:
     objects, why = HOSTILE[case]
     with pytest.raises(PublicError, match=why):
         listed(objects)

@@ -1,4 +1,4 @@
-"""The lock: one at a time, for as long as it is renewed, by the store's clock and nobody else's."""
+"""The lock: one holder at a time, for as long as it is renewed, by the store's clock alone."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_one_that_ran_out_is_taken_over_and_its_holder_finds_out(store: MemorySt
     assert LOCK not in store.objects
 
 
-def test_nobody_gives_back_the_lock_of_another(store: MemoryStore) -> None:
+def test_a_run_never_releases_the_lock_of_another(store: MemoryStore) -> None:
     with held(store, "first"):
         store.seconds += LIFETIME
         put_lock(store, "second")
@@ -212,7 +212,7 @@ def test_waiting_has_an_end(store: MemoryStore, clock: SleepingClock) -> None:
         b'{"owner":"a","command":"b","since":"c","renewed":"2026-11-20T10:00:00Z","until":"2026-11-20T09:00:00Z"}',
     ],
 )
-def test_a_damaged_lock_blocks_nobody(store: MemoryStore, body: bytes) -> None:
+def test_a_damaged_lock_does_not_block(store: MemoryStore, body: bytes) -> None:
     put_json(store, LOCK, body)
     with held(store, "it") as lease:
         assert lease.taken_over
@@ -263,7 +263,7 @@ def test_dying_while_taking_it_leaves_a_lock_that_runs_out() -> None:
     assert 0 < holder(MemoryStore(store.objects)).left <= LIFETIME
 
 
-def test_an_unfinished_run_leaves_a_sign_that_blocks_nobody(store: MemoryStore) -> None:
+def test_an_unfinished_run_leaves_a_sign_that_does_not_block(store: MemoryStore) -> None:
     with held(store, "failed") as lease:
         lease.unfinished = True
     assert holder(store).has_run_out

@@ -1,4 +1,4 @@
-"""The catalog page as bytes: the same for the same tags, small enough, and nothing in it that could be run."""
+"""The catalog page as bytes: stable for the same tags, small, and without anything that could be executed."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_largest_tag_fits_into_the_margin() -> None:
     assert counted.size < page.MARGIN
 
 
-def test_a_page_of_somebody_else_stays_and_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_page_of_another_tool_stays_and_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench.of(a={"1": V1})
     theirs = Headers("text/html", "max-age=60")
     bench.store.put(PAGE, b"<h1>Our company</h1>", theirs)

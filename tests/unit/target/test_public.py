@@ -1,4 +1,4 @@
-"""A public address, read as anybody reads it: what is an answer, and what is an error that says what to do."""
+"""A public address, read without credentials: what counts as an answer, and errors that say what to do."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_any_status_is_an_answer() -> None:
         assert (bucket.get("b", 10).status, bucket.get("c", 10).status) == (403, 404)
 
 
-def test_nothing_is_sent_that_is_nobodys_business(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_requests_reveal_nothing_beyond_what_they_need(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("R2_SECRET_ACCESS_KEY", "canary")
     with scripted(a=[(200, {"Set-Cookie": "x=canary"}, b"")]) as server, PublicBucket(server.url) as bucket:
         bucket.get("a", 10)

@@ -1,4 +1,4 @@
-"""Whether a blob is downloaded, copied within the bucket or there, and how far to look for it."""
+"""Whether a blob is downloaded, copied within the bucket or already there, and how far to look for it."""
 
 from __future__ import annotations
 

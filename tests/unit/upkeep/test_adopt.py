@@ -1,4 +1,4 @@
-"""What is in a bucket already is taken over as it is: no blob is written, nothing of others is touched."""
+"""Adopt takes over what a bucket holds as it is: no blob is written, and no foreign object is touched."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong in a bucket is found, named, and put right again without touching what is not wrong."""
+"""Damage in a bucket is found, named and repaired, and everything else stays untouched."""
 
 from __future__ import annotations
 
@@ -239,7 +239,7 @@ def test_a_manifest_is_not_written_before_its_blobs() -> None:
     assert [key for _, key in bench.store.writes if key in (BLOB, CHILD_KEY, ROOT, TAG)] == [BLOB, CHILD_KEY, ROOT, TAG]
 
 
-def test_tags_that_nobody_knows_are_told_of_and_left_alone() -> None:
+def test_unknown_tags_are_reported_and_left_alone() -> None:
     bench = mirrored()
     put_json(bench.store, manifest_key("a", "by-hand"), V3.body)
     put_json(bench.store, manifest_key("elsewhere", "1"), V3.body)

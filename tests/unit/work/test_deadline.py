@@ -1,4 +1,4 @@
-"""A run whose time is over records what is done, publishes its lists and says what it left; a plan goes on without."""
+"""A run out of time records what is done, publishes its lists and reports the rest; a plan goes on without."""
 
 from __future__ import annotations
 

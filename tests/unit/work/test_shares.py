@@ -1,4 +1,4 @@
-"""One slow registry holds neither the threads nor the blobs of the others."""
+"""One slow registry takes neither the threads nor the blobs of the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work side by side: a bounded window, nothing left running, each named thing done once."""
+"""Concurrent work: a bounded window, nothing left running, and each named task done once."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_no_more_items_are_taken_than_fit_the_window(executor: ThreadPoolExecuto
     assert len(taken) == 20
 
 
-def test_an_error_is_in_the_future_and_stops_nobody(executor: ThreadPoolExecutor) -> None:
+def test_an_error_is_in_the_future_and_stops_no_other_task(executor: ThreadPoolExecutor) -> None:
     def half(number: int) -> float:
         return 1 / (number - 2)
 
@@ -77,7 +77,7 @@ def test_left_early_it_tells_the_running_starts_no_more_and_waits() -> None:
     assert len(started) == count, "nothing starts after it was closed"
 
 
-def test_done_to_the_end_nobody_is_told_to_stop(executor: ThreadPoolExecutor) -> None:
+def test_after_a_complete_run_no_task_is_told_to_stop(executor: ThreadPoolExecutor) -> None:
     stop = threading.Event()
     assert len(list(completed(executor, str, range(3), 2, pause=60, abandon=stop.set))) == 3
     assert not stop.is_set()

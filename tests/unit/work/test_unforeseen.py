@@ -1,4 +1,4 @@
-"""An error that nobody foresaw costs one image or one repository, and says how to report it."""
+"""An unforeseen error costs one image or one repository, and says how to report it."""
 
 from __future__ import annotations
 

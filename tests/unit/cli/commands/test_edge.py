@@ -1,4 +1,4 @@
-"""`r2mirror edge` as a user meets it: what is printed, exit codes, and that the token is nowhere in it."""
+"""`r2mirror edge` as a user runs it: its output, its exit codes, and no token in anything printed."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ def test_a_domain_that_stays_pending_ends_with_one(world: EdgeWorld, api: Cloudf
         ("wrong-token-of-enough-characters", "CLOUDFLARE_API_TOKEN: Cloudflare does not know this token"),
     ],
 )
-def test_a_token_that_is_none(token: str, words: str, world: EdgeWorld) -> None:
+def test_an_invalid_token(token: str, words: str, world: EdgeWorld) -> None:
     world.environ = {"CLOUDFLARE_API_TOKEN": token}
     done = world.run("edge", "plan", code=1)
     assert done.stderr.rpartition("error: ")[2].startswith(words)

@@ -1,4 +1,4 @@
-"""Markdown for comments: what comes from outside stays text, and what is too long loses whole rows."""
+"""Markdown for comments: text from outside stays text, and too long a comment loses whole rows."""
 
 from __future__ import annotations
 

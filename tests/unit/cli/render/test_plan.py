@@ -1,4 +1,4 @@
-"""What people read of a plan and of an apply, written out as they see it."""
+"""Plans and outcomes as people read them, written out in full."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""R2's bill: what is free, what is rounded up, and what part of a larger one it is."""
+"""R2's bill: what is free, what is rounded up, and this bucket's share of a larger bill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A registry that counts: whole images or none, never a pull too many, and the next run goes on."""
+"""A registry that counts pulls: whole images or none, never a pull too many, and the next run continues."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_a_run_that_waits_does_everything_and_is_never_refused(threads: int, mon
     assert "memory has 1 of 8 left, counted over 6 h; looking again every" in told[0]
 
 
-def test_nobody_waits_for_what_can_never_come(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_thread_waits_for_what_can_never_come(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pulls_module, "LOOK_AGAIN", 0.001)
     bench = limited(Account(left=3, limit=3, grants=3), {"a": {"1": V1, "2": SINGLE}})
     told: list[str] = []
