@@ -52,3 +52,11 @@ def test_every_make_target_of_a_page_exists(name: str) -> None:
 def test_files_that_a_page_names_exist(page: Path) -> None:
     named = re.findall(r"\b(?:bench|examples|reconciler|requirements|schema|tests)/[\w/.-]+\.\w+", page.read_text())
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_modules_that_contributing_names_exist() -> None:
+    named = re.findall(
+        r"`((?:cli|clients|mirrors|sources|stores)/[\w/]+(?:\.py|/))`", (ROOT / "CONTRIBUTING.md").read_text()
+    )
+    assert named
+    assert [path for path in named if not (ROOT / "reconciler" / path).exists()] == []
