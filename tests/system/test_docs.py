@@ -6,9 +6,12 @@ import json
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
+
+from reconciler.mirrors.load import load_mirrors
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -60,3 +63,14 @@ def test_modules_that_contributing_names_exist() -> None:
     )
     assert named
     assert [path for path in named if not (ROOT / "reconciler" / path).exists()] == []
+
+
+def test_the_mirrors_files_of_the_readme_are_valid(tmp_path: Path) -> None:
+    """The folder's as it stands, and the S3 section's with a mirror added."""
+    readme = (ROOT / "README.md").read_text()
+    (folder,) = re.findall(r"```yaml\n(version: 1\n.*?)```", readme, re.DOTALL)
+    (s3,) = re.findall(r"((?:^    store:\n)(?:^ {6}.*\n)+)", readme, re.MULTILINE)
+    mirrors = folder.partition("mirrors:\n")[2]
+    for text in (folder, f"version: 1\n{textwrap.dedent(s3)}mirrors:\n{mirrors}"):
+        (tmp_path / "mirrors.yaml").write_text(text)
+        assert load_mirrors(tmp_path / "mirrors.yaml", {}, read_files=False).mirrors
