@@ -174,7 +174,7 @@ def _opened(config: R2 | S3, environ: Mapping[str, str], workers: int) -> Stores
 
     Raises `StoreDenied` for half a pair of credentials or a profile that does not exist.
     """
-    from reconciler.stores.s3 import open_bucket
+    from reconciler.stores.s3.store import open_bucket
 
     public = open_bucket(config, config.bucket, environ, workers)
     if config.state_bucket in (None, config.bucket):

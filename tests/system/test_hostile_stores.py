@@ -16,9 +16,10 @@ from tenacity import wait_none
 
 from reconciler.apply.outcome import Done
 from reconciler.errors import MirrorError
-from reconciler.stores import parts, s3
+from reconciler.stores import parts
 from reconciler.stores.buckets import S3
 from reconciler.stores.parts import MIB
+from reconciler.stores.s3 import patience
 from reconciler.target.index import parse
 from reconciler.target.layout import MIRROR_INDEX, PAGE
 from reconciler.target.lock import LIFETIME, break_lock, held, read_lock
@@ -45,8 +46,8 @@ AFTER_LARGE = {**AFTER, "new": {"x": LARGE}}
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    patience = s3._patience
-    monkeypatch.setattr(s3, "_patience", lambda contact: patience(contact).copy(wait=wait_none()))
+    patient = patience.patient
+    monkeypatch.setattr(patience, "patient", lambda contact: patient(contact).copy(wait=wait_none()))
     monkeypatch.setattr(parts, "PART_SIZE", PART)
 
 
@@ -132,7 +133,7 @@ def test_what_passes_is_not_seen(where: str, clean: dict[str, object], s3_bucket
     faulty.troubles = [Trouble(WHERE[where], what, times=1) for what in PASSING]
     events = run(open_store(s3_bucket, faulty.url), after)
     assert all(isinstance(event, Done) for event in events), events
-    assert faulty.happened == len(PASSING) < s3.ATTEMPTS
+    assert faulty.happened == len(PASSING) < patience.ATTEMPTS
     assert content(s3_bucket) == clean
 
 

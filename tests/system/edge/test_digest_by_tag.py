@@ -10,17 +10,17 @@ import pytest
 from reconciler.edge.config import EdgeConfig
 from reconciler.edge.rules import edge_rules
 from reconciler.oci.spec import OCI_INDEX, Digest
-from reconciler.stores.contact import Contact
 from reconciler.stores.headers import Headers
-from reconciler.stores.s3 import S3Store
 from reconciler.target.digest_by_tag import DigestByTag
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS, blob_key, manifest_headers, manifest_key, tags_key
 from reconciler.target.writes import put_changed
 from tests.parts.nginx_edge import HOST, start_nginx_edge
+from tests.parts.seaweedfs import bucket_store
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reconciler.stores import Store
     from tests.parts.seaweedfs import S3Bucket
 
 BODY = b'{"schemaVersion": 2}'
@@ -35,10 +35,9 @@ OBJECTS = {
 }
 
 
-def stores(bucket: S3Bucket) -> tuple[S3Store, DigestByTag]:
+def stores(bucket: S3Bucket) -> tuple[Store, DigestByTag]:
     """The bucket with the switch off and on."""
-    contact = Contact("s3://x", 60)
-    off = S3Store("s3://x", bucket.bucket, bucket.client(), contact, 2)
+    off = bucket_store(bucket)
     return off, DigestByTag(off)
 
 

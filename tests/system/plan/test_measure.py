@@ -13,9 +13,9 @@ import pytest
 from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Platform
 from reconciler.plan.cost import forecast
-from reconciler.stores import s3
 from reconciler.stores.buckets import S3
 from reconciler.stores.parts import PART_SIZE
+from reconciler.stores.s3 import multipart
 from reconciler.target import lock
 from tests.bench import V1, V2, V3
 from tests.memory import mirror
@@ -104,7 +104,7 @@ def test_lists_of_referrers_count(runs: Runs, faulty: FaultyS3) -> None:
 
 
 def test_a_copy_is_forecast_in_the_parts_that_the_store_makes_of_it() -> None:
-    assert forecast.COPY_PART == s3.COPY_PART
+    assert forecast.COPY_PART == multipart.COPY_PART
 
 
 ARM64 = (Platform("linux", "arm64"),)

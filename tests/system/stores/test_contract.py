@@ -13,10 +13,11 @@ import pytest
 
 from reconciler.errors import PreconditionFailed, StoreError
 from reconciler.oci.spec import Digest
-from reconciler.stores import CHUNK, Absent, Listed, Matches, Store, s3
+from reconciler.stores import CHUNK, Absent, Listed, Matches, Store
 from reconciler.stores.folder import Folder, FolderStore
 from reconciler.stores.parts import MIB, PART_SIZE
-from reconciler.stores.s3 import DELETE_BATCH
+from reconciler.stores.s3 import multipart
+from reconciler.stores.s3.store import DELETE_BATCH
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
 from tests.memory import MemoryStore
 from tests.parts.seaweedfs import bucket_store
@@ -335,7 +336,7 @@ def headers_of(store: Store, key: str) -> object:
 def test_a_copy_is_the_same_bytes_under_headers_of_its_own(
     store: Store, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(s3, "COPY_PART", 5 * MIB)
+    monkeypatch.setattr(multipart, "COPY_PART", 5 * MIB)
     store.upload(KEY, iter([generated(size)]), size, Digest.of(generated(size)), JSON_HEADERS)
     assert store.copy(KEY, OTHER, size, BLOB_HEADERS)
     assert stored(store, OTHER) == generated(size)
@@ -357,14 +358,14 @@ def test_a_copy_replaces_what_was_there_and_may_be_made_again(store: Store) -> N
 
 @pytest.mark.parametrize("size", [100, 11 * MIB])
 def test_what_is_not_there_is_not_copied(store: Store, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "COPY_PART", 5 * MIB)
+    monkeypatch.setattr(multipart, "COPY_PART", 5 * MIB)
     assert not store.copy(KEY, OTHER, size, BLOB_HEADERS)
     assert keys(store) == []
     assert list(store.unfinished("v2/")) == []
 
 
 def test_a_copy_of_parts_that_are_not_there_leaves_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "COPY_PART", 5 * MIB)
+    monkeypatch.setattr(multipart, "COPY_PART", 5 * MIB)
     upload(store, KEY, generated(6 * MIB))
     assert not store.copy(KEY, OTHER, 16 * MIB, BLOB_HEADERS)
     assert keys(store) == [KEY]
@@ -373,7 +374,7 @@ def test_a_copy_of_parts_that_are_not_there_leaves_nothing(store: Store, monkeyp
 
 @pytest.mark.parametrize("size", [100, 11 * MIB])
 def test_a_guard_comes_before_every_copy(store: Store, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "COPY_PART", 5 * MIB)
+    monkeypatch.setattr(multipart, "COPY_PART", 5 * MIB)
 
     def refuse() -> None:
         raise Broken

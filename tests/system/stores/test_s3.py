@@ -19,11 +19,13 @@ from tenacity import wait_none
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError, StoreUnreachable
 from reconciler.oci.spec import Digest
-from reconciler.stores import Absent, Listed, Matches, Store, parts, s3
+from reconciler.stores import Absent, Listed, Matches, Store, parts
 from reconciler.stores.buckets import R2, S3
 from reconciler.stores.headers import Headers
 from reconciler.stores.parts import MAX_PARTS, MIB, PART_SIZE, part_size
-from reconciler.stores.s3 import ATTEMPTS
+from reconciler.stores.s3 import buffers, patience
+from reconciler.stores.s3.buffers import Buffers
+from reconciler.stores.s3.patience import ATTEMPTS
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
 from tests.parts.http_server import Handler, serving
 from tests.parts.process import find_program
@@ -50,7 +52,7 @@ def bucket(request: pytest.FixtureRequest) -> S3Bucket:
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow each other at once."""
-    monkeypatch.setattr(s3, "wait_random_exponential", lambda **_: wait_none())
+    monkeypatch.setattr(patience, "wait_random_exponential", lambda **_: wait_none())
 
 
 @pytest.fixture
@@ -431,7 +433,7 @@ def multipart(asked: Asked) -> Answer:
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_SIZE", MIB)
-    monkeypatch.setattr(s3, "BUFFER_BYTES", 3 * MIB)
+    monkeypatch.setattr(buffers, "BUFFER_BYTES", 3 * MIB)
 
 
 @pytest.mark.usefixtures("small_parts")
@@ -518,12 +520,12 @@ def test_a_small_body_needs_no_more_memory_than_it_has_bytes(server: ScriptedSer
 def test_what_is_kept_and_what_is_lent_stay_below_the_limit_together() -> None:
     tracemalloc.start()
     try:
-        buffers = s3._Buffers(2 * PART_SIZE)
-        with buffers.taken(PART_SIZE), buffers.taken(PART_SIZE):
+        memory = Buffers(2 * PART_SIZE)
+        with memory.taken(PART_SIZE), memory.taken(PART_SIZE):
             assert 2 * PART_SIZE <= tracemalloc.get_traced_memory()[0] < 2 * PART_SIZE + MIB
         tracemalloc.reset_peak()
         for size in (MIB, PART_SIZE + MIB, 2 * PART_SIZE):
-            with buffers.taken(size) as buffer:
+            with memory.taken(size) as buffer:
                 assert len(buffer) == size
                 assert tracemalloc.get_traced_memory()[0] < 2 * PART_SIZE + MIB
             del buffer
@@ -542,7 +544,7 @@ def test_uploads_together_hold_no_more_than_the_buffer(server: ScriptedServer) -
         with lock:
             held += change
             most = max(most, held)
-            if held >= s3.BUFFER_BYTES:
+            if held >= buffers.BUFFER_BYTES:
                 arrived.set()
 
     def slow(asked: Asked) -> Answer:
@@ -570,7 +572,7 @@ def test_uploads_together_hold_no_more_than_the_buffer(server: ScriptedServer) -
         ]
         for future in done:
             future.result()
-    assert s3.BUFFER_BYTES <= most <= s3.BUFFER_BYTES + len(pieces) * MIB // 4, "and the first chunk of each"
+    assert buffers.BUFFER_BYTES <= most <= buffers.BUFFER_BYTES + len(pieces) * MIB // 4, "and the first chunk of each"
     assert held == 0
 
 
@@ -589,7 +591,7 @@ def test_who_waits_for_a_turn_at_the_source_holds_no_buffer(server: ScriptedServ
 
     server.otherwise = multipart
     store = opened(server.url, "bucket", CREDENTIALS)
-    uploads = 3 * s3.BUFFER_BYTES // PART_SIZE
+    uploads = 3 * buffers.BUFFER_BYTES // PART_SIZE
     with ThreadPoolExecutor(uploads) as uploaders:
         done = [
             uploaders.submit(store.upload, f"b{number}", chunks(), 5 * MIB, Digest.of(b"", "sha512"), BLOB_HEADERS)

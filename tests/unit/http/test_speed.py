@@ -13,8 +13,8 @@ from reconciler.http.pace import PacedBackend
 from reconciler.http.speed import SLOWEST, WINDOW, Speed
 from reconciler.mirrors.load import load_mirrors
 from reconciler.sources.config import RegistryConfig
-from reconciler.stores import s3
 from reconciler.stores.buckets import S3
+from reconciler.stores.s3 import patience
 from tests.parts.http_server import Handler, serving
 from tests.parts.lying_registry import Answer
 
@@ -80,7 +80,7 @@ def test_a_registry_has_a_floor_of_its_own(
 @pytest.mark.parametrize("part", ["headers", "body"])
 def test_a_store_that_trickles_is_given_up(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "WINDOW", 0.2)
-    monkeypatch.setattr(s3, "ATTEMPTS", 2)
+    monkeypatch.setattr(patience, "ATTEMPTS", 2)
 
     class Trickling(Handler):
         def reply(self) -> None:

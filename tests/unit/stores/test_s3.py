@@ -21,10 +21,11 @@ from tenacity import wait_none
 from reconciler.errors import ConditionsRefused, StoreDenied, StoreError, StoreUnreachable
 from reconciler.http.clock import header_time
 from reconciler.oci.spec import Digest
-from reconciler.stores import Absent, Matches, Store, contact, pages, parts, s3
+from reconciler.stores import Absent, Matches, Store, parts
 from reconciler.stores.buckets import S3
 from reconciler.stores.parts import MIB
-from reconciler.stores.s3 import ATTEMPTS
+from reconciler.stores.s3 import contact, multipart, pages, patience
+from reconciler.stores.s3.patience import ATTEMPTS
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
 from tests.parts.certificates import certificate
 from tests.parts.process import free_port
@@ -42,7 +43,7 @@ NOON = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow each other at once."""
-    monkeypatch.setattr(s3, "wait_random_exponential", lambda **_: wait_none())
+    monkeypatch.setattr(patience, "wait_random_exponential", lambda **_: wait_none())
 
 
 @pytest.fixture
@@ -246,7 +247,7 @@ def test_a_copy_that_the_server_only_says_to_be_done_is_looked_for(
 
 def test_a_large_copy_that_the_server_only_says_to_be_done_is_given_up(store: Store, server: ScriptedServer) -> None:
     server.otherwise = lambda asked: Answer() if asked.method == "PUT" else begin_or_take_a_part(asked)
-    assert not store.copy("v2/a/x", "v2/b/x", 3 * s3.COPY_PART, BLOB_HEADERS)
+    assert not store.copy("v2/a/x", "v2/b/x", 3 * multipart.COPY_PART, BLOB_HEADERS)
     assert server.methods()[-1] == "DELETE"
 
 
@@ -395,8 +396,8 @@ def mute() -> Iterator[str]:
 def test_a_server_that_never_answers_is_given_up_and_meanwhile_that_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(s3, "READ_TIMEOUT", 0.5)
-    monkeypatch.setattr(s3, "FIRST_ANSWER", 0.5)
+    monkeypatch.setattr(patience, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(patience, "FIRST_ANSWER", 0.5)
     monkeypatch.setattr(contact, "TELL_AFTER", 0.1)
     started = time.monotonic()
     no_answer = pytest.raises(StoreUnreachable, match=r"no answer within 0 s: .*check the network and the endpoint")
