@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from reconciler.apply.outcome import Done, Failed, Skipped
+from reconciler.cli.render.changes import SIGNS
 from reconciler.cli.render.outcome import is_held_back
-from reconciler.cli.render.review import SIGNS
 from reconciler.cli.streams import colored, lively, write
 from reconciler.words import plain, size_words, time_words
 

@@ -69,7 +69,7 @@ def test_the_command_prints_each_of_them(tmp_path: Path) -> None:
     assert schema_names() == tuple(NAMES)
     assert json.loads(world.run("schema").stdout) == load_schema("mirrors")
     assert json.loads(world.run("schema", "plan").stdout) == load_schema("plan")
-    assert "there are adopt, " in world.run("schema", "plans", code=1).stderr
+    assert "available: adopt, " in world.run("schema", "plans", code=1).stderr
 
 
 @pytest.mark.parametrize("tags", [True, False])
