@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import shutil
 import sys
@@ -63,16 +62,6 @@ def show(text: str) -> None:
         raise typer.Exit(1) from None
     except OSError as error:
         raise UsageError(f"stdout: the result cannot be written there: {error.strerror}") from None
-
-
-def show_json(document: dict[str, Any]) -> None:
-    """Prints the one JSON document of a command."""
-    show_json_text(json.dumps(document, indent=2) + "\n")
-
-
-def show_json_text(text: str) -> None:
-    """Prints a JSON document that is text already; what `show` would break up is escaped instead."""
-    show(text.replace("##[", "##\\u005b"))
 
 
 def say(line: str) -> None:

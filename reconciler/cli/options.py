@@ -9,17 +9,14 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.log import log_by
+from reconciler.cli.render.formats import Format
 
 MIRRORS = Path("mirrors.yaml")
 
 
-class Format(StrEnum):
-    TEXT = "text"
-    JSON = "json"
-    MARKDOWN = "markdown"
-
-
 class PlainFormat(StrEnum):
+    """The formats of commands whose results are not written as comments."""
+
     TEXT = "text"
     JSON = "json"
 

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from reconciler.cli.console import show, show_json_text, terminal
-from reconciler.cli.options import Format
-from reconciler.cli.render.markdown import plan_markdown
-from reconciler.cli.render.plan import plan_text
-from reconciler.plan.plan_json import serialise_plan
+from reconciler.cli.console import show, terminal
+from reconciler.cli.render.formats import written
 
 if TYPE_CHECKING:
-    from reconciler.plan.plan import Plan
+    from reconciler.cli.options import PlainFormat
+    from reconciler.cli.render.formats import Format, View
+
+Result = TypeVar("Result")
 
 
-def show_plan(made: Plan, output: Format) -> None:
-
-    match output:
-        case Format.TEXT:
-            show(plan_text(made, **terminal(sys.stdout)))
-        case Format.MARKDOWN:
-            show(plan_markdown(made))
-        case Format.JSON:
-            show_json_text(serialise_plan(made))
+def show_result(view: View[Result], result: Result, output: Format | PlainFormat) -> None:
+    """Prints the result of a command on stdout. Raises as `show` does."""
+    show(written(view, result, output, **terminal(sys.stdout)))

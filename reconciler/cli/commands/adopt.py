@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import agreed, command_line, note, show, show_json, tell_waiting, terminal
+from reconciler.cli.console import agreed, command_line, note, tell_waiting
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import (
     MIRRORS,
@@ -22,7 +21,8 @@ from reconciler.cli.options import (
     YesOption,
 )
 from reconciler.cli.progress import waiting
-from reconciler.cli.render.upkeep import survey_document, survey_summary, survey_text
+from reconciler.cli.render.upkeep import survey_summary, survey_text, survey_view
+from reconciler.cli.showing import show_result
 from reconciler.errors import PlanRefused
 from reconciler.mirrors.only import check_only, matches_only
 from reconciler.target.lock import held
@@ -63,11 +63,7 @@ def adopt(
                     raise PlanRefused(("the bucket has changed since it was looked at; nothing was done. Adopt again",))
                 found = again
                 failures = adopt_found(stores, found, executor, lease)
-    match output:
-        case PlainFormat.TEXT:
-            show(survey_text(found, **terminal(sys.stdout)))
-        case PlainFormat.JSON:
-            show_json(survey_document(found, failures, dry_run=dry_run))
+    show_result(survey_view(failures, dry_run=dry_run), found, output)
     for failure in failures:
         note(failure)
     return 1 if failures else 0
@@ -75,6 +71,5 @@ def adopt(
 
 def _confirm(found: Survey, *, yes: bool) -> None:
     """Raises `PlanRefused` unless somebody, or `--yes`, agrees to what was found."""
-
     if not yes:
         agreed(survey_summary(found), partial(survey_text, found), "Take it over?", "do", "Not adopted.")

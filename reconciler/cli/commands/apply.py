@@ -20,14 +20,13 @@ import typer
 
 from reconciler.apply.apply import Options, Watch, apply_made, made_for_apply, saved_for_apply
 from reconciler.apply.outcome import Done, Event, Failed, Replanned, Skipped, Took
-from reconciler.cli.console import agreed, command_line, complain, note, show, show_json, tell_waiting, terminal, warn
+from reconciler.cli.console import agreed, command_line, complain, note, show, tell_waiting, terminal, warn
 from reconciler.cli.inputs import load
 from reconciler.cli.memory import share_arenas
 from reconciler.cli.options import (
     MIRRORS,
     AllowPruneOption,
     FileOption,
-    Format,
     LockTimeoutOption,
     OnlyOption,
     PlainFormat,
@@ -38,9 +37,11 @@ from reconciler.cli.options import (
     YesOption,
 )
 from reconciler.cli.progress import Tally, shown, waiting
-from reconciler.cli.render.outcome import closing_text, is_held_back, outcome_document, outcome_line
+from reconciler.cli.render.formats import written
+from reconciler.cli.render.markdown import PLAN
+from reconciler.cli.render.outcome import is_held_back, outcome_line, outcome_view
 from reconciler.cli.render.plan import plan_text, summary_line, troubles
-from reconciler.cli.showing import show_plan
+from reconciler.cli.showing import show_result
 from reconciler.errors import MirrorError, UsageError
 from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import Connections, connect
@@ -53,7 +54,6 @@ from reconciler.work.deadline import Deadline
 
 
 def _rate(text: str) -> float:
-
     try:
         return parse_bandwidth(text)
     except ValueError as error:
@@ -135,7 +135,7 @@ def apply(
         else:
             made = made_for_apply(mirrors, connections, options, waiting)
         if dry_run:
-            show_plan(made.plan, Format(output))
+            show_result(PLAN, made.plan, output)
             return 1 if will_fail(made.plan, strict=strict) else 0
         _confirm(made.plan, yes=yes)
         return _apply(made, mirrors, connections, options, output, strict=strict)
@@ -165,7 +165,6 @@ def _tell_quota(words: str) -> None:
 
 def _confirm(made: Plan, *, yes: bool) -> None:
     """Raises `PlanRefused` unless the user, or `--yes`, agrees to the plan."""
-
     if not yes and made.has_changes:
         agreed(summary_line(made), partial(plan_text, made), "Apply this?", "apply", "Not applied.")
 
@@ -174,7 +173,6 @@ def _apply(
     made: Made, mirrors: Mirrors, connections: Connections, options: Options, output: PlainFormat, *, strict: bool
 ) -> int:
     """Applies a plan, shows what becomes of it, and returns the exit code."""
-
     if made.plan.has_changes:
         share_arenas()
     teller = _Teller(made.plan, output)
@@ -214,7 +212,6 @@ class _Teller:
         self._broken: UsageError | typer.Exit | None = None
 
     def tell(self, event: Event, progress: Tally) -> None:
-
         if isinstance(event, Replanned):
             self._plan = event.plan
             return
@@ -225,14 +222,9 @@ class _Teller:
             progress.settled(event)
 
     def close(self, size: int) -> None:
-
         took = Took(size, time.monotonic() - self._started)
-        match self._output:
-            case PlainFormat.TEXT:
-                words = terminal(sys.stdout)
-                self._show(closing_text(self._plan, self.events, took, interrupted=self.interrupted, **words))
-            case PlainFormat.JSON:
-                show_json(outcome_document(self._plan, self.events, took, interrupted=self.interrupted))
+        view = outcome_view(self._plan, took, interrupted=self.interrupted)
+        self._show(written(view, self.events, self._output, **terminal(sys.stdout)))
         if self._broken:
             raise self._broken
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import show, show_json
 from reconciler.cli.inputs import load
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormat, PlainFormatOption
-from reconciler.cli.render.clients import client_config_document, client_config_text
+from reconciler.cli.render.clients import CLIENT_CONFIG
+from reconciler.cli.showing import show_result
 from reconciler.clients import Client
 from reconciler.clients.configure import configure
 from reconciler.mirrors.load import load_mirrors
@@ -35,8 +35,5 @@ def client_config(
     if "${" in (mirrors.store.public_url or ""):
         mirrors = load(file)
     config = configure(client, mirrors)
-    if output is PlainFormat.JSON:
-        show_json(client_config_document(config))
-    else:
-        show(client_config_text(config))
+    show_result(CLIENT_CONFIG, config, output)
     return 0

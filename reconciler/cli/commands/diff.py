@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import show, show_json
-from reconciler.cli.options import DetailedOption, Format, FormatOption
-from reconciler.cli.render.review import review_document, review_markdown, review_text
+from reconciler.cli.options import DetailedOption, FormatOption
+from reconciler.cli.render.formats import Format
+from reconciler.cli.render.review import EDITS
+from reconciler.cli.showing import show_result
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.review import Edit, review
 
@@ -23,21 +24,13 @@ def diff(
     detailed_exitcode: DetailedOption = False,
 ) -> int:
     """Summarize what an edit to a mirrors file means. Works offline; made for reviews."""
-
     edits = edits_between(old, new)
-    match output:
-        case Format.TEXT:
-            show(review_text(edits))
-        case Format.MARKDOWN:
-            show(review_markdown(edits))
-        case Format.JSON:
-            show_json(review_document(edits))
+    show_result(EDITS, edits, output)
     return 2 if detailed_exitcode and edits else 0
 
 
 def edits_between(old: Path, new: Path) -> tuple[Edit, ...]:
     """Compares two mirrors files without their variables and key files; an empty `old` stands for none."""
-
     before = None if _is_empty(old) else load_mirrors(old, None, read_files=False)
     return review(before, load_mirrors(new, None, read_files=False))
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import show, show_json, terminal
 from reconciler.cli.inputs import load
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormat, PlainFormatOption, VerboseOption
 from reconciler.cli.progress import waiting
-from reconciler.cli.render.doctor import doctor_document, doctor_text
+from reconciler.cli.render.doctor import FINDINGS
+from reconciler.cli.showing import show_result
 from reconciler.doctor.diagnose import diagnose
 from reconciler.doctor.finding import Status
 
@@ -40,9 +39,5 @@ def doctor(
     findings = diagnose(load(file), os.environ, image, deep=deep)
     with waiting("Checking the mirror ..."):
         found = list(findings)
-    match output:
-        case PlainFormat.TEXT:
-            show(doctor_text(found, **terminal(sys.stdout)))
-        case PlainFormat.JSON:
-            show_json(doctor_document(found))
+    show_result(FINDINGS, found, output)
     return 1 if any(finding.status is Status.ERROR for finding in found) else 0

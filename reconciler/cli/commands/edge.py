@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import agreed, note, show, show_json, terminal
+from reconciler.cli.console import agreed, note
 from reconciler.cli.inputs import load
 from reconciler.cli.options import (
     MIRRORS,
@@ -23,7 +22,13 @@ from reconciler.cli.options import (
     seconds,
 )
 from reconciler.cli.progress import waiting
-from reconciler.cli.render.edge import outcome_document, outcome_text, plan_document, plan_text, summary_line
+from reconciler.cli.render.edge import (
+    EDGE_PLAN,
+    edge_outcome_view,
+    plan_text,
+    summary_line,
+)
+from reconciler.cli.showing import show_result
 from reconciler.edge.apply import Applied, EdgeOutcome, Wait, apply_plan, settle
 from reconciler.edge.cloudflare import Cloudflare
 from reconciler.edge.config import EdgeConfig
@@ -60,11 +65,7 @@ def plan(
     config, store = _configured(file)
     with connect(store, os.environ) as cloudflare:
         made = _make(config, store, cloudflare, remove=remove)
-    match output:
-        case PlainFormat.TEXT:
-            show(plan_text(made, **terminal(sys.stdout)))
-        case PlainFormat.JSON:
-            show_json(plan_document(made))
+    show_result(EDGE_PLAN, made, output)
     return 2 if detailed_exitcode and made.changes else 0
 
 
@@ -98,7 +99,7 @@ def apply(
         try:
             outcomes.extend(apply_plan(made, cloudflare, wait))
         finally:
-            _print_outcomes(made, outcomes, output)
+            show_result(edge_outcome_view(made), outcomes, output)
         if not all(isinstance(outcome, Applied) for outcome in outcomes):
             return 1
         settle(made, cloudflare, wait)
@@ -106,7 +107,6 @@ def apply(
 
 
 def _configured(file: Path) -> tuple[EdgeConfig, R2]:
-
     mirrors = load(file)
     if mirrors.edge is None or not isinstance(mirrors.store, R2):
         raise UsageError(f"{file}: has no edge section; add one, e.g. `edge: {{zone: example.com}}` (docs/edge.md)")
@@ -114,22 +114,11 @@ def _configured(file: Path) -> tuple[EdgeConfig, R2]:
 
 
 def _make(config: EdgeConfig, store: R2, cloudflare: Cloudflare, *, remove: bool) -> EdgePlan:
-
     with waiting("Reading the configuration at Cloudflare ..."):
         return make(config, bucket_names(store), cloudflare, remove=remove)
 
 
 def _confirm(made: EdgePlan, *, yes: bool) -> None:
     """Raises `PlanRefused` unless the user, or `--yes`, agrees to the plan."""
-
     if not yes and made.changes:
         agreed(summary_line(made), partial(plan_text, made), "Apply this?", "apply", "Not applied.")
-
-
-def _print_outcomes(made: EdgePlan, outcomes: list[EdgeOutcome], output: PlainFormat) -> None:
-
-    match output:
-        case PlainFormat.TEXT:
-            show(outcome_text(outcomes, **terminal(sys.stdout)))
-        case PlainFormat.JSON:
-            show_json(outcome_document(made, outcomes))

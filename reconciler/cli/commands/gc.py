@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import agreed, command_line, show, show_json, tell_waiting, terminal
+from reconciler.cli.console import agreed, command_line, tell_waiting
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import (
     MIRRORS,
@@ -22,7 +22,8 @@ from reconciler.cli.options import (
     VerboseOption,
 )
 from reconciler.cli.progress import waiting
-from reconciler.cli.render.upkeep import garbage_document, garbage_summary, garbage_text
+from reconciler.cli.render.upkeep import garbage_summary, garbage_text, garbage_view
+from reconciler.cli.showing import show_result
 from reconciler.mirrors.only import check_only, matches_only
 from reconciler.target.garbage import Garbage, NotCollected, collect_garbage
 from reconciler.target.index import RepositoryState
@@ -63,17 +64,12 @@ def gc(
         lock = nullcontext() if dry_run else held(stores.state, command_line(), lock_timeout, tell_waiting)
         with lock as lease, waiting("Looking through the bucket ..."):
             found = list(collect_garbage(stores, wanted, retain, executor, lease))
-    match output:
-        case PlainFormat.TEXT:
-            show(garbage_text(found, dry_run=dry_run, **terminal(sys.stdout)))
-        case PlainFormat.JSON:
-            show_json(garbage_document(found, dry_run=dry_run))
+    show_result(garbage_view(dry_run=dry_run), found, output)
     return 1 if any(isinstance(one, NotCollected) for one in found) else 0
 
 
 def _confirm(seen: Sequence[Garbage | NotCollected]) -> None:
     """Raises `PlanRefused` unless what would be removed is agreed to on the terminal."""
-
     if any(isinstance(one, Garbage) and one.objects for one in seen):
         shown = partial(garbage_text, seen, dry_run=True)
         agreed(garbage_summary(seen, dry_run=True), shown, "Remove it?", "remove", "Nothing was removed.")

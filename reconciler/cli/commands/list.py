@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import note, show, show_json, terminal
+from reconciler.cli.console import note
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormat, PlainFormatOption, VerboseOption
 from reconciler.cli.progress import waiting
-from reconciler.cli.render.listing import listing_document, listing_text
+from reconciler.cli.render.listing import listing_view
+from reconciler.cli.showing import show_result
 from reconciler.errors import UsageError
 from reconciler.target.ledger import read_index
 from reconciler.target.listing import Listing, from_index, from_public
@@ -49,26 +49,19 @@ def list_(
     found = _from_url(url, repository) if url else _from_bucket(file, repository)
     if repository and not found.repositories:
         raise UsageError(f"{repository}: no repository with tags has this name; `r2mirror list` shows all")
-    match output:
-        case PlainFormat.TEXT:
-            words = terminal(sys.stdout)
-            show(listing_text(found, datetime.now(UTC), tags=repository is not None, **words))
-        case PlainFormat.JSON:
-            show_json(listing_document(found, tags=repository is not None))
+    show_result(listing_view(datetime.now(UTC), tags=repository is not None), found, output)
     if not found.whole:
         note("note: the mirror index is not public here, so only names are known")
     return 0
 
 
 def _from_bucket(file: Path, pattern: str | None) -> Listing:
-
     if file == MIRRORS and not file.exists():
         raise UsageError(f"{file}: there is no such file; name one with -f, or the address of a mirror with --url")
     return from_index(read_index(open_bucket(load(file)).state).index, pattern)
 
 
 def _from_url(url: str, pattern: str | None) -> Listing:
-
     from reconciler.target.public import PublicBucket
 
     with PublicBucket(url) as bucket, waiting("Reading ..."), readers(BLOB_WORKERS) as executor:

@@ -15,7 +15,6 @@ from reconciler.cli.options import (
     AllowPruneOption,
     DetailedOption,
     FileOption,
-    Format,
     FormatOption,
     OnlyOption,
     StrictOption,
@@ -23,8 +22,10 @@ from reconciler.cli.options import (
     VerboseOption,
 )
 from reconciler.cli.progress import waiting
+from reconciler.cli.render.formats import Format
+from reconciler.cli.render.markdown import PLAN
 from reconciler.cli.render.plan import pulls_words, summary_line
-from reconciler.cli.showing import show_plan
+from reconciler.cli.showing import show_result
 from reconciler.errors import UsageError
 from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import connect
@@ -80,7 +81,7 @@ def plan(
     if out:
         save(made, out)
         note(f"saved {out}: {summary_line(made)} `r2mirror apply {out}` does exactly this")
-    show_plan(made, output)
+    show_result(PLAN, made, output)
     _say_what_is_public(mirrors, found.observed)
     if will_fail(made, strict=strict) or (made.sizes and made.sizes.unread):
         return 1
@@ -89,7 +90,6 @@ def plan(
 
 def _refuse_to_spend(made: Plan) -> None:
     """Raises `UsageError` where the manifests would have to be paid for twice, now and by the apply."""
-
     for spending in made.spendings:
         if spending.pulls:
             raise UsageError(
@@ -100,7 +100,6 @@ def _refuse_to_spend(made: Plan) -> None:
 
 def _say_what_is_public(mirrors: Mirrors, observed: Observed) -> None:
     """Once, before the first apply: the mirror index is readable wherever the bucket is."""
-
     store = mirrors.store
     if observed.etag or not store.shows_state or not store.public_url:
         return

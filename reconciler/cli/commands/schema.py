@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import show_json
+from reconciler.cli.console import show
+from reconciler.cli.render.formats import json_text
 from reconciler.errors import UsageError
 from reconciler.mirrors.schema_files import load_schema, schema_names
 
@@ -24,5 +25,5 @@ def schema(
 
     if name not in schema_names():
         raise UsageError(f"unknown schema {name!r}; available: {', '.join(schema_names())}")
-    show_json(load_schema(name))
+    show(json_text(load_schema(name)))
     return 0

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import command_line, note, show, show_json, tell_waiting, terminal
+from reconciler.cli.console import command_line, note, tell_waiting
 from reconciler.cli.inputs import load
 from reconciler.cli.options import (
     MIRRORS,
@@ -21,7 +20,8 @@ from reconciler.cli.options import (
     VerboseOption,
 )
 from reconciler.cli.progress import waiting
-from reconciler.cli.render.upkeep import verification_document, verification_text
+from reconciler.cli.render.upkeep import VERIFICATION
+from reconciler.cli.showing import show_result
 from reconciler.mirrors.only import check_only, matches_only
 from reconciler.plan.connections import connect
 from reconciler.target.index import without_expired
@@ -71,9 +71,5 @@ def verify(
             )
             if observed.etag is None:
                 found = without_index(found, {mirror.target for mirror in mirrors.mirrors})
-    match output:
-        case PlainFormat.TEXT:
-            show(verification_text(found, **terminal(sys.stdout)))
-        case PlainFormat.JSON:
-            show_json(verification_document(found))
+    show_result(VERIFICATION, found, output)
     return 1 if found.open else 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from reconciler.cli.render.formats import View
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -23,7 +25,7 @@ def client_config_document(config: ClientConfig) -> dict[str, Any]:
     }
 
 
-def client_config_text(config: ClientConfig) -> str:
+def client_config_text(config: ClientConfig, **_: object) -> str:
     """For people: each file whole below its path, then, in comments, how to pull and what is not possible."""
     parts = [f"# {file.path}\n{_comment(file.how)}{file.content}" for file in config.files]
     if not config.files:
@@ -52,3 +54,6 @@ def _comment(text: str, bullet: str = "") -> str:
         break_on_hyphens=False,
     )
     return "\n".join(lines) + "\n"
+
+
+CLIENT_CONFIG: View[ClientConfig] = View(client_config_text, client_config_document)

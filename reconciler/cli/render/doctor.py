@@ -6,6 +6,7 @@ from collections import Counter
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from reconciler.cli.render.formats import View
 from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
 from reconciler.doctor.finding import Finding, Status
 from reconciler.words import count
@@ -61,3 +62,6 @@ def _summary(findings: Sequence[Finding]) -> str:
 
 def _counts(findings: Sequence[Finding]) -> Counter[Status]:
     return Counter(finding.status for finding in findings)
+
+
+FINDINGS: View[Sequence[Finding]] = View(doctor_text, doctor_document)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
+from reconciler.cli.render.formats import View
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
 from reconciler.edge.apply import Applied, NotTried, Rejected
 from reconciler.edge.plan import EdgeAction, Kind
@@ -133,3 +135,11 @@ def _details(change: EdgeChange) -> Iterator[str]:
         else:
             told = {key: value for key, value in change.after.items() if value != change.name}
             yield from (f"{key}: {json.dumps(value)}" for key, value in told.items())
+
+
+EDGE_PLAN: View[EdgePlan] = View(plan_text, plan_document)
+
+
+def edge_outcome_view(plan: EdgePlan) -> View[Sequence[EdgeOutcome]]:
+    """The formats of what became of a plan."""
+    return View(outcome_text, partial(outcome_document, plan))

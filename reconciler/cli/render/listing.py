@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from reconciler.cli.render.formats import View
 from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.platform_sizes import UNKNOWN
@@ -106,3 +108,8 @@ def _tag_entry(tag: str, state: TagState | None) -> dict[str, Any]:
         "images": dict(state.images) if state and state.images else None,
         "synced_at": format_time(state.synced_at) if state else None,
     }
+
+
+def listing_view(now: datetime, *, tags: bool) -> View[Listing]:
+    """The formats of a listing, with `tags` of each repository's tags too, at the time `now`."""
+    return View(partial(listing_text, now=now, tags=tags), partial(listing_document, tags=tags))

@@ -1,4 +1,4 @@
-"""A plan as a pull-request comment. Prints nothing."""
+"""A plan as a pull-request comment, and in every format: `PLAN`. Prints nothing."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.render.blocks import COMMENT_LIMIT, FOLD_AFTER, Block, code, escaped, fitted
 from reconciler.cli.render.changes import SIGNS, digests_words, remark
-from reconciler.cli.render.plan import figure_lines, gone_rows, left_out_rows, shared_words, summary_line
+from reconciler.cli.render.formats import View
+from reconciler.cli.render.plan import figure_lines, gone_rows, left_out_rows, plan_text, shared_words, summary_line
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.guards import held_back
+from reconciler.plan.plan_json import plan_document
 from reconciler.words import count
 
 if TYPE_CHECKING:
@@ -81,3 +83,6 @@ def _markdown_row(repository: RepositoryPlan, change: Change) -> str:
     reason = f" ({escaped(remark(change))})" if remark(change) else ""
     image = f"{repository.target}:{change.tag}"
     return f"| `{SIGNS[change.action]}` | `{image}` | {change.action} {digests_words(change)}{reason} |"
+
+
+PLAN: View[Plan] = View(plan_text, plan_document, plan_markdown)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
 from reconciler.apply.outcome import Done, Failed, NotMirrored, Skipped
 from reconciler.cli.render.changes import SIGNS, STYLES, digests_words
+from reconciler.cli.render.formats import View
 from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
 from reconciler.plan.diff import Action
@@ -150,3 +152,9 @@ def _reason(outcome: Outcome) -> str | None:
             return reason
         case _:
             assert_never(outcome)
+
+
+def outcome_view(plan: Plan, took: Took, *, interrupted: bool) -> View[Sequence[Event]]:
+    """The formats of what became of a plan; as text, of what `outcome_line` does not tell."""
+    rest: dict[str, Any] = {"took": took, "interrupted": interrupted}
+    return View(partial(closing_text, plan, **rest), partial(outcome_document, plan, **rest))

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.render.blocks import Block, code, escaped, fitted
+from reconciler.cli.render.formats import View
 from reconciler.mirrors.review import Code, Edit
 from reconciler.words import plain
 
@@ -23,7 +24,7 @@ NAMED = 5
 """As many of their names are given there."""
 
 
-def review_text(edits: Sequence[Edit]) -> str:
+def review_text(edits: Sequence[Edit], **_: object) -> str:
     """Writes a line for each edit, its details indented below it."""
     lines = []
     for edit in said_once(edits):
@@ -113,3 +114,6 @@ def _escaped_piece(piece: str) -> str:
     """Escapes a piece of a line, the blanks at its ends kept."""
     left, right = len(piece) - len(piece.lstrip()), len(piece) - len(piece.rstrip())
     return f"{' ' * bool(left)}{escaped(piece)}{' ' * bool(right)}"
+
+
+EDITS: View[Sequence[Edit]] = View(review_text, review_document, review_markdown)

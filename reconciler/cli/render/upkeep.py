@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from reconciler.cli.render.formats import View
 from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
 from reconciler.target.garbage import Garbage
@@ -164,3 +166,16 @@ def _adoption_entry(one: Adoption) -> dict[str, Any]:
         "retired": sorted(str(digest) for digest in one.retired),
         "refused": [{"tag": tag, "reason": why} for tag, why in one.refused.items()],
     }
+
+
+VERIFICATION: View[Verification] = View(verification_text, verification_document)
+
+
+def garbage_view(*, dry_run: bool) -> View[Sequence[Garbage | NotCollected]]:
+    """The formats of a garbage collection."""
+    return View(partial(garbage_text, dry_run=dry_run), partial(garbage_document, dry_run=dry_run))
+
+
+def survey_view(failures: Sequence[str], *, dry_run: bool) -> View[Survey]:
+    """The formats of a survey and what became of it."""
+    return View(survey_text, partial(survey_document, failures=failures, dry_run=dry_run))
