@@ -82,7 +82,7 @@ class _Call:
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _Envelope:
     """A status and an envelope: `result`, and the errors as (code, message)."""
 
     status: int
@@ -226,7 +226,7 @@ class Cloudflare:
     def _result(self, call: _Call) -> Any:
         return self._answer(call, ()).result
 
-    def _answer(self, call: _Call, expected: tuple[int, ...]) -> _Answer:
+    def _answer(self, call: _Call, expected: tuple[int, ...]) -> _Envelope:
         """The answer to a call: a success, or one of the `expected` statuses. Raises for all others."""
         try:
             answer = self._retry(partial(self._once, call))
@@ -241,7 +241,7 @@ class Cloudflare:
             return answer
         raise self._refused(call, answer)
 
-    def _once(self, call: _Call) -> _Answer:
+    def _once(self, call: _Call) -> _Envelope:
         try:
             return self._sent(call)
         except (Unavailable, *NOT_ANSWERED) as error:
@@ -250,7 +250,7 @@ class Cloudflare:
             why = f"Cloudflare's API {_failure(error)}, and may have done it or not; `r2mirror edge plan` shows which"
             raise EdgeUnreachable(call.what, why) from None
 
-    def _sent(self, call: _Call) -> _Answer:
+    def _sent(self, call: _Call) -> _Envelope:
         headers = {"Authorization": f"Bearer {self._token.value}"}
         if "/r2/" in call.path:
             headers |= self._jurisdiction
@@ -263,16 +263,16 @@ class Cloudflare:
             body = read_bounded(response, MAX_BODY, "Cloudflare's API")
         return self._parse(call, response.status_code, body)
 
-    def _parse(self, call: _Call, status: int, body: bytes) -> _Answer:
+    def _parse(self, call: _Call, status: int, body: bytes) -> _Envelope:
         if status == HTTPStatus.NO_CONTENT:
-            return _Answer(status, None, ())
+            return _Envelope(status, None, ())
         try:
             document = json.loads(body)
         except (ValueError, RecursionError):
             document = None
         match document:
             case {"success": bool(success), "errors": list(errors)}:
-                answer = _Answer(status, document.get("result"), tuple(self._error(one) for one in errors))
+                answer = _Envelope(status, document.get("result"), tuple(self._error(one) for one in errors))
                 if success is not answer.is_success:
                     raise EdgeError(call.what, f"Cloudflare answered {status} and success: {str(success).lower()}")
                 return answer
@@ -290,7 +290,7 @@ class Cloudflare:
         words = str(message or "no reason given").replace(self._token.value, "(the token)")
         return (code if type(code) is int else 0, words[:300])
 
-    def _refused(self, call: _Call, answer: _Answer) -> EdgeError:
+    def _refused(self, call: _Call, answer: _Envelope) -> EdgeError:
         why = "; ".join(f"{message} (code {code})" for code, message in answer.errors[:5]) or "no reason given"
         said = f"Cloudflare answered {answer.status}: {why}"
         if answer.status in (401, 403):

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     import httpx
 
-    Send = Callable[[str], httpx.Response]
-    Check = Callable[[str, httpx.Response], None]
+    SendTo = Callable[[str], httpx.Response]
+    CheckTarget = Callable[[str, httpx.Response], None]
     """Raises where the URL that an answer redirects to may not be followed; the answer is still open."""
 
 
@@ -28,7 +28,7 @@ class TooManyRedirects(Exception):
         return f"redirects more than {self.most} times"
 
 
-def follow(url: str, send: Send, check: Check, most: int) -> httpx.Response:
+def follow(url: str, send: SendTo, check: CheckTarget, most: int) -> httpx.Response:
     """Sends a request to `url` and to where it redirects, and returns the open answer that redirects no further.
 
     Raises `TooManyRedirects`, `httpx.InvalidURL`, and what `send` and `check` raise.

@@ -17,7 +17,7 @@ from reconciler.http.answers import comes_from_inside
 from reconciler.http.bodies import finish, read_start
 from reconciler.http.hosts import same_owner, split_url
 from reconciler.sources.auth import basic, check_realm, choose, named_scope, parse_challenges, token_request
-from reconciler.sources.refusals import is_about_the_login, is_wrong_login
+from reconciler.sources.login_refusals import is_about_the_login, is_wrong_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     Send = Callable[[str | None], httpx.Response]
     """Sends a request with an Authorization header, or without one."""
 
-    Check = Callable[[str, bool], None]
+    CheckRealm = Callable[[str, bool], None]
     """Raises `Denied` for a URL that a token may not be asked for at; told whether we were sent there from inside."""
 
-    Fetch = Callable[[TokenRequest, Check], Token]
+    FetchToken = Callable[[TokenRequest, CheckRealm], Token]
     """Raises `LoginRefused` where the token server refuses the credentials, `Denied` for other refusals."""
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Access:
         self._trial = threading.RLock()
         self._locks: dict[str, threading.Lock] = {}
 
-    def send(self, scope: str, send: Send, fetch: Fetch) -> httpx.Response:
+    def send(self, scope: str, send: Send, fetch: FetchToken) -> httpx.Response:
         """The answer to a request, sent again with what the registry wants as far as that is to be had.
 
         A last refusal is returned. Raises `Denied` where the credentials cannot be had or get no token, `LoginRefused`
@@ -150,7 +150,7 @@ class Access:
         return None if is_stale else grant
 
     def _following(
-        self, scope: str, refusal: _Refusal, refused: _Grant | None, fetch: Fetch, *, is_new: bool
+        self, scope: str, refusal: _Refusal, refused: _Grant | None, fetch: FetchToken, *, is_new: bool
     ) -> _Grant | None:
         """The grant to try after one that was refused, None if there is none to be had."""
         with self._lock_of(scope):
@@ -171,7 +171,7 @@ class Access:
             return grant
 
     def _grant(
-        self, scope: str, refusal: _Refusal, refused: _Grant | None, fetch: Fetch, *, is_new: bool
+        self, scope: str, refusal: _Refusal, refused: _Grant | None, fetch: FetchToken, *, is_new: bool
     ) -> _Grant | None:
         is_bearer = refusal.challenge.scheme == "bearer"
         # A token that ran out is no fault of the login; one that was refused at once is, if it was for the right scope.
@@ -232,12 +232,12 @@ class Access:
         self._hopeless[scope] = time.monotonic() + HOPELESS_FOR
         return None
 
-    def _by_token(self, scope: str, refusal: _Refusal, credentials: Credentials | None, fetch: Fetch) -> _Grant:
+    def _by_token(self, scope: str, refusal: _Refusal, credentials: Credentials | None, fetch: FetchToken) -> _Grant:
         challenge = refusal.challenge
         named = named_scope(challenge) if self._is_named_by_it else None
         wanted = self._named.get(scope) or named or scope
 
-        def check(url: str, is_inside: bool) -> None:  # noqa: FBT001 as `Check` has it
+        def check(url: str, is_inside: bool) -> None:  # noqa: FBT001 as `CheckRealm` has it
             check_realm(
                 url,
                 self._url,

@@ -38,7 +38,7 @@ from reconciler.work.deadline import NEVER
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from reconciler.sources.access import Check, Logins
+    from reconciler.sources.access import CheckRealm, Logins
     from reconciler.sources.auth import Token, TokenRequest
     from reconciler.sources.bandwidth import Bandwidth
     from reconciler.sources.config import RegistryConfig
@@ -278,7 +278,7 @@ class Registry:
             self._accesses.setdefault(place, self._elsewhere(url))
         return self._accesses.get(place)
 
-    def _fetch_token(self, request: TokenRequest, check: Check) -> Token:
+    def _fetch_token(self, request: TokenRequest, check: CheckRealm) -> Token:
         return fetch_token(self.name, self._session.send, request, check)
 
 

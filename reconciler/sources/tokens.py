@@ -14,21 +14,21 @@ from reconciler.http.bodies import finish, read_bounded
 from reconciler.http.patience import is_temporary, unavailable
 from reconciler.http.redirects import TooManyRedirects, follow
 from reconciler.sources.auth import Token, TokenRequest, parse_token
-from reconciler.sources.refusals import is_about_the_login
+from reconciler.sources.login_refusals import is_about_the_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reconciler.sources.access import Check
+    from reconciler.sources.access import CheckRealm
 
-    Send = Callable[[str, str, Mapping[str, str], str | None], httpx.Response]
+    SendRequest = Callable[[str, str, Mapping[str, str], str | None], httpx.Response]
     """Sends a method, a URL, headers and a body."""
 
 MAX_REDIRECTS = 5
 MAX_TOKEN_BYTES = 1024 * 1024
 
 
-def fetch_token(registry: str, send: Send, request: TokenRequest, check: Check) -> Token:
+def fetch_token(registry: str, send: SendRequest, request: TokenRequest, check: CheckRealm) -> Token:
     """Fetches the token of one request. `check` raises for a URL that it may not be fetched from.
 
     Raises `LoginRefused` where the token server refuses the credentials, `Denied` for other refusals, `Unavailable`,
@@ -45,7 +45,7 @@ def fetch_token(registry: str, send: Send, request: TokenRequest, check: Check) 
         return parse_token(read_bounded(answer, MAX_TOKEN_BYTES, registry), registry, time.monotonic())
 
 
-def _answer(registry: str, send: Send, request: TokenRequest, check: Check) -> httpx.Response:
+def _answer(registry: str, send: SendRequest, request: TokenRequest, check: CheckRealm) -> httpx.Response:
     """The answer of the token server, or of where it redirects, which has to be where the same may be sent."""
     method = "POST" if request.form else "GET"
     try:

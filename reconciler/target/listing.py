@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.target.index import MirrorIndex
-    from reconciler.target.public import Answer, PublicBucket
+    from reconciler.target.public import PublicAnswer, PublicBucket
 
 MAX_INDEX_BYTES = 64 * 1024 * 1024
 MAX_LIST_BYTES = 8 * 1024 * 1024
@@ -122,7 +122,7 @@ def from_public(bucket: PublicBucket, pattern: str | None, executor: Executor) -
     return Listing(tuple(one for one in repositories if one.tags), whole=False)
 
 
-def _index(answer: Answer) -> MirrorIndex:
+def _index(answer: PublicAnswer) -> MirrorIndex:
     if answer.body.count(b",") > MAX_VALUES:
         raise PublicError(answer.url, f"a mirror index of more than {MAX_VALUES} values; list it with -f")
     try:

@@ -1,7 +1,7 @@
 """A bucket as anybody sees it: its public URL, without credentials. Only reads, and nothing of any size.
 
     bucket = PublicBucket("https://cr.example.com")
-    answer = bucket.get("v2/_catalog", 1024 * 1024)     # Answer(url, status, body)
+    answer = bucket.get("v2/_catalog", 1024 * 1024)     # PublicAnswer(url, status, body)
 
 An answer of any status is an answer. What is no answer at all is a `PublicError`: a name that does not resolve, a
 connection that breaks or trickles, 429 and 5xx that stay, a body beyond the bound, a redirect to another host.
@@ -41,7 +41,7 @@ LONGEST_WAIT = 5.0
 
 
 @dataclass(frozen=True)
-class Answer:
+class PublicAnswer:
     """What came for a key; `url` is what was asked in the end."""
 
     url: str
@@ -66,13 +66,13 @@ class PublicBucket:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def get(self, key: str, limit: int) -> Answer:
+    def get(self, key: str, limit: int) -> PublicAnswer:
         """The object under `key`, or what there is in its place, of at most `limit` bytes. Raises `PublicError`."""
         url = f"{self.url}/{quote(key, safe='/:@')}"
         with _translated(url):
             return self._retry(partial(self._once, url, limit))
 
-    def _once(self, url: str, limit: int) -> Answer:
+    def _once(self, url: str, limit: int) -> PublicAnswer:
         """Sends a request and follows its redirects, as long as they stay at this host."""
         response = follow(
             url, self._send, lambda onwards, answer: _check_redirect(str(answer.request.url), onwards), MAX_REDIRECTS
@@ -80,7 +80,7 @@ class PublicBucket:
         with closing(response):
             if is_temporary(response.status_code):
                 raise unavailable(response)
-            return Answer(str(response.request.url), response.status_code, read_bounded(response, limit, url))
+            return PublicAnswer(str(response.request.url), response.status_code, read_bounded(response, limit, url))
 
     def _send(self, url: str) -> Response:
         response = self._client.send(self._client.build_request("GET", url), stream=True, auth=None)
