@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from reconciler.oci.image import Image
     from reconciler.oci.spec import Descriptor, Digest
-    from reconciler.sources import Source
+    from reconciler.sources import Contents
     from reconciler.target.repository import Repository
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ What it raises stops the copy.
 """
 
 
-def copy_blob(source: Source, target: Repository, what: str, blob: Descriptor, copied: Arrived) -> None:
+def copy_blob(source: Contents, target: Repository, what: str, blob: Descriptor, copied: Arrived) -> None:
     """Streams one blob into `target`. Raises `SourceError` and `StoreError`; wrong bytes are fetched again first."""
     for attempt in range(1, BLOB_ATTEMPTS + 1):
         chunks = verified(source.blob(blob), blob, f"{what}@{blob.digest}", copied)

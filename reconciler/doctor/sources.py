@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.doctor.finding import Finding, Notes
 from reconciler.errors import Denied, NotFound, RateLimited, SourceError
 from reconciler.mirrors.patterns import Exact
+from reconciler.sources import quota_of
 from reconciler.sources.kinds import kind_of, parse_source
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def _look(place: str, mirror: Mirror, open_source: OpenSource, advice: Advice) -
         return (notes.error("reach", str(error), "log in for a higher limit, or retry later"),)
     except SourceError as error:
         return (notes.error("reach", str(error), kind_of(mirror.source).advice),)
-    return (notes.ok("reach", f"answers for {mirror.source}"), *_quota(notes, source.quota()))
+    return (notes.ok("reach", f"answers for {mirror.source}"), *_quota(notes, quota_of(source)))
 
 
 def _quota(notes: Notes, quota: Quota | None) -> tuple[Finding, ...]:

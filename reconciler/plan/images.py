@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError
 from reconciler.plan.diff import Action
+from reconciler.sources import quota_of
 from reconciler.sources.kinds import parse_source
 from reconciler.target.index import LeftOut
 
@@ -74,7 +75,7 @@ def in_turn(images: Iterable[ImageWork], open_source: OpenSource) -> list[ImageW
         name = work.repository.source
         if name not in limited:
             try:
-                limited[name] = open_source(name).quota() is not None
+                limited[name] = quota_of(open_source(name)) is not None
             except SourceError:
                 limited[name] = False
         return limited[name]

@@ -12,71 +12,90 @@ if TYPE_CHECKING:
     from reconciler.sources.quota import Quota
 
 
-class Source(Protocol):
-    """One repository to mirror from. Every method raises `SourceError` or one of its kinds, after its own retries."""
-
-    def tags(self) -> tuple[str, ...]:
-        """Every tag, each once, as the source orders them; names that break the grammar of tags are left out.
-
-        Raises `NotFound` if the repository does not exist.
-        """
-        ...
+class Contents(Protocol):
+    """Manifests and blobs of one repository. Every method raises `SourceError` or one of its kinds, after retries."""
 
     def resolve(self, reference: str) -> Descriptor:
-        """What a tag or digest points at, by HEAD where the source can; `platform` is None.
+        """Resolves a tag or digest, by HEAD where the source can; `platform` is None.
 
         Raises `NotFound` if it points at nothing.
         """
         ...
 
-    def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """What refers to a manifest, each once, with its `artifact_type`.
-
-        None where the source has no such list, and only the tag that stands in for it can tell.
-        """
-        ...
-
     def manifest(self, descriptor: Descriptor) -> bytes:
-        """The exact bytes of a manifest or index, their digest verified. The size may be what a HEAD said: a hint."""
-        ...
+        """Fetches the exact bytes of a manifest or index, and verifies their digest.
 
-    def described(self, digest: Digest) -> Descriptor:
-        """What the bytes of a manifest or index are, where there is doubt about what a HEAD told of them.
-
-        Raises `BadAnswer` where they contradict what they are announced as.
+        The size may be what a HEAD said: a hint.
         """
         ...
 
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
-        """The bytes of a blob in chunks, from the start; closing the iterator ends the transfer.
+        """Fetches a blob in chunks, from the start; closing the iterator ends the transfer.
 
         The bytes are not verified here: whoever writes them hashes them as they pass. A dropped connection is resumed.
         """
         ...
 
-    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
-        """What is attached to a digest, without reading a manifest where the source can; nothing is no error.
 
-        `listed` are the source's tags where they are known: those that are not among them are not asked for.
+class Source(Contents, Protocol):
+    """One repository to mirror from."""
+
+    def tags(self) -> tuple[str, ...]:
+        """Lists every tag once, in the source's order, without names that break the grammar of tags.
+
+        Raises `NotFound` if the repository does not exist.
         """
         ...
 
-    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
-        """How many manifests we may still fetch, as the source last said; None if it does not count.
+    def described(self, digest: Digest) -> Descriptor:
+        """Reads what the bytes of a manifest or index are, where there is doubt about what a HEAD told of them.
 
-        A source that has not said it yet is asked by a HEAD of the manifest `known`, if one is given; `again`: also one
-        that has. It never costs what it counts.
+        Raises `BadAnswer` where they contradict what they are announced as.
+        """
+        ...
+
+    def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
+        """Lists what refers to a manifest, each once, with its `artifact_type`.
+
+        None where the source has no such list, and only the tag that stands in for it can tell.
+        """
+        ...
+
+    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
+        """Lists what is attached to a digest, without reading a manifest where the source can; nothing is no error.
+
+        listed  the source's tags where they are known: those that are not among them are not resolved
+        """
+        ...
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """A source that may count the manifests that it gives."""
+
+    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
+        """Returns how many manifests may still be fetched, as the source last said; None if it does not count.
+
+        It never costs what it counts.
+
+        known  a manifest of which a HEAD is sent if the source has not said it yet
+        again  also if it has
         """
         ...
 
 
 @runtime_checkable
 class BehindLogin(Protocol):
-    """What a source can tell besides where it has logins."""
+    """A source that may have logins."""
 
     def wants_login(self, digest: Digest) -> bool:
-        """Whether a manifest that we can read is refused without a login. It never counts as a pull."""
+        """Returns whether a manifest that we can read is refused without a login. It never counts as a pull."""
         ...
+
+
+def quota_of(source: Contents, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
+    """Returns the quota of a source, as `Metered` has it; None for one that is not metered."""
+    return source.quota(known, again=again) if isinstance(source, Metered) else None
 
 
 OpenSource: TypeAlias = "Callable[[str], Source]"

@@ -28,7 +28,7 @@ from reconciler.oci.spec import (
     parse_descriptor,
     parse_manifest,
 )
-from reconciler.sources.describe import describe
+from reconciler.sources.descriptors import descriptor_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -121,9 +121,6 @@ class ImageLayout:
         except Malformed as error:
             raise BadAnswer(self.name, str(error)) from None
 
-    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> None:
-        """Nobody counts what is read from a folder."""
-
     def _blob_path(self, digest: Digest) -> Path:
         return self.folder / "blobs" / digest.algorithm / digest.hex
 
@@ -166,7 +163,7 @@ class ImageLayout:
             if descriptor.digest == digest and descriptor.media_type:
                 return descriptor
         what = f"{self.name}@{digest}"
-        found = describe(self._read(self._blob_path(digest), what, MAX_MANIFEST_SIZE), "", digest.algorithm, what)
+        found = descriptor_of(self._read(self._blob_path(digest), what, MAX_MANIFEST_SIZE), "", digest.algorithm, what)
         if found.digest != digest:
             raise BadAnswer(what, f"the file of this digest has the bytes of {found.digest}")
         return found

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
     from reconciler.oci.image import Fetch
     from reconciler.oci.spec import Descriptor, Digest
-    from reconciler.sources import Source
+    from reconciler.sources import Contents
 
 
-def stored_first(source: Source, stored: Callable[[Digest], bytes | None], present: Mapping[Digest, int]) -> Fetch:
+def stored_first(source: Contents, stored: Callable[[Digest], bytes | None], present: Mapping[Digest, int]) -> Fetch:
     """Returns a `Fetch` that reads the manifests that the target holds from there, and only the others from `source`.
 
     stored   gives the target's bytes of a manifest, None if it is not there; bytes of another digest are fetched anew

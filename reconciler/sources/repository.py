@@ -30,7 +30,7 @@ from reconciler.oci.spec import (
     load_json,
     parse_media_type,
 )
-from reconciler.sources.describe import describe
+from reconciler.sources.descriptors import descriptor_of
 from reconciler.sources.paging import PAGE_SIZE, next_page, page_after
 from reconciler.sources.referrers import list_referrers
 
@@ -138,7 +138,7 @@ class RegistrySource:
         response, body = self._get_manifest(reference, what)
         announced = response.headers.get("Content-Type", "").partition(";")[0].strip()
         algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
-        return _same(describe(body, announced, algorithm, what), reference, what)
+        return _same(descriptor_of(body, announced, algorithm, what), reference, what)
 
     def _head(self, url: str, what: str) -> httpx.Response | None:
         """What HEAD answers; None where it is not worth a request, or where none came.

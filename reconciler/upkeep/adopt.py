@@ -19,7 +19,7 @@ from reconciler.errors import Malformed, NotFound, StoreError
 from reconciler.mirrors.model import DEFAULT_NAME
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.image import choose_platforms
-from reconciler.oci.referrers import Attached, is_attached_tag
+from reconciler.oci.referrers import is_attached_tag
 from reconciler.oci.spec import Digest, Index, parse_manifest
 from reconciler.target.catalog import published_lists
 from reconciler.target.garbage import find_garbage
@@ -235,26 +235,11 @@ def _without_tag(store: Store, mirror: Mirror, now: datetime, executor: Executor
 class _Nowhere:
     """The source of what is only in the bucket."""
 
-    def tags(self) -> tuple[str, ...]:
-        return ()
-
     def resolve(self, reference: str) -> Descriptor:
         raise NotFound(reference, "is not in the bucket any more")
-
-    def referrers(self, subject: Digest) -> None:  # noqa: ARG002 it has none of anything
-        return None
 
     def manifest(self, descriptor: Descriptor) -> bytes:
         raise NotFound(str(descriptor.digest), "is not in the bucket any more")
 
-    def described(self, digest: Digest) -> Descriptor:
-        raise NotFound(str(digest), "is not in the bucket any more")
-
-    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:  # noqa: ARG002 the protocol's
-        return Attached()
-
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
         raise NotFound(str(descriptor.digest), "is not in the bucket any more")
-
-    def quota(self, known: Descriptor | None = None, *, again: bool = False) -> None:
-        pass

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from reconciler.oci.spec import Descriptor, Digest
-    from reconciler.sources import OpenSource, Source
+    from reconciler.sources import Contents, OpenSource
     from reconciler.stores import Store
     from reconciler.target.index import MirrorIndex
 
@@ -111,7 +111,7 @@ def without_index(found: Verification, targets: Collection[str]) -> Verification
     return replace(found, findings=(gone, *found.findings))
 
 
-def repair(store: Store, report: Report, source: Source, executor: Executor) -> Iterator[Unrepaired]:
+def repair(store: Store, report: Report, source: Contents, executor: Executor) -> Iterator[Unrepaired]:
     """Writes again what is broken in a repository; yields the images for which that failed."""
     repairing = _Repair(store, report, source, executor)
     for root in report.hurt:
@@ -126,7 +126,7 @@ def repair(store: Store, report: Report, source: Source, executor: Executor) -> 
 class _Repair:
     """One repository: what is right in it grows as its images are restored, so that no blob is fetched twice."""
 
-    def __init__(self, store: Store, report: Report, source: Source, executor: Executor) -> None:
+    def __init__(self, store: Store, report: Report, source: Contents, executor: Executor) -> None:
         self._target = Repository(store, report.target)
         self._report = report
         self._source = source

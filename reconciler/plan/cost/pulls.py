@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from reconciler.errors import Interrupted, Malformed, QuotaSpent
 from reconciler.oci.image import choose_platforms, read_image
 from reconciler.oci.spec import INDEX_TYPES
+from reconciler.sources import quota_of
 from reconciler.sources.quota import duration, estimate
 from reconciler.sources.reading import held_first, stored_first
 from reconciler.target.repository import Repository
@@ -90,7 +91,7 @@ class Pulls:
 
     def read(self, reading: Reading) -> Image:
         """As `read_image`. Raises `QuotaSpent` where too little of the quota is left, and `Interrupted`."""
-        quota = reading.source.quota(reading.root)
+        quota = quota_of(reading.source, reading.root)
         if quota is None:
             return self._read(reading)
         with self._turn(quota.registry):
@@ -98,7 +99,7 @@ class Pulls:
 
     def read_one(self, reading: Reading) -> bytes:
         """The manifest at `reading.root` alone, such as a signature. Raises as `read` does."""
-        quota = reading.source.quota(reading.root)
+        quota = quota_of(reading.source, reading.root)
         way = _Way(self, reading)
         if quota is None:
             return way.fetch(reading.root)
@@ -181,7 +182,7 @@ class _Way:
 
     def _afford(self, needed: int) -> None:
         """Returns when so many pulls are left. Raises `QuotaSpent`."""
-        pulls, quota = self._pulls, self._reading.source.quota()
+        pulls, quota = self._pulls, quota_of(self._reading.source)
         if quota is None or (needed <= quota.remaining and not self._is_risky(quota)):
             return
         if pulls.waiting and needed + self._spent <= quota.limit and self._has_come(pulls.waiting, needed, quota):
@@ -207,7 +208,7 @@ class _Way:
             self._pulls.sleep(LOOK_AGAIN)
             self._pulls.check()
             waited += LOOK_AGAIN
-            now = self._reading.source.quota(self._reading.root, again=True)
+            now = quota_of(self._reading.source, self._reading.root, again=True)
             logger.info("%s", now or "no quota any more")
             if now is None or needed <= now.remaining:
                 return True

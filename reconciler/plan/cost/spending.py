@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import SourceError
 from reconciler.oci.spec import INDEX_TYPES
+from reconciler.sources import quota_of
 from reconciler.sources.quota import Spending, estimate
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def spendings(takes: Iterable[Take], open_source: OpenSource) -> tuple[Spending,
 
 def _quota(open_source: OpenSource, source: str) -> Quota | None:
     try:
-        return open_source(source).quota()
+        return quota_of(open_source(source))
     except SourceError:
         return None
 

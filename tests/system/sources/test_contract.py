@@ -11,6 +11,7 @@ import pytest
 from reconciler.errors import BadAnswer, NotFound, SourceError, Unreachable
 from reconciler.oci.referrers import fallback_tag
 from reconciler.oci.spec import OCI_INDEX, Descriptor, Digest, Index, parse_manifest
+from reconciler.sources import quota_of
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.opening import open_sources
 from tests.memory import described
@@ -272,4 +273,4 @@ def test_a_file_of_another_size_than_the_manifest_says(source: Source) -> None:
 
 def test_those_that_do_not_count_have_no_quota(source: Source) -> None:
     root = source.resolve("1.0")
-    assert source.quota() is source.quota(root) is source.quota(root, again=True) is None
+    assert quota_of(source) is quota_of(source, root) is quota_of(source, root, again=True) is None

@@ -14,7 +14,7 @@ from reconciler.oci.spec import (
 )
 
 
-def describe(body: bytes, announced: str, algorithm: str, what: str) -> Descriptor:
+def descriptor_of(body: bytes, announced: str, algorithm: str, what: str) -> Descriptor:
     """The descriptor of a manifest or index: `announced` is its media type as far as anybody said, or empty.
 
     Raises `BadAnswer` for what is no manifest, and `Unsupported` for Docker's schema 1; `what` names it.
