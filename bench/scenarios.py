@@ -33,7 +33,7 @@ NOT_COUNTED = "a first round, in which the servers grow to what they need, at th
 
 @dataclass
 class Table:
-    """The figures of a scenario: for each tool what each round cost, and what the source was asked for."""
+    """The figures of a scenario: for each tool what each round cost, and the requests to the source."""
 
     title: str
     costs: dict[str, list[Cost]] = field(default_factory=dict)
@@ -217,7 +217,7 @@ def _asked(registry: DockerRegistry, before: int) -> str:
     asked = registry.requests()[before:]
     counted = Counter(f"{one.method} {_kind(one.path)}" for one in asked)
     size = sum(one.size for one in asked if one.method == "GET")
-    return f"the source was asked by r2mirror: {_list(counted)}; it sent {size / MIB:.1f} MiB"
+    return f"requests to the source by r2mirror: {_list(counted)}; {size / MIB:.1f} MiB downloaded"
 
 
 def _bucket_requests(place: Ground, repositories: tuple[str, ...]) -> Iterator[str]:
@@ -231,7 +231,7 @@ def _bucket_requests(place: Ground, repositories: tuple[str, ...]) -> Iterator[s
                 run(command, job.folder, CREDENTIALS)
                 counted = Counter(line.partition(" ")[0] for line, _ in counting.asked)
                 sent = sum(size for _, size in counting.asked) / MIB
-                yield f"the bucket was asked ({tool}, {words}): {_list(counted)}; {sent:.1f} MiB were sent to it"
+                yield f"requests to the bucket ({tool}, {words}): {_list(counted)}; {sent:.1f} MiB uploaded"
 
 
 def _kind(path: str) -> str:
