@@ -17,7 +17,7 @@ USUAL = 256 * 1024
 """Bytes a second that a registry is believed to give of which nothing is known yet."""
 
 FIRST = 10.0
-"""Seconds that are always waited: nobody knows more before."""
+"""Seconds that are always waited: there is no reliable rate before."""
 
 
 class Arrivals:

@@ -6,7 +6,7 @@
     publish_following  its manifests, then the tags and the list that name them
 
 The last two are about one digest, which several images may share; apply does each once. Everything that follows an
-image is there before a tag of the image is: whoever checks signatures finds them.
+image is published before a tag of the image: a client that checks signatures finds them.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Route:
 def open_route(
     source: Source, target: Repository, state: RepositoryState, present: Mapping[Digest, int], fetch: Fetch
 ) -> Route:
-    """Asks the source for its tags: whoever knows them need not ask for four tags of each digest."""
+    """Opens the route, with one listing of the source's tags: it saves a request for four tags of each digest."""
     try:
         listed = frozenset(source.tags()) or None
     except SourceError as error:
@@ -141,7 +141,7 @@ def _read_all(
 
 
 def _read(fetch: Fetch, what: str, subject: Digest, descriptor: Descriptor) -> Image | None:
-    """A referrer; None for what a list names and nobody can have: of another kind than manifests, or not there."""
+    """Reads a referrer; None for one that cannot be mirrored: it is listed but not there, or is not a manifest."""
     where = f"{what}@{descriptor.digest}"
     if descriptor.media_type and descriptor.media_type not in (*MANIFEST_TYPES, *INDEX_TYPES):
         logger.warning("%s: left out, a referrer of the type %s", where, descriptor.media_type)

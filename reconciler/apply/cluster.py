@@ -154,7 +154,7 @@ def connected(address: str, place: Place, *, insecure: bool = False) -> Iterator
         raise UsageError(f"--dask {address}: not the address of a scheduler; write for example tls://scheduler:8786")
     if not insecure and not address.startswith(_WITH_TLS):
         raise UsageError(
-            f"--dask {address}: whoever can reach that scheduler, or answer in its place, can run programs in this "
+            f"--dask {address}: anyone who can reach that scheduler, or answer in its place, can run programs in this "
             "process, which has the credentials of the bucket; use tls://, or add --dask-insecure if the network keeps "
             "others out"
         )
@@ -178,7 +178,7 @@ def connected(address: str, place: Place, *, insecure: bool = False) -> Iterator
 def check_versions(address: str, found: Mapping[str, object]) -> None:
     """Raises `ClusterError` unless every worker has our release. `found`: worker -> its version, or why it has none."""
     if not found:
-        raise ClusterError(address, "the cluster has no workers; start some, as in `dask worker SCHEDULER`")
+        raise ClusterError(address, "the cluster has no workers; start some, e.g. with `dask worker SCHEDULER`")
     others = {worker: version for worker, version in found.items() if version != __version__}
     if others:
         worker, version = min(others.items(), key=str)

@@ -3,7 +3,7 @@
 A blob that several repositories want is brought into one of them and copied within the bucket to the others. One that
 another repository of the mirror index holds already is copied from there (`reuse` decides).
 
-Threads are shared out per registry (`shares`), and nobody waits for another registry's slow bytes (`arrivals`).
+Threads are shared out per registry (`shares`), and no image waits for another registry's slow bytes (`arrivals`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Copied:
 
     root    what was published, as its bytes say
     images  what a client downloads of it, platform -> bytes; None: not known
-    record  what came along with it, by what it is attached to; empty where nobody asked for that
+    record  what came along with it, by what it is attached to; empty where the mirror does not ask for that
     """
 
     root: Descriptor
@@ -94,7 +94,7 @@ class Copies:
         self.images = Shares(resources.images, image_workers(resources.workers), registries)
         self._blobs = Shares(resources.blobs, resources.workers, registries)
         self._arrivals = Arrivals()
-        # Images share what is below them: whoever wants one of these first starts it, all others wait for that future.
+        # Images share what is below them: the first that wants one of these starts it, all others wait for its future.
         # Each kind is by repository, or by repository and digest.
         self._listings: Once[str, Inventory] = Once()
         self._routes: Once[str, Route] = Once()
@@ -202,13 +202,13 @@ class Copies:
 
     def _begin(self, work: ImageWork, blob: Descriptor) -> tuple[str, str, Future[None]]:
         """The repository that gets the blob first in this run, this one or another, from where, and when it has it."""
-        # To be first and to have started is one step: else another image would wait for work that nobody has begun.
+        # To be first and to have started is one step: else another image could wait for work that has not begun.
         with self._beginning:
             first, registry = self._first.setdefault(blob.digest, (work.repository.target, work.registry))
             return first, registry, self._start(first, work, blob)
 
     def _start(self, target: str, work: ImageWork, blob: Descriptor) -> Future[None]:
-        """When `target` has the blob, for which `work` cares if nobody does yet."""
+        """Returns the future of `target` having the blob; starts it for `work` if it has not been started."""
         threads = self._blobs.of(work.registry)
         future, is_first = self._brought(threads, (target, blob.digest), self._bring, target, work, blob)
         if is_first:

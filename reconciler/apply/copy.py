@@ -1,4 +1,4 @@
-"""Copies one image from its source into the store: streaming, verified, and visible only when whole.
+"""Copies one image from its source into a repository of the target: streaming, verified, visible only when whole.
 
     copy_blob      one blob, hashed as it passes; wrong bytes never appear under their key
     publish_image  the manifests, children before parents, then the tags

@@ -109,9 +109,9 @@ class Run:
             yield from self._collect()
 
     def _begin(self) -> Iterator[NotMirrored]:
-        """Says in the index whose the repositories are, and which tags are about to change, in case this run dies.
+        """Writes to the index who owns the repositories, and which tags are about to change, in case this run dies.
 
-        And what was found at the sources that is no change. What is left out is told when it is noted, once.
+        Also what was seen at the sources without being a change. A tag that is left out is reported once, when noted.
         """
         known = {target: state.left_out for target, state in self._observed.index.repositories.items()}
         at = self._observed.at

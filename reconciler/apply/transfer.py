@@ -1,6 +1,6 @@
 """One blob on its way into a repository, as a unit of work: names and digests, no connection and no credential.
 
-It can be done by whoever has the sources and the store at hand: a thread of this process, or another machine.
+A thread of this process can do it, or another machine that opens the sources and the store itself.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Transfer:
 
 
 def transfer(wanted: Transfer, open_source: OpenSource, store: Store, copied: Arrived) -> bool:
-    """Does it; `copied` is told of bytes that are downloaded. False if the holder turns out not to have it.
+    """Transfers a blob; `copied` is called for bytes that are downloaded. False if the holder does not have it.
 
     Raises `SourceError` and `StoreError`. The bytes of a download are verified as they pass.
     """

@@ -1,14 +1,14 @@
-"""What nothing in a repository reaches any more, found from a listing of the bucket, and its removal.
+"""Finds and removes what nothing in a repository reaches any more, from a listing of the bucket.
 
-    roots    every tag object that is there, whoever put it there, and the digests that the mirror index says are to be
+    roots    every tag object that is there, our own or not, and the digests that the mirror index says are to be
              kept: those of its tags, and the retired ones younger than `retain`
     reached  what the roots refer to, down through indexes to the last blob, as the stored manifests say
     follows  what is attached to what is reached: the lists of its referrers, and the tags that belong to it by name,
              as `sha256-<hex>.sig`; those are no roots, unless the mirror index has them as tags of their own
-    garbage  every other manifest by digest and blob of the repository, and uploads to it that nobody finished
+    garbage  every other manifest by digest and blob of the repository, and unfinished uploads to it
 
-Nothing is taken from memory, and where a manifest that is reached cannot be read nothing is collected at all: nobody
-can say then what it needs. Neither is anything where the listing lacks what has to be there, by the mirror index or by
+Nothing is taken from memory. Where a manifest that is reached cannot be read, nothing is collected at all: what it
+needs is not known. Nor is anything where the listing lacks what has to be there, by the mirror index or by
 a request for that very object: what else it lacks cannot be known, and its layers would be taken for garbage.
 
 Only for the holder of the lock, for a blob that is being published is not reached yet. Removal goes from what refers to
@@ -100,9 +100,9 @@ def collect(
     *,
     dry_run: bool = False,
 ) -> Iterator[Garbage | NotCollected]:
-    """Removes the garbage of each repository, and tells of each that had some, or that could not be looked through.
+    """Removes the garbage of each repository; yields each that had some, and each that could not be searched.
 
-    The mirror index is to be written afterwards with `forgotten`, so that whoever comes after a crash starts again.
+    The mirror index is to be written afterwards with `forgotten`: after a crash, the next run starts again.
     """
     for target, state in repositories:
         try:
@@ -117,9 +117,9 @@ def collect(
 
 
 def discard_uploads(store: Store, repositories: Collection[str]) -> Iterator[Garbage]:
-    """Gives up whatever upload to the repositories is not finished: for when nobody uploads anything any more.
+    """Discards every unfinished upload to the repositories: for when no upload is under way any more.
 
-    One request for all of them, and tells of each that had some. Raises `StoreError`.
+    One listing for all of them; yields each that had some. Raises `StoreError`.
     """
     found: dict[str, list[Unfinished]] = {}
     for upload in store.unfinished("v2/"):

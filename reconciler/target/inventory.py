@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 INDEX_GONE = "the mirror index is gone: there is none, and {} is in the bucket; `r2mirror adopt` builds it anew"
-"""Said with the name of a repository. Where there is no index, nobody knows what is to be kept."""
+"""The error for a bucket that has a repository but no index: without it, what is to be kept is not known."""
 
 
 @dataclass(frozen=True)

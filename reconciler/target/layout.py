@@ -112,7 +112,7 @@ Key: TypeAlias = BlobKey | ManifestKey | TagsKey | ReferrersKey
 
 
 def parse_key(key: str) -> Key | None:
-    """What a key of a repository holds; None for a key that is not of this layout, which is then not ours to touch."""
+    """Parses a key of a repository; None for a key that is not of this layout, which is then not ours to touch."""
     if not key.startswith("v2/"):
         return None
     repository, _, kind_and_name = key.removeprefix("v2/").rpartition("/")
@@ -140,10 +140,10 @@ def parse_key(key: str) -> Key | None:
 
 
 def target_problem(repository: str) -> str | None:
-    """Why `repository` cannot be a target in a bucket of this layout, in words; None if it can."""
+    """Returns why `repository` cannot be a target in a bucket of this layout, in words; None if it can."""
     reserved = RESERVED_COMPONENTS.intersection(repository.split("/"))
     if reserved:
-        return f"the part {min(reserved)!r} is a word of the registry's own paths; use another name"
+        return f"{min(reserved)!r} is reserved by the registry API; choose another path component"
     if not is_repository(repository):
         return (
             "expected lower-case letters and digits, with single . _ - inside a part and / between parts, "

@@ -82,7 +82,7 @@ def write_index(state: Store, observed: Observed, change: Callable[[MirrorIndex]
         except PreconditionFailed:
             if attempt == WRITE_ATTEMPTS:
                 raise
-            logger.info("somebody else wrote the mirror index meanwhile; making the same changes to theirs")
+            logger.info("another process wrote the mirror index meanwhile; making the same changes to its version")
             observed = read_index(state)
         else:
             logger.info("wrote the mirror index, serial %d, %d bytes", after.serial, len(body))

@@ -45,7 +45,7 @@ _PARSING = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Repository:
+class ListedRepository:
     """One repository. `tags` maps each tag to its state, or to None where only its name is known.
 
     `source` is None where it is not known.
@@ -79,7 +79,7 @@ class Repository:
 class Listing:
     """What was found. `whole` says whether the mirror index could be read, or only names."""
 
-    repositories: tuple[Repository, ...]
+    repositories: tuple[ListedRepository, ...]
     whole: bool = True
 
 
@@ -87,7 +87,7 @@ def from_index(index: MirrorIndex, pattern: str | None) -> Listing:
     """The repositories of an index that have tags and whose name is `pattern` or matches it; all of them for None."""
     return Listing(
         tuple(
-            Repository(target, state.source, state.tags)
+            ListedRepository(target, state.source, state.tags)
             for target, state in sorted(index.repositories.items())
             if state.tags and _matches(target, pattern)
         )
@@ -107,7 +107,7 @@ def from_public(bucket: PublicBucket, pattern: str | None, executor: Executor) -
         return _tags(bucket, name)
 
     if len(names) > MAX_REPOSITORIES:
-        why = f"names {len(names)} repositories, and its mirror index is not there; name the repositories, as in 'a/*'"
+        why = f"names {len(names)} repositories, and its mirror index is not there; name the repositories, e.g. 'a/*'"
         raise PublicError(bucket.url, why)
     until = time.monotonic() + LONGEST
     for result in completed(executor, tags, names, BLOB_WORKERS, pause=1.0):
@@ -117,8 +117,8 @@ def from_public(bucket: PublicBucket, pattern: str | None, executor: Executor) -
             found[result[0]] = result[1].result()
             number += len(found[result[0]])
             if number > MAX_TAGS:
-                raise PublicError(bucket.url, f"has more than {MAX_TAGS} tags; name the repositories, as in 'a/*'")
-    repositories = (Repository(name, None, dict.fromkeys(found[name])) for name in sorted(found))
+                raise PublicError(bucket.url, f"has more than {MAX_TAGS} tags; name the repositories, e.g. 'a/*'")
+    repositories = (ListedRepository(name, None, dict.fromkeys(found[name])) for name in sorted(found))
     return Listing(tuple(one for one in repositories if one.tags), whole=False)
 
 
@@ -130,7 +130,7 @@ def _index(answer: PublicAnswer) -> MirrorIndex:
     except IndexVersion:
         raise
     except IndexInvalid:
-        why = "what is there is no mirror index; check the address, or ask whoever keeps this mirror"
+        why = "its answer is not a valid mirror index; check the address, or ask the operator of this mirror"
         raise PublicError(answer.url, why) from None
 
 
@@ -138,8 +138,8 @@ def _names(bucket: PublicBucket) -> Iterator[str]:
     answer = bucket.get(CATALOG, MAX_LIST_BYTES)
     if answer.status != 200:
         why = (
-            f"answered {answer.status}, and {MIRROR_INDEX} is not there either: this is no mirror that can be listed. "
-            "Give the address under which its v2/ is, as in https://cr.example.com"
+            f"answered {answer.status}, and {MIRROR_INDEX} is not there either: this is not a mirror that can be "
+            "listed. Give the address that serves its v2/, e.g. https://cr.example.com"
         )
         raise PublicError(answer.url, why)
     for name in _list_of(answer.body, "repositories", answer.url):

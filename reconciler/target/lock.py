@@ -113,7 +113,7 @@ class Lease:
         self.check()
         holder = read_lock(self._state)
         if holder is None or holder.owner != self._owner:
-            self._lost = self._loss(f"now it is held by {holder.who}" if holder else "somebody removed it")
+            self._lost = self._loss(f"now it is held by {holder.who}" if holder else "its object was removed")
             raise self._lost
         return holder.now.replace(microsecond=0)
 
@@ -122,7 +122,7 @@ class Lease:
         try:
             self._write(Matches(self._etag), LIFETIME)
         except PreconditionFailed:
-            self._lost = self._loss("somebody else took it over or removed it")
+            self._lost = self._loss("another process took it over or removed it")
             logger.info("lost the lock")
         except StoreError as error:
             logger.info("the lock could not be renewed: %s", error)

@@ -1,6 +1,6 @@
 """How a blob gets into a repository: it is there, another repository of the bucket has it, or it is downloaded.
 
-Pure; `apply` decides by it, and whoever wants to know beforehand what an apply will do.
+Pure: `apply` decides by it, and a plan forecasts by it.
 
 Only repositories of the mirror index are copied from: what is under a digest's key there was verified as it came, and
 a copy within the bucket is not looked at again. Others may be anybody's, and their garbage is not to spread.

@@ -1,4 +1,4 @@
-"""Writes objects of the bucket that can change, each under the condition that nobody changed it meanwhile."""
+"""Writes objects of the bucket that can change, on condition that they have not changed since they were read."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _put_over(store: Store, key: str, there: Stored | None, body: bytes, headers
 def publish_lists(store: Store, lists: Mapping[str, bytes | None], executor: Executor) -> None:
     """Writes the published lists, or removes them (None), unless they are like that. Raises as `put_changed` does.
 
-    What is somebody else's under a list's key stays as it is.
+    A page under a list's key that r2mirror did not write stays as it is.
     """
 
     def publish(item: tuple[str, bytes | None]) -> None:

@@ -1,11 +1,12 @@
-"""Takes over what is in the bucket already: builds the mirror index from it, without copying a blob.
+"""Adopts what is in the bucket already: builds the mirror index from it, without copying a blob.
 
 For a bucket that was filled by hand or by another tool, and for an index that was lost or damaged. A tag of a target
 in mirrors.yaml is taken over if its image is there whole, for the platforms that are there. Manifests that lack
 their digest's key or have wrong headers are written again from their own bytes. What is not whole is left for an apply,
 which copies only what is missing. Nothing is removed, and other repositories are not touched.
 
-Where there is no index, digests that no tag points at are noted as retired now: who pulls by digest is given `retain`.
+Where there is no index, digests that no tag points at are noted as retired as of now: clients that pull by digest have
+until the end of `retain`.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Survey:
 
     damaged  why the mirror index that is there cannot be used
     foreign  repositories that mirrors.yaml does not name
-    name     the mirrors file's, whose all of it becomes
+    name     the mirrors file that becomes the owner of all of it
     claimed  repositories that the mirror index has and gives to `name`, each with its owner until then
     """
 
@@ -190,7 +191,7 @@ def _survey_repository(
 
 
 def _tag_state(store: Store, mirror: Mirror, there: Inventory, tag: str, now: datetime) -> TagState:
-    """What the tag's object says. Raises `Malformed` if it is no manifest, or an index of which no image is there."""
+    """Reads the tag's object. Raises `Malformed` if it is not a manifest, or an index without any of its images."""
     stored = Repository(store, mirror.target).manifest(tag)
     if stored is None:
         raise Malformed(tag, "is gone since it was listed")

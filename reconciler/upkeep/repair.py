@@ -1,7 +1,7 @@
-"""Puts right what `verify` finds: each image that is hurt is read again, from the bucket where it is right, else from
-its source, and its pieces are written again, blobs before manifests before tags.
+"""Repairs what `verify` finds: a damaged image is read again, from the bucket where it is sound, else from its source,
+and its pieces are written again: blobs, then manifests, then tags.
 
-Nothing is believed: whatever is repaired is looked at again, and only what is right then counts.
+A repair counts only after it was verified in turn.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the mirror index says is there against what is: every tag and retired digest, down to its last blob.
+"""Verifies that the bucket holds what the mirror index says: every tag and retired digest, down to its last blob.
 
     manifests, tags  read, hashed and parsed; their headers compared
     blobs            by a listing's sizes; read and hashed as well where the look is `deep`
@@ -6,7 +6,7 @@
     lists            tags/list, _catalog, _ping and the catalog page against what the index makes of them
     unknown tags     tag objects in our repositories that the index does not know
 
-Looks only; `repair` puts right what is found.
+Changes nothing; `repair` fixes what is found.
 """
 
 from __future__ import annotations
@@ -301,7 +301,7 @@ class _Check:
                 self._seen.findings.append(Finding(self._target, expected.key, Problem.OUT_OF_STEP, found))
 
     def _expected_lists(self) -> Iterator[PublishedList]:
-        """Where one of the referrers cannot be read, that is what is wrong: nobody can say what the list should be."""
+        """Yields the lists as they should be. Where a referrer cannot be read, that is the finding, not the list."""
         own_tags = self._state.own_tags
         for subject, one in self._attached.items():
             parsed = {digest: self._seen.manifests.get(digest) for digest in one.referrers}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from reconciler.cli.render.sheet import Part
     from reconciler.target.index import TagState
-    from reconciler.target.listing import Listing, Repository
+    from reconciler.target.listing import ListedRepository, Listing
 
 _AGES = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3_600), ("minute", 60))
 
@@ -55,7 +55,7 @@ def age_words(then: datetime, now: datetime) -> str:
     return "just now"
 
 
-def _overview(repositories: Iterable[Repository], now: datetime) -> Grid:
+def _overview(repositories: Iterable[ListedRepository], now: datetime) -> Grid:
     table = Grid(right=(1, 2))
     for one in repositories:
         size = "" if one.size is None else size_words(one.size)
@@ -64,7 +64,7 @@ def _overview(repositories: Iterable[Repository], now: datetime) -> Grid:
     return table
 
 
-def _block(repository: Repository, now: datetime) -> list[Part]:
+def _block(repository: ListedRepository, now: datetime) -> list[Part]:
     table = Grid()
     for tag, state in _in_order(repository.tags):
         digest = f"{state.digest.algorithm}:{state.digest.hex[:12]}" if state else ""
@@ -86,7 +86,7 @@ def _images_words(state: TagState | None) -> str:
     return ", ".join(f"{'' if name == UNKNOWN else name + ' '}{size_words(size)}" for name, size in pairs)
 
 
-def _entry(repository: Repository, *, tags: bool) -> dict[str, Any]:
+def _entry(repository: ListedRepository, *, tags: bool) -> dict[str, Any]:
     changed = repository.changed_at
     entry = {
         "target": repository.target,

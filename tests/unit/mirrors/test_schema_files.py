@@ -26,7 +26,7 @@ from reconciler.sources.quota import Quota, Spending
 from reconciler.stores import Unfinished
 from reconciler.target.garbage import Garbage, NotCollected
 from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, TagState, serialise
-from reconciler.target.listing import Listing, Repository
+from reconciler.target.listing import ListedRepository, Listing
 from tests.world import InProcess
 
 NAMES = sorted(path.name.removesuffix(".schema.json") for path in (Path(__file__).parents[3] / "schema").iterdir())
@@ -75,7 +75,7 @@ def test_the_command_prints_each_of_them(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tags", [True, False])
 def test_a_listing(tags: bool) -> None:
     noted = replace(OLD, images={"linux/arm64": 5, "unknown": 6})
-    listing = Listing((Repository("a", "docker.io/a", {"1": noted}), Repository("b", None, {"1": None})))
+    listing = Listing((ListedRepository("a", "docker.io/a", {"1": noted}), ListedRepository("b", None, {"1": None})))
     document = listing_document(listing, tags=tags)
     Draft202012Validator(load_schema("list")).validate(document)
     assert [(one["count"], one["size"], "tags" in one) for one in document["repositories"]] == [

@@ -16,7 +16,7 @@ from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.target import listing
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState, serialise
 from reconciler.target.layout import CATALOG, MIRROR_INDEX, tags_key
-from reconciler.target.listing import Listing, Repository, from_index, from_public
+from reconciler.target.listing import ListedRepository, Listing, from_index, from_public
 from reconciler.target.public import PublicBucket
 from tests.parts.http_server import Handler, serving
 from tests.parts.images import image, index, write_layout
@@ -100,7 +100,7 @@ def test_the_tags_of_a_repository_in_words() -> None:
 
 
 def test_a_source_cannot_move_the_cursor() -> None:
-    hostile = Listing((Repository("a", "x\x1b[2J", {"1": None}),))
+    hostile = Listing((ListedRepository("a", "x\x1b[2J", {"1": None}),))
     assert "\x1b" not in listing_text(hostile, NOW, tags=True)
 
 
@@ -143,7 +143,7 @@ def test_a_repository_that_went_meanwhile_is_left_out() -> None:
 
 
 HOSTILE: dict[str, tuple[dict[str, bytes], str]] = {
-    "a page in place of the index": ({MIRROR_INDEX: b"<html>"}, "no mirror index; check the address"),
+    "a page in place of the index": ({MIRROR_INDEX: b"<html>"}, "not a valid mirror index; check the address"),
     "nothing at all": ({}, "answered 404, and _mirror/index.json is not there either"),
     "a catalog that is a page": ({CATALOG: b"<html>"}, "not JSON"),
     "a catalog of numbers": ({CATALOG: b'{"repositories":[1]}'}, "a list of repositories"),
