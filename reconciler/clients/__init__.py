@@ -1,8 +1,11 @@
-"""A mirror -> the files that make clients pull from it: as a registry of its own, and in the place of its sources.
+"""Configures clients to pull from a mirror: as a registry of its own, and instead of its sources. Pure.
 
-Pure. `configure` is the way in; each client is a module with one function, in the format of that client's own
-documentation, which it names. Where a client cannot do what the mirrors would allow, or what it would do is not true,
-the configuration says so in a note.
+    config = configure(Client.PODMAN, load_mirrors(Path("mirrors.yaml"), os.environ))
+    for file in config.files:
+        print(file.path, file.content)
+
+`configure` is the entry point. Each client is a module with one function, which follows the client's documentation
+(named there). A note in the configuration explains what a client cannot do, or would get wrong.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ class Client(StrEnum):
 
 @dataclass(frozen=True)
 class File:
-    """`content` is the whole file; `how` says what to do with it, and what makes the client read it."""
+    """A configuration file. `how` tells how to install it, and what makes the client read it."""
 
     path: str
     content: str
@@ -31,7 +34,7 @@ class File:
 
 @dataclass(frozen=True)
 class Pull:
-    """A command that pulls an image: from the mirror by its name there, or, by its own name, `through` it."""
+    """A command that pulls an image: by its name in the mirror, or by its own name `through` the mirror."""
 
     command: str
     through: str | None
@@ -39,9 +42,12 @@ class Pull:
 
 @dataclass(frozen=True)
 class ClientConfig:
-    """`registry` is the mirror's host as it stands in an image's name.
+    """The configuration of one client.
 
-    `files` may be empty, for a registry with https needs none. `notes` say what is not possible, and why.
+    registry  the mirror's host as it appears in image names
+    files     empty if none is needed, e.g. for a registry with https
+    pulls     examples
+    notes     what is not possible, and why
     """
 
     client: Client

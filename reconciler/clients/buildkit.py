@@ -1,6 +1,6 @@
 """BuildKit: buildkitd.toml (BuildKit's docs/buildkitd.toml.md).
 
-A path in a mirror's location is put between /v2/ and the repository (util/resolver/resolver.go).
+BuildKit puts a path in a mirror's location between /v2/ and the repository (util/resolver/resolver.go).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 _PATH = "/etc/buildkit/buildkitd.toml"
 _HOW = (
-    "Add it to what is there; then: systemctl restart buildkit, or for a builder of its own: "
+    "Add it to the existing file; then: systemctl restart buildkit, or for a separate builder: "
     f"docker buildx create --use --buildkitd-config {_PATH}"
 )
 _DAEMON_NOTE = (
-    "The BuildKit inside the Docker daemon does not read this file but Docker's own: r2mirror client-config docker"
+    "The BuildKit inside the Docker daemon does not read this file, but Docker's own: r2mirror client-config docker"
 )
 
 

@@ -1,4 +1,4 @@
-"""Mirrors -> the configuration of one client."""
+"""Configures one client for a mirror."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def configure(client: Client, mirrors: Mirrors) -> ClientConfig:
-    """Raises `UsageError` where nobody could pull from this store's `public_url`."""
+    """Builds the configuration of `client`. Raises `UsageError` if clients cannot pull from `store.public_url`."""
     seen = public(mirrors)
     match client:
         case Client.DOCKER:

@@ -1,7 +1,7 @@
 """containerd: a hosts.toml for each registry (containerd's docs/hosts.md).
 
-The mirror is a host that is asked first, for the same path or, with `override_path`, for the path below a prefix; what
-it answers with an error is asked of the `server`.
+The mirror is a host that is tried first, with the same path or, with `override_path`, with the path below a prefix. If
+it answers with an error, the `server` is tried.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 FOLDER = "/etc/containerd/certs.d"
 _CONFIG_PATH = (
-    f"Kubernetes (CRI) reads these files only where /etc/containerd/config.toml says config_path = {quoted(FOLDER)}, "
+    f"Kubernetes (CRI) reads these files only if /etc/containerd/config.toml has config_path = {quoted(FOLDER)}, "
     'in the table [plugins."io.containerd.cri.v1.images".registry] for containerd 2, '
     '[plugins."io.containerd.grpc.v1.cri".registry] for containerd 1; then: systemctl restart containerd'
 )
 _TWO_FOLDERS = (
-    f"containerd 2.2 and newer come with config_path = {quoted(f'{FOLDER}:/etc/docker/certs.d')}, two folders, and "
-    "then ignore every hosts.toml without a word: write the one folder in its place"
+    f"containerd 2.2 and newer default to config_path = {quoted(f'{FOLDER}:/etc/docker/certs.d')}, two folders, and "
+    "then silently ignore every hosts.toml: replace it with the one folder"
 )
 CRI_NOTES = (_CONFIG_PATH, _TWO_FOLDERS)
 CERTIFICATE = 'as ca = "/path/ca.crt" in each [host] table of hosts.toml'
 
 
 def containerd(public: Public) -> ClientConfig:
-    how = "containerd reads it at each pull; nothing to restart"
+    how = "containerd reads it at each pull; no restart is needed"
     files = tuple(
         File(f"{FOLDER}/{registry}/hosts.toml", content, how) for registry, content in hosts_files(public).items()
     )
@@ -55,13 +55,13 @@ def _notes(public: Public, *, reads_files: bool) -> Iterator[str]:
     limited = [mirror.target for mirror in public.mirrors if mirror.platforms]
     if limited:
         yield (
-            f"{public.location(limited[0])}{more(limited)} has some platforms alone: ctr 2 and newer want the "
-            "manifests of all of them, and fail where one is not here, unless it is ctr images pull --skip-metadata"
+            f"{public.location(limited[0])}{more(limited)} has only some platforms: ctr 2 and newer fetch the "
+            "manifests of all platforms, and fail if one is missing, except with ctr images pull --skip-metadata"
         )
 
 
 def hosts_files(public: Public) -> dict[str, str]:
-    """The content of each hosts.toml by the name of its folder."""
+    """Builds the content of each hosts.toml, by the name of its folder."""
     own = {folder(public.host): _hosts_toml(public.url, [])} if public.plain_http else {}
     return own | {
         folder(upstream.registry): hosts_toml(public, upstream) for upstream in public.upstreams if upstream.usable
@@ -69,12 +69,12 @@ def hosts_files(public: Public) -> dict[str, str]:
 
 
 def hosts_toml(public: Public, upstream: Upstream) -> str:
-    """The hosts.toml with which the mirror is asked first in the place of `upstream`."""
+    """Builds the hosts.toml with which the mirror is tried before `upstream`."""
     return _hosts_toml(upstream.url, [endpoint(public, prefix) for prefix in upstream.usable])
 
 
 def endpoint(public: Public, prefix: Prefix) -> str:
-    """The URL under which what is below a prefix has its own path."""
+    """The URL below which the repositories of a prefix keep their own paths."""
     return f"{public.url}/v2/{prefix.path}" if prefix.path else public.url
 
 
@@ -87,6 +87,9 @@ def _hosts_toml(server: str, urls: Sequence[str]) -> str:
 
 
 def folder(host: str) -> str:
-    """docs/hosts.md, port handling: the form that every file system, and a ConfigMap's keys, can have."""
+    """Spells a host as a folder's name, in the form that suits all file systems and a ConfigMap's keys.
+
+    Source: containerd's docs/hosts.md, port handling.
+    """
     name, colon, port = host.rpartition(":")
     return f"{name}_{port}_" if colon else host

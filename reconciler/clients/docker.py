@@ -1,9 +1,9 @@
 """The Docker daemon: daemon.json (docs.docker.com, dockerd), and from 28 on a hosts.toml for each registry.
 
-`registry-mirrors` stands for docker.io alone, by the same paths; that is what every release knows. The files are those
-of containerd, in Docker's own folder for certificates (moby's daemon/hosts.go): `docker build` reads them, and
-`docker pull` where images are kept by containerd. Where one is there for docker.io, `registry-mirrors` counts for
-the other image store only.
+`registry-mirrors` replaces docker.io only, by the same paths; every release supports it. The hosts.toml files are
+containerd's, in Docker's own folder for certificates (moby's daemon/hosts.go): `docker build` reads them, and so does
+`docker pull` with containerd's image store. If there is one for docker.io, `registry-mirrors` applies to the other
+image store only.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def docker(public: Public) -> ClientConfig:
         **({"registry-mirrors": [public.url]} if any(map(_is_at_root, public.upstreams)) else {}),
         **({"insecure-registries": [public.host]} if public.plain_http else {}),
     }
-    how = "Add these keys to what is there; then: systemctl reload docker"
+    how = "Add these keys to the existing file; then: systemctl reload docker"
     daemon = [File("/etc/docker/daemon.json", f"{json.dumps(settings, indent=2)}\n", how)] if settings else []
     hosts = [
         File(f"{_FOLDER}/{folder(upstream.registry)}/hosts.toml", hosts_toml(public, upstream), _HOW)
@@ -43,17 +43,17 @@ def docker(public: Public) -> ClientConfig:
 
 
 def _is_at_root(upstream: Upstream) -> bool:
-    """Whether `registry-mirrors` leads to it."""
+    """Whether `registry-mirrors` reaches it."""
     return upstream.registry == DOCKER_HUB and any(prefix.path == ROOT for prefix in upstream.usable)
 
 
 def _needs_hosts(upstream: Upstream) -> bool:
-    """Whether there is something that `registry-mirrors` does not lead to."""
+    """Whether it has repositories that `registry-mirrors` does not reach."""
     return any(upstream.registry != DOCKER_HUB or prefix.path != ROOT for prefix in upstream.usable)
 
 
 def _through(public: Public) -> Iterator[Pull]:
-    """How to pull an image of each registry, those of Docker Hub as people type them."""
+    """Shows how to pull an image of each registry, those of Docker Hub by their short names."""
     for upstream in public.upstreams:
         if upstream.usable:
             pull = pull_through(public, upstream, upstream.usable[0].repositories[0], "docker pull {}")
@@ -66,7 +66,7 @@ def _notes(public: Public) -> Iterator[str]:
         prefix = next(one for one in upstream.usable if upstream.registry != DOCKER_HUB or one.path != ROOT)
         yield (
             f"{upstream.registry}: Docker before 28, and docker pull without containerd's image store (the default of "
-            "new installations from 29 on, features.containerd-snapshotter in daemon.json before), go to the source; "
+            "new installations since 29, features.containerd-snapshotter in daemon.json before), use the source; "
             f"pull by the name here, e.g. {public.location(prefix.target(prefix.repositories[0]))}"
         )
     if any(upstream.usable for upstream in public.upstreams):
@@ -74,7 +74,8 @@ def _notes(public: Public) -> Iterator[str]:
 
 
 def _certificate(public: Public) -> str:
-    """BuildKit and containerd's image store look below docker.io, and where hosts.toml is there, only into that."""
+    """Tells where a CA's certificate goes."""
+    # BuildKit and containerd's image store use the folder of docker.io, but only its hosts.toml if it has one.
     places = [f"{_FOLDER}/{public.host}/ca.crt"]
     hub = [upstream for upstream in public.upstreams if upstream.registry == DOCKER_HUB and upstream.usable]
     if hub and not _needs_hosts(hub[0]):

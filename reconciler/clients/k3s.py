@@ -1,8 +1,8 @@
 """k3s: registries.yaml (docs.k3s.io, private registry configuration), from which it writes containerd's hosts.toml.
 
-An endpoint with a path stands for a prefix. `rewrite` would do too, but only k3s's own containerd knows it: another one
-that reads the same files would ask for the path at the root, where another registry's repository may be. The registry's
-own endpoint is always tried last, by https.
+An endpoint with a path is used for a prefix. `rewrite` would work too, but only k3s's own containerd supports it: any
+other containerd that reads the same files would request the path at the root, where another registry's repository may
+be. The registry's own endpoint is always tried last, by https.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def k3s(public: Public) -> ClientConfig:
     lines = list(_lines(public))
-    how = "Merge it with what is there, on every node; then: systemctl restart k3s (k3s-agent on agents)"
+    how = "Merge it into the existing file on every node; then: systemctl restart k3s (k3s-agent on agents)"
     content = "\n".join(("mirrors:", *lines, ""))
     certificate = f"as configs: {{{quoted(public.host)}: {{tls: {{ca_file: /path/ca.crt}}}}}} in registries.yaml"
     return ClientConfig(

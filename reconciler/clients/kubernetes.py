@@ -1,4 +1,4 @@
-"""Kubernetes: a DaemonSet that puts containerd's hosts.toml files on every node; pods need nothing."""
+"""Kubernetes: a DaemonSet that installs containerd's hosts.toml files on every node. Pods need no change."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ spec:
 _NODE_NOTES = (
     f"For nodes with containerd. {CRI_NOTES[0]}",
     *CRI_NOTES[1:],
-    "Nodes with CRI-O take the file of r2mirror client-config podman; nodes of k3s that of r2mirror client-config k3s",
+    "Nodes with CRI-O need the file of r2mirror client-config podman; k3s nodes that of r2mirror client-config k3s",
 )
 
 
 def kubernetes(public: Public) -> ClientConfig:
     hosts = hosts_files(public)
-    how = "Puts hosts.toml files on every node; kubectl apply -f r2mirror-hosts.yaml, and after a change: "
+    how = "Installs hosts.toml files on every node: kubectl apply -f r2mirror-hosts.yaml, and after a change: "
     how += "kubectl -n kube-system rollout restart daemonset r2mirror-hosts"
     return ClientConfig(
         Client.KUBERNETES,

@@ -1,7 +1,7 @@
 """podman, buildah, skopeo and CRI-O: a drop-in of containers-registries.conf(5).
 
-The table with the longest matching `location` counts, and may be about one repository alone; so they can be told of
-every mirror, whatever its target is.
+The table with the longest matching `location` applies, and may be for a single repository. So every mirror can be
+configured, whatever its target is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def podman(public: Public) -> ClientConfig:
     tables = list(_tables(public))
-    how = "podman, buildah and skopeo read it each time; for CRI-O: systemctl reload crio"
+    how = "podman, buildah and skopeo read it on every run; for CRI-O: systemctl reload crio"
     path = "/etc/containers/registries.conf.d/50-r2mirror.conf"
     return ClientConfig(
         Client.PODMAN,
@@ -62,7 +62,7 @@ def _table(location: str, *, insecure: bool) -> str:
 
 
 def _one_by_one(upstream: Upstream) -> dict[str, list[str]]:
-    """The targets of each repository that is under no usable prefix."""
+    """Groups the targets by repository, for repositories under no usable prefix."""
     targets: defaultdict[str, list[str]] = defaultdict(list)
     for prefix in upstream.prefixes:
         if prefix.impostors:
@@ -81,11 +81,11 @@ def _through(public: Public) -> Iterator[Pull]:
 
 
 def _left_out(public: Public) -> Iterator[str]:
-    """They take a whole image from one place, the first that has its index."""
+    # podman takes a whole image from one registry, the first that has its index.
     limited = [mirror for mirror in public.mirrors if mirror.platforms and mirror.repository]
     if limited:
         platforms = ", ".join(map(str, limited[0].platforms or ()))
         yield (
-            f"{limited[0].source}{more(limited)} is mirrored for {platforms} alone; on another platform podman fails "
-            "here and does not go on to the source, as Docker and containerd do"
+            f"{limited[0].source}{more(limited)} is mirrored only for {platforms}; on any other platform podman fails "
+            "and does not fall back to the source as Docker and containerd do"
         )

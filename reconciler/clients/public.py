@@ -1,4 +1,4 @@
-"""A mirror as clients see it: its host, what is there, what it stands in for; and what to say of that."""
+"""A mirror as clients see it: its host, its repositories, the registries it can replace; and notes about them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror, Mirrors
 
 ROOT = ""
-"""The prefix of repositories that have their own paths."""
+"""The prefix of repositories that keep their own paths."""
 
 
 @dataclass(frozen=True)
 class Public:
-    """`url` has no path; `host` is it as it stands in an image's name.
+    """A mirror as clients see it.
 
-    `is_cloudflares`: its certificate is one of Cloudflare's, which every client trusts.
+    url             without a path
+    is_cloudflares  whether its certificate is Cloudflare's, which every client trusts
     """
 
     url: str
@@ -43,17 +44,17 @@ class Public:
         return self.url.startswith("http:")
 
     def location(self, path: str) -> str:
-        """Host and path without a scheme, as most clients want it."""
+        """Spells host and path without a scheme, as most clients expect."""
         return f"{self.host}/{path}" if path else self.host
 
 
 def public(mirrors: Mirrors) -> Public:
-    """Raises `UsageError` where nobody could pull from this store's `public_url`."""
+    """Builds the public view of the mirrors. Raises `UsageError` if clients cannot pull from `store.public_url`."""
     url = mirrors.store.public_url
     if url is None:
         raise UsageError(
-            "store.public_url is missing, so nobody can say what clients pull from; "
-            "add the address of the bucket's custom domain, for example public_url: https://cr.example.com"
+            "store.public_url is missing, so clients have no address to pull from; "
+            "add the URL of the bucket's custom domain, e.g. public_url: https://cr.example.com"
         )
     if urlsplit(url).path:
         raise UsageError(f"store.public_url {url} {PATHS_ARE_NOT_FOR_CLIENTS}")
@@ -62,7 +63,7 @@ def public(mirrors: Mirrors) -> Public:
 
 
 def quoted(text: str) -> str:
-    """A string as JSON, TOML and YAML all write it."""
+    """Quotes a string as JSON, TOML and YAML all do."""
     return json.dumps(text)
 
 
@@ -70,13 +71,13 @@ def quoted(text: str) -> str:
 
 
 def pull_here(public: Public, command: str) -> Pull:
-    """Of the first mirror, by its name here; `command` has {} where the image goes."""
+    """Shows a pull from the first mirror, by its name here; `command` has {} in place of the image."""
     mirror = public.mirrors[0]
     return Pull(command.format(f"{public.host}/{mirror.target}:{_tag(mirror)}"), None)
 
 
 def pulls_through(public: Public, command: str) -> Iterator[Pull]:
-    """One for each registry that the mirror can stand in for under a prefix."""
+    """Shows a pull for each registry that the mirror can replace under a prefix."""
     for upstream in public.upstreams:
         if upstream.usable:
             yield pull_through(public, upstream, upstream.usable[0].repositories[0], command)
@@ -89,7 +90,7 @@ def pull_through(public: Public, upstream: Upstream, repository: str, command: s
 
 
 def _tag(mirror: Mirror) -> str:
-    """A tag that is there, if the mirrors name one."""
+    """A tag that exists, if the mirror names one."""
     return next((pattern.tag for pattern in mirror.tags if isinstance(pattern, Named)), "TAG")
 
 
@@ -97,58 +98,59 @@ def _tag(mirror: Mirror) -> str:
 
 
 def prefix_notes(public: Public, client: str) -> Iterator[str]:
-    """For clients that can put a prefix before every repository of a registry, and no more."""
+    """Notes for clients that can prepend a prefix to all repositories of a registry, and nothing else."""
     for upstream in public.upstreams:
         yield from impostor_notes(upstream, upstream.prefixes)
         yield from name_notes(public, upstream, (), client)
 
 
 def impostor_notes(upstream: Upstream, prefixes: Iterable[Prefix]) -> Iterator[str]:
-    """Why these prefixes of the registry cannot be used, where that is so."""
+    """Explains for each prefix that cannot be used why."""
     for prefix in prefixes:
         if prefix.impostors:
             first = prefix.impostors[0]
             name = f"{upstream.registry}/{prefix.repositories[0]}"
             yield (
-                f"{name}{more(prefix.repositories)}: not pulled through this mirror, "
-                f"for then {first.target} here, which comes from {first.source}, would be taken for "
-                f"{first.name}{more(prefix.impostors)}; {_remedy(upstream, prefix)}"
+                f"{name}{more(prefix.repositories)}: not pulled through this mirror, because clients would then "
+                f"take {first.target} here, which comes from {first.source}, for {first.name}{more(prefix.impostors)}; "
+                f"{_remedy(upstream, prefix)}"
             )
 
 
 def _remedy(upstream: Upstream, prefix: Prefix) -> str:
-    """What to write in mirrors.yaml: Docker's daemon finds Docker Hub only at the root, others can go below a path."""
+    """Tells what to change in mirrors.yaml."""
+    # The Docker daemon finds Docker Hub only at the root; other registries can be below a path.
     if upstream.registry == DOCKER_HUB and prefix.path == ROOT:
         source = prefix.impostors[0].source
-        return f"give {source} a target whose first part has a dot, as no namespace on docker.io has"
+        return f"give {source} a target whose first component contains a dot, unlike any namespace on docker.io"
     host = upstream.registry.partition(":")[0]
-    return f"give what comes from {upstream.registry} targets of its own, such as {host}/{prefix.repositories[0]}"
+    return f"give the mirrors of {upstream.registry} targets of their own, e.g. {host}/{prefix.repositories[0]}"
 
 
 def name_notes(public: Public, upstream: Upstream, prefixes: Iterable[Prefix], client: str) -> Iterator[str]:
-    """About repositories that the client could find only under another name, or under these `prefixes`."""
+    """Notes about repositories that the client could find only under another name, or under these `prefixes`."""
     targets = {name: prefix.target(name) for prefix in prefixes for name in prefix.repositories}
     targets.update(upstream.renamed)
     if targets:
         name, target = next(iter(targets.items()))
         yield (
-            f"{upstream.registry}/{name}: {client} cannot be told that it is mirrored as {target}{more(targets)}; "
+            f"{upstream.registry}/{name}: {client} cannot be configured to find it as {target}{more(targets)}; "
             f"pull {public.location(target)}"
         )
 
 
 def certificate_notes(public: Public, client: str, where: str) -> Iterator[str]:
-    """Where the certificate of an authority of one's own goes, for a client that has a mirror in its configuration.
+    """Tells where a private CA's certificate goes, for a client that has a mirror in its configuration.
 
-    It takes a mirror that it does not trust for one that is down, and pulls from the source silently.
+    Such a client treats an untrusted mirror like one that is down, and pulls from the source silently.
     """
     if not public.plain_http and not public.is_cloudflares:
         yield (
-            f"If the certificate of {public.host} is from an authority of your own, {client} pulls from the source "
-            f"without a word until it has the authority's certificate: {where}"
+            f"If the certificate of {public.host} is from a private CA, {client} silently pulls from the source "
+            f"until it has the CA's certificate: {where}"
         )
 
 
 def more(things: Collection[object]) -> str:
-    """What to add to the first of `things`."""
+    """Counts the others after the first of `things`."""
     return f" (and {len(things) - 1} more like it)" if len(things) > 1 else ""

@@ -1,8 +1,8 @@
-"""What a mirror can stand in for: the source registries whose repositories clients find in it under their own names.
+"""Finds the source registries that a mirror can replace for clients. Pure.
 
-Pure. A client that mirrors a registry asks the mirror for the same repository path, or for that path below a fixed
-prefix; none of them can be given a list of names. So a registry can be mirrored in a client's configuration only where
-targets are `<path>` or `<prefix>/<path>`, and only if nothing else is there that the client would take for it.
+A client that uses a mirror for a registry requests the same repository path there, or that path below a fixed prefix;
+no client takes a list of names. So a registry can be replaced only where targets are `<path>` or `<prefix>/<path>`, and
+only if no other repository is there that the client would take for one of the registry's.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Impostor:
 
 @dataclass(frozen=True)
 class Prefix:
-    """A path of the mirror below which a registry's repositories have their own paths; empty for the root."""
+    """A path of the mirror below which a registry's repositories keep their own paths; empty for the root."""
 
     path: str
     repositories: tuple[str, ...]
@@ -46,9 +46,10 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Upstream:
-    """A source registry: the prefixes its repositories are under, most repositories first, and those under none.
+    """A source registry.
 
-    `renamed` maps a repository's path at the registry to its target.
+    prefixes  that its repositories are under, the one with most repositories first
+    renamed   the targets of repositories under no prefix, by their path at the registry
     """
 
     registry: str
@@ -58,18 +59,18 @@ class Upstream:
 
     @property
     def usable(self) -> tuple[Prefix, ...]:
-        """The prefixes under which there is nothing but what the client believes to find."""
+        """The prefixes without impostors."""
         return tuple(prefix for prefix in self.prefixes if not prefix.impostors)
 
     @property
     def url(self) -> str:
-        """Where its API is; Docker Hub's is not where its name says."""
+        """The URL of its API."""
         host = "registry-1.docker.io" if self.registry == DOCKER_HUB else self.registry
         return f"{'http' if self.plain_http else 'https'}://{host}"
 
 
 def upstreams(mirrors: Sequence[Mirror], registries: Mapping[str, RegistryConfig]) -> tuple[Upstream, ...]:
-    """The registries that the mirrors take images from, Docker Hub first; image layouts are none."""
+    """Lists the registries that the mirrors take images from, Docker Hub first. Image layouts are left out."""
     by_registry: defaultdict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for mirror in mirrors:
         if mirror.repository:
@@ -107,7 +108,8 @@ def _impostors(registry: str, prefix: str, mirrors: Sequence[Mirror]) -> Iterato
 
 
 def _can_be_at(registry: str, path: str) -> bool:
-    """Whether a client can ask this registry for `path`: Docker Hub has `namespace/name`, and no dot in a namespace."""
+    """Whether a client can request `path` from this registry."""
+    # Docker Hub has only `namespace/name`, without a dot in the namespace.
     try:
         Repository.parse(f"{registry}/{path}")
     except Malformed:

@@ -1,4 +1,4 @@
-"""A client's configuration as text or as a JSON document. Returns strings and dicts, prints nothing."""
+"""Renders a client's configuration as text or as a JSON document. Prints nothing."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def client_config_document(config: ClientConfig) -> dict[str, Any]:
 
 
 def client_config_text(config: ClientConfig, **_: object) -> str:
-    """For people: each file whole below its path, then, in comments, how to pull and what is not possible."""
+    """Renders each file below its path, then, in comments, how to pull and what is not possible."""
     parts = [f"# {file.path}\n{_comment(file.how)}{file.content}" for file in config.files]
     if not config.files:
-        parts.append(_comment(f"Nothing to configure: {config.registry} is a registry like any other."))
+        parts.append(_comment(f"Nothing to configure: {config.registry} works like any other registry."))
     parts.append(_pulls(f"Pull from {config.registry}:", (pull for pull in config.pulls if pull.through is None)))
     through = [pull for pull in config.pulls if pull.through]
     if through:
         names = ", ".join(str(pull.through) for pull in through)
-        parts.append(_pulls(f"Pull through it; what it lacks comes from {names}:", through))
+        parts.append(_pulls(f"Pull through it; images that it lacks come from {names}:", through))
     if config.notes:
         parts.append("# Notes:\n" + "".join(_comment(note, "- ") for note in config.notes))
     return "\n".join(parts)

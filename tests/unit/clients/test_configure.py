@@ -52,7 +52,7 @@ def test_docker_in_full(world: World) -> None:
     config = configure(Client.DOCKER, mirrors(world, *entries))
     assert client_config_text(config) == (
         "# /etc/docker/daemon.json\n"
-        "# Add these keys to what is there; then: systemctl reload docker\n"
+        "# Add these keys to the existing file; then: systemctl reload docker\n"
         "{\n"
         '  "registry-mirrors": [\n'
         '    "https://cr.example.com"\n'
@@ -71,14 +71,14 @@ def test_docker_in_full(world: World) -> None:
         "# Pull from cr.example.com:\n"
         "#   docker pull cr.example.com/library/alpine:latest\n"
         "\n"
-        "# Pull through it; what it lacks comes from docker.io, ghcr.io:\n"
+        "# Pull through it; images that it lacks come from docker.io, ghcr.io:\n"
         "#   docker pull alpine:latest\n"
         "#   docker pull ghcr.io/acme/app:1\n"
         "\n"
         "# Notes:\n"
         "# - ghcr.io: Docker before 28, and docker pull without containerd's image store (the default of new\n"
-        "#   installations from 29 on, features.containerd-snapshotter in daemon.json before), go to the\n"
-        "#   source; pull by the name here, e.g. cr.example.com/ghcr.io/acme/app\n"
+        "#   installations since 29, features.containerd-snapshotter in daemon.json before), use the source;\n"
+        "#   pull by the name here, e.g. cr.example.com/ghcr.io/acme/app\n"
     )
 
 
@@ -86,12 +86,12 @@ def test_docker_in_full(world: World) -> None:
 def test_a_certificate_of_ones_own_authority_is_named_where_it_can_be(world: World, client: Client) -> None:
     """Without it each of them pulls from the source, as while the mirror is down."""
     world.store = {"type": "file", "path": "./mirror", "public_url": "https://cr.example.com"}
-    (note,) = (one for one in configure(client, mirrors(world, ALPINE)).notes if "authority of your own" in one)
-    assert "without a word" in note
+    (note,) = (one for one in configure(client, mirrors(world, ALPINE)).notes if "private CA" in one)
+    assert "silently" in note
     assert "ca" in note.rpartition(": ")[2]
     for store in (CLOUDFLARES, {**world.store, "public_url": "http://cr.example.com"}):
         world.store = store
-        assert "authority" not in " ".join(configure(client, mirrors(world, ALPINE)).notes)
+        assert "private CA" not in " ".join(configure(client, mirrors(world, ALPINE)).notes)
     world.store = {"type": "file", "path": "./mirror", "public_url": "https://cr.example.com"}
     assert configure(client, mirrors(world, OWN)).notes == ()
 
@@ -130,7 +130,7 @@ def test_containerd_is_warned_of_two_folders_and_of_ctr_2(world: World) -> None:
     assert "skip-metadata" not in " ".join(configure(Client.CONTAINERD, one).notes)
     one = mirrors(world, {**ALPINE, "platforms": ["linux/amd64"]}, {**PREFIXED, "platforms": ["linux/amd64"]})
     (note,) = (note for note in configure(Client.CONTAINERD, one).notes if "skip-metadata" in note)
-    assert note.startswith("cr.example.com/library/alpine (and 1 more like it) has some platforms alone: ctr 2")
+    assert note.startswith("cr.example.com/library/alpine (and 1 more like it) has only some platforms: ctr 2")
 
 
 def test_a_registry_with_https_and_nothing_to_stand_in_for_needs_no_file(world: World) -> None:
@@ -140,7 +140,9 @@ def test_a_registry_with_https_and_nothing_to_stand_in_for_needs_no_file(world: 
         assert config.files == ()
         assert config.notes == ()
         assert [pull.through for pull in config.pulls] == [None]
-        assert client_config_text(config).startswith("# Nothing to configure: cr.example.com is a registry like any")
+        assert client_config_text(config).startswith(
+            "# Nothing to configure: cr.example.com works like any other registry"
+        )
 
 
 def test_a_prefix_of_a_registry_in_every_client_that_can_use_one(world: World) -> None:
@@ -216,7 +218,7 @@ def test_nothing_is_printed_that_would_pass_off_another_image(world: World, othe
         else:
             assert not [file for file in config.files if '"docker.io"' in file.content or "/docker.io/" in file.path]
             (note,) = (note for note in config.notes if note.startswith("docker.io/library/alpine: not pulled through"))
-            assert f"would be taken for {name}" in note
+            assert f", for {name}" in note
 
 
 @pytest.mark.parametrize("target", ["app", "ghcr.io/acme/app", "a/b/c"])
@@ -232,7 +234,7 @@ def test_a_renamed_repository_is_for_podman_alone(world: World) -> None:
     }
     (note,) = configure(Client.CONTAINERD, one).notes
     assert note == (
-        "quay.io/acme/app: containerd cannot be told that it is mirrored as renamed.local/tool; "
+        "quay.io/acme/app: containerd cannot be configured to find it as renamed.local/tool; "
         "pull cr.example.com/renamed.local/tool"
     )
 
@@ -255,7 +257,7 @@ def test_several_prefixes_of_a_registry_are_asked_in_turn(world: World) -> None:
 def test_podman_is_told_that_it_does_not_go_on_where_a_platform_is_left_out(world: World) -> None:
     one = mirrors(world, {**ALPINE, "platforms": ["linux/arm64"]})
     (note,) = configure(Client.PODMAN, one).notes
-    assert note.startswith("docker.io/library/alpine is mirrored for linux/arm64 alone")
+    assert note.startswith("docker.io/library/alpine is mirrored only for linux/arm64")
 
 
 @pytest.mark.parametrize(
