@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The main job, start to end, on the embedded folder store: no account, no Docker, no network beyond SOURCE.
+# The main workflow on a folder, from start to end: no account, no Docker, and no network except for SOURCE.
 #
 #   examples/demo.sh                                     images made on the spot from this repository's own files
 #   SOURCE=docker.io/library/alpine examples/demo.sh     any repository whose tags are versions, or oci:/an/image/layout
@@ -15,7 +15,7 @@ r2mirror() {
   printf '%s$ r2mirror %s%s\n' "$bold" "$*" "$plain"
   (cd "$demo" && "$python" -m reconciler "$@")
 }
-# Of other repositories no dates: docker.io/library/alpine has snapshots such as 20240329 beside its releases.
+# The upper bound excludes dates: docker.io/library/alpine has snapshots, e.g. 20240329, beside its releases.
 range='>=0'
 [ -z "${SOURCE:-}" ] || range='>=0 <1000'
 
@@ -34,7 +34,7 @@ mirrors:
 YAML
 }
 
-pull() { # from a registry that runs just as long, with the first client that is installed
+pull() { # with the first client that is installed, from a `r2mirror serve` that runs only for that
   local host image tag
   printf '%s$ r2mirror serve --port 0 &%s\n' "$bold" "$plain"
   (cd "$demo" && exec "$python" -m reconciler serve --port 0 2>serve.log) &
