@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-Place: TypeAlias = "tuple[str | int, ...]"
-"""The way to a value: keys and positions from the top, as in `("mirrors", 0, "tags")`."""
+KeyPath: TypeAlias = "tuple[str | int, ...]"
+"""Where a value is in the file: keys and positions from the top, e.g. `("mirrors", 0, "tags")`."""
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
@@ -46,12 +46,12 @@ class Document:
     file: str
     body: bytes
     value: Any = None
-    written: dict[Place, Written] = field(default_factory=dict)
+    written: dict[KeyPath, Written] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
-    _broken: set[Place] = field(default_factory=set)
-    _around: set[Place] = field(default_factory=set)
+    _broken: set[KeyPath] = field(default_factory=set)
+    _around: set[KeyPath] = field(default_factory=set)
 
-    def problem(self, place: Place, message: str, *, at_key: bool = False) -> None:
+    def problem(self, place: KeyPath, message: str, *, at_key: bool = False) -> None:
         """Notes that something is wrong at `place`, or at the nearest place around it that is written."""
         near = place
         while near and near not in self.written:
@@ -60,21 +60,21 @@ class Document:
         line, column = (written.key_line, written.key_column) if at_key else (written.line, written.column)
         self.note(place, line, column, message)
 
-    def note(self, place: Place, line: int, column: int, message: str) -> None:
+    def note(self, place: KeyPath, line: int, column: int, message: str) -> None:
         """Notes that something is wrong at `place`, and that it is written at this line and column."""
         self.problems.append(Problem(self.file, line, column, spell(place), message))
         self._broken.add(place)
         self._around.update(place[:length] for length in range(len(place)))
 
-    def spoiled(self, place: Place) -> bool:
+    def spoiled(self, place: KeyPath) -> bool:
         """Whether something is wrong with the value at `place` as a whole, or with one around it."""
         return any(place[:length] in self._broken for length in range(len(place) + 1))
 
-    def wrong(self, place: Place) -> bool:
+    def wrong(self, place: KeyPath) -> bool:
         """Whether something is wrong with the value at `place`, with one around it or with one inside it."""
         return place in self._around or self.spoiled(place)
 
-    def sound(self, place: Place) -> dict[str, Any]:
+    def sound(self, place: KeyPath) -> dict[str, Any]:
         """The mapping at `place` without its spoiled values; an empty one where there is none."""
         if place not in self.written or self.spoiled(place):
             return {}
@@ -86,7 +86,7 @@ class Document:
         return {key: inner for key, inner in value.items() if not self.spoiled((*place, key))}
 
 
-def spell(place: Place) -> str:
+def spell(place: KeyPath) -> str:
     """A place as messages have it: `mirrors[0].tags[4].semver`."""
     text = ""
     for step in place:
@@ -183,7 +183,7 @@ class _Builder:
         self._document = document
         self._built = 0
 
-    def build(self, node: Any, place: Place, key: Any, depth: int) -> Any:
+    def build(self, node: Any, place: KeyPath, key: Any, depth: int) -> Any:
         self._built += 1
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         if self._built > MAX_NODES or depth > MAX_DEPTH:
@@ -200,7 +200,7 @@ class _Builder:
             return [self.build(item, (*place, number), None, depth + 1) for number, item in enumerate(node.value)]
         return self._scalar(node, place)
 
-    def _mapping(self, node: Any, place: Place, depth: int) -> dict[str, Any]:
+    def _mapping(self, node: Any, place: KeyPath, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key, value in node.value:
             name = key.value if key.id == "scalar" and not _unprintable(key.value) else "?"
@@ -211,7 +211,7 @@ class _Builder:
                 values[name] = self.build(value, (*place, name), key, depth + 1)
         return values
 
-    def _key_problem(self, key: Any, place: Place, *, known: bool) -> str | None:
+    def _key_problem(self, key: Any, place: KeyPath, *, known: bool) -> str | None:
         if str(key.tag) == _MERGE:
             return "merge keys (<<) are not supported; write the keys out, or put them under defaults"
         if key.id != "scalar":
@@ -223,7 +223,7 @@ class _Builder:
             return f"duplicate key, first used in line {self._document.written[place].key_line}; remove one"
         return None
 
-    def _scalar(self, node: Any, place: Place) -> Any:
+    def _scalar(self, node: Any, place: KeyPath) -> Any:
         unprintable = _unprintable(node.value)
         if unprintable:
             self._document.problem(place, f"contains {unprintable}, which is not allowed here; remove it")

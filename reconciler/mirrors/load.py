@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from reconciler.mirrors.document import Place
+    from reconciler.mirrors.document import KeyPath
     from reconciler.signatures.signers import Signer
 
 
@@ -47,7 +47,7 @@ def load_mirrors(
     folder = path.resolve().parent
     check_shape(document)
 
-    def signers(place: Place, value: Any) -> tuple[Signer, ...]:
+    def signers(place: KeyPath, value: Any) -> tuple[Signer, ...]:
         return declared(document, place, value, partial(path_at, document, folder=folder), read_files=read_files)
 
     defaults = read_settings(document, ("defaults",), Settings(), signers)

@@ -13,7 +13,7 @@ from reconciler.mirrors.spelling import spelled
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from reconciler.mirrors.document import Document, Place
+    from reconciler.mirrors.document import Document, KeyPath
 
 
 MAX_PROBLEMS = 1000
@@ -36,7 +36,7 @@ def check_shape(document: Document) -> None:
                 raise MirrorsInvalid(tuple(sorted(set(document.problems))))
 
 
-def _follows(error: Any, document: Document, place: Place) -> bool:
+def _follows(error: Any, document: Document, place: KeyPath) -> bool:
     """Whether an error goes away with one that is noted: a mistyped `semver` is no pattern without a kind."""
     return error.validator == "oneOf" and document.wrong(place)
 
@@ -51,7 +51,7 @@ def _validator() -> Any:
     return strict(load_schema("mirrors"))
 
 
-def _explain(error: Any, place: Place, text: str) -> Iterator[tuple[Place, str]]:
+def _explain(error: Any, place: KeyPath, text: str) -> Iterator[tuple[KeyPath, str]]:
     """What a schema error means to the person who wrote `text`, and where."""
     value, schema = error.instance, error.schema
     match error.validator:
@@ -74,8 +74,8 @@ def _explain(error: Any, place: Place, text: str) -> Iterator[tuple[Place, str]]
 
 
 def _lonely_keys(
-    value: Mapping[str, Any], needed: Mapping[str, list[str]], place: Place
-) -> Iterator[tuple[Place, str]]:
+    value: Mapping[str, Any], needed: Mapping[str, list[str]], place: KeyPath
+) -> Iterator[tuple[KeyPath, str]]:
     for key in value.keys() & needed.keys():
         for other in set(needed[key]) - value.keys():
             yield (*place, key), f"is only valid with {other}; add {other}, or remove {key}"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from reconciler.mirrors.document import Document, Place
+    from reconciler.mirrors.document import Document, KeyPath
     from reconciler.signatures.signers import Signer
 
 MAX_ROOT_BYTES = 4 * 1024 * 1024
@@ -23,7 +23,7 @@ ROOT = "application/vnd.dev.sigstore.trustedroot"
 
 
 def declared(
-    document: Document, place: Place, value: Any, locate: Callable[[Place, str], Path], *, read_files: bool
+    document: Document, place: KeyPath, value: Any, locate: Callable[[KeyPath, str], Path], *, read_files: bool
 ) -> tuple[Signer, ...]:
     """The signers at `place` in which nothing is wrong. `locate` makes a path of one that is written at a place.
 
@@ -39,9 +39,9 @@ def declared(
 
 def _signer(
     document: Document,
-    place: Place,
+    place: KeyPath,
     entry: dict[str, Any],
-    locate: Callable[[Place, str], Path],
+    locate: Callable[[KeyPath, str], Path],
     *,
     read_files: bool,
 ) -> Signer | None:
@@ -61,7 +61,7 @@ def _signer(
     return _identity(document, place, entry, path)
 
 
-def _key(document: Document, place: Place, entry: dict[str, Any], body: bytes) -> Key:
+def _key(document: Document, place: KeyPath, entry: dict[str, Any], body: bytes) -> Key:
     if "issuer" in entry:
         document.problem(
             (*place, "issuer"), "is only valid with identity; remove it, or list the key as an entry of its own"
@@ -71,7 +71,7 @@ def _key(document: Document, place: Place, entry: dict[str, Any], body: bytes) -
     return Key(entry["key"], body)
 
 
-def _identity(document: Document, place: Place, entry: dict[str, Any], trusted_root: Path | None) -> Identity | None:
+def _identity(document: Document, place: KeyPath, entry: dict[str, Any], trusted_root: Path | None) -> Identity | None:
     if "identity" in entry:
         return Identity(entry["identity"], entry["issuer"], trusted_root=trusted_root)
     try:

@@ -18,13 +18,13 @@ from reconciler.mirrors.variables import value_problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.mirrors.document import Document, Place
+    from reconciler.mirrors.document import Document, KeyPath
 
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 
 def filled(
-    document: Document, place: Place, text: str, environ: Mapping[str, str] | None, owned: tuple[str, ...] = ()
+    document: Document, place: KeyPath, text: str, environ: Mapping[str, str] | None, owned: tuple[str, ...] = ()
 ) -> str | None:
     """Fills in the variables of `text`. Returns None if one of them has no value, or may not be used there.
 
@@ -60,7 +60,7 @@ def filled(
     return None if open_ones else filled
 
 
-def path(document: Document, place: Place, text: str, folder: Path) -> Path:
+def path(document: Document, place: KeyPath, text: str, folder: Path) -> Path:
     """Returns a path that is relative to `folder`; `~` is the user's home."""
     try:
         return folder / Path(text).expanduser()
@@ -81,7 +81,7 @@ LOWEST_SPEED = 1024
 """Bytes a second: the lowest value that `min_speed` may have."""
 
 
-def speed(document: Document, place: Place, text: str) -> float | None:
+def speed(document: Document, place: KeyPath, text: str) -> float | None:
     """Parses a speed in bytes a second, e.g. `16KiB/s`."""
     try:
         rate = parse_rate(text)
@@ -93,7 +93,7 @@ def speed(document: Document, place: Place, text: str) -> float | None:
     return rate
 
 
-def hosts(document: Document, place: Place, entries: list[str]) -> tuple[str, ...]:
+def hosts(document: Document, place: KeyPath, entries: list[str]) -> tuple[str, ...]:
     """Returns a list of hosts and networks in lower case."""
     for number, text in enumerate(entries):
         if not document.spoiled((*place, number)) and not _is_host(text):

@@ -30,7 +30,7 @@ from reconciler.plan.plan import plan_for
 from reconciler.plan.private import private_sources, warning_of
 from reconciler.plan.resolve import resolve
 from reconciler.plan.saved import checked
-from reconciler.plan.signed import gate_for
+from reconciler.plan.signatures import gate_for
 from reconciler.target.inventory import INDEX_GONE, held_of
 from reconciler.target.ledger import read_index
 from reconciler.work.threads import RESOLVE_WORKERS, readers

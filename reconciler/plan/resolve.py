@@ -5,7 +5,7 @@ In rounds on an executor:
 1. the tag list of every mirror that needs one
 2. what each chosen tag points to, except for immutable and pinned tags that are mirrored already
 3. of mirrors with `referrers`, what is attached to the images that are mirrored already
-4. of mirrors with `signed_by`, the signatures of what would change (`signed`)
+4. of mirrors with `signed_by`, the signatures of what would change (`signatures`)
 
 A failure is a value beside what was found. What follows from both is decided by `findings.judge`, which is pure.
 """
@@ -28,7 +28,7 @@ from reconciler.oci.spec import Descriptor
 from reconciler.plan.desire import Desired, desire_nothing
 from reconciler.plan.findings import Findings, choosable, is_there, judge
 from reconciler.plan.images import registry_of
-from reconciler.plan.signed import check_signatures, only_signed
+from reconciler.plan.signatures import check_signatures, only_signed
 from reconciler.signatures.gate import OPEN
 from reconciler.target.index import MirrorIndex, RepositoryState
 from reconciler.work.shares import Shares

@@ -11,7 +11,7 @@ from reconciler.stores.buckets import R2
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.mirrors.document import Document, Place
+    from reconciler.mirrors.document import Document, KeyPath
     from reconciler.stores.config import StoreConfig
 
 
@@ -45,7 +45,7 @@ def read_edge(document: Document, store: StoreConfig | None) -> EdgeConfig | Non
 
 def _hostname(document: Document, said: Mapping[str, Any], public_url: str | None) -> str | None:
     """The edge's hostname, None if it is not known or something is wrong with it."""
-    place: Place = ("edge", "hostname")
+    place: KeyPath = ("edge", "hostname")
     if document.spoiled(place) or not said:
         return None
     url = urlsplit(public_url) if public_url and "${" not in public_url else None

@@ -19,12 +19,12 @@ from reconciler.target.layout import target_problem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from reconciler.mirrors.document import Document, Place
+    from reconciler.mirrors.document import Document, KeyPath
     from reconciler.mirrors.patterns import Pattern
     from reconciler.oci.spec import Digest
     from reconciler.signatures.signers import Signer
 
-Placed: TypeAlias = "Mapping[Place, Pattern]"
+Placed: TypeAlias = "Mapping[KeyPath, Pattern]"
 """Patterns by where they are written."""
 
 
@@ -41,11 +41,11 @@ class Settings:
         return replace(self.others, exclude=tuple(self.exclude.values()), immutable=tuple(self.immutable.values()))
 
 
-Signers: TypeAlias = "Callable[[Place, Any], tuple[Signer, ...]]"
+Signers: TypeAlias = "Callable[[KeyPath, Any], tuple[Signer, ...]]"
 """Reads the value of a `signed_by` at a place."""
 
 
-def read_settings(document: Document, place: Place, base: Settings, signers: Signers) -> Settings:
+def read_settings(document: Document, place: KeyPath, base: Settings, signers: Signers) -> Settings:
     """Reads what `place` sets and is not wrong; the rest comes from `base`."""
     said, before = document.sound(place), base.others
     others = Defaults(
@@ -68,9 +68,9 @@ def read_settings(document: Document, place: Place, base: Settings, signers: Sig
 def read_mirrors(document: Document, defaults: Settings, signers: Signers) -> Iterator[Mirror]:
     """Yields the mirrors in which nothing is wrong; whatever has the right shape in the others is checked anyway."""
     entries = document.value.get("mirrors") if isinstance(document.value, dict) else None
-    targets: dict[str, Place] = {}
+    targets: dict[str, KeyPath] = {}
     for number in range(len(entries) if isinstance(entries, list) else 0):
-        place: Place = ("mirrors", number)
+        place: KeyPath = ("mirrors", number)
         said = document.sound(place)
         settings = read_settings(document, place, defaults, signers)
         tags = _patterns(document, (*place, "tags"), said.get("tags", []))
@@ -82,7 +82,7 @@ def read_mirrors(document: Document, defaults: Settings, signers: Signers) -> It
             yield Mirror(*ends, tuple(tags.values()), **vars(settings.values))
 
 
-def _ends(document: Document, place: Place, said: Mapping[str, Any]) -> tuple[str, str] | None:
+def _ends(document: Document, place: KeyPath, said: Mapping[str, Any]) -> tuple[str, str] | None:
     """The source and the target of a mirror, None if one of them is wrong."""
     if "source" not in said or document.spoiled((*place, "target")):
         return None
@@ -100,9 +100,9 @@ def _ends(document: Document, place: Place, said: Mapping[str, Any]) -> tuple[st
     return name.text, target
 
 
-def _check_target(document: Document, place: Place, target: str, targets: dict[str, Place]) -> None:
+def _check_target(document: Document, place: KeyPath, target: str, targets: dict[str, KeyPath]) -> None:
     """Notes why this cannot be a target, and that it is another mirror's already; `targets` are those so far."""
-    where: Place = (*place, "target")
+    where: KeyPath = (*place, "target")
     if where not in document.written:
         where = (*place, "source")
     problem = target_problem(target)
@@ -118,11 +118,11 @@ def _check_target(document: Document, place: Place, target: str, targets: dict[s
         )
 
 
-def _patterns(document: Document, place: Place, entries: list[Any]) -> Placed:
+def _patterns(document: Document, place: KeyPath, entries: list[Any]) -> Placed:
     """The patterns of a list in which nothing is wrong. Only tags can be pinned."""
     found = {}
     for number, entry in enumerate(entries):
-        inner: Place = (*place, number)
+        inner: KeyPath = (*place, number)
         if not document.wrong(inner):
             pattern = _pattern(document, inner, entry, pins=place[-1] == "tags")
             if pattern:
@@ -130,7 +130,7 @@ def _patterns(document: Document, place: Place, entries: list[Any]) -> Placed:
     return found
 
 
-def _pattern(document: Document, place: Place, entry: Any, *, pins: bool) -> Pattern | None:
+def _pattern(document: Document, place: KeyPath, entry: Any, *, pins: bool) -> Pattern | None:
     try:
         pattern = parse_pattern(entry)
     except PatternError as error:
@@ -142,7 +142,7 @@ def _pattern(document: Document, place: Place, entry: Any, *, pins: bool) -> Pat
     return pattern
 
 
-def _platforms(document: Document, place: Place, value: Any) -> tuple[Platform, ...] | None:
+def _platforms(document: Document, place: KeyPath, value: Any) -> tuple[Platform, ...] | None:
     if value == "all":
         return None
     found: set[Platform] = set()
@@ -156,8 +156,8 @@ def _platforms(document: Document, place: Place, value: Any) -> tuple[Platform, 
 
 
 def _check_contradictions(document: Document, tags: Placed, exclude: Placed) -> None:
-    named: defaultdict[str, list[Place]] = defaultdict(list)
-    pins: dict[str, tuple[Digest, Place]] = {}
+    named: defaultdict[str, list[KeyPath]] = defaultdict(list)
+    pins: dict[str, tuple[Digest, KeyPath]] = {}
     for place, pattern in tags.items():
         if isinstance(pattern, Named):
             named[pattern.tag].append(place)

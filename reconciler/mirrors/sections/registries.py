@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from reconciler.mirrors.document import Document, Place
+    from reconciler.mirrors.document import Document, KeyPath
 
 
 def read_registries(
@@ -23,7 +23,7 @@ def read_registries(
     """Yields the registries, each with its host in the form that sources have it; notes what is wrong with them."""
     seen: dict[str, str] = {}
     for name in document.sound(("registries",)):
-        place: Place = ("registries", name)
+        place: KeyPath = ("registries", name)
         registry = _host(name)
         if not registry:
             document.problem(place, "expected a registry's host or host:port, e.g. ghcr.io", at_key=True)
@@ -43,7 +43,7 @@ def _host(name: str) -> str:
 
 
 def _registry(
-    document: Document, place: Place, registry: str, folder: Path, environ: Mapping[str, str] | None
+    document: Document, place: KeyPath, registry: str, folder: Path, environ: Mapping[str, str] | None
 ) -> RegistryConfig:
     said = document.sound(place)
     for key in ("username_env", "password_env"):

@@ -14,7 +14,7 @@ from reconciler.mirrors.patterns import Exact, Glob
 from reconciler.oci.referrers import is_attached_tag
 from reconciler.oci.spec import Descriptor, Digest, Platform
 from reconciler.plan.plan_json import parse_plan, serialise_plan
-from reconciler.plan.signed import gate_for
+from reconciler.plan.signatures import gate_for
 from reconciler.signatures import gate as gate_module
 from reconciler.signatures.find import find_signatures
 from reconciler.signatures.formats import BUNDLE, MAX_SIGNATURES
