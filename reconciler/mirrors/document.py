@@ -1,8 +1,7 @@
-"""YAML text -> plain values, and where each of them is written.
+"""Parses YAML into plain values, and remembers where each of them is written.
 
-The text is untrusted: its size, depth and number of nodes are bounded before anything is built from it, aliases count
-as often as they are used, and every key that is given twice is reported. Only YAML's plain scalars have a meaning here;
-a date is its text.
+The text is untrusted. Its size, depth and number of nodes are limited before anything is built from it, and an alias
+counts as often as it is used. Duplicate keys are reported. Only YAML's plain types are accepted; a date stays text.
 """
 
 from __future__ import annotations
@@ -30,7 +29,10 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 @dataclass(frozen=True)
 class Written:
-    """Where a value and its key, if it has one, are written, counted from 1; the text of a scalar."""
+    """Where a value and its key are written, counted from 1, and the text of a scalar.
+
+    A value without a key has its own place there.
+    """
 
     line: int
     column: int
@@ -41,7 +43,7 @@ class Written:
 
 @dataclass
 class Document:
-    """A parsed file. `written` has a row for every place in `value`."""
+    """A parsed file, and the problems found in it so far. `written` has an entry for every value in it."""
 
     file: str
     body: bytes
@@ -52,7 +54,7 @@ class Document:
     _around: set[KeyPath] = field(default_factory=set)
 
     def problem(self, place: KeyPath, message: str, *, at_key: bool = False) -> None:
-        """Notes that something is wrong at `place`, or at the nearest place around it that is written."""
+        """Records a problem with the value at `place`, in the line of the nearest value around it."""
         near = place
         while near and near not in self.written:
             near = near[:-1]
@@ -61,21 +63,21 @@ class Document:
         self.note(place, line, column, message)
 
     def note(self, place: KeyPath, line: int, column: int, message: str) -> None:
-        """Notes that something is wrong at `place`, and that it is written at this line and column."""
+        """Records a problem with the value at `place`, which is written at this line and column."""
         self.problems.append(Problem(self.file, line, column, spell(place), message))
         self._broken.add(place)
         self._around.update(place[:length] for length in range(len(place)))
 
     def spoiled(self, place: KeyPath) -> bool:
-        """Whether something is wrong with the value at `place` as a whole, or with one around it."""
+        """Returns whether there is a problem with the value at `place` as a whole, or with one around it."""
         return any(place[:length] in self._broken for length in range(len(place) + 1))
 
     def wrong(self, place: KeyPath) -> bool:
-        """Whether something is wrong with the value at `place`, with one around it or with one inside it."""
+        """Returns whether there is a problem with the value at `place`, with one around it or with one inside it."""
         return place in self._around or self.spoiled(place)
 
     def sound(self, place: KeyPath) -> dict[str, Any]:
-        """The mapping at `place` without its spoiled values; an empty one where there is none."""
+        """Returns the mapping at `place` without its spoiled values, an empty one if there is none."""
         if place not in self.written or self.spoiled(place):
             return {}
         value = self.value
@@ -87,7 +89,7 @@ class Document:
 
 
 def spell(place: KeyPath) -> str:
-    """A place as messages have it: `mirrors[0].tags[4].semver`."""
+    """Spells a place for messages, e.g. `mirrors[0].tags[4].semver`."""
     text = ""
     for step in place:
         text += f"[{step}]" if isinstance(step, int) else f".{step[:90]}" if text else step[:90]
@@ -95,12 +97,15 @@ def spell(place: KeyPath) -> str:
 
 
 def read_document(path: Path) -> Document:
-    """Reads and parses a file. Raises `MirrorsInvalid` if it is no text, no YAML, or too much of it."""
+    """Reads and parses a file. Raises `MirrorsInvalid` if it is not text, not YAML, or too large."""
     return parse_document(_read(path), str(path))
 
 
 def parse_document(body: bytes, file: str) -> Document:
-    """The document in `body`, with what is already known to be wrong: keys given twice, tags without a meaning."""
+    """Parses `body`. Duplicate keys and unsupported YAML tags are problems of the document.
+
+    Raises `MirrorsInvalid` for text that is not YAML.
+    """
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
     text = _decode(body, file)
@@ -151,7 +156,7 @@ def _decode(body: bytes, file: str) -> str:
 
 
 def _compose(text: str) -> Any:
-    """The tree of nodes. Raises ruamel's errors, among them one of ours for what is too deep or too much."""
+    """Composes the tree of nodes. Raises ruamel's errors, also for text that is too deep or has too many values."""
     from ruamel.yaml import YAML
     from ruamel.yaml.composer import Composer, ComposerError
 
@@ -177,7 +182,7 @@ def _compose(text: str) -> Any:
 
 
 class _Builder:
-    """Turns nodes into values; counts what aliases multiply."""
+    """Turns nodes into values, and counts them, since aliases multiply them."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -237,7 +242,7 @@ class _Builder:
 
 
 def _unprintable(text: str) -> str | None:
-    """What is in `text` that neither a path nor a pattern needs, and that would garble a terminal; None if nothing."""
+    """The first character of `text` that would garble a terminal, in words; None if there is none."""
     odd = next((character for character in text if not character.isprintable()), None)
     if odd is None:
         return None

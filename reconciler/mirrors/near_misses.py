@@ -1,6 +1,6 @@
-"""Why a pattern chooses nothing: what the source has instead, and what would nearly have matched. Pure.
+"""Explains why a pattern chooses nothing: what the source has instead, and which similar pattern would match. Pure.
 
-A near miss is another pattern, such as a user may have meant: it is tried on the same list, and named if it matches.
+The similar patterns are the pattern's own `alternatives`. They are tried on the same list.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 def empty_handed(
     patterns: Iterable[Pattern], tallies: Iterable[Tally], listed: Collection[str] | None
 ) -> tuple[str, ...]:
-    """A sentence for each pattern that chooses none of the tags that the source lists (None: nobody needed the list).
+    """Returns a sentence for each pattern that chooses none of the tags that the source lists.
 
-    `tallies` are those of `patterns`, in the same order.
+    tallies  those of `patterns`, in the same order
+    listed   None: the list was not needed
     """
     if listed is None:
         return ()
@@ -48,7 +49,10 @@ def _why(pattern: Pattern, tally: Tally, listed: Collection[str]) -> str:
 
 
 def newest_of(tags: Iterable[str]) -> str | None:
-    """The newest of the tags that are versions: a release before pre-releases, without a variant before others."""
+    """Returns the newest of the tags that are versions, None if there is none.
+
+    Releases win over pre-releases, and versions without a variant over others.
+    """
     versions = [version for tag in tags if (version := parse_version(tag))]
     return max(versions, key=_standing).tag if versions else None
 

@@ -16,14 +16,14 @@ SUGGESTIONS = 3
 
 
 def matches_only(target: str, only: Sequence[str]) -> bool:
-    """Whether `target` is in a run limited to the globs `only`; no glob is no limit."""
+    """Returns whether `target` is in a run that is limited to the globs `only`; without globs every target is."""
     return not only or any(fnmatchcase(target, glob) for glob in only)
 
 
 def check_only(only: Sequence[str], mirrors: Mirrors, recorded: Callable[[], Iterable[str]]) -> None:
-    """Raises `UsageError` for a glob that matches no target of mirrors.yaml, nor one that is `recorded`.
+    """Raises `UsageError` for a glob that matches no target of mirrors.yaml and no `recorded` one.
 
-    The mirror index, where the latter come from, is read only if that is in question.
+    `recorded` reads the mirror index, and is called only if a glob matches nothing in mirrors.yaml.
     """
     named = [mirror.target for mirror in mirrors.mirrors]
     lost = [glob for glob in only if not any(matches_only(target, [glob]) for target in named)]

@@ -1,4 +1,4 @@
-"""The shape of mirrors.yaml, as `schema/mirrors.schema.json` has it: what is wrong with it, in words for its author."""
+"""Checks mirrors.yaml against `schema/mirrors.schema.json`, and words the validator's errors for the file's author."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 MAX_PROBLEMS = 1000
-"""As many are worth reading; a file that is wrong all over is given up there."""
+"""The check stops after this many: nobody reads more."""
 
 
 def check_shape(document: Document) -> None:
-    """Notes in the document what the schema says is wrong; of a value without a meaning, nothing more than that.
+    """Records in the document what is wrong by the schema; nothing more for values that were rejected before.
 
-    Raises `MirrorsInvalid` when that is more than anyone reads.
+    Raises `MirrorsInvalid` after `MAX_PROBLEMS` problems.
     """
     for error in _validator().iter_errors(document.value):
         place = tuple(error.absolute_path)
@@ -37,12 +37,12 @@ def check_shape(document: Document) -> None:
 
 
 def _follows(error: Any, document: Document, place: KeyPath) -> bool:
-    """Whether an error goes away with one that is noted: a mistyped `semver` is no pattern without a kind."""
+    """Whether an error only follows from one that is recorded: a pattern with a mistyped `semver` also lacks a kind."""
     return error.validator == "oneOf" and document.wrong(place)
 
 
 def _validator() -> Any:
-    """The schema's validator. Its integers are written as such: to JSON Schema 5.0 is one too, but no count of tags."""
+    """The schema's validator. 5.0 is not an integer for it, although it is one for JSON Schema."""
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 
@@ -52,7 +52,7 @@ def _validator() -> Any:
 
 
 def _explain(error: Any, place: KeyPath, text: str) -> Iterator[tuple[KeyPath, str]]:
-    """What a schema error means to the person who wrote `text`, and where."""
+    """Yields what a schema error means to the author of `text`, and where."""
     value, schema = error.instance, error.schema
     match error.validator:
         case "additionalProperties":

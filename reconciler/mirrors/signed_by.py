@@ -1,4 +1,4 @@
-"""`signed_by` of mirrors.yaml -> signers, or what is wrong with it, by line. Reads the files that it names."""
+"""Reads `signed_by` of mirrors.yaml, and the files that it names."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ ROOT = "application/vnd.dev.sigstore.trustedroot"
 def declared(
     document: Document, place: KeyPath, value: Any, locate: Callable[[KeyPath, str], Path], *, read_files: bool
 ) -> tuple[Signer, ...]:
-    """The signers at `place` in which nothing is wrong. `locate` makes a path of one that is written at a place.
+    """Returns the signers at `place` in which nothing is wrong.
 
-    Without `read_files` the files need not be there, and keys have no bytes.
+    locate      resolves the path that is written at a place
+    read_files  whether the files have to exist; if not, keys have no bytes
     """
     entries = [(place, value)] if isinstance(value, dict) else [((*place, n), one) for n, one in enumerate(value)]
     return tuple(

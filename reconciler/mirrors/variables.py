@@ -1,7 +1,7 @@
-"""Which environment variables mirrors.yaml may name: an edit must not send a job's secrets to a host of its choice.
+"""Decides which environment variables mirrors.yaml may name, so that an edit cannot send a job's secrets elsewhere.
 
-What clouds, CI systems and r2mirror's own stores call their variables is refused unless its owner gets the value. A
-name of the user's own is not: only the person who runs the command can give a secret such a name.
+Names that clouds, CI systems and r2mirror's own stores use are refused, unless their owner gets the value. Names of the
+user's own are allowed: only the person who runs the command can give a secret such a name.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _RESERVED = (
     "COSIGN_",
     "DOCKER_AUTH_CONFIG",
 )
-"""How the names begin that clouds and CI systems give to what a job has."""
+"""The prefixes of names that clouds and CI systems give to variables of a job."""
 
 _OWNERS = {
     "GITHUB_": re.compile(r"ghcr\.io|docker\.pkg\.github\.com"),
@@ -42,16 +42,16 @@ _OWNERS = {
     "GOOGLE_": re.compile(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev"),
     "GCP_": re.compile(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev"),
 }
-"""The registries of those whose names they are: a token of GitHub's may log in at GitHub's registry."""
+"""The registries of a prefix's owner: a GitHub token may be used to log in at GitHub's registry."""
 
 _SECRET = re.compile(
     r"SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|ACCESS_KEY|API_?KEY|PRIVATE|(^|_)(PAT|PWD|KEY|JWT)(_|$)"
 )
-"""What names of secrets have in them."""
+"""What marks the name of a secret."""
 
 
 def login_problem(name: str, registry: str) -> str | None:
-    """Why a registry may not get the value of this variable as its user name or password, None if it may."""
+    """Returns why a registry must not get this variable as its user name or password, None if it may."""
     prefix = _reserved(name)
     if prefix is None or (prefix in _OWNERS and _OWNERS[prefix].fullmatch(registry)):
         return None
@@ -62,7 +62,7 @@ def login_problem(name: str, registry: str) -> str | None:
 
 
 def value_problem(name: str, owned: tuple[str, ...]) -> str | None:
-    """Why this variable may not be a part of a value that is no secret, None if it may.
+    """Returns why this variable must not be part of a value that is not a secret, None if it may.
 
     `owned` are prefixes of reserved names that may be used anyway.
     """

@@ -1,4 +1,4 @@
-"""Tags as versions: which tags are versions, which is newer, and what is kept apart as a variant. Pure.
+"""Reads tags as versions: which of them are versions, which is newer, and what is a variant. Pure.
 
 Docker tags are not strict semantic versions. Here a tag is a version if it is
 
@@ -54,7 +54,7 @@ _LONGEST_TAG = 128
 
 
 def parse_version(tag: str) -> Version | None:
-    """`tag` as a version, None if it is not one."""
+    """Parses a tag as a version. Returns None if it is not one."""
     match = _VERSION.fullmatch(tag) if len(tag) <= _LONGEST_TAG else None
     if not match or (match["glued"] and not _PRERELEASE.fullmatch(match["glued"])):
         return None
@@ -78,7 +78,7 @@ def parse_version(tag: str) -> Version | None:
 
 
 def in_order(tag: str) -> tuple[Any, ...]:
-    """The key by which tags are sorted for people: versions from the oldest on, then other names, `b9` before `b10`."""
+    """Returns a key to sort tags for people: versions from the oldest on, then other names, `b9` before `b10`."""
     version = parse_version(tag)
     if version:
         return (0, *version._order)

@@ -1,1 +1,1 @@
-"""What an apply would do: resolve the patterns, decide what is wanted, and compare that with the mirror index."""
+"""Plans what an apply would do: resolves the patterns, decides what is wanted, compares that with the mirror index."""

@@ -1,7 +1,7 @@
-"""What a mirror's repository should hold, from what its source answered and what the index says. Pure.
+"""Decides what a mirror's repository should hold, from its source's answers and the mirror index. Pure.
 
-All policy is here: what is kept although nothing chooses it, and why. The diff after it is set algebra, and whatever is
-not named here as unwanted cannot be pruned.
+All policy is here, e.g. which tags are kept although nothing chooses them, and why. The diff that follows is set
+algebra: it prunes exactly the tags that are unwanted here.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 
 CUT_OFF = "an apply began this and has not recorded it"
-"""Why a tag that is pending changes, although nothing else says so.
+"""The reason of a change to a pending tag that nothing else changes.
 
-One that the index has is published again as the index has it. One that it does not have was never reported as done, and
-goes even where `prune` is false.
+A tag that the index has is published again as the index has it. A tag that the index does not have was never reported
+as done, and is removed even if `prune` is false.
 """
 
 
@@ -41,18 +41,18 @@ NO_MANIFEST = "the source lists it, but has no manifest for it"
 class Desired:
     """One repository as it should be.
 
-    wanted     tag -> what it should point at
+    wanted     tag -> what it should point to
     kept       tag -> why it stays as the index has it
-    unwanted   tag -> why it goes
-    errors     what failed; where anything did, `unwanted` is empty
-    referrers  whether what is attached to an image comes along
+    unwanted   tag -> why it is removed
+    errors     what failed; if anything did, `unwanted` is empty
+    referrers  whether what is attached to an image is mirrored with it
     news       tag -> what its image has attached now, although the digest is the same
     known      what is known of the signatures of digests that have to be signed
-    refused    tags that would change if their images were signed as they have to be
-    warnings   what should be looked at, although nothing failed
-    tallies    how many tags each pattern chooses; none where the source could not be listed
-    gone       tag -> since when the source does not have it any more, of those that stay; None: nobody could look
-    left_out   tag that a pattern chooses -> why it cannot be mirrored as asked; None: nobody could look
+    refused    tags that would change if their images were signed as required
+    warnings   what deserves a look, although nothing failed
+    tallies    how many tags each pattern chooses; none if the source could not be listed
+    gone       tag that stays -> since when the source no longer has it; None: not known
+    left_out   tag that a pattern chooses -> why it cannot be mirrored as asked; None: not known
     """
 
     target: str
@@ -74,7 +74,7 @@ class Desired:
 
 @dataclass(frozen=True)
 class _Answered:
-    """The chosen tags, by what the answers of the source mean for them."""
+    """The chosen tags, by what the source's answers mean for them."""
 
     wanted: dict[str, Descriptor]
     gone: frozenset[str]
@@ -92,18 +92,18 @@ def desire(
     failed: Mapping[str, SourceError] = MappingProxyType({}),
     news: Mapping[str, str] = MappingProxyType({}),
 ) -> Desired:
-    """The repository of one mirror whose source could be asked.
+    """Returns the repository of one mirror whose source answered.
 
-    answers  for every chosen tag: what the source says that it points at, or why it could not say
-    still    mirrored tags that are not listed any more, and that the patterns would choose if they were
-    failed   chosen tags of which something else could not be had
-    news     what is attached to some of their images that was not, in words
+    answers  what every chosen tag points to at the source, or why that is not known
+    still    mirrored tags that are no longer listed, and that the patterns would choose if they were
+    failed   chosen tags of which something else could not be read
+    news     what is newly attached to images of mirrored tags, in words
     """
     answered = _answered(mirror, observed, answers, failed)
     still = still - answers.keys()
     gone = answered.gone | still
     failures, wanted = answered.failures, answered.wanted
-    # A login that was refused is one error, however many tags were asked for with it.
+    # A refused login is one error, however many tags it concerns.
     errors = tuple(dict.fromkeys(str(error) for _, error in sorted(failures.items())))
     kept = {tag: "the source failed" for tag in failures if tag in observed.tags}
     unwanted = {}
@@ -142,7 +142,7 @@ def _answered(
     answers: Mapping[str, Descriptor | SourceError],
     failed: Mapping[str, SourceError],
 ) -> _Answered:
-    """What is absent or cannot be mirrored is no failure, unless it is named exactly and not mirrored yet."""
+    """Absent tags and those that cannot be mirrored are failures only if they are named and not mirrored yet."""
     named = mirror.named
     wanted: dict[str, Descriptor] = {}
     gone: set[str] = set()
@@ -167,7 +167,7 @@ def _answered(
 
 
 def _was_there(mirror: Mirror, observed: RepositoryState, tag: str) -> bool:
-    """Whether what is asked for is mirrored from this very source, so that it is gone there and was not mistyped."""
+    """Whether the tag is mirrored from this very source, so that it is gone there rather than mistyped."""
     recorded, pattern = observed.tags.get(tag), mirror.named.get(tag)
     if recorded is None or observed.source != mirror.source or mirror.when_gone != "keep":
         return False
@@ -175,7 +175,7 @@ def _was_there(mirror: Mirror, observed: RepositoryState, tag: str) -> bool:
 
 
 def _why_kept(mirror: Mirror, tag: str, answered: _Answered, still: frozenset[str]) -> str | None:
-    """Why a mirrored tag stays that is not wanted, None if it goes."""
+    """Why a mirrored tag that is not wanted stays, None if it is removed."""
     if tag in answered.gone or (tag in still and mirror.when_gone == "keep"):
         return GONE
     if tag in answered.left_out:
@@ -191,13 +191,13 @@ def _warnings(mirror: Mirror, gone: frozenset[str]) -> tuple[str, ...]:
 
 
 def desire_unchanged(mirror: Mirror, observed: RepositoryState, error: str) -> Desired:
-    """The repository of a mirror whose source could not be listed: nothing is known, so everything stays."""
+    """Returns the repository of a mirror whose source could not be listed: nothing is known, so everything stays."""
     kept = dict.fromkeys(observed.tags, "the source failed")
     return Desired(mirror.target, mirror.source, mirror.platforms, {}, kept, {}, (error,))
 
 
 def desire_nothing(target: str, observed: RepositoryState, moved_to: str | None = None, *, prune: bool) -> Desired:
-    """A repository of the index that mirrors.yaml does not name any more, or names `moved_to` now."""
+    """Returns a repository of the index that mirrors.yaml no longer names, or now names `moved_to`."""
     left = dict.fromkeys(observed.pending - observed.tags.keys(), CUT_OFF)
     if prune:
         why = f"moved to {moved_to} in mirrors.yaml" if moved_to else "no longer in mirrors.yaml"

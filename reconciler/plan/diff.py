@@ -1,4 +1,4 @@
-"""Desired against observed: the changes, tag by tag. Pure set algebra; what may go was decided before."""
+"""Compares desired with observed, tag by tag. Pure set algebra: what may be removed was decided before."""
 
 from __future__ import annotations
 

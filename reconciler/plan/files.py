@@ -1,4 +1,4 @@
-"""A plan in a file of the user's: read, and saved in a way that costs nobody another file."""
+"""Reads and saves plans in files, without replacing a file that is not a plan."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def read_plan(path: Path) -> Plan:
-    """Reads a saved plan. Raises `UsageError` where there is none."""
+    """Reads a saved plan. Raises `UsageError` if there is none."""
     try:
         body = path.read_bytes()
     except OSError as error:
@@ -43,7 +43,7 @@ def check_place(path: Path) -> None:
 
 
 def manifests_in(path: Path) -> Mapping[Digest, bytes]:
-    """The manifests of the plan at `path`, so that none is fetched twice; none where there is no such plan."""
+    """Returns the manifests of the plan at `path`, so that none is fetched twice; none if there is no such plan."""
     with suppress(OSError, UsageError):
         if path.is_file():
             return parse_plan(path.read_bytes(), str(path)).manifests
@@ -51,7 +51,7 @@ def manifests_in(path: Path) -> Mapping[Digest, bytes]:
 
 
 def save(made: Plan, path: Path) -> None:
-    """Writes a plan as a whole or not at all. Raises `UsageError`."""
+    """Writes a plan completely or not at all. Raises `UsageError`."""
     check_place(path)
     text = serialise_with_manifests(made)
     try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageWork:
-    """One image of one repository, and the changes that it fulfils: every tag that is to point at its digest."""
+    """One image of one repository, and the changes that it fulfils: every tag that is to point to its digest."""
 
     repository: RepositoryPlan
     root: Descriptor
@@ -35,7 +35,7 @@ class ImageWork:
 
     @property
     def name(self) -> str:
-        """The image as the bucket's readers know it, e.g. `library/alpine:3.20`, and how many tags it has besides."""
+        """The image as clients of the bucket know it, e.g. `library/alpine:3.20`, and how many more tags it has."""
         more = f" (+{len(self.changes) - 1})" if len(self.changes) > 1 else ""
         return f"{self.repository.target}:{self.changes[0].tag}{more}"
 
@@ -50,7 +50,7 @@ def registry_of(source: str) -> str:
 
 
 def image_work(plan: Plan) -> Iterator[ImageWork]:
-    """The images to copy: one for each digest of a repository, however many tags it has."""
+    """Yields the images to copy: one for each digest of a repository, however many tags it has."""
     for repository in plan.repositories:
         images: dict[Digest, list[Change]] = {}
         for change in repository.of(Action.ADD, Action.UPDATE):

@@ -1,7 +1,7 @@
-"""Whose a repository of the bucket is: mirrors files that share a bucket leave each other's repositories alone. Pure.
+"""Tells which mirrors file owns a repository: files that share a bucket leave each other's repositories alone. Pure.
 
-The mirror index notes the `name` of the mirrors file that a repository belongs to. One that an older release wrote has
-no owner. It is given to the first file that wants it; until then it stays as it is.
+The mirror index records the `name` of the mirrors file that a repository belongs to. A repository that an older release
+wrote has no owner. The first file that names it becomes its owner; until then it stays as it is.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from reconciler.target.index import MirrorIndex, RepositoryState
 
 NAMED = 5
-"""As many repositories without an owner are named."""
+"""How many repositories without an owner are named."""
 
 
 def is_unclaimed(index: MirrorIndex, target: str) -> bool:
-    """Whether there is such a repository, and it belongs to nobody yet."""
+    """Returns whether the index has the repository, and it has no owner."""
     return target in index.repositories and index.repositories[target].owner is None
 
 
 def is_another_s(state: RepositoryState | None, name: str) -> bool:
-    """Whether a repository belongs to another mirrors file than `name`. One that is empty may be had."""
+    """Returns whether a repository belongs to another mirrors file than `name`. An empty one belongs to none."""
     return state is not None and state.owner not in (None, name) and bool(state.tags or state.pending)
 
 
 def conflict(target: str, state: RepositoryState | None, name: str) -> str | None:
-    """Why the mirrors file `name` cannot have `target`, in words that name both; None if it can."""
+    """Returns why the mirrors file `name` cannot own `target`, None if it can."""
     if state is None or not is_another_s(state, name):
         return None
     return (
@@ -44,7 +44,7 @@ def conflict(target: str, state: RepositoryState | None, name: str) -> str | Non
 
 
 def left_alone(index: MirrorIndex, owns: Callable[[str, str | None], bool]) -> Iterator[str]:
-    """A line for each other mirrors file whose repositories are in the bucket, and one for those without an owner."""
+    """Yields a line for each other mirrors file with repositories in the bucket, and one for those without an owner."""
     others = defaultdict[str | None, list[str]](list)
     for target, state in sorted(index.repositories.items()):
         if not owns(target, state.owner):
@@ -63,7 +63,7 @@ def _repositories(targets: list[str]) -> str:
 
 
 def clashes(files: Mapping[str, Mirrors]) -> Iterator[str]:
-    """Targets that two files of different names want in one bucket; a line for each two files."""
+    """Yields a line for every two files with different names that have a target in common in one bucket."""
     for (first, one), (second, other) in combinations(files.items(), 2):
         shared = sorted({mirror.target for mirror in one.mirrors} & {mirror.target for mirror in other.mirrors})
         if shared and one.name != other.name and one.store == other.store:
@@ -75,7 +75,7 @@ def clashes(files: Mapping[str, Mirrors]) -> Iterator[str]:
 
 
 def namesakes(files: Mapping[str, Mirrors]) -> Iterator[str]:
-    """Files that share a bucket and a name: each takes the mirrors of the other for those that were taken out."""
+    """Yields a line for every two files that share a bucket and a name: each would prune the mirrors of the other."""
     for (first, one), (second, other) in combinations(files.items(), 2):
         if one.name == other.name and one.store == other.store:
             yield (

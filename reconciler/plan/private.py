@@ -1,7 +1,7 @@
-"""Images that only a login lets in, and that are about to be readable for everyone: said before they are published.
+"""Warns before images that need a login at their source are published for everyone.
 
-Asked once for each repository, when the first of its tags are planned into a store with a public URL; later plans rest
-on that review and cost no request.
+Each repository is checked once, when its first tags are planned into a store with a public URL. Later plans rely on
+that check and cost no request.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.target.index import MirrorIndex
 
 NAMED = 5
-"""As many sources are named in the warning."""
+"""How many sources the warning names."""
 
 
 def private_sources(plan: Plan, index: MirrorIndex, open_source: OpenSource, executor: Executor) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""A saved plan is input: what of it an apply would do has to be what mirrors.yaml and the mirror index allow. Pure.
+"""Checks a saved plan: an apply does only what mirrors.yaml and the mirror index allow. Pure.
 
-The file lay about between plan and apply, and anybody may have edited it. Its counts are counted anew, for the guards
-against many prunes go by them.
+The file may have been edited since the plan was made. Its counts are computed again, since the guards against many
+prunes rely on them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from reconciler.target.index import MirrorIndex
 
 SHOWN = 10
-"""Reasons that are given."""
+"""How many reasons are shown."""
 
 
 def checked(plan: Plan, mirrors: Mirrors, index: MirrorIndex, where: str) -> Plan:
-    """The plan with its counts from `index`. Raises `PlanRefused` where it could not have been made for `mirrors`.
+    """Returns the plan with its counts from `index`, the one that it was made from.
 
-    `index` is the one that the plan was made from.
+    Raises `PlanRefused` if the plan could not have been made for `mirrors`.
     """
     reasons = [*_twice(one.target for one in plan.repositories)]
     named = {mirror.target: mirror for mirror in mirrors.mirrors}
@@ -71,7 +71,7 @@ def _problems(repository: RepositoryPlan, mirror: Mirror | None, mirrors: Mirror
 
 
 def _unlike(repository: RepositoryPlan, mirror: Mirror) -> Iterator[str]:
-    """What the plan has of a mirror that mirrors.yaml has otherwise."""
+    """What the plan says of a mirror that differs from mirrors.yaml."""
     if repository.source != mirror.source:
         yield f"expected the source {mirror.source}, the plan has {repository.source}"
     if repository.platforms != mirror.platforms:
@@ -93,13 +93,13 @@ def _may_be_chosen(change: Change, mirror: Mirror) -> bool:
 
 
 def _settles(change: Change, state: RepositoryState) -> bool:
-    """Whether it publishes again what the mirror index says of a tag that an apply has left unsettled."""
+    """Whether the change only publishes a pending tag again as the mirror index has it."""
     recorded = state.tags.get(change.tag)
     return recorded is not None and change.tag in state.pending and recorded.descriptor == change.after
 
 
 def _out_of_step(change: Change, state: RepositoryState) -> str | None:
-    """In words, where a change does not begin with what the mirror index has."""
+    """Why a change does not start from what the mirror index has, None if it does."""
     recorded = state.tags.get(change.tag)
     if change.before != recorded:
         return f"{change.tag}: the mirror index has something else there than the plan"
