@@ -140,7 +140,7 @@ def mirror(rest: str) -> str:
         (mirror("tags: [a]\n    platforms: [linux]"), "6:17: mirrors[0].platforms[0]: platform 'linux': expected os/arch"),
         (mirror("tags: [a]\n    platforms: none"), "6:16: mirrors[0].platforms: expected all, got none"),
         (mirror("tags: [a]\n    retain: 7 days"), '6:13: mirrors[0].retain: "7 days" does not have the expected form'),
-        (mirror("tags: [a]\n    target: a/tags/b"), "6:13: mirrors[0].target: 'a/tags/b' cannot be a target: the part 'tags'"),
+        (mirror("tags: [a]\n    target: a/tags/b"), "6:13: mirrors[0].target: 'a/tags/b' cannot be a target: 'tags' is reserved"),
         (mirror("tags: [a]\n    target: _mirror"), "cannot be a target: expected lower-case"),
         (mirror("tags: [edge]\n    exclude: [{glob: e*}]"), "5:12: mirrors[0].tags[0]: edge is named here and excluded in line 6"),
         (mirror("tags:\n      - a@sha256:{}\n      - a@sha256:{}".format("0" * 64, "1" * 64)), "7:9: mirrors[0].tags[1]: a is also pinned to another digest in line 6"),
