@@ -115,13 +115,13 @@ class Copies:
     def _copy(self, work: ImageWork) -> Copied:
         self._check()
         started = time.monotonic()
-        target, what = Repository(self._resources.public, work.repository.target), work.what
+        target, what = self._target(work), work.what
         source, platforms = self._resources.open_source(work.repository.source), work.repository.platforms
         self._gate.verify(target.name, source, work.root.digest, f"{what}@{work.root.digest}", self._fetch(work, {}))
         listing, _ = self._listings(self._blobs.of(work.registry), target.name, target.inventory)
         there = listing.result()
         self._holders.listed(target.name, there.blobs)
-        reading = Reading(source, target.store, target.name, what, work.root, platforms, there.manifests)
+        reading = Reading(source, target, what, work.root, platforms, there.manifests)
         image = self._pulls.read(reading)
         route = self._route(work, there.manifests) if work.repository.referrers else None
         following = self._follow(route, image, what) if route else ()
@@ -139,11 +139,10 @@ class Copies:
         return Copied(image.root.descriptor, images, {one.subject: one.record for one in following}, took)
 
     def _route(self, work: ImageWork, present: Mapping[Digest, int]) -> Route:
-        target, source = work.repository.target, self._resources.open_source(work.repository.source)
-        state = self._index.repositories.get(target, RepositoryState(work.repository.source))
-        fetch = self._fetch(work, present)
-        threads, repository = self._blobs.of(work.registry), Repository(self._resources.public, target)
-        opened, _ = self._routes(threads, target, open_route, source, repository, state, present, fetch)
+        target, source = self._target(work), self._resources.open_source(work.repository.source)
+        state = self._index.repositories.get(target.name, RepositoryState(work.repository.source))
+        threads, fetch = self._blobs.of(work.registry), self._fetch(work, present)
+        opened, _ = self._routes(threads, target.name, open_route, source, target, state, present, fetch)
         return opened.result()
 
     def _follow(self, route: Route, image: Image, what: str) -> tuple[Following, ...]:
@@ -168,13 +167,16 @@ class Copies:
 
     def _fetch(self, work: ImageWork, present: Mapping[Digest, int]) -> Fetch:
         """Gives manifests that are not of the image itself: signatures, and what else is attached to it."""
-        target, source = work.repository.target, self._resources.open_source(work.repository.source)
+        target, source = self._target(work), self._resources.open_source(work.repository.source)
 
         def fetch(descriptor: Descriptor) -> bytes:
-            reading = Reading(source, self._resources.public, target, work.what, descriptor, None, present)
+            reading = Reading(source, target, work.what, descriptor, None, present)
             return self._pulls.read_one(reading)
 
         return fetch
+
+    def _target(self, work: ImageWork) -> Repository:
+        return Repository(self._resources.public, work.repository.target)
 
     def _bring_all(self, work: ImageWork, missing: tuple[Descriptor, ...]) -> None:
         """Returns when the repository has them. A blob on its way to another repository is copied from there.

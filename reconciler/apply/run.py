@@ -38,8 +38,8 @@ from reconciler.target.garbage import Garbage, NotCollected, collect, discard_up
 from reconciler.target.index import TagState
 from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import Observed, write_index
+from reconciler.target.lists import publish_lists
 from reconciler.target.repository import delete
-from reconciler.target.writes import publish_lists
 from reconciler.work.deadline import REASON
 from reconciler.work.shares import Balanced
 from reconciler.work.threads import completed, image_workers

@@ -28,8 +28,8 @@ from reconciler.target.index import MirrorIndex, RepositoryState, TagState, clai
 from reconciler.target.inventory import inventories
 from reconciler.target.layout import MIRROR_INDEX, ManifestKey
 from reconciler.target.ledger import Observed, salvage_index, write_index
+from reconciler.target.lists import publish_lists
 from reconciler.target.repository import Repository
-from reconciler.target.writes import publish_lists
 from reconciler.upkeep.repair import repair
 from reconciler.upkeep.verify import Problem, check_repository
 from reconciler.work.threads import BLOB_WORKERS, completed

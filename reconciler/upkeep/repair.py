@@ -16,8 +16,8 @@ from reconciler.sources.reading import stored_first
 from reconciler.target.catalog import published_lists
 from reconciler.target.inventory import INDEX_GONE
 from reconciler.target.layout import MIRROR_INDEX
+from reconciler.target.lists import publish_lists
 from reconciler.target.repository import Repository
-from reconciler.target.writes import publish_lists
 from reconciler.upkeep.verify import Finding, Problem, Report, Root, check_lists, check_repository, unknown_tags
 from reconciler.work.threads import BLOB_WORKERS, completed
 

@@ -20,6 +20,7 @@ from reconciler.plan.cost.spending import Take, guess
 from reconciler.plan.images import image_work, in_turn, left_out_of
 from reconciler.plan.plan import leaving_out
 from reconciler.target.inventory import Inventory, inventories
+from reconciler.target.repository import Repository
 from reconciler.work.shares import Balanced, Shares
 from reconciler.work.threads import RESOLVE_WORKERS, completed
 from reconciler.work.unforeseen import foreseen
@@ -82,7 +83,7 @@ def measure(
         target, platforms = work.repository.target, work.repository.platforms
         present = there.get(target, Inventory()).manifests
         source = open_source(work.repository.source)
-        return pulls.read(Reading(source, store, target, work.what, work.root, platforms, present))
+        return pulls.read(Reading(source, Repository(store, target), work.what, work.root, platforms, present))
 
     works = in_turn(image_work(plan), open_source)
     balanced = Balanced(works, lambda work: work.registry)

@@ -24,7 +24,6 @@ from reconciler.oci.spec import INDEX_TYPES
 from reconciler.sources import quota_of
 from reconciler.sources.quota import duration, estimate
 from reconciler.sources.reading import held_first, stored_first
-from reconciler.target.repository import Repository
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from reconciler.oci.spec import Descriptor, Digest, Index, Platform
     from reconciler.sources import Source
     from reconciler.sources.quota import Quota
-    from reconciler.stores import Store
+    from reconciler.target.repository import Repository
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +55,7 @@ class Reading:
     """The image at `root` for `target`, which holds the manifests `present`, digest -> size in bytes as listed."""
 
     source: Source
-    store: Store
-    target: str
+    target: Repository
     what: str
     root: Descriptor
     platforms: tuple[Platform, ...] | None
@@ -142,8 +140,7 @@ class _Way:
     def __init__(self, pulls: Pulls, reading: Reading) -> None:
         self._pulls = pulls
         self._reading = reading
-        target = Repository(reading.store, reading.target)
-        stored = stored_first(reading.source, target.manifest_body, reading.present)
+        stored = stored_first(reading.source, reading.target.manifest_body, reading.present)
         self._fetch = held_first(pulls.held, stored, reading.present)
         self._needed: set[Digest] = set()
         self._spent = 0

@@ -20,7 +20,7 @@ from reconciler.stores.headers import Headers
 from reconciler.target import page
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 from reconciler.target.layout import PAGE, PAGE_HEADERS
-from reconciler.target.writes import publish_lists
+from reconciler.target.lists import publish_lists
 from tests import strategies as draw
 from tests.bench import V1, Bench, shown
 from tests.memory import MemoryStore, Operation

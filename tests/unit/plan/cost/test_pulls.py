@@ -15,6 +15,7 @@ from reconciler.plan.cost import pulls as pulls_module
 from reconciler.plan.cost.pulls import LONGEST_WAIT, LOOK_AGAIN, Pulls, Reading
 from reconciler.sources.quota import Quota, duration, parse_quota
 from reconciler.target.layout import manifest_key
+from reconciler.target.repository import Repository
 from tests.bench import V1, V2, V3, Bench, app, check_visible, final, outcome
 from tests.memory import Account, MemorySource, MemoryStore
 from tests.parts.images import image, index
@@ -119,7 +120,7 @@ def test_no_thread_waits_for_what_can_never_come(monkeypatch: pytest.MonkeyPatch
 
 
 def reading(source: MemorySource) -> Reading:
-    return Reading(source, MemoryStore(), "a", "it", source.resolve("1"), None, {})
+    return Reading(source, Repository(MemoryStore(), "a"), "it", source.resolve("1"), None, {})
 
 
 @pytest.mark.parametrize(("window", "longest"), [(21_600, 21_600), (999_999_999, LONGEST_WAIT)])

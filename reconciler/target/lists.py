@@ -1,0 +1,42 @@
+"""Writes the published lists: tags/list, _catalog, _ping and the catalog page."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from reconciler.target.catalog import is_foreign
+from reconciler.target.layout import list_headers
+from reconciler.target.writes import put_over
+from reconciler.work.threads import BLOB_WORKERS, completed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from concurrent.futures import Executor
+
+    from reconciler.stores import Store
+
+logger = logging.getLogger(__name__)
+
+
+def publish_lists(store: Store, lists: Mapping[str, bytes | None], executor: Executor) -> None:
+    """Writes the published lists, or removes them (None), unless they are like that. Raises as `put_changed` does.
+
+    A page under a list's key that r2mirror did not write stays as it is.
+    """
+
+    def publish(item: tuple[str, bytes | None]) -> None:
+        key, body = item
+        there = store.get(key)
+        if there and is_foreign(key, there.body):
+            logger.warning(
+                "%s/%s is not a page of r2mirror's and stays as it is; there is no catalog page", store.name, key
+            )
+        elif body is not None:
+            put_over(store, key, there, body, list_headers(key))
+        elif there:
+            store.delete([key])
+
+    for result in completed(executor, publish, lists.items(), 2 * BLOB_WORKERS, pause=1.0):
+        if result:
+            result[1].result()
