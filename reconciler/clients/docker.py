@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from reconciler.clients import Client, ClientConfig, File, Pull
 from reconciler.clients.containerd import CERTIFICATE, folder, hosts_toml
 from reconciler.clients.public import ROOT, certificate_notes, prefix_notes, pull_here, pull_through
-from reconciler.clients.upstreams import DOCKER_HUB
+from reconciler.oci.docker_hub import DOCKER_HUB
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

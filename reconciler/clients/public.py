@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconciler.clients import Pull
-from reconciler.clients.upstreams import DOCKER_HUB, Prefix, Upstream, upstreams
+from reconciler.clients.upstreams import Prefix, Upstream, upstreams
 from reconciler.errors import UsageError
 from reconciler.mirrors.patterns import Named
+from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.stores.config import PATHS_ARE_NOT_FOR_CLIENTS
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
+from reconciler.oci.docker_hub import DOCKER_HUB, api_host
 from reconciler.oci.spec import Repository
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from reconciler.mirrors.model import Mirror
     from reconciler.sources.config import RegistryConfig
-
-DOCKER_HUB = "docker.io"
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,7 @@ class Upstream:
     @property
     def url(self) -> str:
         """The URL of its API."""
-        host = "registry-1.docker.io" if self.registry == DOCKER_HUB else self.registry
-        return f"{'http' if self.plain_http else 'https'}://{host}"
+        return f"{'http' if self.plain_http else 'https'}://{api_host(self.registry)}"
 
 
 def upstreams(mirrors: Sequence[Mirror], registries: Mapping[str, RegistryConfig]) -> tuple[Upstream, ...]:

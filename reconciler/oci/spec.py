@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from reconciler.errors import Malformed
+from reconciler.oci.docker_hub import ALIASES, DOCKER_HUB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -141,10 +142,10 @@ class Repository:
         if slash and ("." in first or ":" in first or first == "localhost"):
             registry, path = first, rest
         else:
-            registry, path = "docker.io", text
-        if registry in ("index.docker.io", "registry-1.docker.io"):
-            registry = "docker.io"
-        if registry == "docker.io" and "/" not in path:
+            registry, path = DOCKER_HUB, text
+        if registry in ALIASES:
+            registry = DOCKER_HUB
+        if registry == DOCKER_HUB and "/" not in path:
             path = f"library/{path}"
         if "@" in path or ":" in path:
             raise Malformed(f"repository {_short(text)}", "a repository has no tag or digest; list those under tags")

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ExtraMissing
+from reconciler.oci.docker_hub import DOCKER_HUB
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.signatures.signers import Knowledge, Signer, Verified
     from reconciler.sources import Source
 
-METERED = "docker.io/"
+METERED = f"{DOCKER_HUB}/"
 """The prefix of sources where fetching a manifest counts against a quota."""
 
 LEFT_TO_APPLY = "reading it would count as a pull; apply verifies it before it publishes anything"

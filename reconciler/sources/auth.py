@@ -24,6 +24,7 @@ from reconciler.http.hosts import (
     same_owner,
     split_url,
 )
+from reconciler.oci.docker_hub import registry_at
 from reconciler.oci.spec import load_json
 
 if TYPE_CHECKING:
@@ -182,8 +183,7 @@ def _place(parts: SplitResult) -> str:
 
 def _named(registry: str) -> str:
     """How mirrors.yaml names the registry at a URL."""
-    host = urlsplit(registry).netloc
-    return "docker.io" if host == "registry-1.docker.io" else host
+    return registry_at(urlsplit(registry).netloc)
 
 
 def parse_token(body: bytes, what: str, now: float) -> Token:

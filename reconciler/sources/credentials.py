@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import LoginRefused
+from reconciler.oci.docker_hub import ALIASES, DOCKER_HUB
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -156,12 +157,11 @@ def _section(where: str, document: Mapping[str, Any], name: str, means: Means) -
 
 def _server(registry: str) -> str:
     """What docker login calls the registry."""
-    return "https://index.docker.io/v1/" if registry == "docker.io" else registry
+    return "https://index.docker.io/v1/" if registry == DOCKER_HUB else registry
 
 
 def _hosts(registry: str) -> tuple[str, ...]:
-    aliases = ("index.docker.io", "registry-1.docker.io") if registry == "docker.io" else ()
-    return registry, *aliases
+    return registry, *(ALIASES if registry == DOCKER_HUB else ())
 
 
 def _namespaces(registry: str, path: str) -> Iterator[str]:

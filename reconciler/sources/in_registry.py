@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from reconciler.oci.docker_hub import registry_at
 from reconciler.oci.spec import Repository
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.names import Kind, SourceName
@@ -71,7 +72,7 @@ def _access_elsewhere(url: str, registries: Mapping[str, RegistryConfig], enviro
     from reconciler.sources.keychain import Anonymous, Keychain
 
     parts = urlsplit(url)
-    name = "docker.io" if parts.netloc == "registry-1.docker.io" else parts.netloc
+    name = registry_at(parts.netloc)
     config = registries.get(name, RegistryConfig())
     logins = Keychain(name, config, environ) if config.username_env else Anonymous()
     return Access(name, f"{parts.scheme}://{parts.netloc}", logins, config.token_servers, is_named_by_it=True)

@@ -26,6 +26,7 @@ from reconciler.http.redirects import follow, origin
 from reconciler.http.session import Session
 from reconciler.http.speed import SLOWEST
 from reconciler.http.trust import own_trust, shared_trust
+from reconciler.oci.docker_hub import DOCKER_HUB, api_host
 from reconciler.sources.access import Access
 from reconciler.sources.auth import check_redirect
 from reconciler.sources.keychain import Anonymous
@@ -80,7 +81,7 @@ class Registry:
         elsewhere: Callable[[str], Access] | None = None,
         deadline: Deadline = NEVER,
     ) -> None:
-        host = "registry-1.docker.io" if name == "docker.io" else name
+        host = api_host(name)
         self.name = name
         if split_url(f"https://{host}") is None:
             raise Unreachable(name, "this is not a host[:port] that can be connected to; correct it in mirrors.yaml")
@@ -118,7 +119,7 @@ class Registry:
     @property
     def counts_pulls(self) -> bool:
         """Whether a GET of a manifest may be a pull, of which there are so many."""
-        return self.name == "docker.io" or self.quota is not None
+        return self.name == DOCKER_HUB or self.quota is not None
 
     def note_quota(self, headers: Mapping[str, str]) -> None:
         """Takes down what an answer about a manifest says of the quota, or that there is none."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Malformed
 from reconciler.mirrors.values import filled, hosts, path, speed
 from reconciler.mirrors.variables import login_problem
+from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import Repository
 from reconciler.sources.config import RegistryConfig
 
@@ -39,7 +40,7 @@ def _host(name: str) -> str:
     except Malformed:
         return ""
     # A name that is not a host is read as the first part of a path at Docker Hub.
-    return "" if "/" in name or (registry == "docker.io" and "docker.io" not in name) else registry
+    return "" if "/" in name or (registry == DOCKER_HUB and "docker.io" not in name) else registry
 
 
 def _registry(
