@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from typing import BinaryIO, Self
 
     from reconciler.oci.spec import Digest
-    from reconciler.stores import Unfinished
     from reconciler.stores.headers import Headers
 
 _OWN = ".r2mirror"
@@ -209,13 +208,6 @@ class FolderStore:
         for folder, key in changed.items():
             with self._explained(key), contextlib.suppress(FileNotFoundError):
                 _sync_folder(folder)
-
-    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
-        del prefix  # Every new file removes what dead writers left.
-        return iter(())
-
-    def discard(self, upload: Unfinished) -> None:
-        del upload
 
     def guarded(self, check: Callable[[], None]) -> FolderStore:
         return FolderStore(self._root, check)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Digest
-from reconciler.stores import Stores
+from reconciler.stores import Stores, discard, unfinished
 from reconciler.stores.buckets import R2
 from reconciler.target.layout import ManifestKey, parse_key
 from reconciler.work.threads import BLOB_WORKERS
@@ -78,10 +78,10 @@ class DigestByTag:
         self._store.delete(keys)
 
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
-        return self._store.unfinished(prefix)
+        return unfinished(self._store, prefix)
 
     def discard(self, upload: Unfinished) -> None:
-        self._store.discard(upload)
+        discard(self._store, upload)
 
 
 def _with_digest(key: str, body: bytes, headers: Headers) -> Headers:

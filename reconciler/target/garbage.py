@@ -25,6 +25,7 @@ from reconciler.errors import Malformed, StoreError
 from reconciler.oci.image import choose_platforms
 from reconciler.oci.referrers import attached_tags, is_attached_tag
 from reconciler.oci.spec import Digest, Index, Manifest, parse_manifest
+from reconciler.stores import discard, unfinished
 from reconciler.target.index import RepositoryState, collected, expired
 from reconciler.target.layout import BlobKey, ManifestKey, ReferrersKey, parse_key
 from reconciler.target.ledger import read_index, write_index
@@ -122,7 +123,7 @@ def discard_uploads(store: Store, repositories: Collection[str]) -> Iterator[Gar
     One listing for all of them; yields each that had some. Raises `StoreError`.
     """
     found: dict[str, list[Unfinished]] = {}
-    for upload in store.unfinished("v2/"):
+    for upload in unfinished(store, "v2/"):
         match parse_key(upload.key):
             case BlobKey(repository, _) if repository in repositories:
                 found.setdefault(repository, []).append(upload)
@@ -192,7 +193,7 @@ def find_garbage(
 def remove(store: Store, garbage: Garbage) -> None:
     """Removes it all, step by step. Raises `StoreError`."""
     for upload in garbage.uploads:
-        store.discard(upload)
+        discard(store, upload)
     for step in garbage.steps():
         delete(store, step)
         logger.info("removed %d objects that nothing reached from %s", len(step), garbage.target)

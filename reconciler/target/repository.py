@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.stores import Absent
+from reconciler.stores import Absent, unfinished
 from reconciler.target.inventory import Inventory, inventories
 from reconciler.target.layout import (
     BLOB_HEADERS,
@@ -125,7 +125,7 @@ class Repository:
 
     def uploads(self) -> tuple[Unfinished, ...]:
         """Lists the uploads to it that were begun and not finished."""
-        return tuple(self.store.unfinished(blobs_prefix(self.name)))
+        return tuple(unfinished(self.store, blobs_prefix(self.name)))
 
 
 def delete(store: Store, keys: Iterable[Key]) -> None:

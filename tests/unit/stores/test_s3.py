@@ -21,7 +21,7 @@ from tenacity import wait_none
 from reconciler.errors import ConditionsRefused, StoreDenied, StoreError, StoreUnreachable
 from reconciler.http.clock import header_time
 from reconciler.oci.spec import Digest
-from reconciler.stores import Absent, Matches, Store, parts
+from reconciler.stores import Absent, Matches, Store, parts, unfinished
 from reconciler.stores.buckets import S3
 from reconciler.stores.parts import MIB
 from reconciler.stores.s3 import contact, multipart, pages, patience
@@ -285,7 +285,7 @@ def test_a_listing_of_uploads_that_goes_round_in_a_circle_comes_to_an_end(store:
     )
     server.otherwise = lambda _: Answer(body=body)
     with pytest.raises(StoreError, match="the same page of a listing twice"):
-        list(store.unfinished("v2/"))
+        list(unfinished(store, "v2/"))
 
 
 # Redirects and web pages.
