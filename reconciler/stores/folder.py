@@ -1,15 +1,15 @@
 """A folder as a store: each key is a file of the same path.
 
 Strategy: bytes go to a temporary file first, and a rename makes them visible whole. Renames and removals happen under
-one lock file (flock), which is what conditional writes compare under, so that they hold between threads and processes.
-Both live in `.r2mirror/` inside the folder, which is no part of the store. Nothing is created before the first write.
+one lock file (flock). Conditional writes compare under it, so they hold between threads and processes. Both live in
+`.r2mirror/` inside the folder, which is not part of the store. Nothing is created before the first write.
 A copy is a hard link where the file system has them: no file is ever changed, only replaced.
 
 A folder keeps no headers: whatever serves it has to derive the Content-Type of a manifest from its own `mediaType`.
 
-Others may write to the folder too. Symbolic links inside it are not followed, neither is anything opened that is not a
-regular file, and of what is in `.r2mirror/tmp/` only files with names of ours are removed. Where the file system takes
-`RC1` and `rc1` for one name, a key is there only if the file has its very letters, and a second one is refused.
+Others may write to the folder too. Symbolic links inside it are not followed, only regular files are opened, and in
+`.r2mirror/tmp/` only files with names of ours are removed. Where the file system takes `RC1` and `rc1` for one name, a
+key exists only if the file has exactly its letters, and a second one is refused.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _OWN = ".r2mirror"
 _TEMPORARY = re.compile("[0-9a-f]{32}")
 _DIGESTS = ("sha256:", "sha512:")
-"""What names of files begin with that have no capitals."""
+"""Prefixes of file names that have no capitals."""
 
 _OPEN_LOCK = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
 
@@ -240,9 +240,9 @@ class FolderStore:
 
     @contextlib.contextmanager
     def _new_file(self) -> Iterator[FileIO]:
-        """A temporary file, locked for as long as its writer lives; gone afterwards unless it was published.
+        """Makes a temporary file, locked while its writer lives and removed afterwards unless it was published.
 
-        It has no buffer, so that a full disk is found out by a write, not when it is closed.
+        It has no buffer, so that a full disk fails a write, not the close.
         """
         path = self._temporary / uuid.uuid4().hex
         with contextlib.ExitStack() as stack:
@@ -255,7 +255,7 @@ class FolderStore:
             yield file
 
     def _remove_abandoned(self) -> None:
-        """Removes temporary files whose writers died: those of ours that nobody holds a lock on."""
+        """Removes temporary files whose writers died: those of ours that are not locked."""
         for path in self._temporary.iterdir():
             if _TEMPORARY.fullmatch(path.name):
                 with contextlib.suppress(OSError), open_regular(path, follow=False) as file:
@@ -275,7 +275,7 @@ class FolderStore:
         _sync_folder(path.parent)
 
     def _link(self, origin: Path, path: Path) -> bool:
-        """Gives a file another name, durably, in place of what has that name now. False where there are no links."""
+        """Gives a file another name, durably, replacing any file of that name. False where there are no links."""
         temporary = self._temporary / uuid.uuid4().hex
         with self._lock():
             self._check()
@@ -307,20 +307,20 @@ class FolderStore:
         return last
 
     def _make_own(self, folder: Path) -> None:
-        """Makes a folder of r2mirror's own. What is in it may be removed, so it must not be a link to another's."""
+        """Makes a folder of r2mirror's own. Files in it may be removed, so it must not be a link to another folder."""
         _make_folder(folder)
         if folder.is_symlink():
             raise StoreError(str(folder), "is a symbolic link; r2mirror removes files in it, so it has to be a folder")
 
     def _refuse_another(self, path: Path) -> None:
-        """Raises `StoreError` where the file system would put the file in the place of one of another name."""
+        """Raises `StoreError` if the file would replace one of another name, e.g. `rc1` for `RC1`."""
         other = self._other(path)
         if other:
             why = f"this file system takes {other!r}, which is there, and {path.name!r} for one name"
             raise StoreError(str(path), f"{why}; leave one of the two out, or put the folder on another file system")
 
     def _other(self, path: Path) -> str | None:
-        """The name of the file that is found under `path` where that is not its own name but for capitals."""
+        """Returns the name of the file that `path` opens, if the two differ in capitals only."""
         if not self._folds or path.name.startswith(_DIGESTS):
             return None
         try:
@@ -332,12 +332,12 @@ class FolderStore:
 
     @property
     def _folds(self) -> bool:
-        """Whether capitals make no difference to the file system, as far as that shows before the first write."""
+        """Whether the file system ignores capitals. Before the first write the answer is no."""
         return os.path.lexists(self._root / _OWN / "LOCK")
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """One at a time, among all threads and processes that write to this folder."""
+        """Holds the lock of the folder, which excludes all other threads and processes that write to it."""
         self._make_own(self._root / _OWN)
         descriptor = os.open(self._root / _OWN / "lock", _OPEN_LOCK, 0o666)
         with os.fdopen(descriptor, "ab") as file:
@@ -347,7 +347,7 @@ class FolderStore:
 
     @contextlib.contextmanager
     def _explained(self, key: str) -> Iterator[None]:
-        """Errors of the file system leave as `StoreError` with what to do about them."""
+        """Translates errors of the file system into `StoreError`, with what to do about them."""
         try:
             yield
         except OSError as error:
@@ -375,11 +375,11 @@ _ADVICE: dict[int | None, str] = {
 
 
 _NO_LINKS = (errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EXDEV)
-"""What file systems answer that have no hard links, or no more of them for this file."""
+"""Errors of file systems without hard links, or with a limit of links for each file."""
 
 
 def _is_there(path: Path) -> bool:
-    """Whether there is anything but a folder."""
+    """Whether something other than a folder has this path."""
     try:
         return not stat.S_ISDIR(path.lstat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -423,9 +423,9 @@ def _write(file: FileIO, chunk: bytes) -> None:
 
 
 def _walk(folder: Path, folder_key: str, prefix: str) -> Iterator[Listed]:
-    """The files below `folder`, whose keys begin with `folder_key`, in the order of their keys' bytes, as on R2.
+    """Lists the files below `folder`, whose keys begin with `folder_key`, sorted by their keys' bytes as on R2.
 
-    A folder sorts as its name with a slash, for that is how the keys of its files go on: `a-b` before `a/b`.
+    A folder sorts as its name with a slash, because the keys of its files go on like that: `a-b` before `a/b`.
     """
     try:
         with os.scandir(folder) as entries:
@@ -443,7 +443,7 @@ def _walk(folder: Path, folder_key: str, prefix: str) -> Iterator[Listed]:
 
 
 def _is_plain(entry: os.DirEntry[str]) -> bool:
-    """Whether it can hold keys: a file or folder, no link, with a name in UTF-8."""
+    """Whether it can be part of a key: a file or folder, not a link, with a name in UTF-8."""
     try:
         entry.name.encode()
     except UnicodeEncodeError:
@@ -456,7 +456,7 @@ def _key_part(entry: os.DirEntry[str]) -> str:
 
 
 def _make_folder(folder: Path) -> None:
-    """Makes a folder and those above it; each new name is on the disk before anything is put under it."""
+    """Makes a folder and its parents. Each new name is on disk before anything is put under it."""
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)

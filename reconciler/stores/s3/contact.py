@@ -1,9 +1,9 @@
-"""The first answer of a server: until it has come, a wrong setting is likelier than a fault that passes.
+"""The first answer of a server: until it comes, a wrong setting is likelier than a passing fault.
 
-    mistake   what in the settings a failed connection points to
-    Contact   whether a server has answered yet, and how long that is waited for
+    mistake   finds the setting that a failed connection points to
+    Contact   knows whether a server has answered yet, and how long to wait for it
 
-A server that has answered once is believed to be there: what fails then is tried again.
+A server that has answered once exists: requests that fail later are retried.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 TELL_AFTER = 10.0
-"""Seconds after which somebody who waits for the first answer is told what for."""
+"""Seconds without a first answer after which the log says what is waited for."""
 
 
 class Contact:
-    """Whether the server that messages call `name` has answered yet. Many threads may use it at once.
+    """Knows whether the server that messages call `name` has answered yet. Safe to share between threads.
 
-    patience  seconds that its first answer is waited for, all attempts together
+    patience  seconds to wait for its first answer, all attempts together
     """
 
     def __init__(self, name: str, patience: float) -> None:
@@ -39,7 +39,7 @@ class Contact:
         self._lock = threading.Lock()
 
     def asked(self) -> None:
-        """Notes that a request goes out. If nothing has come for `TELL_AFTER` seconds, the log says so."""
+        """Notes that a request is sent. If no answer comes for `TELL_AFTER` seconds, the log says so."""
         with self._lock:
             if self.answered or self._timer:
                 return
@@ -49,19 +49,19 @@ class Contact:
             self._timer.start()
 
     def heard(self) -> None:
-        """Notes that an answer has come, whatever it says."""
+        """Notes that an answer came, whatever it says."""
         self.answered = True
         self.left()
 
     def left(self) -> None:
-        """Notes that the answer is not waited for any more."""
+        """Notes that nothing waits for the answer any more."""
         with self._lock:
             if self._timer:
                 self._timer.cancel()
                 self._timer = None
 
     def is_hopeless(self, error: BaseException, attempt: float) -> bool:
-        """Whether to try again is of no use after `error`, where another attempt may take `attempt` seconds."""
+        """Whether a retry after `error` is of no use; another attempt may take `attempt` seconds."""
         if is_untrusted(error):
             return True
         if self.answered:
@@ -83,7 +83,7 @@ def is_untrusted(error: BaseException) -> bool:
 
 
 def mistake(error: BaseException) -> str | None:
-    """What to do about a connection that failed in a way that waiting does not mend; None for any other failure."""
+    """Says how to fix a connection that retries will not; None for any other failure."""
     for cause in _causes(error):
         match cause:
             case ssl.SSLCertVerificationError():
@@ -109,7 +109,7 @@ _NOT_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PAC
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it was raised for, innermost last."""
+    """Yields the error and its causes, innermost last."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -1,6 +1,6 @@
-"""Gives up S3 servers that trickle: botocore's read timeout is for silence, and a byte now and then keeps it away.
+"""Times out S3 servers that trickle: botocore's read timeout notices silence only, and a byte now and then resets it.
 
-Headers and bodies are both read through the file that http.client makes of a socket; that is where it is measured.
+Headers and bodies are both read through the file that http.client makes of a socket, so the speed is measured there.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def keep_pace(client: S3Client) -> None:
-    """Has every connection of `client` from now on time out when it falls below `SLOWEST`.
+    """Makes every new connection of `client` time out when it falls below `SLOWEST`.
 
-    botocore has no public way to say so (version 1.40), hence the private names.
+    botocore 1.40 has no public option for this, hence the private names.
     """
     session: Any = client._endpoint.http_session  # type: ignore[attr-defined]
     session._pool_classes_by_scheme.update({"http": _Pool, "https": _TlsPool})

@@ -1,15 +1,15 @@
-"""A listing that comes in pages has to come to an end, whatever the server says of each page."""
+"""Ends listings that a server would page through forever."""
 
 from __future__ import annotations
 
 from reconciler.errors import StoreError
 
 MAX_EMPTY = 1000
-"""Pages in a row with nothing on them. A server may send some, for what was removed."""
+"""Empty pages in a row. A server may send some for objects that were removed."""
 
 
 class Pages:
-    """Finds out a listing that goes round in a circle. `what` names it in errors."""
+    """Detects a listing that repeats itself. `what` names it in errors."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -17,9 +17,9 @@ class Pages:
         self._empty = 0
 
     def turn(self, token: str, first: str | None) -> None:
-        """Notes a page that another one follows: the token for that one, and what this one begins with, if anything.
+        """Notes a page that is not the last: the token of the next one, and the first key of this one, if any.
 
-        Raises `StoreError` where one or the other has come before, or where nothing comes any more.
+        Raises `StoreError` if one of the two was seen before, or after too many empty pages.
         """
         came = {("token", token)} if first is None else {("token", token), ("first", first)}
         self._empty = 0 if first is not None else self._empty + 1
