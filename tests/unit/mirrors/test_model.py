@@ -11,10 +11,9 @@ from reconciler.edge.config import EdgeConfig
 from reconciler.mirrors import patterns
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.schema_files import load_schema
-from reconciler.signatures.signers import Identity, Key, Signer
+from reconciler.signatures.signers import Signer
 from reconciler.sources.config import RegistryConfig
 from reconciler.stores import kinds
-from tests.unit.mirrors.test_review import PATTERNS, SIGNERS, STORES
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -60,9 +59,3 @@ def test_every_field_is_a_key_of_the_schema_and_every_key_a_field(name: str) -> 
 def test_defaults_can_set_whatever_a_mirror_can_but_its_source_target_and_tags() -> None:
     own = {field.name for field in fields(Mirror)} - {field.name for field in fields(Defaults)}
     assert own == {"source", "target", "tags"}
-
-
-def test_no_kind_of_store_pattern_or_signer_is_left_out_of_the_test_of_reviews() -> None:
-    assert {type(store) for store in STORES} == set(kinds.KINDS.values())
-    assert {type(one) for one in PATTERNS} == {patterns.Exact, patterns.Pinned, *patterns.KINDS.values()}
-    assert {type(signer) for signer in SIGNERS} == {Identity, Key} == set(get_args(Signer))

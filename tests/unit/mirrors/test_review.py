@@ -5,21 +5,23 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli.render.review import review_document, review_markdown, review_text
 from reconciler.edge.config import EdgeConfig
+from reconciler.mirrors import patterns
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver
 from reconciler.mirrors.review import Edit, review
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
-from reconciler.signatures.signers import Identity, Key
+from reconciler.signatures.signers import Identity, Key, Signer
 from reconciler.sources.config import RegistryConfig
+from reconciler.stores import kinds
 from reconciler.stores.buckets import R2, S3
 from reconciler.stores.folder import Folder
 from tests.parts.images import image, write_layout
@@ -318,3 +320,9 @@ def test_a_new_name_says_what_becomes_of_the_repositories() -> None:
         "    its repositories still belong to default: r2mirror adopt gives them to team-b\n"
         "mirrors.yaml: 0 added, 1 changed, 0 removed.\n"
     )
+
+
+def test_no_kind_of_store_pattern_or_signer_is_left_out_of_the_test_of_reviews() -> None:
+    assert {type(store) for store in STORES} == set(kinds.KINDS.values())
+    assert {type(one) for one in PATTERNS} == {patterns.Exact, patterns.Pinned, *patterns.KINDS.values()}
+    assert {type(signer) for signer in SIGNERS} == {Identity, Key} == set(get_args(Signer))
