@@ -30,7 +30,7 @@ from reconciler.target.index import RepositoryState, collected, expired
 from reconciler.target.layout import BlobKey, ManifestKey, ReferrersKey, parse_key
 from reconciler.target.ledger import read_index, write_index
 from reconciler.target.repository import Repository, delete
-from reconciler.work.threads import BLOB_WORKERS, completed
+from reconciler.work.threads import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -288,9 +288,9 @@ class _Manifests:
             if tag not in state.pending:
                 unwanted |= self._unwanted(f"{self._target}:{tag}", one.digest, one.platforms)
         asked = sorted(self._unlisted - unwanted)
-        for result in completed(self._executor, self._repository.has_manifest, asked, 2 * BLOB_WORKERS, pause=1.0):
-            if result and result[1].result():
-                key = ManifestKey(self._target, result[0])
+        for digest, is_there in each(self._executor, self._repository.has_manifest, asked):
+            if is_there:
+                key = ManifestKey(self._target, digest)
                 raise StoreError(self._what(key), f"is there, but a listing lacks it; {_INCOMPLETE}")
 
     def _unwanted(self, what: str, digest: Digest, platforms: tuple[Platform, ...] | None) -> set[Digest]:
@@ -322,9 +322,8 @@ class _Manifests:
         return tuple(child.digest for child in parsed.manifests) if isinstance(parsed, Index) else ()
 
     def _read_all(self, keys: Iterable[Key]) -> Iterator[tuple[Digest, Manifest | Index]]:
-        for result in completed(self._executor, self._read, keys, 2 * BLOB_WORKERS, pause=1.0):
-            if result:
-                yield result[1].result()
+        for _, read in each(self._executor, self._read, keys):
+            yield read
 
     def _what(self, key: Key) -> str:
         return f"{self._repository.store.name}/{key}"

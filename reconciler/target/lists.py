@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.target.catalog import is_foreign
 from reconciler.target.layout import list_headers
 from reconciler.target.writes import put_over
-from reconciler.work.threads import BLOB_WORKERS, completed
+from reconciler.work.threads import each
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +37,5 @@ def publish_lists(store: Store, lists: Mapping[str, bytes | None], executor: Exe
         elif there:
             store.delete([key])
 
-    for result in completed(executor, publish, lists.items(), 2 * BLOB_WORKERS, pause=1.0):
-        if result:
-            result[1].result()
+    for _ in each(executor, publish, lists.items()):
+        pass

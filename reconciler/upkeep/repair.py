@@ -19,7 +19,7 @@ from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.lists import publish_lists
 from reconciler.target.repository import Repository
 from reconciler.upkeep.verify import Finding, Problem, Report, Root, check_lists, check_repository, unknown_tags
-from reconciler.work.threads import BLOB_WORKERS, completed
+from reconciler.work.threads import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -144,9 +144,8 @@ class _Repair:
         def copy(blob: Descriptor) -> None:
             copy_blob(self._source, self._target, what, blob, lambda _: None)
 
-        for result in completed(self._executor, copy, missing_blobs(image, self._blobs), 2 * BLOB_WORKERS, pause=1.0):
-            if result:
-                result[1].result()
+        for _ in each(self._executor, copy, missing_blobs(image, self._blobs)):
+            pass
         publish_image(self._target, image, root.tags, self._manifests)
         self._blobs.update({blob.digest: blob.size for blob in image.blobs})
         self._manifests.update({manifest.digest: len(manifest.body) for manifest in image.manifests})

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import Malformed
 from reconciler.oci.image import choose_platforms, walk
@@ -25,7 +25,7 @@ from reconciler.target.catalog import in_step, is_foreign, published_lists
 from reconciler.target.layout import ManifestKey, list_headers, manifest_headers, parse_key
 from reconciler.target.referrer_list import published_list
 from reconciler.target.repository import Repository
-from reconciler.work.threads import BLOB_WORKERS, completed
+from reconciler.work.threads import each
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -38,10 +38,6 @@ if TYPE_CHECKING:
     from reconciler.target.index import MirrorIndex, RepositoryState
     from reconciler.target.inventory import Inventory
     from reconciler.target.referrer_list import PublishedList
-
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class Problem(StrEnum):
@@ -138,8 +134,7 @@ def check_lists(store: Store, index: MirrorIndex, targets: Iterable[str], execut
             found = _headers_differ(stored, list_headers(key))
         return Finding(target, key, Problem.OUT_OF_STEP, found) if found else None
 
-    for result in completed(executor, check, published_lists(index, targets).items(), 2 * BLOB_WORKERS, pause=1.0):
-        finding = result and result[1].result()
+    for _, finding in each(executor, check, published_lists(index, targets).items()):
         if finding:
             yield finding
 
@@ -212,7 +207,7 @@ class _Check:
         )
 
     def _check_tags(self) -> None:
-        for tag, stored in self._each(self._repository.manifest, self._tags):
+        for tag, stored in each(self._executor, self._repository.manifest, self._tags):
             state = self._tags[tag]
             key = self._repository.manifest_key(tag)
             if tag in self._state.pending:
@@ -237,7 +232,7 @@ class _Check:
         wave = {(root.digest, root.descriptor.media_type if root.descriptor else ""): [root] for root in roots}
         while wave:
             following: dict[tuple[Digest, str], list[Root]] = {}
-            for (digest, media_type), stored in self._each(self._get_digest, wave):
+            for (digest, media_type), stored in each(self._executor, self._get_digest, wave):
                 parsed = self._parsed(digest, media_type, stored)
                 if isinstance(parsed, Index):
                     for root in wave[digest, media_type]:
@@ -283,13 +278,13 @@ class _Check:
             else:
                 whole.append(digest)
         if deep:
-            for digest, found in self._each(self._hash, whole):
+            for digest, found in each(self._executor, self._hash, whole):
                 if found != digest:
                     detail = f"its bytes have the digest {found}" if found else "is gone since it was listed"
                     self._note(digest, self._repository.blob_key(digest), Problem.WRONG_BYTES, detail)
 
     def _check_referrers(self) -> None:
-        for expected, stored in self._each(self._repository.published, self._expected_lists()):
+        for expected, stored in each(self._executor, self._repository.published, self._expected_lists()):
             if stored is None:
                 found: str | None = "is missing"
             elif stored.body != expected.body:
@@ -338,11 +333,6 @@ class _Check:
         for chunk in chunks:
             hashing.update(chunk)
         return Digest(digest.algorithm, hashing.hexdigest())
-
-    def _each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[tuple[Item, Result]]:
-        for result in completed(self._executor, function, items, 2 * BLOB_WORKERS, pause=1.0):
-            if result:
-                yield result[0], result[1].result()
 
 
 def _expected_tags(state: RepositoryState, attached: Record) -> dict[str, Descriptor]:

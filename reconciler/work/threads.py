@@ -1,6 +1,7 @@
 """Where work runs side by side: the only module that waits for futures or starts a thread.
 
-`completed` keeps a bounded window of items in flight, so that a plan of any length needs the memory of a few images.
+`completed` keeps a bounded window of items in flight, so that a plan of any length needs the memory of a few images;
+`each` is the same for a caller that only wants the results.
 `Once` lets many callers want the same thing, a blob or a listing, and does it one time. `awaited` waits for what is
 done elsewhere. `repeating` does something every so often in the background.
 """
@@ -66,6 +67,16 @@ def completed(
         for future in running:
             future.cancel()
         wait(running)
+
+
+def each(
+    executor: Executor, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[tuple[Item, Result]]:
+    """Runs `function` on every item and yields each with its result, as they finish; raises the first error."""
+    for finished in completed(executor, function, items, 2 * BLOB_WORKERS, pause=1.0):
+        if finished:
+            item, future = finished
+            yield item, future.result()
 
 
 @contextmanager

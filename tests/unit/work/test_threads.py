@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.work.threads import Once, awaited, completed, image_workers, threads
+from reconciler.work.threads import BLOB_WORKERS, Once, awaited, completed, each, image_workers, threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,6 +81,13 @@ def test_after_a_complete_run_no_task_is_told_to_stop(executor: ThreadPoolExecut
     stop = threading.Event()
     assert len(list(completed(executor, str, range(3), 2, pause=60, abandon=stop.set))) == 3
     assert not stop.is_set()
+
+
+@pytest.mark.parametrize("window", [1, 2 * BLOB_WORKERS + 1])
+def test_each_item_comes_with_its_result_and_an_error_ends_it(executor: ThreadPoolExecutor, window: int) -> None:
+    assert sorted(each(executor, str, range(window))) == sorted((number, str(number)) for number in range(window))
+    with pytest.raises(ZeroDivisionError):
+        list(each(executor, lambda number: 1 // number, [1, 0]))
 
 
 def test_once_does_each_named_thing_one_time(executor: ThreadPoolExecutor) -> None:
