@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -74,3 +75,17 @@ def test_the_mirrors_files_of_the_readme_are_valid(tmp_path: Path) -> None:
     for text in (folder, f"version: 1\n{textwrap.dedent(s3)}mirrors:\n{mirrors}"):
         (tmp_path / "mirrors.yaml").write_text(text)
         assert load_mirrors(tmp_path / "mirrors.yaml", {}, read_files=False).mirrors
+
+
+def test_messages_that_operations_quotes_exist() -> None:
+    """Each piece of a quoted message between its placeholders is in one string of the program."""
+    page = (ROOT / "docs/operations.md").read_text()
+    table = page.partition("| you see | what it means |")[2].partition("\n\n")[0]
+    quoted = [text for line in table.splitlines() for text in re.findall(r"`([^`]+)`", line.split(" | ")[0])]
+    pieces = [piece for text in quoted for piece in re.split(r"\.\.\.|\b[NMX]\b|'RC1'|'rc1'|\b\d+ s|/", text)]
+    nodes = [ast.walk(ast.parse(path.read_text())) for path in (ROOT / "reconciler").rglob("*.py")]
+    texts = [
+        node.value for walk in nodes for node in walk if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    assert len(quoted) > 30
+    assert [piece for piece in pieces if not any(piece.strip() in text for text in texts)] == []
