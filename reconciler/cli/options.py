@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
 from enum import StrEnum
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
 from reconciler.cli.log import log_by
 from reconciler.cli.render.formats import Format
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Call = TypeVar("Call", bound="DataclassInstance")
 
 MIRRORS = Path("mirrors.yaml")
 
@@ -82,3 +90,23 @@ LockTimeoutOption = Annotated[
         "--lock-timeout", metavar="SECONDS", parser=seconds, help="How long to wait for another run to finish."
     ),
 ]
+
+
+def taking(kind: type[Call]) -> Callable[[Callable[[Call], int]], Callable[..., int]]:
+    """Has typer read a command's arguments and options from the fields of the frozen dataclass `kind`."""
+
+    def of(command: Callable[[Call], int]) -> Callable[..., int]:
+        def called(**values: Any) -> int:
+            return command(kind(**values))
+
+        hints = get_type_hints(kind, include_extras=True)
+        called.__doc__, called.__annotations__ = command.__doc__, hints
+        vars(called)["__signature__"] = Signature([_parameter(one, hints[one.name]) for one in fields(kind)])
+        return called
+
+    return of
+
+
+def _parameter(field: Field[Any], annotation: Any) -> Parameter:
+    default = Parameter.empty if field.default is MISSING else field.default
+    return Parameter(field.name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -1,0 +1,71 @@
+"""Tells what becomes of a plan while it is applied."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import typer
+
+from reconciler.apply.outcome import Done, Event, Failed, Replanned, Skipped, Took
+from reconciler.cli.console import complain, show, terminal, warn
+from reconciler.cli.options import PlainFormat
+from reconciler.cli.render.formats import written
+from reconciler.cli.render.outcome import is_held_back, outcome_line, outcome_view
+from reconciler.cli.render.plan import troubles
+from reconciler.errors import UsageError
+from reconciler.target.garbage import NotCollected
+
+if TYPE_CHECKING:
+    from reconciler.cli.progress import Tally
+    from reconciler.plan.plan import Plan
+
+
+class Teller:
+    """Tells on stdout what becomes of a plan: as text each tag when it is settled, as JSON all at the end.
+
+    A stdout that cannot be written to does not stop the run; `close` raises its error.
+    """
+
+    def __init__(self, plan: Plan, output: PlainFormat) -> None:
+        self.events: list[Event] = []
+        self.interrupted = False
+        self._plan = plan
+        self._output = output
+        self._started = time.monotonic()
+        self._broken: UsageError | typer.Exit | None = None
+
+    def tell(self, event: Event, progress: Tally) -> None:
+        if isinstance(event, Replanned):
+            self._plan = event.plan
+            return
+        self.events.append(event)
+        if isinstance(event, Done | Failed | Skipped):
+            if self._output is PlainFormat.TEXT and not is_held_back(event):
+                self._show(outcome_line(event, **terminal(sys.stdout)))
+            progress.settled(event)
+
+    def close(self, size: int) -> None:
+        took = Took(size, time.monotonic() - self._started)
+        view = outcome_view(self._plan, took, interrupted=self.interrupted)
+        self._show(written(view, self.events, self._output, **terminal(sys.stdout)))
+        if self._broken:
+            raise self._broken
+
+    def judged(self, *, strict: bool) -> int:
+        """Says on stderr what was wrong with the plan, and returns the exit code."""
+        errors, warnings = troubles(self._plan), self._plan.all_warnings
+        for warning in warnings:
+            warn(warning)
+        for error in errors:
+            complain(error)
+        failed = any(isinstance(event, Failed | Skipped | NotCollected) for event in self.events)
+        return 1 if errors or failed or (strict and warnings) else 0
+
+    def _show(self, text: str) -> None:
+        if self._broken is None:
+            try:
+                show(text)
+            except (UsageError, typer.Exit) as error:
+                self._broken = error
