@@ -1,7 +1,7 @@
-"""What an edit to mirrors.yaml means, in words: for the people who review it.
+"""Describes what an edit to mirrors.yaml means, for the people who review it. Pure.
 
-Pure. Both files are made plain data by name, each field of each configuration type a fact, so that order and formatting
-do not count and no field can be forgotten; deepdiff tells which facts differ.
+Both files become plain data, in which each field of each configuration type is a fact. So order and formatting do not
+count, and no field can be forgotten. deepdiff finds the facts that differ.
 """
 
 from __future__ import annotations

@@ -93,12 +93,7 @@ def resolve(
     check_only(only, mirrors, lambda: reading.result().repositories)
     listings = {m.target: threads.submit(_list, open_source, m.source) for m in asked if needs_listing(m.tags)}
     coming.clear()  # From here on, all that have something to do share the threads.
-    rounds = []
-    for mirror in asked:
-        if reading.done():
-            reading.result()  # Where it failed, nobody has to wait for the other sources.
-        one = _ask(mirror, reading.result, open_source, threads, listings.get(mirror.target), recheck=recheck)
-        rounds.append((mirror, one))
+    rounds = list(_ask_each(asked, reading, open_source, threads, listings, recheck=recheck))
     index, at = reading.result(), now().replace(microsecond=0)
     attached = _ask_attached(rounds, index, open_source, threads, listings)
     found = [
@@ -109,6 +104,21 @@ def resolve(
     verdicts = check_signatures(found, desired, index, open_source, executor, gate, recheck=recheck)
     desired = [only_signed(*one, mirrors.name, at) for one in zip(found, desired, verdicts, strict=True)]
     return tuple(sorted((*desired, *_unnamed(mirrors, index, only)), key=lambda one: one.target))
+
+
+def _ask_each(
+    mirrors: Sequence[Mirror],
+    reading: Future[MirrorIndex],
+    open_source: OpenSource,
+    executor: Executor,
+    listings: Mapping[str, Future[Listed]],
+    *,
+    recheck: bool,
+) -> Iterator[tuple[Mirror, Asked]]:
+    for mirror in mirrors:
+        if reading.done():
+            reading.result()  # If it failed, there is no reason to wait for the other sources.
+        yield mirror, _ask(mirror, reading.result, open_source, executor, listings.get(mirror.target), recheck=recheck)
 
 
 def _unnamed(mirrors: Mirrors, index: MirrorIndex, only: Sequence[str]) -> Iterator[Desired]:
