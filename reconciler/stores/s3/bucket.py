@@ -31,8 +31,8 @@ NOT_UNDERSTOOD = "the server's answer cannot be understood,"
 
 
 @dataclass(frozen=True)
-class Bucket:
-    """A bucket and the client that reaches it.
+class BucketClient:
+    """Reaches one bucket through boto3's client.
 
     title  what messages call it, e.g. `r2://cr-example`
     check  called right before each attempt to write or remove something

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
     from reconciler.stores.headers import Headers
-    from reconciler.stores.s3.bucket import Bucket
+    from reconciler.stores.s3.bucket import BucketClient
     from reconciler.stores.s3.buffers import Body, Buffers
 
 COPY_PART = 1024 * parts.MIB
@@ -31,7 +31,7 @@ COPY_PART = 1024 * parts.MIB
 class Multipart:
     """Multipart uploads to one bucket, by a pool of threads and in buffers that all of them share."""
 
-    def __init__(self, bucket: Bucket, senders: Executor, buffers: Buffers) -> None:
+    def __init__(self, bucket: BucketClient, senders: Executor, buffers: Buffers) -> None:
         self._bucket = bucket
         self._senders = senders
         self._buffers = buffers

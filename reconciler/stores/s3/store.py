@@ -24,7 +24,7 @@ from reconciler.stores import CHUNK, WITH_CONDITIONS, Absent, Condition, Listed,
 from reconciler.stores.headers import Headers
 from reconciler.stores.parts import MAX_SIZE, MIB
 from reconciler.stores.s3 import buffers, multipart, patience
-from reconciler.stores.s3.bucket import Bucket, size_of
+from reconciler.stores.s3.bucket import BucketClient, size_of
 from reconciler.stores.s3.buffers import Body, Buffers
 from reconciler.stores.s3.client import WebPage, base64_of, is_page, make_client, watch
 from reconciler.stores.s3.contact import Contact
@@ -67,7 +67,7 @@ def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str], worker
         contact = Contact(f"{name} at {client.meta.endpoint_url}", patience.FIRST_ANSWER)
         watch(client, contact)
         senders = ThreadPoolExecutor(workers, thread_name_prefix="part")
-        return S3Store(Bucket(name, bucket, client, contact), senders, Buffers(buffers.BUFFER_BYTES))
+        return S3Store(BucketClient(name, bucket, client, contact), senders, Buffers(buffers.BUFFER_BYTES))
     except (boto.BotoCoreError, ValueError) as error:
         raise translated(name, error) from error
     except Unreachable as error:
@@ -80,7 +80,7 @@ class S3Store:
     senders  the threads that send parts, for all uploads of the store together
     """
 
-    def __init__(self, bucket: Bucket, senders: Executor, shared: Buffers) -> None:
+    def __init__(self, bucket: BucketClient, senders: Executor, shared: Buffers) -> None:
         self._bucket = bucket
         self._senders = senders
         self._buffers = shared
