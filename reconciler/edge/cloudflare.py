@@ -1,8 +1,8 @@
-"""Cloudflare's API over HTTP, no more of it than an edge needs: the only module here that asks anybody anything.
+"""The part of Cloudflare's API that an edge needs; the only module of edge/ that sends requests.
 
-Every request says which permission of the token it needs, so that a refusal names the one that is missing. Requests
-that are safe to repeat are repeated after a time-out, a 429 or a 5xx; a POST only where it cannot have been done.
-Rulesets are changed rule by rule: no PUT of a ruleset, which would replace everybody's rules.
+Every request names the token permission that it needs, so that an error can name the one that is missing. Idempotent
+requests are retried after a time-out, a 429 or a 5xx; a POST only if it cannot have taken effect. Rulesets are changed
+rule by rule, never with the PUT of a ruleset, which would replace everybody's rules.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 API = "https://api.cloudflare.com/client/v4"
 TOKEN_VARIABLE = "CLOUDFLARE_API_TOKEN"  # noqa: S105 the name of the variable
 MAX_BODY = 8 * 1024 * 1024
-"""Bytes of an answer; a ruleset of a thousand rules has about one million."""
+"""The maximum size of an answer, in bytes; a ruleset of a thousand rules has about one million."""
 
 R2_EDIT = "Account > Workers R2 Storage > Edit"
 ZONE_READ = "Zone > Zone > Read"
@@ -52,7 +52,7 @@ PHASE_EDIT = {
     Phase.RESPONSE: "Zone > Transform Rules > Edit",
     Phase.CACHE: "Zone > Cache Rules > Edit",
 }
-"""Permissions as the dashboard's form for a token names them."""
+"""Permissions as the dashboard names them when a token is created."""
 
 _BUCKET_EXISTS = 10004
 _NO_ENTRYPOINT = (10003, 10001)
@@ -60,14 +60,14 @@ _NO_ENTRYPOINT = (10003, 10001)
 
 @dataclass(frozen=True)
 class ApiToken:
-    """What authorizes us; never shown."""
+    """The API token; never shown."""
 
     value: str = field(repr=False)
 
 
 @dataclass(frozen=True)
 class _Call:
-    """One request: what it is about, in words for an error, and the permission that it needs."""
+    """A request: `what` it is about, for errors, and the permission that it `needs`."""
 
     method: str
     path: str
@@ -83,7 +83,7 @@ class _Call:
 
 @dataclass(frozen=True)
 class _Envelope:
-    """A status and an envelope: `result`, and the errors as (code, message)."""
+    """An answer of the API: status, result, and errors as (code, message)."""
 
     status: int
     result: Any = field(hash=False)
@@ -99,17 +99,19 @@ class _Envelope:
 
 
 def find_token(environ: Mapping[str, str]) -> ApiToken:
-    """The token in `CLOUDFLARE_API_TOKEN`. Raises `EdgeDenied` where there is none, or something else than one."""
+    """Reads the token in `CLOUDFLARE_API_TOKEN`. Raises `EdgeDenied` if it is not set, or not a valid token."""
     text = environ.get(TOKEN_VARIABLE, "").strip()
     if not text:
-        raise EdgeDenied(TOKEN_VARIABLE, "is not set; make an API token as docs/edge.md says, and export it")
+        raise EdgeDenied(TOKEN_VARIABLE, "is not set; create an API token (docs/edge.md) and export it")
     if not re.fullmatch(r"[!-~]{20,1000}", text):
-        raise EdgeDenied(TOKEN_VARIABLE, "is no API token: expected 20 printable characters or more, without spaces")
+        raise EdgeDenied(
+            TOKEN_VARIABLE, "is not a valid API token: expected at least 20 printable characters without spaces"
+        )
     return ApiToken(text)
 
 
 class Cloudflare:
-    """The API for one account. To be closed in the end. Every method raises `EdgeError` and what is below it."""
+    """The API for one account; a context manager. Every method raises `EdgeError` or a subclass."""
 
     def __init__(
         self, token: ApiToken, account_id: str, jurisdiction: str, base_url: str = API, patience: Patience | None = None
@@ -130,15 +132,15 @@ class Cloudflare:
         self._client.close()
 
     def check_token(self) -> None:
-        """That the token is a valid one, a user's or the account's."""
+        """Verifies that the token is active, a user's or the account's. Raises `EdgeDenied`."""
         for owner in ("/user", f"/accounts/{self.account_id}"):
             answer = self._answer(_Call("GET", f"{owner}/tokens/verify", "the API token", "any"), (400, 401, 403))
             if answer.is_success:
                 status = answer.result.get("status") if isinstance(answer.result, dict) else None
                 if status != "active":
-                    raise EdgeDenied(TOKEN_VARIABLE, f"the token is {str(status)[:20]}, not active; make a new one")
+                    raise EdgeDenied(TOKEN_VARIABLE, f"the token is {str(status)[:20]}, not active; create a new one")
                 return
-        raise EdgeDenied(TOKEN_VARIABLE, "Cloudflare does not know this token; check it, or make a new one")
+        raise EdgeDenied(TOKEN_VARIABLE, "Cloudflare does not know this token; check it, or create a new one")
 
     def zone(self, name_or_id: str) -> Zone:
         what = f"zone {name_or_id}"
@@ -150,18 +152,20 @@ class Cloudflare:
             if not zones:
                 raise EdgeError(
                     what,
-                    f"the token sees no zone of that name; check edge.zone, and that the token has {ZONE_READ} on it",
+                    f"the token cannot see a zone of that name; check edge.zone, and that the token has {ZONE_READ}",
                 )
             zone = zones[0]
         if zone.account_id != self.account_id:
-            raise EdgeError(what, "is in another account than store.account_id; a bucket's domain has to be in its own")
+            raise EdgeError(
+                what, "is not in the account store.account_id; a bucket's domain has to be in the bucket's account"
+            )
         return zone
 
     def has_bucket(self, bucket: str) -> bool:
         return self._answer(_Call("GET", self._bucket_path(bucket), f"bucket {bucket}", R2_EDIT), (404,)).is_success
 
     def create_bucket(self, bucket: str, body: Mapping[str, Any]) -> None:
-        """Creates a bucket; one that is there already, and is ours, will do."""
+        """Creates a bucket, unless we own it already."""
         path = f"/accounts/{self.account_id}/r2/buckets"
         call = _Call("POST", path, f"bucket {bucket}", R2_EDIT, body)
         answer = self._answer(call, (400, 409))
@@ -182,7 +186,7 @@ class Cloudflare:
         self._result(_Call("PUT", path, f"custom domain {hostname}", R2_EDIT, body))
 
     def ruleset(self, zone: Zone, phase: Phase) -> Ruleset:
-        """The entry point ruleset of a phase, empty and without an id where the zone has none yet."""
+        """Fetches the entry point ruleset of a phase; empty and without an id if the zone has none yet."""
         call = self._rules_call("GET", zone, phase, f"phases/{phase}/entrypoint")
         answer = self._answer(call, (404,))
         if answer.status == 404:
@@ -205,12 +209,12 @@ class Cloudflare:
         self._result(self._rules_call("POST", zone, phase, f"{quote(ruleset_id, safe='')}/rules", rule))
 
     def change_rule(self, zone: Zone, phase: Phase, ruleset_id: str, rule_id: str, rule: Mapping[str, Any]) -> None:
-        """Replaces all that a rule says; its place stays."""
+        """Replaces a rule, which keeps its place."""
         path = f"{quote(ruleset_id, safe='')}/rules/{quote(rule_id, safe='')}"
         self._result(self._rules_call("PATCH", zone, phase, path, rule))
 
     def remove_rule(self, zone: Zone, phase: Phase, ruleset_id: str, rule_id: str) -> None:
-        """Removes a rule; one that is gone already will do."""
+        """Removes a rule, unless it is gone already."""
         path = f"{quote(ruleset_id, safe='')}/rules/{quote(rule_id, safe='')}"
         self._answer(self._rules_call("DELETE", zone, phase, path), (404,))
 
@@ -227,11 +231,11 @@ class Cloudflare:
         return self._answer(call, ()).result
 
     def _answer(self, call: _Call, expected: tuple[int, ...]) -> _Envelope:
-        """The answer to a call: a success, or one of the `expected` statuses. Raises for all others."""
+        """Sends a call, with retries. Raises for a status that is neither a success nor `expected`."""
         try:
             answer = self._retry(partial(self._once, call))
         except (Unavailable, *NOT_ANSWERED) as error:
-            why = f"Cloudflare's API {_failure(error)}{attempts(error)}; run it again later"
+            why = f"Cloudflare's API {_failure(error)}{attempts(error)}; retry later"
             raise EdgeUnreachable(call.what, why) from None
         except Unreachable as error:
             raise EdgeUnreachable(call.what, str(error)) from None
@@ -247,7 +251,7 @@ class Cloudflare:
         except (Unavailable, *NOT_ANSWERED) as error:
             if call.may_be_repeated or _is_not_done(error):
                 raise
-            why = f"Cloudflare's API {_failure(error)}, and may have done it or not; `r2mirror edge plan` shows which"
+            why = f"Cloudflare's API {_failure(error)}, and may have applied it; `r2mirror edge plan` shows whether"
             raise EdgeUnreachable(call.what, why) from None
 
     def _sent(self, call: _Call) -> _Envelope:
@@ -279,12 +283,12 @@ class Cloudflare:
             case _:
                 raise EdgeError(
                     call.what,
-                    f"expected Cloudflare's API, but got {status} with something else in it; "
-                    "check that no proxy or portal answers in its place",
+                    f"expected Cloudflare's API, but got {status} with other content; "
+                    "check that no proxy or portal intercepts requests",
                 )
 
     def _error(self, error: Any) -> tuple[int, str]:
-        """A code and a message, cut short; whatever quotes the token does so without it."""
+        """Parses a code and a message, cut short, with the token masked."""
         code = error.get("code") if isinstance(error, dict) else None
         message = error.get("message") if isinstance(error, dict) else None
         words = str(message or "no reason given").replace(self._token.value, "(the token)")
@@ -300,15 +304,15 @@ class Cloudflare:
 
 _ADVICE = {
     "GET": "Check the names in mirrors.yaml",
-    "POST": "Nothing was added; mend what it names, or do this step in the dashboard, and run it again",
-    "PUT": "Nothing was changed; mend what it names, and run it again",
-    "PATCH": "Nothing was changed; mend what it names, and run it again",
+    "POST": "Nothing was added; fix the cause, or do this step in the dashboard, then run it again",
+    "PUT": "Nothing was changed; fix the cause, then run it again",
+    "PATCH": "Nothing was changed; fix the cause, then run it again",
     "DELETE": "Nothing was removed; run it again",
 }
 
 
 def _is_not_done(error: Exception) -> bool:
-    """Whether a call that failed has done nothing: it was refused for its rate, or never arrived."""
+    """Whether a call that failed had no effect: it was rate limited, or never arrived."""
     if isinstance(error, Unavailable):
         return error.is_limit
     return fault(error) in (Fault.CONNECT, Fault.UNTRUSTED, Fault.SPEAKS_HTTP)
@@ -316,6 +320,6 @@ def _is_not_done(error: Exception) -> bool:
 
 def _failure(error: Exception) -> str:
     if isinstance(error, Unavailable):
-        return "keeps limiting our rate (429)" if error.is_limit else f"answered {error.status}"
+        return "keeps rate limiting us (429)" if error.is_limit else f"answered {error.status}"
     kind = type(error).__name__
-    return f"cannot be reached ({kind})" if _is_not_done(error) else f"broke off ({kind})"
+    return f"cannot be reached ({kind})" if _is_not_done(error) else f"closed the connection ({kind})"

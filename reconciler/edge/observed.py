@@ -1,7 +1,7 @@
-"""What Cloudflare has, as values; its answers are parsed here and nowhere else.
+"""Parses Cloudflare's answers into what it has: zone, buckets, custom domain, rulesets. Pure.
 
-Pure. The shapes are those of Cloudflare's published OpenAPI description (cloudflare/api-schemas): `zones_zone`,
-`r2_get_custom_domain_response`, `rulesets_Ruleset`. What an answer has beyond what is read here is left alone.
+The shapes are those of Cloudflare's published OpenAPI description (cloudflare/api-schemas): `zones_zone`,
+`r2_get_custom_domain_response`, `rulesets_Ruleset`. Other fields of an answer are ignored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Zone:
 
 @dataclass(frozen=True)
 class Domain:
-    """A bucket's custom domain. `ownership` and `ssl` are Cloudflare's words for how far it is."""
+    """A bucket's custom domain. `ownership` and `ssl` are Cloudflare's words for its progress."""
 
     hostname: str
     enabled: bool
@@ -37,7 +37,7 @@ class Domain:
 
     @property
     def is_connected(self) -> bool:
-        """Whether requests for the hostname go to the bucket, and to nobody else's server."""
+        """Whether requests for the hostname reach the bucket, and not another server."""
         return self.enabled and self.ownership == "active"
 
     @property
@@ -46,7 +46,7 @@ class Domain:
 
     @property
     def is_stuck(self) -> bool:
-        """Whether waiting does not help."""
+        """Whether waiting cannot help."""
         return self.ownership in ("blocked", "error") or self.ssl == "error"
 
     @property
@@ -56,7 +56,7 @@ class Domain:
 
 @dataclass(frozen=True)
 class LiveRule:
-    """A rule that is in a zone, anybody's; `body` is all of it as it came."""
+    """A rule in a zone, ours or not; `body` is all of it as received."""
 
     id: str
     ref: str
@@ -65,7 +65,7 @@ class LiveRule:
 
 @dataclass(frozen=True)
 class Ruleset:
-    """A phase's rules in their order; `id` is None where the zone has no such ruleset yet."""
+    """A phase's rules in order; `id` is None if the zone has no such ruleset yet."""
 
     phase: Phase
     id: str | None
@@ -74,9 +74,10 @@ class Ruleset:
 
 @dataclass(frozen=True)
 class Observed:
-    """All of a zone and an account that concerns one edge.
+    """Everything of a zone and an account that concerns one edge.
 
-    `buckets` are those of ours that are there, `domain` is None where the public one has none of that name.
+    buckets  those of ours that exist
+    domain   None if the public bucket has no domain of that name
     """
 
     zone: Zone
@@ -86,7 +87,7 @@ class Observed:
 
 
 def parse_zone(result: Any, what: str) -> Zone:
-    """A zone. Raises `EdgeError` where it is none, as every function here does."""
+    """Parses a zone. Raises `EdgeError` if it is malformed, as every function here does."""
     match result:
         case {"id": str(id), "name": str(name), "account": {"id": str(account_id)}} if _is_id(id):
             return Zone(id, name, account_id)
@@ -101,7 +102,7 @@ def parse_zones(result: Any, what: str) -> tuple[Zone, ...]:
 
 
 def parse_domain(result: Any, what: str) -> Domain:
-    """A custom domain. Its `minTLS` is 1.0 where it is not said."""
+    """Parses a custom domain. Its `minTLS` defaults to 1.0."""
     match result:
         case {
             "domain": str(hostname),
@@ -122,7 +123,7 @@ def parse_domains(result: Any, what: str) -> tuple[Domain, ...]:
 
 
 def parse_ruleset(result: Any, phase: Phase, what: str) -> Ruleset:
-    """A ruleset. An empty one may have no `rules`; the `ref` of a rule that was given none is its id."""
+    """Parses a ruleset. An empty one may lack `rules`; a rule without a `ref` has its id as `ref`."""
     match result:
         case {"id": str(id)} if _is_id(id) and isinstance(result.get("rules") or [], list):
             return Ruleset(phase, id, tuple(_parse_rule(one, what) for one in result.get("rules") or ()))
@@ -133,7 +134,7 @@ def parse_ruleset(result: Any, phase: Phase, what: str) -> Ruleset:
 _ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
 
 MAX_DEPTH = 32
-"""Levels of a rule; those of Cloudflare's own description have eight."""
+"""The maximum nesting of a rule; those in Cloudflare's own description have eight levels."""
 
 
 def _parse_rule(result: Any, what: str) -> LiveRule:
@@ -147,7 +148,8 @@ def _parse_rule(result: Any, what: str) -> LiveRule:
 
 
 def _is_id(text: str) -> bool:
-    """Whether an id can be a part of a path, where `..` would be the path above, which quoting does not change."""
+    """Whether an id is safe in a path."""
+    # Quoting does not change `..`, which would lead to the path above.
     return bool(_ID.fullmatch(text))
 
 
@@ -157,4 +159,4 @@ def _is_shallow(value: Any, levels: int) -> bool:
 
 
 def _odd(what: str, expected: str) -> EdgeError:
-    return EdgeError(what, f"expected {expected}, but Cloudflare's answer is something else; nothing was changed by it")
+    return EdgeError(what, f"expected {expected}, but Cloudflare answered something else; nothing was changed")

@@ -148,15 +148,15 @@ _OURS = ("ref", "description", "expression", "action", "action_parameters", "ena
 
 
 def _shown(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a rule as Cloudflare has it, the fields that we send; what is left out there has the API's default."""
+    """Selects the fields that we send from a rule at Cloudflare; missing ones have the API's default."""
     defaults: dict[str, Any] = {"description": "", "action_parameters": {}, "enabled": True}
     return {key: body.get(key, defaults.get(key)) for key in _OURS}
 
 
 def normal(value: Any) -> Any:
-    """A value without what a server may add, drop or spell otherwise and mean the same.
+    """Normalizes what a server may add, drop or spell differently without a change of meaning.
 
-    Empty, false and null members of an object, space between the words of an expression, the case of a header's name.
+    That is empty, false and null members of an object, whitespace in an expression, and the case of header names.
     """
     match value:
         case dict():
@@ -177,7 +177,7 @@ def _is_nothing(value: Any) -> bool:
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """What differs between two values as the API has them, a line for each, as in `minTLS: "1.0" -> "1.2"`."""
+    """Describes each difference between two values of the API in a line, e.g. `minTLS: "1.0" -> "1.2"`."""
     from deepdiff import DeepDiff
 
     found = DeepDiff(normal(dict(before)), normal(dict(after)), view="tree", threshold_to_diff_deeper=0)
@@ -187,7 +187,7 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
 
 
 def _spelled(value: Any, path: Sequence[str | int]) -> str:
-    """What is at a path, where the name of a header may be in another case; `nothing` where there is nothing."""
+    """Spells the value at a path, ignoring the case of header names; `nothing` if there is none."""
     import json
 
     for step in path:

@@ -1,8 +1,8 @@
-"""The rules that make a bucket's custom domain a registry: the one list that the zone, the docs and the tests go by.
+"""The rules that make a bucket's custom domain a registry: the source of the zone, the docs and the tests. Pure.
 
-Pure. Expressions are of Cloudflare's Rules language, as far as the Free plan has it: no regular expressions. They read
-`http.request.uri.path`, which is what R2 is asked for (the rewritten path, percent-encoding kept). No rule's meaning
-depends on its place among the others, for that is not ours to choose.
+Expressions are in Cloudflare's Rules language, limited to the Free plan: no regular expressions. They read
+`http.request.uri.path`, the path that R2 receives (rewritten, percent-encoding kept). No rule depends on its place
+among the others, because other rules of the zone can come between.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Phase(StrEnum):
-    """The rulesets of a zone that have rules of ours, by the step of a request at which they run."""
+    """The rulesets of a zone that have rules of ours, by the phase of a request in which they run."""
 
     REWRITE = "http_request_transform"
     CACHE = "http_request_cache_settings"
@@ -30,7 +30,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `ref` is how it is found again, `parameters` are the action's, as the API spells them."""
+    """A rule. `ref` identifies it in the zone; `parameters` are the action's, as the API spells them."""
 
     phase: Phase
     ref: str
@@ -40,7 +40,7 @@ class Rule:
     parameters: Mapping[str, Any] = field(hash=False)
 
     def body(self) -> dict[str, Any]:
-        """The whole rule as the Rulesets API takes it; a PATCH replaces every field, so it sends all of them too."""
+        """Spells the whole rule for the Rulesets API, for a PATCH as well, which replaces every field."""
         return {
             "ref": self.ref,
             "description": self.description,
@@ -56,24 +56,24 @@ _PATH = "http.request.uri.path"
 _DIGEST_LENGTHS = {"sha256": len("sha256:") + 64, "sha512": len("sha512:") + 128}
 _CACHED = {
     "cache": True,
-    # The object's own Cache-Control says a year; an error is not stored, for a digest may be there a moment later.
+    # The object's own Cache-Control says a year. Errors are not cached: the digest may be uploaded a moment later.
     "edge_ttl": {
         "mode": "respect_origin",
         "status_code_ttl": [{"status_code_range": {"from": 400, "to": 599}, "value": -1}],
     },
     "browser_ttl": {"mode": "respect_origin"},
-    # Clients of a mirror add ?ns=docker.io, which R2 does not look at.
+    # Clients of a mirror add ?ns=docker.io, which R2 ignores.
     "cache_key": {"custom_key": {"query_string": {"exclude": {"all": True}}}},
 }
 
 
 def ref_prefix(hostname: str) -> str:
-    """How the refs of a hostname's rules begin: several hostnames in one zone leave each other's alone."""
+    """The prefix of the refs of a hostname's rules, which keeps several hostnames in one zone apart."""
     return f"{PREFIX}{hashlib.sha256(hostname.encode()).hexdigest()[:8]}_"
 
 
 def edge_rules(edge: EdgeConfig) -> tuple[Rule, ...]:
-    """Every rule for this edge; together they are all that a zone should have of ours for its hostname."""
+    """Lists all rules that a zone should have of ours for this edge's hostname."""
     host = f'http.host eq "{edge.hostname}"'
     registry = f'{host} and starts_with({_PATH}, "/v2/")'
     rules = [
@@ -135,7 +135,7 @@ def _tag_rules(edge: EdgeConfig, registry: str) -> tuple[Rule, ...]:
 
 
 def _cache_rules(edge: EdgeConfig, registry: str) -> list[Rule]:
-    """Digest paths cached, everything else of the registry never: not even a tag named like a file, as `1.0.tar`."""
+    """Caches digest paths, and nothing else of the registry: not even a tag that looks like a file, e.g. `1.0.tar`."""
     mutable = f"{registry} and not ({_any_digest()})" if edge.cache else registry
     rules = [_rule(edge, Phase.CACHE, "fresh", "tags and lists are never cached", mutable, {"cache": False})]
     if edge.cache:
@@ -145,7 +145,7 @@ def _cache_rules(edge: EdgeConfig, registry: str) -> list[Rule]:
 
 
 def _is_digest(algorithm: str) -> str:
-    """Whether a path is that of a digest: no tag has a colon, and no repository a part `manifests` or `blobs`."""
+    """Matches the paths of digests. No tag has a colon, and no repository a component `manifests` or `blobs`."""
     return " or ".join(f'{_PATH} contains "/{kind}/{algorithm}:"' for kind in ("manifests", "blobs"))
 
 

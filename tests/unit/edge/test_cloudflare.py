@@ -36,7 +36,7 @@ def seen(cloudflare: Cloudflare, edge: EdgeConfig = EDGE) -> None:
         ("r2", EDGE, "bucket cr-example: .* lacks the permission Account > Workers R2 Storage > Edit"),
         ("transform", EDGE, "rules of zone example.com: .* lacks the permission Zone > Transform Rules > Edit"),
         ("cache", EDGE, "rules of zone example.com: .* lacks the permission Zone > Cache Rules > Edit"),
-        ("zone", EDGE, "zone example.com: the token sees no zone of that name; .* has Zone > Zone > Read on it"),
+        ("zone", EDGE, "zone example.com: the token cannot see a zone of that name; .* has Zone > Zone > Read"),
         ("zone", EdgeConfig(ZONE, EDGE.hostname), f"zone {ZONE}: .* lacks the permission Zone > Zone > Read"),
     ],
 )
@@ -64,7 +64,7 @@ def test_a_token_that_is_not_active(status: str, api: CloudflareApi, cloudflare:
 def test_a_zone_of_another_account(api: CloudflareApi) -> None:
     with (
         Cloudflare(ApiToken(TOKEN), "b" * 32, "default", api.url) as cloudflare,
-        pytest.raises(EdgeError, match=r"is in another account than store\.account_id"),
+        pytest.raises(EdgeError, match=r"is not in the account store\.account_id"),
     ):
         cloudflare.zone("example.com")
 
@@ -94,7 +94,7 @@ def test_a_post_is_repeated_after_a_limit_but_not_when_it_may_have_been_done(
     assert len(api.requests("POST")) == 2
     for fault in (Answer(500), DROP):
         api.faults.append(("POST", fault))
-        with pytest.raises(EdgeUnreachable, match="may have done it or not; `r2mirror edge plan` shows which"):
+        with pytest.raises(EdgeUnreachable, match="may have applied it; `r2mirror edge plan` shows whether"):
             cloudflare.add_rule(zone, Phase.REWRITE, ruleset, {**RULE, "ref": "r2mirror_x"})
     assert len(api.requests("POST")) == 4
 
@@ -186,7 +186,7 @@ def test_an_answer_without_an_end_is_cut_off(api: CloudflareApi, cloudflare: Clo
 
 def test_a_redirect_is_not_followed(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     api.faults.append(("GET", Answer(302, {"Location": f"{api.url}/elsewhere"})))
-    with pytest.raises(EdgeError, match="got 302 with something else in it; check that no proxy"):
+    with pytest.raises(EdgeError, match="got 302 with other content; check that no proxy"):
         seen(cloudflare)
     assert len(api.asked) == 1
 
