@@ -45,11 +45,12 @@ from reconciler.signatures.judgement import judge
 from reconciler.signatures.keyless import load_trust
 from reconciler.signatures.signers import Identity, Key
 from reconciler.sources.auth import check_realm, check_redirect, choose, parse_challenges, parse_token, token_request
+from reconciler.sources.blobs import to_skip
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
+from reconciler.sources.hints import check_hint, hinted
 from reconciler.sources.keychain import Keychain
 from reconciler.sources.paging import next_page
-from reconciler.sources.repository import _check_hint, _described, _to_skip
 from reconciler.target.index import parse, serialise
 from reconciler.target.layout import (
     LOCK,
@@ -267,12 +268,12 @@ def headers(body: bytes) -> None:
     wait = parse_retry_after(answer.headers, NOW)
     assert wait is None or wait >= 0
     with suppress(BadAnswer):
-        _check_hint(answer, "it")
-    _described(answer)
+        check_hint(answer, "it")
+    hinted(answer)
     assert len(reason(body)) <= LONGEST + 3
     following = next_page(answer, f"{REGISTRY}/v2/a/tags/list")
     assert following is None or following.startswith(f"{REGISTRY}/v2/a/tags/list")
-    _to_skip(answer, 5, "it")
+    to_skip(answer, 5, "it")
 
 
 def names(body: bytes) -> None:

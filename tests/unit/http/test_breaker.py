@@ -11,10 +11,11 @@ import pytest
 from reconciler.errors import BadAnswer, NotFound, RateLimited, SourceError, Unreachable
 from reconciler.http.breaker import ENOUGH, REST, Breaker, LeftAlone
 from reconciler.http.patience import Patience
-from reconciler.sources import repository
+from reconciler.sources import tag_list
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.registry import Registry
-from reconciler.sources.repository import FRUITLESS_PAGES, LIST_SECONDS, RegistrySource
+from reconciler.sources.repository import RegistrySource
+from reconciler.sources.tag_list import FRUITLESS_PAGES, LIST_SECONDS
 from tests.parts.logins import Given
 from tests.parts.lying_registry import DROP, Answer
 
@@ -197,7 +198,7 @@ def test_pages_that_bring_nothing_new_are_given_up(lying: LyingRegistry, source:
 def test_a_list_that_takes_too_long_is_given_up(
     lying: LyingRegistry, source: RegistrySource, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "FRUITLESS_PAGES", 1000)
+    monkeypatch.setattr(tag_list, "FRUITLESS_PAGES", 1000)
     clock.asked = 100.0
     pages(lying, 100, "1")
     with pytest.raises(BadAnswer, match=f"more than {LIST_SECONDS:.0f} s"):

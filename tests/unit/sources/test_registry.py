@@ -16,12 +16,13 @@ from reconciler import __version__
 from reconciler.errors import BadAnswer, Denied, NotFound, RateLimited, SourceError, Unreachable
 from reconciler.http.patience import parse_retry_after
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, OCI_INDEX, OCI_MANIFEST, SCHEMA1, Descriptor, Digest
-from reconciler.sources import repository
+from reconciler.sources import blobs, tag_list
+from reconciler.sources.blobs import BLOB_BREAKS
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
 from reconciler.sources.quota import Quota
 from reconciler.sources.registry import SIGNED_ATTEMPTS, Registry
-from reconciler.sources.repository import BLOB_BREAKS, MAX_WRONG_HEADS
+from reconciler.sources.repository import MAX_WRONG_HEADS
 from reconciler.sources.tokens import MAX_REDIRECTS
 from reconciler.sources.translated import translated
 from tests.parts.logins import Given
@@ -155,7 +156,7 @@ def test_a_registry_without_pages_has_one(status: int, lying: LyingRegistry, sou
 def test_pages_without_an_end_are_given_up(
     lying: LyingRegistry, source: RegistrySource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repository, "MAX_PAGES", 4)
+    monkeypatch.setattr(tag_list, "MAX_PAGES", 4)
     lying.on(f"{TAGS}?n=1000", page(link="<?last=0>; rel=next"))
     for number in range(9):
         lying.on(f"{TAGS}?last={number}", page(link=f"<?last={number + 1}>; rel=next"))
@@ -510,7 +511,7 @@ def test_a_blob_in_drops_is_given_up_and_one_in_large_pieces_is_not(
     with pytest.raises(Unreachable, match="again and again"):
         list(source.blob(LAYER))
     assert len(lying.asked) == 1 + BLOB_BREAKS
-    monkeypatch.setattr(repository, "BYTES_A_BREAK", len(BLOB) // 100)
+    monkeypatch.setattr(blobs, "BYTES_A_BREAK", len(BLOB) // 100)
     lying.on(GET_BLOB, *pieces(len(BLOB) // 100))
     assert b"".join(source.blob(LAYER)) == BLOB
 

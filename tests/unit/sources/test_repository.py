@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.errors import BadAnswer
 from reconciler.oci.spec import load_json
-from reconciler.sources import repository
+from reconciler.sources import tag_list
 from tests.parts.lying_registry import Answer
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def test_large_pages_are_read_one_at_a_time(
             with counting:
                 now -= 1
 
-    monkeypatch.setattr(repository, "load_json", counted)
+    monkeypatch.setattr(tag_list, "load_json", counted)
     tags = [f"{number:06d}" for number in range(130_000)]
     lying.on(TAGS, Answer(body=json.dumps({"tags": tags}).encode()))
     source = open_at(lying.host)
@@ -74,7 +74,7 @@ def test_the_last_page_counts_too(
     open_at: Callable[..., RegistrySource],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(repository, "MAX_TAGS", 3)
+    monkeypatch.setattr(tag_list, "MAX_TAGS", 3)
     lying.on(TAGS, Answer(body=json.dumps({"tags": ["1", "2", "3", "4"]}).encode()))
     with pytest.raises(BadAnswer, match="more than 3 tags"):
         open_at(lying.host).tags()

@@ -1,0 +1,71 @@
+"""One repository at a registry: where its API is, how it is named in errors, and what its refusals mean."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+
+from reconciler.errors import BadAnswer, Denied, NotFound, SourceError
+from reconciler.http.answers import answered, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.sources.registry import Registry
+
+_REFUSALS: Mapping[int, type[SourceError]] = {
+    httpx.codes.UNAUTHORIZED: Denied,
+    httpx.codes.FORBIDDEN: Denied,
+    httpx.codes.NOT_FOUND: NotFound,
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The endpoint of one repository: `path` at `registry`."""
+
+    registry: Registry
+    path: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.registry.name}/{self.path}"
+
+    @property
+    def scope(self) -> str:
+        """What a token has to be for."""
+        return f"repository:{self.path}:pull"
+
+    def url(self, rest: str) -> str:
+        """Returns the URL of e.g. `tags/list`."""
+        return f"{self.registry.url}/v2/{self.path}/{rest}"
+
+    def what(self, reference: str) -> str:
+        """Names a tag or digest in errors."""
+        return f"{self.name}{'@' if ':' in reference else ':'}{reference}"
+
+    def check(self, response: httpx.Response, what: str, kind: str, body: bytes | None = None) -> None:
+        """Raises unless the answer is a success. `body`: its beginning, where that has been read."""
+        if response.is_success:
+            return
+        status, why = response.status_code, refusal(response, body)
+        who = self.registry.answerer(response)
+        if status == httpx.codes.BAD_REQUEST and self.registry.url.startswith("http:") and "HTTPS" in why:
+            raise BadAnswer(
+                what, f"{answered(who, status, why)}; it speaks https: remove its plain_http in mirrors.yaml"
+            )
+        if not self.registry.is_from(response):
+            sent = f"{self.registry.name} sends us there for a {kind}; try again later, or ask who runs it"
+            raise _REFUSALS.get(status, BadAnswer)(what, f"{answered(who, status, why)}; {sent}")
+        if status == httpx.codes.NOT_FOUND:
+            said = f" ({why})" if why else ""
+            raise NotFound(what, f"{who} has no such {kind}{said}; check the name, or leave it out of mirrors.yaml")
+        if status in _REFUSALS:
+            raise Denied(
+                what,
+                f"{answered(who, status, why)}: there is no such {kind}, or it wants other credentials; "
+                "check the name, then log in with docker login, or name the credentials under registries",
+            )
+        raise BadAnswer(what, f"{answered(who, status, why)}; a {kind} was asked for")
