@@ -160,9 +160,9 @@ def test_a_domain_that_stays_pending_ends_with_one(world: EdgeWorld, api: Cloudf
 @pytest.mark.parametrize(
     ("token", "words"),
     [
-        ("", "CLOUDFLARE_API_TOKEN: is not set; make an API token as docs/edge.md says"),
-        ("short", "CLOUDFLARE_API_TOKEN: is no API token"),
-        (f"{TOKEN}\nX-Evil: 1", "CLOUDFLARE_API_TOKEN: is no API token"),
+        ("", "CLOUDFLARE_API_TOKEN: is not set; create an API token (docs/edge.md)"),
+        ("short", "CLOUDFLARE_API_TOKEN: is not a valid API token"),
+        (f"{TOKEN}\nX-Evil: 1", "CLOUDFLARE_API_TOKEN: is not a valid API token"),
         ("wrong-token-of-enough-characters", "CLOUDFLARE_API_TOKEN: Cloudflare does not know this token"),
     ],
 )
