@@ -1,8 +1,11 @@
 """Applies mirrors.yaml, or a plan made from it, to the bucket. Prints nothing: what happens comes as events.
 
     from reconciler.apply.apply import Options, apply_made
+    from reconciler.mirrors.load import load_mirrors
+    from reconciler.plan.connections import connect
     from reconciler.plan.make import make
 
+    mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
     with connect(mirrors, os.environ) as connections:
         made = make(mirrors, connections)
         with closing(apply_made(made, mirrors, connections, Options("my program"))) as events:

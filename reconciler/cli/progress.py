@@ -1,4 +1,7 @@
-"""Shows an apply under way on stderr: a bar with bytes, rate and names on a terminal, plain lines off one."""
+"""Shows an apply under way on stderr: a bar with bytes, rate and names on a terminal, plain lines off one.
+
+rich is imported only to draw, as in `render/sheet`.
+"""
 
 from __future__ import annotations
 

@@ -62,6 +62,7 @@ def _from_bucket(file: Path, pattern: str | None) -> Listing:
 
 
 def _from_url(url: str, pattern: str | None) -> Listing:
+    # It speaks HTTP, whose client a listing of the bucket does not need.
     from reconciler.target.public import PublicBucket
 
     with PublicBucket(url) as bucket, waiting("Reading ..."), readers(BLOB_WORKERS) as executor:
