@@ -286,7 +286,7 @@ def test_podman_finds_a_registry_below_a_prefix_a_renamed_repository_and_what_th
         podman.pull("docker.io/library/elsewhere:1")
     podman.registries_conf.write_text(the_file(mirror.down, "podman"))
     assert SPARSE.digest in podman.pull("docker.io/library/sparse:1")["docker.io/library/sparse:1"]
-    assert any("does not go on to the source" in note for note in client_config(mirror.world, "podman")["notes"])
+    assert any("does not fall back to the source" in note for note in client_config(mirror.world, "podman")["notes"])
 
 
 def test_skopeo_reads_every_shape_directly_and_through_registries_conf(mirror: Mirror, tmp_path: Path) -> None:
