@@ -28,7 +28,7 @@
     |   |   `-- EdgeUnreachable       no usable answer, after retries
     |   |-- IndexInvalid          the mirror index in the store cannot be read
     |   |   `-- IndexVersion          it is sound, but another release's
-    |   |-- PublicError           the public address of a bucket, asked as anybody may
+    |   |-- PublicError           the public address of a bucket, read without credentials
     |   |-- QuotaSpent            a registry gives too few manifests just now; the image is left for another run
     |   |-- LockLost              this run's lock has been taken over or broken
     |   `-- ClusterError          the Dask cluster that blobs are to be carried by
@@ -219,7 +219,7 @@ class PublicError(NamedError):
 
 
 class QuotaSpent(NamedError):
-    """What a registry still gives is too little for an image, and nobody waits. `what` is the image."""
+    """The rest of a registry's quota is too small for an image, and the run does not wait. `what` is the image."""
 
 
 class PlanRefused(MirrorError):
@@ -236,7 +236,7 @@ class PlanRefused(MirrorError):
 class LockHeld(MirrorError):
     """Another run holds the lock.
 
-    `since` is a UTC time as the lock object spells it, `left` the seconds until the lock runs out if nobody renews it.
+    `since` is a UTC time as the lock object spells it, `left` the seconds until the lock runs out unless it is renewed.
     `has_ended`: the holder was a process of this machine, and is none any more.
     """
 

@@ -8,9 +8,9 @@ each run, with the credentials of its own environment. A unit that is done twice
 harmless: the same bytes under the same key, of which nothing is visible before they are whole.
 
 The lock is held here, and a worker may write as long as the holder may: it looks at the lock object itself
-(`lock.Witness`). Whoever takes the lock over collects what a dead run's workers left half done, for the repositories
-they worked for are `pending` in the mirror index. And should a blob arrive late all the same, it is only what its key
-says: it takes nothing from anybody, and is garbage at worst until the next `gc`.
+(`lock.Witness`). The run that takes over the lock collects what a dead run's workers left half done: the repositories
+they worked for are `pending` in the mirror index. A blob that arrives late all the same holds only what its key says.
+It overwrites nothing, and at worst it is garbage until the next `gc`.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ _opening = threading.Lock()
 
 @dataclass(frozen=True)
 class _Opened:
-    """What a worker process has open for a run. `sources` are closed when nobody holds this any more."""
+    """What a worker process has open for a run. `sources` are closed when the last reference goes."""
 
     sources: AbstractContextManager[OpenSource]
     open_source: OpenSource
@@ -146,9 +146,9 @@ atexit.register(_opened.cache_clear)
 def connected(address: str, place: Place, *, insecure: bool = False) -> Iterator[Cluster]:
     """The Dask cluster whose scheduler is at `address`, for the length of the block.
 
-    `insecure`: it may be one that anybody can pretend to be. Dask unpickles here whatever comes back, which is to run
-    it. Raises `UsageError` for that where it is not allowed, for what is no address, or where Dask is not installed;
-    `ClusterError` where no scheduler answers, or its workers will not do.
+    `insecure`: the scheduler need not prove who it is. Dask unpickles here what comes back, which can run any code.
+    Raises `UsageError` for such an address where it is not allowed, and for one that is not valid; `ExtraMissing` where
+    Dask is not installed; `ClusterError` where no scheduler answers, or its workers will not do.
     """
     if not _ADDRESS.fullmatch(address):
         raise UsageError(f"--dask {address}: not the address of a scheduler; write for example tls://scheduler:8786")

@@ -58,7 +58,7 @@ class BlobHolders:
         found = self._known(blob)
         if isinstance(found, Download):
             with self._listing:
-                # Whoever listed while we waited may have found it.
+                # Another thread may have found it while this one waited.
                 while isinstance(found := self._known(blob), Download) and self._list_next(source):
                     pass
         return found

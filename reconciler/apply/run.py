@@ -229,7 +229,7 @@ class Run:
             return
         now = self._lease.now()
         # The index first: its digests are retired from now on, and a run that dies below leaves tags that are pending,
-        # which the next run settles. The other way round it would leave tags in the index that nobody can pull.
+        # which the next run settles. The other way round it would leave tags in the index that cannot be pulled.
         self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
         self._touched.update(target for target, _ in allowed)
         staying = {target: self._attached_tags(target) for target, _ in allowed}

@@ -38,7 +38,7 @@ BAR_WIDTH = 24
 
 
 class Tally:
-    """How far a run is. Many threads tell it; whoever asks gets words.
+    """How far a run is. Many threads report to it; readers get words.
 
     copied_bytes  what came over the network, wrong bytes taken back
     """
@@ -167,7 +167,7 @@ def _one_line(words: str) -> Text:
 def shown(tags: int, *, tells: bool) -> Iterator[Tally]:
     """The progress that fits stderr, for a run over so many tags: a bar and a log do not go together.
 
-    tells  whether plain lines tell of each tag too; somebody else does otherwise
+    tells  whether plain lines name each tag too; otherwise the caller does
     """
     if not lively(sys.stderr) or logging.getLogger("reconciler").isEnabledFor(logging.INFO):
         yield LineProgress(tags, sys.stderr, tells=tells)

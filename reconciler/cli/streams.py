@@ -28,7 +28,7 @@ class _Forgiving(io.FileIO):
 def open_streams() -> None:
     """Makes the three streams such that every command can use them without a thought.
 
-    A closed one reads and writes nothing. A message to stderr that cannot be written is no reason to stop an apply. A
+    A closed one reads and writes nothing. A message to stderr that cannot be written does not stop an apply. A
     letter that the encoding does not have becomes a question mark.
     """
     for name in ("stdin", "stdout", "stderr"):

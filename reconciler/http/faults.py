@@ -17,7 +17,7 @@ _TLS_ALERT = "illegal request line"
 
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _NO_TLS = ("wrong version number", "wrong_version_number", "record layer failure")
-"""What OpenSSL says, by its release, of an answer that is no TLS."""
+"""What OpenSSL says, by its release, of an answer that is not TLS."""
 
 _QUOTED = re.compile(r":? (bytearray\()?b['\"].*", re.DOTALL)
 """What h11 adds to its messages: a line of an answer or of a request."""

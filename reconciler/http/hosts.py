@@ -123,7 +123,7 @@ def _meant(address: Address) -> tuple[Address, ...]:
 
 
 def same_owner(host: str, home: str) -> bool:
-    """Whether two hosts may share credentials: the same one, or two names under one domain that somebody registered."""
+    """Whether two hosts may share credentials: the same one, or two names under one registered domain."""
     if host == home or (is_loopback(host) and is_loopback(home)):
         return True
     if parse_address(host) or parse_address(home):

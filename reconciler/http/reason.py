@@ -31,7 +31,7 @@ SHORTEST_SECRET = 6
 
 _FIELDS = ("message", "error_description", "details", "detail", "error", "title", "reason", "code")
 _OPEN = ("scope", "service", "account", "client_id", "grant_type", "n", "last")
-"""What forms and queries have that is no secret."""
+"""Parameters of forms and queries that are not secrets."""
 
 _XML = re.compile(r"<(Code|Message)>([^<]*)</\1>", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 SLOWEST = 16 * 1024
-"""Bytes a second below which a connection is no use by default: a layer of a GiB would take 18 hours."""
+"""Bytes a second below which a connection is given up by default: a layer of a GiB would take 18 hours."""
 
 WINDOW = 30.0
 """Seconds of waiting over which the rate is taken."""

@@ -116,7 +116,7 @@ class Transport(httpx.BaseTransport):
             way.pool.close()
 
     def _way(self, scheme: str, host: str, port: int | None) -> _Way:
-        """The connections for a place. Those in plain HTTP are apart, and nobody is believed there."""
+        """The connections for a place. Those in plain HTTP are apart, and no certificate is trusted there."""
         proxy, is_plain = self._proxies.of(scheme, host, port), scheme == "http"
         with self._lock:
             if (proxy, is_plain) not in self._made:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 MAX_PROBLEMS = 1000
-"""The check stops after this many: nobody reads more."""
+"""The check stops after this many: more would not be read."""
 
 
 def check_shape(document: Document) -> None:

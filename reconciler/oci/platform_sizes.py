@@ -28,7 +28,7 @@ MAX_PLATFORMS = 64
 def downloads(root: Digest, manifests: Mapping[Digest, Manifest | Index]) -> dict[str, int] | None:
     """Platform -> bytes of config and layers, each blob once, of the images below `root` that `manifests` has.
 
-    Foreign layers do not count, for they are not in the bucket, and neither do attestations, which nobody runs. Of
+    Foreign layers do not count, for they are not in the bucket, and neither do attestations, which are not run. Of
     several images for one platform, as for versions of Windows, the largest counts. None where there is nothing to
     tell, or more than `MAX_PLATFORMS`.
     """

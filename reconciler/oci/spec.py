@@ -96,7 +96,7 @@ class Digest:
 
 @dataclass(frozen=True, order=True)
 class Platform:
-    """`os/architecture[/variant]`, as in `linux/arm64/v8`."""
+    """`os/architecture[/variant]`, e.g. `linux/arm64/v8`."""
 
     os: str
     architecture: str
@@ -168,7 +168,7 @@ class Descriptor:
 
     `media_type` is empty where it is missing, `platform` None where it is missing or cannot be read.
     `attests` is the digest of the image that an attestation manifest of BuildKit's belongs to. `artifact_type` is what
-    a list of referrers says that one is; it is no part of what is pointed at.
+    a list of referrers says that one is; it is not part of what is pointed at.
     """
 
     media_type: str
@@ -281,7 +281,7 @@ def _attachment(document: dict[str, Any]) -> Attachment:
 
 
 def _artifact_type(said: dict[str, Any]) -> str:
-    """Empty for what is no media type."""
+    """Empty for text that is not a media type."""
     artifact_type = said.get("artifactType")
     return (_media_type(artifact_type) or "") if isinstance(artifact_type, str) else ""
 

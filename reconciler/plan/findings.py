@@ -139,7 +139,7 @@ def _still_chosen(mirror: Mirror, observed: RepositoryState, listed: tuple[str, 
     """The mirrored tags that are no longer listed, and that would be chosen if they were listed with the others.
 
     A tag that was deleted at the source is among them. One that is no longer among the newest is not: it goes as it
-    would have anyway. The tags that are listed are chosen without these: they take nobody's place.
+    would have anyway. The tags that are listed are chosen without these: they take no other tag's place.
     """
     lost = observed.tags.keys() - set(listed)
     if not lost:

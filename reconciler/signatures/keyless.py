@@ -41,7 +41,7 @@ LATEST = 2**33
 """The latest time that a log entry may have, in seconds since the epoch: the year 2242."""
 
 ISSUER_V1, ISSUER_V2, OTHER_NAME = (f"1.3.6.1.4.1.57264.1.{number}" for number in (1, 8, 7))
-"""Fulcio's extensions (its oid-info.md): the issuer as raw text, as DER, and a name that is no address or URI."""
+"""Fulcio's extensions (its oid-info.md): the issuer as raw text, as DER, and a name other than address or URI."""
 
 
 @dataclass(frozen=True)

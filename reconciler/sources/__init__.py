@@ -32,7 +32,7 @@ class Contents(Protocol):
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
         """Fetches a blob in chunks, from the start; closing the iterator ends the transfer.
 
-        The bytes are not verified here: whoever writes them hashes them as they pass. A dropped connection is resumed.
+        The bytes are not verified here: the writer hashes them as they pass. A dropped connection is resumed.
         """
         ...
 
@@ -62,7 +62,9 @@ class Source(Contents, Protocol):
         ...
 
     def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
-        """Lists what is attached to a digest, without reading a manifest where the source can; nothing is no error.
+        """Lists what is attached to a digest, without reading a manifest where the source can.
+
+        An empty result is not an error.
 
         listed  the source's tags where they are known: those that are not among them are not resolved
         """

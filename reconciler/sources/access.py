@@ -174,7 +174,7 @@ class Access:
         self, scope: str, refusal: _Refusal, refused: _Grant | None, fetch: FetchToken, *, is_new: bool
     ) -> _Grant | None:
         is_bearer = refusal.challenge.scheme == "bearer"
-        # A token that ran out is no fault of the login; one that was refused at once is, if it was for the right scope.
+        # An expired token is not the login's fault; a token that was refused at once is, if it was for the right scope.
         if refused is None or (is_bearer and (not is_new or self._takes_named_scope(scope, refusal, refused))):
             wrong = None
         elif refused.credentials is None:

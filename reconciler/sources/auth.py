@@ -46,7 +46,7 @@ _SCHEME = re.compile(rf"\s*,*\s*({_WORD})(?:\s+|\s*,|$)")
 
 @dataclass(frozen=True)
 class Challenge:
-    """One way in that a registry offers; `scheme` in lower case, as in `bearer`."""
+    """One way in that a registry offers; `scheme` in lower case, e.g. `bearer`."""
 
     scheme: str
     parameters: Mapping[str, str]

@@ -19,7 +19,10 @@ LOWEST = 64 * 1024
 
 
 def parse_bandwidth(text: str) -> float:
-    """Bytes a second, as in `20MiB/s`, `1.5 GB/s` or `500kB`. Raises ValueError with what to write instead."""
+    """Parses a rate in bytes a second, e.g. `20MiB/s`, `1.5 GB/s` or `500kB`.
+
+    Raises `ValueError` with what to write instead.
+    """
     rate = parse_rate(text)
     if rate < LOWEST:
         raise ValueError(f"{text!r} is less than {LOWEST // 1024}KiB/s, at which servers give connections up")

@@ -15,9 +15,9 @@ from reconciler.oci.spec import (
 
 
 def descriptor_of(body: bytes, announced: str, algorithm: str, what: str) -> Descriptor:
-    """The descriptor of a manifest or index: `announced` is its media type as far as anybody said, or empty.
+    """The descriptor of a manifest or index: `announced` is its media type as far as it is known, or empty.
 
-    Raises `BadAnswer` for what is no manifest, and `Unsupported` for Docker's schema 1; `what` names it.
+    Raises `BadAnswer` for bytes that are not a manifest, and `Unsupported` for Docker's schema 1; `what` names it.
     """
     try:
         document = load_json(body, what, MAX_MANIFEST_VALUES)

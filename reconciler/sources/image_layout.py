@@ -1,7 +1,7 @@
 """An OCI image layout folder as a source (image specification 1.1, image-layout.md).
 
 Its tags are the `org.opencontainers.image.ref.name` annotations of index.json, else containerd's own; a whole reference
-there, as containerd and skopeo write it, counts by its tag. A tag that names two images is an error, for nobody can say
+there, as containerd and skopeo write it, counts by its tag. A tag that names two images is an error: it is not clear
 which of them is meant.
 """
 

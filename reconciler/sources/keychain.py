@@ -76,7 +76,7 @@ class Keychain:
         return _told(self._helped[name, server])
 
     def _note(self, words: str) -> None:
-        """Says on stderr, once a run, what is no error."""
+        """Notes on stderr, once a run, something that is not an error."""
         if words not in self._noted:
             self._noted.add(words)
             logger.warning(words)

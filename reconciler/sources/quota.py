@@ -40,7 +40,7 @@ class Quota:
 
 @dataclass(frozen=True)
 class Spending:
-    """What an apply takes of a quota. Not `exact`: there are indexes that nobody has read, and `pulls` is an estimate.
+    """What an apply takes of a quota. Not `exact`: some indexes have not been read, and `pulls` is an estimate.
 
     An index takes one pull for itself and one for each manifest that is wanted of it, attestations included.
     """

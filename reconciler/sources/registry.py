@@ -211,7 +211,7 @@ class Registry:
     def document(
         self, url: str, scope: str, what: str, limit: int, headers: Mapping[str, str] | None = None
     ) -> tuple[httpx.Response, bytes]:
-        """The answer to a GET, and its body of at most `limit` bytes; of one that is no success, the beginning.
+        """The answer to a GET, and its body of at most `limit` bytes; if it is not a success, only its beginning.
 
         A connection that breaks while the body is read is a failed attempt like any other. Raises as `answer` does.
         """

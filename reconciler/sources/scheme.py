@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from reconciler.http.hosts import is_loopback
 
 PATIENCE = 2.0
-"""Seconds. A server that speaks TLS ends such a connection at once, or says that it is no place for plain HTTP."""
+"""Seconds. A server that speaks TLS ends such a connection at once, or says that it does not accept plain HTTP."""
 
 _STATUS = 12
 """Bytes of `HTTP/1.1 200`."""

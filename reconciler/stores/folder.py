@@ -405,9 +405,9 @@ def _check(path: Path, condition: Condition) -> None:
     body = _read(path)
     match condition:
         case Absent() if body is not None:
-            raise PreconditionFailed(str(path), "somebody else has created it in the meantime")
+            raise PreconditionFailed(str(path), "another writer has created it in the meantime")
         case Matches(etag) if body is None or _etag(body) != etag:
-            raise PreconditionFailed(str(path), "somebody else has changed it since it was read")
+            raise PreconditionFailed(str(path), "another writer has changed it since it was read")
         case _:
             pass
 

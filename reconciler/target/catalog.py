@@ -30,7 +30,7 @@ def published_lists(index: MirrorIndex, repositories: Iterable[str]) -> dict[str
 
 
 def is_foreign(key: str, body: bytes) -> bool:
-    """Whether the object under a list's key is somebody else's: a bucket may have had an `index.html` before us."""
+    """Whether the object under a list's key is not r2mirror's: a bucket may have had an `index.html` before us."""
     return key == PAGE and not page.is_ours(body)
 
 

@@ -1,7 +1,7 @@
 """Stores the digest of a tag with the tag, whose path does not have it (`edge.digest_by_tag`, experimental).
 
 It is stored as Content-Language: of all headers that can be stored with an object, this is one that R2 sends to clients
-and that nobody else has a use for. A rule at the edge (`edge.rules`) turns it into `Docker-Content-Digest`.
+and that has no other use. A rule at the edge (`edge.rules`) turns it into `Docker-Content-Digest`.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 class TagState:
     """What a tag in the bucket points at. `size` in bytes, of the manifest; `platforms` None means all of them.
 
-    `images` is what a client downloads, platform -> bytes, as `downloads` gives it; None where nobody noted it.
+    `images` is what a client downloads, platform -> bytes, as `downloads` gives it; None where it was not recorded.
     `unknown` are fields of a newer release. States that differ in these two alone are equal.
     """
 
@@ -312,7 +312,7 @@ def parse_time(text: str) -> datetime:
 
 
 def format_time(time: datetime) -> str:
-    """`time` in UTC to the second, as in `2026-11-20T10:00:00Z`."""
+    """Writes `time` in UTC to the second, e.g. `2026-11-20T10:00:00Z`."""
     # strftime writes the year 1 as "1", which cannot be read back.
     return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 MAX_INDEX_BYTES = 64 * 1024 * 1024
 MAX_LIST_BYTES = 8 * 1024 * 1024
-"""Of what a public URL sends: an index of 200,000 tags, and a list of as many. An answer is anybody's."""
+"""Of what a public URL sends: an index of 200,000 tags, and a list of as many. An answer may come from any server."""
 
 MAX_VALUES = 3_000_000
 """Values in such an index or list, which is more of them than in any that we write."""

@@ -1,11 +1,11 @@
 """The lock: one writer at a time. The conditional write of the mirror index is what keeps tags safe if it fails.
 
-`_mirror/lock.json` names its holder and runs out by itself, so that a holder that died blocks nobody for long. Whether
-it has run out is judged by the store's own clock alone: the object's age against the time that its holder gave it, a
-difference of two readings of one clock. Nobody's clock needs to be right.
+`_mirror/lock.json` names its holder and runs out by itself, so that a holder that died does not block others for long.
+Whether it has run out is judged by the store's own clock alone: the object's age against the time that its holder gave
+it, a difference of two readings of one clock. No machine's clock needs to be right.
 
 A holder renews its lock in the background. It counts from before each renewal, on a clock that goes on while the
-machine sleeps, and sends nothing more from `MARGIN` before anybody else may take over: no request of its last seconds
+machine sleeps, and sends nothing more from `MARGIN` before another run may take over: no request of its last seconds
 is still on its way then.
 
 A lock object that was left behind is also the sign that a run did not finish: the next one puts right what it finds.
@@ -74,7 +74,7 @@ class Holder:
 class Lease:
     """The lock, held and kept alive; many threads may ask it.
 
-    `taken_over`: somebody else left it behind. `unfinished`: whether to leave it behind as well, as a sign.
+    `taken_over`: another run left it behind. `unfinished`: whether to leave it behind as well, as a sign.
     """
 
     def __init__(self, state: Store, command: str) -> None:
@@ -247,7 +247,7 @@ def _wait_for(lease: Lease, patience: float, waiting: Callable[[LockHeld], None]
 
 
 def read_lock(state: Store) -> Holder | None:
-    """Who holds the lock, or held it and died; None if nobody does. A damaged lock object has run out."""
+    """Reads who holds the lock, or held it and died; None if it is free. A damaged lock object has run out."""
     stored = state.get(LOCK)
     if stored is None:
         return None

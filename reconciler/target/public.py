@@ -1,9 +1,9 @@
-"""A bucket as anybody sees it: its public URL, without credentials. Only reads, and nothing of any size.
+"""A bucket as its clients see it: by its public URL, without credentials. Only reads, and nothing of any size.
 
     bucket = PublicBucket("https://cr.example.com")
     answer = bucket.get("v2/_catalog", 1024 * 1024)     # PublicAnswer(url, status, body)
 
-An answer of any status is an answer. What is no answer at all is a `PublicError`: a name that does not resolve, a
+An answer of any status is an answer. A request without any answer raises `PublicError`: a name that does not resolve, a
 connection that breaks or trickles, 429 and 5xx that stay, a body beyond the bound, a redirect to another host.
 """
 
@@ -98,7 +98,7 @@ def base_url(url: str) -> str:
     if not valid or not url.isascii() or not url.isprintable() or " " in url:
         raise UsageError(f"{url[:200]!r} is not a valid mirror address; write for example https://cr.example.com")
     if parts.username is not None or parts.query or parts.fragment:
-        raise UsageError("the address of a mirror has no user name, query or fragment: it is read as anybody reads it")
+        raise UsageError("the address of a mirror has no user name, query or fragment: it is read without credentials")
     return url.rstrip("/")
 
 

@@ -3,7 +3,7 @@
 Pure: `apply` decides by it, and a plan forecasts by it.
 
 Only repositories of the mirror index are copied from: what is under a digest's key there was verified as it came, and
-a copy within the bucket is not looked at again. Others may be anybody's, and their garbage is not to spread.
+a copy within the bucket is not verified again. Other repositories may belong to others: their garbage must not spread.
 
 Which of them hold a blob only a listing says, at 1,000 keys a request. A request costs what the upload of one part
 costs, 8 MiB, and takes about as long; so one is worth it for every `LISTING_WORTH` bytes that are missing, in the

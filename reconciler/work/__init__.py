@@ -1,1 +1,1 @@
-"""Work side by side: threads, fair shares of them, the end of a run, exceptions that nobody foresaw."""
+"""Work side by side: threads, fair shares of them, the end of a run, unforeseen exceptions."""

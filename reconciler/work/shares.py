@@ -76,7 +76,7 @@ class Shares:
     def _do(self, group: Hashable, future: Future[Any], work: Callable[[], Any]) -> None:
         try:
             future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 as every executor: it is for whoever waits
+        except BaseException as error:  # noqa: BLE001 as every executor: it is for the thread that waits
             future.set_exception(error)
         finally:
             others = self._others()

@@ -70,6 +70,6 @@ def adopt(
 
 
 def _confirm(found: Survey, *, yes: bool) -> None:
-    """Raises `PlanRefused` unless somebody, or `--yes`, agrees to what was found."""
+    """Raises `PlanRefused` unless the user, or `--yes`, agrees to what was found."""
     if not yes:
         agreed(survey_summary(found), partial(survey_text, found), "Take it over?", "do", "Not adopted.")

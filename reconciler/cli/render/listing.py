@@ -47,7 +47,7 @@ def listing_document(found: Listing, *, tags: bool) -> dict[str, Any]:
 
 
 def age_words(then: datetime, now: datetime) -> str:
-    """How long ago, as in `3 days ago`."""
+    """Writes how long ago a time was, e.g. `3 days ago`."""
     seconds = int((now - then).total_seconds())
     for unit, length in _AGES:
         if seconds >= length:

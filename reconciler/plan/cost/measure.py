@@ -2,7 +2,7 @@
 
 Manifests come from the bucket where it has them, else from their source, where they may count as pulls; then no more of
 them are read than the source still gives. `Measured.bodies` has those that came from sources, so that a saved plan can
-hold them and nobody has to fetch them again.
+hold them and they are not fetched again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Reads the manifests of images, and never more of them than their registry still gives: whole images or none.
 
-Only where a registry counts (`quota`). Its images then take turns, so that what its last answer said is what is left,
-whoever else spends from the same account. Before an image is begun, and before each of its manifests, what it needs has
-to fit; where it does not, the image is left for another run, or waited with. What was read in vain is lost: after the
+Only where a registry counts (`quota`). Its images then take turns, so that its last answer says what is left, although
+other clients may spend from the same account. Before an image is begun, and before each of its manifests, what it needs
+has to fit; where it does not, the image is left for another run, or waits. What was read in vain is lost: after the
 first such image no further index is begun.
 
 A manifest that several images have is read once in a run, as far as `MAX_KEPT` bytes of them can be kept.
@@ -66,7 +66,7 @@ class Pulls:
     """The readings of one run.
 
     held     manifests that a saved plan has, their digests verified
-    waiting  is told, in words, of each wait for a quota; None: nobody waits
+    waiting  is told, in words, of each wait for a quota; None: do not wait
     fetched  is told of each manifest that came from a source, and of its bytes
     """
 
@@ -151,7 +151,7 @@ class _Way:
             return self._fetch(descriptor)
         body = self._pulls.kept.get(descriptor)
         if body is None:
-            # Before each: whoever shares the account spends meanwhile.
+            # Before each: other clients of the account spend meanwhile.
             self._afford(self._left(descriptor))
             self._spent += 1
             body = self._fetch(descriptor)
@@ -189,7 +189,7 @@ class _Way:
         raise QuotaSpent(self._reading.what, _why(quota, needed, self._spent))
 
     def _is_risky(self, quota: Quota) -> bool:
-        """Whether this is an index to begin with, and one was begun in vain already: nobody knows what it will take."""
+        """Whether this is an index to begin with, and one was begun in vain already: what it takes is not known."""
         is_beginning = not self._spent and self._reading.root.media_type in INDEX_TYPES
         return is_beginning and quota.registry in self._pulls.in_vain
 

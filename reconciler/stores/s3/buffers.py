@@ -65,7 +65,7 @@ class Body:
         self._what = what
 
     def begin(self) -> None:
-        """Waits for the first bytes, for whoever has to wait for a turn at the source is not to hold a buffer."""
+        """Waits for the first bytes: a thread that waits for its turn at the source must not hold a buffer."""
         self._more()
 
     def fill(self, buffer: bytearray) -> bytearray:

@@ -72,7 +72,7 @@ def answer_of(error: boto.ClientError) -> str:
 def _answered(what: str, error: boto.ClientError) -> StoreError:
     status, code, answer = status_of(error), code_of(error), answer_of(error)
     if status == 412 or code == "NoSuchKey":
-        return PreconditionFailed(what, "somebody else has created, changed or removed it in the meantime")
+        return PreconditionFailed(what, "another writer has created, changed or removed it in the meantime")
     if code == "NoSuchBucket":
         return StoreError(what, "there is no such bucket; create it, or check its name, account and jurisdiction")
     if status in (401, 403):

@@ -141,7 +141,7 @@ class Multipart:
                 MultipartUpload={"Parts": sent},
             )
         except boto.ClientError as error:
-            # An attempt whose answer was lost may have completed it; then the upload is no more, but the object is.
+            # An attempt whose answer was lost may have completed it; then the upload is gone, but the object is there.
             lost_answer = code_of(error) == "NoSuchUpload" and retrying.statistics["attempt_number"] > 1
             if not (lost_answer and self._bucket.is_there(key, size)):
                 raise

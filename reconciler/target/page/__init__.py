@@ -35,7 +35,7 @@ PLAIN_LIMIT = 500
 """Repositories that are listed for those without JavaScript."""
 
 MARK = b'<meta name="generator" content="r2mirror catalog page">'
-"""What tells a page of ours from somebody else's, within its first `_HEAD` bytes."""
+"""What tells a page of r2mirror from any other, within its first `_HEAD` bytes."""
 
 _HEAD = 1024
 _CATALOG = re.compile(rb'<script id="catalog" type="application/json">.*?</script>', re.DOTALL)
@@ -56,7 +56,7 @@ def render(index: MirrorIndex) -> bytes:
 
 
 def is_ours(body: bytes) -> bool:
-    """Whether an object is a catalog page, of whatever release. Any other one belongs to somebody else."""
+    """Whether an object is a catalog page, of whatever release. Any other page is not r2mirror's."""
     return MARK in body[:_HEAD]
 
 

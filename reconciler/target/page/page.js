@@ -57,7 +57,7 @@ function platforms(tag) {
   return pairs;
 }
 
-// Words that a search looks through; they are made when somebody first searches.
+// Words that a search looks through; they are made at the first search.
 function words(repository, tag) {
   tag.words ??= [`${repository.name}:${tag.name}`, ...platforms(tag).map(([name]) => name), digest(tag.image[0])]
     .join(" ")
