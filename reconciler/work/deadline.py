@@ -10,7 +10,7 @@ from reconciler.errors import OutOfTime
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-REASON = "the time of this run (--timeout) is over"
+REASON = "the time of this run (--timeout) is over; run it again, or give it a longer --timeout"
 
 
 class Deadline:

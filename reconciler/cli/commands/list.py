@@ -57,7 +57,7 @@ def list_(
 
 def _from_bucket(file: Path, pattern: str | None) -> Listing:
     if file == MIRRORS and not file.exists():
-        raise UsageError(f"{file}: there is no such file; name one with -f, or the address of a mirror with --url")
+        raise UsageError(f"{file}: does not exist; name one with -f, or give the address of a mirror with --url")
     return from_index(read_index(open_bucket(load(file)).state).index, pattern)
 
 

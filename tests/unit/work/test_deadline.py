@@ -47,7 +47,7 @@ def test_a_deadline_is_over_from_its_moment_on() -> None:
     deadline.check("it")
     assert (deadline.left, deadline.is_over) == (60, False)
     clock.now = 60
-    with pytest.raises(OutOfTime, match=r"it: the time of this run \(--timeout\) is over"):
+    with pytest.raises(OutOfTime, match=r"it: the time of this run \(--timeout\) is over; run it again, or give it a longer --timeout"):
         deadline.check("it")
     assert not Deadline(None, clock).is_over
 
