@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import httpx
 
 from tests.parts.images import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, digest_of, image, index, push
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 MIB = 1024 * 1024
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,8 +22,6 @@ from tests.parts.process import find_program
 from tests.parts.seaweedfs import ACCESS_KEY, SECRET_KEY, empty, new_bucket, start_seaweedfs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.seaweedfs import S3Bucket
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.parts.process import find_program
 from tests.parts.seaweedfs import ACCESS_KEY, SECRET_KEY
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.parts.seaweedfs import S3Bucket
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,8 +43,6 @@ from tests.parts.images import Image, attestation, image, index
 from tests.world import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
-
     from reconciler.mirrors.model import Mirror
     from reconciler.signatures.gate import Gate
     from reconciler.work.deadline import Deadline

@@ -10,27 +10,24 @@ import copy
 import hashlib
 import json
 import threading
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from reconciler.errors import NotFound, PreconditionFailed, RateLimited, StoreError
+from reconciler.errors import NotFound, PreconditionFailed, RateLimited, SourceError, StoreError
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Glob
 from reconciler.oci.referrers import Attached, cosign_tags
-from reconciler.oci.spec import Descriptor, Digest
+from reconciler.oci.spec import Descriptor, Digest, Platform
 from reconciler.sources.quota import Quota
 from reconciler.stores import Absent, Condition, Listed, Matches, Stored, Unfinished
 from reconciler.stores.folder import Folder
 from reconciler.target.layout import JSON_HEADERS, LOCK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-
-    from reconciler.errors import SourceError
     from reconciler.mirrors.patterns import Pattern
-    from reconciler.oci.spec import Platform
     from reconciler.stores.headers import Headers
     from tests.parts.images import Image
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 from reconciler.target.page import render
 from tests.parts.chromium import start_chromium
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 FOLDER = Path(__file__).parents[1] / "docs" / "images"
 URL = "https://cr.example.com/"

@@ -18,12 +18,15 @@ is taken and nothing is written. `run` has the order of writes.
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.apply.outcome import Replanned
 from reconciler.apply.terms import Resources, Terms
+from reconciler.errors import LockHeld
 from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
 from reconciler.plan.owners import is_unclaimed
 from reconciler.plan.plan import noted_all, without_prunes
@@ -35,14 +38,9 @@ from reconciler.work.deadline import NEVER
 from reconciler.work.threads import BLOB_WORKERS, image_workers, threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
     from reconciler.apply.cluster import Cluster
     from reconciler.apply.outcome import Event
     from reconciler.apply.terms import Progress
-    from reconciler.errors import LockHeld
     from reconciler.mirrors.model import Mirrors
     from reconciler.plan.connections import Connections
     from reconciler.plan.make import Stage

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
 
 USUAL = 256 * 1024
 """Bytes a second that a registry is believed to give of which nothing is known yet."""

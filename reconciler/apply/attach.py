@@ -12,6 +12,8 @@ image is published before a tag of the image: a client that checks signatures fi
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -24,9 +26,6 @@ from reconciler.oci.spec import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest,
 from reconciler.target.referrer_list import published_list
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from concurrent.futures import Future
-
     from reconciler.oci.image import Fetch
     from reconciler.oci.referrers import Attached, Record
     from reconciler.sources import Source

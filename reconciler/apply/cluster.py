@@ -20,7 +20,9 @@ import os
 import pkgutil
 import re
 import threading
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -35,10 +37,6 @@ from reconciler.target.lock import Witness
 from reconciler.work.threads import awaited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from concurrent.futures import Executor
-    from contextlib import AbstractContextManager
-
     from reconciler.apply.transfer import Transfer
     from reconciler.mirrors.model import Mirrors
     from reconciler.sources import OpenSource

@@ -11,6 +11,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,6 +26,7 @@ from reconciler.apply.transfer import Transfer, transfer
 from reconciler.errors import Interrupted
 from reconciler.oci.image import missing_blobs
 from reconciler.oci.platform_sizes import downloads
+from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.cost.pulls import Pulls, Reading
 from reconciler.plan.images import registry_of
 from reconciler.sources.kinds import parse_source
@@ -34,13 +37,9 @@ from reconciler.work.shares import Shares
 from reconciler.work.threads import Once, came_before, image_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
-    from concurrent.futures import Future
-
     from reconciler.apply.terms import Resources, Terms
     from reconciler.oci.image import Fetch, Image
     from reconciler.oci.referrers import Record
-    from reconciler.oci.spec import Descriptor, Digest
     from reconciler.plan.images import ImageWork
     from reconciler.target.index import MirrorIndex
     from reconciler.target.inventory import Inventory

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import BadAnswer
 from reconciler.oci.referrers import is_attached_tag
+from reconciler.oci.spec import Descriptor, Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-
     from reconciler.oci.image import Image
-    from reconciler.oci.spec import Descriptor, Digest
     from reconciler.sources import Contents
     from reconciler.target.repository import Repository
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from reconciler.oci.spec import Descriptor, Digest
 from reconciler.target.repository import Repository
 from reconciler.target.reuse import Download, is_worth_listing, nearest, requests_for, way
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from reconciler.oci.spec import Descriptor, Digest
     from reconciler.stores import Store
     from reconciler.target.reuse import Way
 

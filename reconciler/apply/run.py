@@ -17,8 +17,11 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.apply.copies import Copies
@@ -46,10 +49,6 @@ from reconciler.work.threads import completed, image_workers
 from reconciler.work.unforeseen import foreseen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from concurrent.futures import Future
-    from datetime import datetime
-
     from reconciler.apply.copies import Copied
     from reconciler.apply.outcome import Event
     from reconciler.apply.terms import Resources, Terms

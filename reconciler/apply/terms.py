@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from reconciler.errors import LockHeld
 from reconciler.mirrors.model import DEFAULT_NAME
 from reconciler.signatures.gate import OPEN
 from reconciler.work.deadline import NEVER
 from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-    from concurrent.futures import Executor
-    from contextlib import AbstractContextManager
-    from datetime import timedelta
-
     from reconciler.apply.cluster import Cluster
-    from reconciler.errors import LockHeld
     from reconciler.plan.plan import Plan
     from reconciler.signatures.gate import Gate
     from reconciler.sources import OpenSource

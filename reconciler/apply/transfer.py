@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.apply.copy import copy_blob
+from reconciler.oci.spec import Descriptor
 from reconciler.target.repository import Repository
 
 if TYPE_CHECKING:
     from reconciler.apply.copy import Arrived
-    from reconciler.oci.spec import Descriptor
     from reconciler.sources import OpenSource
     from reconciler.stores import Store
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any, TextIO
 
 import typer
 
 from reconciler.cli.streams import colored, write
-from reconciler.errors import PlanRefused, UsageError
+from reconciler.errors import LockHeld, PlanRefused, UsageError
 from reconciler.words import plain, plain_lines
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import TextIO
-
-    from reconciler.errors import LockHeld
 
 
 def command_line() -> str:

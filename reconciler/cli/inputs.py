@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.load import load_mirrors
 from reconciler.target.digest_by_tag import open_target
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reconciler.mirrors.model import Mirrors
     from reconciler.stores import Stores
 

@@ -9,8 +9,9 @@ import logging
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from reconciler.apply.outcome import Done, Failed, Skipped
 from reconciler.cli.render.changes import SIGNS
@@ -19,9 +20,6 @@ from reconciler.cli.streams import colored, lively, write
 from reconciler.words import plain, size_words, time_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import TextIO
-
     from rich.console import Console, RenderableType
     from rich.text import Text
 

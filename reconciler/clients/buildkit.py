@@ -6,14 +6,13 @@ BuildKit puts a path in a mirror's location between /v2/ and the repository (uti
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.clients import Client, ClientConfig, File
 from reconciler.clients.public import certificate_notes, prefix_notes, pull_here, pulls_through, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.clients.public import Public
 
 _PATH = "/etc/buildkit/buildkitd.toml"

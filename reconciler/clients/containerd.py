@@ -6,6 +6,7 @@ it answers with an error, the `server` is tried.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -13,8 +14,6 @@ from reconciler.clients import Client, ClientConfig, File
 from reconciler.clients.public import certificate_notes, more, prefix_notes, pull_here, pulls_through, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from reconciler.clients.public import Public
     from reconciler.clients.upstreams import Prefix, Upstream
 

@@ -9,6 +9,7 @@ image store only.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.clients import Client, ClientConfig, File, Pull
@@ -17,8 +18,6 @@ from reconciler.clients.public import ROOT, certificate_notes, prefix_notes, pul
 from reconciler.oci.docker_hub import DOCKER_HUB
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.clients.public import Public
     from reconciler.clients.upstreams import Upstream
 

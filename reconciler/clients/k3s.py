@@ -7,6 +7,7 @@ be. The registry's own endpoint is always tried last, by https.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.clients import Client, ClientConfig, File
@@ -14,8 +15,6 @@ from reconciler.clients.containerd import endpoint
 from reconciler.clients.public import certificate_notes, prefix_notes, pull_here, pulls_through, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.clients.public import Public
 
 

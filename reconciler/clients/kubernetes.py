@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.clients import Client, ClientConfig, File
@@ -10,8 +11,6 @@ from reconciler.clients.containerd import CERTIFICATE, CRI_NOTES, FOLDER, hosts_
 from reconciler.clients.public import certificate_notes, prefix_notes, pull_here, pulls_through, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.clients.public import Public
 
 _MANIFEST = """\

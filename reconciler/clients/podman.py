@@ -7,14 +7,13 @@ configured, whatever its target is.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.clients import Client, ClientConfig, File, Pull
 from reconciler.clients.public import certificate_notes, more, pull_here, pull_through, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from reconciler.clients.public import Public
     from reconciler.clients.upstreams import Upstream
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,8 +16,6 @@ from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.stores.config import PATHS_ARE_NOT_FOR_CLIENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-
     from reconciler.mirrors.model import Mirror, Mirrors
 
 ROOT = ""

@@ -8,6 +8,7 @@ only if no other repository is there that the client would take for one of the r
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from reconciler.oci.docker_hub import DOCKER_HUB, api_host
 from reconciler.oci.spec import Repository
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from reconciler.mirrors.model import Mirror
     from reconciler.sources.config import RegistryConfig
 

@@ -7,6 +7,7 @@ If a server ignores the condition, it writes the same bytes there as an apply wo
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -33,8 +34,6 @@ from reconciler.target.lock import read_lock
 from reconciler.words import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
     from reconciler.stores import Store, Stores
     from reconciler.stores.config import Advice
 

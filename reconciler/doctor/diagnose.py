@@ -7,6 +7,7 @@ for finding in diagnose(mirrors, os.environ):
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.doctor.bucket import check_bucket, check_clock, check_for_lost_index, read_mirror_index
@@ -19,8 +20,6 @@ from reconciler.target.digest_by_tag import open_target
 from reconciler.work.threads import BLOB_WORKERS, RESOLVE_WORKERS, readers
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
-
     from reconciler.doctor.finding import Finding
     from reconciler.mirrors.model import Mirrors
     from reconciler.stores import Stores

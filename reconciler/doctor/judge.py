@@ -6,17 +6,15 @@ skopeo, go-containerregistry and oras were observed to insist on.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from reconciler.oci.spec import INDEX_TYPES, MANIFEST_TYPES
+from reconciler.oci.spec import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import datetime
-
     from reconciler.doctor.finding import Finding, Notes
     from reconciler.doctor.probe import Reply, Tls
-    from reconciler.oci.spec import Descriptor
 
 WARN_DAYS = 14
 

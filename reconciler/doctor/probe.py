@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import ssl
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -17,13 +18,10 @@ from reconciler.errors import Unreachable
 from reconciler.http.bodies import read_up_to
 from reconciler.http.client import USER_AGENT, open_client
 from reconciler.http.faults import NOT_ANSWERED, fault_reason
-from reconciler.oci.spec import ACCEPT, MAX_MANIFEST_SIZE
+from reconciler.oci.spec import ACCEPT, MAX_MANIFEST_SIZE, Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from reconciler.http.client import Response
-    from reconciler.oci.spec import Digest
 
 READ_TIMEOUT = 30.0
 """Seconds."""

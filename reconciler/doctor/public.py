@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,8 +22,6 @@ from reconciler.target.index import parse
 from reconciler.target.layout import MIRROR_INDEX, blob_key, manifest_key, tags_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.stores.config import Advice
     from reconciler.target.index import MirrorIndex, TagState
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 from reconciler.doctor.finding import Finding, Notes
@@ -11,9 +13,6 @@ from reconciler.sources import quota_of
 from reconciler.sources.kinds import kind_of, parse_source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from concurrent.futures import Executor
-
     from reconciler.mirrors.model import Mirror, Mirrors
     from reconciler.sources import OpenSource
     from reconciler.sources.quota import Quota

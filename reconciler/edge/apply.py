@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
@@ -12,8 +13,6 @@ from reconciler.edge.rules import Phase
 from reconciler.errors import EdgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-
     from reconciler.edge.cloudflare import Cloudflare
     from reconciler.edge.config import EdgeConfig
     from reconciler.edge.observed import Domain

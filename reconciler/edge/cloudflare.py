@@ -11,10 +11,12 @@ import json
 import logging
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from types import TracebackType
+from typing import Any, Self
 from urllib.parse import quote
 
 from reconciler.edge.config import ZONE_ID
@@ -33,10 +35,6 @@ from reconciler.http.bodies import read_bounded
 from reconciler.http.client import open_client
 from reconciler.http.faults import NOT_ANSWERED, Fault, attempts, fault
 from reconciler.http.patience import Patience, Retry, Unavailable, is_temporary, unavailable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from types import TracebackType
 
 logger = logging.getLogger(__name__)
 

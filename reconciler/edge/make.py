@@ -9,6 +9,7 @@ with connect(mirrors.store, os.environ) as cloudflare:
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from reconciler.edge import cloudflare as api
@@ -18,8 +19,6 @@ from reconciler.edge.rules import Phase
 from reconciler.errors import EdgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from reconciler.edge.cloudflare import Cloudflare
     from reconciler.edge.config import EdgeConfig
     from reconciler.edge.plan import EdgePlan

@@ -7,14 +7,13 @@ The shapes are those of Cloudflare's published OpenAPI description (cloudflare/a
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import EdgeError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.edge.rules import Phase
 
 

@@ -6,6 +6,7 @@ A plan only has changes to what is ours. Our rules are recognized by their `ref`
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,6 @@ from typing import TYPE_CHECKING, Any
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
     from reconciler.edge.config import EdgeConfig
     from reconciler.edge.observed import LiveRule, Observed, Ruleset, Zone
     from reconciler.edge.rules import Rule

@@ -8,6 +8,7 @@ among the others, because other rules of the zone can come between.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 from reconciler.target.layout import PAGE, PING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.edge.config import EdgeConfig
 
 

@@ -9,10 +9,7 @@ all this.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable
 
 ENOUGH = 2
 REST = 30.0

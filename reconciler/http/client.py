@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import httpx
 
 from reconciler import __version__
 from reconciler.http.transport import Transport
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 Response: TypeAlias = httpx.Response
 """What callers read, who need not know the library that brought it."""

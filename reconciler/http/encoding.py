@@ -6,13 +6,12 @@ Some proxies compress JSON whatever is asked for. What a digest is of is the bod
 from __future__ import annotations
 
 import zlib
+from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING
 
 from reconciler.errors import BadAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
-
     import httpx
 
 PIECE = 256 * 1024

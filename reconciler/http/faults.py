@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Mapping
 from enum import Enum
-from typing import TYPE_CHECKING
 
 import httpx
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _TLS_ALERT = "illegal request line"
 """What h11 says of an answer that begins with a control character, as an alert of TLS does."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from publicsuffixlist import PublicSuffixList
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -8,12 +8,9 @@ redirects. There is no client of httpx above it, whose cookies, hooks and redire
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
 
 import httpx
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
 
 
 class Lanes:

@@ -8,6 +8,7 @@ Headers that do not end are given up as well: any number of interim answers (1xx
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import httpcore
@@ -16,7 +17,6 @@ from reconciler.http.speed import Speed
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable
 
 READ_BYTES = 128 * 1024
 """Bytes to take from a socket at once: httpcore asks for 64 KiB, and then most of a fast copy is Python's own work."""

@@ -12,6 +12,7 @@ import logging
 import random
 import re
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
@@ -28,8 +29,6 @@ from reconciler.words import count as counted
 from reconciler.work.deadline import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from reconciler.http.breaker import Breakers
     from reconciler.work.deadline import Deadline
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 from reconciler.errors import Unreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
 

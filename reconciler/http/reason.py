@@ -10,15 +10,13 @@ import base64
 import binascii
 import html
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 from urllib.parse import parse_qsl
 
 from reconciler.errors import Malformed
 from reconciler.oci.spec import load_json
 from reconciler.words import plain
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 MAX_BYTES = 16 * 1024
 """Bytes of an answer's body that are looked at."""

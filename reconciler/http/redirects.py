@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconciler.http.bodies import finish
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import httpx
 
     SendTo = Callable[[str], httpx.Response]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeVar
 
@@ -18,7 +19,6 @@ from reconciler.work.deadline import NEVER
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Mapping
 
     from reconciler.http.patience import Patience
     from reconciler.work.deadline import Deadline

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,6 @@ from reconciler.http.trust import shared_trust
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator
 
     from reconciler.http.proxies import Proxy
 

@@ -13,16 +13,13 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import certifi
 
 from reconciler.errors import Unreachable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 logger = logging.getLogger(__name__)
 

@@ -6,14 +6,12 @@ counts as often as it is used. Duplicate keys are reported. Only YAML's plain ty
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from reconciler.errors import MirrorsInvalid, Problem
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 KeyPath: TypeAlias = "tuple[str | int, ...]"
 """Where a value is in the file: keys and positions from the top, e.g. `("mirrors", 0, "tags")`."""

@@ -8,8 +8,10 @@ names and the environment, nothing else.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import MirrorsInvalid
@@ -25,9 +27,6 @@ from reconciler.mirrors.values import path as path_at
 from reconciler.stores.buckets import R2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from reconciler.mirrors.document import KeyPath
     from reconciler.signatures.signers import Signer
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.patterns import Named, Pinned
+from reconciler.oci.spec import Platform, Repository
 from reconciler.sources.kinds import parse_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
-    from pathlib import Path
-
     from reconciler.edge.config import EdgeConfig
     from reconciler.mirrors.patterns import Pattern
-    from reconciler.oci.spec import Platform, Repository
     from reconciler.signatures.signers import Signer
     from reconciler.sources.config import RegistryConfig
     from reconciler.stores.config import StoreConfig

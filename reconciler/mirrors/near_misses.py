@@ -5,6 +5,7 @@ The similar patterns are the pattern's own `alternatives`. They are tried on the
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -12,8 +13,6 @@ from reconciler.mirrors.patterns import PatternError, parse_pattern
 from reconciler.mirrors.versions import Version, parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-
     from reconciler.mirrors.patterns import Pattern
     from reconciler.mirrors.selection import Tally
 

@@ -6,6 +6,7 @@ count, and no field can be forgotten. deepdiff finds the facts that differ.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,8 +16,6 @@ from reconciler.oci.spec import Platform
 from reconciler.signatures.signers import Identity, Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-
     from reconciler.edge.config import EdgeConfig
     from reconciler.mirrors.model import Mirror, Mirrors
 

@@ -5,14 +5,13 @@ Pure: no I/O, no clock. No pattern that a user can write takes more than linear 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.patterns import Named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from reconciler.mirrors.patterns import Pattern
 
 

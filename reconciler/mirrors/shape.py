@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +12,6 @@ from reconciler.mirrors.schema_files import load_schema
 from reconciler.mirrors.spelling import spelled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from reconciler.mirrors.document import Document, KeyPath
 
 

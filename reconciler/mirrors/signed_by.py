@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed
@@ -12,9 +14,6 @@ from reconciler.signatures.keys import MAX_KEY_BYTES, load_key
 from reconciler.signatures.signers import Identity, Key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from reconciler.mirrors.document import Document, KeyPath
     from reconciler.signatures.signers import Signer
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +17,6 @@ from reconciler.http.speed import parse_rate
 from reconciler.mirrors.variables import value_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.mirrors.document import Document, KeyPath
 
 _VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")

@@ -10,14 +10,12 @@ Memory: the manifests of one image, at most `MAX_IMAGE_MANIFESTS` bytes.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from reconciler.errors import BadAnswer, Malformed, NoPlatform, NotFound
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 Node = TypeVar("Node")
 

@@ -6,18 +6,13 @@ which is a blob that is never read here. Its size is known all the same, under `
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
 from reconciler.oci.image import walk
-from reconciler.oci.spec import Descriptor, Index, Manifest, Platform
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from reconciler.oci.spec import Digest
+from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, Platform
 
 UNKNOWN = "unknown"
 

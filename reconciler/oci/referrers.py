@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from reconciler.errors import Malformed
 from reconciler.oci.spec import (
@@ -29,9 +30,6 @@ from reconciler.oci.spec import (
     parse_descriptor,
     parse_manifest,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
 
 MAX_REFERRERS = 1000
 """Of one digest. A list of so many is about as large as a client takes."""

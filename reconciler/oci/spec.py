@@ -12,15 +12,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from reconciler.errors import Malformed
 from reconciler.oci.docker_hub import ALIASES, DOCKER_HUB
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

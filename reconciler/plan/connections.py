@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -13,8 +14,6 @@ from reconciler.work.deadline import NEVER
 from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
     from reconciler.mirrors.model import Mirrors
     from reconciler.sources import OpenSource
     from reconciler.stores import OpenStores, Stores

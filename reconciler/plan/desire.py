@@ -6,7 +6,9 @@ algebra: it prunes exactly the tags that are unwanted here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -16,9 +18,6 @@ from reconciler.oci.spec import Descriptor, Digest, Platform
 from reconciler.target.index import LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from datetime import datetime
-
     from reconciler.mirrors.model import Mirror
     from reconciler.mirrors.selection import Tally
     from reconciler.signatures.signers import Knowledge, Refused

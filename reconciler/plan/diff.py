@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.versions import in_order
+from reconciler.oci.spec import Descriptor, Platform
 from reconciler.plan.desire import CUT_OFF
 from reconciler.target.index import RepositoryState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from reconciler.oci.spec import Descriptor, Platform
     from reconciler.plan.desire import Desired
     from reconciler.signatures.signers import Knowledge
     from reconciler.target.index import MirrorIndex, TagState

@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import UsageError
+from reconciler.oci.spec import Digest
 from reconciler.plan.plan_json import parse_plan, serialise_with_manifests
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from reconciler.oci.spec import Digest
     from reconciler.plan.plan import Plan
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import SourceError
 from reconciler.mirrors.selection import Tally, select
 from reconciler.oci.referrers import Attached, is_attached_tag, news
-from reconciler.oci.spec import Descriptor
+from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.desire import Desired, desire, desire_unchanged
 from reconciler.plan.owners import conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime
-
     from reconciler.mirrors.model import Mirror
-    from reconciler.oci.spec import Digest
     from reconciler.target.index import RepositoryState
 
 Listed: TypeAlias = tuple[str, ...] | SourceError

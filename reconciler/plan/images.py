@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.errors import SourceError
+from reconciler.errors import NoPlatform, SourceError
+from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.diff import Action
 from reconciler.sources import quota_of
 from reconciler.sources.kinds import parse_source
 from reconciler.target.index import LeftOut
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
-
-    from reconciler.errors import NoPlatform
-    from reconciler.oci.spec import Descriptor, Digest
     from reconciler.plan.diff import Change
     from reconciler.plan.plan import Plan, RepositoryPlan
     from reconciler.sources import OpenSource

@@ -16,9 +16,11 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import PlanRefused
@@ -36,10 +38,6 @@ from reconciler.target.ledger import read_index
 from reconciler.work.threads import RESOLVE_WORKERS, readers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
     from reconciler.mirrors.model import Mirrors
     from reconciler.plan.connections import Connections
     from reconciler.plan.plan import Plan

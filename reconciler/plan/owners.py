@@ -7,14 +7,13 @@ wrote has no owner. The first file that names it becomes its owner; until then i
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING
 
 from reconciler.words import count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from reconciler.mirrors.model import Mirrors
     from reconciler.target.index import MirrorIndex, RepositoryState
 

@@ -6,18 +6,17 @@ Three readers print, judge and apply a plan (`cli.render.plan`, `guards`, `apply
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
+from reconciler.oci.spec import Digest, Platform
 from reconciler.plan.diff import Action, Change, diff
 from reconciler.target.index import noted
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-    from datetime import datetime
-
     from reconciler.mirrors.selection import Tally
-    from reconciler.oci.spec import Digest, Platform
     from reconciler.plan.cost.figures import Sizes
     from reconciler.plan.desire import Desired
     from reconciler.signatures.signers import Refused

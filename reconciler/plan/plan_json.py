@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,6 @@ from reconciler.target.index import (
 from reconciler.target.layout import target_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.plan.cost.figures import Sizes
     from reconciler.target.index import LeftOut
 

@@ -6,17 +6,16 @@ that check and cost no request.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError
+from reconciler.oci.spec import Digest
 from reconciler.plan.diff import Action
 from reconciler.sources import BehindLogin
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from concurrent.futures import Executor
-
-    from reconciler.oci.spec import Digest
     from reconciler.plan.plan import Plan
     from reconciler.sources import OpenSource
     from reconciler.target.index import MirrorIndex

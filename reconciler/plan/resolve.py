@@ -13,7 +13,8 @@ A failure is a value beside what was found. What follows from both is decided by
 from __future__ import annotations
 
 import logging
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,7 +25,7 @@ from reconciler.mirrors.near_misses import empty_handed
 from reconciler.mirrors.only import check_only, matches_only
 from reconciler.mirrors.patterns import Pinned
 from reconciler.mirrors.selection import Chosen, Tally, needs_listing, select
-from reconciler.oci.spec import Descriptor
+from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.desire import Desired, desire_nothing
 from reconciler.plan.findings import Findings, choosable, is_there, judge
 from reconciler.plan.images import registry_of
@@ -36,12 +37,8 @@ from reconciler.work.threads import RESOLVE_WORKERS
 from reconciler.work.unforeseen import unforeseen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from concurrent.futures import Executor
-
     from reconciler.mirrors.model import Mirror, Mirrors
     from reconciler.oci.referrers import Attached
-    from reconciler.oci.spec import Digest
     from reconciler.plan.findings import Listed, Resolved
     from reconciler.signatures.gate import Gate
     from reconciler.sources import OpenSource

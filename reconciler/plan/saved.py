@@ -7,6 +7,7 @@ prunes rely on them.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,6 @@ from reconciler.plan.plan import extent_of
 from reconciler.target.index import RepositoryState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from reconciler.mirrors.model import Mirror, Mirrors
     from reconciler.plan.plan import Plan, RepositoryPlan
     from reconciler.target.index import MirrorIndex

@@ -7,7 +7,10 @@ like any other failure of a tag: the tag stays as it is, and nothing is removed 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import SignatureRefused, SourceError
@@ -19,10 +22,6 @@ from reconciler.signatures.signers import Knowledge, Refused
 from reconciler.work.unforeseen import unforeseen
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from concurrent.futures import Executor
-    from datetime import datetime
-
     from reconciler.mirrors.model import Mirror, Mirrors
     from reconciler.plan.desire import Desired
     from reconciler.plan.findings import Findings

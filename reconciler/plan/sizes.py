@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from reconciler.oci.spec import Digest
 from reconciler.plan.cost.measure import measure
 from reconciler.plan.cost.spending import spendings
 from reconciler.plan.make import in_silence
@@ -12,10 +14,7 @@ from reconciler.plan.plan import leaving_out
 from reconciler.work.threads import RESOLVE_WORKERS, readers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.mirrors.model import Mirrors
-    from reconciler.oci.spec import Digest
     from reconciler.plan.connections import Connections
     from reconciler.plan.make import Made, Stage
     from reconciler.plan.plan import Plan

@@ -7,12 +7,10 @@ Sources: RFC 9110 (sections 8.8.3, 13.1, 14) for ETags and ranges, OCI distribut
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlencode
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 _RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*")
 _ETAG = re.compile(r'(?:W/)?("[^"]*")')

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import JSONResponse, Response
 
+from reconciler.errors import Malformed, StoreError
+
 if TYPE_CHECKING:
     from starlette.exceptions import HTTPException
     from starlette.requests import Request
 
-    from reconciler.errors import Malformed, StoreError
 
 logger = logging.getLogger(__name__)
 

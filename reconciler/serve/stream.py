@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
@@ -11,8 +12,6 @@ from starlette.responses import StreamingResponse
 from reconciler.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from starlette.types import Receive, Scope, Send
 
 logger = logging.getLogger(__name__)

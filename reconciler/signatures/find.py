@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.errors import BadAnswer, Malformed, NotFound
 from reconciler.oci.referrers import cosign_tags, fallback_tag, parse_fallback
-from reconciler.oci.spec import is_tag
+from reconciler.oci.spec import Descriptor, Digest, is_tag
 from reconciler.signatures.formats import (
     SignatureLayer,
     bundles,
@@ -19,10 +20,7 @@ from reconciler.signatures.formats import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.oci.image import Fetch
-    from reconciler.oci.spec import Descriptor, Digest
     from reconciler.signatures.formats import Bundle, Simple
     from reconciler.sources import Source
 

@@ -8,16 +8,12 @@ it is untrusted: it is bounded and well-formed, or `Malformed`. Nothing here ver
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from reconciler.errors import Malformed, SignatureRefused
-from reconciler.oci.spec import Descriptor, load_json, parse_descriptor
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from reconciler.oci.spec import Digest
+from reconciler.oci.spec import Descriptor, Digest, load_json, parse_descriptor
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 BUNDLE = "application/vnd.dev.sigstore.bundle"

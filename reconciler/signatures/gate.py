@@ -6,18 +6,17 @@ signature; the apply verifies them before it publishes an image. For every other
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ExtraMissing
 from reconciler.oci.docker_hub import DOCKER_HUB
+from reconciler.oci.spec import Digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.oci.image import Fetch
-    from reconciler.oci.spec import Digest
     from reconciler.signatures.signers import Knowledge, Signer, Verified
     from reconciler.sources import Source
 

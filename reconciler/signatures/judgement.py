@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never
 
 from reconciler.errors import Malformed, SignatureRefused
+from reconciler.oci.spec import Digest
 from reconciler.signatures.formats import Bundle, Simple, check_payload, check_statement, signed
 from reconciler.signatures.keys import check_digest, check_message, load_key
 from reconciler.signatures.signers import Identity, Key, Verified
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from reconciler.oci.spec import Digest
     from reconciler.signatures.formats import Signature
     from reconciler.signatures.keys import PublicKey
     from reconciler.signatures.signers import Signer

@@ -15,22 +15,20 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed, SignatureRefused
-from reconciler.oci.spec import load_json
+from reconciler.oci.spec import Digest, load_json
 from reconciler.regex import compile_regex
 from reconciler.signatures.formats import check_statement, decoded
 from reconciler.signatures.keys import check_message
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cryptography.x509 import Certificate
     from sigstore.models import TrustedRoot
     from sigstore.verify import Verifier
 
-    from reconciler.oci.spec import Digest
     from reconciler.signatures.formats import Bundle, Simple
     from reconciler.signatures.signers import Identity
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from reconciler.errors import Malformed
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from reconciler.oci.spec import Digest
+from reconciler.oci.spec import Digest
 
 
 @dataclass(frozen=True)

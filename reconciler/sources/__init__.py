@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+from reconciler.oci.spec import Descriptor, Digest
 
+if TYPE_CHECKING:
     from reconciler.oci.referrers import Attached
-    from reconciler.oci.spec import Descriptor, Digest
     from reconciler.sources.quota import Quota
 
 

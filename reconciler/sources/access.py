@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
@@ -20,8 +21,6 @@ from reconciler.sources.auth import basic, check_realm, choose, named_scope, par
 from reconciler.sources.login_refusals import is_about_the_login, is_wrong_login
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from reconciler.sources.auth import Challenge, Token, TokenRequest
     from reconciler.sources.credentials import Credentials
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 from reconciler.errors import BadAnswer, Denied, Malformed
 from reconciler.http.hosts import (
@@ -28,9 +29,6 @@ from reconciler.oci.docker_hub import registry_at
 from reconciler.oci.spec import load_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from urllib.parse import SplitResult
-
     from reconciler.sources.credentials import Credentials
 
 DEFAULT_LIFETIME = 60.0

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from reconciler.http.speed import parse_rate
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 BURST = 0.5
 """Seconds: what was not used of the rate for so long may be made up for."""

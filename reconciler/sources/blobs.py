@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import httpx
 
 from reconciler.errors import BadAnswer, Unreachable
 from reconciler.http.encoding import decoded, is_encoded
+from reconciler.oci.spec import Descriptor
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
-    from reconciler.oci.spec import Descriptor
     from reconciler.sources.endpoint import Endpoint
 
 BLOB_BREAKS = 3

@@ -14,6 +14,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,6 @@ from reconciler.errors import LoginRefused
 from reconciler.oci.docker_hub import ALIASES, DOCKER_HUB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from reconciler.sources.config import RegistryConfig
 
 HELPER_TIMEOUT = 30

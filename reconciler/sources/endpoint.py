@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,6 @@ from reconciler.errors import BadAnswer, Denied, NotFound, SourceError
 from reconciler.http.answers import answered, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.sources.registry import Registry
 
 _REFUSALS: Mapping[int, type[SourceError]] = {

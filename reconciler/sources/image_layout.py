@@ -8,10 +8,12 @@ which of them is meant.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
 from reconciler.files import open_regular
@@ -29,10 +31,6 @@ from reconciler.oci.spec import (
     parse_manifest,
 )
 from reconciler.sources.descriptors import descriptor_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 CHUNK = 1024 * 1024
 """Bytes."""

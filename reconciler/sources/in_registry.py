@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,8 +13,6 @@ from reconciler.sources.config import RegistryConfig
 from reconciler.sources.names import Kind, SourceName
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.sources import Source
     from reconciler.sources.access import Access
     from reconciler.sources.names import Settings

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.errors import LoginRefused
 from reconciler.sources.credentials import Means, ask_helper, find_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from reconciler.sources.config import RegistryConfig
     from reconciler.sources.credentials import Credentials
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+from reconciler.oci.spec import Repository
 
-    from reconciler.oci.spec import Repository
+if TYPE_CHECKING:
     from reconciler.sources import Source
     from reconciler.sources.bandwidth import Bandwidth
     from reconciler.sources.config import RegistryConfig

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.sources.bandwidth import Bandwidth
@@ -13,9 +15,6 @@ from reconciler.work.deadline import NEVER
 from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
     from reconciler.sources import OpenSource, Source
     from reconciler.sources.config import RegistryConfig
     from reconciler.sources.names import Kind, Opener

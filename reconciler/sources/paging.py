@@ -6,16 +6,13 @@ A header that cannot be read is not the end of the list: what follows it would c
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 
 from reconciler.errors import BadAnswer, Malformed
 from reconciler.http.redirects import origin
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PAGE_SIZE = 1000
 

@@ -12,15 +12,11 @@ It does not say when the window began. A registry that sends no such header does
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from reconciler.oci.spec import INDEX_TYPES
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from reconciler.oci.spec import Descriptor, Platform
+from reconciler.oci.spec import INDEX_TYPES, Descriptor, Platform
 
 _COUNT = re.compile(r"([0-9]{1,9});\s*w=([0-9]{1,9})")
 

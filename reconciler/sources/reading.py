@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from reconciler.oci.spec import Descriptor, Digest
 
+if TYPE_CHECKING:
     from reconciler.oci.image import Fetch
-    from reconciler.oci.spec import Descriptor, Digest
     from reconciler.sources import Contents
 
 

@@ -7,6 +7,7 @@ registry may know no such path, and the rest of the image can be had all the sam
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import httpx
@@ -26,8 +27,6 @@ from reconciler.oci.spec import (
 from reconciler.sources.paging import next_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconciler.sources.registry import Registry
 
 MAX_PAGES = 20

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,6 @@ from reconciler.sources.translated import translated
 from reconciler.work.deadline import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from reconciler.sources.access import CheckRealm, Logins
     from reconciler.sources.auth import Token, TokenRequest
     from reconciler.sources.bandwidth import Bandwidth

@@ -5,6 +5,7 @@ What comes back is untrusted: bounded while it is read, and checked before it is
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,6 @@ from reconciler.sources.referrers import list_referrers
 from reconciler.sources.tag_list import list_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
     from reconciler.sources.quota import Quota
 
 MAX_WRONG_HEADS = 3

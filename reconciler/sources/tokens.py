@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import httpx
@@ -17,8 +18,6 @@ from reconciler.sources.auth import Token, TokenRequest, parse_token
 from reconciler.sources.login_refusals import is_about_the_login
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from reconciler.sources.access import CheckRealm
 
     SendRequest = Callable[[str, str, Mapping[str, str], str | None], httpx.Response]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from reconciler.errors import BadAnswer, Denied, LoginRefused, RateLimited, SourceError, Unreachable
 from reconciler.http.answers import answered
@@ -11,9 +11,6 @@ from reconciler.http.breaker import LeftAlone
 from reconciler.http.faults import ADVICE, NOT_ANSWERED, Fault, attempts, explained, fault
 from reconciler.http.patience import Unavailable
 from reconciler.http.redirects import TooManyRedirects
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _ADVICE = {
     **ADVICE,

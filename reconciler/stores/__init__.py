@@ -7,14 +7,14 @@ deletion. What only some stores can do is a protocol of its own.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
-    from datetime import datetime
+from reconciler.oci.spec import Digest
 
-    from reconciler.oci.spec import Digest
+if TYPE_CHECKING:
     from reconciler.stores.headers import Headers
 
 

@@ -6,8 +6,10 @@ Light: boto3, which speaks to them, is imported when one is opened.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Self
 from urllib.parse import urlsplit
 
 from reconciler.stores import Stores
@@ -16,10 +18,6 @@ from reconciler.stores.parts import parts
 from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-    from typing import Self
-
     from reconciler.stores.config import Parts
 
 _R2_HOSTS = ".r2.cloudflarestorage.com"

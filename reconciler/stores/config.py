@@ -7,15 +7,13 @@ estimated and diagnosed by what that class says: nothing else asks which kind a 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
-    from typing import Self
-
     from reconciler.stores import Stores
 
 Parts: TypeAlias = "Callable[[int], int]"

@@ -24,24 +24,23 @@ import stat
 import sys
 import time
 import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, BinaryIO, ClassVar, Self
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
 from reconciler.files import check_regular, open_regular
+from reconciler.oci.spec import Digest
 from reconciler.stores import CHUNK, Absent, Condition, Listed, Matches, Stored, Stores
 from reconciler.stores.config import Advice, base_url, common_problem
 from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from io import FileIO
-    from typing import BinaryIO, Self
 
-    from reconciler.oci.spec import Digest
     from reconciler.stores.headers import Headers
 
 _OWN = ".r2mirror"

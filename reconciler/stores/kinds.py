@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.stores.buckets import R2, S3
 from reconciler.stores.folder import Folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.stores.config import StoreConfig
 
 _ALL: tuple[type[StoreConfig], ...] = (R2, S3, Folder)

@@ -7,6 +7,7 @@ static, so a client's `n` and `last` are not honoured: it gets everything at onc
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from reconciler.oci.referrers import published_tags
@@ -14,8 +15,6 @@ from reconciler.target import page
 from reconciler.target.layout import CATALOG, PAGE, PING, tags_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from reconciler.target.index import MirrorIndex
 
 

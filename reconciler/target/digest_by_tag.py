@@ -6,6 +6,7 @@ and that has no other use. A rule at the edge (`edge.rules`) turns it into `Dock
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from reconciler.target.layout import ManifestKey, parse_key
 from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-
     from reconciler.stores import Condition, Listed, Store, Stored, Unfinished
     from reconciler.stores.config import StoreConfig
     from reconciler.stores.headers import Headers

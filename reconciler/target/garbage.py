@@ -18,13 +18,16 @@ what is referred to, so that what is visible is whole at every moment.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed, StoreError
 from reconciler.oci.image import choose_platforms
 from reconciler.oci.referrers import attached_tags, is_attached_tag
-from reconciler.oci.spec import Digest, Index, Manifest, parse_manifest
+from reconciler.oci.spec import Digest, Index, Manifest, Platform, parse_manifest
 from reconciler.stores import discard, unfinished
 from reconciler.target.index import RepositoryState, collected, expired
 from reconciler.target.layout import BlobKey, ManifestKey, ReferrersKey, parse_key
@@ -33,11 +36,6 @@ from reconciler.target.repository import Repository, delete
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-    from concurrent.futures import Executor
-    from datetime import datetime, timedelta
-
-    from reconciler.oci.spec import Platform
     from reconciler.stores import Store, Stored, Stores, Unfinished
     from reconciler.target.index import MirrorIndex
     from reconciler.target.inventory import Inventory

@@ -9,6 +9,7 @@ the time, never just forgotten.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -22,8 +23,6 @@ from reconciler.oci.spec import Descriptor, Digest, Platform, is_tag, load_json,
 from reconciler.target.layout import target_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
-
     from reconciler.oci.referrers import Record
 
 VERSION = 2

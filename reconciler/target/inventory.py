@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -10,8 +11,6 @@ from reconciler.oci.spec import Digest
 from reconciler.target.layout import BlobKey, ManifestKey, manifests_prefix, parse_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from reconciler.stores import Listed, Store
 
 

@@ -7,6 +7,7 @@ to what is there now: they are statements about single tags, true whatever else 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,8 +19,6 @@ from reconciler.target.index import WRITER, MirrorIndex, parse, serialise
 from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconciler.stores import Store
 
 logger = logging.getLogger(__name__)

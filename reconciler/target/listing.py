@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -19,10 +22,6 @@ from reconciler.target.layout import CATALOG, MIRROR_INDEX, tags_key, target_pro
 from reconciler.work.threads import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from concurrent.futures import Executor
-    from datetime import datetime
-
     from reconciler.target.index import MirrorIndex
     from reconciler.target.public import PublicAnswer, PublicBucket
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 from reconciler.target.catalog import is_foreign
@@ -11,9 +13,6 @@ from reconciler.target.writes import put_over
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from concurrent.futures import Executor
-
     from reconciler.stores import Store
 
 logger = logging.getLogger(__name__)

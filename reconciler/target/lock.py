@@ -20,6 +20,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,8 +35,6 @@ from reconciler.target.processes import has_ended, space
 from reconciler.work.threads import repeating
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from reconciler.stores import Condition, Store
 
 logger = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -26,8 +27,6 @@ from reconciler.http.patience import Patience, Retry, Unavailable, is_temporary,
 from reconciler.http.redirects import TooManyRedirects, follow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.http.client import Response
 
 logger = logging.getLogger(__name__)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.oci.referrers import fallback_tag, list_bytes
-from reconciler.oci.spec import OCI_INDEX, Digest
+from reconciler.oci.spec import OCI_INDEX, Digest, Index, Manifest
 from reconciler.target.layout import REFERRERS_HEADERS, manifest_headers, manifest_key, referrers_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from reconciler.oci.spec import Index, Manifest
     from reconciler.stores.headers import Headers
 
 

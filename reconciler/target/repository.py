@@ -12,9 +12,11 @@ The only module that turns those words into objects of a bucket. What copies, ve
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.oci.spec import Descriptor, Digest
 from reconciler.stores import Absent, unfinished
 from reconciler.target.inventory import Inventory, inventories
 from reconciler.target.layout import (
@@ -32,9 +34,6 @@ from reconciler.target.layout import (
 from reconciler.target.writes import put_changed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from reconciler.oci.spec import Descriptor, Digest
     from reconciler.stores import Store, Stored, Unfinished
     from reconciler.target.layout import Key
     from reconciler.target.referrer_list import PublishedList

@@ -12,14 +12,12 @@ repositories first that come from nearest by. A run that lacks little lists only
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from reconciler.oci.spec import Descriptor, Digest
+from reconciler.oci.spec import Descriptor, Digest
 
 LISTING_WORTH = 32 * 1024 * 1024
 """Bytes that have to be missing for each listing request, so that looking around costs a quarter at the most."""

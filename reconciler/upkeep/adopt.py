@@ -11,8 +11,11 @@ until the end of `retain`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -21,7 +24,7 @@ from reconciler.mirrors.model import DEFAULT_NAME
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.image import choose_platforms
 from reconciler.oci.referrers import is_attached_tag
-from reconciler.oci.spec import Digest, Index, parse_manifest
+from reconciler.oci.spec import Descriptor, Digest, Index, Platform, parse_manifest
 from reconciler.target.catalog import published_lists
 from reconciler.target.garbage import find_garbage
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState, claimed, published, retire
@@ -35,12 +38,7 @@ from reconciler.upkeep.verify import Problem, check_repository
 from reconciler.work.threads import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from concurrent.futures import Executor
-    from datetime import datetime
-
     from reconciler.mirrors.model import Mirror
-    from reconciler.oci.spec import Descriptor, Platform
     from reconciler.stores import Store, Stores
     from reconciler.target.inventory import Inventory
     from reconciler.target.lock import Lease

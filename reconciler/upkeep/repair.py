@@ -6,12 +6,15 @@ A repair counts only after it was verified in turn.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.copy import copy_blob, publish_image
 from reconciler.errors import LockLost, MirrorError, StoreDenied
 from reconciler.oci.image import missing_blobs, read_image
+from reconciler.oci.spec import Descriptor, Digest
 from reconciler.sources.reading import stored_first
 from reconciler.target.catalog import published_lists
 from reconciler.target.inventory import INDEX_GONE
@@ -22,10 +25,6 @@ from reconciler.upkeep.verify import Finding, Problem, Report, Root, check_lists
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator
-    from concurrent.futures import Executor
-
-    from reconciler.oci.spec import Descriptor, Digest
     from reconciler.sources import Contents, OpenSource
     from reconciler.stores import Store
     from reconciler.target.index import MirrorIndex

@@ -12,6 +12,8 @@ Changes nothing; `repair` fixes what is found.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
@@ -20,7 +22,7 @@ from reconciler.errors import Malformed
 from reconciler.oci.image import choose_platforms, walk
 from reconciler.oci.platform_sizes import downloads
 from reconciler.oci.referrers import is_attached_tag, merged
-from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, parse_manifest
+from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
 from reconciler.target.catalog import in_step, is_foreign, published_lists
 from reconciler.target.layout import ManifestKey, list_headers, manifest_headers, parse_key
 from reconciler.target.referrer_list import published_list
@@ -28,11 +30,7 @@ from reconciler.target.repository import Repository
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
-    from concurrent.futures import Executor
-
     from reconciler.oci.referrers import Record
-    from reconciler.oci.spec import Platform
     from reconciler.stores import Store, Stored
     from reconciler.stores.headers import Headers
     from reconciler.target.index import MirrorIndex, RepositoryState

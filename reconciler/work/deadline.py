@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from reconciler.errors import OutOfTime
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 REASON = "the time of this run (--timeout) is over; run it again, or give it a longer --timeout"
 

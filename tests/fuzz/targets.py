@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
@@ -81,7 +82,6 @@ from tests.parts.signatures import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from random import Random
 
 NOW = datetime(2026, 11, 20, 10, 0, tzinfo=UTC)

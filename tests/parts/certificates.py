@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.parts.process import missing
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def certificate(folder: Path, name: str) -> Path:

@@ -11,19 +11,17 @@ import re
 import threading
 import uuid
 from collections import deque
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from jsonschema import Draft202012Validator
 
 from tests.parts.http_server import serving
 from tests.parts.lying_registry import Answer, AnswerHandler, Asked
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 OPENAPI = Path(__file__).parents[1] / "data" / "cloudflare-openapi.json"
 TOKEN = "canary-cloudflare-token-f3b1c9"

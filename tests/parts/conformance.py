@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -19,8 +20,6 @@ from tests.parts.images import Image, artifact, image, index
 from tests.parts.serving import Served
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.parts.serving import Answer
 
 Check: TypeAlias = "Callable[[Registry], None]"

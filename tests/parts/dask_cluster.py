@@ -7,14 +7,11 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.parts.process import STOP_TIMEOUT, PartFailed
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 START = """
 import json, os, sys

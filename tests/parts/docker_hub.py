@@ -12,16 +12,13 @@ import socket
 import ssl
 import subprocess
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.parts.docker_registry import DockerRegistry, start_docker_registry
 from tests.parts.http_server import Handler, serving
 from tests.parts.process import missing
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 NAME = "registry-1.docker.io"
 

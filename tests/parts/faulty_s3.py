@@ -8,15 +8,12 @@ import re
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate, parsedate_to_datetime
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tests.parts.http_server import Handler, serving
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ERRORS = {
     403: "AccessDenied",

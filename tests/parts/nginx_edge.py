@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, assert_never
 
 from reconciler.edge.config import EdgeConfig
@@ -14,9 +16,6 @@ from tests.parts.docker_registry import Request, parse_access_log
 from tests.parts.process import find_program, free_port, running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from reconciler.edge.rules import Rule
 
 HOST = "127.0.0.1"

@@ -11,14 +11,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 START_TIMEOUT = 60.0
 """Seconds for a server to answer. Long, for a machine may be busy with other workers' servers."""

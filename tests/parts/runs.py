@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,6 @@ from tests.memory import MemorySource, mirror, mirrors
 from tests.parts.images import Image, image, index
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.apply.outcome import Event
     from reconciler.mirrors.model import Mirror
     from reconciler.plan.plan import Plan

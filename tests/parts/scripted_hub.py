@@ -9,14 +9,11 @@ from __future__ import annotations
 import contextlib
 import http.client
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tests.parts.http_server import Handler, serving
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 WINDOW = 21_600
 """Seconds."""

@@ -10,8 +10,10 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.oci.spec import Digest
@@ -19,9 +21,6 @@ from reconciler.serve.server import listen, server
 from reconciler.stores.folder import FolderStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-    from pathlib import Path
-
     from reconciler.stores import Store
     from tests.world import World
 

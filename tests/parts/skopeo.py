@@ -5,12 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.parts.process import find_program
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _PLAIN_HTTP = {
     "copy": ["--src-tls-verify=false", "--dest-tls-verify=false"],

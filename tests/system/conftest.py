@@ -7,8 +7,9 @@ worker process starts one when a test first needs it, and every test gets bucket
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -18,10 +19,6 @@ from tests.parts.r2_simulator import start_r2_simulator
 from tests.parts.seaweedfs import S3Bucket, empty, new_bucket, s3_store, start_seaweedfs
 from tests.parts.skopeo import Skopeo
 from tests.world import World
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.parts.process import find_program
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.parts.docker_registry import DockerRegistry
 
 

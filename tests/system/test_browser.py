@@ -5,9 +5,11 @@ No server: the browser asks for https://cr.example.com, and the test answers. Wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,9 +20,6 @@ from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 from tests.parts.chromium import start_chromium
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
     from playwright.sync_api import Browser, Page, Route
 
 HOST = "https://cr.example.com"

@@ -12,10 +12,11 @@ import json
 import platform
 import re
 import subprocess
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import httpx
 import pytest
@@ -30,10 +31,6 @@ from tests.parts.process import free_port
 from tests.parts.seaweedfs import new_bucket
 from tests.parts.skopeo import Skopeo
 from tests.world import World
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 HERE, ELSEWHERE = ("linux/arm64", "linux/amd64") if platform.machine() == "aarch64" else ("linux/amd64", "linux/arm64")
 

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -36,9 +37,6 @@ from tests.parts.seaweedfs import s3_store
 from tests.world import World, from_url, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from concurrent.futures import Executor
-
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.seaweedfs import S3Bucket
 

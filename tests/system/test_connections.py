@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +14,6 @@ from tests.parts.seaweedfs import s3_store
 from tests.world import World
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.seaweedfs import S3Bucket
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +11,6 @@ from tests.parts.images import image, push
 from tests.world import World
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.parts.docker_registry import DockerRegistry
 
 U_UMLAUT = "\N{LATIN SMALL LETTER U WITH DIAERESIS}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,6 @@ from tests.parts.seaweedfs import new_bucket
 from tests.world import from_url, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.stores import Store
     from tests.parts.seaweedfs import S3Bucket
 

@@ -10,6 +10,8 @@ import random
 import subprocess
 import time
 from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -23,9 +25,6 @@ from tests.parts.seaweedfs import s3_store
 from tests.world import World, from_folder, from_url, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.seaweedfs import S3Bucket
 

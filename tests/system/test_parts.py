@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,6 @@ from tests.parts.process import find_program
 from tests.parts.r2_simulator import kept_running
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.nginx_edge import Edge
     from tests.parts.seaweedfs import S3Bucket

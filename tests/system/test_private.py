@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.parts.docker_registry import HTPASSWD, start_docker_registry
 from tests.parts.images import image, push
 from tests.world import World
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_a_plan_says_once_that_private_images_become_public(tmp_path: Path) -> None:

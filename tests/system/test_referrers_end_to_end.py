@@ -6,6 +6,7 @@ import json
 from base64 import b64encode
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -15,8 +16,6 @@ from tests.parts.images import Image, app, artifact, cosign_signature, digest_of
 from tests.world import World, changes, from_folder, from_url, walk
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.nginx_edge import Edge
     from tests.parts.skopeo import Skopeo

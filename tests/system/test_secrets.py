@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import subprocess
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -17,9 +19,6 @@ from tests.parts.seaweedfs import s3_store
 from tests.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
     from tests.parts.seaweedfs import S3Bucket
 
 USER, PASSWORD = "canary-user-5f1e", "canary-password-0b7c"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,9 +18,6 @@ from tests.parts.seaweedfs import s3_store
 from tests.world import World, changes, from_folder, from_url, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.nginx_edge import Edge
     from tests.parts.seaweedfs import S3Bucket

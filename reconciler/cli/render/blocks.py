@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from reconciler.words import plain
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 COMMENT_LIMIT = 65_536
 """Characters that GitHub takes in one comment."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.diff import Action, Change
 
 if TYPE_CHECKING:
-    from reconciler.oci.spec import Descriptor, Digest
     from reconciler.target.index import TagState
 
 

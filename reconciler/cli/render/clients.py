@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.render.formats import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from reconciler.clients import ClientConfig, Pull
 
 

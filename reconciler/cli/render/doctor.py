@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,6 @@ from reconciler.doctor.finding import Finding, Status
 from reconciler.words import count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from reconciler.cli.render.sheet import Part
 
 STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.ERROR: "bold red"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -12,8 +13,6 @@ from reconciler.edge.apply import Applied, NotTried, Rejected
 from reconciler.edge.plan import EdgeAction, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from reconciler.cli.render.sheet import Part
     from reconciler.edge.apply import EdgeOutcome
     from reconciler.edge.plan import EdgeChange, EdgePlan

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 from reconciler.cli.render.sheet import Line
 from reconciler.target.garbage import Garbage, NotCollected
 from reconciler.words import count, size_words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def swept(events: Iterable[object]) -> list[Garbage | NotCollected]:

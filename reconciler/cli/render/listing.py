@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,6 @@ from reconciler.target.index import format_time, platforms_document
 from reconciler.words import count, size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from datetime import datetime
-
     from reconciler.cli.render.sheet import Part
     from reconciler.target.index import TagState
     from reconciler.target.listing import ListedRepository, Listing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.cli.render.blocks import COMMENT_LIMIT, FOLD_AFTER, Block, code, escaped, fitted
@@ -14,8 +15,6 @@ from reconciler.plan.plan_json import plan_document
 from reconciler.words import count
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.plan.plan import Plan, RepositoryPlan
 
 

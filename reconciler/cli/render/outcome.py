@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -16,8 +17,6 @@ from reconciler.target.garbage import NotCollected
 from reconciler.words import count, plain, size_words, time_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from reconciler.apply.outcome import Event, Outcome, Took
     from reconciler.cli.render.sheet import Part
     from reconciler.plan.plan import Plan

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.cli.render.changes import SIGNS, STYLES, digests_words, remark, short_digest
@@ -12,8 +13,6 @@ from reconciler.plan.guards import held_back
 from reconciler.words import count, size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping
-
     from reconciler.cli.render.sheet import Part
     from reconciler.plan.plan import Plan, RepositoryPlan
     from reconciler.sources.quota import Spending

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from reconciler.cli.render.blocks import Block, code, escaped, fitted
 from reconciler.cli.render.formats import View
 from reconciler.mirrors.review import Code, Edit
 from reconciler.words import plain
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
 
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 

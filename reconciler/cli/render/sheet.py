@@ -6,14 +6,13 @@ that takes longer than all the rest of a run that finds nothing to do.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from io import StringIO
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.words import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from rich.table import Table
     from rich.text import Text
 

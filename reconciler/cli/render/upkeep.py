@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,6 @@ from reconciler.upkeep.verify import Problem
 from reconciler.words import count, size_words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from reconciler.cli.render.sheet import Part
     from reconciler.target.garbage import NotCollected
     from reconciler.upkeep.adopt import Adoption, Survey

@@ -6,16 +6,14 @@ A pattern parses, matches and spells itself. A new kind is a file beside these, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from reconciler.mirrors.patterns.glob import Glob
 from reconciler.mirrors.patterns.named import Exact, Named, Pinned, parse_name
 from reconciler.mirrors.patterns.pattern import Pattern, PatternError
 from reconciler.mirrors.patterns.regex import Regex
 from reconciler.mirrors.patterns.semver import Semver
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 __all__ = ["KINDS", "Exact", "Glob", "Named", "Pattern", "PatternError", "Pinned", "Regex", "Semver", "parse_pattern"]
 

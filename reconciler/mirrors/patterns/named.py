@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from reconciler.errors import Malformed
 from reconciler.mirrors.patterns.pattern import Pattern, PatternError
 from reconciler.mirrors.spelling import spelled
 from reconciler.oci.spec import Digest, is_tag
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -9,8 +10,6 @@ from reconciler.edge.config import HOSTNAME, ZONE_ID, EdgeConfig, hostname_probl
 from reconciler.stores.buckets import R2
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.mirrors.document import Document, KeyPath
     from reconciler.stores.config import StoreConfig
 

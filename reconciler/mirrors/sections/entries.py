@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,16 +13,13 @@ from reconciler.mirrors.document import spell
 from reconciler.mirrors.model import Defaults, Mirror
 from reconciler.mirrors.patterns import Named, PatternError, Pinned, parse_pattern
 from reconciler.mirrors.values import duration, path
-from reconciler.oci.spec import Platform
+from reconciler.oci.spec import Digest, Platform
 from reconciler.sources.kinds import parse_source
 from reconciler.target.layout import target_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from reconciler.mirrors.document import Document, KeyPath
     from reconciler.mirrors.patterns import Pattern
-    from reconciler.oci.spec import Digest
     from reconciler.signatures.signers import Signer
 
 Placed: TypeAlias = "Mapping[KeyPath, Pattern]"

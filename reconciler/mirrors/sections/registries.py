@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
@@ -12,9 +14,6 @@ from reconciler.oci.spec import Repository
 from reconciler.sources.config import RegistryConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
     from reconciler.mirrors.document import Document, KeyPath
 
 

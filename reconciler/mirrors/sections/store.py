@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.values import filled
@@ -10,9 +12,6 @@ from reconciler.stores.config import client_problem
 from reconciler.stores.kinds import KINDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from reconciler.mirrors.document import Document
     from reconciler.stores.config import StoreConfig
 

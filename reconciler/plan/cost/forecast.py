@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.oci.referrers import list_bytes, merged
-from reconciler.oci.spec import Descriptor
+from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.cost.figures import Sizes
 from reconciler.plan.cost.prices import CLASS_A, CLASS_B, FREE
 from reconciler.plan.diff import Action
@@ -27,10 +29,6 @@ from reconciler.target.layout import PAGE
 from reconciler.target.reuse import CopyFrom, Download, There, way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
-
-    from reconciler.oci.spec import Digest
     from reconciler.plan.cost.figures import Unread
     from reconciler.plan.diff import Change
     from reconciler.plan.plan import Plan, RepositoryPlan

@@ -8,11 +8,15 @@ hold them and they are not fetched again.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Executor
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from reconciler.errors import NoPlatform, StoreError
+from reconciler.errors import MirrorError, NoPlatform, StoreError
+from reconciler.oci.spec import Digest
 from reconciler.plan.cost.figures import Unread
 from reconciler.plan.cost.forecast import Bucket, Needed, forecast
 from reconciler.plan.cost.pulls import Pulls, Reading
@@ -26,13 +30,7 @@ from reconciler.work.threads import RESOLVE_WORKERS, completed
 from reconciler.work.unforeseen import foreseen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
-    from concurrent.futures import Executor
-    from datetime import datetime
-
-    from reconciler.errors import MirrorError
     from reconciler.oci.image import Image
-    from reconciler.oci.spec import Digest
     from reconciler.plan.cost.figures import Sizes
     from reconciler.plan.cost.forecast import Parts
     from reconciler.plan.images import ImageWork

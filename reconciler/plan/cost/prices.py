@@ -7,11 +7,9 @@ whole GB-months and millions of requests. Removing objects is free.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any
 
 PRICED = "November 2026"
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,16 +21,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import Interrupted, Malformed, QuotaSpent
 from reconciler.oci.image import choose_platforms, read_image
-from reconciler.oci.spec import INDEX_TYPES
+from reconciler.oci.spec import INDEX_TYPES, Descriptor, Digest, Index, Platform
 from reconciler.sources import quota_of
 from reconciler.sources.quota import duration, estimate
 from reconciler.sources.reading import held_first, stored_first
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
     from reconciler.oci.image import Image
-    from reconciler.oci.spec import Descriptor, Digest, Index, Platform
     from reconciler.sources import Source
     from reconciler.sources.quota import Quota
     from reconciler.target.repository import Repository

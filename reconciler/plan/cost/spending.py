@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import SourceError
-from reconciler.oci.spec import INDEX_TYPES
+from reconciler.oci.spec import INDEX_TYPES, Digest, Platform
 from reconciler.sources import quota_of
 from reconciler.sources.quota import Spending, estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-    from reconciler.oci.spec import Digest, Platform
     from reconciler.plan.images import ImageWork
     from reconciler.sources import OpenSource
     from reconciler.sources.quota import Quota

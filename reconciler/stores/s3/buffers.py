@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from reconciler.errors import StoreError
 from reconciler.stores import parts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 BUFFER_BYTES = 6 * parts.PART_SIZE
 """Bytes of bodies and parts that all uploads of one store hold in memory at once."""

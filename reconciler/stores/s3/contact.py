@@ -13,10 +13,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import deque
-from concurrent.futures import Future, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, wait
 from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions as boto
@@ -15,9 +16,6 @@ from reconciler.stores import parts
 from reconciler.stores.s3.patience import code_of, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Executor
-
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
 
     from reconciler.stores.headers import Headers

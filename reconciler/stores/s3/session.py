@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from boto3.session import Session
 from botocore.loaders import Loader
@@ -11,9 +11,6 @@ from botocore.session import get_session
 
 from reconciler.errors import StoreDenied
 from reconciler.http.trust import bundle
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 
 def make_session(name: str, environ: Mapping[str, str]) -> Session:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from reconciler.errors import (
     Unreachable,
 )
 from reconciler.http.clock import header_time
+from reconciler.oci.spec import Digest
 from reconciler.stores import CHUNK, WITH_CONDITIONS, Absent, Condition, Listed, Matches, Stored, Unfinished, parts
 from reconciler.stores.headers import Headers
 from reconciler.stores.parts import MAX_SIZE, MIB
@@ -35,14 +37,10 @@ from reconciler.stores.s3.patience import code_of, may_pass, status_of
 from reconciler.stores.s3.session import make_session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-    from concurrent.futures import Executor
-
     from botocore.response import StreamingBody
     from mypy_boto3_s3.type_defs import ErrorTypeDef, GetObjectOutputTypeDef
     from tenacity import Retrying
 
-    from reconciler.oci.spec import Digest
     from reconciler.stores.buckets import R2, S3
 
 SMALL = MIB

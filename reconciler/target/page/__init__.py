@@ -15,6 +15,7 @@ import hashlib
 import html
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
@@ -24,8 +25,6 @@ from typing import TYPE_CHECKING, Any
 from reconciler.target.layout import tags_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.target.index import MirrorIndex, TagState
 
 LIMIT = 4 * 1024 * 1024

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +17,6 @@ from tests.parts.process import PARTS, find_program, free_port, missing, running
 from tests.parts.seaweedfs import ACCESS_KEY, SECRET_KEY, S3Bucket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
-
     from mypy_boto3_s3 import S3Client
 
 BUCKETS = ("mirror", "mirror-state")

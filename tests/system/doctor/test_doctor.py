@@ -6,8 +6,10 @@ import gzip
 import json
 import re
 import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,9 +28,6 @@ from tests.parts.seaweedfs import s3_store
 from tests.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.nginx_edge import Edge
     from tests.parts.seaweedfs import S3Bucket

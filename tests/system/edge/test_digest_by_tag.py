@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -18,8 +19,6 @@ from tests.parts.nginx_edge import HOST, start_nginx_edge
 from tests.parts.seaweedfs import bucket_store
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reconciler.stores import Store
     from tests.parts.seaweedfs import S3Bucket
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -16,9 +18,6 @@ from tests.parts.nginx_edge import HOST, start_nginx_edge
 from tests.parts.rules_language import holds, parse_condition, parse_value, value_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
-
     from reconciler.edge.rules import Rule
     from tests.parts.seaweedfs import S3Bucket
 

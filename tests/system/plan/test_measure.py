@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,9 +28,6 @@ from tests.parts.scripted_hub import start_docker_hub
 from tests.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
-
     from reconciler.mirrors.model import Mirror
     from reconciler.plan.cost.measure import Measured
     from tests.parts.docker_registry import DockerRegistry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,8 +27,6 @@ from tests.parts.seaweedfs import bucket_store
 from tests.parts.serving import serving
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reconciler.stores import Store
     from tests.parts.nginx_edge import Edge
     from tests.parts.seaweedfs import S3Bucket

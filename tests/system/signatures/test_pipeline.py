@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,8 +30,6 @@ from tests.parts.signatures import (
 from tests.world import World, changes, walk
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.parts.docker_registry import DockerRegistry
 
 KEY, STRANGER = ec_key(), ec_key()

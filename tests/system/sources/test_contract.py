@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,9 +20,6 @@ from tests.memory import described
 from tests.parts.images import ForeignLayer, Image, artifact, image, index, push, push_referrer, write_layout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from reconciler.sources import OpenSource, Source
 
 SHARED = {"base": bytes(100_000)}

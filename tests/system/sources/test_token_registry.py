@@ -8,6 +8,8 @@ import json
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,9 +26,6 @@ from tests.parts.process import missing
 from tests.parts.skopeo import Skopeo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
     from reconciler.sources.repository import RegistrySource
 
 USER = Credentials("user", "s3cret")

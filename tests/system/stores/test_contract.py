@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import repeat
@@ -23,8 +24,6 @@ from tests.memory import MemoryStore
 from tests.parts.seaweedfs import bucket_store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.parts.seaweedfs import S3Bucket
 
 KEY = "v2/app/blobs/sha256:" + "0" * 64

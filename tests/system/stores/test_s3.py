@@ -8,6 +8,7 @@ import hashlib
 import subprocess
 import threading
 import tracemalloc
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,8 +33,6 @@ from tests.parts.process import find_program
 from tests.parts.scripted_s3 import Answer, Asked, Drop, ScriptedServer, error, serve_script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.parts.seaweedfs import S3Bucket
 
 CREDENTIALS = {"R2_ACCESS_KEY_ID": "the-key", "R2_SECRET_ACCESS_KEY": "the-secret"}

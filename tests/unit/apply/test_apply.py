@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,7 +23,7 @@ from reconciler.errors import (
     Unreachable,
 )
 from reconciler.mirrors.patterns import Exact
-from reconciler.oci.spec import Digest
+from reconciler.oci.spec import Descriptor, Digest
 from reconciler.target.garbage import Garbage
 from reconciler.target.index import TagState, parse, published
 from reconciler.target.layout import (
@@ -42,9 +41,6 @@ from reconciler.target.lock import LIFETIME
 from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, Clock, app, check_visible, expire_lock, final, outcome
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, Operation, mirror, put_json, put_lock
 from tests.world import walk
-
-if TYPE_CHECKING:
-    from reconciler.oci.spec import Descriptor
 
 
 def put_positions(store: MemoryStore) -> dict[str, int]:

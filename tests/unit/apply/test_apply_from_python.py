@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,9 +23,6 @@ from reconciler.target.ledger import read_index, write_index
 from tests.parts.images import image, write_layout
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-    from pathlib import Path
-
     from reconciler.mirrors.model import Mirrors
 
 

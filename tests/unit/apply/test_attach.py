@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
@@ -26,8 +27,6 @@ from tests.parts.images import Image, artifact, image
 from tests.world import walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.memory import MemoryStore
 
 AMD64 = V1.children[0]

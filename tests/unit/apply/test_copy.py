@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -18,9 +18,6 @@ from reconciler.target.layout import BLOB_HEADERS, blob_key, manifest_headers, m
 from reconciler.target.repository import Repository
 from tests.memory import MemorySource, MemoryStore, Operation
 from tests.parts.images import Image, artifact, attestation, image, index
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 AMD64, ARM64, ARMV6 = (image({"a": name}, platform=f"linux/{name}") for name in ("amd64", "arm64/v8", "arm/v6"))
 NOTE = artifact()

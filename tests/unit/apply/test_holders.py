@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,6 @@ from reconciler.target.reuse import CopyFrom, Download
 from tests.memory import MemoryStore
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.stores import Listed
 
 KNOWN, WANTED, UNKNOWN = (Descriptor("", Digest.of(body), len(body)) for body in (b"known", b"wanted", b"nobody's"))

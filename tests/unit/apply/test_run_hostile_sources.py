@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -41,9 +43,6 @@ from tests.parts.lying_registry import Answer, LyingRegistry, start_lying_regist
 from tests.world import from_folder, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
     from reconciler.apply.outcome import Event
     from reconciler.plan.plan import Plan
 

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -17,9 +17,6 @@ from reconciler.cli.table import ROWS
 from tests.parts.images import image, write_layout
 from tests.parts.terminal import on_a_terminal
 from tests.world import InProcess, World
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,9 +15,6 @@ from reconciler.cli.render.sheet import Grid, Line, rendered
 from reconciler.mirrors.review import Edit
 from tests.parts.images import image, write_layout
 from tests.world import InProcess, World
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PACKAGE = Path(__file__).parents[3] / "reconciler"
 HOSTILE = "a\n::error::b\r\n##[add-mask]c\x1b[2J\x9b2Jd\u2028e\u202e"

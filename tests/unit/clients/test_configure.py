@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,8 +23,6 @@ from reconciler.mirrors.schema_files import load_schema
 from tests.world import InProcess, World
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reconciler.mirrors.model import Mirrors
 
 CLOUDFLARES = {"type": "r2", "account_id": "0" * 32, "bucket": "abc", "public_url": "https://cr.example.com"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,9 +12,6 @@ from reconciler.doctor.bucket import check_bucket, check_clock
 from reconciler.doctor.finding import Status
 from reconciler.stores.buckets import S3
 from tests.parts.scripted_s3 import Answer, Asked, ScriptedServer, error, serve_script
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 CREDENTIALS = {"R2_ACCESS_KEY_ID": "the-key", "R2_SECRET_ACCESS_KEY": "the-secret"}
 

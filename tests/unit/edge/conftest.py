@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 import pytest
 
 from reconciler.edge.cloudflare import ApiToken, Cloudflare
 from reconciler.http.patience import Patience
 from tests.parts.cloudflare_api import ACCOUNT, TOKEN, CloudflareApi
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 
 @pytest.fixture

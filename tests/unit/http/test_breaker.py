@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,8 +21,6 @@ from tests.parts.logins import Given
 from tests.parts.lying_registry import DROP, Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.parts.lying_registry import LyingRegistry
 
 TAGS = "GET /v2/team/app/tags/list"

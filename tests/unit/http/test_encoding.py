@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,6 @@ from tests.parts.images import image, index
 from tests.parts.lying_registry import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconciler.sources.repository import RegistrySource
     from tests.parts.lying_registry import LyingRegistry
 

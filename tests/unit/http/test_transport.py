@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from reconciler.sources.config import RegistryConfig
 from tests.parts.lying_registry import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from reconciler.sources.repository import RegistrySource
     from tests.parts.lying_registry import LyingRegistry
 

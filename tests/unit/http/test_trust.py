@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -18,8 +19,6 @@ from tests.parts.certificates import certificate
 from tests.parts.lying_registry import Answer, start_lying_registry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from reconciler.sources.repository import RegistrySource
     from tests.parts.lying_registry import LyingRegistry
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -14,9 +15,6 @@ from reconciler.mirrors.schema_files import load_schema
 from reconciler.signatures.signers import Signer
 from reconciler.sources.config import RegistryConfig
 from reconciler.stores import kinds
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
 
 SCHEMA = load_schema("mirrors")
 NODES: Mapping[str, Any] = {

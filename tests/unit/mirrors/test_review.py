@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -28,8 +29,6 @@ from tests.parts.images import image, write_layout
 from tests.world import InProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from reconciler.stores.config import StoreConfig
 
 OLD = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,8 +17,6 @@ from reconciler.signatures.signers import Identity, Key
 from tests.parts.signatures import Sigstore, ec_key, public_pem
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reconciler.mirrors.model import Mirrors
 
 PEM = public_pem(ec_key())

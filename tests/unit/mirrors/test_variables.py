@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +10,6 @@ from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.variables import login_problem, value_problem
 from reconciler.stores.kinds import KINDS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 R2_STORE = "{type: r2, account_id: '${R2_ACCOUNT_ID}', bucket: '${R2_BUCKET}'}"
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,9 +25,6 @@ from tests.parts.images import image, index, write_layout
 from tests.world import InProcess, World, changes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
     from reconciler.apply.outcome import Outcome
     from reconciler.mirrors.model import Mirror
     from reconciler.plan.plan import Plan

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.parts.images import image, write_layout
 from tests.world import InProcess, World
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TAGS = 3
 TARGETS = [f"team/app{number}" for number in range(6)]

@@ -12,7 +12,7 @@ import pytest
 
 from reconciler.errors import NotFound, StoreUnreachable, Unreachable
 from reconciler.mirrors.patterns import Exact, Glob, Pinned
-from reconciler.oci.spec import Digest
+from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.resolve import resolve
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 from tests.memory import MemorySource, mirror, mirrors
@@ -20,7 +20,6 @@ from tests.parts.images import Image, image
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror
-    from reconciler.oci.spec import Descriptor
     from reconciler.plan.desire import Desired
 
 V1, V2 = image({"v": "1"}), image({"v": "2"})

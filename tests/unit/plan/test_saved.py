@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.parts.images import image, write_layout
 from tests.world import InProcess, World
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
 
 IMAGES = {"1.0": image({"a": "1"}), "2.0": image({"a": "2"}), "x": image({"a": "x"})}
 OTHERS = {"evil": image({"a": "evil"}), "1.0": image({"a": "evil"})}

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from reconciler.target.layout import BLOB_HEADERS, CATALOG, JSON_HEADERS, blob_key
 from tests.parts.serving import LARGE, LARGE_SIZE, Watched
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

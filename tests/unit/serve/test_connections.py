@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import resource
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 from unittest.mock import Mock
 
 import pytest
@@ -29,10 +29,6 @@ from tests.parts.serving import (
     slow_client,
     wait_until,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 
 ASK = "reconciler.serve.connections.ASK_TIMEOUT"
 TAKE = "reconciler.serve.connections.TAKE_TIMEOUT"

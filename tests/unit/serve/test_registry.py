@@ -8,6 +8,7 @@ import logging
 import re
 import threading
 import warnings
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -38,8 +39,6 @@ from tests.parts.images import image, index
 from tests.parts.serving import LARGE_SIZE, Served, Watched, error_of, serving, slow_client, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
-
     from reconciler.stores import Stored
 
 SECRET = b"nobody is to see this"

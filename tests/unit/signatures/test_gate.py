@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,8 +44,6 @@ from tests.parts.signatures import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reconciler.mirrors.model import Mirror
     from reconciler.plan.plan import Plan
     from tests.parts.images import Image

@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import socket
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
@@ -36,8 +37,6 @@ from tests.parts.logins import Given
 from tests.parts.lying_registry import Answer, Asked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from tests.parts.lying_registry import LyingRegistry
 
 HUB = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull"'

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,6 @@ from reconciler.errors import Denied
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
 from reconciler.sources.keychain import Keychain
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 USER = Credentials("user", "s3cret")
 AUTH = base64.b64encode(b"user:s3cret").decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,8 +19,6 @@ from tests.parts.images import Image, artifact, image, index
 from tests.parts.lying_registry import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconciler.apply.attach import Following
     from reconciler.sources.repository import RegistrySource
     from tests.parts.lying_registry import LyingRegistry

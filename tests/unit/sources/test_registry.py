@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -29,8 +30,6 @@ from tests.parts.logins import Given
 from tests.parts.lying_registry import DROP, Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconciler.sources.repository import RegistrySource
     from tests.parts.lying_registry import LyingRegistry
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from reconciler.sources import tag_list
 from tests.parts.lying_registry import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconciler.sources.repository import RegistrySource
     from tests.parts.lying_registry import LyingRegistry
 

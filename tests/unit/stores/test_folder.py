@@ -8,9 +8,9 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,9 +19,6 @@ from reconciler.oci.spec import Digest
 from reconciler.stores import Absent, folder
 from reconciler.stores.folder import FolderStore
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[3]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,7 +20,6 @@ from tests.world import from_folder, walk
 
 if TYPE_CHECKING:
     from io import FileIO
-    from pathlib import Path
 
 
 class Disk:

@@ -11,8 +11,10 @@ import socket
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,9 +34,6 @@ from tests.parts.process import free_port
 from tests.parts.scripted_s3 import Answer, Asked, Drop, ScriptedServer, error, serve_script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from reconciler.stores import Condition
 
 NOON = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)

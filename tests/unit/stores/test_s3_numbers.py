@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tracemalloc
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,8 +18,6 @@ from tests.parts.scripted_s3 import Answer as StoreAnswer
 from tests.parts.scripted_s3 import serve_script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from reconciler.stores import Store
 
 

@@ -7,14 +7,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import IndexInvalid
-from reconciler.oci.spec import OCI_MANIFEST, Digest
+from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest
 from reconciler.target.index import (
     LeftOut,
     MirrorIndex,
@@ -35,9 +35,6 @@ from reconciler.target.index import (
 )
 from tests import strategies as draw
 from tests.world import InProcess
-
-if TYPE_CHECKING:
-    from reconciler.oci.spec import Descriptor
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
 FIRST, LAST = datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)

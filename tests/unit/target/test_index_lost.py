@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -12,9 +12,6 @@ from reconciler.target.layout import manifest_key
 from tests.memory import MemoryStore
 from tests.parts.images import image, write_layout
 from tests.world import InProcess, World
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GONE = "the mirror index is gone: there is none, and app is in the bucket; `r2mirror adopt` builds it anew"
 

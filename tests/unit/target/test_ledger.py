@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from reconciler.target.ledger import WRITE_ATTEMPTS, Observed, read_index, write
 from tests.memory import MemoryStore, Operation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from reconciler.stores import Condition
     from reconciler.stores.headers import Headers
 

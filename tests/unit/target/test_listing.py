@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -21,10 +22,6 @@ from reconciler.target.public import PublicBucket
 from tests.parts.http_server import Handler, serving
 from tests.parts.images import image, index, write_layout
 from tests.world import InProcess
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
 

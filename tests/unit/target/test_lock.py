@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,6 @@ from tests.bench import Clock
 from tests.memory import Fault, Killed, MemoryStore, put_json, put_lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from reconciler.stores import Condition
     from reconciler.stores.headers import Headers
 

@@ -7,10 +7,11 @@ import hashlib
 import json
 import logging
 import re
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,9 +25,6 @@ from reconciler.target.lists import publish_lists
 from tests import strategies as draw
 from tests.bench import V1, Bench, shown
 from tests.memory import MemoryStore, Operation
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
 

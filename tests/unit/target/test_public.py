@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -12,9 +12,6 @@ from reconciler.target import public
 from reconciler.target.public import PublicBucket, base_url
 from tests.parts.http_server import Handler, serving
 from tests.parts.process import free_port
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 Scripted = tuple[int, dict[str, str], bytes]
 

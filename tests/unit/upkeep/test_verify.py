@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -32,9 +32,6 @@ from reconciler.upkeep.repair import Verification, verify
 from reconciler.upkeep.verify import Problem
 from tests.bench import V1, V2, V3, Bench, app, check_visible, final, look
 from tests.memory import MemorySource, MemoryStore, mirror, put_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 OWN = next(digest for digest in V2.all_blobs() if digest not in V1.all_blobs())
 CHILD = V2.children[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -25,8 +26,6 @@ from tests.parts.lying_registry import Answer
 from tests.world import InProcess
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.parts.lying_registry import LyingRegistry
 
 
@@ -47,7 +46,9 @@ def test_a_deadline_is_over_from_its_moment_on() -> None:
     deadline.check("it")
     assert (deadline.left, deadline.is_over) == (60, False)
     clock.now = 60
-    with pytest.raises(OutOfTime, match=r"it: the time of this run \(--timeout\) is over; run it again, or give it a longer --timeout"):
+    with pytest.raises(
+        OutOfTime, match=r"it: the time of this run \(--timeout\) is over; run it again, or give it a longer --timeout"
+    ):
         deadline.check("it")
     assert not Deadline(None, clock).is_over
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 from reconciler.apply import arrivals, copies
 from reconciler.apply.arrivals import FIRST, USUAL, Arrivals
 from reconciler.apply.outcome import Done
+from reconciler.oci.spec import Descriptor
 from reconciler.plan.cost.measure import measure
 from reconciler.plan.plan import plan_for
 from reconciler.plan.resolve import resolve
@@ -23,10 +25,7 @@ from tests.memory import MemorySource, MemoryStore, mirror, mirrors
 from tests.parts.images import image
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.mirrors.model import Mirror
-    from reconciler.oci.spec import Descriptor
 
 BASE = {"base": "shared by all"}
 

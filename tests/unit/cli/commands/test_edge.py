@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
@@ -22,7 +23,6 @@ from tests.world import InProcess
 
 if TYPE_CHECKING:
     import subprocess
-    from pathlib import Path
 
 HOST = "cr.example.com"
 COUNT = len(edge_rules(EdgeConfig("example.com", HOST)))

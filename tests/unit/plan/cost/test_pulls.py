@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,8 +22,6 @@ from tests.memory import Account, MemorySource, MemoryStore
 from tests.parts.images import image, index
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from reconciler.apply.outcome import Outcome
     from tests.parts.images import Image
 
