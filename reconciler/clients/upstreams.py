@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
 from reconciler.oci.docker_hub import DOCKER_HUB, api_host
-from reconciler.oci.spec import Repository
+from reconciler.oci.spec import RepositoryName
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror
@@ -108,7 +108,7 @@ def _can_be_at(registry: str, path: str) -> bool:
     """Whether a client can request `path` from this registry."""
     # Docker Hub has only `namespace/name`, without a dot in the namespace.
     try:
-        Repository.parse(f"{registry}/{path}")
+        RepositoryName.parse(f"{registry}/{path}")
     except Malformed:
         return False
     namespace, slash, name = path.partition("/")

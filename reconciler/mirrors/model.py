@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.patterns import Named, Pinned
-from reconciler.oci.spec import Platform, Repository
+from reconciler.oci.spec import Platform, RepositoryName
 from reconciler.sources.kinds import parse_source
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Mirror:
     when_gone: str = "keep"
 
     @property
-    def repository(self) -> Repository | None:
+    def repository(self) -> RepositoryName | None:
         """The source's name at its registry, None where it is not at one."""
         return parse_source(self.source).repository
 

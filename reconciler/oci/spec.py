@@ -124,14 +124,14 @@ _DEFAULT_VARIANT = {"arm64": "v8", "arm": "v7"}
 
 
 @dataclass(frozen=True)
-class Repository:
-    """A repository at a registry, normalised: `alpine` is `docker.io/library/alpine`."""
+class RepositoryName:
+    """The name of a repository at a registry, normalised: `alpine` is `docker.io/library/alpine`."""
 
     registry: str
     path: str
 
     @classmethod
-    def parse(cls, text: str) -> Repository:
+    def parse(cls, text: str) -> RepositoryName:
         """Raises `Malformed` for a name that breaks the grammar, or that carries a tag or a digest.
 
         Follows distribution/reference: the first part is a registry if it has a dot or a colon or is `localhost`.

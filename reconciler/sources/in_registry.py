@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconciler.oci.docker_hub import registry_at
-from reconciler.oci.spec import Repository
+from reconciler.oci.spec import RepositoryName
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.names import Kind, SourceName
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def parse(text: str) -> SourceName:
     """Parses `[registry/]path`. Raises `Malformed`."""
-    repository = Repository.parse(text)
+    repository = RepositoryName.parse(text)
     return SourceName(str(repository), repository.registry, repository.registry, repository)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from reconciler.oci.spec import Repository
+from reconciler.oci.spec import RepositoryName
 
 if TYPE_CHECKING:
     from reconciler.sources import Source
@@ -30,7 +30,7 @@ class SourceName:
     text: str
     place: str
     queue: str
-    repository: Repository | None = None
+    repository: RepositoryName | None = None
     path: str | None = None
 
 

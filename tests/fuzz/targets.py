@@ -26,7 +26,7 @@ from reconciler.oci.spec import (
     Descriptor,
     Digest,
     Platform,
-    Repository,
+    RepositoryName,
     load_json,
     parse_manifest,
 )
@@ -292,7 +292,7 @@ def names(body: bytes) -> None:
     for kind in (Digest, Platform):
         with suppress(Malformed):
             assert str(kind.parse(text)) == text
-    assert Repository.parse(str(Repository.parse(text))) == Repository.parse(text)
+    assert RepositoryName.parse(str(RepositoryName.parse(text))) == RepositoryName.parse(text)
 
 
 def requests(body: bytes) -> None:

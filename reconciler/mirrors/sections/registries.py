@@ -10,7 +10,7 @@ from reconciler.errors import Malformed
 from reconciler.mirrors.values import filled, hosts, path, speed
 from reconciler.mirrors.variables import login_problem
 from reconciler.oci.docker_hub import DOCKER_HUB
-from reconciler.oci.spec import Repository
+from reconciler.oci.spec import RepositoryName
 from reconciler.sources.config import RegistryConfig
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def read_registries(
 def _host(name: str) -> str:
     """The registry's host as sources have it, an empty one if `name` is not the name of a registry."""
     try:
-        registry = Repository.parse(f"{name}/a/b").registry
+        registry = RepositoryName.parse(f"{name}/a/b").registry
     except Malformed:
         return ""
     # A name that is not a host is read as the first part of a path at Docker Hub.

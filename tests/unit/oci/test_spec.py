@@ -24,7 +24,7 @@ from reconciler.oci.spec import (
     Index,
     Manifest,
     Platform,
-    Repository,
+    RepositoryName,
     is_repository,
     is_tag,
     load_json,
@@ -67,8 +67,8 @@ def test_a_digest_is_parsed_to_the_same_text_or_malformed(text: str) -> None:
 @given(st.text() | st.from_regex(r"[a-zA-Z0-9.:_/@-]{1,40}"))
 def test_a_repository_is_normalised_once_and_for_all_or_malformed(text: str) -> None:
     with suppress(Malformed):
-        once = Repository.parse(text)
-        assert Repository.parse(str(once)) == once
+        once = RepositoryName.parse(text)
+        assert RepositoryName.parse(str(once)) == once
         assert is_repository(once.path)
 
 
@@ -115,7 +115,7 @@ def test_not_a_digest(text: str) -> None:
     ],
 )
 def test_a_repository_in_full(text: str, normal: str) -> None:
-    assert str(Repository.parse(text)) == normal
+    assert str(RepositoryName.parse(text)) == normal
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_repository_in_full(text: str, normal: str) -> None:
 )
 def test_not_a_repository(text: str, why: str) -> None:
     with pytest.raises(Malformed, match=why):
-        Repository.parse(text)
+        RepositoryName.parse(text)
 
 
 @pytest.mark.parametrize(

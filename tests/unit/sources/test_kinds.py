@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.errors import Malformed
-from reconciler.oci.spec import Repository
+from reconciler.oci.spec import RepositoryName
 from reconciler.sources.kinds import KINDS, parse_source
 from reconciler.sources.names import SourceName
 
@@ -15,9 +15,11 @@ from reconciler.sources.names import SourceName
     [
         (
             "alpine",
-            SourceName("docker.io/library/alpine", "docker.io", "docker.io", Repository("docker.io", "library/alpine")),
+            SourceName(
+                "docker.io/library/alpine", "docker.io", "docker.io", RepositoryName("docker.io", "library/alpine")
+            ),
         ),
-        ("ghcr.io/a/b", SourceName("ghcr.io/a/b", "ghcr.io", "ghcr.io", Repository("ghcr.io", "a/b"))),
+        ("ghcr.io/a/b", SourceName("ghcr.io/a/b", "ghcr.io", "ghcr.io", RepositoryName("ghcr.io", "a/b"))),
         ("oci:./images", SourceName("oci:./images", "oci:./images", "oci:", path="./images")),
     ],
 )
