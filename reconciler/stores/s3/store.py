@@ -7,7 +7,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +41,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ErrorTypeDef, GetObjectOutputTypeDef
     from tenacity import Retrying
 
-    from reconciler.stores.buckets import R2, S3
-
 SMALL = MIB
 """Bytes of a body up to which it gets a buffer of its own length: one of a part is slower to cut than that to send."""
 
@@ -53,15 +51,29 @@ DELETE_BATCH = 1000
 """Keys in one DeleteObjects request, the most that S3 and R2 take."""
 
 
-def open_bucket(config: R2 | S3, bucket: str, environ: Mapping[str, str], workers: int = PART_WORKERS) -> S3Store:
-    """Opens the store in `bucket`, which may be another than that of `config`, for `workers` uploads at once.
+@dataclass(frozen=True)
+class Server:
+    """Where a bucket is.
 
-    Sends nothing yet. Raises `StoreDenied` for half a pair of credentials or an AWS profile that does not exist,
-    `StoreError` for an endpoint that is not a valid URL.
+    scheme        how messages begin the bucket's name, e.g. `r2` for `r2://bucket`
+    endpoint_url  the server's URL; None: boto3 derives it from the region
+    region        None: boto3 takes it from the AWS configuration
     """
-    name = f"{config.type}://{bucket}"
+
+    scheme: str
+    endpoint_url: str | None
+    region: str | None
+
+
+def open_bucket(server: Server, bucket: str, environ: Mapping[str, str], workers: int = PART_WORKERS) -> S3Store:
+    """Opens a bucket for `workers` uploads at once. Sends nothing yet.
+
+    Raises `StoreDenied` for half a pair of credentials or an AWS profile that does not exist, `StoreError` for an
+    endpoint that is not a valid URL.
+    """
+    name = f"{server.scheme}://{bucket}"
     try:
-        client = make_client(make_session(name, environ), config.endpoint_url, config.region, workers)
+        client = make_client(make_session(name, environ), server.endpoint_url, server.region, workers)
         contact = Contact(f"{name} at {client.meta.endpoint_url}", patience.FIRST_ANSWER)
         watch(client, contact)
         senders = ThreadPoolExecutor(workers, thread_name_prefix="part")
