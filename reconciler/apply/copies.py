@@ -28,7 +28,7 @@ from reconciler.oci.image import missing_blobs
 from reconciler.oci.platform_sizes import downloads
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.cost.pulls import Pulls, Reading
-from reconciler.plan.images import registry_of
+from reconciler.plan.image_work import registry_of
 from reconciler.sources.kinds import parse_source
 from reconciler.target.index import RepositoryState
 from reconciler.target.repository import Repository
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from reconciler.apply.terms import Resources, Terms
     from reconciler.oci.image import Fetch, Image
     from reconciler.oci.referrers import Record
-    from reconciler.plan.images import ImageWork
+    from reconciler.plan.image_work import ImageWork
     from reconciler.target.index import MirrorIndex
     from reconciler.target.inventory import Inventory
 

@@ -32,7 +32,7 @@ from reconciler.oci.referrers import Record
 from reconciler.oci.spec import Digest
 from reconciler.plan.diff import Action
 from reconciler.plan.guards import why_held_back
-from reconciler.plan.images import image_work, in_turn, left_out_of
+from reconciler.plan.image_work import image_work, in_turn, left_out_of
 from reconciler.plan.owners import is_unclaimed
 from reconciler.plan.plan import noted_all
 from reconciler.target import index as mirror_index
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from reconciler.apply.outcome import Event
     from reconciler.apply.terms import Resources, Terms
     from reconciler.plan.diff import Change
-    from reconciler.plan.images import ImageWork
+    from reconciler.plan.image_work import ImageWork
     from reconciler.plan.plan import Plan, RepositoryPlan
     from reconciler.target.index import LeftOut, MirrorIndex
     from reconciler.target.lock import Lease

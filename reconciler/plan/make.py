@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import PlanRefused
-from reconciler.plan.cost.spending import guess, spendings
+from reconciler.plan.cost.quotas import guess, spendings
 from reconciler.plan.files import read_plan
-from reconciler.plan.images import image_work
+from reconciler.plan.image_work import image_work
 from reconciler.plan.owners import left_alone
 from reconciler.plan.plan import plan_for
 from reconciler.plan.private import private_sources, warning_of

@@ -17,8 +17,8 @@ from reconciler.target.index import noted
 
 if TYPE_CHECKING:
     from reconciler.mirrors.selection import Tally
-    from reconciler.plan.cost.figures import Sizes
     from reconciler.plan.desire import Desired
+    from reconciler.plan.sizes import Sizes
     from reconciler.signatures.signers import Refused
     from reconciler.sources.quota import Spending
     from reconciler.target.index import LeftOut, MirrorIndex

@@ -30,7 +30,7 @@ from reconciler.target.index import (
 from reconciler.target.layout import target_problem
 
 if TYPE_CHECKING:
-    from reconciler.plan.cost.figures import Sizes
+    from reconciler.plan.sizes import Sizes
     from reconciler.target.index import LeftOut
 
 VERSION = 1

@@ -28,7 +28,7 @@ from reconciler.mirrors.selection import Chosen, Tally, needs_listing, select
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.desire import Desired, desire_nothing
 from reconciler.plan.findings import Findings, choosable, is_there, judge
-from reconciler.plan.images import registry_of
+from reconciler.plan.image_work import registry_of
 from reconciler.plan.signatures import check_signatures, only_signed
 from reconciler.signatures.gate import OPEN
 from reconciler.target.index import MirrorIndex, RepositoryState

@@ -1,43 +1,45 @@
-"""Adds to a plan what an apply of it moves and costs. Fetches the new manifests for that, which may count as pulls."""
+"""The sizes that a plan may hold: what an apply of it moves and requests, as `cost` estimates it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import TYPE_CHECKING
-
-from reconciler.oci.spec import Digest
-from reconciler.plan.cost.measure import measure
-from reconciler.plan.cost.spending import spendings
-from reconciler.plan.make import in_silence
-from reconciler.plan.plan import leaving_out
-from reconciler.work.threads import RESOLVE_WORKERS, readers
-
-if TYPE_CHECKING:
-    from reconciler.mirrors.model import Mirrors
-    from reconciler.plan.connections import Connections
-    from reconciler.plan.make import Made, Stage
-    from reconciler.plan.plan import Plan
+from dataclasses import dataclass
 
 
-def with_sizes(
-    made: Made,
-    mirrors: Mirrors,
-    connections: Connections,
-    held: Mapping[Digest, bytes] | None = None,
-    stage: Stage = in_silence,
-) -> Plan:
-    """Gives the plan with its sizes, requests and cost.
+@dataclass(frozen=True)
+class Unread:
+    """An image whose sizes are unknown, since one of its manifests could not be read, and why."""
 
-    `held`: the manifests that an earlier plan holds. The plan then holds those fetched now, so that an apply of it
-    does not fetch them again; None: it holds none. Raises `StoreError`.
+    target: str
+    tag: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What an apply moves and requests. Sizes are in bytes; `blobs`, `manifests` and `retired` are counts.
+
+    downloaded  from sources
+    blobs       the blobs in that
+    manifests   the manifests in that
+    uploaded    to the bucket: blobs and manifests, including the copies of manifests under tags
+    copied      from one repository of the bucket to another
+    before      stored under `v2/` now
+    after       stored under `v2/` after the apply
+    retired     digests that are no longer used and still kept for their `retain` after the apply
+    requests    their number by name; None: the store does not count requests
+    unread      images that are not in these sizes
+    priced      whether the store charges R2's prices
     """
-    plan, observed, open_source = made.plan, made.observed, connections.open_source
-    store, parts = connections.stores.public, mirrors.store.parts
-    with stage("Reading manifests ..."), readers(RESOLVE_WORKERS) as executor:
-        found = measure(
-            plan, observed.index, store, open_source, executor, parts, observed.at, held, named=mirrors.naming()
-        )
-    spent = spendings(found.takes, open_source)
-    sizes = replace(found.sizes, priced=mirrors.store.is_at_r2)
-    return replace(leaving_out(plan, found.left_out), sizes=sizes, manifests=found.bodies, spendings=spent)
+
+    downloaded: int
+    blobs: int
+    manifests: int
+    uploaded: int
+    copied: int
+    before: int
+    after: int
+    retired: int
+    requests: Mapping[str, int] | None
+    unread: tuple[Unread, ...]
+    priced: bool = True

@@ -29,11 +29,11 @@ from reconciler.cli.showing import show_result
 from reconciler.errors import UsageError
 from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import connect
+from reconciler.plan.estimate import with_sizes
 from reconciler.plan.files import check_place, manifests_in, save
 from reconciler.plan.guards import will_fail
 from reconciler.plan.make import make
 from reconciler.plan.plan import Plan
-from reconciler.plan.sizes import with_sizes
 from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.ledger import Observed
 from reconciler.work.deadline import Deadline

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.oci.referrers import list_bytes, merged
 from reconciler.oci.spec import Descriptor, Digest
-from reconciler.plan.cost.figures import Sizes
 from reconciler.plan.cost.prices import CLASS_A, CLASS_B, FREE
 from reconciler.plan.diff import Action
 from reconciler.plan.guards import why_held_back
+from reconciler.plan.sizes import Sizes
 from reconciler.target import index as mirror_index
 from reconciler.target.catalog import published_lists
 from reconciler.target.index import TagState
@@ -29,9 +29,9 @@ from reconciler.target.layout import PAGE
 from reconciler.target.reuse import CopyFrom, Download, There, way
 
 if TYPE_CHECKING:
-    from reconciler.plan.cost.figures import Unread
     from reconciler.plan.diff import Change
     from reconciler.plan.plan import Plan, RepositoryPlan
+    from reconciler.plan.sizes import Unread
     from reconciler.target.index import MirrorIndex
 
 Parts: TypeAlias = "Callable[[int], int]"

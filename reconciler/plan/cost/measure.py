@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import MirrorError, NoPlatform, StoreError
 from reconciler.oci.spec import Digest
-from reconciler.plan.cost.figures import Unread
 from reconciler.plan.cost.forecast import Bucket, Needed, forecast
 from reconciler.plan.cost.pulls import Pulls, Reading
-from reconciler.plan.cost.spending import Take, guess
-from reconciler.plan.images import image_work, in_turn, left_out_of
+from reconciler.plan.cost.quotas import Take, guess
+from reconciler.plan.image_work import image_work, in_turn, left_out_of
 from reconciler.plan.plan import leaving_out
+from reconciler.plan.sizes import Unread
 from reconciler.target.inventory import Inventory, inventories
 from reconciler.target.repository import Repository
 from reconciler.work.shares import Balanced, Shares
@@ -31,10 +31,10 @@ from reconciler.work.unforeseen import foreseen
 
 if TYPE_CHECKING:
     from reconciler.oci.image import Image
-    from reconciler.plan.cost.figures import Sizes
     from reconciler.plan.cost.forecast import Parts
-    from reconciler.plan.images import ImageWork
+    from reconciler.plan.image_work import ImageWork
     from reconciler.plan.plan import Plan
+    from reconciler.plan.sizes import Sizes
     from reconciler.sources import OpenSource
     from reconciler.stores import Listed, Store
     from reconciler.target.index import LeftOut, MirrorIndex

@@ -79,7 +79,7 @@ def test_an_index_that_moved_on_refuses_the_plan_or_has_it_made_again(mirrors: M
 
 def test_neither_needs_the_command_line() -> None:
     code = (
-        "import sys; import reconciler.apply.apply, reconciler.plan.sizes;"
+        "import sys; import reconciler.apply.apply, reconciler.plan.estimate;"
         "assert not {'typer', 'rich', 'reconciler.cli'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=dict(os.environ), timeout=60)

@@ -18,10 +18,10 @@ from reconciler.cli.render.upkeep import garbage_document
 from reconciler.mirrors.schema_files import IDENTIFIERS, load_schema, schema_names
 from reconciler.oci.referrers import Attachments, cosign_tags
 from reconciler.oci.spec import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
-from reconciler.plan.cost.figures import Sizes, Unread
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan
 from reconciler.plan.plan_json import plan_document, serialise_with_manifests
+from reconciler.plan.sizes import Sizes, Unread
 from reconciler.sources.quota import Quota, Spending
 from reconciler.stores import Unfinished
 from reconciler.target.garbage import Garbage, NotCollected

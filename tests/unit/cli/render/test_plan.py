@@ -13,10 +13,10 @@ from reconciler.cli.render.markdown import plan_markdown
 from reconciler.cli.render.outcome import closing_text, outcome_document, outcome_line
 from reconciler.cli.render.plan import plan_text, troubles
 from reconciler.oci.spec import OCI_INDEX, Descriptor, Digest
-from reconciler.plan.cost.figures import Sizes, Unread
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan
 from reconciler.plan.plan_json import plan_document
+from reconciler.plan.sizes import Sizes, Unread
 from reconciler.signatures.signers import Refused, Unchecked, Verified
 from reconciler.sources.quota import Quota, Spending
 from reconciler.target.garbage import NotCollected

@@ -12,7 +12,7 @@ from reconciler.sources import quota_of
 from reconciler.sources.quota import Spending, estimate
 
 if TYPE_CHECKING:
-    from reconciler.plan.images import ImageWork
+    from reconciler.plan.image_work import ImageWork
     from reconciler.sources import OpenSource
     from reconciler.sources.quota import Quota
     from reconciler.target.index import MirrorIndex

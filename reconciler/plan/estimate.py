@@ -1,0 +1,43 @@
+"""Adds to a plan what an apply of it moves and costs. Fetches the new manifests for that, which may count as pulls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from reconciler.oci.spec import Digest
+from reconciler.plan.cost.measure import measure
+from reconciler.plan.cost.quotas import spendings
+from reconciler.plan.make import in_silence
+from reconciler.plan.plan import leaving_out
+from reconciler.work.threads import RESOLVE_WORKERS, readers
+
+if TYPE_CHECKING:
+    from reconciler.mirrors.model import Mirrors
+    from reconciler.plan.connections import Connections
+    from reconciler.plan.make import Made, Stage
+    from reconciler.plan.plan import Plan
+
+
+def with_sizes(
+    made: Made,
+    mirrors: Mirrors,
+    connections: Connections,
+    held: Mapping[Digest, bytes] | None = None,
+    stage: Stage = in_silence,
+) -> Plan:
+    """Gives the plan with its sizes, requests and cost.
+
+    `held`: the manifests that an earlier plan holds. The plan then holds those fetched now, so that an apply of it
+    does not fetch them again; None: it holds none. Raises `StoreError`.
+    """
+    plan, observed, open_source = made.plan, made.observed, connections.open_source
+    store, parts = connections.stores.public, mirrors.store.parts
+    with stage("Reading manifests ..."), readers(RESOLVE_WORKERS) as executor:
+        found = measure(
+            plan, observed.index, store, open_source, executor, parts, observed.at, held, named=mirrors.naming()
+        )
+    spent = spendings(found.takes, open_source)
+    sizes = replace(found.sizes, priced=mirrors.store.is_at_r2)
+    return replace(leaving_out(plan, found.left_out), sizes=sizes, manifests=found.bodies, spendings=spent)
