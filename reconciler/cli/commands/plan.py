@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,6 +21,7 @@ from reconciler.cli.options import (
     StrictOption,
     TimeoutOption,
     VerboseOption,
+    taking,
 )
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import Format
@@ -32,65 +34,88 @@ from reconciler.plan.connections import connect
 from reconciler.plan.estimate import with_sizes
 from reconciler.plan.files import check_place, manifests_in, save
 from reconciler.plan.guards import will_fail
-from reconciler.plan.make import make
+from reconciler.plan.make import Made, make
 from reconciler.plan.plan import Plan
 from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.ledger import Observed
 from reconciler.work.deadline import Deadline
 
 
-def plan(
-    file: FileOption = MIRRORS,
-    only: OnlyOption = None,
-    output: FormatOption = Format.TEXT,
+@dataclass(frozen=True)
+class PlanOptions:
+    """The options of `r2mirror plan`."""
+
+    file: FileOption = MIRRORS
+    only: OnlyOption = None
+    output: FormatOption = Format.TEXT
     out: Annotated[
         Path | None, typer.Option("--out", metavar="PLAN", help="Also save the plan, for `r2mirror apply PLAN`.")
-    ] = None,
-    detailed_exitcode: DetailedOption = False,
+    ] = None
+    detailed_exitcode: DetailedOption = False
     recheck: Annotated[
         bool,
         typer.Option(
             "--recheck",
             help="Also re-check immutable and pinned tags, and re-verify signatures of images already mirrored.",
         ),
-    ] = False,
+    ] = False
     sizes: Annotated[
         bool, typer.Option("--sizes", help="Also fetch new manifests and estimate transfer size, requests and cost.")
-    ] = False,
-    allow_prune: AllowPruneOption = False,
-    strict: StrictOption = False,
-    timeout: TimeoutOption = None,
-    _verbose: VerboseOption = 0,
-) -> int:
+    ] = False
+    allow_prune: AllowPruneOption = False
+    strict: StrictOption = False
+    timeout: TimeoutOption = None
+    _verbose: VerboseOption = 0
+
+
+@taking(PlanOptions)
+def plan(options: PlanOptions) -> int:
     """Show what apply would do. Writes nothing and, without --sizes, uses no Docker Hub pull.
 
     With --sizes it fetches the manifests of new images, which Docker Hub counts as pulls. A plan saved with --out
     holds them, so that apply does not fetch them again.
     """
+    mirrors = load(options.file)
+    if options.out:
+        # Before the sources are resolved: a place that cannot be written to must not cost a whole run.
+        check_place(options.out)
+    made = _make(options, mirrors)
+    if options.out:
+        save(made.plan, options.out)
+        note(f"saved {options.out}: {summary_line(made.plan)} `r2mirror apply {options.out}` does exactly this")
+    show_result(PLAN, made.plan, options.output)
+    _note_what_is_public(mirrors, made.observed)
+    return _exit_code(made.plan, options)
 
-    mirrors = load(file)
-    if out:
-        check_place(out)
-    with connect(mirrors, os.environ, deadline=Deadline(timeout)) as connections:
-        found = make(mirrors, connections, only or (), recheck=recheck, allow_prune=allow_prune, stage=waiting)
-        made = found.plan
-        if sizes:
-            if out is None:
-                _refuse_to_spend(made)
-            made = with_sizes(found, mirrors, connections, manifests_in(out) if out else None, waiting)
-    if out:
-        save(made, out)
-        note(f"saved {out}: {summary_line(made)} `r2mirror apply {out}` does exactly this")
-    show_result(PLAN, made, output)
-    _say_what_is_public(mirrors, found.observed)
-    if will_fail(made, strict=strict) or (made.sizes and made.sizes.unread):
+
+def _make(options: PlanOptions, mirrors: Mirrors) -> Made:
+    """Makes the plan, with its sizes where they are asked for."""
+    with connect(mirrors, os.environ, deadline=Deadline(options.timeout)) as connections:
+        made = make(
+            mirrors,
+            connections,
+            options.only or (),
+            recheck=options.recheck,
+            allow_prune=options.allow_prune,
+            stage=waiting,
+        )
+        if not options.sizes:
+            return made
+        if options.out is None:
+            _refuse_to_spend(made.plan)
+        held = manifests_in(options.out) if options.out else None
+        return replace(made, plan=with_sizes(made, mirrors, connections, held, waiting))
+
+
+def _exit_code(plan: Plan, options: PlanOptions) -> int:
+    if will_fail(plan, strict=options.strict) or (plan.sizes and plan.sizes.unread):
         return 1
-    return 2 if detailed_exitcode and made.has_changes else 0
+    return 2 if options.detailed_exitcode and plan.has_changes else 0
 
 
-def _refuse_to_spend(made: Plan) -> None:
-    """Raises `UsageError` where the manifests would have to be paid for twice, now and by the apply."""
-    for spending in made.spendings:
+def _refuse_to_spend(plan: Plan) -> None:
+    """Raises `UsageError` where manifests would count against a quota twice: now, and in the apply."""
+    for spending in plan.spendings:
         if spending.pulls:
             raise UsageError(
                 f"--sizes has to fetch manifests, and {spending.quota.registry} counts those: {pulls_words(spending)}. "
@@ -98,8 +123,8 @@ def _refuse_to_spend(made: Plan) -> None:
             )
 
 
-def _say_what_is_public(mirrors: Mirrors, observed: Observed) -> None:
-    """Once, before the first apply: the mirror index is readable wherever the bucket is."""
+def _note_what_is_public(mirrors: Mirrors, observed: Observed) -> None:
+    """Notes, before the first apply only, that clients can read the mirror index if they can read the bucket."""
     store = mirrors.store
     if observed.etag or not store.shows_state or not store.public_url:
         return
