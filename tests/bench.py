@@ -218,7 +218,7 @@ def final(store: MemoryStore) -> dict[str, object]:
     state: dict[str, object] = dict(store.objects)
     recorded = parse(store.objects[MIRROR_INDEX], "it").repositories
     state[MIRROR_INDEX] = {
-        target: ({tag: entry.digest for tag, entry in one.tags.items()}, set(one.retired), one.pending, one.attached)
+        target: ({tag: entry.digest for tag, entry in one.tags.items()}, set(one.retired), one.pending, one.attachments)
         for target, one in recorded.items()
     }
     if PAGE in store.objects:

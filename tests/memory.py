@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from reconciler.errors import NotFound, PreconditionFailed, RateLimited, SourceError, StoreError
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Glob
-from reconciler.oci.referrers import Attached, cosign_tags
+from reconciler.oci.referrers import ListedAttachments, cosign_tags
 from reconciler.oci.spec import Descriptor, Digest, Platform
 from reconciler.sources.quota import Quota
 from reconciler.stores import Absent, Condition, Listed, Matches, Stored, Unfinished
@@ -320,12 +320,12 @@ class MemorySource:
             body = next(all_[digest] for all_ in (i.all_blobs() for i in self.everything) if digest in all_)
         return (body[start : start + CHUNK] for start in range(0, len(body), CHUNK))
 
-    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
-        self._ask("attached", str(subject))
+    def attachments(self, subject: Digest, listed: frozenset[str] | None) -> ListedAttachments:
+        self._ask("attachments", str(subject))
         referrers = [one for one in self.along if json.loads(one.body)["subject"]["digest"] == str(subject)]
         listed_ones = None if self.refusal else tuple(described(one) for one in referrers)
         tags = {tag: described(self.named[tag]) for tag in cosign_tags(subject) if tag in self.named}
-        return Attached(listed_ones, None, tags, self.refusal)
+        return ListedAttachments(listed_ones, None, tags, self.refusal)
 
     def quota(self, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
         if known and again:

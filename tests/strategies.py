@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from reconciler.mirrors.selection import Tally
-from reconciler.oci.referrers import Attachments, Record, cosign_tags
+from reconciler.oci.referrers import CopiedAttachments, Record, cosign_tags
 from reconciler.oci.spec import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -65,7 +65,7 @@ def _records(draw: st.DrawFn) -> Record:
     record = {}
     for subject in draw(st.lists(digests, max_size=2)):
         along = {tag: draw(descriptors) for tag in cosign_tags(subject)[: draw(st.integers(0, 2))]}
-        record[subject] = Attachments(
+        record[subject] = CopiedAttachments(
             draw(st.frozensets(digests, max_size=2)),
             draw(st.frozensets(digests, max_size=1)),
             draw(st.none() | digests),

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from reconciler.apply.arrivals import Arrivals
-from reconciler.apply.attach import Following, Route, follow, open_route, publish_following, read_following
+from reconciler.apply.attachments import Following, Route, follow, open_route, publish_following, read_following
 from reconciler.apply.copy import publish_manifests, publish_tags
 from reconciler.apply.holders import BlobHolders
 from reconciler.apply.outcome import Took

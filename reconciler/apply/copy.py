@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import BadAnswer
-from reconciler.oci.referrers import is_attached_tag
+from reconciler.oci.referrers import is_attachment_tag
 from reconciler.oci.spec import Descriptor, Digest
 
 if TYPE_CHECKING:
@@ -107,6 +107,6 @@ def publish_tags(target: Repository, image: Image, tags: Iterable[str], listed: 
     Tags that belong to a digest are looked at all the same, for what they belong to may have brought them meanwhile.
     """
     for tag in tags:
-        is_new = listed is not None and tag not in listed and not is_attached_tag(tag)
+        is_new = listed is not None and tag not in listed and not is_attachment_tag(tag)
         target.put_tag(tag, image.root.body, image.root.parsed.media_type, is_new=is_new)
         logger.info("published %s:%s at %s", target.name, tag, image.root.digest)

@@ -186,17 +186,17 @@ class Run:
             return []
         now = self._lease.now()
         sources, tags = {}, defaultdict[str, dict[str, TagState]](dict)
-        attached = defaultdict[str, dict[Digest, Record]](dict)
+        attachments = defaultdict[str, dict[Digest, Record]](dict)
         for work, copied in self._unrecorded:
             sources[work.repository.target] = work.repository.source
             tags[work.repository.target] |= _tag_states(work, copied, now)
             if copied.record:
-                attached[work.repository.target][work.root.digest] = copied.record
+                attachments[work.repository.target][work.root.digest] = copied.record
 
         def change(index: MirrorIndex) -> MirrorIndex:
             for target, source in sources.items():
                 index = mirror_index.published(index, target, source, tags[target], now)
-                index = mirror_index.attached(index, target, attached[target])
+                index = mirror_index.with_attachments(index, target, attachments[target])
             for one, out in self._left_out:
                 untouched = out.keys() - self._cut_off.get(one.target, frozenset())
                 index = mirror_index.left_out(index, one.target, out, untouched)
@@ -231,7 +231,7 @@ class Run:
         # which the next run settles. The other way round it would leave tags in the index that cannot be pulled.
         self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
         self._touched.update(target for target, _ in allowed)
-        staying = {target: self._attached_tags(target) for target, _ in allowed}
+        staying = {target: self._attachment_tags(target) for target, _ in allowed}
         # One call for all repositories: a request deletes 1,000 keys, and most prunes are a few.
         pruned = ((target, one.tag) for target, prunes in allowed for one in prunes)
         keys = (ManifestKey(target, tag) for target, tag in pruned if tag not in staying[target])
@@ -239,10 +239,10 @@ class Run:
         self._write_each(allowed, mirror_index.settled)
         yield from (Done(target, change) for target, prunes in allowed for change in prunes)
 
-    def _attached_tags(self, target: str) -> frozenset[str]:
+    def _attachment_tags(self, target: str) -> frozenset[str]:
         """Those whose objects stay, although they are no tags of their own any more: they belong to images."""
         state = self._observed.index.repositories.get(target)
-        return state.attached_tags if state else frozenset()
+        return state.attachment_tags if state else frozenset()
 
     def _refusal(self, repository: RepositoryPlan) -> str | None:
         if repository.target in self._failed:

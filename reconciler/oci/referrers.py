@@ -1,12 +1,13 @@
 """What is attached to a digest: referrers of the OCI specifications 1.1, and cosign's tags. Pure.
 
-    Attached        what a source says of a digest, before a manifest is read
-    parse_fallback  what the index lists that stands in for a source's list
-    Attachments     what was copied of that, as the mirror index keeps it
-    news            what a source has that was not copied yet
-    list_bytes      the list that is published of a digest's referrers
+    ListedAttachments  what a source lists for a digest, before a manifest is read
+    parse_fallback     the referrers in the index that stands in for a source's list
+    CopiedAttachments  what was copied of that, as the mirror index keeps it
+    news               how much a source lists that was not copied yet
+    list_bytes         the referrers list that is published for a digest
 
-What was copied stays for as long as its subject does: a source that forgets a signature takes none from the mirror.
+An attachment is a referrer (a manifest whose `subject` is the digest) or an image at one of cosign's tags. Copied
+attachments stay for as long as their subject does: a source that loses a signature takes none from the mirror.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from reconciler.oci.spec import (
 MAX_REFERRERS = 1000
 """Of one digest. A list of so many is about as large as a client takes."""
 
-_ATTACHED = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
+_ATTACHMENT_TAG = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 
 FEWER = "have some removed at the source, or set referrers: false for this mirror"
 TOO_MANY = f"more than {MAX_REFERRERS} referrers; {FEWER}"
@@ -42,13 +43,13 @@ TOO_MANY = f"more than {MAX_REFERRERS} referrers; {FEWER}"
 
 
 @dataclass(frozen=True)
-class Attached:
-    """What a source says is attached to a digest.
+class ListedAttachments:
+    """What a source lists as attached to a digest.
 
-    referrers  None: the source has no list of them
-    fallback   the index that a tag then names for them, None: there is none
+    referrers  None if the source has no referrers API
+    fallback   without that API, the index at the fallback tag; None if there is none
     tags       cosign's tags
-    refusal    why the source does not give the list that it may have, in words; empty where it did not refuse it
+    refusal    why the source refuses to list referrers, in words; empty if it does not
     """
 
     referrers: tuple[Descriptor, ...] | None = None
@@ -58,12 +59,12 @@ class Attached:
 
 
 @dataclass(frozen=True)
-class Attachments:
-    """What was copied of that, or looked at.
+class CopiedAttachments:
+    """What was copied of the attachments of one digest.
 
-    referrers  that are published in the digest's list
-    left_out   that the source lists, and that cannot be mirrored
-    fallback   the digest of the source's own index of them, where it had no list
+    referrers  those in the published list
+    left_out   those that the source lists but that cannot be mirrored
+    fallback   the digest of the index at the source's fallback tag, if the referrers came from there
     tags       cosign's tags
     """
 
@@ -73,7 +74,7 @@ class Attachments:
     tags: Mapping[str, Descriptor] = field(default_factory=lambda: MappingProxyType({}))
 
 
-Record: TypeAlias = "Mapping[Digest, Attachments]"
+Record: TypeAlias = "Mapping[Digest, CopiedAttachments]"
 """What is attached to an image: to its root, to each manifest below, to each referrer of those; empty ones included."""
 
 
@@ -87,14 +88,14 @@ def cosign_tags(subject: Digest) -> tuple[str, ...]:
     return tuple(f"{fallback_tag(subject)}.{kind}" for kind in ("sig", "att", "sbom") if len(subject.hex) == 64)
 
 
-def attached_tags(subject: Digest) -> tuple[str, ...]:
+def attachment_tags(subject: Digest) -> tuple[str, ...]:
     """Every tag that belongs to a digest by its name."""
     return (fallback_tag(subject), *cosign_tags(subject))
 
 
-def is_attached_tag(tag: str) -> bool:
+def is_attachment_tag(tag: str) -> bool:
     """Whether a tag belongs to a digest by its name."""
-    return _ATTACHED.fullmatch(tag) is not None
+    return _ATTACHMENT_TAG.fullmatch(tag) is not None
 
 
 def parse_fallback(body: bytes, named: Descriptor, what: str) -> tuple[Descriptor, ...]:
@@ -110,13 +111,13 @@ def parse_fallback(body: bytes, named: Descriptor, what: str) -> tuple[Descripto
     return parsed.entries
 
 
-def merged(records: Iterable[Record]) -> dict[Digest, Attachments]:
+def merged(records: Iterable[Record]) -> dict[Digest, CopiedAttachments]:
     """What is attached to each digest by all the records of a repository, for images may share manifests."""
-    found: dict[Digest, Attachments] = {}
+    found: dict[Digest, CopiedAttachments] = {}
     for record in records:
         for subject, one in record.items():
-            known = found.get(subject, Attachments())
-            found[subject] = Attachments(
+            known = found.get(subject, CopiedAttachments())
+            found[subject] = CopiedAttachments(
                 known.referrers | one.referrers,
                 known.left_out | one.left_out,
                 one.fallback or known.fallback,
@@ -125,18 +126,18 @@ def merged(records: Iterable[Record]) -> dict[Digest, Attachments]:
     return found
 
 
-def news(recorded: Record, found: Mapping[Digest, Attached], own_tags: Iterable[str]) -> int:
+def news(recorded: Record, found: Mapping[Digest, ListedAttachments], own_tags: Iterable[str]) -> int:
     """How many things are attached now that `recorded` does not have. `own_tags` are mirrored as any other tag is."""
     own = frozenset(own_tags)
     count = 0
-    for subject, attached in found.items():
-        known = recorded.get(subject, Attachments())
-        listed = {one.digest for one in attached.referrers or ()}
-        count += len(listed - known.referrers - known.left_out)
-        count += attached.fallback is not None and attached.fallback.digest != known.fallback
+    for subject, listed in found.items():
+        known = recorded.get(subject, CopiedAttachments())
+        referrers = {one.digest for one in listed.referrers or ()}
+        count += len(referrers - known.referrers - known.left_out)
+        count += listed.fallback is not None and listed.fallback.digest != known.fallback
         count += sum(
             tag not in own and (tag not in known.tags or known.tags[tag].digest != one.digest)
-            for tag, one in attached.tags.items()
+            for tag, one in listed.tags.items()
         )
     return count
 
@@ -164,7 +165,7 @@ def list_bytes(referrers: Iterable[tuple[Digest, int, Manifest | Index]], subjec
 
 
 def _entry(digest: Digest, size: int, parsed: Manifest | Index) -> dict[str, Any]:
-    kind, annotations = artifact_type(parsed), parsed.attachment.annotations
+    kind, annotations = artifact_type(parsed), parsed.as_referrer.annotations
     return {
         "mediaType": parsed.media_type,
         "digest": str(digest),
@@ -177,7 +178,7 @@ def _entry(digest: Digest, size: int, parsed: Manifest | Index) -> dict[str, Any
 def artifact_type(referrer: Manifest | Index) -> str:
     """What a list of referrers says that one is: what it says itself, else by its config; empty where neither does."""
     config = referrer.config.media_type if isinstance(referrer, Manifest) and referrer.config else ""
-    return referrer.attachment.artifact_type or config
+    return referrer.as_referrer.artifact_type or config
 
 
 def record_document(record: Record) -> dict[str, Any]:
@@ -185,7 +186,7 @@ def record_document(record: Record) -> dict[str, Any]:
     return {str(subject): _attachments_document(one) for subject, one in sorted(record.items())}
 
 
-def _attachments_document(one: Attachments) -> dict[str, Any]:
+def _attachments_document(one: CopiedAttachments) -> dict[str, Any]:
     said = {
         "referrers": [str(digest) for digest in sorted(one.referrers)],
         "left_out": [str(digest) for digest in sorted(one.left_out)],
@@ -207,16 +208,16 @@ def parse_record(entry: Any, what: str) -> Record:
     return MappingProxyType({subject: _parse_attachments(one, subject, what) for subject, one in parsed.items()})
 
 
-def _parse_attachments(entry: Any, subject: Digest, what: str) -> Attachments:
+def _parse_attachments(entry: Any, subject: Digest, what: str) -> CopiedAttachments:
     what = f"{what}: referrers of {subject}"
     if not isinstance(entry, dict):
         raise Malformed(what, "expected an object")
     fallback, tags = entry.get("fallback"), entry.get("tags", {})
-    if not isinstance(tags, dict) or not all(is_tag(tag) and tag in attached_tags(subject) for tag in tags):
+    if not isinstance(tags, dict) or not all(is_tag(tag) and tag in attachment_tags(subject) for tag in tags):
         raise Malformed(what, "expected tags that belong to this digest")
     if not isinstance(fallback, str | None):
         raise Malformed(what, "expected fallback to be a digest")
-    return Attachments(
+    return CopiedAttachments(
         _digests(entry.get("referrers", []), what),
         _digests(entry.get("left_out", []), what),
         Digest.parse(fallback) if fallback is not None else None,

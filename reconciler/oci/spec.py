@@ -188,10 +188,12 @@ class Descriptor:
 
 
 @dataclass(frozen=True)
-class Attachment:
-    """What a manifest or an index says for a list of referrers: what it is attached to, what it is, its annotations.
+class ReferrerFields:
+    """What a manifest or an index says of itself as a referrer (distribution specification 1.1, "Listing Referrers").
 
-    `artifact_type` is empty where it names none; annotations that are no text are left out.
+    subject        what it refers to; None if it is not a referrer
+    artifact_type  empty if it has none
+    annotations    without those that are not text
     """
 
     subject: Digest | None = None
@@ -203,13 +205,13 @@ class Attachment:
 class Manifest:
     """An image manifest or an artifact's: the blobs it needs, in order, the config first.
 
-    `attachment` is what it says of itself as a referrer.
+    `as_referrer` has what a list of referrers needs of it.
     """
 
     media_type: str
     config: Descriptor | None
     layers: tuple[Descriptor, ...]
-    attachment: Attachment = Attachment()
+    as_referrer: ReferrerFields = ReferrerFields()
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
@@ -227,7 +229,7 @@ class Index:
 
     media_type: str
     entries: tuple[Descriptor, ...]
-    attachment: Attachment = Attachment()
+    as_referrer: ReferrerFields = ReferrerFields()
 
     @property
     def manifests(self) -> tuple[Descriptor, ...]:
@@ -257,19 +259,19 @@ def parse_manifest(body: bytes, media_type: str, what: str) -> Manifest | Index:
         raise Malformed(what, SCHEMA1_REFUSAL)
     announced = own_media_type(document, media_type, what)
     if announced in INDEX_TYPES:
-        return Index(announced, tuple(_descriptors(document, "manifests", what)), _attachment(document))
+        return Index(announced, tuple(_descriptors(document, "manifests", what)), _referrer_fields(document))
     config = document.get("config")
     return Manifest(
         announced,
         None if config is None else parse_descriptor(config, f"{what}: config"),
         tuple(_descriptors(document, "layers", what)),
-        _attachment(document),
+        _referrer_fields(document),
     )
 
 
-def _attachment(document: dict[str, Any]) -> Attachment:
+def _referrer_fields(document: dict[str, Any]) -> ReferrerFields:
     subject, annotations = document.get("subject"), document.get("annotations")
-    return Attachment(
+    return ReferrerFields(
         _digest(subject.get("digest")) if isinstance(subject, dict) else None,
         _artifact_type(document),
         tuple((key, value) for key, value in annotations.items() if isinstance(value, str))

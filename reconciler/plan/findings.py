@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import SourceError
 from reconciler.mirrors.selection import Tally, select
-from reconciler.oci.referrers import Attached, is_attached_tag, news
+from reconciler.oci.referrers import ListedAttachments, is_attachment_tag, news
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.desire import Desired, desire, desire_unchanged
 from reconciler.plan.owners import conflict
@@ -30,19 +30,19 @@ Resolved: TypeAlias = Descriptor | SourceError
 class Findings:
     """What is known about one mirror before anything is decided.
 
-    observed  its repository in the mirror index, an empty one if there is none
-    listed    its source's tag list, None if nothing needed it
-    resolved  what each chosen tag points to
-    attached  what is attached now to digests that are mirrored already
-    tallies   what each of its patterns chooses
-    warnings  about patterns that choose nothing
+    observed     its repository in the mirror index, an empty one if there is none
+    listed       its source's tag list, None if nothing needed it
+    resolved     what each chosen tag points to
+    attachments  what is attached now to digests that are mirrored already
+    tallies      what each of its patterns chooses
+    warnings     about patterns that choose nothing
     """
 
     mirror: Mirror
     observed: RepositoryState
     listed: Listed | None
     resolved: Mapping[str, Resolved]
-    attached: Mapping[Digest, Attached | SourceError]
+    attachments: Mapping[Digest, ListedAttachments | SourceError]
     tallies: tuple[Tally, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -60,7 +60,7 @@ def judge(
     if clash:
         return desire_unchanged(mirror, observed, clash)
     desired = _judge(found, now, refused)
-    warnings = (*desired.warnings, *found.warnings, *_refusals(found.attached))
+    warnings = (*desired.warnings, *found.warnings, *_refusals(found.attachments))
     return replace(desired, tallies=found.tallies, warnings=warnings)
 
 
@@ -94,10 +94,10 @@ def choosable(mirror: Mirror, listed: tuple[str, ...], observed: Callable[[], Re
     a pattern chose before its mirror had `referrers` stays a tag of its own: that edit prunes nothing. `observed` is
     called only if the answer depends on the mirror index.
     """
-    attached = {tag for tag in listed if is_attached_tag(tag)}
-    if not attached or not (mirror.referrers or mirror.signed_by):
+    attachments = {tag for tag in listed if is_attachment_tag(tag)}
+    if not attachments or not (mirror.referrers or mirror.signed_by):
         return listed
-    passed_over = attached if mirror.signed_by else attached - observed().own_tags
+    passed_over = attachments if mirror.signed_by else attachments - observed().own_tags
     return tuple(tag for tag in listed if tag not in passed_over)
 
 
@@ -114,13 +114,13 @@ def _news(found: Findings) -> tuple[dict[str, str], dict[str, SourceError]]:
     for tag, one in found.resolved.items():
         if isinstance(one, SourceError) or not is_there(observed, tag, one):
             continue
-        record = observed.attached.get(one.digest)
+        record = observed.attachments.get(one.digest)
         if record is None:
             told[tag] = "referrers: not checked yet"
             continue
-        theirs = {subject: found.attached[subject] for subject in record if subject in found.attached}
+        theirs = {subject: found.attachments[subject] for subject in record if subject in found.attachments}
         errors = [answer for answer in theirs.values() if isinstance(answer, SourceError)]
-        count = news(record, {s: a for s, a in theirs.items() if isinstance(a, Attached)}, observed.tags)
+        count = news(record, {s: a for s, a in theirs.items() if isinstance(a, ListedAttachments)}, observed.tags)
         if errors:
             failed[tag] = errors[0]
         elif count:
@@ -128,9 +128,11 @@ def _news(found: Findings) -> tuple[dict[str, str], dict[str, SourceError]]:
     return told, failed
 
 
-def _refusals(attached: Mapping[Digest, Attached | SourceError]) -> tuple[str, ...]:
+def _refusals(attachments: Mapping[Digest, ListedAttachments | SourceError]) -> tuple[str, ...]:
     """Why the source does not list what is attached, said once for all digests."""
-    return tuple(dict.fromkeys(one.refusal for one in attached.values() if isinstance(one, Attached) and one.refusal))
+    return tuple(
+        dict.fromkeys(one.refusal for one in attachments.values() if isinstance(one, ListedAttachments) and one.refusal)
+    )
 
 
 def _still_chosen(mirror: Mirror, observed: RepositoryState, listed: tuple[str, ...]) -> frozenset[str]:

@@ -38,7 +38,7 @@ from reconciler.work.unforeseen import unforeseen
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror, Mirrors
-    from reconciler.oci.referrers import Attached
+    from reconciler.oci.referrers import ListedAttachments
     from reconciler.plan.findings import Listed, Resolved
     from reconciler.signatures.gate import Gate
     from reconciler.sources import OpenSource
@@ -92,9 +92,9 @@ def resolve(
     coming.clear()  # From here on, all that have something to do share the threads.
     rounds = list(_ask_each(asked, reading, open_source, threads, listings, recheck=recheck))
     index, at = reading.result(), now().replace(microsecond=0)
-    attached = _ask_attached(rounds, index, open_source, threads, listings)
+    attachments = _list_attachments(rounds, index, open_source, threads, listings)
     found = [
-        _settled(mirror, index, listings.get(mirror.target), one, attached.get(mirror.target, {}))
+        _settled(mirror, index, listings.get(mirror.target), one, attachments.get(mirror.target, {}))
         for mirror, one in rounds
     ]
     desired = [judge(one, mirrors.name, at) for one in found]
@@ -133,7 +133,7 @@ def _settled(
     index: MirrorIndex,
     listing: Future[Listed] | None,
     asked: Asked,
-    attached: Mapping[Digest, Future[Attached | SourceError]],
+    attachments: Mapping[Digest, Future[ListedAttachments | SourceError]],
 ) -> Findings:
     """Waits for all that was asked about a mirror."""
     return Findings(
@@ -141,7 +141,7 @@ def _settled(
         _observed(index, mirror),
         listing.result() if listing else None,
         {tag: one.result() if isinstance(one, Future) else one for tag, one in asked.answers.items()},
-        {subject: one.result() for subject, one in attached.items()},
+        {subject: one.result() for subject, one in attachments.items()},
         asked.tallies,
         asked.warnings,
     )
@@ -189,13 +189,13 @@ def _reference(chosen: Chosen) -> str:
     return str(chosen.pattern.digest) if isinstance(chosen.pattern, Pinned) else chosen.tag
 
 
-def _ask_attached(
+def _list_attachments(
     rounds: Sequence[tuple[Mirror, Asked]],
     index: MirrorIndex,
     open_source: OpenSource,
     executor: Executor,
     listings: Mapping[str, Future[Listed]],
-) -> dict[str, dict[Digest, Future[Attached | SourceError]]]:
+) -> dict[str, dict[Digest, Future[ListedAttachments | SourceError]]]:
     """Asks what is attached to every digest of the images that were resolved and are mirrored as they are, by target.
 
     The tag list comes first, even if no pattern needs it: it saves a request for each tag that is not there.
@@ -208,7 +208,7 @@ def _ask_attached(
         listed = listings[mirror.target].result()
         tags = frozenset(listed) if listed and isinstance(listed, tuple) else None
         asked[mirror.target] = {
-            subject: executor.submit(_attached, open_source, mirror.source, subject, tags)
+            subject: executor.submit(_attachments, open_source, mirror.source, subject, tags)
             for subject in subjects[mirror.target]
         }
     return asked
@@ -222,7 +222,7 @@ def _subjects(mirror: Mirror, index: MirrorIndex, answers: Mapping[str, Descript
     unchanged = {
         one.digest for tag, one in asked.items() if isinstance(one, Descriptor) and is_there(observed, tag, one)
     }
-    return sorted({subject for digest in unchanged for subject in observed.attached.get(digest, {})})
+    return sorted({subject for digest in unchanged for subject in observed.attachments.get(digest, {})})
 
 
 def _list(open_source: OpenSource, source: str) -> Listed:
@@ -243,11 +243,11 @@ def _resolve(open_source: OpenSource, source: str, reference: str) -> Resolved:
         return unforeseen(f"{source}:{reference}", error)
 
 
-def _attached(
+def _attachments(
     open_source: OpenSource, source: str, subject: Digest, listed: frozenset[str] | None
-) -> Attached | SourceError:
+) -> ListedAttachments | SourceError:
     try:
-        return open_source(source).attached(subject, listed)
+        return open_source(source).attachments(subject, listed)
     except SourceError as error:
         return error
     except Exception as error:  # noqa: BLE001 it is that source's failure, whatever it is

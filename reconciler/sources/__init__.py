@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 from reconciler.oci.spec import Descriptor, Digest
 
 if TYPE_CHECKING:
-    from reconciler.oci.referrers import Attached
+    from reconciler.oci.referrers import ListedAttachments
     from reconciler.sources.quota import Quota
 
 
@@ -61,7 +61,7 @@ class Source(Contents, Protocol):
         """
         ...
 
-    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
+    def attachments(self, subject: Digest, listed: frozenset[str] | None) -> ListedAttachments:
         """Lists what is attached to a digest, without reading a manifest where the source can.
 
         An empty result is not an error.

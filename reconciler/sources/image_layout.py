@@ -18,7 +18,7 @@ from typing import Any
 from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
 from reconciler.files import open_regular
 from reconciler.oci.image import walk
-from reconciler.oci.referrers import Attached, artifact_type, cosign_tags
+from reconciler.oci.referrers import ListedAttachments, artifact_type, cosign_tags
 from reconciler.oci.spec import (
     MAX_MANIFEST_SIZE,
     Descriptor,
@@ -88,9 +88,9 @@ class ImageLayout:
         except OSError as error:
             raise Unreachable(what, f"cannot be read: {error.strerror}") from None
 
-    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:  # noqa: ARG002 they are known here
+    def attachments(self, subject: Digest, listed: frozenset[str] | None) -> ListedAttachments:  # noqa: ARG002 they are known here
         tags = {tag: self.resolve(tag) for tag in cosign_tags(subject) if tag in self._tagged}
-        return Attached(self.referrers(subject), None, MappingProxyType(tags))
+        return ListedAttachments(self.referrers(subject), None, MappingProxyType(tags))
 
     @cached_property
     def _referrers(self) -> dict[Digest, dict[Digest, Descriptor]]:
@@ -105,9 +105,9 @@ class ImageLayout:
             return one[1].manifests if isinstance(one[1], Index) else ()
 
         for descriptor, parsed in walk((one for one, _ in self._entries if one.is_manifest), read, below):
-            if parsed.attachment.subject:
+            if parsed.as_referrer.subject:
                 referrer = replace(descriptor, artifact_type=artifact_type(parsed))
-                found.setdefault(parsed.attachment.subject, {})[descriptor.digest] = referrer
+                found.setdefault(parsed.as_referrer.subject, {})[descriptor.digest] = referrer
         return found
 
     def _parsed(self, descriptor: Descriptor) -> Manifest | Index | None:

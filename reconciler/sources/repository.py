@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from reconciler.errors import BadAnswer, NotFound
-from reconciler.oci.referrers import Attached, cosign_tags, fallback_tag
+from reconciler.oci.referrers import ListedAttachments, cosign_tags, fallback_tag
 from reconciler.oci.spec import ACCEPT, MAX_MANIFEST_SIZE, Descriptor, Digest
 from reconciler.sources.blobs import download
 from reconciler.sources.descriptors import descriptor_of
@@ -111,7 +111,7 @@ class RegistrySource(Endpoint):
         found = Digest.of(body, descriptor.digest.algorithm)
         raise BadAnswer(what, f"expected {descriptor.size} bytes of this digest, got {len(body)} bytes of {found}")
 
-    def attached(self, subject: Digest, listed: frozenset[str] | None) -> Attached:
+    def attachments(self, subject: Digest, listed: frozenset[str] | None) -> ListedAttachments:
         refusals: list[str] = []
         referrers = self._list_referrers(subject, refusals.append)
         tags = {
@@ -121,7 +121,7 @@ class RegistrySource(Endpoint):
         }
         tag = fallback_tag(subject)
         has_fallback = referrers is None and (listed is None or tag in listed)
-        return Attached(
+        return ListedAttachments(
             referrers,
             self._fallback(subject, is_listed=listed is not None) if has_fallback else None,
             MappingProxyType({tag: descriptor for tag, descriptor in tags.items() if descriptor}),

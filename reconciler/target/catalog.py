@@ -42,7 +42,7 @@ def _tags(index: MirrorIndex, name: str) -> bytes | None:
     state = index.repositories.get(name)
     if state is None or not state.tags:
         return None
-    records = [state.attached[one.digest] for one in state.tags.values() if one.digest in state.attached]
+    records = [state.attachments[one.digest] for one in state.tags.values() if one.digest in state.attachments]
     following = {tag for record in records for tag in published_tags(record)}
     return _json({"name": name, "tags": sorted(state.tags.keys() | following)})
 

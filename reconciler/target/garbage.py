@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed, StoreError
 from reconciler.oci.image import choose_platforms
-from reconciler.oci.referrers import attached_tags, is_attached_tag
+from reconciler.oci.referrers import attachment_tags, is_attachment_tag
 from reconciler.oci.spec import Digest, Index, Manifest, Platform, parse_manifest
 from reconciler.stores import discard, unfinished
 from reconciler.target.index import RepositoryState, collected, expired
@@ -233,7 +233,7 @@ class _Manifests:
         """
         reached: set[Digest] = set()
         needed: set[Digest] = set()
-        by_name = {tag for tag in self._there.tags if is_attached_tag(tag)} - state.own_tags
+        by_name = {tag for tag in self._there.tags if is_attachment_tag(tag)} - state.own_tags
         # Tag objects as they are there, not as the index says: one that another tool moved is pulled all the same.
         self._follow(self._keys(self._there.tags.keys() - by_name), reached, needed)
         # A tag whose object is gone: its image has to be there, else the listing or the bucket is damaged.
@@ -241,14 +241,14 @@ class _Manifests:
         self._follow(self._keys(lost - reached), reached, needed)
         # A retired digest may be gone already, e.g. where an earlier collection was cut off before it was recorded.
         # One that the listing merely lacks is noticed by `check_listing`.
-        kept = _with_attached(state, keep) - reached
+        kept = _with_attachments(state, keep) - reached
         self._unlisted |= kept - self._there.manifests.keys()
         self._follow(self._keys(kept & self._there.manifests.keys()), reached, needed)
         loose = set(subjects)
         # What is attached to something reached may bring manifests that have something attached themselves: a
         # signature of an SBOM of an image. So until a wave adds nothing.
         while True:
-            names = {tag for subject in reached for tag in attached_tags(subject)} & by_name
+            names = {tag for subject in reached for tag in attachment_tags(subject)} & by_name
             wave = [*self._keys(names), *self._lists(loose & reached)]
             if not wave:
                 return reached, needed, (*self._lists(sorted(loose)), *self._keys(sorted(by_name)))
@@ -353,10 +353,10 @@ class _Manifests:
                 return None
 
 
-def _with_attached(state: RepositoryState, keep: Iterable[Digest]) -> set[Digest]:
+def _with_attachments(state: RepositoryState, keep: Iterable[Digest]) -> set[Digest]:
     """The digests to keep, and those of what came along with their images."""
     found = set(keep)
-    for record in [state.attached[digest] for digest in found if digest in state.attached]:
+    for record in [state.attachments[digest] for digest in found if digest in state.attachments]:
         for one in record.values():
             found |= one.referrers | {tagged.digest for tagged in one.tags.values()}
     return found

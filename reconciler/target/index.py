@@ -73,21 +73,21 @@ class LeftOut:
 class RepositoryState:
     """One repository of the bucket.
 
-    retired   digests that no tag points at any more, and since when
-    pending   tags whose objects an apply set out to write or remove, and has not recorded yet: until then they may be
-              other than `tags` says
-    attached  digest of a tag, or a retired one -> what came along with its image, where that was asked for
-    owner     the `name` of the mirrors file that it belongs to; None: not claimed yet
-    gone      tag -> since when the source does not list it any more
-    left_out  tag of the source -> why it is not mirrored, although a pattern chooses it
-    unknown   fields of a newer release, which are written back as they were read
+    retired      digests that no tag points at any more, and since when
+    pending      tags whose objects an apply set out to write or remove, and has not recorded yet: until then they may
+                 be other than `tags` says
+    attachments  digest of a tag, or a retired one -> what came along with its image, where that was asked for
+    owner        the `name` of the mirrors file that it belongs to; None: not claimed yet
+    gone         tag -> since when the source does not list it any more
+    left_out     tag of the source -> why it is not mirrored, although a pattern chooses it
+    unknown      fields of a newer release, which are written back as they were read
     """
 
     source: str
     tags: Mapping[str, TagState] = field(default_factory=lambda: MappingProxyType({}))
     retired: Mapping[Digest, datetime] = field(default_factory=lambda: MappingProxyType({}))
     pending: frozenset[str] = frozenset()
-    attached: Mapping[Digest, Record] = field(default_factory=lambda: MappingProxyType({}))
+    attachments: Mapping[Digest, Record] = field(default_factory=lambda: MappingProxyType({}))
     owner: str | None = None
     gone: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
     left_out: Mapping[str, LeftOut] = field(default_factory=lambda: MappingProxyType({}))
@@ -104,9 +104,9 @@ class RepositoryState:
         return frozenset(self.tags) | self.pending
 
     @property
-    def attached_tags(self) -> frozenset[str]:
+    def attachment_tags(self) -> frozenset[str]:
         """The tags that came along with images."""
-        return frozenset(tag for record in self.attached.values() for tag in published_tags(record))
+        return frozenset(tag for record in self.attachments.values() for tag in published_tags(record))
 
 
 @dataclass(frozen=True)
@@ -180,12 +180,12 @@ def left_out(index: MirrorIndex, target: str, tags: Mapping[str, LeftOut], untou
     return _with(index, target, replace(before, left_out=known, pending=pending))
 
 
-def attached(index: MirrorIndex, target: str, records: Mapping[Digest, Record]) -> MirrorIndex:
+def with_attachments(index: MirrorIndex, target: str, records: Mapping[Digest, Record]) -> MirrorIndex:
     """`index` after what is attached to the images of these digests came along."""
     before = index.repositories.get(target)
     if before is None or not records:
         return index
-    return _with(index, target, replace(before, attached=MappingProxyType({**before.attached, **records})))
+    return _with(index, target, replace(before, attachments=MappingProxyType({**before.attachments, **records})))
 
 
 def removed(index: MirrorIndex, target: str, tags: Iterable[str], now: datetime) -> MirrorIndex:
@@ -220,8 +220,8 @@ def collected(index: MirrorIndex, target: str, digests: Iterable[Digest]) -> Mir
         return index
     gone = frozenset(digests)
     retired = {digest: since for digest, since in before.retired.items() if digest not in gone}
-    kept = {digest: record for digest, record in before.attached.items() if digest not in gone}
-    after = replace(before, retired=MappingProxyType(retired), attached=MappingProxyType(kept))
+    kept = {digest: record for digest, record in before.attachments.items() if digest not in gone}
+    after = replace(before, retired=MappingProxyType(retired), attachments=MappingProxyType(kept))
     if after.tags or after.retired or after.pending:
         return _with(index, target, after)
     others = {name: state for name, state in index.repositories.items() if name != target}
@@ -332,7 +332,7 @@ def parse_platforms(value: Any, what: str) -> tuple[Platform, ...] | None:
 
 def _repository_document(state: RepositoryState) -> dict[str, Any]:
     pending = {"pending": sorted(state.pending)} if state.pending else {}
-    records = {str(digest): record_document(record) for digest, record in sorted(state.attached.items())}
+    records = {str(digest): record_document(record) for digest, record in sorted(state.attachments.items())}
     gone = gone_document(state.gone)
     left_out = {tag: left_out_document(one) for tag, one in sorted(state.left_out.items())}
     return {
@@ -387,7 +387,7 @@ def _repository(target: str, entry: Any) -> RepositoryState:
                 MappingProxyType({tag: _tag(tag, state, target) for tag, state in tags.items()}),
                 MappingProxyType({Digest.parse(digest): _time(since, target) for digest, since in retired.items()}),
                 _pending(entry.get("pending", []), target),
-                _attached(entry.get("attached", {}), target),
+                _attachments(entry.get("attached", {}), target),
                 _owner(entry.get("owner"), target),
                 parse_gone(entry.get("gone", {}), target),
                 parse_left_out(entry.get("left_out", {}), target),
@@ -403,7 +403,7 @@ def _pending(entry: Any, target: str) -> frozenset[str]:
     return frozenset(entry)
 
 
-def _attached(entry: Any, target: str) -> Mapping[Digest, Record]:
+def _attachments(entry: Any, target: str) -> Mapping[Digest, Record]:
     what = f"repository {target}"
     if not isinstance(entry, dict):
         raise Malformed(what, "expected attached to be an object")

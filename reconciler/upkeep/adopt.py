@@ -23,7 +23,7 @@ from reconciler.errors import Malformed, NotFound, StoreError
 from reconciler.mirrors.model import DEFAULT_NAME
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.image import choose_platforms
-from reconciler.oci.referrers import is_attached_tag
+from reconciler.oci.referrers import is_attachment_tag
 from reconciler.oci.spec import Descriptor, Digest, Index, Platform, parse_manifest
 from reconciler.target.catalog import published_lists
 from reconciler.target.garbage import find_garbage
@@ -155,7 +155,7 @@ def _survey_repository(
     executor: Executor,
 ) -> Adoption:
     state = known or RepositoryState(mirror.source)
-    along = {tag for tag in there.tags if is_attached_tag(tag)} if mirror.referrers else frozenset()
+    along = {tag for tag in there.tags if is_attachment_tag(tag)} if mirror.referrers else frozenset()
     unknown = sorted(there.tags.keys() - state.own_tags - along)
     tags: dict[str, TagState] = {}
     refused: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
     manifests, tags  read, hashed and parsed; their headers compared
     blobs            by a listing's sizes; read and hashed as well where the look is `deep`
-    attached         what came along with an image: read like any other; its lists against what they have to say
+    attachments      what came along with an image: read like any other; its lists against what they have to say
     lists            tags/list, _catalog, _ping and the catalog page against what the index makes of them
     unknown tags     tag objects in our repositories that the index does not know
 
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from reconciler.errors import Malformed
 from reconciler.oci.image import choose_platforms, walk
 from reconciler.oci.platform_sizes import downloads
-from reconciler.oci.referrers import is_attached_tag, merged
+from reconciler.oci.referrers import is_attachment_tag, merged
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
 from reconciler.target.catalog import in_step, is_foreign, published_lists
 from reconciler.target.layout import ManifestKey, list_headers, manifest_headers, parse_key
@@ -149,7 +149,7 @@ def unknown_tags(
                 state = index.repositories.get(target)
                 if state is None:
                     foreign.add(target)
-                elif state.attached and is_attached_tag(tag):
+                elif state.attachments and is_attachment_tag(tag):
                     continue
                 elif tag not in state.tags and tag not in state.pending:
                     detail = "a tag that the mirror index does not know; `r2mirror adopt` takes it over, or remove it"
@@ -180,8 +180,8 @@ class _Check:
         self._repository = repository
         self._target = repository.name
         self._state = state
-        self._attached = merged(state.attached.values())
-        self._tags = _expected_tags(state, self._attached)
+        self._attachments = merged(state.attachments.values())
+        self._tags = _expected_tags(state, self._attachments)
         self._there = repository.inventory()
         self._executor = executor
         self._seen = _Seen()
@@ -189,7 +189,7 @@ class _Check:
         self._lists: list[PublishedList] = []
 
     def report(self, *, deep: bool) -> Report:
-        roots = _roots(self._state, self._tags, self._attached)
+        roots = _roots(self._state, self._tags, self._attachments)
         self._check_tags()
         self._follow(roots)
         self._check_blobs(deep=deep)
@@ -296,7 +296,7 @@ class _Check:
     def _expected_lists(self) -> Iterator[PublishedList]:
         """Yields the lists as they should be. Where a referrer cannot be read, that is the finding, not the list."""
         own_tags = self._state.own_tags
-        for subject, one in self._attached.items():
+        for subject, one in self._attachments.items():
             parsed = {digest: self._seen.manifests.get(digest) for digest in one.referrers}
             entries = [(digest, self._there.manifests.get(digest, 0), it) for digest, it in parsed.items() if it]
             if len(entries) == len(parsed):
@@ -333,13 +333,13 @@ class _Check:
         return Digest(digest.algorithm, hashing.hexdigest())
 
 
-def _expected_tags(state: RepositoryState, attached: Record) -> dict[str, Descriptor]:
+def _expected_tags(state: RepositoryState, attachments: Record) -> dict[str, Descriptor]:
     """The tags, and those that came along with images."""
-    along = {tag: descriptor for one in attached.values() for tag, descriptor in one.tags.items()}
+    along = {tag: descriptor for one in attachments.values() for tag, descriptor in one.tags.items()}
     return along | {tag: entry.descriptor for tag, entry in state.tags.items()}
 
 
-def _roots(state: RepositoryState, expected: Mapping[str, Descriptor], attached: Record) -> tuple[Root, ...]:
+def _roots(state: RepositoryState, expected: Mapping[str, Descriptor], attachments: Record) -> tuple[Root, ...]:
     """The digests of the tags, then the others. Where tags of one digest differ in platforms, all count."""
     tags: dict[Digest, list[str]] = {}
     for tag, descriptor in expected.items():
@@ -348,7 +348,7 @@ def _roots(state: RepositoryState, expected: Mapping[str, Descriptor], attached:
         Root(digest, expected[names[0]], _all_platforms(state, names), tuple(sorted(names)))
         for digest, names in tags.items()
     )
-    others = state.retired.keys() | {digest for one in attached.values() for digest in one.referrers}
+    others = state.retired.keys() | {digest for one in attachments.values() for digest in one.referrers}
     return tagged + tuple(Root(digest) for digest in sorted(others - tags.keys()))
 
 

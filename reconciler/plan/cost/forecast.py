@@ -185,7 +185,7 @@ class _Repository:
     @property
     def _lists(self) -> dict[Digest, int]:
         """The subjects without a list so far, with the bytes of an empty one."""
-        recorded = merged(self._state.attached.values()) if self._state else {}
+        recorded = merged(self._state.attachments.values()) if self._state else {}
         return {digest: len(list_bytes((), digest)) for digest in self._subjects if digest not in recorded}
 
     @property

@@ -115,7 +115,7 @@ def test_what_is_attached_to_a_digest(opened: tuple[OpenSource, str], tmp_path: 
         push(image(b"a signature"), host, "team/app", COSIGN)
     source, subject = open_source(name), Digest.parse(APP.digest)
     for listed in (None, frozenset(source.tags())):
-        found = source.attached(subject, listed)
+        found = source.attachments(subject, listed)
         assert {tag: str(one.digest) for tag, one in found.tags.items()} == {COSIGN: image(b"a signature").digest}
         referrers = found.referrers
         if found.fallback:
@@ -128,7 +128,7 @@ def test_what_is_attached_to_a_digest(opened: tuple[OpenSource, str], tmp_path: 
             SIGNATURE.digest: "application/vnd.example.signature",
         }
         assert source.referrers(subject) == found.referrers
-    nothing = source.attached(Digest.of(b"nothing"), None)
+    nothing = source.attachments(Digest.of(b"nothing"), None)
     assert (nothing.referrers or (), nothing.fallback, dict(nothing.tags)) == ((), None, {})
 
 
@@ -239,7 +239,7 @@ def test_a_layout_may_leave_out_types(tmp_path: Path) -> None:
     source = layout(tmp_path, [{**entry(tag), "mediaType": None} for tag in ("1", COSIGN)])
     for reference in ("1", APP.digest):
         assert source.resolve(reference) == described(APP), "its own bytes say what it is"
-    assert source.attached(Digest.parse(APP.digest), None).tags == {COSIGN: described(APP)}
+    assert source.attachments(Digest.parse(APP.digest), None).tags == {COSIGN: described(APP)}
 
 
 @pytest.mark.parametrize("entries", [{}, [1], [{"digest": "sha256:../../etc/passwd", "mediaType": "a/b", "size": 1}]])

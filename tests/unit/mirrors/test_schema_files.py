@@ -16,7 +16,7 @@ from reconciler.cli.render.listing import listing_document
 from reconciler.cli.render.outcome import outcome_document
 from reconciler.cli.render.upkeep import garbage_document
 from reconciler.mirrors.schema_files import IDENTIFIERS, load_schema, schema_names
-from reconciler.oci.referrers import Attachments, cosign_tags
+from reconciler.oci.referrers import CopiedAttachments, cosign_tags
 from reconciler.oci.spec import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Platform
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan
@@ -36,13 +36,13 @@ OLD = TagState(DIGEST, OCI_INDEX, 9218, (Platform("linux", "arm64"),), NOW)
 NEW = Descriptor(OCI_INDEX, Digest("sha512", "b" * 128), 9218)
 ATTACHED = {
     DIGEST: {
-        DIGEST: Attachments(
+        DIGEST: CopiedAttachments(
             frozenset({NEW.digest}),
             frozenset({NEW.digest}),
             NEW.digest,
             {cosign_tags(DIGEST)[0]: Descriptor(OCI_MANIFEST, DIGEST, 7)},
         ),
-        NEW.digest: Attachments(),
+        NEW.digest: CopiedAttachments(),
     }
 }
 GARBAGE = (

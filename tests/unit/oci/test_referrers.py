@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from reconciler.errors import Malformed
 from reconciler.oci.referrers import (
-    Attached,
-    Attachments,
+    CopiedAttachments,
+    ListedAttachments,
     Record,
-    attached_tags,
+    attachment_tags,
     cosign_tags,
     list_bytes,
     merged,
@@ -25,7 +25,7 @@ from reconciler.oci.referrers import (
     published_tags,
     record_document,
 )
-from reconciler.oci.spec import MAX_MANIFEST_SIZE, Attachment, Descriptor, Digest, Index, Manifest, parse_manifest
+from reconciler.oci.spec import MAX_MANIFEST_SIZE, Descriptor, Digest, Index, Manifest, ReferrerFields, parse_manifest
 from tests import strategies as draw
 from tests.parts.images import Image, artifact, image, index
 
@@ -88,23 +88,23 @@ def test_a_tag_of_another_digest_is_not_part_of_a_record() -> None:
         parse_record({str(DIGEST): {"tags": {other: entry}}}, "it")
 
 
-def of_source(one: Attachments) -> Attached:
+def of_source(one: CopiedAttachments) -> ListedAttachments:
     listed = tuple(Descriptor("a/b", digest, 1) for digest in one.referrers | one.left_out)
     fallback = Descriptor("a/b", one.fallback, 1) if one.fallback else None
-    return Attached(listed, fallback, one.tags)
+    return ListedAttachments(listed, fallback, one.tags)
 
 
 @given(draw.records, draw.digests, st.data())
 def test_what_was_copied_is_not_news_and_anything_else_is(record: Record, new: Digest, data: st.DataObject) -> None:
     found = {subject: of_source(one) for subject, one in record.items()}
     assert news(record, found, ()) == 0
-    assert news(record, {subject: Attached() for subject in record}, ()) == 0, "what is gone is none"
+    assert news(record, {subject: ListedAttachments() for subject in record}, ()) == 0, "what is gone is none"
     total = sum(len(one.referrers | one.left_out) + len(one.tags) + bool(one.fallback) for one in record.values())
     assert news({}, found, ()) == total
     own = {tag for one in record.values() for tag in one.tags}
     assert news({}, found, own) == total - sum(len(one.tags) for one in record.values())
     for subject, one in record.items():
-        added = {**found, subject: Attached((Descriptor("a/b", new, 1),))}
+        added = {**found, subject: ListedAttachments((Descriptor("a/b", new, 1),))}
         assert news(record, added, ()) == (new not in one.referrers | one.left_out)
 
 
@@ -116,7 +116,7 @@ def test_records_together_know_what_each_knows(records: list[Record]) -> None:
             assert together[subject].referrers >= one.referrers
             assert together[subject].tags.keys() >= one.tags.keys()
         assert published_tags(together) >= published_tags(record)
-    named = {tag for subject in together for tag in attached_tags(subject)}
+    named = {tag for subject in together for tag in attachment_tags(subject)}
     assert published_tags(MappingProxyType(together)) <= named
 
 
@@ -126,17 +126,17 @@ SUBJECT_ENTRY = {"mediaType": "a/b", "digest": SUBJECT.digest, "size": 1}
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({}, Attachment()),
-        ({"subject": SUBJECT_ENTRY, "artifactType": "a/b"}, Attachment(DIGEST, "a/b")),
-        ({"annotations": {"a": "b", "c": 7}, "artifactType": "no type"}, Attachment(annotations=(("a", "b"),))),
-        ({"annotations": ["a"], "artifactType": 7}, Attachment()),
+        ({}, ReferrerFields()),
+        ({"subject": SUBJECT_ENTRY, "artifactType": "a/b"}, ReferrerFields(DIGEST, "a/b")),
+        ({"annotations": {"a": "b", "c": 7}, "artifactType": "no type"}, ReferrerFields(annotations=(("a", "b"),))),
+        ({"annotations": ["a"], "artifactType": 7}, ReferrerFields()),
     ],
 )
 @pytest.mark.parametrize("rest", [{"layers": []}, {"manifests": []}], ids=["manifest", "index"])
-def test_what_a_manifest_says_of_itself(rest: dict[str, Any], fields: dict[str, Any], expected: Attachment) -> None:
-    assert parse_manifest(json.dumps({**rest, **fields}).encode(), "", "it").attachment == expected
+def test_what_a_manifest_says_of_itself(rest: dict[str, Any], fields: dict[str, Any], expected: ReferrerFields) -> None:
+    assert parse_manifest(json.dumps({**rest, **fields}).encode(), "", "it").as_referrer == expected
 
 
 @pytest.mark.parametrize("subject", [7, {}, {**SUBJECT_ENTRY, "digest": "sha256:12"}, [], "sha256:12"])
 def test_a_subject_without_a_digest_is_not_a_subject(subject: object) -> None:
-    assert parse_manifest(json.dumps({"layers": [], "subject": subject}).encode(), "", "it").attachment.subject is None
+    assert parse_manifest(json.dumps({"layers": [], "subject": subject}).encode(), "", "it").as_referrer.subject is None

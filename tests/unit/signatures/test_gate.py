@@ -12,7 +12,7 @@ from reconciler.apply.outcome import Done, Failed
 from reconciler.errors import BadAnswer, Denied, ExtraMissing, NotFound, SignatureRefused
 from reconciler.mirrors.model import Defaults
 from reconciler.mirrors.patterns import Exact, Glob
-from reconciler.oci.referrers import is_attached_tag
+from reconciler.oci.referrers import is_attachment_tag
 from reconciler.oci.spec import Descriptor, Digest, Platform
 from reconciler.plan.plan_json import parse_plan, serialise_plan
 from reconciler.plan.signatures import gate_for
@@ -113,7 +113,7 @@ def test_an_apply_checks_whatever_the_plan_says() -> None:
     one = bench(V1, **{"1": V1, "2": V2})
     one.gate = OPEN
     untrue = one.plan(mirror("a"))
-    assert [change.tag for change in untrue.repositories[0].changes if not is_attached_tag(change.tag)] == ["1", "2"]
+    assert [change.tag for change in untrue.repositories[0].changes if not is_attachment_tag(change.tag)] == ["1", "2"]
     one.gate = GATE
     outcomes = {outcome.change.tag: outcome for outcome in one.apply(untrue)}
     assert isinstance(outcomes["1"], Done)
@@ -306,8 +306,8 @@ def test_tags_of_signatures_are_no_images_unless_they_are_named() -> None:
     assert [change.tag for change in plan(one).repositories[0].changes] == ["1"]
     named = one.plan(guarded(Exact(sig_tag(V1.digest)))).repositories[0]
     assert [refused.tag for refused in named.refused] == [sig_tag(V1.digest)]
-    assert is_attached_tag(fallback_tag(V1.digest))
-    assert not is_attached_tag("sha256-abc")
+    assert is_attachment_tag(fallback_tag(V1.digest))
+    assert not is_attachment_tag("sha256-abc")
 
 
 def test_without_the_packages_it_says_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:

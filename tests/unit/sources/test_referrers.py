@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply.attach import open_route, read_following
+from reconciler.apply.attachments import open_route, read_following
 from reconciler.errors import BadAnswer, MirrorError, Unreachable
-from reconciler.oci.referrers import MAX_REFERRERS, Attachments, fallback_tag
+from reconciler.oci.referrers import MAX_REFERRERS, CopiedAttachments, fallback_tag
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, OCI_INDEX, Digest
 from reconciler.target.index import RepositoryState
 from reconciler.target.repository import Repository
@@ -19,7 +19,7 @@ from tests.parts.images import Image, artifact, image, index
 from tests.parts.lying_registry import Answer
 
 if TYPE_CHECKING:
-    from reconciler.apply.attach import Following
+    from reconciler.apply.attachments import Following
     from reconciler.sources.repository import RegistrySource
     from tests.parts.lying_registry import LyingRegistry
 
@@ -51,7 +51,7 @@ def page(*referrers: Image | dict[str, Any], link: str = "", media_type: str = O
 
 
 def listed(source: RegistrySource) -> list[str]:
-    return [str(one.digest) for one in source.attached(SUBJECT, frozenset()).referrers or ()]
+    return [str(one.digest) for one in source.attachments(SUBJECT, frozenset()).referrers or ()]
 
 
 def follow(source: RegistrySource) -> Following:
@@ -76,7 +76,7 @@ def test_a_list_without_an_end_or_that_leads_elsewhere_is_given_up(
     """A page costs time and up to 4 MiB, whether anything is on it or not."""
     for number in range(30):
         lying.on(f"{API}?last={number}" if number else API, page(link=f"<?last={number + 1}>; rel=next"))
-    for ask in (source.referrers, lambda subject: source.attached(subject, None)):
+    for ask in (source.referrers, lambda subject: source.attachments(subject, None)):
         lying.asked.clear()
         with pytest.raises(BadAnswer, match=r"more than 20 pages; have some removed"):
             ask(SUBJECT)
@@ -89,8 +89,8 @@ def test_a_list_without_an_end_or_that_leads_elsewhere_is_given_up(
 
 def test_an_empty_list_is_an_answer(lying: LyingRegistry, source: RegistrySource) -> None:
     lying.on(API, page(), Answer(headers={"Content-Type": OCI_INDEX}, body=b'{"manifests": null}'))
-    assert source.attached(SUBJECT, frozenset()).referrers == ()
-    assert source.attached(SUBJECT, None).referrers == ()
+    assert source.attachments(SUBJECT, frozenset()).referrers == ()
+    assert source.attachments(SUBJECT, None).referrers == ()
     assert f"HEAD {FALLBACK}" not in lying.requests(), "a registry that has the API lists all of them"
     assert len(lying.requests("HEAD")) == 3, "cosign's tags"
 
@@ -111,7 +111,7 @@ def test_a_registry_without_the_api_has_a_tag_for_them(
     lying.on(API, answer)
     lying.on(f"HEAD {FALLBACK}", manifest(tagged))
     lying.on(f"GET /v2/team/app/manifests/{tagged.digest}", manifest(tagged))
-    assert source.attached(SUBJECT, None).fallback is not None
+    assert source.attachments(SUBJECT, None).fallback is not None
     assert lying.requests("GET") == [API], "a plan spends no pull"
     found = follow(source)
     assert {one.root.digest for one in found.referrers} == {Digest.parse(one.digest) for one in (SBOM, SIGNATURE)}
@@ -124,13 +124,13 @@ def test_a_refusal_is_a_warning_of_the_repository(
     route = open_route(source, Repository(MemoryStore(), "a"), RepositoryState(source.name), {}, source.manifest)
     for subject in (SUBJECT, Digest.of(b"other")):
         lying.on(f"GET /v2/team/app/referrers/{subject}", Answer(403))
-        found = source.attached(subject, None)
+        found = source.attachments(subject, None)
         assert found.referrers is None
         assert found.refusal.startswith("the registry answered 403 to the question for referrers; only those are seen")
         assert source.referrers(subject) is None, "for who looks for signatures"
         read_following(route, subject)
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    refusal = source.attached(SUBJECT, None).refusal
+    refusal = source.attachments(SUBJECT, None).refusal
     assert warnings == [f"{source.name}: {refusal}"] * 2, "once for each of the two"
 
 
@@ -138,7 +138,7 @@ def test_a_registry_that_takes_the_tag_for_the_digest_names_no_referrers(
     lying: LyingRegistry, source: RegistrySource
 ) -> None:
     lying.on(f"HEAD {FALLBACK}", manifest(APP))
-    assert source.attached(SUBJECT, None).fallback is None
+    assert source.attachments(SUBJECT, None).fallback is None
 
 
 LIES: dict[str, tuple[list[Answer], type[MirrorError], str]] = {
@@ -170,7 +170,7 @@ def test_a_list_that_is_none_is_an_error_that_says_so(
 ) -> None:
     lying.on(API, *answers)
     with pytest.raises(error, match=words) as raised:
-        source.attached(SUBJECT, None)
+        source.attachments(SUBJECT, None)
     assert str(SUBJECT) in str(raised.value)
 
 
@@ -199,7 +199,7 @@ def test_what_is_listed_and_cannot_be_had_is_left_out_and_noted(
     other = {**STRANGER.descriptor(), "mediaType": "application/vnd.cncf.oras.artifact.manifest.v1+json"}
     lying.on(API, page(SBOM, gone, other))
     found = follow(source)
-    assert found.record == Attachments(
+    assert found.record == CopiedAttachments(
         frozenset({Digest.parse(SBOM.digest)}), frozenset({Digest.parse(gone.digest), Digest.parse(STRANGER.digest)})
     )
     assert sorted(record.levelname for record in caplog.records if "left out" in record.message) == ["WARNING"] * 2

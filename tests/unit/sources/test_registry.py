@@ -300,7 +300,7 @@ def test_what_neither_head_nor_get_has_is_not_there(lying: LyingRegistry, source
 
 
 def test_a_tag_that_may_be_there_costs_one_request_to_miss(lying: LyingRegistry, source: RegistrySource) -> None:
-    assert source.attached(DIGEST, None).tags == {}
+    assert source.attachments(DIGEST, None).tags == {}
     assert not lying.requests("GET /v2/team/app/manifests/")
     assert lying.requests("HEAD")
 

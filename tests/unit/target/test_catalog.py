@@ -24,7 +24,9 @@ def test_lists_name_every_tag_in_ascii_order_and_no_empty_repository(index: Mirr
         body = lists[tags_key(name)]
         assert (body is None) == (not state.tags)
         tagged = {one.digest for one in state.tags.values()}
-        along = {tag for digest in tagged & state.attached.keys() for tag in published_tags(state.attached[digest])}
+        along = {
+            tag for digest in tagged & state.attachments.keys() for tag in published_tags(state.attachments[digest])
+        }
         assert body is None or json.loads(body) == {"name": name, "tags": sorted({*state.tags, *along}, key=str.encode)}
     named = [name for name, state in index.repositories.items() if state.tags]
     assert json.loads(lists[CATALOG] or b"") == {"repositories": sorted(named, key=str.encode)}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.oci.referrers import attached_tags, fallback_tag, is_attached_tag
+from reconciler.oci.referrers import attachment_tags, fallback_tag, is_attachment_tag
 from reconciler.oci.spec import Digest, is_tag
 from reconciler.target.layout import (
     CATALOG,
@@ -40,11 +40,11 @@ def test_every_key_is_read_back_as_what_it_was_made_of(target: str, digest: Dige
 
 @given(draw.digests)
 def test_what_is_attached_to_a_digest_is_found_by_its_name(digest: Digest) -> None:
-    for tag in attached_tags(digest):
+    for tag in attachment_tags(digest):
         assert is_tag(tag)
-        assert is_attached_tag(tag)
+        assert is_attachment_tag(tag)
     assert fallback_tag(digest) == f"{digest}".replace(":", "-")[:71]
-    assert len(attached_tags(digest)) == (4 if digest.algorithm == "sha256" else 1), "cosign's would be too long"
+    assert len(attachment_tags(digest)) == (4 if digest.algorithm == "sha256" else 1), "cosign's would be too long"
 
 
 OURS = (

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 from reconciler.apply.copy import publish_manifests, publish_tags
 from reconciler.errors import BadAnswer, Malformed, NotFound, SourceError
 from reconciler.oci.image import MAX_IMAGE_MANIFESTS, Image, read_image
-from reconciler.oci.referrers import MAX_REFERRERS, TOO_MANY, Attachments, merged, parse_fallback
+from reconciler.oci.referrers import MAX_REFERRERS, TOO_MANY, CopiedAttachments, merged, parse_fallback
 from reconciler.oci.spec import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Index
 from reconciler.target.referrer_list import published_list
 
 if TYPE_CHECKING:
     from reconciler.oci.image import Fetch
-    from reconciler.oci.referrers import Attached, Record
+    from reconciler.oci.referrers import ListedAttachments, Record
     from reconciler.sources import Source
     from reconciler.target.index import RepositoryState
     from reconciler.target.repository import Repository
@@ -45,7 +45,7 @@ class Following:
     subject: Digest
     referrers: tuple[Image, ...]
     tags: Mapping[str, Image]
-    record: Attachments
+    record: CopiedAttachments
 
     @property
     def images(self) -> tuple[Image, ...]:
@@ -85,44 +85,44 @@ def open_route(
     except SourceError as error:
         logger.info("%s; asking for each tag that may belong to a digest", error)
         listed = None
-    recorded = merged(state.attached.values())
+    recorded = merged(state.attachments.values())
     return Route(state.source, source, listed, target, recorded, state.own_tags, present, fetch)
 
 
 def read_following(route: Route, subject: Digest) -> Following:
     """Reads the manifests of all that is attached to `subject`. Raises `SourceError`, `StoreError` and `Malformed`."""
-    what, recorded = route.name, route.recorded.get(subject, Attachments())
+    what, recorded = route.name, route.recorded.get(subject, CopiedAttachments())
     fetch = route.fetch
-    attached = route.source.attached(subject, route.listed)
-    if attached.refusal and attached.refusal not in route.told:
-        route.told.add(attached.refusal)
-        logger.warning("%s: %s", route.name, attached.refusal)
-    listed = {one.digest: one for one in _listed(fetch, attached, f"{what}@{subject}")}
+    attachments = route.source.attachments(subject, route.listed)
+    if attachments.refusal and attachments.refusal not in route.told:
+        route.told.add(attachments.refusal)
+        logger.warning("%s: %s", route.name, attachments.refusal)
+    listed = {one.digest: one for one in _listed(fetch, attachments, f"{what}@{subject}")}
     kept = {one: Descriptor("", one, route.present[one]) for one in recorded.referrers if one in route.present}
     found = dict(_read_all(fetch, what, subject, kept | listed))
     referrers = {one: image for one, image in found.items() if image}
-    tags = {tag: one for tag, one in attached.tags.items() if tag not in route.own_tags}
+    tags = {tag: one for tag, one in attachments.tags.items() if tag not in route.own_tags}
     images = {tag: read_image(fetch, f"{what}:{tag}", one, _all) for tag, one in sorted(tags.items())}
     return Following(
         subject,
         tuple(referrers.values()),
         MappingProxyType(images),
-        Attachments(
+        CopiedAttachments(
             frozenset(referrers),
             frozenset(found) - frozenset(referrers),
-            attached.fallback.digest if attached.fallback else None,
+            attachments.fallback.digest if attachments.fallback else None,
             MappingProxyType({**{t: d for t, d in recorded.tags.items() if t not in route.own_tags}, **tags}),
         ),
     )
 
 
-def _listed(fetch: Fetch, attached: Attached, what: str) -> tuple[Descriptor, ...]:
+def _listed(fetch: Fetch, attachments: ListedAttachments, what: str) -> tuple[Descriptor, ...]:
     """The referrers by the source's list, or by the index that its fallback tag names."""
-    if attached.referrers is not None or attached.fallback is None:
-        return attached.referrers or ()
-    body = fetch(attached.fallback)
+    if attachments.referrers is not None or attachments.fallback is None:
+        return attachments.referrers or ()
+    body = fetch(attachments.fallback)
     try:
-        return parse_fallback(body, attached.fallback, what)
+        return parse_fallback(body, attachments.fallback, what)
     except Malformed as error:
         raise BadAnswer(what, f"the index of its referrers is not what it should be: {error.why}") from None
 
@@ -150,7 +150,7 @@ def _read(fetch: Fetch, what: str, subject: Digest, descriptor: Descriptor) -> I
     except NotFound:
         logger.warning("%s: left out, it is listed as a referrer of %s and is not there", where, subject)
         return None
-    claimed = image.root.parsed.attachment.subject
+    claimed = image.root.parsed.as_referrer.subject
     if claimed != subject:
         named = f"names {claimed}" if claimed else "names none"
         raise BadAnswer(where, f"it is listed as a referrer of {subject}, but as its subject it {named}")
