@@ -1,7 +1,7 @@
 """Diagnoses a mirror for `r2mirror doctor`, and suggests a fix for every problem.
 
     diagnose  runs all checks
-    finding   the result of one check, and how to fix it
+    results   the result of one check, and how to fix what it found
     probe     sends requests to the public URL as clients do, without credentials
     judge     what the answers mean for docker, podman and other clients; pure
     public    the public URL, from its name to the last blob of a tag

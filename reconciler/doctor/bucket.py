@@ -1,7 +1,7 @@
 """Checks the bucket as an apply uses it: credentials, permissions, conditional writes, clock.
 
 Nothing is changed. Write permission is checked with a write whose condition never holds: 412 means allowed, 403 denied.
-If a server ignores the condition, it writes the same bytes there as an apply would.
+A server that ignores the condition writes the bytes that an apply would write there.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from reconciler.doctor.finding import Finding, Notes
 from reconciler.doctor.probe import Probe
+from reconciler.doctor.results import CheckResult, Notes
 from reconciler.errors import (
     ConditionsRefused,
     IndexInvalid,
@@ -38,20 +38,20 @@ if TYPE_CHECKING:
     from reconciler.stores.config import Advice
 
 SKEW, REFUSED_SKEW = 60.0, 900.0
-"""Seconds a clock may be off before a warning, and before S3 rejects requests that are signed with it."""
+"""Seconds a clock may be off before a warning, and before S3 rejects requests signed with it (RequestTimeTooSkewed)."""
 
 NEVER = '"no object has this etag"'
 
 
-def read_mirror_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None, Finding]:
-    """Reads the mirror index, None if that fails, and the finding about it."""
+def read_mirror_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None, CheckResult]:
+    """Reads the mirror index. Returns it, or None if that fails, and the result of the check."""
     notes = Notes("bucket", state.name, advice)
     try:
         observed = read_index(state)
     except IndexInvalid as error:
         return None, notes.error("read", error.why, "restore a good copy, or run `r2mirror adopt`")
     except StoreError as error:
-        return None, _failed(notes, "read", error)
+        return None, _failure(notes, "read", error)
     if observed.etag is None:
         return observed.index, notes.ok("read", "the bucket can be read; it has no mirror index yet")
     tags = sum(len(one.tags) for one in observed.index.repositories.values())
@@ -59,30 +59,31 @@ def read_mirror_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None,
     return observed.index, notes.ok("read", f"the mirror index can be read: {words}")
 
 
-def check_for_lost_index(public: Store, targets: Sequence[str], advice: Advice) -> Iterator[Finding]:
+def check_for_lost_index(public: Store, targets: Sequence[str], advice: Advice) -> Iterator[CheckResult]:
     """Checks, without a mirror index, whether the bucket has repositories that should be in it."""
     notes = Notes("bucket", public.name, advice)
     try:
         found = held_of(public, targets)
     except StoreError as error:
-        yield _failed(notes, "index", error)
+        yield _failure(notes, "index", error)
         return
     if found:
         yield notes.error("index", INDEX_GONE.format(found), "run `r2mirror adopt`")
 
 
-def check_bucket(stores: Stores, advice: Advice) -> Iterator[Finding]:
+def check_bucket(stores: Stores, advice: Advice) -> Iterator[CheckResult]:
     """Checks the lock, and the permissions that an apply needs."""
     state = Notes("bucket", stores.state.name, advice)
     public = Notes("bucket", stores.public.name, advice)
-    yield from _lock(state, stores.state)
-    yield _tried(public, "list", "keys can be listed", lambda: next(iter(stores.public.list("v2/")), None))
-    yield _condition(public, stores.public)
+    yield from _check_lock(state, stores.state)
+    yield _check(public, "list", "keys can be listed", lambda: next(iter(stores.public.list("v2/")), None))
+    yield _check_conditional_write(public, stores.public)
+    # S3 accepts the deletion of a key that does not exist, but only with the permission to delete.
     nothing = f"_mirror/r2mirror-doctor-{secrets.token_hex(8)}"
-    yield _tried(public, "delete", "keys may be deleted", lambda: stores.public.delete([nothing]))
+    yield _check(public, "delete", "keys may be deleted", lambda: stores.public.delete([nothing]))
 
 
-def _lock(notes: Notes, state: Store) -> Iterator[Finding]:
+def _check_lock(notes: Notes, state: Store) -> Iterator[CheckResult]:
     try:
         holder = read_lock(state)
     except MirrorError as error:
@@ -95,7 +96,8 @@ def _lock(notes: Notes, state: Store) -> Iterator[Finding]:
         yield notes.warning("lock", f"{holder.who} did not finish", "run `r2mirror apply`: it cleans up")
 
 
-def _condition(notes: Notes, store: Store) -> Finding:
+def _check_conditional_write(notes: Notes, store: Store) -> CheckResult:
+    # `v2/_ping` has the same bytes in every mirror: no harm is done if the server ignores the condition and writes it.
     body = published_lists(MirrorIndex(), ())[PING] or b""
     try:
         store.put(PING, body, JSON_HEADERS, Matches(NEVER))
@@ -104,7 +106,7 @@ def _condition(notes: Notes, store: Store) -> Finding:
     except ConditionsRefused as error:
         return notes.error("write", error.why, f"use a store with conditional writes: {WITH_CONDITIONS}")
     except StoreError as error:
-        return _failed(notes, "write", error)
+        return _failure(notes, "write", error)
     return notes.error(
         "write",
         "the server ignores If-Match: concurrent runs could overwrite each other's mirror index",
@@ -112,29 +114,31 @@ def _condition(notes: Notes, store: Store) -> Finding:
     )
 
 
-def _tried(notes: Notes, check: str, words: str, attempt: Callable[[], object]) -> Finding:
+def _check(notes: Notes, check: str, found: str, attempt: Callable[[], object]) -> CheckResult:
     try:
         attempt()
     except StoreError as error:
-        return _failed(notes, check, error)
-    return notes.ok(check, words)
+        return _failure(notes, check, error)
+    return notes.ok(check, found)
 
 
-def _failed(notes: Notes, check: str, error: StoreError) -> Finding:
+def _failure(notes: Notes, check: str, error: StoreError) -> CheckResult:
     fix = notes.advice.rights if isinstance(error, StoreDenied) else notes.advice.place
     return notes.error(check, error.why, fix)
 
 
-def check_clock(name: str, endpoint: str | None, advice: Advice) -> Iterator[Finding]:
+def check_clock(name: str, endpoint: str | None, advice: Advice) -> Iterator[CheckResult]:
     """Compares this machine's clock with the Date header of the server at `endpoint`. Sends no credentials."""
     notes = Notes("bucket", name, advice)
     if endpoint is None:
         return
+    # The Date header has whole seconds, and the request takes a while: an offset of a second or two means nothing.
     before = datetime.now(UTC)
     try:
         with closing(Probe(endpoint)) as probe:
             date = probe.request("HEAD", "/").headers.get("date", "")
     except Unreachable:
+        # The checks of the bucket, which use the same endpoint, report that already.
         return
     server = header_time(date)
     if server is None:

@@ -1,8 +1,8 @@
 """Diagnoses a mirror: the bucket as r2mirror uses it, the sources, and the public URL as clients use it.
 
 mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
-for finding in diagnose(mirrors, os.environ):
-    print(finding.status, finding.about, finding.found, finding.fix)
+for result in diagnose(mirrors, os.environ):
+    print(result.status, result.about, result.found, result.fix)
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.doctor.bucket import check_bucket, check_clock, check_for_lost_index, read_mirror_index
-from reconciler.doctor.finding import Notes
 from reconciler.doctor.public import check_private_index, check_public
+from reconciler.doctor.results import Notes
 from reconciler.doctor.sources import check_sources
 from reconciler.errors import StoreError, UsageError
 from reconciler.sources.opening import open_sources
@@ -20,7 +20,7 @@ from reconciler.target.digest_by_tag import open_target
 from reconciler.work.threads import BLOB_WORKERS, RESOLVE_WORKERS, readers
 
 if TYPE_CHECKING:
-    from reconciler.doctor.finding import Finding
+    from reconciler.doctor.results import CheckResult
     from reconciler.mirrors.model import Mirrors
     from reconciler.stores import Stores
     from reconciler.stores.config import Advice
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 def diagnose(
     mirrors: Mirrors, environ: Mapping[str, str], image: str | None = None, *, deep: bool = False
-) -> Iterator[Finding]:
-    """Checks everything that a pull and an apply need, and yields a finding for each check. Writes nothing.
+) -> Iterator[CheckResult]:
+    """Checks everything that a pull and an apply need, and yields the result of each check. Writes nothing.
 
     environ  credentials are read from it
     image    the REPO:TAG to pull as a client does; by default the tag that was mirrored last
@@ -40,10 +40,11 @@ def diagnose(
     """
     if image and mirrors.store.public_url is None:
         raise UsageError("--image is fetched as a client fetches it: that needs store.public_url in mirrors.yaml")
-    return _findings(mirrors, environ, image, deep=deep)
+    # A generator would raise only when it is read, i.e. after the caller has begun to show results.
+    return _results(mirrors, environ, image, deep=deep)
 
 
-def _findings(mirrors: Mirrors, environ: Mapping[str, str], image: str | None, *, deep: bool) -> Iterator[Finding]:
+def _results(mirrors: Mirrors, environ: Mapping[str, str], image: str | None, *, deep: bool) -> Iterator[CheckResult]:
     store = mirrors.store
     advice = store.advice
     index = yield from _behind(mirrors, environ, advice)
@@ -51,6 +52,7 @@ def _findings(mirrors: Mirrors, environ: Mapping[str, str], image: str | None, *
         found = "store.public_url is not set, so nothing was fetched the way clients do"
         yield Notes("public", "-", advice).warning("public url", found, advice.public)
         return
+    # Last, because it needs the index: the sample that is pulled is judged against the digests recorded there.
     yield from check_public(store.public_url, index, image, advice, deep=deep)
     if store.state_bucket:
         yield from check_private_index(store.public_url, advice)
@@ -58,7 +60,7 @@ def _findings(mirrors: Mirrors, environ: Mapping[str, str], image: str | None, *
 
 def _behind(
     mirrors: Mirrors, environ: Mapping[str, str], advice: Advice
-) -> Generator[Finding, None, MirrorIndex | None]:
+) -> Generator[CheckResult, None, MirrorIndex | None]:
     """Checks the store and the sources; returns the mirror index, or None if it cannot be read."""
     index = None
     try:
@@ -75,9 +77,10 @@ def _behind(
     return index
 
 
-def _store(mirrors: Mirrors, stores: Stores, advice: Advice) -> Generator[Finding, None, MirrorIndex | None]:
-    index, finding = read_mirror_index(stores.state, advice)
-    yield finding
+def _store(mirrors: Mirrors, stores: Stores, advice: Advice) -> Generator[CheckResult, None, MirrorIndex | None]:
+    index, result = read_mirror_index(stores.state, advice)
+    yield result
+    # Serial 0 is an empty bucket, or one whose index was deleted: a first apply would not know what is in it.
     if index and not index.serial:
         yield from check_for_lost_index(stores.public, [mirror.target for mirror in mirrors.mirrors], advice)
     if index:

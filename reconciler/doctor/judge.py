@@ -1,4 +1,4 @@
-"""What the replies of a public bucket mean for its clients. Pure: replies in, findings out.
+"""What the replies of a public bucket mean for its clients. Pure: replies in, results out.
 
 The requirements are those of OCI distribution specification 1.1, section "Pull", and what docker, containerd, podman,
 skopeo, go-containerregistry and oras were observed to insist on.
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from reconciler.oci.spec import INDEX_TYPES, MANIFEST_TYPES, Descriptor
 
 if TYPE_CHECKING:
-    from reconciler.doctor.finding import Finding, Notes
     from reconciler.doctor.probe import Reply, Tls
+    from reconciler.doctor.results import CheckResult, Notes
 
 WARN_DAYS = 14
+"""Days before a certificate expires. Those of 90 days are usually renewed 30 days ahead: a renewal must have failed."""
 
 
-def judge_tls(notes: Notes, tls: Tls, now: datetime) -> Finding:
+def judge_tls(notes: Notes, tls: Tls, now: datetime) -> CheckResult:
     if tls.version in ("SSLv3", "TLSv1", "TLSv1.1"):
         return notes.warning("tls", f"speaks {tls.version}", "set the minimum TLS version to 1.2")
     if tls.ends is None:
@@ -30,7 +31,7 @@ def judge_tls(notes: Notes, tls: Tls, now: datetime) -> Finding:
     return notes.ok("tls", until)
 
 
-def judge_ping(notes: Notes, reply: Reply) -> Iterator[Finding]:
+def judge_ping(notes: Notes, reply: Reply) -> Iterator[CheckResult]:
     """`GET /v2/`: podman, skopeo and `docker login` insist on 200."""
     if reply.status != 200:
         yield notes.error(
@@ -50,7 +51,7 @@ def judge_ping(notes: Notes, reply: Reply) -> Iterator[Finding]:
         )
 
 
-def judge_manifest(notes: Notes, reply: Reply, expected: Descriptor) -> Iterator[Finding]:
+def judge_manifest(notes: Notes, reply: Reply, expected: Descriptor) -> Iterator[CheckResult]:
     """Judges a manifest by tag or by digest against its descriptor in the mirror index."""
     what = f"{reply.method} {reply.path}"
     if reply.status != 200:
@@ -64,10 +65,11 @@ def judge_manifest(notes: Notes, reply: Reply, expected: Descriptor) -> Iterator
         yield notes.error("digest", f"{what} sent bytes that do not match {expected.digest}", fix)
 
 
-def _media_type(notes: Notes, reply: Reply, expected: Descriptor, what: str) -> Finding:
+def _media_type(notes: Notes, reply: Reply, expected: Descriptor, what: str) -> CheckResult:
     if reply.media_type == expected.media_type:
         return notes.ok("content type", f"{what}: {expected.media_type}")
     found = f"{what} has Content-Type {reply.media_type or '(none)'}, expected {expected.media_type}"
+    # Another manifest's type was stored that way; any other type was probably set by a rule in front of the bucket.
     if reply.media_type in (*MANIFEST_TYPES, *INDEX_TYPES):
         return notes.error("content type", found, "run `r2mirror verify --repair`")
     return notes.error(
@@ -77,7 +79,7 @@ def _media_type(notes: Notes, reply: Reply, expected: Descriptor, what: str) -> 
     )
 
 
-def _encoding(notes: Notes, reply: Reply, what: str) -> Iterator[Finding]:
+def _encoding(notes: Notes, reply: Reply, what: str) -> Iterator[CheckResult]:
     encoding = reply.headers.get("content-encoding", "identity")
     if encoding != "identity":
         yield notes.error(
@@ -85,39 +87,40 @@ def _encoding(notes: Notes, reply: Reply, what: str) -> Iterator[Finding]:
             f"{what} is sent as {encoding}",
             f"compression changes the bytes and drops the length: {notes.advice.edge}; objects need no-transform",
         )
+    # docker takes the size from Content-Length if there is a Docker-Content-Digest, and from the body otherwise.
     if "content-length" not in reply.headers:
         has_digest = "docker-content-digest" in reply.headers
         consequence = (
             "docker rejects it, because it has a Docker-Content-Digest" if has_digest else "some clients need it"
         )
-        make = notes.error if has_digest else notes.warning
-        yield make(
+        judged = notes.error if has_digest else notes.warning
+        yield judged(
             "content length",
             f"{what} has no Content-Length; {consequence}",
             f"turn compression off: {notes.advice.edge}",
         )
 
 
-def judge_digest_header(notes: Notes, reply: Reply, expected: Descriptor) -> Finding:
+def judge_digest_header(notes: Notes, reply: Reply, expected: Descriptor) -> CheckResult:
     """Judges Docker-Content-Digest of a manifest by digest. A wrong one is worse than none: clients trust it."""
-    said = reply.headers.get("docker-content-digest")
+    digest = reply.headers.get("docker-content-digest")
     what = f"{reply.method} {reply.path}"
-    if said is None:
+    if digest is None:
         return notes.warning(
             "digest header",
             f"{what} has no Docker-Content-Digest; pulls work without it, oras, helm and `crane digest` may not",
             notes.advice.edge,
         )
-    if said != str(expected.digest):
+    if digest != str(expected.digest):
         return notes.error(
             "digest header",
-            f"{what} has Docker-Content-Digest {said[:90]}, expected {expected.digest}",
+            f"{what} has Docker-Content-Digest {digest[:90]}, expected {expected.digest}",
             notes.advice.edge,
         )
     return notes.ok("digest header", "Docker-Content-Digest by digest")
 
 
-def judge_missing(notes: Notes, reply: Reply) -> Finding:
+def judge_missing(notes: Notes, reply: Reply) -> CheckResult:
     """Judges the reply for a missing tag: only 404 makes clients try the next mirror or the upstream."""
     if reply.status == 404:
         return notes.ok("missing", "a missing tag is answered with 404")
@@ -128,7 +131,7 @@ def judge_missing(notes: Notes, reply: Reply) -> Finding:
     )
 
 
-def judge_range(notes: Notes, reply: Reply) -> Finding:
+def judge_range(notes: Notes, reply: Reply) -> CheckResult:
     """Judges the reply to a request for one byte of a blob."""
     if reply.status == 206 and len(reply.body) == 1:
         return notes.ok("range", "a part of a blob is answered with 206")
@@ -139,7 +142,7 @@ def judge_range(notes: Notes, reply: Reply) -> Finding:
     )
 
 
-def judge_cache(notes: Notes, tag: Reply, digest: Reply) -> Iterator[Finding]:
+def judge_cache(notes: Notes, tag: Reply, digest: Reply) -> Iterator[CheckResult]:
     """Judges caching by two replies to GET, the only method that Cloudflare caches; `digest` was requested before."""
     of_tag, of_digest = (reply.headers.get("cf-cache-status", "").upper() for reply in (tag, digest))
     if not of_digest:
@@ -151,6 +154,7 @@ def judge_cache(notes: Notes, tag: Reply, digest: Reply) -> Iterator[Finding]:
             f"GET {tag.path} comes from Cloudflare's cache; clients do not see a moved tag",
             f"tags: {notes.advice.edge}",
         )
+    # MISS and EXPIRED are results of cacheable content, too: the next request at this location is a HIT.
     if of_digest in ("HIT", "REVALIDATED", "STALE", "UPDATING", "EXPIRED", "MISS"):
         yield notes.ok("cache", f"content by digest is cached ({of_digest})")
     else:

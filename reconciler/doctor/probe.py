@@ -1,6 +1,6 @@
-"""Requests as clients of a registry make them: no credentials, nothing sent that is not a question.
+"""Sends requests as clients of a registry do: GET and HEAD, without credentials.
 
-What comes back is untrusted: bodies are bounded, redirects are not followed, and an answer is a value.
+Responses are untrusted: bodies are bounded, redirects are not followed, and an error status is a value like any other.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Probe:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        # Go's HTTP client, which docker and podman use, offers gzip: that shows whether something compresses manifests.
         self._client = open_client(READ_TIMEOUT, {"User-Agent": f"{USER_AGENT} (doctor)", "Accept-Encoding": "gzip"})
         self.tls: Tls | None = None
 
@@ -82,15 +83,16 @@ class Probe:
 
     def download(self, path: str, digest: Digest, size: int) -> ReceivedBlob:
         """Downloads a blob and hashes it. Stops as soon as it is longer than the expected `size`."""
-        hashed, came = hashlib.new(digest.algorithm), 0
+        hashed, received = hashlib.new(digest.algorithm), 0
         with self._answer("GET", path, {"Accept-Encoding": "identity"}) as response:
             if response.status_code == HTTPStatus.OK:
+                # Raw, because a digest is that of the bytes on the wire, whatever Content-Encoding claims.
                 for chunk in response.iter_raw():
                     hashed.update(chunk)
-                    came += len(chunk)
-                    if came > size:
+                    received += len(chunk)
+                    if received > size:
                         break
-        return ReceivedBlob(response.status_code, f"{digest.algorithm}:{hashed.hexdigest()}", came)
+        return ReceivedBlob(response.status_code, f"{digest.algorithm}:{hashed.hexdigest()}", received)
 
     @contextlib.contextmanager
     def _answer(self, method: str, path: str, headers: Mapping[str, str]) -> Iterator[Response]:

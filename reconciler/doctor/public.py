@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconciler.doctor import judge
-from reconciler.doctor.finding import Finding, Notes, Status
 from reconciler.doctor.probe import Probe
+from reconciler.doctor.results import CheckResult, Notes, Status
 from reconciler.errors import IndexInvalid, Malformed, Unreachable
 from reconciler.http.hosts import is_loopback
 from reconciler.oci.image import choose_platforms, walk
@@ -40,7 +40,7 @@ class Sample:
 
 def check_public(
     url: str, index: MirrorIndex | None, image: str | None, advice: Advice, *, deep: bool
-) -> Iterator[Finding]:
+) -> Iterator[CheckResult]:
     """Checks everything about `url`; stops early, with an error, if the rest depends on what failed.
 
     index  None: it is fetched from `url`
@@ -81,7 +81,7 @@ def find_sample(index: MirrorIndex, image: str | None) -> Sample | None:
     return max(tags, key=lambda one: (one.state.synced_at, one.target, one.tag), default=None)
 
 
-def _address(notes: Notes, url: str) -> Iterator[Finding]:
+def _address(notes: Notes, url: str) -> Iterator[CheckResult]:
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host.endswith(".r2.dev"):
@@ -117,13 +117,13 @@ def _public_index(probe: Probe) -> MirrorIndex | None:
         return None
 
 
-def _nothing_to_pull(notes: Notes, image: str | None) -> Finding:
+def _nothing_to_pull(notes: Notes, image: str | None) -> CheckResult:
     if image:
         return notes.error("image", f"the mirror index has no {image}", "choose a tag that `r2mirror list` shows")
     return notes.warning("image", "no tag is known that could be pulled", "run `r2mirror apply`, then doctor again")
 
 
-def _pulled(notes: Notes, probe: Probe, index: MirrorIndex, sample: Sample, *, deep: bool) -> Iterator[Finding]:
+def _pulled(notes: Notes, probe: Probe, index: MirrorIndex, sample: Sample, *, deep: bool) -> Iterator[CheckResult]:
     """Sends the requests of a pull, in the same order."""
     root = sample.state.descriptor
     by_tag = f"/{manifest_key(sample.target, sample.tag)}"
@@ -135,6 +135,7 @@ def _pulled(notes: Notes, probe: Probe, index: MirrorIndex, sample: Sample, *, d
     yield from judge.judge_manifest(notes, head, root)
     if head.status == 200:
         yield judge.judge_digest_header(notes, head, root)
+    # Twice: the first request by digest fills Cloudflare's cache, the second one shows whether it was filled.
     probe.manifest("GET", by_digest)
     yield from judge.judge_cache(notes, of_tag, probe.manifest("GET", by_digest))
     nothing = f"/{manifest_key(sample.target, f'r2mirror-doctor-{secrets.token_hex(4)}')}"
@@ -143,7 +144,7 @@ def _pulled(notes: Notes, probe: Probe, index: MirrorIndex, sample: Sample, *, d
     yield from _walk(notes, probe, sample, deep=deep)
 
 
-def _tag_list(notes: Notes, probe: Probe, target: str, index: MirrorIndex) -> Finding:
+def _tag_list(notes: Notes, probe: Probe, target: str, index: MirrorIndex) -> CheckResult:
     path = f"/{tags_key(target)}"
     reply = probe.request("GET", path)
     try:
@@ -157,11 +158,12 @@ def _tag_list(notes: Notes, probe: Probe, target: str, index: MirrorIndex) -> Fi
     return notes.warning("tag list", f"{path} {found}", "run `r2mirror verify --repair`")
 
 
-def _walk(notes: Notes, probe: Probe, sample: Sample, *, deep: bool) -> Iterator[Finding]:
+def _walk(notes: Notes, probe: Probe, sample: Sample, *, deep: bool) -> Iterator[CheckResult]:
     """Follows the sample to its last blob, through the manifests of the platforms that are mirrored."""
     blobs: dict[Digest, Descriptor] = {}
     broken: list[str] = []
 
+    # A broken manifest is recorded and not followed: one damaged platform must not hide the state of the others.
     def read(descriptor: Descriptor, _: int) -> tuple[Manifest | Index, tuple[Descriptor, ...]] | None:
         path = f"/{manifest_key(sample.target, descriptor.digest)}"
         reply = probe.manifest("GET", path)
@@ -188,11 +190,11 @@ def _walk(notes: Notes, probe: Probe, sample: Sample, *, deep: bool) -> Iterator
 def _wrong(probe: Probe, path: str, blob: Descriptor, *, hashed: bool) -> list[str]:
     """Describes what is wrong with a blob, if anything."""
     if hashed:
-        came = probe.download(path, blob.digest, blob.size)
-        if came.status != 200:
-            return [f"{path} answered {came.status}"]
-        sound = came.digest == str(blob.digest) and came.size == blob.size
-        return [] if sound else [f"{path} has bytes that do not match its digest"]
+        received = probe.download(path, blob.digest, blob.size)
+        if received.status != 200:
+            return [f"{path} answered {received.status}"]
+        is_sound = received.digest == str(blob.digest) and received.size == blob.size
+        return [] if is_sound else [f"{path} has bytes that do not match its digest"]
     head = probe.request("HEAD", path, {"Accept-Encoding": "identity"})
     length = head.headers.get("content-length", "?")
     if head.status != 200:
@@ -200,7 +202,8 @@ def _wrong(probe: Probe, path: str, blob: Descriptor, *, hashed: bool) -> list[s
     return [] if length == str(blob.size) else [f"{path} has {length[:20]} bytes, expected {blob.size}"]
 
 
-def _ranges(notes: Notes, probe: Probe, sample: Sample, blobs: dict[Digest, Descriptor]) -> Iterator[Finding]:
+def _ranges(notes: Notes, probe: Probe, sample: Sample, blobs: dict[Digest, Descriptor]) -> Iterator[CheckResult]:
+    # Of a blob of one byte, a server may rightly send the whole.
     some = next((blob for blob in blobs.values() if blob.size > 1), None)
     if some:
         path = f"/{blob_key(sample.target, some.digest)}"
@@ -211,7 +214,7 @@ def _ranges(notes: Notes, probe: Probe, sample: Sample, blobs: dict[Digest, Desc
 
 def _walked(
     notes: Notes, sample: Sample, manifests: int, blobs: int, size: int, broken: list[str], *, hashed: bool
-) -> Finding:
+) -> CheckResult:
     name = f"{sample.target}:{sample.tag}"
     if broken:
         more = f", and {len(broken) - 3} more" if len(broken) > 3 else ""
@@ -222,7 +225,7 @@ def _walked(
     return notes.ok("walk", f"{name}: {manifests} manifests and {blobs} blobs, {size} bytes: {verified}")
 
 
-def check_private_index(url: str, advice: Advice) -> Iterator[Finding]:
+def check_private_index(url: str, advice: Advice) -> Iterator[CheckResult]:
     """Checks, for a mirror index in a bucket of its own, that no older one is left in the public bucket."""
     notes = Notes("public", url, advice)
     with closing(Probe(url)) as probe:

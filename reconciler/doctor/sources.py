@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
-from reconciler.doctor.finding import Finding, Notes
+from reconciler.doctor.results import CheckResult, Notes
 from reconciler.errors import Denied, NotFound, RateLimited, SourceError
 from reconciler.mirrors.patterns import Exact
 from reconciler.sources import quota_of
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
     from reconciler.stores.config import Advice
 
 
-def check_sources(mirrors: Mirrors, open_source: OpenSource, executor: Executor) -> Iterator[Finding]:
-    """Sends a request to each registry and opens each image layout; findings are in the order of their names."""
+def check_sources(mirrors: Mirrors, open_source: OpenSource, executor: Executor) -> Iterator[CheckResult]:
+    """Sends a request to each registry and opens each image layout; results are in the order of their names."""
     advice = mirrors.store.advice
-    looks = {
-        place: executor.submit(_look, place, mirror, open_source, advice) for place, mirror in _samples(mirrors).items()
+    checks = {
+        place: executor.submit(_check, place, mirror, open_source, advice)
+        for place, mirror in _samples(mirrors).items()
     }
-    for _, look in sorted(looks.items()):
-        yield from look.result()
+    for _, check in sorted(checks.items()):
+        yield from check.result()
 
 
 def _samples(mirrors: Mirrors) -> dict[str, Mirror]:
     """Registry or image layout -> a mirror from there, preferably one that names a tag."""
+    # False sorts before True: mirrors that name a tag come first, and `setdefault` keeps the first of each place.
     samples: dict[str, Mirror] = {}
     for mirror in sorted(mirrors.mirrors, key=lambda one: _named_tag(one) is None):
         samples.setdefault(parse_source(mirror.source).place, mirror)
@@ -41,11 +43,12 @@ def _named_tag(mirror: Mirror) -> str | None:
     return next((pattern.tag for pattern in mirror.tags if isinstance(pattern, Exact)), None)
 
 
-def _look(place: str, mirror: Mirror, open_source: OpenSource, advice: Advice) -> tuple[Finding, ...]:
+def _check(place: str, mirror: Mirror, open_source: OpenSource, advice: Advice) -> tuple[CheckResult, ...]:
     notes = Notes("source", place, advice)
     tag = _named_tag(mirror)
     try:
         source = open_source(mirror.source)
+        # HEAD of a tag and the tag list are the two requests that Docker Hub does not count as a pull.
         if tag:
             source.resolve(tag)
         else:
@@ -62,7 +65,7 @@ def _look(place: str, mirror: Mirror, open_source: OpenSource, advice: Advice) -
     return (notes.ok("reach", f"answers for {mirror.source}"), *_quota(notes, quota_of(source)))
 
 
-def _quota(notes: Notes, quota: Quota | None) -> tuple[Finding, ...]:
+def _quota(notes: Notes, quota: Quota | None) -> tuple[CheckResult, ...]:
     """Checks what is left of a registry's quota, if it has one."""
     if quota is None:
         return ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
 from reconciler.edge.make import make
-from reconciler.edge.plan import EdgeAction, Kind
+from reconciler.edge.plan import EdgeAction, ResourceKind
 from reconciler.edge.rules import Phase
 from reconciler.errors import EdgeError
 
@@ -49,12 +49,12 @@ class Wait:
     """How long to wait for the domain.
 
     timeout  seconds in all
-    tell     is called with the domain's progress when that changes
+    report   is called with the domain's progress when that changes
     waited   seconds so far
     """
 
     timeout: float
-    tell: Callable[[str], None]
+    report: Callable[[str], None]
     sleep: Callable[[float], None] = time.sleep
     waited: float = 0.0
 
@@ -62,10 +62,11 @@ class Wait:
 def apply_plan(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> Iterator[EdgeOutcome]:
     """Applies the changes one by one, and yields the outcome of each. Those that need a failed one are not tried."""
     is_connected = yield from _connect(plan, cloudflare)
-    rules = [change for change in plan.changes if change.kind is Kind.RULE]
+    rules = [change for change in plan.changes if change.kind is ResourceKind.RULE]
     # Until the hostname leads to our bucket it may be a shop's, whose home page our rules would rewrite.
     if is_connected and any(change.action is not EdgeAction.REMOVE for change in rules):
         is_connected = _becomes_connected(plan, cloudflare, wait)
+    # A copy, because the first rule of a phase creates its ruleset, which the following rules then need.
     rulesets = dict(plan.ruleset_ids)
     for change in rules:
         if is_connected or change.action is EdgeAction.REMOVE:
@@ -78,10 +79,11 @@ def _connect(plan: EdgePlan, cloudflare: Cloudflare) -> Generator[EdgeOutcome, N
     """Applies the changes to buckets and the domain; returns whether the two can be connected, as far as is known."""
     is_possible = True
     for change in plan.changes:
-        if change.kind is Kind.DOMAIN and not is_possible:
+        if change.kind is ResourceKind.DOMAIN and not is_possible:
             yield NotTried(change, "its bucket could not be created")
-        elif change.kind is not Kind.RULE:
+        elif change.kind is not ResourceKind.RULE:
             outcome = _outcome(change, plan, cloudflare, {})
+            # A failure of the state bucket does not keep the public one from being connected.
             is_needed = change.name in (plan.bucket, plan.edge.hostname)
             is_possible = is_possible and not (is_needed and isinstance(outcome, Rejected))
             yield outcome
@@ -92,7 +94,7 @@ def _becomes_connected(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> bo
     try:
         wait_for_domain(plan.edge, plan.bucket, cloudflare, wait, lambda domain: domain.is_connected)
     except EdgeError as error:
-        wait.tell(str(error))
+        wait.report(str(error))
         return False
     return True
 
@@ -109,20 +111,20 @@ def _outcome(
 
 def _make(change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> None:
     match change.kind:
-        case Kind.BUCKET:
+        case ResourceKind.BUCKET:
             cloudflare.create_bucket(change.name, change.after or {})
-        case Kind.DOMAIN if change.action is EdgeAction.ADD:
+        case ResourceKind.DOMAIN if change.action is EdgeAction.ADD:
             cloudflare.connect_domain(plan.bucket, change.name, change.after or {})
-        case Kind.DOMAIN:
+        case ResourceKind.DOMAIN:
             cloudflare.configure_domain(plan.bucket, change.name, change.after or {})
-        case Kind.RULE:
+        case ResourceKind.RULE:
             _make_rule(change, plan, cloudflare, rulesets)
         case _:
             assert_never(change.kind)
 
 
 def _make_rule(change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> None:
-    """Applies the change to a rule. `rulesets`: their ids by phase; a ruleset created for its first rule is added."""
+    """Applies a change to a rule. `rulesets` has their ids by phase; that of a new ruleset is added to it."""
     phase, rule = change.phase or Phase.REWRITE, change.after or {}
     ruleset_id = rulesets[phase]
     if ruleset_id is None:
@@ -143,7 +145,7 @@ def wait_for_domain(
     is_far_enough: Callable[[Domain], bool],
 ) -> None:
     """Polls the custom domain until it `is_far_enough`. Raises `EdgeError` if it is not in time, or never will be."""
-    what, told = f"custom domain {edge.hostname}", ""
+    what, reported = f"custom domain {edge.hostname}", ""
     while True:
         domain = cloudflare.domain(bucket, edge.hostname)
         if domain is None:
@@ -152,9 +154,10 @@ def wait_for_domain(
             return
         if domain.is_stuck or wait.waited >= wait.timeout:
             raise EdgeError(what, _why_not(domain, wait.waited))
-        if domain.progress != told:
-            told = domain.progress
-            wait.tell(f"waiting for {edge.hostname}: {told}")
+        if domain.progress != reported:
+            reported = domain.progress
+            wait.report(f"waiting for {edge.hostname}: {reported}")
+        # Counted instead of measured, so that all waits of one run share the time-out and tests need no clock.
         wait.sleep(POLL_EVERY)
         wait.waited += POLL_EVERY
 
@@ -171,10 +174,11 @@ def _why_not(domain: Domain, waited: float) -> str:
 def settle(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> None:
     """Waits until the custom domain of a plan that was applied is active, and verifies that nothing is left to change.
 
-    Raises `EdgeError` if the domain does not become active in time, or if Cloudflare has something else than was sent.
+    Raises `EdgeError` if the domain does not become active in time, or if Cloudflare stored something else.
     """
     if not plan.remove:
         wait_for_domain(plan.edge, plan.bucket, cloudflare, wait, lambda domain: domain.is_active)
+    # If Cloudflare stored a value in another spelling, every later run would report and send the same change again.
     if plan.changes:
         _refuse_rest(make(plan.edge, plan.buckets, cloudflare, remove=plan.remove))
 

@@ -2,7 +2,7 @@
 
 Every request names the token permission that it needs, so that an error can name the one that is missing. Idempotent
 requests are retried after a time-out, a 429 or a 5xx; a POST only if it cannot have taken effect. Rulesets are changed
-rule by rule, never with the PUT of a ruleset, which would replace everybody's rules.
+rule by rule, never with the PUT of a ruleset, which would replace the zone's other rules too.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ PHASE_EDIT = {
 }
 """Permissions as the dashboard names them when a token is created."""
 
+# Codes that the API's description does not list. The two of a zone without such rules are open: see docs/edge.md.
 _BUCKET_EXISTS = 10004
 _NO_ENTRYPOINT = (10003, 10001)
 
@@ -131,6 +132,7 @@ class Cloudflare:
 
     def check_token(self) -> None:
         """Verifies that the token is active, a user's or the account's. Raises `EdgeDenied`."""
+        # A token belongs to a user or to an account, and each has its own path for verification.
         for owner in ("/user", f"/accounts/{self.account_id}"):
             answer = self._answer(_Call("GET", f"{owner}/tokens/verify", "the API token", "any"), (400, 401, 403))
             if answer.is_success:
@@ -146,6 +148,7 @@ class Cloudflare:
             zone = parse_zone(self._result(_Call("GET", f"/zones/{name_or_id}", what, ZONE_READ)), what)
         else:
             found = self._result(_Call("GET", "/zones", what, ZONE_READ, query={"name": name_or_id}))
+            # Compared here too, so that a filter that finds more than the exact name cannot select another zone.
             zones = [one for one in parse_zones(found, what) if one.name == name_or_id]
             if not zones:
                 raise EdgeError(
@@ -163,7 +166,7 @@ class Cloudflare:
         return self._answer(_Call("GET", self._bucket_path(bucket), f"bucket {bucket}", R2_EDIT), (404,)).is_success
 
     def create_bucket(self, bucket: str, body: Mapping[str, Any]) -> None:
-        """Creates a bucket, unless we own it already."""
+        """Creates a bucket, unless this account has it already."""
         path = f"/accounts/{self.account_id}/r2/buckets"
         call = _Call("POST", path, f"bucket {bucket}", R2_EDIT, body)
         answer = self._answer(call, (400, 409))
@@ -254,6 +257,7 @@ class Cloudflare:
 
     def _sent(self, call: _Call) -> _Envelope:
         headers = {"Authorization": f"Bearer {self._token.value}"}
+        # Without this header, buckets in a jurisdiction are not found, and new ones are created outside of it.
         if "/r2/" in call.path:
             headers |= self._jurisdiction
         url = f"{self._base_url}{call.path}"
@@ -286,7 +290,7 @@ class Cloudflare:
                 )
 
     def _error(self, error: Any) -> tuple[int, str]:
-        """Parses a code and a message, cut short, with the token masked."""
+        """Parses a code and a message, shortened, with the token masked."""
         code = error.get("code") if isinstance(error, dict) else None
         message = error.get("message") if isinstance(error, dict) else None
         words = str(message or "no reason given").replace(self._token.value, "(the token)")
@@ -294,10 +298,10 @@ class Cloudflare:
 
     def _refused(self, call: _Call, answer: _Envelope) -> EdgeError:
         why = "; ".join(f"{message} (code {code})" for code, message in answer.errors[:5]) or "no reason given"
-        said = f"Cloudflare answered {answer.status}: {why}"
+        found = f"Cloudflare answered {answer.status}: {why}"
         if answer.status in (401, 403):
-            return EdgeDenied(call.what, f"{said}. The token lacks the permission {call.needs}; add it (docs/edge.md)")
-        return EdgeError(call.what, f"{said}. {_ADVICE[call.method]}")
+            return EdgeDenied(call.what, f"{found}. The token lacks the permission {call.needs}; add it (docs/edge.md)")
+        return EdgeError(call.what, f"{found}. {_ADVICE[call.method]}")
 
 
 _ADVICE = {

@@ -1,4 +1,4 @@
-"""What mirrors.yaml says of the edge, and what is wrong with its hostname. Pure."""
+"""The edge section of mirrors.yaml, and what is wrong with its hostname. Pure."""
 
 from __future__ import annotations
 

@@ -50,8 +50,9 @@ def observe(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare) ->
     """
     cloudflare.check_token()
     zone = cloudflare.zone(edge.zone)
+    # mirrors.yaml may have the zone's id, from which nothing could be checked offline.
     if edge.hostname != zone.name and not edge.hostname.endswith(f".{zone.name}"):
         raise EdgeError(f"zone {edge.zone}", f"is {zone.name}, but {edge.hostname} is not in it; correct edge.zone")
-    there = frozenset(bucket for bucket in buckets if cloudflare.has_bucket(bucket))
-    domain = cloudflare.domain(buckets[0], edge.hostname) if buckets[0] in there else None
-    return Observed(zone, there, domain, {phase: cloudflare.ruleset(zone, phase) for phase in Phase})
+    existing = frozenset(bucket for bucket in buckets if cloudflare.has_bucket(bucket))
+    domain = cloudflare.domain(buckets[0], edge.hostname) if buckets[0] in existing else None
+    return Observed(zone, existing, domain, {phase: cloudflare.ruleset(zone, phase) for phase in Phase})

@@ -91,12 +91,12 @@ def parse_zone(result: Any, what: str) -> Zone:
         case {"id": str(id), "name": str(name), "account": {"id": str(account_id)}} if _is_id(id):
             return Zone(id, name, account_id)
         case _:
-            raise _odd(what, "a zone with its id, name and account")
+            raise _unexpected(what, "a zone with its id, name and account")
 
 
 def parse_zones(result: Any, what: str) -> tuple[Zone, ...]:
     if not isinstance(result, list):
-        raise _odd(what, "a list of zones")
+        raise _unexpected(what, "a list of zones")
     return tuple(parse_zone(one, what) for one in result)
 
 
@@ -110,7 +110,7 @@ def parse_domain(result: Any, what: str) -> Domain:
         }:
             return Domain(hostname, enabled, str(result.get("minTLS") or "1.0"), ownership, ssl)
         case _:
-            raise _odd(what, "a custom domain with its status")
+            raise _unexpected(what, "a custom domain with its status")
 
 
 def parse_domains(result: Any, what: str) -> tuple[Domain, ...]:
@@ -118,7 +118,7 @@ def parse_domains(result: Any, what: str) -> tuple[Domain, ...]:
         case {"domains": list(domains)}:
             return tuple(parse_domain(one, what) for one in domains)
         case _:
-            raise _odd(what, "a list of custom domains")
+            raise _unexpected(what, "a list of custom domains")
 
 
 def parse_ruleset(result: Any, phase: Phase, what: str) -> Ruleset:
@@ -127,7 +127,7 @@ def parse_ruleset(result: Any, phase: Phase, what: str) -> Ruleset:
         case {"id": str(id)} if _is_id(id) and isinstance(result.get("rules") or [], list):
             return Ruleset(phase, id, tuple(_parse_rule(one, what) for one in result.get("rules") or ()))
         case _:
-            raise _odd(what, "a ruleset with its id and rules")
+            raise _unexpected(what, "a ruleset with its id and rules")
 
 
 _ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
@@ -143,7 +143,7 @@ def _parse_rule(result: Any, what: str) -> LiveRule:
         ):
             return LiveRule(id, result.get("ref", id), result)
         case _:
-            raise _odd(what, "a rule with its id")
+            raise _unexpected(what, "a rule with its id")
 
 
 def _is_id(text: str) -> bool:
@@ -157,5 +157,5 @@ def _is_shallow(value: Any, levels: int) -> bool:
     return levels > 0 and all(_is_shallow(one, levels - 1) for one in inner)
 
 
-def _odd(what: str, expected: str) -> EdgeError:
+def _unexpected(what: str, expected: str) -> EdgeError:
     return EdgeError(what, f"expected {expected}, but Cloudflare answered something else; nothing was changed")

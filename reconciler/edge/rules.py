@@ -52,6 +52,7 @@ class Rule:
 
 PREFIX = "r2mirror_"
 _PATH = "http.request.uri.path"
+# For `substring`: without regular expressions, a digest can only be taken from the end of a path by its length.
 _DIGEST_LENGTHS = {"sha256": len("sha256:") + 64, "sha512": len("sha512:") + 128}
 _CACHED = {
     "cache": True,
@@ -119,6 +120,7 @@ def edge_rules(edge: EdgeConfig) -> tuple[Rule, ...]:
 
 
 _API_VERSION = "Docker-Distribution-API-Version"
+# A header that R2 stores with an object and sends back, and that has no other use in a registry.
 _LANGUAGE = 'http.response.headers["content-language"][0]'
 
 

@@ -13,7 +13,7 @@ from reconciler.cli.progress import waiting
 from reconciler.cli.render.doctor import FINDINGS
 from reconciler.cli.showing import show_result
 from reconciler.doctor.diagnose import diagnose
-from reconciler.doctor.finding import Status
+from reconciler.doctor.results import Status
 
 
 def doctor(

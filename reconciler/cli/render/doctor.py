@@ -1,4 +1,4 @@
-"""Findings as text, or as the document of `schema/doctor.schema.json`. Prints nothing."""
+"""The results of doctor's checks as text, or as the document of `schema/doctor.schema.json`. Prints nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
-from reconciler.doctor.finding import Finding, Status
+from reconciler.doctor.results import CheckResult, Status
 from reconciler.words import count
 
 if TYPE_CHECKING:
@@ -18,49 +18,49 @@ if TYPE_CHECKING:
 STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.ERROR: "bold red"}
 
 
-def doctor_text(findings: Sequence[Finding], *, color: bool = False, width: int = WIDE) -> str:
-    """Renders a block for each thing that was checked, and a line for each finding with its fix below."""
+def doctor_text(results: Sequence[CheckResult], *, color: bool = False, width: int = WIDE) -> str:
+    """Renders a block for each thing that was checked, and a line for each result with its fix below."""
     parts: list[Part] = []
-    for (area, about), group in groupby(findings, key=lambda one: (one.area, one.about)):
+    for (area, about), group in groupby(results, key=lambda one: (one.area, one.about)):
         table = Grid(gap=1)
-        for finding in group:
-            status = (f"  {finding.status.value:<7}", STYLES[finding.status])
-            table.row(status, finding.found)
-            if finding.fix:
-                table.row("", f"-> {finding.fix}")
+        for result in group:
+            status = (f"  {result.status.value:<7}", STYLES[result.status])
+            table.row(status, result.found)
+            if result.fix:
+                table.row("", f"-> {result.fix}")
         parts += [Line((area, "bold"), f"  {about}"), table, EMPTY]
-    return rendered([*parts, bold(_summary(findings))], color=color, width=width)
+    return rendered([*parts, bold(_summary(results))], color=color, width=width)
 
 
-def doctor_document(findings: Sequence[Finding]) -> dict[str, Any]:
-    counts = _counts(findings)
+def doctor_document(results: Sequence[CheckResult]) -> dict[str, Any]:
+    counts = _counts(results)
     return {
         "version": 1,
         "findings": [
             {
-                "area": finding.area,
-                "about": finding.about,
-                "check": finding.check,
-                "status": finding.status.value,
-                "found": finding.found,
-                "fix": finding.fix or None,
+                "area": result.area,
+                "about": result.about,
+                "check": result.check,
+                "status": result.status.value,
+                "found": result.found,
+                "fix": result.fix or None,
             }
-            for finding in findings
+            for result in results
         ],
         "summary": {status.value: counts[status] for status in Status},
     }
 
 
-def _summary(findings: Sequence[Finding]) -> str:
-    counts = _counts(findings)
+def _summary(results: Sequence[CheckResult]) -> str:
+    counts = _counts(results)
     if not counts[Status.ERROR] + counts[Status.WARNING]:
         return f"All good: {count(counts[Status.OK], 'check')}."
     errors, warnings = count(counts[Status.ERROR], "error"), count(counts[Status.WARNING], "warning")
-    return f"{errors}, {warnings}; {counts[Status.OK]} of {count(len(findings), 'check')} passed."
+    return f"{errors}, {warnings}; {counts[Status.OK]} of {count(len(results), 'check')} passed."
 
 
-def _counts(findings: Sequence[Finding]) -> Counter[Status]:
-    return Counter(finding.status for finding in findings)
+def _counts(results: Sequence[CheckResult]) -> Counter[Status]:
+    return Counter(result.status for result in results)
 
 
-FINDINGS: View[Sequence[Finding]] = View(doctor_text, doctor_document)
+FINDINGS: View[Sequence[CheckResult]] = View(doctor_text, doctor_document)

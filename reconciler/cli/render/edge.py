@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
 from reconciler.edge.apply import Applied, NotTried, Rejected
-from reconciler.edge.plan import EdgeAction, Kind
+from reconciler.edge.plan import EdgeAction, ResourceKind
 
 if TYPE_CHECKING:
     from reconciler.cli.render.sheet import Part
@@ -117,7 +117,7 @@ def _fate(outcome: EdgeOutcome) -> dict[str, Any]:
 
 def _title(change: EdgeChange) -> str:
     """As in `rule r2mirror_1a2b3c4d_ping  r2mirror cr.example.com: /v2/ answers 200`."""
-    if change.kind is not Kind.RULE:
+    if change.kind is not ResourceKind.RULE:
         return f"{change.kind} {change.name}"
     said = change.after or change.before or {}
     return f"{change.kind} {change.name}  {said.get('description', '')}".rstrip()
@@ -127,7 +127,7 @@ def _details(change: EdgeChange) -> Iterator[str]:
     if change.action is EdgeAction.UPDATE:
         yield from change.differences()
     elif change.action is EdgeAction.ADD and change.after:
-        if change.kind is Kind.RULE:
+        if change.kind is ResourceKind.RULE:
             yield f"in {change.phase}"
             yield f"if {change.after['expression']}"
             yield f"then {json.dumps(change.after['action_parameters'])}"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler.doctor.finding import Status
 from reconciler.doctor.public import check_public
+from reconciler.doctor.results import Status
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.stores.buckets import R2
 from reconciler.target.index import parse

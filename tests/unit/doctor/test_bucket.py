@@ -9,7 +9,7 @@ from email.utils import format_datetime
 import pytest
 
 from reconciler.doctor.bucket import check_bucket, check_clock
-from reconciler.doctor.finding import Status
+from reconciler.doctor.results import Status
 from reconciler.stores.buckets import S3
 from tests.parts.scripted_s3 import Answer, Asked, ScriptedServer, error, serve_script
 

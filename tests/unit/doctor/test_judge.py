@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from reconciler.doctor import judge
-from reconciler.doctor.finding import Finding, Notes, Status
 from reconciler.doctor.probe import Reply, Tls
+from reconciler.doctor.results import CheckResult, Notes, Status
 from reconciler.oci.spec import DOCKER_MANIFEST, OCI_MANIFEST, Descriptor, Digest
 from reconciler.stores.buckets import R2
 
@@ -21,7 +21,7 @@ SOUND = Reply("GET", "/v2/a/manifests/1", 200, {"content-type": OCI_MANIFEST, "c
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
-def worst(findings: list[Finding]) -> tuple[str, Status]:
+def worst(findings: list[CheckResult]) -> tuple[str, Status]:
     """The check and status of the gravest finding."""
     order = [Status.OK, Status.WARNING, Status.ERROR]
     found = max(findings, key=lambda one: order.index(one.status))

@@ -17,12 +17,12 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class CheckResult:
     """The result of one check.
 
     area   `public`, `bucket` or `source`
     about  the URL, store or registry that was checked
-    check  a stable name, for machines
+    check  the name of the check, which machines may rely on
     found  the result, for people
     fix    how to fix it; empty if nothing is wrong
     """
@@ -37,17 +37,17 @@ class Finding:
 
 @dataclass(frozen=True)
 class Notes:
-    """Makes findings of one area about one thing; `advice` fits the store that mirrors.yaml declares."""
+    """Makes the results of the checks of one thing in one area; `advice` fits the kind of store in mirrors.yaml."""
 
     area: str
     about: str
     advice: Advice
 
-    def ok(self, check: str, found: str) -> Finding:
-        return Finding(self.area, self.about, check, Status.OK, found)
+    def ok(self, check: str, found: str) -> CheckResult:
+        return CheckResult(self.area, self.about, check, Status.OK, found)
 
-    def warning(self, check: str, found: str, fix: str) -> Finding:
-        return Finding(self.area, self.about, check, Status.WARNING, found, fix)
+    def warning(self, check: str, found: str, fix: str) -> CheckResult:
+        return CheckResult(self.area, self.about, check, Status.WARNING, found, fix)
 
-    def error(self, check: str, found: str, fix: str) -> Finding:
-        return Finding(self.area, self.about, check, Status.ERROR, found, fix)
+    def error(self, check: str, found: str, fix: str) -> CheckResult:
+        return CheckResult(self.area, self.about, check, Status.ERROR, found, fix)
