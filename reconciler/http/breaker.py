@@ -2,8 +2,8 @@
 
 A request is tried with patience until `ENOUGH` requests in a row were given up at its host; one is enough where the
 host limits our rate. The host counts as down then: each request gets one attempt, with short time-outs. Where that
-takes long all the same, as with a host that drops packets, the host is left alone for `REST` seconds. An answer ends
-all this.
+takes long all the same, as with a host that drops packets, the host is left alone for `REST` seconds. So is a host that
+accepts connections and never answers, as soon as it has cost `LONGEST_SILENCE`. An answer ends all this.
 """
 
 from __future__ import annotations
@@ -15,6 +15,14 @@ ENOUGH = 2
 REST = 30.0
 SLOW = 1.0
 """Seconds that a failed attempt takes where it is the host's silence that fails."""
+
+SILENCE = 60.0
+LONGEST_SILENCE = 90.0
+SHORTEST_WAIT = 10.0
+"""Seconds. A first byte may take `SILENCE`: registries that list a large repository take that long. A host that let so
+much time pass without any answer is tried once more, until `LONGEST_SILENCE` is over: a connection that was lost on the
+way is worth a second one, and a host that is gone is not worth one for each repository. Requests that begin later get
+`SHORTEST_WAIT`."""
 
 SAY_EVERY = 60.0
 
@@ -45,16 +53,32 @@ class Breaker:
         self._is_limit = False
         self._why = ""
         self._resting_until = self._said_until = float("-inf")
+        self._silent_since: float | None = None
+        self._silence_known_at = float("inf")
+        self._is_silent = False
         self._lock = threading.Lock()
 
     @property
     def is_down(self) -> bool:
-        return self._is_limit or self._failures >= ENOUGH
+        return self._is_limit or self._is_dead
+
+    @property
+    def _is_dead(self) -> bool:
+        return self._is_silent or self._failures >= ENOUGH
+
+    @property
+    def patience(self) -> float:
+        """The seconds for which an answer to the next request may be waited for."""
+        since = self._silent_since
+        return float("inf") if since is None else max(SHORTEST_WAIT, since + LONGEST_SILENCE - self._clock())
+
+    def now(self) -> float:
+        return self._clock()
 
     def check(self) -> None:
         """Raises `LeftAlone` while the host is not to be asked."""
-        if self._failures >= ENOUGH and self._clock() < self._resting_until:
-            raise LeftAlone(self._host, self._why, self._failures)
+        if self._is_dead and self._clock() < self._resting_until:
+            raise LeftAlone(self._host, self._why, max(self._failures, ENOUGH))
 
     def gave_up(self, why: str, took: float, *, is_limit: bool = False) -> None:
         """Notes a request that was given up. `took`: the seconds of its last attempt."""
@@ -65,13 +89,34 @@ class Breaker:
             if took >= SLOW:
                 self._resting_until = self._clock() + REST
 
+    def was_silent(self, sent: float, why: str) -> None:
+        """Notes a request that was sent at `sent` and not answered in its time."""
+        with self._lock:
+            now = self._clock()
+            if self._silent_since is None:
+                self._silent_since, self._silence_known_at = sent, now
+            # Requests that were under way together prove no more than one: a network that is gone for a minute loses
+            # all of them, and all are worth a second attempt.
+            elif sent >= self._silence_known_at and now - self._silent_since >= SILENCE:
+                self._is_silent = True
+                self._why = why
+                self._resting_until = now + REST
+
     def answered(self) -> None:
         """Notes an answer that is not a failure, whatever it says."""
+        self.spoke()
         if self._failures:
             with self._lock:
                 self._failures = 0
                 self._is_limit = False
                 self._resting_until = float("-inf")
+
+    def spoke(self) -> None:
+        """Notes any answer, also one that is a failure: the host is not silent."""
+        if self._silent_since is not None:
+            with self._lock:
+                self._silent_since = None
+                self._is_silent = False
 
     def is_news(self) -> bool:
         """Whether to tell of a wait for this host: once in a while, not once for each thread."""

@@ -12,6 +12,7 @@ import httpx
 
 from reconciler.http.breaker import Breakers
 from reconciler.http.client import CONNECT_TIMEOUT, HEADERS, READ_TIMEOUT
+from reconciler.http.faults import said
 from reconciler.http.lanes import Lanes
 from reconciler.http.patience import Retry, is_temporary
 from reconciler.http.transport import Transport
@@ -79,9 +80,18 @@ class Session:
         breaker = self._breakers.of(_host_in("/".join(url.split("/", 3)[:3])))
         breaker.check()
         self._deadline.check(self._name)
-        timeout = SHORT_TIMEOUT if breaker.is_down else _short_of(self._deadline.left)
-        response = self._lanes.send(method, url, {**HEADERS, **headers}, content, timeout)
-        if not is_temporary(response.status_code):
+        left = min(self._deadline.left, breaker.patience)
+        timeout = SHORT_TIMEOUT if breaker.is_down else _short_of(left)
+        sent = breaker.now()
+        try:
+            response = self._lanes.send(method, url, {**HEADERS, **headers}, content, timeout)
+        except (httpx.ConnectTimeout, httpx.ReadTimeout) as error:
+            # Here and not where attempts are counted: a HEAD that a GET overrules is given up without being counted.
+            breaker.was_silent(sent, said(error))
+            raise
+        if is_temporary(response.status_code):
+            breaker.spoke()
+        else:
             breaker.answered()
         if logger.isEnabledFor(logging.DEBUG):
             seconds = time.monotonic() - started

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from reconciler.errors import BadAnswer, NotFound, RateLimited, SourceError, Unreachable
-from reconciler.http.breaker import ENOUGH, REST, Breaker, LeftAlone
+from reconciler.http.breaker import ENOUGH, LONGEST_SILENCE, REST, SILENCE, Breaker, LeftAlone
 from reconciler.http.patience import Patience
+from reconciler.http.transport import Transport
 from reconciler.sources import tag_list
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.registry import Registry
@@ -127,6 +130,56 @@ def test_a_silent_host_is_left_alone_and_asked_again_after_a_while(
     assert source.tags() == ("1",)
 
 
+def answers_after(seconds: list[float], clock: Clock, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Has each request answered after so many seconds, the last of them again and again. Returns what is sent."""
+    sent: list[str] = []
+
+    def handle(_: Transport, request: httpx.Request) -> httpx.Response:
+        takes, patience = seconds[min(len(sent), len(seconds) - 1)], request.extensions["timeout"]["read"]
+        sent.append(f"{request.method} {request.url.path}")
+        clock.now += min(takes, patience)
+        if takes > patience:
+            raise httpx.ReadTimeout("The read operation timed out", request=request)
+        return httpx.Response(200, stream=httpx.ByteStream(HEALTHY.body), request=request)
+
+    monkeypatch.setattr(Transport, "handle_request", handle)
+    return sent
+
+
+def test_a_host_that_never_answers_costs_a_plan_ninety_seconds_and_its_other_repositories_nothing(
+    source: RegistrySource, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = answers_after([math.inf], clock, monkeypatch)
+    with pytest.raises(Unreachable, match="did not answer in time after 2 attempts"):
+        source.tags()
+    for path in ("team/app", "team/other"):
+        with pytest.raises(Unreachable, match="is not asked again"):
+            RegistrySource(source.registry, path).resolve("1")
+    assert len(sent) == ENOUGH
+    assert clock.now <= LONGEST_SILENCE + 1
+
+
+def test_a_head_that_is_not_answered_counts_as_silence_too(
+    source: RegistrySource, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = answers_after([math.inf], clock, monkeypatch)
+    with pytest.raises(Unreachable, match="did not answer in time"):
+        source.resolve("1")
+    with pytest.raises(Unreachable, match="is not asked again"):
+        source.tags()
+    assert sent == ["HEAD /v2/team/app/manifests/1", "GET /v2/team/app/manifests/1"]
+    assert clock.now <= LONGEST_SILENCE + 1
+
+
+@pytest.mark.parametrize("seconds", [[59.0], [math.inf, 29.0, 59.0]], ids=["slow", "once silent"])
+def test_a_slow_host_that_answers_is_waited_for(
+    seconds: list[float], source: RegistrySource, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers_after(seconds, clock, monkeypatch)
+    for _ in range(5):
+        assert source.tags() == ("1",)
+
+
 def test_a_host_that_answers_again_gets_all_the_patience_again(
     lying: LyingRegistry, source: RegistrySource, clock: Clock
 ) -> None:
@@ -224,6 +277,18 @@ def test_a_breaker_opens_after_enough_rests_only_after_silence_and_closes_with_a
     breaker.check()
     breaker.answered()
     assert not breaker.is_down
+
+
+def test_requests_that_are_silent_together_are_worth_a_second_attempt_each() -> None:
+    now = [0.0]
+    breaker = Breaker("host", lambda: now[0])
+    now[0] = SILENCE
+    for _ in range(8):
+        breaker.was_silent(0.0, "no answer")
+    assert not breaker.is_down
+    assert breaker.patience == LONGEST_SILENCE - SILENCE
+    breaker.spoke()
+    assert breaker.patience == math.inf
 
 
 def test_a_limit_is_known_at_once() -> None:
