@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+import re2
+
 MAX_MEMORY = 64 * 1024
 """Bytes for one compiled expression: plenty for the short texts matched here, and soon exceeded by a hostile one."""
 
@@ -15,8 +17,6 @@ def compile_regex(pattern: str) -> Any:
 
     Raises `ValueError` with RE2's reason for what RE2 rejects, among it backreferences and look-around.
     """
-    import re2
-
     options = re2.Options()
     options.log_errors = False
     options.max_mem = MAX_MEMORY

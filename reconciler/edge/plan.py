@@ -5,6 +5,7 @@ A plan changes only what is ours. Our rules are recognized by their `ref`; all o
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -197,8 +198,6 @@ def _differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterato
 
 def _spelled(value: Any, path: Sequence[str | int]) -> str:
     """Spells the value at a path, ignoring the case of header names; `nothing` if there is none."""
-    import json
-
     for step in path:
         if isinstance(value, list):
             value = value[step] if isinstance(step, int) and step < len(value) else None

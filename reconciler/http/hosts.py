@@ -7,11 +7,10 @@ import re
 import socket
 from collections.abc import Iterable
 from functools import cache
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-if TYPE_CHECKING:
-    from publicsuffixlist import PublicSuffixList
+from publicsuffixlist import PublicSuffixList
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -134,8 +133,6 @@ def same_owner(host: str, home: str) -> bool:
 @cache
 def _suffixes() -> PublicSuffixList:
     """The list that ships with the library; read when it is first needed, which takes some 70 ms."""
-    from publicsuffixlist import PublicSuffixList
-
     return PublicSuffixList()
 
 

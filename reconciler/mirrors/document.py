@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
 from reconciler.errors import MirrorsInvalid, Problem
 
 KeyPath: TypeAlias = "tuple[str | int, ...]"
@@ -104,8 +108,6 @@ def parse_document(body: bytes, file: str) -> Document:
 
     Raises `MirrorsInvalid` for text that is not YAML.
     """
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
     text = _decode(body, file)
     try:
         root = _compose(text)
@@ -155,28 +157,26 @@ def _decode(body: bytes, file: str) -> str:
 
 def _compose(text: str) -> Any:
     """Composes the tree of nodes. Raises ruamel's errors, also for text that is too deep or has too many values."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.composer import Composer, ComposerError
-
-    class BoundedComposer(Composer):
-        depth = nodes = 0
-
-        def compose_node(self, parent: Any, index: Any) -> Any:
-            self.depth += 1
-            self.nodes += 1
-            if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
-                mark = self.parser.peek_event().start_mark
-                many = (
-                    f"nested more than {MAX_DEPTH} deep" if self.depth > MAX_DEPTH else f"more than {MAX_NODES} values"
-                )
-                raise ComposerError(None, None, many, mark)
-            node = super().compose_node(parent, index)
-            self.depth -= 1
-            return node
-
     yaml = YAML(typ="safe", pure=True)
-    yaml.Composer = BoundedComposer
+    yaml.Composer = _BoundedComposer
     return yaml.compose(text)
+
+
+class _BoundedComposer(Composer):
+    """Counts while nodes are made: a bomb has to be refused before it fills the memory."""
+
+    depth = nodes = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.depth += 1
+        self.nodes += 1
+        if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
+            mark = self.parser.peek_event().start_mark
+            many = f"nested more than {MAX_DEPTH} deep" if self.depth > MAX_DEPTH else f"more than {MAX_NODES} values"
+            raise ComposerError(None, None, many, mark)
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 class _Builder:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,6 @@ def _hint(glob: str, mirrors: Mirrors, targets: Sequence[str]) -> str:
 
 def _near(glob: str, mirrors: Mirrors, targets: Sequence[str]) -> list[str]:
     """Targets that may have been meant: by the end of their names, by their source, or by a slip of the finger."""
-    from difflib import get_close_matches
-
     by_end = [target for target in targets if fnmatchcase(target, f"*/{glob}")]
     by_source = [mirror.target for mirror in mirrors.mirrors if fnmatchcase(mirror.source, glob)]
     return by_end or by_source or get_close_matches(glob, targets, 1)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from deepdiff import DeepDiff
+
 from reconciler.mirrors.patterns import Pattern
 from reconciler.oci.spec import Platform
 from reconciler.signatures.signers import Identity, Key
@@ -94,8 +96,6 @@ def _sections(
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """What differs between two flat mappings of facts, a line for each fact."""
-    from deepdiff import DeepDiff
-
     found = DeepDiff(old, new, ignore_order=True, view="tree", threshold_to_diff_deeper=0)
     keys = {entry.path(output_format="list")[0] for entries in found.values() for entry in entries}
     for key in sorted(str(key) for key in keys):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.validators import extend
 
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.schema_files import load_schema
@@ -42,9 +46,6 @@ def _follows(error: Any, document: Document, place: KeyPath) -> bool:
 
 def _validator() -> Any:
     """The schema's validator. 5.0 is not an integer for it, although it is one for JSON Schema."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import extend
-
     checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
     strict = extend(Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call]  # its stubs have no types
     return strict(load_schema("mirrors"))
@@ -110,8 +111,6 @@ _CREDENTIAL_WORDS = re.compile(r"secret|password|token|access_key|credential|use
 
 @cache
 def _unknown_key(key: str, known: tuple[str, ...], where: str) -> str:
-    from difflib import get_close_matches
-
     close = get_close_matches(key[:_LONG_KEY], known, 1)
     if not close and _CREDENTIAL_WORDS.search(key.lower()):
         if where == "entry of registries":

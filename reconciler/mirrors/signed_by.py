@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import Malformed
 from reconciler.oci.spec import load_json
 from reconciler.regex import compile_regex
-from reconciler.signatures.keys import MAX_KEY_BYTES, load_key
 from reconciler.signatures.signers import Identity, Key
 
 if TYPE_CHECKING:
     from reconciler.mirrors.document import Document, KeyPath
     from reconciler.signatures.signers import Signer
 
+MAX_KEY_BYTES = 64 * 1024
 MAX_ROOT_BYTES = 4 * 1024 * 1024
 ROOT = "application/vnd.dev.sigstore.trustedroot"
 
@@ -67,6 +67,9 @@ def _key(document: Document, place: KeyPath, entry: dict[str, Any], body: bytes)
             (*place, "issuer"), "is only valid with identity; remove it, or list the key as an entry of its own"
         )
     if body and find_spec("cryptography"):
+        # cryptography is an optional extra: without it the key is not checked before signatures are.
+        from reconciler.signatures.keys import load_key
+
         load_key(body, entry["key"])
     return Key(entry["key"], body)
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from reconciler.errors import ExtraMissing
 from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import Digest
+from reconciler.signatures.find import find_signatures, has_signatures
+from reconciler.signatures.signers import Unchecked
 
 if TYPE_CHECKING:
     from reconciler.oci.image import Fetch
@@ -47,9 +49,8 @@ class Gate:
 
         Raises `SignatureRefused`, and `SourceError` if the signatures could not be read.
         """
-        from reconciler.signatures.find import find_signatures, has_signatures
+        # Judging needs the extra `signatures`, without which all other files still work.
         from reconciler.signatures.judgement import judge, not_signed
-        from reconciler.signatures.signers import Unchecked
 
         signers = self.wanted(target)
         if not name.startswith(METERED):
@@ -68,7 +69,7 @@ class Gate:
         signers = self.wanted(target)
         if not signers:
             return None
-        from reconciler.signatures.find import find_signatures
+        # As in `inspect`: only a target with signers needs the extra.
         from reconciler.signatures.judgement import judge
 
         return judge(find_signatures(source, digest, what, read), digest, signers, what)

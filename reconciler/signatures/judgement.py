@@ -87,6 +87,7 @@ def _check_with_key(signature: Signature, digest: Digest, key: PublicKey) -> Non
 
 
 def _check_with_identity(signature: Signature, digest: Digest, signer: Identity) -> None:
+    # sigstore takes half a second to import, which signatures made with keys do not need.
     from reconciler.signatures.keyless import check_bundle, check_simple, load_trust
 
     match signature:

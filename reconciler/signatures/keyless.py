@@ -15,8 +15,35 @@ import logging
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cryptography.hazmat import asn1
+from cryptography.x509 import (
+    Certificate,
+    ExtendedKeyUsage,
+    ExtensionNotFound,
+    KeyUsage,
+    ObjectIdentifier,
+    OtherName,
+    RFC822Name,
+    SubjectAlternativeName,
+    UniformResourceIdentifier,
+    UnrecognizedExtension,
+    load_pem_x509_certificate,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store
+from sigstore._internal.sct import verify_sct
+from sigstore._internal.trust import KeyringPurpose
+from sigstore._utils import KeyID
+from sigstore.errors import Error, VerificationError
+from sigstore.hashes import Hashed
+from sigstore.models import Bundle as Parsed
+from sigstore.models import TrustedRoot
+from sigstore.verify import Verifier
+from sigstore_models.common.v1 import HashAlgorithm
 
 from reconciler.errors import Malformed, SignatureRefused
 from reconciler.oci.spec import Digest, load_json
@@ -25,10 +52,6 @@ from reconciler.signatures.formats import check_statement, decoded
 from reconciler.signatures.keys import check_message
 
 if TYPE_CHECKING:
-    from cryptography.x509 import Certificate
-    from sigstore.models import TrustedRoot
-    from sigstore.verify import Verifier
-
     from reconciler.signatures.formats import Bundle, Simple
     from reconciler.signatures.signers import Identity
 
@@ -53,8 +76,6 @@ class Trust:
 @cache
 def load_trust(path: Path | None) -> Trust:
     """Loads a trusted_root.json, by default the library's for the public Sigstore. Raises `Malformed`."""
-    from importlib.resources import as_file, files
-
     if path:
         return _trust(path)
     with as_file(files("sigstore") / "_store" / PUBLIC_SIGSTORE / "trusted_root.json") as shipped:
@@ -62,10 +83,6 @@ def load_trust(path: Path | None) -> Trust:
 
 
 def _trust(path: Path) -> Trust:
-    from sigstore.errors import Error
-    from sigstore.models import TrustedRoot
-    from sigstore.verify import Verifier
-
     # The library logs a warning before it refuses; the refusal itself has the reason and names the signature.
     logging.getLogger("sigstore").addHandler(logging.NullHandler())
     try:
@@ -78,10 +95,6 @@ def _trust(path: Path) -> Trust:
 
 def check_bundle(trust: Trust, signer: Identity, bundle: Bundle, digest: Digest) -> None:
     """Raises `SignatureRefused` unless `signer` signed the image of this digest with this bundle."""
-    from sigstore.hashes import Hashed
-    from sigstore.models import Bundle as Parsed
-    from sigstore_models.common.v1 import HashAlgorithm
-
     policy = _Policy(signer)
     try:
         parsed = Parsed.from_json(bundle.body)
@@ -97,8 +110,6 @@ def check_bundle(trust: Trust, signer: Identity, bundle: Bundle, digest: Digest)
 
 def check_simple(trust: Trust, signer: Identity, simple: Simple) -> None:
     """Raises `SignatureRefused` unless `signer` signed the payload of this signature, whatever that says."""
-    from cryptography.x509 import load_pem_x509_certificate
-
     if simple.certificate is None:
         raise SignatureRefused(simple.name, "has no certificate: it was made with a key")
     if simple.log is None:
@@ -124,8 +135,6 @@ class _Policy:
         self._signer = signer
 
     def verify(self, cert: Certificate) -> None:
-        from sigstore.errors import VerificationError
-
         issuer, names = _issuer(cert), _names(cert)
         if issuer != self._signer.issuer:
             raise VerificationError(f"its issuer is {issuer or 'not named'}")
@@ -139,9 +148,6 @@ class _Policy:
 
 
 def _issuer(certificate: Certificate) -> str | None:
-    from cryptography.hazmat import asn1
-    from cryptography.x509 import ExtensionNotFound, ObjectIdentifier, UnrecognizedExtension
-
     for oid in (ISSUER_V2, ISSUER_V1):
         try:
             found = certificate.extensions.get_extension_for_oid(ObjectIdentifier(oid)).value
@@ -153,9 +159,6 @@ def _issuer(certificate: Certificate) -> str | None:
 
 
 def _names(certificate: Certificate) -> list[str]:
-    from cryptography.hazmat import asn1
-    from cryptography.x509 import OtherName, RFC822Name, SubjectAlternativeName, UniformResourceIdentifier
-
     names = certificate.extensions.get_extension_for_class(SubjectAlternativeName).value
     others = [one for one in names.get_values_for_type(OtherName) if one.type_id.dotted_string == OTHER_NAME]
     return [
@@ -180,10 +183,6 @@ def _log_entry(log: bytes, what: str) -> tuple[bytes, dict[str, Any]]:
 
 def _check_promise(trust: Trust, promise: bytes, entry: dict[str, Any], what: str) -> None:
     # The promise is over canonical JSON (RFC 8785). For integers and plain text, sorted compact JSON is the same.
-    from sigstore._internal.trust import KeyringPurpose
-    from sigstore._utils import KeyID
-    from sigstore.errors import VerificationError
-
     keyring = trust.root.rekor_keyring(KeyringPurpose.VERIFY)
     data = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
     try:
@@ -194,13 +193,6 @@ def _check_promise(trust: Trust, promise: bytes, entry: dict[str, Any], what: st
 
 def _check_certificate(trust: Trust, certificate: Certificate, time: datetime) -> None:
     """Raises unless the trusted root issued it, it was valid at `time`, is in a log, and is for signing code."""
-    from cryptography.x509 import ExtendedKeyUsage, KeyUsage
-    from cryptography.x509.oid import ExtendedKeyUsageOID
-    from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store
-    from sigstore._internal.sct import verify_sct
-    from sigstore._internal.trust import KeyringPurpose
-    from sigstore.errors import VerificationError
-
     kinds = [
         policy.may_be_present(ExtendedKeyUsage, Criticality.NON_CRITICAL, None)
         for policy in (ExtensionPolicy.webpki_defaults_ca(), ExtensionPolicy.webpki_defaults_ee())
@@ -217,8 +209,6 @@ def _check_certificate(trust: Trust, certificate: Certificate, time: datetime) -
 
 def _check_entry(body: str, certificate: Certificate, simple: Simple) -> None:
     """Raises unless the log's entry is of this very signature (CVE-2022-36056)."""
-    from cryptography.x509 import load_pem_x509_certificate
-
     what = f"{simple.name}: its log entry"
     match load_json(decoded(body, what), what):
         case {

@@ -5,28 +5,24 @@ The algorithms are cosign's defaults for each kind: ECDSA P-256 and RSA PKCS #1 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from reconciler.errors import Malformed, SignatureRefused
 from reconciler.oci.spec import Digest
 
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-
-    PublicKey: TypeAlias = EllipticCurvePublicKey | RSAPublicKey | Ed25519PublicKey
+PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
 MIN_RSA_BITS = 2048
-MAX_KEY_BYTES = 64 * 1024
 
 
 def load_key(pem: bytes, what: str) -> PublicKey:
     """Loads a public key. Raises `Malformed` if it is not one, or of an unsupported kind."""
-    from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
     if b"PRIVATE KEY-----" in pem:
         raise Malformed(what, "is a private key: keep it secret, and name the public key here")
     try:
@@ -50,10 +46,6 @@ def load_key(pem: bytes, what: str) -> PublicKey:
 
 def check_message(key: PublicKey, signature: bytes, message: bytes, what: str) -> None:
     """Raises `SignatureRefused` unless `signature` is the key's over `message`."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-    from cryptography.hazmat.primitives.hashes import SHA256
-
     try:
         match key:
             case ec.EllipticCurvePublicKey():
@@ -68,11 +60,6 @@ def check_message(key: PublicKey, signature: bytes, message: bytes, what: str) -
 
 def check_digest(key: PublicKey, signature: bytes, digest: Digest, what: str) -> None:
     """Raises `SignatureRefused` unless `signature` is the key's over bytes of this digest. The bytes are not needed."""
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-    from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
-    from cryptography.hazmat.primitives.hashes import SHA256
-
     if digest.algorithm != "sha256":
         raise SignatureRefused(what, f"is over the image's own bytes, which works for sha256 only, not {digest}")
     hashed = bytes.fromhex(digest.hex)

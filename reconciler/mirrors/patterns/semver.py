@@ -9,6 +9,9 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from semantic_version import NpmSpec
+from semantic_version import Version as Semantic
+
 from reconciler.mirrors.patterns.newest import newest_of_each
 from reconciler.mirrors.patterns.pattern import Pattern
 from reconciler.mirrors.versions import parse_version
@@ -66,8 +69,6 @@ class Semver(Pattern):
 
     def _takes(self, version: Version) -> bool:
         """The range sees the first three numbers only: a pre-release is in it if the release after it is."""
-        from semantic_version import Version as Semantic
-
         if version.prerelease and not self.prereleases:
             return False
         if not fnmatchcase(version.variant, self.variant):
@@ -82,8 +83,6 @@ def compile_range(text: str) -> Any:
 
     Raises `ValueError`.
     """
-    from semantic_version import NpmSpec
-
     try:
         return NpmSpec(_LEADING_ZEROS.sub("", text))
     except Exception as error:  # noqa: BLE001 the library raises errors of all kinds for text that it does not expect
