@@ -1,6 +1,7 @@
 """An image as a graph of manifests: read from its root down, those of unwanted platforms left out. Pure.
 
     walk              every manifest of a graph, however it is read
+    walk_waves        the same, each level of the graph at once
     read_image        the manifests of an image, children before parents
     choose_platforms  which manifests of an index are wanted
     missing_blobs     what a repository lacks of an image
@@ -10,13 +11,14 @@ Memory: the manifests of one image, at most `MAX_IMAGE_MANIFESTS` bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from reconciler.errors import BadAnswer, Malformed, NoPlatform, NotFound
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
 
+Item = TypeVar("Item")
 Node = TypeVar("Node")
 
 MAX_IMAGE_MANIFESTS = 64 * 1024 * 1024
@@ -88,6 +90,29 @@ def walk(
             if found is not None:
                 parents.append((found, rest))
                 rest = iter(below(found))
+
+
+def walk_waves(
+    roots: Iterable[Item],
+    read: Callable[[Sequence[Item]], Iterable[Node]],
+    below: Callable[[Node], Iterable[Item]],
+    seen: set[Item],
+) -> Iterator[Node]:
+    """Yields all that `roots` reach, level by level, so that what one level needs can be read in parallel.
+
+    roots  where to begin
+    read   gives the nodes of one level, in any order
+    below  the items to follow from a node; called after the node was yielded
+    seen   items that are not read again; it grows, and several walks can share it
+    """
+    wave = [one for one in dict.fromkeys(roots) if one not in seen]
+    while wave:
+        seen.update(wave)
+        following: dict[Item, None] = {}
+        for node in read(wave):
+            yield node
+            following.update(dict.fromkeys(below(node)))
+        wave = [one for one in following if one not in seen]
 
 
 def read_image(fetch: Fetch, what: str, root: Descriptor, choose: Choose) -> Image:

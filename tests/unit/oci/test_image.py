@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Sequence
 
-from reconciler.oci.image import walk
+from reconciler.oci.image import walk, walk_waves
 from reconciler.oci.spec import Descriptor, Digest
 
 GRAPH = {"root": ["left", "right"], "left": ["deep"], "right": ["deep", "lost"], "deep": []}
@@ -31,3 +32,18 @@ def test_a_walk_is_not_bounded_by_the_stack_of_python() -> None:
     depth = 10 * sys.getrecursionlimit()
     walked = walk([named("0")], lambda _, level: level, lambda level: [named(str(level + 1))][: depth - level])
     assert next(iter(walked)) == depth
+
+
+def test_a_walk_in_waves_reads_a_level_at_once_and_nothing_twice() -> None:
+    waves: list[list[str]] = []
+
+    def note(wave: Sequence[str]) -> Iterator[str]:
+        waves.append(sorted(wave))
+        yield from wave
+
+    seen = {"lost"}
+    walked = list(walk_waves(["root", "root", "left"], note, GRAPH.__getitem__, seen))
+    assert waves == [["left", "root"], ["deep", "right"]]
+    assert sorted(walked) == sorted(GRAPH)
+    assert seen == {*GRAPH, "lost"}
+    assert not list(walk_waves(["right"], note, GRAPH.__getitem__, seen)), "another walk goes on from there"
