@@ -35,8 +35,9 @@ from reconciler.target.layout import (
 )
 from reconciler.target.ledger import read_index
 from reconciler.target.lock import LIFETIME, held
-from reconciler.upkeep.adopt import Survey, adopt, survey
-from reconciler.upkeep.repair import Verification, verify
+from reconciler.upkeep.adopt import adopt
+from reconciler.upkeep.survey import Survey, survey
+from reconciler.upkeep.verify import Verification, verify
 from reconciler.work.deadline import NEVER
 from tests.memory import EPOCH, Fault, MemorySource, MemoryStore, mirror, mirrors
 from tests.parts.images import Image, attestation, image, index

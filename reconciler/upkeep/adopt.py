@@ -1,4 +1,15 @@
-"""Adopts what is in the bucket already: builds the mirror index from it, without copying a blob.
+"""Adopts what is in the bucket already: builds the mirror index from it, without copying a blob. Prints nothing.
+
+    from reconciler.mirrors.load import load_mirrors
+    from reconciler.target.digest_by_tag import open_target
+    from reconciler.upkeep.adopt import adopt_bucket
+    from reconciler.upkeep.caller import Caller
+
+    mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
+    stores = open_target(mirrors.store, os.environ)
+    adopted = adopt_bucket(mirrors, stores, Caller("my program"))
+    for one in adopted.survey.adoptions:
+        print(one.target, sorted(one.tags))
 
 For a bucket that was filled by hand or by another tool, and for an index that was lost or damaged. A tag of a target
 in mirrors.yaml is taken over if its image is there whole, for the platforms that are there. Manifests that lack
@@ -11,112 +22,76 @@ until the end of `retain`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from types import MappingProxyType
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Malformed, NotFound, StoreError
-from reconciler.mirrors.model import DEFAULT_NAME
-from reconciler.mirrors.versions import in_order
-from reconciler.oci.image import choose_platforms
-from reconciler.oci.referrers import is_attachment_tag
-from reconciler.oci.spec import Descriptor, Digest, Index, Platform, parse_manifest
+from reconciler.errors import NotFound, PlanRefused
+from reconciler.mirrors.only import check_only, matches_only
+from reconciler.oci.spec import Descriptor
 from reconciler.target.catalog import published_lists
-from reconciler.target.garbage import find_garbage
-from reconciler.target.index import MirrorIndex, RepositoryState, TagState, claimed, published, retire
-from reconciler.target.inventory import inventories
-from reconciler.target.layout import MIRROR_INDEX, ManifestKey
-from reconciler.target.ledger import Observed, salvage_index, write_index
+from reconciler.target.index import MirrorIndex, claimed, published, retire
+from reconciler.target.layout import MIRROR_INDEX
+from reconciler.target.ledger import write_index
 from reconciler.target.lists import publish_lists
-from reconciler.target.repository import Repository
 from reconciler.upkeep.repair import repair
-from reconciler.upkeep.verify import Problem, check_repository
-from reconciler.work.threads import BLOB_WORKERS, completed
+from reconciler.upkeep.survey import survey
+from reconciler.work.threads import BLOB_WORKERS, threads
 
 if TYPE_CHECKING:
-    from reconciler.mirrors.model import Mirror
-    from reconciler.stores import Store, Stores
-    from reconciler.target.inventory import Inventory
+    from reconciler.mirrors.model import Mirror, Mirrors
+    from reconciler.stores import Stores
     from reconciler.target.lock import Lease
-    from reconciler.upkeep.verify import Finding, Report
+    from reconciler.upkeep.caller import Caller
+    from reconciler.upkeep.survey import Survey
 
 
 @dataclass(frozen=True)
-class Adoption:
-    """What can be taken over of one repository.
+class Adopted:
+    """What was taken over, and what could not be put right after all."""
 
-    tags     what the mirror index will say of them
-    retired  digests without a tag that stay for a while
-    refused  tag -> why it is left as it is
-    report   what is wrong with what can be taken over, all of which can be put right from bytes that are there
+    survey: Survey
+    failures: tuple[str, ...]
+
+
+def survey_bucket(mirrors: Mirrors, stores: Stores, caller: Caller, only: Sequence[str] = ()) -> Survey:
+    """Returns what could be taken over, without a lock. Changes nothing.
+
+    `only`: globs of the targets to adopt; empty: all. Raises `UsageError` for one that matches nothing, `IndexVersion`
+    and `StoreError`.
     """
-
-    target: str
-    source: str
-    tags: Mapping[str, TagState]
-    retired: frozenset[Digest]
-    refused: Mapping[str, str]
-    report: Report
-
-    @property
-    def fixes(self) -> tuple[str, ...]:
-        """The keys that are written again, from bytes that are there."""
-        return tuple(sorted({key for wrong in self.report.hurt.values() for key in wrong}))
+    wanted = _wanted(mirrors, only)
+    with threads(BLOB_WORKERS) as executor, caller.looking():
+        return survey(stores, wanted, _now(), executor, mirrors.name)
 
 
-@dataclass(frozen=True)
-class Survey:
-    """The whole bucket.
+def adopt_bucket(
+    mirrors: Mirrors, stores: Stores, caller: Caller, only: Sequence[str] = (), expected: Survey | None = None
+) -> Adopted:
+    """Takes over what is there, under the lock.
 
-    damaged  why the mirror index that is there cannot be used
-    foreign  repositories that mirrors.yaml does not name
-    name     the mirrors file that becomes the owner of all of it
-    claimed  repositories that the mirror index has and gives to `name`, each with its owner until then
+    `expected` is the survey that was agreed to, None for any. Raises `PlanRefused` if the bucket has changed since,
+    `LockHeld`, `LockLost`, and as `survey_bucket` does.
     """
-
-    observed: Observed
-    damaged: str | None
-    adoptions: tuple[Adoption, ...]
-    foreign: tuple[str, ...]
-    name: str = DEFAULT_NAME
-    claimed: Mapping[str, str | None] = field(default_factory=dict)
-
-    @property
-    def has_changes(self) -> bool:
-        return self.damaged is not None or bool(self.claimed) or any(one.tags or one.retired for one in self.adoptions)
+    wanted = _wanted(mirrors, only)
+    now = expected.at if expected else _now()
+    with threads(BLOB_WORKERS) as executor, caller.locked(stores) as lease:
+        # Surveyed again: what was found before the lock was held may have been changed by another run.
+        found = survey(stores, wanted, now, executor, mirrors.name)
+        if expected and found != expected:
+            raise PlanRefused(("the bucket has changed since it was looked at; nothing was done. Adopt again",))
+        return Adopted(found, adopt(stores, found, executor, lease))
 
 
-def survey(
-    stores: Stores, mirrors: Mapping[str, Mirror], now: datetime, executor: Executor, name: str = DEFAULT_NAME
-) -> Survey:
-    """What could be taken over for the file `name`, from a listing of the bucket and its manifests. Changes nothing.
+def _wanted(mirrors: Mirrors, only: Sequence[str]) -> dict[str, Mirror]:
+    check_only(only, mirrors, tuple)
+    return {mirror.target: mirror for mirror in mirrors.mirrors if matches_only(mirror.target, only)}
 
-    `mirrors` by target.
 
-    Raises `IndexVersion` and `StoreError`.
-    """
-    observed, damaged = salvage_index(stores.state)
-    found = inventories(stores.public.list("v2/"))
-    known = observed.index.repositories
-    adoptions = [
-        _survey_repository(stores.public, mirrors[target], there, known.get(target), now, executor)
-        for target, there in sorted(found.items())
-        if target in mirrors
-    ]
-    foreign = tuple(sorted(target for target, there in found.items() if target not in mirrors and target not in known))
-    claimed = {target: known[target].owner for target in sorted(mirrors.keys() & known.keys())}
-    return Survey(
-        observed,
-        damaged,
-        tuple(one for one in adoptions if one.tags or one.retired or one.refused),
-        foreign,
-        name,
-        {target: owner for target, owner in claimed.items() if owner != name},
-    )
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def adopt(stores: Stores, found: Survey, executor: Executor, lease: Lease) -> tuple[str, ...]:
@@ -144,91 +119,6 @@ def adopt(stores: Stores, found: Survey, executor: Executor, lease: Lease) -> tu
     lists = published_lists(written.index, written.index.repositories)
     publish_lists(public, lists, executor)
     return tuple(failures)
-
-
-def _survey_repository(
-    store: Store,
-    mirror: Mirror,
-    there: Inventory,
-    known: RepositoryState | None,
-    now: datetime,
-    executor: Executor,
-) -> Adoption:
-    state = known or RepositoryState(mirror.source)
-    along = {tag for tag in there.tags if is_attachment_tag(tag)} if mirror.referrers else frozenset()
-    unknown = sorted(there.tags.keys() - state.own_tags - along)
-    tags: dict[str, TagState] = {}
-    refused: dict[str, str] = {}
-
-    def read(tag: str) -> TagState:
-        return _tag_state(store, mirror, there, tag, now)
-
-    for result in completed(executor, read, unknown, 2 * BLOB_WORKERS, pause=1.0):
-        if result:
-            tag, future = result
-            try:
-                tags[tag] = future.result()
-            except Malformed as error:
-                refused[tag] = error.why
-    report = check_repository(store, mirror.target, RepositoryState(mirror.source, tags), executor)
-    lost = {finding.key: finding for finding in report.findings if not _can_be_put_right(finding, report)}
-    for root, wrong in report.hurt.items():
-        for key in sorted(wrong & lost.keys()):
-            refused.update(dict.fromkeys(root.tags, f"{key}: {lost[key].problem}: {lost[key].detail}"))
-    whole = {root: wrong for root, wrong in report.hurt.items() if not wrong & lost.keys()}
-    return Adoption(
-        mirror.target,
-        mirror.source,
-        MappingProxyType(
-            {tag: _with_images(tags[tag], report) for tag in sorted(tags.keys() - refused.keys(), key=in_order)}
-        ),
-        _without_tag(store, mirror, now, executor) if known is None else frozenset(),
-        MappingProxyType(dict(sorted(refused.items()))),
-        replace(report, hurt=whole),
-    )
-
-
-def _tag_state(store: Store, mirror: Mirror, there: Inventory, tag: str, now: datetime) -> TagState:
-    """Reads the tag's object. Raises `Malformed` if it is not a manifest, or an index without any of its images."""
-    stored = Repository(store, mirror.target).manifest(tag)
-    if stored is None:
-        raise Malformed(tag, "is gone since it was listed")
-    parsed = parse_manifest(stored.body, "", tag)
-    platforms = _platforms_there(parsed, mirror, there, tag) if isinstance(parsed, Index) else mirror.platforms
-    return TagState(Digest.of(stored.body), parsed.media_type, len(stored.body), platforms, now)
-
-
-def _with_images(state: TagState, report: Report) -> TagState:
-    return replace(state, images=report.images.get(state.digest))
-
-
-def _platforms_there(index: Index, mirror: Mirror, there: Inventory, tag: str) -> tuple[Platform, ...] | None:
-    """Those that the mirror wants if they are there, else all if all are there, else those that are."""
-    for platforms in (mirror.platforms, None):
-        with suppress(Malformed):
-            if all(child.digest in there.manifests for child in choose_platforms(index, platforms, tag)):
-                return platforms
-    images = [child for child in index.manifests if child.digest in there.manifests and not child.attests]
-    found = {child.platform for child in images if child.platform}
-    if not found:
-        raise Malformed(tag, "is an index, and none of its images is there")
-    return tuple(sorted(found))
-
-
-def _can_be_put_right(finding: Finding, report: Report) -> bool:
-    """Whether the right bytes are in the bucket: under this key with wrong headers, or as those of a tag."""
-    named = {str(ManifestKey(report.target, digest)) for digest in report.bodies}
-    return finding.problem is Problem.WRONG_HEADERS or finding.key in named
-
-
-def _without_tag(store: Store, mirror: Mirror, now: datetime, executor: Executor) -> frozenset[Digest]:
-    """The digests that nothing in the repository refers to; none where that cannot be told."""
-    nothing_known = RepositoryState(mirror.source)
-    try:
-        garbage = find_garbage(store, mirror.target, nothing_known, mirror.retain, now, executor)
-    except StoreError:
-        return frozenset()
-    return frozenset(garbage.manifests[0]) if garbage.manifests else frozenset()
 
 
 class _Nowhere:

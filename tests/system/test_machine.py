@@ -33,8 +33,9 @@ from reconciler.target.index import MirrorIndex, parse, without_expired
 from reconciler.target.layout import CATALOG, LOCK, MIRROR_INDEX, PAGE, ManifestKey, manifest_key, parse_key, tags_key
 from reconciler.target.ledger import read_index
 from reconciler.target.lock import LIFETIME, held
-from reconciler.upkeep.adopt import adopt, survey
-from reconciler.upkeep.repair import verify
+from reconciler.upkeep.adopt import adopt
+from reconciler.upkeep.survey import survey
+from reconciler.upkeep.verify import verify
 from tests.bench import RETAIN, Clock, Silent, app
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, mirror, mirrors, put_json
 from tests.parts.images import Image, build_cache, image, index
@@ -202,8 +203,8 @@ class Life(RuleBasedStateMachine):
         with ThreadPoolExecutor(1) as executor:
             promised = without_expired(self.index(), lambda _: RETAIN, self.bucket.now)
             found = verify(self.bucket.shared(), promised, lambda _: True, executor, deep=True)
-        wrong = {finding.key for finding in found.findings if "has not recorded" not in finding.detail}
-        assert all(key.endswith("tags/list") or key.startswith("v2/_") or key == PAGE for key in wrong), found.findings
+        wrong = {defect.key for defect in found.defects if "has not recorded" not in defect.detail}
+        assert all(key.endswith("tags/list") or key.startswith("v2/_") or key == PAGE for key in wrong), found.defects
 
     # What must hold.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated
 
@@ -23,12 +22,9 @@ from reconciler.cli.options import (
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.upkeep import survey_summary, survey_text, survey_view
 from reconciler.cli.showing import show_result
-from reconciler.errors import PlanRefused
-from reconciler.mirrors.only import check_only, matches_only
-from reconciler.target.lock import held
-from reconciler.upkeep.adopt import Survey, survey
-from reconciler.upkeep.adopt import adopt as adopt_found
-from reconciler.work.threads import BLOB_WORKERS, threads
+from reconciler.upkeep.adopt import adopt_bucket, survey_bucket
+from reconciler.upkeep.caller import Caller
+from reconciler.upkeep.survey import Survey
 
 
 def adopt(
@@ -45,24 +41,15 @@ def adopt(
     For a bucket that was filled by hand or by another tool, and for a mirror index that was lost or damaged. Shows what
     it will do, and asks for confirmation on a terminal. Leaves alone what mirrors.yaml does not name.
     """
-
     mirrors = load(file)
     stores = open_bucket(mirrors)
-    check_only(only or [], mirrors, tuple)
-    named = {mirror.target: mirror for mirror in mirrors.mirrors if matches_only(mirror.target, only or [])}
-    now = datetime.now(UTC).replace(microsecond=0)
+    caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
+    found = survey_bucket(mirrors, stores, caller, only or ())
     failures: tuple[str, ...] = ()
-    with threads(BLOB_WORKERS) as executor:
-        with waiting("Looking through the bucket ..."):
-            found = survey(stores, named, now, executor, mirrors.name)
-        if found.has_changes and not dry_run:
-            _confirm(found, yes=yes)
-            with held(stores.state, command_line(), lock_timeout, tell_waiting) as lease:
-                again = survey(stores, named, now, executor, mirrors.name)
-                if again != found and not yes:
-                    raise PlanRefused(("the bucket has changed since it was looked at; nothing was done. Adopt again",))
-                found = again
-                failures = adopt_found(stores, found, executor, lease)
+    if found.has_changes and not dry_run:
+        _confirm(found, yes=yes)
+        adopted = adopt_bucket(mirrors, stores, caller, only or (), None if yes else found)
+        found, failures = adopted.survey, adopted.failures
     show_result(survey_view(failures, dry_run=dry_run), found, output)
     for failure in failures:
         note(failure)

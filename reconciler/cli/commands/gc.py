@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
 from functools import partial
 from typing import Annotated
 
@@ -24,12 +23,9 @@ from reconciler.cli.options import (
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.upkeep import garbage_summary, garbage_text, garbage_view
 from reconciler.cli.showing import show_result
-from reconciler.mirrors.only import check_only, matches_only
-from reconciler.target.garbage import Garbage, NotCollected, collect_garbage
-from reconciler.target.index import RepositoryState
-from reconciler.target.ledger import read_index
-from reconciler.target.lock import held
-from reconciler.work.threads import BLOB_WORKERS, threads
+from reconciler.target.garbage import Garbage, NotCollected
+from reconciler.upkeep.caller import Caller
+from reconciler.upkeep.gc import remove_garbage
 
 
 def gc(
@@ -47,23 +43,12 @@ def gc(
     collects the garbage it knows of; gc checks every repository of the mirror index that belongs to the file's `name`.
     Asks for confirmation on a terminal.
     """
-
     mirrors = load(file)
     stores = open_bucket(mirrors)
-    check_only(only or [], mirrors, lambda: read_index(stores.state).index.repositories)
-
-    def wanted(target: str, state: RepositoryState) -> bool:
-        return matches_only(target, only or []) and mirrors.owns(target, state.owner)
-
-    retain = mirrors.retention()
-    with threads(BLOB_WORKERS) as executor:
-        if not (dry_run or yes) and sys.stdin.isatty():
-            with waiting("Looking through the bucket ..."):
-                seen = list(collect_garbage(stores, wanted, retain, executor, None))
-            _confirm(seen)
-        lock = nullcontext() if dry_run else held(stores.state, command_line(), lock_timeout, tell_waiting)
-        with lock as lease, waiting("Looking through the bucket ..."):
-            found = list(collect_garbage(stores, wanted, retain, executor, lease))
+    caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
+    if not (dry_run or yes) and sys.stdin.isatty():
+        _confirm(remove_garbage(mirrors, stores, caller, only or (), dry_run=True))
+    found = remove_garbage(mirrors, stores, caller, only or (), dry_run=dry_run)
     show_result(garbage_view(dry_run=dry_run), found, output)
     return 1 if any(isinstance(one, NotCollected) for one in found) else 0
 

@@ -12,15 +12,15 @@ from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
 from reconciler.target.garbage import Garbage
 from reconciler.target.index import platforms_document
-from reconciler.upkeep.verify import Problem
+from reconciler.upkeep.defects import DefectKind
 from reconciler.words import count, size_words
 
 if TYPE_CHECKING:
     from reconciler.cli.render.sheet import Part
     from reconciler.target.garbage import NotCollected
-    from reconciler.upkeep.adopt import Adoption, Survey
-    from reconciler.upkeep.repair import Verification
-    from reconciler.upkeep.verify import Finding
+    from reconciler.upkeep.defects import Defect
+    from reconciler.upkeep.survey import Adoption, Survey
+    from reconciler.upkeep.verify import Verification
 
 
 def garbage_text(
@@ -51,36 +51,36 @@ def garbage_document(events: Sequence[Garbage | NotCollected], *, dry_run: bool)
 
 
 def verification_text(found: Verification, *, color: bool = False, width: int = WIDE) -> str:
-    """Every finding, a line each, then what could not be repaired, then the summary."""
+    """Every defect, a line each, then what could not be repaired, then the summary."""
     parts: list[Part] = []
-    for finding in found.findings:
-        sign, style = ("+", "green") if finding in found.repaired else ("!", "bold red")
-        parts.append(Line((f"{sign} {finding.key}: {finding.problem}: {finding.detail}", style)))
+    for defect in found.defects:
+        sign, style = ("+", "green") if defect in found.repaired else ("!", "bold red")
+        parts.append(Line((f"{sign} {defect.key}: {defect.kind}: {defect.detail}", style)))
     parts += [Line((f"! {one.target}: {one.name}: {one.error}", "bold red")) for one in found.unrepaired]
     if found.foreign:
         parts.append(Line((f"not ours, left alone: {', '.join(sorted(found.foreign))}", "dim")))
     looked = f"{count(found.tags, 'tag')} in {count(found.repositories, 'repository', 'repositories')}"
-    if not found.findings:
+    if not found.defects:
         line = f"{looked}: all as the mirror index says."
     else:
         repaired = f", {len(found.repaired)} repaired" if found.repaired else ""
-        line = f"{looked}: {count(len(found.findings), 'problem')}{repaired}."
+        line = f"{looked}: {count(len(found.defects), 'problem')}{repaired}."
     return rendered([*parts, *([EMPTY] if parts else []), bold(line)], color=color, width=width)
 
 
 def verification_document(found: Verification) -> dict[str, Any]:
     """A verification as `schema/verify.schema.json` has it."""
-    kinds = Counter(finding.problem for finding in found.open)
+    kinds = Counter(defect.kind for defect in found.open)
     return {
         "version": 1,
-        "findings": [_finding_entry(finding, repaired=finding in found.repaired) for finding in found.findings],
+        "findings": [_defect_entry(defect, repaired=defect in found.repaired) for defect in found.defects],
         "unrepaired": [{"target": one.target, "reference": one.name, "error": one.error} for one in found.unrepaired],
         "foreign": sorted(found.foreign),
         "summary": {
             "repositories": found.repositories,
             "tags": found.tags,
             "repaired": len(found.repaired),
-            "open": {problem.value: kinds[problem] for problem in Problem},
+            "open": {kind.value: kinds[kind] for kind in DefectKind},
         },
     }
 
@@ -143,12 +143,12 @@ def survey_document(found: Survey, failures: Sequence[str], *, dry_run: bool) ->
     }
 
 
-def _finding_entry(finding: Finding, *, repaired: bool) -> dict[str, Any]:
+def _defect_entry(defect: Defect, *, repaired: bool) -> dict[str, Any]:
     return {
-        "target": finding.target,
-        "key": finding.key,
-        "problem": finding.problem.value,
-        "detail": finding.detail,
+        "target": defect.target,
+        "key": defect.key,
+        "problem": defect.kind.value,
+        "detail": defect.detail,
         "repaired": repaired,
     }
 

@@ -137,7 +137,7 @@ def test_what_the_source_forgets_stays_with_its_image() -> None:
     assert listed(bench.store, V1) == sorted([SBOM.digest, other.digest])
     assert listed(bench.store, SBOM) == [SBOM_SIGNATURE.digest]
     check_visible(bench.store)
-    assert look(bench).findings == ()
+    assert look(bench).defects == ()
 
 
 def test_a_source_that_cannot_say_fails_its_tag_and_removes_nothing() -> None:
@@ -229,7 +229,7 @@ def test_a_tag_that_is_named_is_one_of_its_own() -> None:
     bench = bench.again()
     bench.apply(bench.plan(WANTED))
     assert bench.store.objects[manifest_key("a", NAME)] == COSIGN.body
-    assert look(bench).findings == ()
+    assert look(bench).defects == ()
     assert not bench.again().plan(WANTED).has_changes
 
 
@@ -243,7 +243,7 @@ def test_a_list_that_grew_leaves_garbage() -> None:
     with ThreadPoolExecutor(1) as executor:
         garbage = find_garbage(bench.store, "a", state, RETAIN, bench.now, executor)
     assert [str(key) for key in chain.from_iterable(garbage.steps())] == [before]
-    assert look(bench).findings == ()
+    assert look(bench).defects == ()
 
 
 def test_a_repository_of_an_older_release_gets_its_lists_by_a_repair() -> None:
@@ -254,7 +254,7 @@ def test_a_repository_of_an_older_release_gets_its_lists_by_a_repair() -> None:
         if not said:
             del bench.store.objects[key]
     assert not bench.plan(WANTED).has_changes
-    assert {one.key for one in look(bench, repair=True).findings} == {key for key, said in lists.items() if not said}
+    assert {one.key for one in look(bench, repair=True).defects} == {key for key, said in lists.items() if not said}
     assert final(bench.store) == whole
 
 
@@ -264,7 +264,7 @@ def test_what_is_attached_goes_when_its_image_has_been_gone_for_long() -> None:
     bench.apply(bench.plan(replace(WANTED, when_gone="prune")))
     assert listed(bench.store, V1) == [SBOM.digest]
     assert json.loads(bench.store.objects[tags_key("a")])["tags"] == ["2"]
-    assert look(bench).findings == ()
+    assert look(bench).defects == ()
     bench = bench.again()
     bench.now += RETAIN
     bench.apply(bench.plan(WANTED))
@@ -297,12 +297,12 @@ WRONG: dict[str, Callable[[MemoryStore], object]] = {
 def test_damage_is_found_and_repaired(damage: Callable[[MemoryStore], object]) -> None:
     bench = applied()
     whole = final(bench.store)
-    assert look(bench, deep=True).findings == ()
+    assert look(bench, deep=True).defects == ()
     damage(bench.store)
     found = look(bench)
-    assert found.findings
+    assert found.defects
     repaired = look(bench, repair=True)
-    assert (set(repaired.findings), repaired.open) == (set(found.findings), ())
+    assert (set(repaired.defects), repaired.open) == (set(found.defects), ())
     assert final(bench.store) == whole
 
 
@@ -365,7 +365,7 @@ def test_killed_at_any_operation_everything_visible_is_whole_and_the_next_apply_
         bench = bench.again()
         bench.apply(bench.plan(WANTED))
         assert final(bench.store) == clean, f"at operation {at}: {bench.store.operations}"
-        assert look(bench).findings == ()
+        assert look(bench).defects == ()
     assert killed >= STOP_POINTS * 3 // 4
 
 

@@ -12,7 +12,7 @@ from reconciler.oci.spec import Digest, Platform
 from reconciler.target.garbage import Garbage
 from reconciler.target.layout import MIRROR_INDEX, blob_key
 from reconciler.target.ledger import read_index
-from reconciler.upkeep.verify import Problem
+from reconciler.upkeep.defects import DefectKind
 from tests.bench import RETAIN, V1, V2, Bench, check_visible, filled_by_hand, final, look, take_over
 from tests.memory import MemorySource, MemoryStore, mirror
 from tests.parts.images import OCI_INDEX, OCI_MANIFEST, Image, build_cache, digest_of, image, index
@@ -35,7 +35,7 @@ def test_blobs_of_an_index_come_along() -> None:
     check_visible(bench.store)
     there = {digest for digest in BLOBS if blob_key("a", Digest.parse(digest)) in bench.store.objects}
     assert there == set(BLOBS)
-    assert look(bench, deep=True).findings == ()
+    assert look(bench, deep=True).defects == ()
     assert not bench.plan().has_changes
 
 
@@ -44,7 +44,7 @@ def test_a_filter_of_platforms_takes_the_blobs_and_the_wanted_images() -> None:
     bench.apply(bench.plan(mirror("a", platforms=(Platform("linux", "arm64"),))))
     stored = {key.rpartition("/")[2] for key in bench.store.objects if "/blobs/" in key}
     assert stored == {*MIXED.blobs, *ARM64.blobs, *CACHE.blobs}
-    assert look(bench).findings == ()
+    assert look(bench).defects == ()
 
 
 @pytest.mark.parametrize("digest", BLOBS)
@@ -53,7 +53,7 @@ def test_a_missing_blob_of_an_index_is_found_and_repaired(digest: str) -> None:
     whole = final(bench.store)
     del bench.store.objects[blob_key("a", Digest.parse(digest))]
     found = look(bench, repair=True)
-    assert [one.problem for one in found.findings] == [Problem.MISSING]
+    assert [one.kind for one in found.defects] == [DefectKind.MISSING]
     assert found.open == ()
     assert final(bench.store) == whole
 
@@ -108,7 +108,7 @@ def test_an_image_with_fields_that_are_null_or_missing_is_one_as_any_other(
     bench, wanted = Bench.of(a={"1": odd()}), mirror("a", platforms=platforms)
     assert {type(one) for one in bench.apply(bench.plan(wanted))} == {Done}
     check_visible(bench.store)
-    assert look(bench, deep=True).findings == ()
+    assert look(bench, deep=True).defects == ()
     assert read_index(bench.store).index.repositories["a"].tags["1"].images == {"linux/arm/v7": 9, "unknown": 11}
     bench = bench.again()
     bench.now += 2 * RETAIN

@@ -22,7 +22,7 @@ from reconciler.target.layout import (
     manifest_key,
     tags_key,
 )
-from reconciler.upkeep.adopt import survey
+from reconciler.upkeep.survey import survey
 from tests.bench import (
     NOW,
     RETAIN,

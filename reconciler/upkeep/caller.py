@@ -1,0 +1,40 @@
+"""Who calls a use case of this package: what the lock says of it, and how it is told what happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.errors import LockHeld
+from reconciler.plan.make import Stage, in_silence
+from reconciler.target.lock import held
+
+if TYPE_CHECKING:
+    from reconciler.stores import Stores
+    from reconciler.target.lock import Lease
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Names the caller of a use case.
+
+    command       what the lock names this run by
+    lock_timeout  seconds to wait for another run
+    waiting       is told which run is waited for
+    stage         is told what is under way
+    """
+
+    command: str
+    lock_timeout: float = 0.0
+    waiting: Callable[[LockHeld], None] = lambda _: None
+    stage: Stage = in_silence
+
+    def locked(self, stores: Stores) -> AbstractContextManager[Lease]:
+        """Holds the lock for the length of the block. Raises `LockHeld` if another run has it for too long."""
+        return held(stores.state, self.command, self.lock_timeout, self.waiting)
+
+    def looking(self) -> AbstractContextManager[None]:
+        """The stage that every use case of this package has."""
+        return self.stage("Looking through the bucket ...")

@@ -1,0 +1,44 @@
+"""Compares the published lists with what the mirror index makes of them: tags/list, _catalog, _ping, the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from typing import TYPE_CHECKING
+
+from reconciler.target.catalog import in_step, is_foreign, published_lists
+from reconciler.target.layout import list_headers, parse_key
+from reconciler.upkeep.defects import Defect, DefectKind, headers_differ
+from reconciler.work.threads import each
+
+if TYPE_CHECKING:
+    from reconciler.stores import Store
+    from reconciler.target.index import MirrorIndex
+
+
+def check_lists(store: Store, index: MirrorIndex, targets: Iterable[str], executor: Executor) -> Iterator[Defect]:
+    """Compares the published lists of `targets`, and those of the whole, with what `index` makes of them."""
+
+    def check(item: tuple[str, bytes | None]) -> Defect | None:
+        key, body = item
+        stored = store.get(key)
+        match parse_key(key):
+            case None:
+                target = None
+            case known:
+                target = known.repository
+        if body is None:
+            found = stored and "is there, although the repository has no tags"
+        elif stored is None:
+            found = "is missing"
+        elif is_foreign(key, stored.body):
+            found = None
+        elif not in_step(key, stored.body, body):
+            found = "does not say what the mirror index says"
+        else:
+            found = headers_differ(stored, list_headers(key))
+        return Defect(target, key, DefectKind.OUT_OF_STEP, found) if found else None
+
+    for _, defect in each(executor, check, published_lists(index, targets).items()):
+        if defect:
+            yield defect

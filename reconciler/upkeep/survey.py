@@ -1,0 +1,200 @@
+"""Surveys a bucket that is to be adopted: which tags are there whole, and what the mirror index would say of them.
+
+A tag of a target in mirrors.yaml can be taken over if its image is there whole, for the platforms that are there, and
+what is wrong with its manifests can be put right from bytes of the bucket. Changes nothing; `adopt` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Malformed, StoreError
+from reconciler.mirrors.model import DEFAULT_NAME
+from reconciler.mirrors.versions import in_order
+from reconciler.oci.image import choose_platforms
+from reconciler.oci.referrers import is_attachment_tag
+from reconciler.oci.spec import Digest, Index, Platform, parse_manifest
+from reconciler.target.garbage import find_garbage
+from reconciler.target.index import RepositoryState, TagState
+from reconciler.target.inventory import inventories
+from reconciler.target.layout import ManifestKey
+from reconciler.target.ledger import Observed, salvage_index
+from reconciler.target.repository import Repository
+from reconciler.upkeep.check import check_repository
+from reconciler.upkeep.defects import DefectKind
+from reconciler.work.threads import BLOB_WORKERS, completed
+
+if TYPE_CHECKING:
+    from reconciler.mirrors.model import Mirror
+    from reconciler.stores import Store, Stores
+    from reconciler.target.inventory import Inventory
+    from reconciler.upkeep.check import Report
+    from reconciler.upkeep.defects import Defect
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What can be taken over of one repository.
+
+    tags     what the mirror index will say of them
+    retired  digests without a tag that stay for a while
+    refused  tag -> why it is left as it is
+    report   what is wrong with what can be taken over, all of which can be put right from bytes that are there
+    """
+
+    target: str
+    source: str
+    tags: Mapping[str, TagState]
+    retired: frozenset[Digest]
+    refused: Mapping[str, str]
+    report: Report
+
+    @property
+    def fixes(self) -> tuple[str, ...]:
+        """The keys that are written again, from bytes that are there."""
+        return tuple(sorted({key for wrong in self.report.hurt.values() for key in wrong}))
+
+
+@dataclass(frozen=True)
+class Survey:
+    """The whole bucket.
+
+    damaged  why the mirror index that is there cannot be used
+    foreign  repositories that mirrors.yaml does not name
+    name     the mirrors file that becomes the owner of all of it
+    claimed  repositories that the mirror index has and gives to `name`, each with its owner until then
+    at       when it was made, by this machine's clock: two surveys made for the same time can be compared
+    """
+
+    observed: Observed
+    damaged: str | None
+    adoptions: tuple[Adoption, ...]
+    foreign: tuple[str, ...]
+    at: datetime
+    name: str = DEFAULT_NAME
+    claimed: Mapping[str, str | None] = field(default_factory=dict)
+
+    @property
+    def has_changes(self) -> bool:
+        return self.damaged is not None or bool(self.claimed) or any(one.tags or one.retired for one in self.adoptions)
+
+
+def survey(
+    stores: Stores, mirrors: Mapping[str, Mirror], now: datetime, executor: Executor, name: str = DEFAULT_NAME
+) -> Survey:
+    """What could be taken over for the file `name`, from a listing of the bucket and its manifests. Changes nothing.
+
+    `mirrors` by target.
+
+    Raises `IndexVersion` and `StoreError`.
+    """
+    observed, damaged = salvage_index(stores.state)
+    found = inventories(stores.public.list("v2/"))
+    known = observed.index.repositories
+    adoptions = [
+        _survey_repository(stores.public, mirrors[target], there, known.get(target), now, executor)
+        for target, there in sorted(found.items())
+        if target in mirrors
+    ]
+    foreign = tuple(sorted(target for target, there in found.items() if target not in mirrors and target not in known))
+    claimed = {target: known[target].owner for target in sorted(mirrors.keys() & known.keys())}
+    return Survey(
+        observed,
+        damaged,
+        tuple(one for one in adoptions if one.tags or one.retired or one.refused),
+        foreign,
+        now,
+        name,
+        {target: owner for target, owner in claimed.items() if owner != name},
+    )
+
+
+def _survey_repository(
+    store: Store,
+    mirror: Mirror,
+    there: Inventory,
+    known: RepositoryState | None,
+    now: datetime,
+    executor: Executor,
+) -> Adoption:
+    state = known or RepositoryState(mirror.source)
+    along = {tag for tag in there.tags if is_attachment_tag(tag)} if mirror.referrers else frozenset()
+    unknown = sorted(there.tags.keys() - state.own_tags - along)
+    tags: dict[str, TagState] = {}
+    refused: dict[str, str] = {}
+
+    def read(tag: str) -> TagState:
+        return _tag_state(store, mirror, there, tag, now)
+
+    for result in completed(executor, read, unknown, 2 * BLOB_WORKERS, pause=1.0):
+        if result:
+            tag, future = result
+            try:
+                tags[tag] = future.result()
+            except Malformed as error:
+                refused[tag] = error.why
+    report = check_repository(store, mirror.target, RepositoryState(mirror.source, tags), executor)
+    lost = {defect.key: defect for defect in report.defects if not _can_be_put_right(defect, report)}
+    for root, wrong in report.hurt.items():
+        for key in sorted(wrong & lost.keys()):
+            refused.update(dict.fromkeys(root.tags, f"{key}: {lost[key].kind}: {lost[key].detail}"))
+    whole = {root: wrong for root, wrong in report.hurt.items() if not wrong & lost.keys()}
+    return Adoption(
+        mirror.target,
+        mirror.source,
+        MappingProxyType(
+            {tag: _with_images(tags[tag], report) for tag in sorted(tags.keys() - refused.keys(), key=in_order)}
+        ),
+        _without_tag(store, mirror, now, executor) if known is None else frozenset(),
+        MappingProxyType(dict(sorted(refused.items()))),
+        replace(report, hurt=whole),
+    )
+
+
+def _tag_state(store: Store, mirror: Mirror, there: Inventory, tag: str, now: datetime) -> TagState:
+    """Reads the tag's object. Raises `Malformed` if it is not a manifest, or an index without any of its images."""
+    stored = Repository(store, mirror.target).manifest(tag)
+    if stored is None:
+        raise Malformed(tag, "is gone since it was listed")
+    parsed = parse_manifest(stored.body, "", tag)
+    platforms = _platforms_there(parsed, mirror, there, tag) if isinstance(parsed, Index) else mirror.platforms
+    return TagState(Digest.of(stored.body), parsed.media_type, len(stored.body), platforms, now)
+
+
+def _with_images(state: TagState, report: Report) -> TagState:
+    return replace(state, images=report.images.get(state.digest))
+
+
+def _platforms_there(index: Index, mirror: Mirror, there: Inventory, tag: str) -> tuple[Platform, ...] | None:
+    """Those that the mirror wants if they are there, else all if all are there, else those that are."""
+    for platforms in (mirror.platforms, None):
+        with suppress(Malformed):
+            if all(child.digest in there.manifests for child in choose_platforms(index, platforms, tag)):
+                return platforms
+    images = [child for child in index.manifests if child.digest in there.manifests and not child.attests]
+    found = {child.platform for child in images if child.platform}
+    if not found:
+        raise Malformed(tag, "is an index, and none of its images is there")
+    return tuple(sorted(found))
+
+
+def _can_be_put_right(defect: Defect, report: Report) -> bool:
+    """Whether the right bytes are in the bucket: under this key with wrong headers, or as those of a tag."""
+    named = {str(ManifestKey(report.target, digest)) for digest in report.bodies}
+    return defect.kind is DefectKind.WRONG_HEADERS or defect.key in named
+
+
+def _without_tag(store: Store, mirror: Mirror, now: datetime, executor: Executor) -> frozenset[Digest]:
+    """The digests that nothing in the repository refers to; none where that cannot be told."""
+    nothing_known = RepositoryState(mirror.source)
+    try:
+        garbage = find_garbage(store, mirror.target, nothing_known, mirror.retain, now, executor)
+    except StoreError:
+        return frozenset()
+    return frozenset(garbage.manifests[0]) if garbage.manifests else frozenset()
