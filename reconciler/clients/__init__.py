@@ -25,7 +25,7 @@ class Client(StrEnum):
 
 @dataclass(frozen=True)
 class File:
-    """A configuration file. `how` tells how to install it, and what makes the client read it."""
+    """A configuration file. `how` describes how to install it, and what makes the client read it."""
 
     path: str
     content: str

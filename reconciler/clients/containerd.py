@@ -61,6 +61,7 @@ def _notes(public: Public, *, reads_files: bool) -> Iterator[str]:
 
 def hosts_files(public: Public) -> dict[str, str]:
     """Builds the content of each hosts.toml, by the name of its folder."""
+    # By the mirror's own name: without a hosts.toml, containerd uses https for every host but localhost.
     own = {folder(public.host): _hosts_toml(public.url, [])} if public.plain_http else {}
     return own | {
         folder(upstream.registry): hosts_toml(public, upstream) for upstream in public.upstreams if upstream.usable
@@ -73,7 +74,7 @@ def hosts_toml(public: Public, upstream: Upstream) -> str:
 
 
 def endpoint(public: Public, prefix: Prefix) -> str:
-    """The URL below which the repositories of a prefix keep their own paths."""
+    """Returns the URL below which the repositories of a prefix keep their own paths."""
     return f"{public.url}/v2/{prefix.path}" if prefix.path else public.url
 
 
@@ -81,6 +82,7 @@ def _hosts_toml(server: str, urls: Sequence[str]) -> str:
     text = f"server = {quoted(server)}\n"
     for url in urls:
         text += f'\n[host.{quoted(url)}]\n  capabilities = ["pull", "resolve"]\n'
+        # Without it containerd appends /v2 to the URL, and would request /v2/<prefix>/v2/<path>.
         text += "  override_path = true\n" if urlsplit(url).path else ""
     return text
 

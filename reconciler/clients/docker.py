@@ -73,7 +73,7 @@ def _notes(public: Public) -> Iterator[str]:
 
 
 def _certificate(public: Public) -> str:
-    """Tells where a CA's certificate goes."""
+    """Describes where a CA's certificate has to be."""
     # BuildKit and containerd's image store use the folder of docker.io, but only its hosts.toml if it has one.
     places = [f"{_FOLDER}/{public.host}/ca.crt"]
     hub = [upstream for upstream in public.upstreams if upstream.registry == DOCKER_HUB and upstream.usable]

@@ -37,6 +37,7 @@ def _lines(public: Public) -> Iterator[str]:
         yield from _endpoints(public.host, public.url)
     for upstream in public.upstreams:
         if upstream.usable:
+            # k3s adds the registry's own endpoint by itself, but with https.
             also = [upstream.url] if upstream.plain_http else []
             yield from _endpoints(upstream.registry, *(endpoint(public, prefix) for prefix in upstream.usable), *also)
 

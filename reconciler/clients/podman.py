@@ -64,6 +64,7 @@ def _one_by_one(upstream: Upstream) -> dict[str, list[str]]:
     """Groups the targets by repository, for repositories under no usable prefix."""
     targets: defaultdict[str, list[str]] = defaultdict(list)
     for prefix in upstream.prefixes:
+        # The whole prefix would redirect other names too; a table for one repository cannot.
         if prefix.impostors:
             for repository in prefix.repositories:
                 targets[repository].append(prefix.target(repository))
@@ -74,13 +75,14 @@ def _one_by_one(upstream: Upstream) -> dict[str, list[str]]:
 
 def _through(public: Public) -> Iterator[Pull]:
     for upstream in public.upstreams:
+        # One under a prefix is the better example, because other clients can pull it too.
         prefixed = [repository for prefix in upstream.usable for repository in prefix.repositories]
         first = [*prefixed, *_one_by_one(upstream)][0]
         yield pull_through(public, upstream, first, "podman pull {}")
 
 
 def _left_out(public: Public) -> Iterator[str]:
-    # podman takes a whole image from one registry, the first that has its index.
+    # podman fetches a whole image from one registry, the first that has its index.
     limited = [mirror for mirror in public.mirrors if mirror.platforms and mirror.repository]
     if limited:
         platforms = ", ".join(map(str, limited[0].platforms or ()))

@@ -1,4 +1,4 @@
-"""A mirror as clients see it: its host, its repositories, the registries it can replace; and notes about them."""
+"""A mirror as clients see it: its host, its repositories, the registries that it can replace; and notes on these."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ def public(mirrors: Mirrors) -> Public:
             "store.public_url is missing, so clients have no address to pull from; "
             "add the URL of the bucket's custom domain, e.g. public_url: https://cr.example.com"
         )
+    # Clients request /v2/ at the root of the host, which is all that an image's name has.
     if urlsplit(url).path:
         raise UsageError(f"store.public_url {url} {PATHS_ARE_NOT_FOR_CLIENTS}")
     found = upstreams(mirrors.mirrors, mirrors.registries)
@@ -90,7 +91,7 @@ def pull_through(public: Public, upstream: Upstream, repository: str, command: s
 
 
 def _tag(mirror: Mirror) -> str:
-    """A tag that exists, if the mirror names one."""
+    """Returns a tag that exists, if the mirror names one."""
     return next((pattern.tag for pattern in mirror.tags if isinstance(pattern, Named)), "TAG")
 
 
@@ -118,7 +119,7 @@ def impostor_notes(upstream: Upstream, prefixes: Iterable[Prefix]) -> Iterator[s
 
 
 def _remedy(upstream: Upstream, prefix: Prefix) -> str:
-    """Tells what to change in mirrors.yaml."""
+    """Suggests a change to mirrors.yaml."""
     # The Docker daemon finds Docker Hub only at the root; other registries can be below a path.
     if upstream.registry == DOCKER_HUB and prefix.path == ROOT:
         source = prefix.impostors[0].source
@@ -140,7 +141,7 @@ def name_notes(public: Public, upstream: Upstream, prefixes: Iterable[Prefix], c
 
 
 def certificate_notes(public: Public, client: str, where: str) -> Iterator[str]:
-    """Tells where a private CA's certificate goes, for a client that has a mirror in its configuration.
+    """Notes where a private CA's certificate has to be, for a client that has a mirror in its configuration.
 
     Such a client treats an untrusted mirror like one that is down, and pulls from the source silently.
     """

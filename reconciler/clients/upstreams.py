@@ -1,8 +1,8 @@
 """Finds the source registries that a mirror can replace for clients. Pure.
 
 A client that uses a mirror for a registry requests the same repository path there, or that path below a fixed prefix;
-no client takes a list of names. So a registry can be replaced only where targets are `<path>` or `<prefix>/<path>`, and
-only if no other repository is there that the client would take for one of the registry's.
+no client accepts a list of names. So a registry can be replaced only where targets are `<path>` or `<prefix>/<path>`,
+and only if there is no other repository that the client would take for one of the registry's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Admits requests to the registry: as many at once as there is room for, and none whose Host is another's name."""
+"""Admits requests to the registry: a limited number at once, and on loopback none for another host's name."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Admission:
-    """Passes up to `most` requests at a time on to `app`, and probes of `/v2/` always.
+    """Passes up to `most` concurrent requests on to `app`, and requests for `/v2/` always.
 
-    With `loopback_only`, the Host has to be a name of this machine for itself. A web page could otherwise let its own
-    server's name resolve to 127.0.0.1 (DNS rebinding), and read everything through the visitor's browser.
+    With `loopback_only`, the Host has to be a loopback name. Otherwise a web page could make its own server's name
+    resolve to 127.0.0.1 (DNS rebinding), and read everything through the visitor's browser.
     """
 
     def __init__(self, app: ASGIApp, most: int, *, loopback_only: bool) -> None:
@@ -26,8 +26,9 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         host = Headers(scope=scope).get("host")
-        if self._loopback_only and host is not None and not is_loopback(host):
+        if self._loopback_only and host is not None and not names_loopback(host):
             await _misdirected(host).answer()(scope, receive, send)
+        # A probe that is refused while the server is merely busy would make Kubernetes restart the pod.
         elif scope["path"] in ("/v2", "/v2/"):
             await self._app(scope, receive, send)
         elif self._under_way >= self._most:
@@ -36,6 +37,7 @@ class Admission:
             await self._counted(scope, receive, send)
 
     async def _counted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # No lock: everything here runs on the one thread of the event loop.
         self._under_way += 1
         try:
             await self._app(scope, receive, send)
@@ -46,8 +48,9 @@ class Admission:
 _FULL = Refusal(503, "TOOMANYREQUESTS", "the limit of concurrent requests is reached; try again later")
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a Host header, with or without a port, can only be this machine's name for itself."""
+def names_loopback(host: str) -> bool:
+    """Whether a Host header, with or without a port, can only mean this machine."""
+    # RFC 6761, section 6.3: browsers resolve localhost and all names below it to loopback, without DNS.
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     name = name.strip("[]").rstrip(".").lower()
     return hosts.is_loopback(name) or name.endswith(".localhost")

@@ -1,4 +1,4 @@
-"""Which bytes, page or referrers of an object a request asks for. Pure.
+"""Selects the bytes, page or referrers of an object that a request asks for. Pure.
 
 Sources: RFC 9110 (sections 8.8.3, 13.1, 14) for ETags and ranges, OCI distribution specification 1.1 ("Listing Tags",
 "Listing Referrers") for pages and filters, RFC 8288 for Link.
@@ -21,6 +21,7 @@ def is_current(if_none_match: str | None, etag: str) -> bool:
     """Whether a client that sends this If-None-Match already has `etag` (quotes included): answer 304."""
     if if_none_match is None:
         return False
+    # If-None-Match compares weakly (RFC 9110, 13.1.2): W/ makes no difference, and a proxy that compresses adds it.
     return if_none_match.strip() == "*" or etag in _ETAG.findall(if_none_match)
 
 
@@ -36,6 +37,7 @@ def byte_range(requested: str | None, size: int) -> range | None:
     first, last = parts.groups()
     if not first:
         return range(max(0, size - int(last)), size) if last else None
+    # Such a range is invalid, and is ignored (14.2); one that starts beyond the end is valid but not satisfiable.
     if last and int(last) < int(first):
         return None
     return range(int(first), min(size, int(last) + 1) if last else size)
@@ -55,6 +57,7 @@ def page(entries: Sequence[str], n: str | None, last: str | None) -> Page | None
         return None
     after = sorted(entry for entry in entries if last is None or entry > last)
     shown = tuple(after if n is None else after[: int(n)])
+    # `n=0` gives an empty page without Link, as the specification requires: there is no last entry to continue after.
     if not shown or len(shown) == len(after):
         return Page(shown)
     return Page(shown, urlencode({"n": n, "last": shown[-1]}))

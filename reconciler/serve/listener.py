@@ -1,4 +1,4 @@
-"""A listening socket that survives running out of file descriptors, and how many connections there are enough for."""
+"""A listening socket that survives running out of file descriptors, and how many connections those allow."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 RESERVE = 64
 """Descriptors kept for the store, the event loop and Python's own files; at most a quarter of the limit."""
 
-SAY_EVERY = 60.0
+LOG_EVERY = 60.0
 """Seconds between two log lines about the same shortage."""
 
 PAUSE = 0.05
@@ -35,7 +35,7 @@ class Listener(socket.socket):
     def __init__(self, listening: socket.socket) -> None:
         super().__init__(fileno=listening.detach())
         self._spare = _spare()
-        self._said = -SAY_EVERY
+        self._logged_at = -LOG_EVERY
 
     def accept(self) -> tuple[socket.socket, Any]:
         """Accepts a connection. Raises `BlockingIOError` if there is none, or if it was turned away."""
@@ -44,16 +44,17 @@ class Listener(socket.socket):
         except OSError as error:
             if error.errno not in _LACKS:
                 raise
-            self._say(error)
+            self._log(error)
             self._turn_away()
         raise BlockingIOError(errno.EAGAIN, "turned away")
 
     def close(self) -> None:
         super().close()
-        self._give_up_spare()
+        self._release_spare()
 
     def _turn_away(self) -> None:
-        self._give_up_spare()
+        # Accepting and closing tells the client at once. Between the two lines another thread may take the descriptor.
+        self._release_spare()
         try:
             super().accept()[0].close()
         except BlockingIOError:
@@ -62,15 +63,15 @@ class Listener(socket.socket):
             time.sleep(PAUSE)
         self._spare = _spare()
 
-    def _give_up_spare(self) -> None:
+    def _release_spare(self) -> None:
         if self._spare is not None:
             with suppress(OSError):
                 os.close(self._spare)
             self._spare = None
 
-    def _say(self, error: OSError) -> None:
-        if time.monotonic() - self._said >= SAY_EVERY:
-            self._said = time.monotonic()
+    def _log(self, error: OSError) -> None:
+        if time.monotonic() - self._logged_at >= LOG_EVERY:
+            self._logged_at = time.monotonic()
             logger.warning("connections are turned away: %s; raise the limit (ulimit -n)", error.strerror)
 
 
@@ -82,7 +83,7 @@ def _spare() -> int | None:
 
 
 def affordable(connections: int, room: int) -> tuple[int, int]:
-    """Reduces connections, and the room beside them, to what there are descriptors for: two for each download.
+    """Reduces the connections, and the room beside them, to what file descriptors allow: a download uses two.
 
     First raises the process's own limit, as far as the system permits.
     """
@@ -95,5 +96,6 @@ def affordable(connections: int, room: int) -> tuple[int, int]:
             soft = limit
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return connections, room
+    # Three quarters for the connections, which use two descriptors each, and one quarter for the room.
     share = max(8, soft - min(RESERVE, soft // 4))
     return share * 3 // 8, share // 4

@@ -1,4 +1,4 @@
-"""Reads the published lists back, and picks an image from them as an example. Needs no web server."""
+"""Parses the published lists, and picks an image from them as an example. Needs no web server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors in the specification's form ("Error Codes"), and what the operator's log says of them."""
+"""Errors in the specification's form ("Error Codes"), and what is logged about them for the operator."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def damaged(_: Request, error: Malformed) -> Response:
     return Refusal(500, "MANIFEST_INVALID", "the stored object is damaged; see the operator's log").answer()
 
 
-def unavailable(_: Request, error: StoreError) -> Response:
+def store_failed(_: Request, error: StoreError) -> Response:
     # The client must not learn the store's name or anything about its credentials.
     logger.warning("%s", error)
     refusal = Refusal(503, "UNAVAILABLE", "the registry's storage does not answer; see the operator's log")

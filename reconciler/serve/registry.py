@@ -20,7 +20,7 @@ from reconciler.errors import Malformed, StoreError
 from reconciler.oci.spec import OCI_INDEX, Digest, is_repository, is_tag, parse_manifest
 from reconciler.serve.answers import byte_range, is_current, page, referrers_of_type
 from reconciler.serve.lists import parse_list, parse_referrers
-from reconciler.serve.refusals import Refusal, damaged, no_endpoint, unavailable
+from reconciler.serve.refusals import Refusal, damaged, no_endpoint, store_failed
 from reconciler.serve.stream import Stream
 from reconciler.target.layout import (
     BLOB_HEADERS,
@@ -62,9 +62,10 @@ def registry(store: Store) -> Starlette:
         HTTPException: no_endpoint,
         Refusal: lambda _, refusal: refusal.answer(),
         Malformed: damaged,
-        StoreError: unavailable,
+        StoreError: store_failed,
     }
     application = Starlette(routes=routes, exception_handlers=handlers)
+    # Starlette would redirect an unknown path to the same path with or without a slash, instead of 404.
     application.router.redirect_slashes = False
     return application
 
@@ -105,6 +106,7 @@ class _Registry:
         if found is None:
             raise _manifest_unknown(name, str(reference))
         digest = reference if isinstance(reference, Digest) else Digest.of(found.body)
+        # A manifest is small enough to be checked each time. Blobs are not: clients hash them.
         if not digest.matches(found.body):
             raise Malformed(self._what(key), "its bytes do not match its digest")
         stored_type = found.headers.content_type if found.headers else ""
@@ -124,6 +126,7 @@ class _Registry:
             return Response(status_code=304, headers=headers)
         if request.method == "HEAD":
             return Response(headers={**headers, "Content-Length": str(size)})
+        # If-Range compares strongly (RFC 9110, 13.1.5). Blobs have no date, so a date there never matches.
         is_same = request.headers.get("if-range", etag) == etag
         wanted = byte_range(request.headers.get("range"), size) if is_same else None
         if wanted is None:
@@ -166,6 +169,7 @@ def _name(request: Request) -> str:
     name: str = request.path_params["name"]
     if not is_repository(name):
         raise Refusal(400, "NAME_INVALID", target_problem(name) or "", {"name": name})
+    # Valid by the specification, but no mirror has it, e.g. `a/tags`: its keys would be those of another endpoint.
     if target_problem(name):
         raise Refusal(404, "NAME_UNKNOWN", "repository name not known to registry", {"name": name})
     return name
@@ -175,6 +179,7 @@ def _reference(request: Request) -> Digest | str:
     reference: str = request.path_params["reference"]
     if ":" in reference:
         return _parsed_digest(reference)
+    # 404 like a missing tag, not 400: the conformance suite requires it.
     if not is_tag(reference):
         raise _manifest_unknown(request.path_params["name"], reference)
     return reference

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from uvicorn import Config, Server
 
 from reconciler.errors import UsageError
-from reconciler.serve.admission import Admission, is_loopback
+from reconciler.serve.admission import Admission, names_loopback
 from reconciler.serve.connections import Connection
 from reconciler.serve.listener import Listener, affordable
 from reconciler.serve.registry import registry
@@ -27,7 +27,7 @@ CONNECTIONS = 256
 """Concurrent requests; any more are answered 503. Each may hold one chunk of a blob in memory."""
 
 ROOM = 64
-"""Connections in addition: for probes, and for clients that are between two requests."""
+"""Additional connections, for probes and for clients that are between two requests."""
 
 STOP_TIMEOUT = 10
 """Seconds that downloads get to finish when the server is stopped."""
@@ -53,10 +53,10 @@ def serve(store: Store, listener: Listener, *, access_log: bool = False) -> None
 
 def server(store: Store, listener: Listener, *, access_log: bool) -> Server:
     """Configures the server; `run(sockets=[listener])` serves until SIGINT or SIGTERM."""
-    logging.getLogger("uvicorn.error").addFilter(_is_news)
+    logging.getLogger("uvicorn.error").addFilter(_is_worth_logging)
     logging.getLogger("uvicorn.access").setLevel(logging.INFO)
     connections, room = affordable(CONNECTIONS, ROOM)
-    admission = Admission(registry(store), connections, loopback_only=is_loopback(listener.getsockname()[0]))
+    admission = Admission(registry(store), connections, loopback_only=names_loopback(listener.getsockname()[0]))
     return Server(
         Config(
             admission,
@@ -67,24 +67,31 @@ def server(store: Store, listener: Listener, *, access_log: bool) -> Server:
             lifespan="off",
             log_config=None,
             access_log=access_log,
+            # uvicorn would believe X-Forwarded-For from every client on loopback.
             proxy_headers=False,
             server_header=False,
             headers=[("Docker-Distribution-API-Version", "registry/2.0")],
+            # From this number on uvicorn itself answers 503; `Connection` makes room before that.
             limit_concurrency=connections + room + 1,
             timeout_graceful_shutdown=STOP_TIMEOUT,
         )
     )
 
 
-_OLD_NEWS = ("ASGI callable returned without", "Invalid HTTP request", "Unsupported upgrade", "No supported WebSocket")
+_NOT_WORTH_LOGGING = (
+    "ASGI callable returned without",
+    "Invalid HTTP request",
+    "Unsupported upgrade",
+    "No supported WebSocket",
+)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a record of uvicorn's is worth a line.
+def _is_worth_logging(record: logging.LogRecord) -> bool:
+    """Whether one of uvicorn's log records is worth a line.
 
-    Not worth one are answers that we cut off and logged, clients that try TLS or HTTP/2, and the tracebacks of the
-    answers that are cut off when the server stops, for which there is one line already.
+    These are not: responses that `Stream` cut off and logged, clients that try TLS or HTTP/2, and the tracebacks of
+    responses that are cut off when the server stops, for which uvicorn logs one line anyway.
     """
     if record.exc_info and isinstance(record.exc_info[1], CancelledError):
         return False
-    return not record.getMessage().startswith(_OLD_NEWS)
+    return not record.getMessage().startswith(_NOT_WORTH_LOGGING)

@@ -1,4 +1,4 @@
-"""Sends a blob to a client: one chunk in memory, no thread while the client is slow, always closed in the end."""
+"""Sends a blob to a client: with one chunk in memory, and no thread while the client is slow. Always closes it."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ class Stream(StreamingResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
+            # Otherwise the store's connection would stay open until the generator is collected.
             self._chunks.close()
 
     async def stream_response(self, send: Send) -> None:
@@ -52,15 +53,17 @@ class Stream(StreamingResponse):
             while self._left and chunk and len(chunk) <= self._left:
                 self._left -= len(chunk)
                 for start in range(0, len(chunk), PIECE):
+                    # A slice of bytes would be a copy.
                     piece = memoryview(chunk)[start : start + PIECE]
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 chunk = await run_in_threadpool(next, self._chunks, None)
         except StoreError as error:
-            logger.warning("an answer was cut off: %s", error)
+            # Without the final message uvicorn closes the connection, which is all that HTTP offers at this point.
+            logger.warning("a response was cut off: %s", error)
             return
         if self._left or chunk:
             logger.warning(
-                "an answer was cut off: %s: the store sent fewer or more bytes than it had announced", self._what
+                "a response was cut off: %s: the store sent fewer or more bytes than it had announced", self._what
             )
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})

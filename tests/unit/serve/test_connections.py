@@ -13,7 +13,7 @@ import pytest
 from uvicorn import Config
 from uvicorn.server import ServerState
 
-from reconciler.serve.admission import is_loopback
+from reconciler.serve.admission import names_loopback
 from reconciler.serve.connections import Connection
 from reconciler.serve.listener import RESERVE, affordable
 from reconciler.serve.server import listen
@@ -30,8 +30,8 @@ from tests.parts.serving import (
     wait_until,
 )
 
-ASK = "reconciler.serve.connections.ASK_TIMEOUT"
-TAKE = "reconciler.serve.connections.TAKE_TIMEOUT"
+ASK = "reconciler.serve.connections.REQUEST_TIMEOUT"
+TAKE = "reconciler.serve.connections.READ_TIMEOUT"
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_connections_are_as_many_as_there_are_descriptors_for(
     ],
 )
 def test_what_a_loopback_host_is(host: str, *, expected: bool) -> None:
-    assert is_loopback(host) is expected
+    assert names_loopback(host) is expected
 
 
 def test_bound_to_loopback_it_answers_no_other_name() -> None:

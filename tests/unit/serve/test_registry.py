@@ -340,7 +340,7 @@ def test_a_blob_that_breaks_off_ends_the_connection_and_is_said_in_one_line(
         assert 0 < len(body) < len(BLOB)
         assert running.ask("/v2/").status == 200
     (line,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert line.startswith("an answer was cut off: ")
+    assert line.startswith("a response was cut off: ")
 
 
 DAMAGED = {
