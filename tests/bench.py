@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Event, Failed, Outcome, Skipped
-from reconciler.apply.terms import Resources, Terms
+from reconciler.apply.settings import Resources, Settings
 from reconciler.oci.spec import Digest
 from reconciler.plan.plan import Plan, plan_for
 from reconciler.plan.resolve import resolve
@@ -144,7 +144,7 @@ class Bench:
     ) -> Iterator[Iterator[Event]]:
         with ThreadPoolExecutor(self.threads) as images, ThreadPoolExecutor(self.threads) as blobs:
             resources = Resources(self.open_source, self.store, self.store, images, blobs, self.progress, self.threads)
-            terms = Terms(
+            settings = Settings(
                 "r2mirror apply",
                 lambda _: RETAIN,
                 waiting_quota=waiting_quota,
@@ -152,7 +152,7 @@ class Bench:
                 named=lambda target: self.named.get(target, ()),
                 gate=self.gate,
             )
-            outcomes = apply(replace(plan, allow_prune=allow_prune), resources, terms)
+            outcomes = apply(replace(plan, allow_prune=allow_prune), resources, settings)
             try:
                 yield outcomes
             finally:

@@ -18,15 +18,14 @@ is taken and nothing is written. `run` has the order of writes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.apply.outcome import Replanned
-from reconciler.apply.terms import Resources, Terms
-from reconciler.errors import LockHeld
+from reconciler.apply.settings import Resources, Settings
+from reconciler.apply.watch import UNWATCHED, Watch
 from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
 from reconciler.plan.owners import is_unclaimed
 from reconciler.plan.plan import noted_all, without_prunes
@@ -40,7 +39,6 @@ from reconciler.work.threads import BLOB_WORKERS, image_workers, threads
 if TYPE_CHECKING:
     from reconciler.apply.cluster import Cluster
     from reconciler.apply.outcome import Event
-    from reconciler.apply.terms import Progress
     from reconciler.mirrors.model import Mirrors
     from reconciler.plan.connections import Connections
     from reconciler.plan.make import Stage
@@ -48,22 +46,6 @@ if TYPE_CHECKING:
     from reconciler.stores import Store
     from reconciler.target.ledger import Observed
     from reconciler.work.deadline import Deadline
-
-
-class Unwatched:
-    """The `Progress` of a caller that does not watch."""
-
-    def wanted(self, size: int) -> None:
-        pass
-
-    def copied(self, size: int) -> None:
-        pass
-
-    def under_way(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002 the protocol's
-        return nullcontext()
-
-
-UNWATCHED = Unwatched()
 
 
 @dataclass(frozen=True)
@@ -94,22 +76,6 @@ class Options:
     deadline: Deadline = NEVER
 
 
-@dataclass(frozen=True)
-class Watch:
-    """Who watches an apply.
-
-    progress  is told of bytes and images
-    stage     is told what is under way while planning
-    lock      is told which run is waited for
-    quota     is told, in words, of each wait for a registry's quota
-    """
-
-    progress: Progress = UNWATCHED
-    stage: Stage = in_silence
-    lock: Callable[[LockHeld], None] = lambda _: None
-    quota: Callable[[str], None] = lambda _: None
-
-
 def made_for_apply(mirrors: Mirrors, connections: Connections, options: Options, stage: Stage = in_silence) -> Made:
     """Makes the plan that an apply with these options applies. Raises as `make` does."""
     made = make(mirrors, connections, options.only, allow_prune=options.allow_prune, stage=stage)
@@ -127,7 +93,7 @@ def _within(made: Made, options: Options) -> Made:
 
 
 def apply_made(
-    made: Made, mirrors: Mirrors, connections: Connections, options: Options, watch: Watch = Watch()
+    made: Made, mirrors: Mirrors, connections: Connections, options: Options, watch: Watch = UNWATCHED
 ) -> Generator[Event, None, None]:
     """Applies a plan and yields what became of each change. Close the generator to stop early.
 
@@ -138,7 +104,7 @@ def apply_made(
     def plan_again() -> Plan:
         return made_for_apply(mirrors, connections, options, watch.stage).plan
 
-    terms = Terms(
+    settings = Settings(
         options.command,
         mirrors.retention(),
         mirrors.name,
@@ -155,11 +121,11 @@ def apply_made(
         resources = Resources(
             open_source, stores.public, stores.state, images, blobs, watch.progress, workers, options.cluster
         )
-        yield from apply(made.plan, resources, terms, made.observed)
+        yield from apply(made.plan, resources, settings, made.observed)
 
 
 def apply(
-    plan: Plan, resources: Resources, terms: Terms, observed: Observed | None = None
+    plan: Plan, resources: Resources, settings: Settings, observed: Observed | None = None
 ) -> Generator[Event, None, None]:
     """Applies a plan with `resources` and yields what became of each change. Close the generator to stop early.
 
@@ -167,26 +133,26 @@ def apply(
     A change that fails is an event. Raises `LockHeld`, `LockLost`, `PlanRefused` if the index is not the one that the
     plan was made from, and `StoreError` if the store itself fails; what was done until then is recorded.
     """
-    if not plan.has_changes and not _has_other_work(plan, resources.state, terms, observed):
+    if not plan.has_changes and not _has_other_work(plan, resources.state, settings, observed):
         return
     # Most runs find nothing new: they do not pay for importing what copies.
     from reconciler.apply.run import Run
 
-    patience = min(terms.lock_timeout, terms.deadline.left)
-    with held(resources.state, terms.command, patience, terms.waiting) as lease:
+    patience = min(settings.lock_timeout, settings.deadline.left)
+    with held(resources.state, settings.command, patience, settings.waiting) as lease:
         observed = read_index(resources.state)
         if plan.etag != observed.etag:
-            if terms.plan_again is None:
+            if settings.plan_again is None:
                 raise moved_on(plan, observed)
-            plan = terms.plan_again()
+            plan = settings.plan_again()
             yield Replanned(plan)
             observed = read_index(resources.state)
         lease.unfinished = True
-        yield from Run(plan, resources, terms, observed, lease).events()
+        yield from Run(plan, resources, settings, observed, lease).events()
         lease.unfinished = False
 
 
-def _has_other_work(plan: Plan, state: Store, terms: Terms, observed: Observed | None) -> bool:
+def _has_other_work(plan: Plan, state: Store, settings: Settings, observed: Observed | None) -> bool:
     """Whether a run died here, a repository has no owner yet, a source has news, or a retired digest's time is over."""
     left = read_lock(state)
     if left and left.has_run_out:
@@ -195,6 +161,6 @@ def _has_other_work(plan: Plan, state: Store, terms: Terms, observed: Observed |
     if noted_all(known.index, plan, known.at) is not known.index:
         return True
     return any(is_unclaimed(known.index, one.target) for one in plan.repositories) or any(
-        one.owner == terms.name and expired(one, terms.retain(target), known.at)
+        one.owner == settings.name and expired(one, settings.retain(target), known.at)
         for target, one in known.index.repositories.items()
     )

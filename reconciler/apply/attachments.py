@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from reconciler.apply.copy import publish_manifests, publish_tags
+from reconciler.apply.publish import publish_manifests, publish_tags
 from reconciler.errors import BadAnswer, Malformed, NotFound, SourceError
 from reconciler.oci.image import MAX_IMAGE_MANIFESTS, Image, read_image
 from reconciler.oci.referrers import MAX_REFERRERS, TOO_MANY, CopiedAttachments, merged, parse_fallback

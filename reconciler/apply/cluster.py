@@ -3,9 +3,9 @@
     here       manifests, tags, the mirror index, lists, prunes, garbage; which blob comes from where; the lock
     a worker   the bytes of one blob after the other: verified as they pass, or copied within the bucket
 
-A unit is a `Place` and a `Transfer`: names and digests. A worker opens the sources and the store by itself, once for
-each run, with the credentials of its own environment. A unit that is done twice, because its worker died half-way, is
-harmless: the same bytes under the same key, of which nothing is visible before they are whole.
+A unit is a `WorkerConfig` and a `Transfer`: names and digests. A worker opens the sources and the store by itself, once
+for each run, with the credentials of its own environment. A unit that is done twice, because its worker died half-way,
+is harmless: the same bytes under the same key, of which nothing is visible before they are whole.
 
 The lock is held here, and a worker may write as long as the holder may: it looks at the lock object itself
 (`lock.Witness`). The run that takes over the lock collects what a dead run's workers left half done: the repositories
@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler import __version__
-from reconciler.apply.transfer import transfer
+from reconciler.apply.blob_transfer import transfer
 from reconciler.errors import ClusterError, ExtraMissing, MirrorError, UsageError
 from reconciler.sources.opening import open_sources
 from reconciler.target.digest_by_tag import open_target
@@ -37,7 +37,7 @@ from reconciler.target.lock import Witness
 from reconciler.work.threads import awaited
 
 if TYPE_CHECKING:
-    from reconciler.apply.transfer import Transfer
+    from reconciler.apply.blob_transfer import Transfer
     from reconciler.mirrors.model import Mirrors
     from reconciler.sources import OpenSource
     from reconciler.sources.config import RegistryConfig
@@ -60,7 +60,7 @@ RUNS_AT_HAND = 4
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerConfig:
     """What a worker has to know of a run, by value: no secret is in it, only names of variables that hold some.
 
     bandwidth  bytes a second that one worker process may download, None for no limit
@@ -71,10 +71,10 @@ class Place:
     bandwidth: float | None = None
 
     @classmethod
-    def of(cls, mirrors: Mirrors, bandwidth: float | None) -> Place:
+    def of(cls, mirrors: Mirrors, bandwidth: float | None) -> WorkerConfig:
         return cls(mirrors.store, tuple(sorted(mirrors.registries.items())), bandwidth)
 
-    def share(self, workers: int) -> Place:
+    def share(self, workers: int) -> WorkerConfig:
         """The limits of the run, divided among so many worker processes; each may have one connection at least."""
         registries = tuple((name, _share(config, workers)) for name, config in self.registries)
         return replace(self, registries=registries, bandwidth=self.bandwidth and self.bandwidth / workers)
@@ -90,7 +90,7 @@ class Cluster:
     """Where blobs are carried. `slots`: how many at once."""
 
     executor: Executor
-    place: Place
+    config: WorkerConfig
     slots: int
 
     def carry(self, wanted: Transfer, owner: str, check: Callable[[], None]) -> bool:
@@ -99,20 +99,20 @@ class Cluster:
         Raises `ClusterError` where it is the cluster that fails.
         """
         try:
-            return awaited(self.executor.submit(carry, self.place, owner, wanted), check, LOOK_EVERY)
+            return awaited(self.executor.submit(carry, self.config, owner, wanted), check, LOOK_EVERY)
         except MirrorError:
             raise
         except Exception as error:
             raise ClusterError(wanted.what, f"no worker could carry it: {type(error).__name__}: {error}") from error
 
 
-def carry(place: Place, owner: str, wanted: Transfer) -> bool:
+def carry(config: WorkerConfig, owner: str, wanted: Transfer) -> bool:
     """Does a unit of work in a worker process, for the run whose lock names `owner`. Raises as `transfer` does.
 
     And `LockLost` where the lock is not that run's any more, or this worker does not see it.
     """
     with _opening:
-        at_hand = _opened(place, owner, os.getpid())
+        at_hand = _opened(config, owner, os.getpid())
     return transfer(wanted, at_hand.open_source, at_hand.store, lambda _: None)
 
 
@@ -129,11 +129,11 @@ class _Opened:
 
 
 @lru_cache(RUNS_AT_HAND)
-def _opened(place: Place, owner: str, process: int) -> _Opened:
+def _opened(config: WorkerConfig, owner: str, process: int) -> _Opened:
     """The sources and the store, for as long as this process lives or newer runs come."""
     del process  # A child must not go on with its parent's connections.
-    sources = open_sources(dict(place.registries), Path(), os.environ, bandwidth=place.bandwidth)
-    stores = open_target(place.store, os.environ)
+    sources = open_sources(dict(config.registries), Path(), os.environ, bandwidth=config.bandwidth)
+    stores = open_target(config.store, os.environ)
     return _Opened(sources, sources.__enter__(), stores.public.guarded(Witness(stores.state, owner).check))
 
 
@@ -141,7 +141,7 @@ atexit.register(_opened.cache_clear)
 
 
 @contextmanager
-def connected(address: str, place: Place, *, insecure: bool = False) -> Iterator[Cluster]:
+def connected(address: str, config: WorkerConfig, *, insecure: bool = False) -> Iterator[Cluster]:
     """The Dask cluster whose scheduler is at `address`, for the length of the block.
 
     `insecure`: the scheduler need not prove who it is. Dask unpickles here what comes back, which can run any code.
@@ -170,7 +170,7 @@ def connected(address: str, place: Place, *, insecure: bool = False) -> Iterator
     with client:
         threads = client.nthreads()
         check_versions(address, client.run(pkgutil.resolve_name, "reconciler:__version__", on_error="return"))
-        yield Cluster(client.get_executor(pure=False), place.share(len(threads)), sum(threads.values()))
+        yield Cluster(client.get_executor(pure=False), config.share(len(threads)), sum(threads.values()))
 
 
 def check_versions(address: str, found: Mapping[str, object]) -> None:

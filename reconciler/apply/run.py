@@ -24,7 +24,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from reconciler.apply.copies import Copies
+from reconciler.apply.image_copies import ImageCopies
 from reconciler.apply.outcome import Done, Failed, NotMirrored, Outcome, Skipped
 from reconciler.errors import Interrupted, LockLost, NoPlatform, OutOfTime, QuotaSpent, StoreDenied
 from reconciler.mirrors.versions import in_order
@@ -49,9 +49,9 @@ from reconciler.work.threads import completed, image_workers
 from reconciler.work.unforeseen import foreseen
 
 if TYPE_CHECKING:
-    from reconciler.apply.copies import Copied
+    from reconciler.apply.image_copies import CopiedImage
     from reconciler.apply.outcome import Event
-    from reconciler.apply.terms import Resources, Terms
+    from reconciler.apply.settings import Resources, Settings
     from reconciler.plan.diff import Change
     from reconciler.plan.image_work import ImageWork
     from reconciler.plan.plan import Plan, RepositoryPlan
@@ -68,14 +68,14 @@ PAUSE = 5.0
 class Run:
     """A run under way: the index as last written, the lock, and what was published but not yet recorded."""
 
-    def __init__(self, plan: Plan, resources: Resources, terms: Terms, observed: Observed, lease: Lease) -> None:
+    def __init__(self, plan: Plan, resources: Resources, settings: Settings, observed: Observed, lease: Lease) -> None:
         self._plan = plan
         self._resources = replace(
             resources, public=resources.public.guarded(lease.check), state=resources.state.guarded(lease.confirm)
         )
-        self._terms = terms
+        self._settings = settings
         self._observed = observed
-        self._unrecorded: list[tuple[ImageWork, Copied]] = []
+        self._unrecorded: list[tuple[ImageWork, CopiedImage]] = []
         self._left_out: list[tuple[RepositoryPlan, Mapping[str, LeftOut]]] = []
         self._recorded_at = time.monotonic()
         self._failed: set[str] = set()
@@ -104,7 +104,7 @@ class Run:
             raise
         self._publish_lists()
         # Last, and only after a run that came through: a blob that is still being published is not reached by any tag.
-        if not self._terms.deadline.is_over:
+        if not self._settings.deadline.is_over:
             yield from self._collect()
 
     def _begin(self) -> Iterator[NotMirrored]:
@@ -123,7 +123,7 @@ class Run:
                 if tags:
                     index = mirror_index.begun(index, target, source, tags)
                 if tags or is_unclaimed(index, target):
-                    index = mirror_index.claimed(index, target, source, self._terms.name)
+                    index = mirror_index.claimed(index, target, source, self._settings.name)
             return index
 
         self._write(change)
@@ -136,13 +136,13 @@ class Run:
         images = in_turn(image_work(self._plan), self._resources.open_source)
         balanced = Balanced(images, lambda work: work.registry)
         index, owner, held = self._observed.index, self._lease.owner, self._plan.manifests
-        copies = Copies(self._resources, self._terms, index, owner, held, balanced.groups)
+        copies = ImageCopies(self._resources, self._settings, index, owner, held, balanced.groups)
         window = 2 * max(image_workers(self._resources.workers), len(balanced.groups()))
         threads = copies.images.by(lambda work: work.registry)
         finished = completed(threads, copies.copy, balanced, window, PAUSE, copies.stop.set)
         with closing(finished):
             for result in finished:
-                if self._terms.deadline.is_over:
+                if self._settings.deadline.is_over:
                     # What has not begun ends at once, what runs at its next bytes; all of it is told of.
                     copies.stop.set()
                 if result:
@@ -152,7 +152,7 @@ class Run:
                     yield from self._record()
         yield from self._record()
 
-    def _settle(self, work: ImageWork, future: Future[Copied]) -> Iterator[Failed | Skipped | NotMirrored]:
+    def _settle(self, work: ImageWork, future: Future[CopiedImage]) -> Iterator[Failed | Skipped | NotMirrored]:
         error = future.exception()
         if error is None:
             self._unrecorded.append((work, future.result()))
@@ -160,7 +160,7 @@ class Run:
         elif isinstance(error, QuotaSpent):
             self._failed.add(work.repository.target)
             yield from (Skipped(work.repository.target, change, error.why) for change in work.changes)
-        elif isinstance(error, Interrupted | OutOfTime) and self._terms.deadline.is_over:
+        elif isinstance(error, Interrupted | OutOfTime) and self._settings.deadline.is_over:
             self._failed.add(work.repository.target)
             yield from (Skipped(work.repository.target, change, REASON) for change in work.changes)
         elif isinstance(error, Exception) and not isinstance(error, StoreDenied | LockLost):
@@ -176,7 +176,7 @@ class Run:
 
     def _leave_out(self, work: ImageWork, error: NoPlatform) -> Mapping[str, LeftOut]:
         """Remembers the tags of an image that only a pattern chose, so that the next run does not try them again."""
-        out = left_out_of(work, error, self._terms.named(work.repository.target))
+        out = left_out_of(work, error, self._settings.named(work.repository.target))
         self._left_out.append((work.repository, out))
         return out
 
@@ -247,7 +247,7 @@ class Run:
     def _refusal(self, repository: RepositoryPlan) -> str | None:
         if repository.target in self._failed:
             return f"{repository.target}: something else in this repository failed; nothing is pruned in it"
-        if self._terms.deadline.is_over:
+        if self._settings.deadline.is_over:
             return REASON
         return why_held_back(self._plan, repository)
 
@@ -264,12 +264,12 @@ class Run:
         due = [
             (target, state)
             for target, state in self._observed.index.repositories.items()
-            if target not in self._failed and state.owner == self._terms.name
-            if mirror_index.expired(state, self._terms.retain(target), now)
+            if target not in self._failed and state.owner == self._settings.name
+            if mirror_index.expired(state, self._settings.retain(target), now)
             or (target in self._cut_off and not state.pending)
         ]
         removed = []
-        store, retain = self._resources.public, self._terms.retain
+        store, retain = self._resources.public, self._settings.retain
         if self._resources.cluster:
             # A worker that died half-way left its upload, and another one did the work: nothing else tells of it.
             worked_for = {one.target for one in self._plan.repositories if one.of(Action.ADD, Action.UPDATE)}
@@ -296,7 +296,7 @@ class Run:
         self._observed = write_index(self._resources.state, self._observed, change)
 
 
-def _tag_states(work: ImageWork, copied: Copied, now: datetime) -> dict[str, TagState]:
+def _tag_states(work: ImageWork, copied: CopiedImage, now: datetime) -> dict[str, TagState]:
     root, platforms = copied.root, work.repository.platforms
     state = TagState(root.digest, root.media_type, root.size, platforms, now, copied.images)
     return {change.tag: state for change in work.changes}

@@ -11,7 +11,8 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.apply.copy import copy_blob, publish_image
+from reconciler.apply.blob_transfer import copy_blob
+from reconciler.apply.publish import publish_image
 from reconciler.errors import LockLost, MirrorError, StoreDenied
 from reconciler.oci.image import missing_blobs, read_image
 from reconciler.oci.spec import Descriptor, Digest

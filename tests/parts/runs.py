@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done
-from reconciler.apply.terms import Resources, Terms
+from reconciler.apply.settings import Resources, Settings
 from reconciler.plan.cost.measure import Measured, measure
 from reconciler.plan.plan import plan_for
 from reconciler.plan.resolve import resolve
@@ -46,7 +46,7 @@ def run(store: Store, images: dict[str, dict[str, Image]]) -> list[Event]:
         desired = resolve(wanted, lambda: observed.index, lambda source: sources[source[7:]], one)
         plan = plan_for(desired, observed.index, observed.etag, wanted.sha256)
         resources = Resources(lambda source: sources[source[7:]], store, store, one, two, Silent())
-        return list(apply(plan, resources, Terms("apply", lambda _: RETAIN)))
+        return list(apply(plan, resources, Settings("apply", lambda _: RETAIN)))
 
 
 class Runs:
@@ -78,7 +78,7 @@ class Runs:
         """One image at a time: which repository has a shared blob first is then no matter of chance."""
         with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(4) as two:
             resources = Resources(self.open_source, self.store, self.store, one, two, Silent())
-            assert all(isinstance(event, Done) for event in apply(plan, resources, Terms("apply", lambda _: RETAIN)))
+            assert all(isinstance(event, Done) for event in apply(plan, resources, Settings("apply", lambda _: RETAIN)))
 
     def stored(self) -> int:
         return sum(row.size for row in self.store.list("v2/"))

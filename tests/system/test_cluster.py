@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler import __version__
-from reconciler.apply.cluster import Cluster, Place, carry, check_versions, connected
-from reconciler.apply.transfer import Transfer
+from reconciler.apply.blob_transfer import Transfer
+from reconciler.apply.cluster import Cluster, WorkerConfig, carry, check_versions, connected
 from reconciler.errors import ClusterError, ExtraMissing, LockLost, NotFound, UsageError
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.sources.config import RegistryConfig
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.seaweedfs import S3Bucket
 
-HERE = Place(Folder(Path("unused"), None), ())
+HERE = WorkerConfig(Folder(Path("unused"), None), ())
 LARGE = 9 * 1024 * 1024
 """Bytes: more than a part."""
 
@@ -114,14 +114,14 @@ def blob(docker_registry: DockerRegistry) -> Transfer:
     return Transfer("a:1", f"{docker_registry.host}/a", "mirror/a", descriptor)
 
 
-def place(store: Path, registry: DockerRegistry) -> Place:
-    return Place(Folder(store, None), ((registry.host, RegistryConfig(plain_http=True)),))
+def config(store: Path, registry: DockerRegistry) -> WorkerConfig:
+    return WorkerConfig(Folder(store, None), ((registry.host, RegistryConfig(plain_http=True)),))
 
 
 def test_any_executor_will_do(tmp_path: Path, docker_registry: DockerRegistry, blob: Transfer) -> None:
     store = FolderStore(tmp_path / "store")
     with processes() as executor, held(store, "apply") as lease:
-        cluster = Cluster(executor, place(tmp_path / "store", docker_registry), 1)
+        cluster = Cluster(executor, config(tmp_path / "store", docker_registry), 1)
         assert cluster.carry(blob, lease.owner, lambda: None)
         assert cluster.carry(replace(blob, target="b", holder="mirror/a"), lease.owner, lambda: None)
         assert not cluster.carry(replace(blob, target="c", holder="nothing/there"), lease.owner, lambda: None)
@@ -143,9 +143,9 @@ def test_a_worker_writes_nothing_where_it_does_not_see_our_lock(
     """Its folder is another one than ours, or somebody has taken the lock over."""
     with held(FolderStore(tmp_path / "ours"), "apply") as lease:
         with pytest.raises(LockLost, match="every worker has to reach the same bucket"):
-            carry(place(tmp_path / "theirs", docker_registry), lease.owner, blob)
+            carry(config(tmp_path / "theirs", docker_registry), lease.owner, blob)
         with pytest.raises(LockLost, match="now it is held by 'apply' on"):
-            carry(place(tmp_path / "ours", docker_registry), "somebody else", blob)
+            carry(config(tmp_path / "ours", docker_registry), "somebody else", blob)
     for folder in ("ours", "theirs"):
         assert list(FolderStore(tmp_path / folder).list("v2/")) == []
 
@@ -153,7 +153,7 @@ def test_a_worker_writes_nothing_where_it_does_not_see_our_lock(
 def test_what_a_worker_is_told_has_no_secret_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY", "HUB_PASSWORD"):
         monkeypatch.setenv(name, "hunter2")
-    told = Place(S3("b", None, None, None, None), (("docker.io", RegistryConfig("HUB_USER", "HUB_PASSWORD")),))
+    told = WorkerConfig(S3("b", None, None, None, None), (("docker.io", RegistryConfig("HUB_USER", "HUB_PASSWORD")),))
     assert b"hunter2" not in pickle.dumps(told)
     assert pickle.loads(pickle.dumps(told)) == told
 
@@ -164,7 +164,7 @@ def test_limits_are_divided_among_the_workers() -> None:
         ("b", RegistryConfig(max_connections=2)),
         ("c", RegistryConfig()),
     )
-    shared = Place(Folder(Path("x"), None), registries, 9e6).share(3)
+    shared = WorkerConfig(Folder(Path("x"), None), registries, 9e6).share(3)
     assert shared.bandwidth == 3e6
     assert [config.max_connections for _, config in shared.registries] == [2, 1, None]
     assert HERE.share(3).bandwidth is None

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Failed, Skipped
-from reconciler.apply.terms import Resources, Terms
+from reconciler.apply.settings import Resources, Settings
 from reconciler.errors import LockHeld, LockLost, MirrorError, StoreUnreachable, Unreachable
 from reconciler.mirrors.patterns import Glob
 from reconciler.plan.diff import Action
@@ -278,12 +278,12 @@ class Life(RuleBasedStateMachine):
             plans.append(planned())
             return plans[-1]
 
-        terms = Terms("apply", lambda _: RETAIN, plan_again=plan_again)
+        settings = Settings("apply", lambda _: RETAIN, plan_again=plan_again)
         events: list[Event] = []
         with ThreadPoolExecutor(1) as images, ThreadPoolExecutor(1) as blobs:
             resources = Resources(lambda source: sources[source[7:]], store, store, images, blobs, Silent())
             try:
-                with closing(apply(plans[0], resources, terms)) as running:
+                with closing(apply(plans[0], resources, settings)) as running:
                     events.extend(running)
             except (LockHeld, LockLost, StoreUnreachable, Killed, MirrorError):
                 pass

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.apply.apply import Options, Watch, apply_made, made_for_apply, saved_for_apply
+from reconciler.apply.apply import Options, apply_made, made_for_apply, saved_for_apply
+from reconciler.apply.watch import Watch
 from reconciler.cli.console import agreed, command_line, note, tell_waiting
 from reconciler.cli.inputs import load
 from reconciler.cli.memory import share_arenas
@@ -152,9 +153,9 @@ def _cluster(call: Call, mirrors: Mirrors) -> Iterator[Cluster | None]:
         yield None
         return
     # It brings along what copies, which a run that finds nothing new does not need.
-    from reconciler.apply.cluster import Place, connected
+    from reconciler.apply.cluster import WorkerConfig, connected
 
-    with connected(call.dask, Place.of(mirrors, call.bandwidth), insecure=call.dask_insecure) as cluster:
+    with connected(call.dask, WorkerConfig.of(mirrors, call.bandwidth), insecure=call.dask_insecure) as cluster:
         note(f"blobs are carried by {cluster.slots} threads of the workers at {call.dask}")
         yield cluster
 

@@ -11,7 +11,7 @@ import pytest
 
 from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Failed, Skipped
-from reconciler.apply.terms import Resources, Terms
+from reconciler.apply.settings import Resources, Settings
 from reconciler.errors import (
     LockHeld,
     LockLost,
@@ -115,7 +115,7 @@ def test_nothing_to_do_is_found_out_with_one_look_at_the_lock() -> None:
     observed = read_index(MemoryStore(bench.store.objects))
     with ThreadPoolExecutor(1) as executor:
         resources = Resources(bench.open_source, bench.store, bench.store, executor, executor, bench.progress)
-        assert list(apply(bench.plan(), resources, Terms("r2mirror apply", lambda _: RETAIN), observed)) == []
+        assert list(apply(bench.plan(), resources, Settings("r2mirror apply", lambda _: RETAIN), observed)) == []
     assert [(one.kind, one.key) for one in bench.store.operations] == [("get", LOCK)]
 
 

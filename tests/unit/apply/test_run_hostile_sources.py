@@ -21,7 +21,7 @@ import pytest
 
 from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Failed
-from reconciler.apply.terms import Resources, Terms
+from reconciler.apply.settings import Resources, Settings
 from reconciler.http import speed
 from reconciler.http.patience import Patience
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
@@ -115,7 +115,7 @@ class Scene:
             desired = resolve(mirrors, lambda: observed.index, open_source, one)
             plan = plan_for(desired, observed.index, observed.etag, mirrors.sha256)
             resources = Resources(open_source, store, store, one, two, Silent())
-            return plan, list(apply(plan, resources, Terms("apply", lambda _: timedelta(days=7))))
+            return plan, list(apply(plan, resources, Settings("apply", lambda _: timedelta(days=7))))
 
 
 @pytest.fixture

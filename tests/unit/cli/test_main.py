@@ -100,7 +100,7 @@ def test_an_apply_that_finds_nothing_new_loads_nothing_that_copies(world: World)
     assert modules & {"reconciler.apply.apply"}, "the list of modules is read rightly"
     assert not modules & {
         "reconciler.apply.run",
-        "reconciler.apply.copies",
+        "reconciler.apply.image_copies",
         "rich",
         "boto3",
         "httpx",

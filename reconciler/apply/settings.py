@@ -1,13 +1,12 @@
-"""What a run works with, and what it may do."""
+"""What a run works with, and what it may do: the values that `apply` hands to `Run`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from reconciler.errors import LockHeld
 from reconciler.mirrors.model import DEFAULT_NAME
@@ -17,24 +16,12 @@ from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
     from reconciler.apply.cluster import Cluster
+    from reconciler.apply.watch import Progress
     from reconciler.plan.plan import Plan
     from reconciler.signatures.gate import Gate
     from reconciler.sources import OpenSource
     from reconciler.stores import Store
     from reconciler.work.deadline import Deadline
-
-
-class Progress(Protocol):
-    """Told of bytes as they are found wanting and as they arrive, from many threads; negative ones take some back.
-
-    `under_way` is told the name of an image, which is copied within the block.
-    """
-
-    def wanted(self, size: int) -> None: ...
-
-    def copied(self, size: int) -> None: ...
-
-    def under_way(self, name: str) -> AbstractContextManager[None]: ...
 
 
 @dataclass(frozen=True)
@@ -62,7 +49,7 @@ class Resources:
 
 
 @dataclass(frozen=True)
-class Terms:
+class Settings:
     """What a run may do.
 
     command       what the lock says of us

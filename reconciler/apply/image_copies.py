@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.arrivals import Arrivals
 from reconciler.apply.attachments import Following, Route, follow, open_route, publish_following, read_following
-from reconciler.apply.copy import publish_manifests, publish_tags
+from reconciler.apply.blob_transfer import Transfer, transfer
 from reconciler.apply.holders import BlobHolders
 from reconciler.apply.outcome import Took
-from reconciler.apply.transfer import Transfer, transfer
+from reconciler.apply.publish import publish_manifests, publish_tags
 from reconciler.errors import Interrupted
 from reconciler.oci.image import missing_blobs
 from reconciler.oci.platform_sizes import downloads
@@ -37,7 +37,7 @@ from reconciler.work.shares import Shares
 from reconciler.work.threads import Once, came_before, image_workers
 
 if TYPE_CHECKING:
-    from reconciler.apply.terms import Resources, Terms
+    from reconciler.apply.settings import Resources, Settings
     from reconciler.oci.image import Fetch, Image
     from reconciler.oci.referrers import Record
     from reconciler.plan.image_work import ImageWork
@@ -51,7 +51,7 @@ LOOK_EVERY = 1.0
 
 
 @dataclass(frozen=True)
-class Copied:
+class CopiedImage:
     """What the mirror index notes of an image that was published.
 
     root    what was published, as its bytes say
@@ -65,7 +65,7 @@ class Copied:
     took: Took
 
 
-class Copies:
+class ImageCopies:
     """The copies of one run.
 
     index       as it was before the run
@@ -77,16 +77,16 @@ class Copies:
     def __init__(
         self,
         resources: Resources,
-        terms: Terms,
+        settings: Settings,
         index: MirrorIndex,
         owner: str,
         held: Mapping[Digest, bytes],
         registries: Callable[[], Collection[Hashable]],
     ) -> None:
         self.stop = threading.Event()
-        self._pulls = Pulls(self.stop, held, terms.waiting_quota)
-        self._gate = terms.gate
-        self._deadline = terms.deadline
+        self._pulls = Pulls(self.stop, held, settings.waiting_quota)
+        self._gate = settings.gate
+        self._deadline = settings.deadline
         self._index = index
         self._resources = resources
         self._owner = owner
@@ -106,12 +106,12 @@ class Copies:
         self._first: dict[Digest, tuple[str, str]] = {}
         self._beginning = threading.Lock()
 
-    def copy(self, work: ImageWork) -> Copied:
+    def copy(self, work: ImageWork) -> CopiedImage:
         """Copies an image, with what is attached to it where that is asked for, and publishes its tags."""
         with self._resources.progress.under_way(work.name):
             return self._copy(work)
 
-    def _copy(self, work: ImageWork) -> Copied:
+    def _copy(self, work: ImageWork) -> CopiedImage:
         self._check()
         started = time.monotonic()
         target, what = self._target(work), work.what
@@ -135,7 +135,7 @@ class Copies:
         publish_tags(target, image, (change.tag for change in work.changes), there.tags)
         took = Took(_size_of(whole, missing, there.manifests), time.monotonic() - started)
         images = downloads(work.root.digest, {one.digest: one.parsed for one in image.manifests})
-        return Copied(image.root.descriptor, images, {one.subject: one.record for one in following}, took)
+        return CopiedImage(image.root.descriptor, images, {one.subject: one.record for one in following}, took)
 
     def _route(self, work: ImageWork, present: Mapping[Digest, int]) -> Route:
         target, source = self._target(work), self._resources.open_source(work.repository.source)

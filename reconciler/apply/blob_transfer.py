@@ -1,26 +1,27 @@
-"""Copies one image from its source into a repository of the target: streaming, verified, visible only when whole.
+"""Transfers one blob into a repository of the target: streaming, its bytes verified as they pass.
 
-    copy_blob      one blob, hashed as it passes; wrong bytes never appear under their key
-    publish_image  the manifests, children before parents, then the tags
+    Transfer   the unit of work: names and digests, no connection and no credential
+    transfer   does it, in a thread of this process or on a machine that opens the sources and the store itself
+    copy_blob  downloads a blob; wrong bytes never appear under its key
 
-Memory: the manifests of one image at a time (see `oci.image`), and of a blob what the store buffers.
+Memory: of a blob what the store buffers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import BadAnswer
-from reconciler.oci.referrers import is_attachment_tag
-from reconciler.oci.spec import Descriptor, Digest
+from reconciler.oci.spec import Descriptor
+from reconciler.target.repository import Repository
 
 if TYPE_CHECKING:
-    from reconciler.oci.image import Image
-    from reconciler.sources import Contents
-    from reconciler.target.repository import Repository
+    from reconciler.sources import Contents, OpenSource
+    from reconciler.stores import Store
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +33,39 @@ Arrived: TypeAlias = "Callable[[int], None]"
 
 What it raises stops the copy.
 """
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """`blob` is to get into the repository `target`.
+
+    what    names it in errors
+    source  where it comes from, as mirrors.yaml spells it
+    holder  the repository of the bucket to copy it from instead
+    """
+
+    what: str
+    source: str
+    target: str
+    blob: Descriptor
+    holder: str | None = None
+
+
+def transfer(wanted: Transfer, open_source: OpenSource, store: Store, copied: Arrived) -> bool:
+    """Transfers a blob; `copied` is called for bytes that are downloaded. False if the holder does not have it.
+
+    Raises `SourceError` and `StoreError`. The bytes of a download are verified as they pass.
+    """
+    target = Repository(store, wanted.target)
+    if wanted.holder is None:
+        copy_blob(open_source(wanted.source), target, wanted.what, wanted.blob, copied)
+        return True
+    done = target.mount_blob(wanted.blob, wanted.holder)
+    if done:
+        logger.info("copied %s from %s within the bucket, %d bytes", wanted.what, wanted.holder, wanted.blob.size)
+    else:
+        logger.info("%s cannot be copied from %s", wanted.what, wanted.holder)
+    return done
 
 
 def copy_blob(source: Contents, target: Repository, what: str, blob: Descriptor, copied: Arrived) -> None:
@@ -82,31 +116,3 @@ def _close(chunks: Iterator[bytes]) -> None:
     close: Callable[[], None] | None = getattr(chunks, "close", None)
     if close:
         close()
-
-
-def publish_image(target: Repository, image: Image, tags: Iterable[str], present: Mapping[Digest, int]) -> None:
-    """Writes the manifests that `target` lacks, children first, then the root under each of `tags`.
-
-    To be called when every blob is there: what is visible is whole.
-    """
-    publish_manifests(target, image, present)
-    publish_tags(target, image, tags)
-
-
-def publish_manifests(target: Repository, image: Image, present: Mapping[Digest, int]) -> None:
-    """The first half: under their digests."""
-    for manifest in image.manifests:
-        if present.get(manifest.digest) != len(manifest.body):
-            target.put_manifest(manifest.digest, manifest.body, manifest.parsed.media_type)
-
-
-def publish_tags(target: Repository, image: Image, tags: Iterable[str], listed: Container[str] | None = None) -> None:
-    """The second half: the root under each of `tags`. Raises as `put_changed` does.
-
-    `listed`: tags that a listing of this run shows; to look at one that is not among them would be a request in vain.
-    Tags that belong to a digest are looked at all the same, for what they belong to may have brought them meanwhile.
-    """
-    for tag in tags:
-        is_new = listed is not None and tag not in listed and not is_attachment_tag(tag)
-        target.put_tag(tag, image.root.body, image.root.parsed.media_type, is_new=is_new)
-        logger.info("published %s:%s at %s", target.name, tag, image.root.digest)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.apply.copy import copy_blob, publish_image, verified
+from reconciler.apply.blob_transfer import copy_blob, verified
+from reconciler.apply.publish import publish_image
 from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
 from reconciler.oci.image import MAX_IMAGE_MANIFESTS, MAX_INDEX_DEPTH, choose_platforms, missing_blobs, read_image
 from reconciler.oci.spec import Descriptor, Digest, Index, Platform, parse_manifest

@@ -1,0 +1,61 @@
+"""How the caller of an apply watches it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Protocol
+
+from reconciler.errors import LockHeld
+from reconciler.plan.make import Stage, in_silence
+
+
+class Progress(Protocol):
+    """Is told of bytes to come and bytes that came, from many threads. A negative number takes some back.
+
+    wanted     bytes that are found to be missing
+    copied     bytes that were downloaded
+    under_way  enters the name of an image, for as long as it is being copied
+    """
+
+    def wanted(self, size: int) -> None: ...
+
+    def copied(self, size: int) -> None: ...
+
+    def under_way(self, name: str) -> AbstractContextManager[None]: ...
+
+
+class _Silent:
+    """The `Progress` of a caller that does not watch."""
+
+    def wanted(self, size: int) -> None:
+        pass
+
+    def copied(self, size: int) -> None:
+        pass
+
+    def under_way(self, name: str) -> AbstractContextManager[None]:  # noqa: ARG002 the protocol's
+        return nullcontext()
+
+
+SILENT = _Silent()
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who watches an apply.
+
+    progress  is told of bytes and images
+    stage     is told what is under way while planning
+    lock      is told which run is waited for
+    quota     is told, in words, of each wait for a registry's quota
+    """
+
+    progress: Progress = SILENT
+    stage: Stage = in_silence
+    lock: Callable[[LockHeld], None] = lambda _: None
+    quota: Callable[[str], None] = lambda _: None
+
+
+UNWATCHED = Watch()
