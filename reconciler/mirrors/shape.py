@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.validators import extend
 
 from reconciler.errors import MirrorsInvalid
+from reconciler.mirrors.fits import fits
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.mirrors.spelling import spelled
 
@@ -28,6 +29,9 @@ def check_shape(document: Document) -> None:
 
     Raises `MirrorsInvalid` after `MAX_PROBLEMS` problems.
     """
+    schema = load_schema("mirrors")
+    if fits(document.value, schema, schema):
+        return
     for error in _validator().iter_errors(document.value):
         place = tuple(error.absolute_path)
         if (error.instance is None and document.spoiled(place)) or _follows(error, document, place):
