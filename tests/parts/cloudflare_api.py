@@ -20,8 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from jsonschema import Draft202012Validator
 
-from tests.parts.http_server import serving
-from tests.parts.lying_registry import Answer, AnswerHandler, Asked
+from tests.parts.scripted_server import Answer, Asked, serve_answers
 
 OPENAPI = Path(__file__).parents[1] / "data" / "cloudflare-openapi.json"
 TOKEN = "canary-cloudflare-token-f3b1c9"
@@ -314,17 +313,11 @@ def response_violations(asked: Asked, status: int, document: Any) -> list[str]:
     return [f"{asked.method} {asked.path} -> {status}: {one}" for one in _complaints(schema, document, request=False)]
 
 
-class _ApiHandler(AnswerHandler):
-    registry: Any
-
-    do_PUT = do_PATCH = do_DELETE = do_GET = do_POST = AnswerHandler.reply  # noqa: N815 the names that http.server calls
-
-
 @contextlib.contextmanager
 def start_cloudflare_api() -> Iterator[CloudflareApi]:
     """Runs one on a free port; fails in the end if anything was not as the OpenAPI description has it."""
     api = CloudflareApi()
-    with serving(type("Handler", (_ApiHandler,), {"registry": api})) as url:
+    with serve_answers(api) as url:
         api.url = f"{url}/client/v4"
         yield api
     assert not api.violations, "\n".join(api.violations)

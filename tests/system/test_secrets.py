@@ -14,7 +14,8 @@ from urllib.parse import quote
 import pytest
 
 from tests.parts.images import OCI_MANIFEST, image
-from tests.parts.lying_registry import Answer, LyingRegistry, start_lying_registry
+from tests.parts.lying_registry import LyingRegistry, start_lying_registry
+from tests.parts.scripted_server import Answer
 from tests.parts.seaweedfs import s3_store
 from tests.world import World
 

@@ -23,7 +23,8 @@ from reconciler.target.index import parse
 from tests.parts.certificates import certificate
 from tests.parts.images import image, index, push, write_layout
 from tests.parts.scripted_hub import start_docker_hub
-from tests.parts.scripted_s3 import Answer, Asked, ScriptedServer, serve_script
+from tests.parts.scripted_s3 import start_scripted_s3
+from tests.parts.scripted_server import Answer, Asked, ScriptedServer
 from tests.parts.seaweedfs import s3_store
 from tests.world import World
 
@@ -73,7 +74,7 @@ class Public:
 
 @contextmanager
 def open_to_the_public(folder: Path) -> Iterator[Public]:
-    with serve_script() as server:
+    with start_scripted_s3() as server:
         world = World(folder, {"type": "file", "path": "./mirror", "public_url": server.url})
         write_layout(folder / "images", {"1": APP, "2": image({"v": "2"})})
         world.mirrors({"source": "oci:./images", "target": "team/app", "tags": ["1", "2"]})
@@ -202,7 +203,7 @@ def test_only_platforms_that_are_not_mirrored_may_be_missing(public: Public, gon
 
 @pytest.mark.parametrize("store", [{"type": "s3", "bucket": "abc"}, {"type": "file", "path": "./m"}])
 def test_no_fix_speaks_of_another_kind_of_store(store: dict[str, str], tmp_path: Path) -> None:
-    with serve_script() as server:
+    with start_scripted_s3() as server:
         server.otherwise = lambda _: Answer(500, {}, b"")
         world = World(tmp_path, {**store, "public_url": server.url}, environ={"AWS_ENDPOINT_URL": server.url})
         world.mirrors({"source": "oci:./images", "target": "team/app", "tags": ["1"]})
@@ -281,7 +282,7 @@ def test_a_registry_s_quota_is_told(tmp_path: Path, docker_registry: DockerRegis
 
 def test_an_untrusted_certificate_and_a_trusted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = certificate(tmp_path, "own")
-    with serve_script(own) as server:
+    with start_scripted_s3(own) as server:
         [_, refused] = check_public(server.url, None, None, R2.advice, deep=False)
         assert (refused.check, refused.status) == ("connection", Status.ERROR)
         assert "certificate" in refused.fix

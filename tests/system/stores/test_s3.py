@@ -30,7 +30,8 @@ from reconciler.stores.s3.patience import ATTEMPTS
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
 from tests.parts.http_server import Handler, serving
 from tests.parts.process import find_program
-from tests.parts.scripted_s3 import Answer, Asked, Drop, ScriptedServer, error, serve_script
+from tests.parts.scripted_s3 import error, start_scripted_s3
+from tests.parts.scripted_server import DROP, Answer, Asked, ScriptedServer
 
 if TYPE_CHECKING:
     from tests.parts.seaweedfs import S3Bucket
@@ -56,7 +57,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server(no_waiting: None) -> Iterator[ScriptedServer]:
-    with serve_script() as running:
+    with start_scripted_s3() as running:
         yield running
 
 
@@ -247,7 +248,7 @@ def test_the_system_s_authorities_are_believed(
     system = tmp_path / "ca-certificates.crt"
     system.write_bytes(certificate.read_bytes() + Path(certifi.where()).read_bytes())
     monkeypatch.setattr("reconciler.http.trust.BUNDLES", (str(system),))
-    with serve_script(certificate) as running:
+    with start_scripted_s3(certificate) as running:
         running.otherwise = lambda _: Answer(404)
         assert opened(running.url, "bucket", CREDENTIALS).get("x") is None
 
@@ -271,7 +272,7 @@ def certificate(tmp_path: Path) -> Path:
 def https_server(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
     """Over plain http boto3 behaves otherwise, and hides what R2 refuses."""
     monkeypatch.setenv("AWS_CA_BUNDLE", str(certificate))
-    with serve_script(certificate) as running:
+    with start_scripted_s3(certificate) as running:
         yield running
 
 
@@ -326,11 +327,11 @@ def test_an_etag_is_sent_back_as_it_came(scripted: Store, server: ScriptedServer
         error(500, "InternalError"),
         error(503, "SlowDown"),
         Answer(502, {"Content-Type": "text/html"}, b"<html>bad gateway</html>"),
-        Drop(),
+        DROP,
     ],
     ids=repr,
 )
-def test_what_may_pass_is_tried_again(scripted: Store, server: ScriptedServer, trouble: Answer | Drop) -> None:
+def test_what_may_pass_is_tried_again(scripted: Store, server: ScriptedServer, trouble: Answer) -> None:
     server.script.extend([trouble, trouble])
     assert scripted.put("_ping", b"{}", JSON_HEADERS) == '"e"'
     assert server.methods() == ["PUT"] * 3
@@ -393,9 +394,9 @@ def test_a_lost_condition_is_told_at_once(scripted: Store, server: ScriptedServe
     assert server.methods() == ["PUT"]
 
 
-@pytest.mark.parametrize("lost", [Drop(), error(500, "InternalError"), error(429, "TooManyRequests")], ids=repr)
+@pytest.mark.parametrize("lost", [DROP, error(500, "InternalError"), error(429, "TooManyRequests")], ids=repr)
 def test_a_write_whose_answer_was_lost_is_known_by_its_body(
-    scripted: Store, server: ScriptedServer, lost: Answer | Drop
+    scripted: Store, server: ScriptedServer, lost: Answer
 ) -> None:
     ours = Answer(headers={"ETag": '"ours"'}, body=b"mine")
     server.script.extend([lost, error(412, "PreconditionFailed"), ours])
@@ -405,7 +406,7 @@ def test_a_write_whose_answer_was_lost_is_known_by_its_body(
 
 @pytest.mark.parametrize("there", [Answer(headers={"ETag": '"x"'}, body=b"theirs"), error(404, "NoSuchKey")], ids=repr)
 def test_another_s_write_is_not_taken_for_ours(scripted: Store, server: ScriptedServer, there: Answer) -> None:
-    server.script.extend([Drop(), error(412, "PreconditionFailed"), there])
+    server.script.extend([DROP, error(412, "PreconditionFailed"), there])
     with pytest.raises(PreconditionFailed):
         scripted.put("lock", b"mine", JSON_HEADERS, Absent())
 
@@ -617,7 +618,7 @@ ONCE_MORE = Answer(body=b"<?xml version='1.0'?><Error><Code>InternalError</Code>
 @pytest.mark.usefixtures("no_waiting")
 def test_a_copy_says_its_own_headers_and_is_tried_again(server: ScriptedServer) -> None:
     """S3 answers 200 before it has copied, and says in the body that it failed."""
-    server.script.extend([Drop(), error(503, "SlowDown"), ONCE_MORE, COPIED])
+    server.script.extend([DROP, error(503, "SlowDown"), ONCE_MORE, COPIED])
     checks: list[int] = []
     store = opened(server.url, "bucket", CREDENTIALS).guarded(lambda: checks.append(len(server.asked)))
     assert store.copy("v2/a/x", "v2/b/x", 5, BLOB_HEADERS)

@@ -39,7 +39,8 @@ from reconciler.target.ledger import read_index
 from tests.bench import Silent
 from tests.parts.images import OCI_INDEX, OCI_MANIFEST, Image, digest_of, image, index
 from tests.parts.logins import Given
-from tests.parts.lying_registry import Answer, LyingRegistry, start_lying_registry
+from tests.parts.lying_registry import LyingRegistry, start_lying_registry
+from tests.parts.scripted_server import Answer
 from tests.world import from_folder, walk
 
 if TYPE_CHECKING:
@@ -181,7 +182,7 @@ def link_elsewhere(scene: Scene) -> None:
 
 
 def challenge(scene: Scene, realm: str) -> None:
-    scene.lying.script[f"GET {TAGS}"].clear()
+    scene.lying.by_request[f"GET {TAGS}"].clear()
     answers((TAGS, Answer(401, {"WWW-Authenticate": f'Bearer realm="{realm}",service="s"'})))(scene)
 
 

@@ -11,14 +11,15 @@ import pytest
 from reconciler.doctor.bucket import check_bucket, check_clock
 from reconciler.doctor.results import Status
 from reconciler.stores.buckets import S3
-from tests.parts.scripted_s3 import Answer, Asked, ScriptedServer, error, serve_script
+from tests.parts.scripted_s3 import error, start_scripted_s3
+from tests.parts.scripted_server import Answer, Asked, ScriptedServer
 
 CREDENTIALS = {"R2_ACCESS_KEY_ID": "the-key", "R2_SECRET_ACCESS_KEY": "the-secret"}
 
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    with serve_script() as running:
+    with start_scripted_s3() as running:
         yield running
 
 

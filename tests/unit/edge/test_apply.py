@@ -15,7 +15,7 @@ from reconciler.edge.make import make
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
 from reconciler.errors import EdgeError
 from tests.parts.cloudflare_api import ZONE
-from tests.parts.lying_registry import Answer
+from tests.parts.scripted_server import Answer
 
 if TYPE_CHECKING:
     from reconciler.edge.cloudflare import Cloudflare

@@ -16,8 +16,8 @@ from reconciler.edge.rules import Phase, edge_rules
 from reconciler.errors import EdgeDenied, EdgeError, EdgeUnreachable
 from reconciler.http.patience import Patience
 from tests.parts.cloudflare_api import ACCOUNT, EVERYTHING, TOKEN, ZONE
-from tests.parts.lying_registry import DROP, Answer
 from tests.parts.process import free_port
+from tests.parts.scripted_server import DROP, Answer
 
 if TYPE_CHECKING:
     from tests.parts.cloudflare_api import CloudflareApi

@@ -21,7 +21,7 @@ from reconciler.sources.registry import Registry
 from reconciler.sources.repository import RegistrySource
 from reconciler.sources.tag_list import FRUITLESS_PAGES, LIST_SECONDS
 from tests.parts.logins import Given
-from tests.parts.lying_registry import DROP, Answer
+from tests.parts.scripted_server import DROP, Answer
 
 if TYPE_CHECKING:
     from tests.parts.lying_registry import LyingRegistry

@@ -13,7 +13,7 @@ from reconciler.errors import BadAnswer
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, Descriptor, Digest
 from tests.memory import described
 from tests.parts.images import image, index
-from tests.parts.lying_registry import Answer
+from tests.parts.scripted_server import Answer
 
 if TYPE_CHECKING:
     from reconciler.sources.repository import RegistrySource

@@ -11,7 +11,7 @@ import pytest
 from reconciler.errors import Unreachable
 from reconciler.http import speed
 from reconciler.oci.spec import Descriptor, Digest
-from tests.parts.lying_registry import Answer
+from tests.parts.scripted_server import Answer
 
 if TYPE_CHECKING:
     from reconciler.sources.repository import RegistrySource

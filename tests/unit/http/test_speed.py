@@ -18,7 +18,7 @@ from reconciler.sources.config import RegistryConfig
 from reconciler.stores.buckets import S3
 from reconciler.stores.s3 import patience
 from tests.parts.http_server import Handler, serving
-from tests.parts.lying_registry import Answer
+from tests.parts.scripted_server import Answer
 
 if TYPE_CHECKING:
     import httpcore

@@ -13,7 +13,7 @@ import pytest
 
 from reconciler.errors import Unreachable
 from reconciler.sources.config import RegistryConfig
-from tests.parts.lying_registry import Answer
+from tests.parts.scripted_server import Answer
 
 if TYPE_CHECKING:
     from reconciler.sources.repository import RegistrySource

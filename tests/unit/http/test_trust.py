@@ -16,7 +16,8 @@ from reconciler.http import speed, trust
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.sources.config import RegistryConfig
 from tests.parts.certificates import certificate
-from tests.parts.lying_registry import Answer, start_lying_registry
+from tests.parts.lying_registry import start_lying_registry
+from tests.parts.scripted_server import Answer
 
 if TYPE_CHECKING:
     from reconciler.sources.repository import RegistrySource

@@ -34,7 +34,7 @@ from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
 from reconciler.sources.repository import RegistrySource
 from tests.parts.logins import Given
-from tests.parts.lying_registry import Answer, Asked
+from tests.parts.scripted_server import Answer, Asked
 
 if TYPE_CHECKING:
     from tests.parts.lying_registry import LyingRegistry

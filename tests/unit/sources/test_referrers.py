@@ -16,7 +16,7 @@ from reconciler.target.index import RepositoryState
 from reconciler.target.repository import Repository
 from tests.memory import MemoryStore
 from tests.parts.images import Image, artifact, image, index
-from tests.parts.lying_registry import Answer
+from tests.parts.scripted_server import Answer
 
 if TYPE_CHECKING:
     from reconciler.apply.attachments import Following

@@ -27,7 +27,7 @@ from reconciler.sources.repository import MAX_WRONG_HEADS
 from reconciler.sources.tokens import MAX_REDIRECTS
 from reconciler.sources.translated import translated
 from tests.parts.logins import Given
-from tests.parts.lying_registry import DROP, Answer
+from tests.parts.scripted_server import DROP, Answer
 
 if TYPE_CHECKING:
     from reconciler.sources.repository import RegistrySource
@@ -282,8 +282,8 @@ def test_where_a_get_is_a_pull_head_has_the_last_word(
     status: int, kind: type[SourceError], lying: LyingRegistry, source: RegistrySource
 ) -> None:
     lying.on("HEAD /v2/team/app/manifests/1", manifest(), Answer(status))
-    lying.script["HEAD /v2/team/app/manifests/1"][0].headers["ratelimit-limit"] = "100;w=21600"  # type: ignore[index]
-    lying.script["HEAD /v2/team/app/manifests/1"][0].headers["ratelimit-remaining"] = "9;w=21600"  # type: ignore[index]
+    lying.by_request["HEAD /v2/team/app/manifests/1"][0].headers["ratelimit-limit"] = "100;w=21600"  # type: ignore[index]
+    lying.by_request["HEAD /v2/team/app/manifests/1"][0].headers["ratelimit-remaining"] = "9;w=21600"  # type: ignore[index]
     assert source.resolve("1") == ROOT
     with pytest.raises(kind):
         source.resolve("1")

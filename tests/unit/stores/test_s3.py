@@ -31,7 +31,8 @@ from reconciler.stores.s3.patience import ATTEMPTS
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
 from tests.parts.certificates import certificate
 from tests.parts.process import free_port
-from tests.parts.scripted_s3 import Answer, Asked, Drop, ScriptedServer, error, serve_script
+from tests.parts.scripted_s3 import error, start_scripted_s3
+from tests.parts.scripted_server import DROP, Answer, Asked, ScriptedServer
 
 if TYPE_CHECKING:
     from reconciler.stores import Condition
@@ -47,7 +48,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    with serve_script() as running:
+    with start_scripted_s3() as running:
         yield running
 
 
@@ -336,7 +337,7 @@ def test_the_page_of_the_catalog_is_an_object(store: Store, server: ScriptedServ
 
 
 def test_nothing_listening_is_said_at_once_and_tried_again_once_there_was_an_answer() -> None:
-    with serve_script() as server:
+    with start_scripted_s3() as server:
         server.script.append(Answer(headers={"ETag": '"e"', "Connection": "close"}))
         store = opened(server.url)
         store.put("v2/_ping", b"{}", JSON_HEADERS)
@@ -366,7 +367,7 @@ def test_a_port_that_speaks_no_tls_is_said_at_once(server: ScriptedServer) -> No
 
 
 def test_a_certificate_that_is_not_trusted_is_said_at_once(tmp_path: Path) -> None:
-    with serve_script(certificate(tmp_path, "own")) as server:
+    with start_scripted_s3(certificate(tmp_path, "own")) as server:
         words = r"no answer: .*its certificate is not trusted; .*AWS_CA_BUNDLE"
         with pytest.raises(StoreUnreachable, match=words):
             opened(server.url).get("_ping")
@@ -414,7 +415,7 @@ def test_a_server_that_answers_is_not_complained_about(
     monkeypatch.setattr(contact, "TELL_AFTER", 0.05)
     before = threading.active_count()
     store = opened(server.url)
-    server.script.append(Drop())
+    server.script.append(DROP)
     store.put("v2/_ping", b"{}", JSON_HEADERS)
     assert len(server.asked) == 2, "a connection that breaks is tried again before the first answer as well"
     time.sleep(0.1)

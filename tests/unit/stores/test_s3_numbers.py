@@ -14,8 +14,8 @@ from reconciler.oci.spec import Digest
 from reconciler.stores.buckets import S3
 from reconciler.stores.parts import MAX_PART_SIZE, MAX_SIZE, parts
 from reconciler.target.layout import BLOB_HEADERS
-from tests.parts.scripted_s3 import Answer as StoreAnswer
-from tests.parts.scripted_s3 import serve_script
+from tests.parts.scripted_s3 import start_scripted_s3
+from tests.parts.scripted_server import Answer
 
 if TYPE_CHECKING:
     from reconciler.stores import Store
@@ -28,10 +28,10 @@ CREDENTIALS = {"R2_ACCESS_KEY_ID": "the-key", "R2_SECRET_ACCESS_KEY": "the-secre
 @pytest.fixture
 def bucket() -> Iterator[tuple[Store, Callable[..., None]]]:
     """A store, and what says how its server answers from then on."""
-    with serve_script() as server:
+    with start_scripted_s3() as server:
 
         def on(body: bytes = b"", **headers: str) -> None:
-            server.otherwise = lambda _: StoreAnswer(headers=headers, body=body)
+            server.otherwise = lambda _: Answer(headers=headers, body=body)
 
         yield S3("bucket", "auto", server.url, None, None).open(CREDENTIALS).public, on
 

@@ -22,7 +22,7 @@ from tests.bench import V1, V2, V3, Bench, check_visible
 from tests.memory import mirror
 from tests.parts.images import image, write_layout
 from tests.parts.logins import Given
-from tests.parts.lying_registry import Answer
+from tests.parts.scripted_server import Answer
 from tests.world import InProcess
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from reconciler.edge.config import EdgeConfig
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
 from reconciler.mirrors.schema_files import load_schema
 from tests.parts.cloudflare_api import ACCOUNT, TOKEN, CloudflareApi
-from tests.parts.lying_registry import Answer
+from tests.parts.scripted_server import Answer
 from tests.parts.terminal import on_a_terminal
 from tests.world import InProcess
 
