@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from itertools import islice
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -47,10 +48,8 @@ def completed(
     running: dict[Future[Result], Item] = {}
     try:
         while True:
-            for item in waiting:
+            for item in islice(waiting, window - len(running)):
                 running[executor.submit(function, item)] = item
-                if len(running) >= window:
-                    break
             if not running:
                 return
             done, _ = wait(running, timeout=pause, return_when=FIRST_COMPLETED)

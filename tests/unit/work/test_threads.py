@@ -37,6 +37,17 @@ def test_no_more_items_are_taken_than_fit_the_window(executor: ThreadPoolExecuto
     assert len(taken) == 20
 
 
+def test_the_window_does_not_grow_while_nothing_is_done(executor: ThreadPoolExecutor) -> None:
+    go = threading.Event()
+    items = iter(range(20))
+    results = completed(executor, lambda _: go.wait(30), items, 2, pause=0.001)
+    assert [next(results) for _ in range(5)] == [None] * 5
+    taken = next(items)
+    go.set()
+    results.close()
+    assert taken == 2
+
+
 def test_an_error_is_in_the_future_and_stops_no_other_task(executor: ThreadPoolExecutor) -> None:
     def half(number: int) -> float:
         return 1 / (number - 2)
