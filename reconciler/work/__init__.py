@@ -1,1 +1,1 @@
-"""Work side by side: threads, fair shares of them, the end of a run, unforeseen exceptions."""
+"""Concurrent work: threads, fair shares of them, the deadline of a run, unforeseen exceptions."""

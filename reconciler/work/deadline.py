@@ -1,4 +1,4 @@
-"""The moment at which a run comes to its end, done or not (`--timeout`)."""
+"""The moment at which a run ends, done or not (`--timeout`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REASON = "the time of this run (--timeout) is over; run it again, or give it a l
 
 
 class Deadline:
-    """So many seconds from now, by `clock`; None: never. Many threads may ask it."""
+    """A moment `seconds` from now by `clock`, or never if `seconds` is None. Safe for any number of threads."""
 
     def __init__(self, seconds: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -19,7 +19,7 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until then, 0 from then on."""
+        """The seconds that are left, 0 once it has passed."""
         return max(0.0, self._at - self._clock())
 
     @property

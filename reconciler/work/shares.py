@@ -1,10 +1,10 @@
-"""Shares the threads of an executor out, so that no group of work takes all of them while another has some to do.
+"""Divides the threads of an executor among groups, so that none takes all of them while another has work to do.
 
     shares = Shares(executor, 8)
     shares.of("docker.io").submit(copy, blob)
 
-With two groups at work each gets four of eight threads, with one all of them. What is running is left alone: a group
-that comes later gets its share as the others' work ends. `Balanced` does the same for what is not submitted yet.
+Of two groups at work each gets four of eight threads; a single group gets all. Running work is left alone: a group
+that comes later gets its share as the others' work ends. `Balanced` does the same for work that is not submitted yet.
 """
 
 from __future__ import annotations
@@ -19,7 +19,11 @@ Item = TypeVar("Item")
 
 
 class Shares:
-    """`slots`: how many pieces of work the executor does at once. `others`: groups that may have work here soon."""
+    """Executors that share one.
+
+    slots   the number of pieces of work that the executor does at once
+    others  returns the groups that may have work here soon: their shares are kept free
+    """
 
     def __init__(
         self, executor: Executor, slots: int, others: Callable[[], Collection[Hashable]] = frozenset[str]
@@ -32,15 +36,17 @@ class Shares:
         self._lock = threading.Lock()
 
     def of(self, group: Hashable) -> Executor:
-        """An executor for the work of one group."""
+        """Returns an executor for the work of one group."""
         return _Group(self, lambda *_: group)
 
     def by(self, group: Callable[..., Hashable]) -> Executor:
-        """An executor for work whose group its arguments tell."""
+        """Returns an executor that derives the group of each piece of work from its arguments."""
         return _Group(self, group)
 
     def submit(self, group: Hashable, work: Callable[[], Any]) -> Future[Any]:
+        """Queues `work`, and starts it as soon as its group is due."""
         future: Future[Any] = Future()
+        # Called before the lock is taken, as it is code of the caller's.
         others = self._others()
         with self._lock:
             self._waiting.setdefault(group, deque()).append((future, work))
@@ -51,15 +57,21 @@ class Shares:
         return frozenset(self._waiting) | frozenset(group for group, number in self._running.items() if number)
 
     def _hand_out(self, others: Collection[Hashable]) -> None:
-        """Gives the executor what it can do now, the group first that has the least running."""
+        """Starts as much work as there are free slots, beginning with the group that has the least running.
+
+        The queues are kept here, not in the executor, which would start work in the order of its submission.
+        """
         while self._waiting and self._running.total() < self._slots:
+            # Rounded up: shares that are rounded down would leave slots idle.
             share = -(-self._slots // len(self._active().union(others)))
             group = min(self._waiting, key=self._running.__getitem__)
+            # All waiting groups have their share, then. The slots that are left are for `others`.
             if self._running[group] >= share:
                 return
             future, work = self._waiting[group].popleft()
             if not self._waiting[group]:
                 del self._waiting[group]
+            # False if it was cancelled while it waited; its slot goes to the next.
             if future.set_running_or_notify_cancel():
                 self._running[group] += 1
                 self._begin(group, future, work)
@@ -77,6 +89,7 @@ class Shares:
         except BaseException as error:  # noqa: BLE001 as every executor: it is for the thread that waits
             future.set_exception(error)
         finally:
+            # The thread that ends one piece of work starts the next: there is no scheduler that could lag behind.
             others = self._others()
             with self._lock:
                 self._running[group] -= 1
@@ -93,9 +106,9 @@ class _Group(Executor):
 
 
 class Balanced(Generic[Item]):
-    """Items in turn, each time one of the group that has the fewest under way; in their order within a group.
+    """Iterates over items, always taking one of the group with the fewest under way; within a group, in their order.
 
-    For one thread, which says of each item when it is `done`.
+    To be used by one thread, which calls `done` for each item that has ended.
     """
 
     def __init__(self, items: Iterable[Item], group: Callable[[Item], Hashable]) -> None:
@@ -107,7 +120,8 @@ class Balanced(Generic[Item]):
         self._left = Counter({name: len(waiting) for name, waiting in self._waiting.items()})
 
     def groups(self) -> frozenset[Hashable]:
-        """Those of which not every item is done. Other threads may ask."""
+        """Returns the groups with items that are not done. Safe to call from other threads."""
+        # `_left` gets no new keys after it was made, so that other threads can iterate over it.
         return frozenset(group for group, number in self._left.items() if number)
 
     def __iter__(self) -> Iterator[Item]:

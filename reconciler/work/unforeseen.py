@@ -1,6 +1,6 @@
 """Turns an exception that the code did not foresee into the failure of the one thing that met it.
 
-What comes from outside can always hold something that was not thought of. It costs the image, not the run.
+Data from outside can always trigger a fault in our code. That costs the image, not the run.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ def foreseen(what: str, error: Exception) -> MirrorError:
 def unforeseen(what: str, error: Exception) -> Unforeseen:
     """Returns an `Unforeseen` about `what`, and logs the traceback of `error` for `-vv`."""
     logger.debug("%s: %s", what, type(error).__name__, exc_info=error)
+    # One line, cut off: the message may quote a document from outside in full.
     said = " ".join(str(error).split())[:200]
     kind = type(error).__name__
     return Unforeseen(
