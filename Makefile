@@ -1,4 +1,4 @@
-# Everything a newcomer or a pipeline calls; `make help` lists it.
+# Entry points for contributors and CI; `make help` lists them.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check unit test parts coverage fuzz kill lives bench screenshots lint format docs lock clean
@@ -14,7 +14,7 @@ help: ## List the targets
 
 setup: .venv/.installed ## Make .venv with .venv/bin/r2mirror and the development tools, all pinned by hash
 
-demo: .venv-demo/.installed ## Run the main job on a folder: plan, apply, an edit, a prune; SOURCE= takes other images
+demo: .venv-demo/.installed ## Run the main workflow on a folder: plan, apply, an edit, a prune; SOURCE= mirrors other images
 	@PYTHON="$(CURDIR)/.venv-demo/bin/python" PYTHONPATH="$(CURDIR)" SOURCE="$(SOURCE)" examples/demo.sh
 
 check: lint unit ## Run the linters and the unit tests, which need no server: what to run before a commit
@@ -33,19 +33,19 @@ coverage: .venv/.installed ## Measure which lines the unit tests run, and fail b
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 
-fuzz: .venv/.installed ## Feed random input to everything that parses; INPUTS= and SEED= say how much and which
+fuzz: .venv/.installed ## Feed random input to every parser; INPUTS= sets how many, SEED= which
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
 
-kill: parts ## Kill real applies at random moments, KILLS= times for each store (200 unless told)
+kill: parts ## Kill real applies at random moments, KILLS= times for each store (default: 200)
 	R2MIRROR_KILLS=$(or $(KILLS),200) $(BIN)/pytest -n 2 -rP tests/system/test_killed.py
 
-lives: .venv/.installed ## Live random lives of a bucket, EXAMPLES= of them (5000 unless told)
+lives: .venv/.installed ## Run random histories of a bucket, EXAMPLES= of them (default: 5000)
 	R2MIRROR_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest tests/system/test_machine.py
 
-bench: parts ## Measure against rclone and skopeo; ONLY= names scenarios, ROUNDS= how often (3), WRITE= a file for the tables
+bench: parts ## Measure against rclone and skopeo; ONLY= names scenarios, ROUNDS= repeats them (default: 3), WRITE= saves the tables in a file
 	$(BIN)/python -m bench $(ONLY) --rounds $(or $(ROUNDS),3) $(addprefix --write ,$(WRITE))
 
-screenshots: parts ## Make the pictures of docs/ anew
+screenshots: parts ## Regenerate the screenshots in docs/
 	$(BIN)/python -m tests.screenshots
 
 lint: .venv/.installed ## Check format, style, types, imports, dependencies and spelling
@@ -60,7 +60,7 @@ format: .venv/.installed ## Format the code and repair what the linter can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-docs: .venv/.installed ## Write the generated parts of README.md and docs/ anew
+docs: .venv/.installed ## Regenerate the generated parts of README.md and docs/
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cog -r README.md docs/*.md
 
 lock: ## Pin the newest versions of everything in requirements/ (needs uv)
@@ -69,7 +69,7 @@ lock: ## Pin the newest versions of everything in requirements/ (needs uv)
 	$(COMPILE) --upgrade pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
 	$(COMPILE) --upgrade --group node --output-file requirements/node.txt
 
-clean: ## Remove everything that make has put here
+clean: ## Remove everything that make has created
 	rm -rf .venv .venv-demo .parts .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -85,7 +85,7 @@ clean: ## Remove everything that make has put here
 	$(BIN)/python $(PIP_INSTALL) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# What the program itself needs, and no more. Nothing is compiled ahead: the demo imports a part of it.
+# Only what the program itself needs. Not compiled ahead of time, because the demo imports a part of it.
 .venv-demo/.installed: .venv-demo/bin/python requirements/serve.txt
 	@echo "Installing what r2mirror needs (requirements/serve.txt) into .venv-demo, about 80 MB."
 	@.venv-demo/bin/python $(PIP_INSTALL) --no-compile --require-hashes -r requirements/serve.txt

@@ -19,7 +19,7 @@ r2mirror() {
 range='>=0'
 [ -z "${SOURCE:-}" ] || range='>=0 <1000'
 
-mirrors() { # NEWEST: mirrors.yaml that wants the newest so many versions
+mirrors() { # NEWEST: writes a mirrors.yaml that selects this many of the newest versions
   cat <<YAML
 version: 1
 store:
@@ -34,7 +34,7 @@ mirrors:
 YAML
 }
 
-pull() { # with the first client that is installed, from a `r2mirror serve` that runs only for that
+pull() { # with the first client that is installed, from a `r2mirror serve` that is stopped afterwards
   local host image tag
   printf '%s$ r2mirror serve --port 0 &%s\n' "$bold" "$plain"
   (cd "$demo" && exec "$python" -m reconciler serve --port 0 2>serve.log) &
@@ -53,7 +53,7 @@ pull() { # with the first client that is installed, from a `r2mirror serve` that
   elif command -v docker >/dev/null && docker info >/dev/null 2>&1; then
     client docker pull "$image"
   else
-    echo "(no skopeo, podman or docker here that could pull $image)"
+    echo "(install skopeo, podman or docker to pull $image)"
   fi
   kill $server && wait $server
   trap - EXIT
@@ -88,7 +88,7 @@ r2mirror plan --out plan.json
 say "apply exactly this plan: the tag is pruned, what it pointed at stays pullable for now"
 r2mirror apply plan.json --yes
 
-say "What a client would ask for"
+say "What a client would request"
 for key in v2/_catalog v2/demo/app/tags/list; do printf 'GET /%s\n' "$key" && cat "$demo/mirror/$key" && echo; done
 ls "$demo/mirror/v2/demo/app/manifests" | sed 's/^/v2\/demo\/app\/manifests\//'
 say "serve: the same folder as a registry on this machine, and a client that pulls from it"

@@ -1,4 +1,4 @@
-"""Makes the demo's images: `python -m examples.demo_images FOLDER` writes an OCI image layout with four tags."""
+"""Builds the demo's images: `python -m examples.demo_images FOLDER` writes an OCI image layout with four tags."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ VERSIONS = ("1.0.0", "1.1.0", "1.2.0", "2.0.0")
 
 
 def version(number: str) -> Image:
-    """One version: a layer that all share, of files that are really there, and one of its own for each platform."""
+    """Builds one version: a layer that all versions share, with a real file, and a layer for each platform."""
     shared = layer({"usr/share/doc/app/LICENSE": (ROOT / "LICENSE").read_bytes()})
     images = [
         image(shared, {"etc/app-release": f"VERSION={number}\nPLATFORM={platform}\n"}, platform=platform)

@@ -1,10 +1,10 @@
-"""What the OCI distribution specification asks of a registry that is read, each with its check. docs/conformance.md.
+"""What the OCI distribution specification requires of a read-only registry, each with its check: docs/conformance.md.
 
 The requirements are those of specification 1.1 as it is developed now, which demands some headers that 1.1.0 only
 recommends, in our words and in its order; the read-only part of its conformance suite tests the same things.
 
-A requirement says for the edge (a static bucket behind it) and for `serve` where they stand: "" for met, else why not.
-What is not met is checked as well: then the requirement's check has to fail, and `instead` has to hold.
+For the edge (with a static bucket behind it) and for `serve`, a requirement is either met ("") or has the reason why it is
+not. A requirement that is not met is checked as well: its check has to fail, and `instead` has to hold.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Registry:
 
 @dataclass(frozen=True)
 class Requirement:
-    """`level` is MUST, SHOULD or MAY; `edge` and `serve` say why it is not met, and are empty where it is."""
+    """`level` is MUST, SHOULD or MAY; `edge` and `serve` are the reason if it is not met there, otherwise empty."""
 
     section: str
     level: str
@@ -124,7 +124,7 @@ def no_header(path: str, name: str) -> Check:
 SUPPORT, MANIFESTS, BLOBS = "Determining support", "Pulling manifests", "Pulling blobs"
 TAGS_LIST, REFERRERS, OTHER = "Listing tags", "Listing referrers", "Errors and writes"
 
-NO_DIGEST = "no, unless `edge.digest_by_tag` is on: a static bucket does not say it; clients hash what they get"
+NO_DIGEST = "no, unless `edge.digest_by_tag` is on: a static bucket does not send it; clients hash what they receive"
 BY_TAG, BY_DIGEST, A_BLOB = "app/manifests/latest", f"app/manifests/{APP.digest}", f"app/blobs/{BLOB}"
 
 
@@ -156,26 +156,26 @@ def manifest_content_type(registry: Registry) -> None:
     assert registry.ask(BY_TAG).headers["content-type"] == APP.media_type
 
 
-@requirement(MANIFESTS, "MUST", "HEAD of what exists is 200")
+@requirement(MANIFESTS, "MUST", "HEAD of an existing manifest is 200")
 def manifest_head(registry: Registry) -> None:
     for path in (BY_TAG, BY_DIGEST):
         assert registry.ask(path, "HEAD").status == 200
 
 
-@requirement(MANIFESTS, "MUST", "HEAD says the size in `Content-Length`")
+@requirement(MANIFESTS, "MUST", "HEAD has the size in `Content-Length`")
 def manifest_length(registry: Registry) -> None:
     for path in (BY_TAG, BY_DIGEST):
         assert registry.ask(path, "HEAD").headers["content-length"] == str(APP.size)
 
 
-@requirement(MANIFESTS, "MUST", "`Docker-Content-Digest`, asked by digest (SHOULD in 1.1.0)")
+@requirement(MANIFESTS, "MUST", "`Docker-Content-Digest` on requests by digest (SHOULD in 1.1.0)")
 def manifest_digest_by_digest(registry: Registry) -> None:
     for method in ("GET", "HEAD"):
         assert registry.ask(BY_DIGEST, method).headers.get("docker-content-digest") == APP.digest
 
 
 @requirement(
-    MANIFESTS, "MUST", "`Docker-Content-Digest`, asked by tag (SHOULD in 1.1.0)",
+    MANIFESTS, "MUST", "`Docker-Content-Digest` on requests by tag (SHOULD in 1.1.0)",
     edge=NO_DIGEST, instead=no_header(BY_TAG, "docker-content-digest"),
 )  # fmt: skip
 def manifest_digest_by_tag(registry: Registry) -> None:
@@ -183,7 +183,7 @@ def manifest_digest_by_tag(registry: Registry) -> None:
         assert registry.ask(BY_TAG, method).headers.get("docker-content-digest") == APP.digest
 
 
-@requirement(MANIFESTS, "MUST", "what is not there is 404, GET and HEAD: a tag, a digest, a repository, an invalid tag")
+@requirement(MANIFESTS, "MUST", "GET and HEAD of a missing tag, digest or repository, or of an invalid tag, are 404")
 def manifest_missing(registry: Registry) -> None:
     for path in ("app/manifests/none", f"app/manifests/{NONE}", "none/manifests/latest", "app/manifests/.INVALID"):
         status(path, 404)(registry)
@@ -196,7 +196,7 @@ def blob_get(registry: Registry) -> None:
         assert (answer.status, answer.body) == (200, body)
 
 
-@requirement(BLOBS, "MUST", "HEAD of what exists is 200, with the size in `Content-Length`")
+@requirement(BLOBS, "MUST", "HEAD of an existing blob is 200, with the size in `Content-Length`")
 def blob_head(registry: Registry) -> None:
     answer = registry.ask(A_BLOB, "HEAD")
     assert (answer.status, answer.headers["content-length"]) == (200, str(len(BLOB_BODY)))
@@ -208,13 +208,13 @@ def blob_digest(registry: Registry) -> None:
         assert registry.ask(A_BLOB, method).headers.get("docker-content-digest") == BLOB
 
 
-@requirement(BLOBS, "MUST", "what is not there is 404, GET and HEAD")
+@requirement(BLOBS, "MUST", "GET and HEAD of a missing blob are 404")
 def blob_missing(registry: Registry) -> None:
     for path in (f"app/blobs/{NONE}", f"none/blobs/{BLOB}"):
         status(path, 404)(registry)
 
 
-@requirement(BLOBS, "SHOULD", "a `Range` is answered 206 with that part, one beyond the end 416")
+@requirement(BLOBS, "SHOULD", "a `Range` request is 206 with that part, or 416 if it starts beyond the end")
 def blob_range(registry: Registry) -> None:
     size = len(BLOB_BODY)
     for asked, part in (("bytes=3-9", BLOB_BODY[3:10]), ("bytes=5-", BLOB_BODY[5:]), ("bytes=-4", BLOB_BODY[-4:])):
@@ -244,10 +244,10 @@ def everything_at_once(query: str) -> Check:
     return check
 
 
-STATIC = "no: a static list; all tags come at once, which clients take"
+STATIC = "no: the list is a static object; all tags are sent at once, which clients accept"
 
 
-@requirement(TAGS_LIST, "MUST", "`n` limits how many come", edge=STATIC, instead=everything_at_once("?n=2"))
+@requirement(TAGS_LIST, "MUST", "`n` limits the number of tags", edge=STATIC, instead=everything_at_once("?n=2"))
 def tags_n(registry: Registry) -> None:
     assert registry.tags("?n=2") == sorted(TAGS)[:2]
     assert registry.tags("?n=100") == sorted(TAGS)
@@ -263,7 +263,7 @@ def tags_none(registry: Registry) -> None:
 
 
 @requirement(
-    TAGS_LIST, "MUST", "`last` gives what comes after it", edge=STATIC, instead=everything_at_once("?last=1.1")
+    TAGS_LIST, "MUST", "`last` returns only the tags after it", edge=STATIC, instead=everything_at_once("?last=1.1")
 )
 def tags_last(registry: Registry) -> None:
     assert registry.tags("?last=1.1") == [tag for tag in sorted(TAGS) if tag > "1.1"]
@@ -287,7 +287,7 @@ def tags_link(registry: Registry) -> None:
     assert seen == sorted(TAGS)
 
 
-@requirement(TAGS_LIST, "MUST", "a repository that is not there is 404")
+@requirement(TAGS_LIST, "MUST", "a missing repository is 404")
 def tags_missing(registry: Registry) -> None:
     status("none/tags/list", 404)(registry)
 
@@ -314,8 +314,8 @@ def referrers_none(registry: Registry) -> None:
 
 
 @requirement(
-    REFERRERS, "MUST", "a digest that is not there is 200 with an empty list",
-    edge="no: 404, upon which clients look for the fallback tag, and find none",
+    REFERRERS, "MUST", "an unknown digest is 200 with an empty list",
+    edge="no: 404; clients then request the fallback tag, which is 404 too",
     instead=status(f"app/referrers/{NONE}", 404),
 )  # fmt: skip
 def referrers_of_nothing(registry: Registry) -> None:
@@ -344,8 +344,8 @@ def unfiltered(registry: Registry) -> None:
 
 
 @requirement(
-    REFERRERS, "SHOULD", "`artifactType` filters, and `OCI-Filters-Applied` says so",
-    edge="no: all come, without `OCI-Filters-Applied`, and the client filters", instead=unfiltered,
+    REFERRERS, "SHOULD", "`artifactType` filters the list, and `OCI-Filters-Applied` names the filter",
+    edge="no: all referrers are sent, without `OCI-Filters-Applied`, and the client filters", instead=unfiltered,
 )  # fmt: skip
 def referrers_filter(registry: Registry) -> None:
     answer = registry.referrers("?artifactType=application/vnd.example.sbom")
@@ -354,7 +354,7 @@ def referrers_filter(registry: Registry) -> None:
     assert json.loads(registry.referrers("?artifactType=none").body)["manifests"] == []
 
 
-@requirement(REFERRERS, "MUST", "`OCI-Filters-Applied` is there only where a filter was applied")
+@requirement(REFERRERS, "MUST", "`OCI-Filters-Applied` is sent only if a filter was applied")
 def referrers_unfiltered(registry: Registry) -> None:
     assert "oci-filters-applied" not in registry.referrers().headers
 
@@ -399,7 +399,7 @@ def refused(*statuses: int) -> Check:
 
 
 @requirement(
-    OTHER, "MUST", "deletion that is disabled is 400 or 405, and so is pushing",
+    OTHER, "MUST", "pushes and deletes, which are disabled, are 400 or 405",
     edge="no: 401 or 403, and nothing is changed", instead=refused(401, 403),
 )  # fmt: skip
 def writes(registry: Registry) -> None:
