@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.spec import Descriptor, Platform
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from reconciler.plan.desire import Desired
     from reconciler.signatures.signers import Knowledge
     from reconciler.target.index import MirrorIndex, TagState
+
+
+Platforms: TypeAlias = tuple[Platform, ...] | None
+"""The platforms that a mirror is limited to; None: all."""
 
 
 class Action(StrEnum):
@@ -53,42 +57,55 @@ def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
         for tag, reason in desired.unwanted.items()
         if tag in state.tags or tag in state.pending
     )
-    changes = (*arrivals(desired, index), *prunes)
+    changes = (*_arrivals(desired, state), *prunes)
     return tuple(sorted(changes, key=lambda change: (_ORDER[change.action], in_order(change.tag))))
 
 
-def arrivals(desired: Desired, index: MirrorIndex) -> Iterator[Change]:
-    """Yields the changes that publish an image: adds and updates."""
-    state = index.repositories.get(desired.target, RepositoryState(desired.source))
+def _arrivals(desired: Desired, state: RepositoryState) -> Iterator[Change]:
     for tag, after in desired.wanted.items():
-        before, signature = state.tags.get(tag), desired.known.get(after.digest)
-        if before is None:
-            yield Change(Action.ADD, tag, None, after, signature=signature)
-        elif before.digest != after.digest:
-            yield Change(Action.UPDATE, tag, before, after, signature=signature)
-        elif reason := _why_again(tag, before, state, desired):
-            yield Change(Action.UPDATE, tag, before, after, reason, signature)
+        change = arrival(tag, after, state, desired.platforms, desired.news)
+        if change:
+            yield replace(change, signature=desired.known.get(after.digest))
 
 
-def _why_again(tag: str, before: TagState, state: RepositoryState, desired: Desired) -> str | None:
+def arrival(
+    tag: str, after: Descriptor, state: RepositoryState, platforms: Platforms, news: Mapping[str, str]
+) -> Change | None:
+    """Returns the change that publishes `after` under `tag`, None if it is published like that already.
+
+    The check of signatures goes by this too, so that no image can be published that was not checked.
+    """
+    before = state.tags.get(tag)
+    if before is None:
+        return Change(Action.ADD, tag, None, after)
+    if before.digest != after.digest:
+        return Change(Action.UPDATE, tag, before, after)
+    reason = _why_again(tag, before, state, platforms, news)
+    return Change(Action.UPDATE, tag, before, after, reason) if reason else None
+
+
+def _why_again(
+    tag: str, before: TagState, state: RepositoryState, platforms: Platforms, news: Mapping[str, str]
+) -> str | None:
     """Why a tag is published again although its digest is the same, None if it is not."""
-    if _set(before.platforms) != _set(desired.platforms):
-        return _filter_change(before, desired)
-    return CUT_OFF if tag in state.pending else desired.news.get(tag)
+    # The order of a filter decides nothing, and an edit that only sorts it must not publish every tag again.
+    if _set(before.platforms) != _set(platforms):
+        return _filter_change(before.platforms, platforms)
+    return CUT_OFF if tag in state.pending else news.get(tag)
 
 
-def _filter_change(before: TagState, desired: Desired) -> str:
+def _filter_change(before: Platforms, after: Platforms) -> str:
     """Describes how the platforms change, e.g. `platforms: + linux/arm64, - linux/386`."""
-    old, new = _set(before.platforms), _set(desired.platforms)
+    old, new = _set(before), _set(after)
     if old is None or new is None:
-        return f"platforms: {_words(before.platforms)} -> {_words(desired.platforms)}"
+        return f"platforms: {_words(before)} -> {_words(after)}"
     signs = [("+", platform) for platform in sorted(new - old)] + [("-", platform) for platform in sorted(old - new)]
     return "platforms: " + ", ".join(f"{sign} {platform}" for sign, platform in signs)
 
 
-def _set(platforms: tuple[Platform, ...] | None) -> frozenset[Platform] | None:
+def _set(platforms: Platforms) -> frozenset[Platform] | None:
     return None if platforms is None else frozenset(platforms)
 
 
-def _words(platforms: tuple[Platform, ...] | None) -> str:
+def _words(platforms: Platforms) -> str:
     return "all" if platforms is None else ", ".join(str(platform) for platform in platforms)

@@ -1,18 +1,16 @@
-"""What is known about one mirror once its source was asked, and what that means for its repository. Pure."""
+"""What the source of one mirror answered, and what that means for its repository. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import SourceError
 from reconciler.mirrors.selection import Tally, select
 from reconciler.oci.referrers import ListedAttachments, is_attachment_tag, news
 from reconciler.oci.spec import Descriptor, Digest
-from reconciler.plan.desire import Desired, desire, desire_unchanged
+from reconciler.plan.draft import Draft, draft
 from reconciler.plan.owners import conflict
 
 if TYPE_CHECKING:
@@ -47,44 +45,36 @@ class Findings:
     warnings: tuple[str, ...] = ()
 
 
-def judge(
-    found: Findings, name: str, now: datetime, refused: Mapping[str, SourceError] = MappingProxyType({})
-) -> Desired:
-    """Decides what the repository should hold.
-
-    name     that of the mirrors file
-    refused  chosen tags whose images must not be published, and why
-    """
-    mirror, observed = found.mirror, found.observed
-    clash = conflict(mirror.target, observed, name)
+def draft_of(found: Findings, name: str) -> Draft:
+    """Returns what the findings mean for each tag of the repository; `name`: that of the mirrors file."""
+    clash = conflict(found.mirror.target, found.observed, name)
     if clash:
-        return desire_unchanged(mirror, observed, clash)
-    desired = _judge(found, now, refused)
-    warnings = (*desired.warnings, *found.warnings, *_refusals(found.attachments))
-    return replace(desired, tallies=found.tallies, warnings=warnings)
+        return Draft(found.mirror, found.observed, blocked=clash)
+    blocked = _why_blocked(found)
+    made = Draft(found.mirror, found.observed, blocked=blocked) if blocked else _draft(found)
+    warnings = (*made.warnings, *found.warnings, *_refusals(found.attachments))
+    return replace(made, tallies=found.tallies, warnings=warnings)
 
 
-def _judge(found: Findings, now: datetime, refused: Mapping[str, SourceError]) -> Desired:
-    mirror, observed, listed = found.mirror, found.observed, found.listed
-    if isinstance(listed, SourceError):
-        return desire_unchanged(mirror, observed, str(listed))
-    if listed == () and observed.tags:
-        return desire_unchanged(
-            mirror,
-            observed,
-            f"{mirror.source}: lists no tags at all, but {len(observed.tags)} are mirrored; nothing is removed. If the "
-            "repository really is empty now, take the mirror out of mirrors.yaml",
+def _why_blocked(found: Findings) -> str | None:
+    """Why the tag list of the source is not to be relied on, None if it is."""
+    mirror, mirrored = found.mirror, found.observed.tags
+    if isinstance(found.listed, SourceError):
+        return str(found.listed)
+    # A registry that has lost its database, or hides a repository from a login, lists nothing too.
+    if found.listed == () and mirrored:
+        return (
+            f"{mirror.source}: lists no tags at all, but {len(mirrored)} are mirrored; nothing is removed. If the "
+            "repository really is empty now, take the mirror out of mirrors.yaml"
         )
+    return None
+
+
+def _draft(found: Findings) -> Draft:
+    mirror, observed, listed = found.mirror, found.observed, found.listed
     told, failed = _news(found) if mirror.referrers else ({}, {})
-    return desire(
-        mirror,
-        observed,
-        found.resolved,
-        now=now,
-        still=frozenset() if listed is None else _still_chosen(mirror, observed, listed),
-        failed={**failed, **refused},
-        news=told,
-    )
+    still = _still_chosen(mirror, observed, listed) if isinstance(listed, tuple) else frozenset[str]()
+    return draft(mirror, observed, found.resolved, still=still, failed=failed, news=told)
 
 
 def choosable(mirror: Mirror, listed: tuple[str, ...], observed: Callable[[], RepositoryState]) -> tuple[str, ...]:

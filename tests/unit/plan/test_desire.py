@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from reconciler.errors import NotFound, SourceError, Unreachable, Unsupported
 from reconciler.mirrors.patterns import Exact, Glob, Pattern, Pinned
 from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest, Platform
-from reconciler.plan.desire import CUT_OFF, NO_MANIFEST, desire, desire_nothing, desire_unchanged
+from reconciler.plan.desire import CUT_OFF, desire, desire_nothing
+from reconciler.plan.draft import NO_MANIFEST, Draft, draft
 from reconciler.target.index import LeftOut, RepositoryState, TagState
 from tests import strategies as draw
 from tests.memory import mirror
@@ -40,7 +41,7 @@ def test_every_tag_has_one_fate_and_what_was_not_seen_stays(
         source=observed.source,
     )
     still = data.draw(st.frozensets(st.sampled_from(sorted(observed.tags)))) if observed.tags else frozenset[str]()
-    desired = desire(one, observed, answers, now=NOW, still=still)
+    desired = desire(draft(one, observed, answers, still=still), NOW)
     fates = [*desired.wanted, *desired.kept, *desired.unwanted]
     assert len(fates) == len(set(fates))
     assert desired.gone is not None
@@ -71,7 +72,7 @@ def test_every_tag_has_one_fate_and_what_was_not_seen_stays(
 def test_reasons(
     prune: bool, answers: dict[str, Descriptor | SourceError], kept: dict[str, str], unwanted: dict[str, str]
 ) -> None:
-    desired = desire(mirror("a", prune=prune), OBSERVED, answers, now=NOW)
+    desired = desire(draft(mirror("a", prune=prune), OBSERVED, answers), NOW)
     assert (dict(desired.kept), dict(desired.unwanted), desired.gone) == (kept, unwanted, {})
 
 
@@ -91,10 +92,10 @@ def test_what_the_source_has_no_more_stays_unless_it_is_to_go(
     when_gone: str, prune: bool, kept: dict[str, str], unwanted: dict[str, str], gone: dict[str, datetime]
 ) -> None:
     one = replace(mirror("a", prune=prune), when_gone=when_gone)
-    desired = desire(one, OBSERVED, {"here": ONE}, now=NOW, still=frozenset({"gone"}))
+    desired = desire(draft(one, OBSERVED, {"here": ONE}, still=frozenset({"gone"})), NOW)
     assert (dict(desired.kept), dict(desired.unwanted), desired.gone) == (kept, unwanted, gone)
     earlier = replace(OBSERVED, gone={"gone": SINCE})
-    again = desire(one, earlier, {"here": ONE}, now=NOW, still=frozenset({"gone"}))
+    again = desire(draft(one, earlier, {"here": ONE}, still=frozenset({"gone"})), NOW)
     assert again.gone == dict.fromkeys(gone, SINCE), "the first time counts"
 
 
@@ -117,7 +118,7 @@ def test_a_named_tag_that_is_gone_is_a_warning_where_it_is_mirrored_from_there(
 ) -> None:
     one = replace(mirror("a", pattern, Exact("here")), source=source, when_gone=when_gone)
     observed = replace(OBSERVED, tags={**OBSERVED.tags, "old": STATE})
-    desired = desire(one, observed, {"here": ONE, "gone": ABSENT}, now=NOW)
+    desired = desire(draft(one, observed, {"here": ONE, "gone": ABSENT}), NOW)
     if stays:
         assert desired.warnings == (
             "gone is named in mirrors.yaml and gone at the source; what is mirrored of it is kept",
@@ -131,7 +132,7 @@ def test_a_named_tag_that_is_gone_is_a_warning_where_it_is_mirrored_from_there(
 
 
 def test_a_named_tag_that_is_not_mirrored_and_not_there_is_an_error() -> None:
-    desired = desire(mirror("a", Exact("new")), OBSERVED, {"new": ABSENT}, now=NOW)
+    desired = desire(draft(mirror("a", Exact("new")), OBSERVED, {"new": ABSENT}), NOW)
     assert (desired.errors, desired.left_out, desired.unwanted) == ((str(ABSENT),), {}, {})
 
 
@@ -139,10 +140,10 @@ SCHEMA1 = Unsupported("memory/a:new", "schema 1")
 
 
 def test_what_a_pattern_chooses_and_cannot_be_mirrored_is_left_out_and_hinders_nothing() -> None:
-    desired = desire(mirror("a"), OBSERVED, {"here": ONE, "new": ABSENT, "odd": SCHEMA1}, now=NOW)
+    desired = desire(draft(mirror("a"), OBSERVED, {"here": ONE, "new": ABSENT, "odd": SCHEMA1}), NOW)
     assert desired.left_out == {"new": LeftOut(None, NO_MANIFEST), "odd": LeftOut(None, "schema 1")}
     assert (desired.errors, set(desired.unwanted)) == ((), {"gone"})
-    named = desire(mirror("a", Glob("*"), Exact("odd")), OBSERVED, {"here": ONE, "odd": SCHEMA1}, now=NOW)
+    named = desire(draft(mirror("a", Glob("*"), Exact("odd")), OBSERVED, {"here": ONE, "odd": SCHEMA1}), NOW)
     assert (named.errors, named.left_out) == ((str(SCHEMA1),), {})
 
 
@@ -164,7 +165,7 @@ def test_what_was_left_out_is_tried_again_when_it_or_what_is_asked_is_another(
     pattern: Pattern, platforms: tuple[Platform, ...] | None, answer: Descriptor, left: bool
 ) -> None:
     observed = replace(OBSERVED, left_out={"new": LEFT})
-    desired = desire(mirror("a", pattern, platforms=platforms), observed, {"new": answer}, now=NOW)
+    desired = desire(draft(mirror("a", pattern, platforms=platforms), observed, {"new": answer}), NOW)
     assert desired.left_out == ({"new": LEFT} if left else {})
     assert desired.wanted == ({} if left else {"new": answer})
 
@@ -172,17 +173,19 @@ def test_what_was_left_out_is_tried_again_when_it_or_what_is_asked_is_another(
 def test_a_tag_that_moved_to_what_cannot_be_mirrored_stays_where_it_is() -> None:
     moved = replace(ONE, digest=OTHER)
     observed = replace(OBSERVED, left_out={"here": replace(LEFT, digest=OTHER)})
-    desired = desire(mirror("a", platforms=ARM), observed, {"here": moved}, now=NOW)
+    desired = desire(draft(mirror("a", platforms=ARM), observed, {"here": moved}), NOW)
     assert desired.kept == {"here": "what it points at now cannot be mirrored as asked"}
 
 
 def test_where_something_else_of_a_tag_failed_it_is_not_taken_for_absent() -> None:
-    desired = desire(mirror("a"), OBSERVED, {"here": ONE, "new": ONE}, now=NOW, failed={"new": ABSENT, "here": ABSENT})
+    desired = desire(
+        draft(mirror("a"), OBSERVED, {"here": ONE, "new": ONE}, failed={"new": ABSENT, "here": ABSENT}), NOW
+    )
     assert (desired.errors, desired.left_out, desired.gone) == ((str(ABSENT),), {}, {})
 
 
 def test_nothing_is_known_of_a_source_that_could_not_be_listed() -> None:
-    desired = desire_unchanged(mirror("a"), OBSERVED, "down")
+    desired = desire(Draft(mirror("a"), OBSERVED, blocked="down"), NOW)
     assert (desired.wanted, desired.unwanted, desired.errors) == ({}, {}, ("down",))
     assert desired.kept.keys() == OBSERVED.tags.keys()
 
@@ -198,7 +201,10 @@ def test_a_repository_that_is_not_named_any_more(prune: bool) -> None:
 @pytest.mark.parametrize("prune", [True, False])
 def test_what_an_apply_was_cut_off_at_is_settled_one_way_or_the_other(prune: bool) -> None:
     cut_off = RepositoryState("memory/a", {"here": STATE}, {}, frozenset({"here", "never"}))
-    for desired in (desire(mirror("a", prune=prune), cut_off, {}, now=NOW), desire_nothing("a", cut_off, prune=prune)):
+    for desired in (
+        desire(draft(mirror("a", prune=prune), cut_off, {}), NOW),
+        desire_nothing("a", cut_off, prune=prune),
+    ):
         assert desired.wanted == ({} if prune else {"here": STATE.descriptor})
         assert set(desired.unwanted) == ({"here", "never"} if prune else {"never"})
         assert desired.unwanted["never"] == CUT_OFF

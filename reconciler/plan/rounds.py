@@ -1,0 +1,185 @@
+"""Sends the requests that tell what the patterns of the mirrors mean today: tag lists and HEAD requests.
+
+In rounds, each on all threads, since what a round requests depends on the answers of the one before:
+
+1. the tag list of every mirror that needs one
+2. what each chosen tag points to, except for immutable and pinned tags that are mirrored already
+3. of mirrors with `referrers`, what is attached to the images that are mirrored already
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
+
+from reconciler.errors import SourceError
+from reconciler.mirrors.near_misses import empty_handed
+from reconciler.mirrors.patterns import Pinned
+from reconciler.mirrors.selection import Chosen, Tally, needs_listing, select
+from reconciler.oci.spec import Descriptor, Digest
+from reconciler.plan.findings import Findings, choosable, is_there
+from reconciler.plan.image_work import registry_of
+from reconciler.target.index import MirrorIndex, RepositoryState
+from reconciler.work.shares import Shares
+from reconciler.work.threads import RESOLVE_WORKERS
+from reconciler.work.unforeseen import unforeseen
+
+if TYPE_CHECKING:
+    from reconciler.mirrors.model import Mirror
+    from reconciler.oci.referrers import ListedAttachments
+    from reconciler.plan.findings import Listed, Resolved
+    from reconciler.sources import OpenSource, Source
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+_Attachments: TypeAlias = "Mapping[Digest, Future[ListedAttachments | SourceError]]"
+"""Digest -> what is attached to it now, once that is known."""
+
+
+@dataclass(frozen=True)
+class _Selected:
+    """What a mirror chooses.
+
+    answers   tag -> what it points to, or will turn out to
+    tallies   what each of its patterns chooses
+    warnings  about patterns that choose nothing
+    """
+
+    answers: Mapping[str, Descriptor | Future[Resolved]]
+    tallies: tuple[Tally, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+class Rounds:
+    """The rounds of requests for some mirrors, of which the first begins at once.
+
+    `reading`: the mirror index, which may still be read. `recheck`: resolve immutable and pinned tags too.
+    """
+
+    def __init__(
+        self,
+        mirrors: Sequence[Mirror],
+        reading: Future[MirrorIndex],
+        open_source: OpenSource,
+        executor: Executor,
+        *,
+        recheck: bool,
+    ) -> None:
+        self._mirrors = mirrors
+        self._reading = reading
+        self._open_source = open_source
+        self._recheck = recheck
+        # A registry whose lists are submitted first must not take the threads that the others are about to need.
+        coming = [registry_of(mirror.source) for mirror in mirrors]
+        shares = Shares(executor, RESOLVE_WORKERS, lambda: tuple(coming))
+        self._threads = shares.by(lambda source, *_: registry_of(source))
+        self._listings = {one.target: self._list(one) for one in mirrors if needs_listing(one.tags)}
+        coming.clear()  # From here on, only registries with work to do share the threads.
+
+    def findings(self) -> list[Findings]:
+        """Returns what every mirror's source answered, in the order of the mirrors.
+
+        Raises whatever reading the mirror index raises; the failure of a source is a value beside its answers.
+        """
+        selected = [self._select(mirror) for mirror in self._mirrors]
+        subjects = [self._subjects(*one) for one in zip(self._mirrors, selected, strict=True)]
+        self._list_those_with(subjects)
+        attachments = [self._list_attachments(*one) for one in zip(self._mirrors, subjects, strict=True)]
+        return [self._settled(*one) for one in zip(self._mirrors, selected, attachments, strict=True)]
+
+    def _select(self, mirror: Mirror) -> _Selected:
+        """Chooses the tags of a mirror, and begins to resolve those that are not known already."""
+        if self._reading.done():
+            self._reading.result()  # If it failed, there is no reason to wait for the other sources.
+        listing = self._listings.get(mirror.target)
+        listed = listing.result() if listing else ()
+        if isinstance(listed, SourceError):
+            return _Selected({})
+        listed = choosable(mirror, listed, lambda: self._observed(mirror))
+        selection = select(mirror.tags, mirror.exclude, mirror.immutable, listed)
+        for tally in selection.tallies:
+            logger.info("%s: %s chooses %d of %d tags", mirror.target, tally.pattern, tally.chosen, len(listed))
+        answers = {one.tag: self._known(one, mirror) or self._resolve(one, mirror) for one in selection.chosen}
+        warnings = empty_handed(mirror.tags, selection.tallies, listed if listing else None)
+        return _Selected(answers, selection.tallies, warnings)
+
+    def _known(self, chosen: Chosen, mirror: Mirror) -> Descriptor | None:
+        """What the tag points to if that needs no request: it is mirrored, and does not move."""
+        if self._recheck or not (chosen.immutable or isinstance(chosen.pattern, Pinned)):
+            return None
+        observed = self._observed(mirror).tags.get(chosen.tag)
+        if observed is None or (isinstance(chosen.pattern, Pinned) and chosen.pattern.digest != observed.digest):
+            return None
+        return observed.descriptor
+
+    def _subjects(self, mirror: Mirror, selected: _Selected) -> list[Digest]:
+        """The digests of images that were resolved, and that are mirrored as they are at the source."""
+        if not mirror.referrers or mirror.target not in self._reading.result().repositories:
+            return []
+        observed = self._observed(mirror)
+        resolved = {tag: one.result() for tag, one in selected.answers.items() if isinstance(one, Future)}
+        unchanged = {
+            one.digest for tag, one in resolved.items() if isinstance(one, Descriptor) and is_there(observed, tag, one)
+        }
+        return sorted({subject for digest in unchanged for subject in observed.attachments.get(digest, {})})
+
+    def _list_those_with(self, subjects: Sequence[Sequence[Digest]]) -> None:
+        """Lists the tags of mirrors whose attachments are to be listed, even if none of their patterns needs that.
+
+        It saves a request for each digest that has no tag of that kind. All lists are begun before one is waited for.
+        """
+        for mirror, some in zip(self._mirrors, subjects, strict=True):
+            if some and mirror.target not in self._listings:
+                self._listings[mirror.target] = self._list(mirror)
+
+    def _list_attachments(self, mirror: Mirror, subjects: Sequence[Digest]) -> _Attachments:
+        if not subjects:
+            return {}
+        listed = self._listings[mirror.target].result()
+        tags = frozenset(listed) if listed and isinstance(listed, tuple) else None
+        return {subject: self._attachments(mirror, subject, tags) for subject in subjects}
+
+    def _settled(self, mirror: Mirror, selected: _Selected, attachments: _Attachments) -> Findings:
+        """Waits for all that was requested for a mirror."""
+        listing = self._listings.get(mirror.target) if needs_listing(mirror.tags) else None
+        return Findings(
+            mirror,
+            self._observed(mirror),
+            listing.result() if listing else None,
+            {tag: one.result() if isinstance(one, Future) else one for tag, one in selected.answers.items()},
+            {subject: one.result() for subject, one in attachments.items()},
+            selected.tallies,
+            selected.warnings,
+        )
+
+    def _observed(self, mirror: Mirror) -> RepositoryState:
+        return self._reading.result().repositories.get(mirror.target, RepositoryState(mirror.source))
+
+    def _list(self, mirror: Mirror) -> Future[Listed]:
+        return self._send(mirror.source, mirror.source, lambda source: source.tags())
+
+    def _resolve(self, chosen: Chosen, mirror: Mirror) -> Future[Resolved]:
+        reference = str(chosen.pattern.digest) if isinstance(chosen.pattern, Pinned) else chosen.tag
+        return self._send(mirror.source, f"{mirror.source}:{reference}", lambda source: source.resolve(reference))
+
+    def _attachments(
+        self, mirror: Mirror, subject: Digest, tags: frozenset[str] | None
+    ) -> Future[ListedAttachments | SourceError]:
+        what = f"{mirror.source}@{subject}"
+        return self._send(mirror.source, what, lambda source: source.attachments(subject, tags))
+
+    def _send(self, name: str, what: str, request: Callable[[Source], Answer]) -> Future[Answer | SourceError]:
+        return self._threads.submit(self._answer, name, what, request)
+
+    def _answer(self, name: str, what: str, request: Callable[[Source], Answer]) -> Answer | SourceError:
+        try:
+            return request(self._open_source(name))
+        except SourceError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 it is that source's failure, whatever it is
+            return unforeseen(what, error)
