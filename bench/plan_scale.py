@@ -11,7 +11,7 @@ from reconciler.cli.render.plan import plan_text
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.desire import Desired
 from reconciler.plan.plan import plan_for
-from reconciler.target import index as mirror_index
+from reconciler.target import index_json
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 
 MEDIA_TYPE = "application/vnd.oci.image.index.v1+json"
@@ -22,7 +22,7 @@ def main() -> None:
     tags = int(sys.argv[1])
     body = _index(tags)
     before, started = _peak(), time.perf_counter()
-    observed = mirror_index.parse(body, "bench")
+    observed = index_json.parse(body, "bench")
     desired = [
         _desired(target, state, changed=10 if number == 0 else 0)
         for number, (target, state) in enumerate(observed.repositories.items())
@@ -49,7 +49,7 @@ def _index(tags: int) -> bytes:
             for tag in range(min(tags, TAGS_EACH))
         }
         repositories[f"team/app{number}"] = RepositoryState(f"docker.io/team/app{number}", state)
-    return mirror_index.serialise(MirrorIndex(repositories=repositories), now, "bench")
+    return index_json.serialise(MirrorIndex(repositories=repositories), now, "bench")
 
 
 def _images(number: int, tag: int) -> dict[str, int]:

@@ -21,7 +21,7 @@ from reconciler.plan.resolve import resolve
 from reconciler.signatures.gate import OPEN
 from reconciler.stores import Stores
 from reconciler.stores.headers import Headers
-from reconciler.target.index import parse
+from reconciler.target.index_json import parse
 from reconciler.target.layout import (
     LOCK,
     MIRROR_INDEX,

@@ -30,7 +30,7 @@ from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
 from reconciler.plan.owners import is_unclaimed
 from reconciler.plan.plan import noted_all, without_prunes
 from reconciler.plan.signatures import gate_for
-from reconciler.target.index import expired
+from reconciler.target.index_changes import expired
 from reconciler.target.ledger import read_index
 from reconciler.target.lock import held, read_lock
 from reconciler.work.deadline import NEVER

@@ -35,7 +35,7 @@ from reconciler.plan.guards import why_held_back
 from reconciler.plan.image_work import image_work, in_turn, left_out_of
 from reconciler.plan.owners import is_unclaimed
 from reconciler.plan.plan import noted_all
-from reconciler.target import index as mirror_index
+from reconciler.target import index_changes
 from reconciler.target.catalog import published_lists
 from reconciler.target.garbage import Garbage, NotCollected, collect, discard_uploads, forgotten
 from reconciler.target.index import TagState
@@ -121,9 +121,9 @@ class Run:
                 target, source = repository.target, repository.source
                 tags = [one.tag for one in repository.of(Action.ADD, Action.UPDATE)]
                 if tags:
-                    index = mirror_index.begun(index, target, source, tags)
+                    index = index_changes.begun(index, target, source, tags)
                 if tags or is_unclaimed(index, target):
-                    index = mirror_index.claimed(index, target, source, self._settings.name)
+                    index = index_changes.claimed(index, target, source, self._settings.name)
             return index
 
         self._write(change)
@@ -195,11 +195,11 @@ class Run:
 
         def change(index: MirrorIndex) -> MirrorIndex:
             for target, source in sources.items():
-                index = mirror_index.published(index, target, source, tags[target], now)
-                index = mirror_index.with_attachments(index, target, attachments[target])
+                index = index_changes.published(index, target, source, tags[target], now)
+                index = index_changes.with_attachments(index, target, attachments[target])
             for one, out in self._left_out:
                 untouched = out.keys() - self._cut_off.get(one.target, frozenset())
-                index = mirror_index.left_out(index, one.target, out, untouched)
+                index = index_changes.left_out(index, one.target, out, untouched)
             return index
 
         self._write(change)
@@ -229,14 +229,14 @@ class Run:
         now = self._lease.now()
         # The index first: its digests are retired from now on, and a run that dies below leaves tags that are pending,
         # which the next run settles. The other way round it would leave tags in the index that cannot be pulled.
-        self._write_each(allowed, lambda index, target, tags: mirror_index.removed(index, target, tags, now))
+        self._write_each(allowed, lambda index, target, tags: index_changes.removed(index, target, tags, now))
         self._touched.update(target for target, _ in allowed)
         staying = {target: self._attachment_tags(target) for target, _ in allowed}
         # One call for all repositories: a request deletes 1,000 keys, and most prunes are a few.
         pruned = ((target, one.tag) for target, prunes in allowed for one in prunes)
         keys = (ManifestKey(target, tag) for target, tag in pruned if tag not in staying[target])
         delete(self._resources.public, keys)
-        self._write_each(allowed, mirror_index.settled)
+        self._write_each(allowed, index_changes.settled)
         yield from (Done(target, change) for target, prunes in allowed for change in prunes)
 
     def _attachment_tags(self, target: str) -> frozenset[str]:
@@ -265,7 +265,7 @@ class Run:
             (target, state)
             for target, state in self._observed.index.repositories.items()
             if target not in self._failed and state.owner == self._settings.name
-            if mirror_index.expired(state, self._settings.retain(target), now)
+            if index_changes.expired(state, self._settings.retain(target), now)
             or (target in self._cut_off and not state.pending)
         ]
         removed = []

@@ -18,7 +18,7 @@ from reconciler.errors import IndexInvalid, Malformed, Unreachable
 from reconciler.http.hosts import is_loopback
 from reconciler.oci.image import choose_platforms, walk
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, load_json, parse_manifest
-from reconciler.target.index import parse
+from reconciler.target.index_json import parse
 from reconciler.target.layout import MIRROR_INDEX, blob_key, manifest_key, tags_key
 
 if TYPE_CHECKING:

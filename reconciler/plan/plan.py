@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Digest, Platform
 from reconciler.plan.diff import Action, Change, diff
-from reconciler.target.index import noted
+from reconciler.target.index_changes import noted
 
 if TYPE_CHECKING:
     from reconciler.mirrors.selection import Tally

@@ -17,7 +17,7 @@ from reconciler.plan.guards import held_back
 from reconciler.plan.plan import Extent, Plan, RepositoryPlan
 from reconciler.signatures.signers import Refused, knowledge_document, parse_knowledge
 from reconciler.sources.quota import spending_document
-from reconciler.target.index import (
+from reconciler.target.index_json import (
     gone_document,
     left_out_document,
     parse_gone,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import StoreError
 from reconciler.oci.spec import Digest
 from reconciler.stores import discard, unfinished
-from reconciler.target.index import RepositoryState, collected, expired
+from reconciler.target.index_changes import collected, expired
 from reconciler.target.layout import BlobKey, ManifestKey, parse_key
 from reconciler.target.ledger import read_index, write_index
 from reconciler.target.reach import Reader
@@ -27,7 +27,7 @@ from reconciler.target.repository import Repository, delete
 
 if TYPE_CHECKING:
     from reconciler.stores import Store, Stores, Unfinished
-    from reconciler.target.index import MirrorIndex
+    from reconciler.target.index import MirrorIndex, RepositoryState
     from reconciler.target.layout import Key
     from reconciler.target.lock import Lease
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from reconciler import __version__
 from reconciler.errors import IndexInvalid, IndexVersion, PreconditionFailed
 from reconciler.stores import Absent, Matches
-from reconciler.target.index import WRITER, MirrorIndex, parse, serialise
+from reconciler.target.index import WRITER, MirrorIndex
+from reconciler.target.index_json import parse, serialise
 from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import IndexInvalid, IndexVersion, Malformed, PublicError
 from reconciler.oci.spec import is_tag, load_json
-from reconciler.target.index import TagState, parse
+from reconciler.target.index_json import parse
 from reconciler.target.layout import CATALOG, MIRROR_INDEX, tags_key, target_problem
 from reconciler.work.threads import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
-    from reconciler.target.index import MirrorIndex
+    from reconciler.target.index import MirrorIndex, TagState
     from reconciler.target.public import PublicAnswer, PublicBucket
 
 MAX_INDEX_BYTES = 64 * 1024 * 1024

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import LockHeld, LockLost, Malformed, PreconditionFailed, StoreError
 from reconciler.oci.spec import load_json
 from reconciler.stores import Absent, Matches
-from reconciler.target.index import format_time, parse_time
+from reconciler.target.index_json import format_time, parse_time
 from reconciler.target.layout import LOCK, LOCK_HEADERS
 from reconciler.target.processes import has_ended, space
 from reconciler.work.threads import repeating

@@ -32,7 +32,7 @@ from reconciler.errors import NotFound, PlanRefused
 from reconciler.mirrors.only import check_only, matches_only
 from reconciler.oci.spec import Descriptor
 from reconciler.target.catalog import published_lists
-from reconciler.target.index import MirrorIndex, claimed, published, retire
+from reconciler.target.index_changes import claimed, published, retire
 from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.ledger import write_index
 from reconciler.target.lists import publish_lists
@@ -43,6 +43,7 @@ from reconciler.work.threads import BLOB_WORKERS, threads
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror, Mirrors
     from reconciler.stores import Stores
+    from reconciler.target.index import MirrorIndex
     from reconciler.target.lock import Lease
     from reconciler.upkeep.caller import Caller
     from reconciler.upkeep.survey import Survey

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from reconciler.mirrors.only import check_only, matches_only
 from reconciler.oci.referrers import is_attachment_tag
 from reconciler.target.catalog import published_lists
-from reconciler.target.index import without_expired
+from reconciler.target.index_changes import without_expired
 from reconciler.target.inventory import INDEX_GONE
 from reconciler.target.layout import MIRROR_INDEX, ManifestKey, parse_key
 from reconciler.target.ledger import read_index

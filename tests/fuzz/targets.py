@@ -52,7 +52,7 @@ from reconciler.sources.credentials import Credentials
 from reconciler.sources.hints import check_hint, hinted
 from reconciler.sources.keychain import Keychain
 from reconciler.sources.paging import next_page
-from reconciler.target.index import parse, serialise
+from reconciler.target.index_json import parse, serialise
 from reconciler.target.layout import (
     LOCK,
     BlobKey,

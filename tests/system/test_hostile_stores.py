@@ -21,7 +21,7 @@ from reconciler.stores import parts
 from reconciler.stores.buckets import S3
 from reconciler.stores.parts import MIB
 from reconciler.stores.s3 import patience
-from reconciler.target.index import parse
+from reconciler.target.index_json import parse
 from reconciler.target.layout import MIRROR_INDEX, PAGE
 from reconciler.target.lock import LIFETIME, break_lock, held, read_lock
 from tests.bench import shown

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reconciler.target.index import parse
+from reconciler.target.index_json import parse
 from reconciler.target.layout import PAGE
 from tests.bench import shown
 from tests.parts.images import Image, image, index, push

@@ -29,7 +29,9 @@ from reconciler.plan.resolve import resolve
 from reconciler.stores import Stores
 from reconciler.target import lock
 from reconciler.target.garbage import collect_garbage
-from reconciler.target.index import MirrorIndex, parse, without_expired
+from reconciler.target.index import MirrorIndex
+from reconciler.target.index_changes import without_expired
+from reconciler.target.index_json import parse
 from reconciler.target.layout import CATALOG, LOCK, MIRROR_INDEX, PAGE, ManifestKey, manifest_key, parse_key, tags_key
 from reconciler.target.ledger import read_index
 from reconciler.target.lock import LIFETIME, held

@@ -11,7 +11,7 @@ from reconciler.cli.render.formats import View
 from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.platform_sizes import UNKNOWN
-from reconciler.target.index import format_time, platforms_document
+from reconciler.target.index_json import format_time, platforms_document
 from reconciler.words import count, size_words
 
 if TYPE_CHECKING:

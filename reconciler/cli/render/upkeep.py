@@ -11,7 +11,7 @@ from reconciler.cli.render.formats import View
 from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
 from reconciler.target.garbage import Garbage
-from reconciler.target.index import platforms_document
+from reconciler.target.index_json import platforms_document
 from reconciler.upkeep.defects import DefectKind
 from reconciler.words import count, size_words
 

@@ -21,7 +21,7 @@ from reconciler.plan.cost.prices import CLASS_A, CLASS_B, FREE
 from reconciler.plan.diff import Action
 from reconciler.plan.guards import why_held_back
 from reconciler.plan.sizes import Sizes
-from reconciler.target import index as mirror_index
+from reconciler.target import index_changes
 from reconciler.target.catalog import published_lists
 from reconciler.target.index import TagState
 from reconciler.target.inventory import Inventory
@@ -270,9 +270,9 @@ def _index_after(before: MirrorIndex, changes: Iterable[_Repository], now: datet
 
 def _begun(index: MirrorIndex, change: _Repository, now: datetime) -> MirrorIndex:
     plan = change.plan
-    index = mirror_index.noted(index, plan.target, plan.source, now, gone=plan.gone, left_out=plan.left_out)
+    index = index_changes.noted(index, plan.target, plan.source, now, gone=plan.gone, left_out=plan.left_out)
     tags = [one.tag for one in change.plan.of(Action.ADD, Action.UPDATE)]
-    return mirror_index.begun(index, change.plan.target, change.plan.source, tags) if tags else index
+    return index_changes.begun(index, change.plan.target, change.plan.source, tags) if tags else index
 
 
 def _published(index: MirrorIndex, change: _Repository, now: datetime) -> MirrorIndex:
@@ -282,16 +282,16 @@ def _published(index: MirrorIndex, change: _Repository, now: datetime) -> Mirror
         for one in change.images
         if one.after
     }
-    return mirror_index.published(index, change.plan.target, change.plan.source, tags, now) if tags else index
+    return index_changes.published(index, change.plan.target, change.plan.source, tags, now) if tags else index
 
 
 def _removed(index: MirrorIndex, change: _Repository, now: datetime) -> MirrorIndex:
     tags = [one.tag for one in change.prunes]
-    return mirror_index.removed(index, change.plan.target, tags, now) if tags else index
+    return index_changes.removed(index, change.plan.target, tags, now) if tags else index
 
 
 def _settled(index: MirrorIndex, change: _Repository, _: datetime) -> MirrorIndex:
-    return mirror_index.settled(index, change.plan.target, [one.tag for one in change.prunes])
+    return index_changes.settled(index, change.plan.target, [one.tag for one in change.prunes])
 
 
 def _state_requests(changes: Iterable[_Repository], writes: int) -> dict[str, int]:

@@ -19,7 +19,7 @@ from reconciler.doctor.public import check_public
 from reconciler.doctor.results import Status
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.stores.buckets import R2
-from reconciler.target.index import parse
+from reconciler.target.index_json import parse
 from tests.parts.certificates import certificate
 from tests.parts.images import image, index, push, write_layout
 from tests.parts.scripted_hub import start_docker_hub

@@ -25,7 +25,9 @@ from reconciler.errors import (
 from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.target.garbage import Garbage
-from reconciler.target.index import TagState, parse, published
+from reconciler.target.index import TagState
+from reconciler.target.index_changes import published
+from reconciler.target.index_json import parse
 from reconciler.target.layout import (
     CATALOG,
     LOCK,

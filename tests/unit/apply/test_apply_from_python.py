@@ -18,7 +18,7 @@ from reconciler.errors import PlanRefused
 from reconciler.mirrors.load import load_mirrors
 from reconciler.plan.connections import connect
 from reconciler.plan.make import in_silence, make
-from reconciler.target.index import claimed
+from reconciler.target.index_changes import claimed
 from reconciler.target.ledger import read_index, write_index
 from tests.parts.images import image, write_layout
 

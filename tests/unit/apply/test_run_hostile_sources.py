@@ -33,7 +33,7 @@ from reconciler.sources.credentials import Credentials
 from reconciler.sources.registry import Registry
 from reconciler.sources.repository import RegistrySource
 from reconciler.stores.folder import Folder, FolderStore
-from reconciler.target.index import parse
+from reconciler.target.index_json import parse
 from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.ledger import read_index
 from tests.bench import Silent

@@ -25,7 +25,8 @@ from reconciler.plan.sizes import Sizes, Unread
 from reconciler.sources.quota import Quota, Spending
 from reconciler.stores import Unfinished
 from reconciler.target.garbage import Garbage, NotCollected
-from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, TagState, serialise
+from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, TagState
+from reconciler.target.index_json import serialise
 from reconciler.target.listing import ListedRepository, Listing
 from tests.world import InProcess
 

@@ -16,7 +16,8 @@ from reconciler.apply.outcome import Done, Failed, NotMirrored
 from reconciler.errors import NotFound
 from reconciler.mirrors.patterns import Exact, Glob, Pattern, Pinned, Semver
 from reconciler.oci.spec import Digest, Platform
-from reconciler.target.index import LeftOut, begun
+from reconciler.target.index import LeftOut
+from reconciler.target.index_changes import begun
 from reconciler.target.layout import MIRROR_INDEX, manifest_key
 from reconciler.target.ledger import read_index, write_index
 from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, app, check_visible

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest, Platform
 from reconciler.plan.desire import CUT_OFF, Desired
 from reconciler.plan.diff import Action, Change, diff
-from reconciler.target.index import MirrorIndex, RepositoryState, TagState, begun, published, removed, settled
+from reconciler.target.index import MirrorIndex, RepositoryState, TagState
+from reconciler.target.index_changes import begun, published, removed, settled
 from tests import strategies as draw
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)

@@ -22,7 +22,7 @@ from reconciler.signatures.formats import BUNDLE, MAX_SIGNATURES
 from reconciler.signatures.gate import OPEN, Gate
 from reconciler.signatures.signers import Key, Refused, Unchecked, Verified
 from reconciler.sources.image_layout import ImageLayout
-from reconciler.target.index import parse as parse_index
+from reconciler.target.index_json import parse as parse_index
 from reconciler.target.layout import MIRROR_INDEX, manifest_key
 from tests.bench import V1, V2, V3, Bench, check_visible
 from tests.memory import Fault, Killed, MemorySource, described, mirror, mirrors

@@ -11,7 +11,7 @@ import pytest
 from reconciler.errors import MirrorError
 from reconciler.stores import folder
 from reconciler.stores.folder import FolderStore
-from reconciler.target.index import parse
+from reconciler.target.index_json import parse
 from reconciler.target.layout import LOCK, MIRROR_INDEX, PAGE
 from reconciler.target.lock import break_lock, read_lock
 from tests.bench import shown

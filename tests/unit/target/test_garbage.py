@@ -18,7 +18,7 @@ from reconciler.oci.spec import Digest, Platform
 from reconciler.plan.desire import CUT_OFF
 from reconciler.stores import Stores, Unfinished
 from reconciler.target.garbage import Garbage, NotCollected, collect_garbage, discard_uploads, parents_first
-from reconciler.target.index import parse
+from reconciler.target.index_json import parse
 from reconciler.target.layout import LOCK, MIRROR_INDEX, BlobKey, ManifestKey, blob_key, manifest_key, parse_key
 from reconciler.target.lock import held
 from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, app, check_visible, expire_lock, final

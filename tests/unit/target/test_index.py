@@ -15,24 +15,9 @@ from hypothesis import strategies as st
 
 from reconciler.errors import IndexInvalid
 from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest
-from reconciler.target.index import (
-    LeftOut,
-    MirrorIndex,
-    RepositoryState,
-    TagState,
-    begun,
-    claimed,
-    collected,
-    expired,
-    noted,
-    parse,
-    parse_time,
-    published,
-    removed,
-    serialise,
-    settled,
-    tag_document,
-)
+from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, TagState
+from reconciler.target.index_changes import begun, claimed, collected, expired, noted, published, removed, settled
+from reconciler.target.index_json import parse, parse_time, serialise, tag_document
 from tests import strategies as draw
 from tests.world import InProcess
 

@@ -10,7 +10,8 @@ import pytest
 
 from reconciler.errors import IndexInvalid, IndexVersion, PreconditionFailed
 from reconciler.oci.spec import OCI_MANIFEST, Digest
-from reconciler.target.index import MirrorIndex, TagState, published
+from reconciler.target.index import MirrorIndex, TagState
+from reconciler.target.index_changes import published
 from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX
 from reconciler.target.ledger import WRITE_ATTEMPTS, Observed, read_index, write_index
 from tests.memory import MemoryStore, Operation

@@ -15,7 +15,8 @@ from reconciler.cli.render.listing import age_words, listing_text
 from reconciler.errors import IndexVersion, PublicError
 from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.target import listing
-from reconciler.target.index import MirrorIndex, RepositoryState, TagState, serialise
+from reconciler.target.index import MirrorIndex, RepositoryState, TagState
+from reconciler.target.index_json import serialise
 from reconciler.target.layout import CATALOG, MIRROR_INDEX, tags_key
 from reconciler.target.listing import ListedRepository, Listing, from_index, from_public
 from reconciler.target.public import PublicBucket

@@ -10,7 +10,7 @@ import pytest
 from reconciler.errors import IndexVersion, MirrorError
 from reconciler.oci.spec import DOCKER_LIST, OCI_INDEX, Digest, Platform
 from reconciler.stores import Stores
-from reconciler.target.index import parse
+from reconciler.target.index_json import parse
 from reconciler.target.layout import (
     CATALOG,
     LOCK,

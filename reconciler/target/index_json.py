@@ -1,0 +1,269 @@
+"""The mirror index as JSON, `schema/index.schema.json`: `serialise` writes it, `parse` reads it. Pure.
+
+Times, platforms and tags look the same in a plan, which uses the functions for them as well.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from reconciler.errors import IndexInvalid, IndexVersion, Malformed
+from reconciler.oci.platform_sizes import MAX_PLATFORMS, is_platform_name
+from reconciler.oci.referrers import parse_record, record_document
+from reconciler.oci.spec import Digest, Platform, is_tag, load_json, parse_media_type
+from reconciler.target.index import WRITER, LeftOut, MirrorIndex, RepositoryState, TagState
+from reconciler.target.layout import target_problem
+
+if TYPE_CHECKING:
+    from reconciler.oci.referrers import Record
+
+VERSION = 2
+"""What is written. Version 1, of releases up to 0.1, is read as well and becomes version 2 with the next write."""
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def serialise(index: MirrorIndex, now: datetime, generator: str) -> bytes:
+    """The index object's bytes: sorted, so that equal states at one time are equal bytes."""
+    document = {
+        **dict(sorted(index.unknown.items())),
+        "version": VERSION,
+        "min_writer": max(WRITER, index.min_writer),
+        "serial": index.serial,
+        "updated_at": format_time(now),
+        "generator": generator,
+        "repositories": {target: _repository_document(state) for target, state in sorted(index.repositories.items())},
+    }
+    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+def parse(body: bytes, where: str) -> MirrorIndex:
+    """Raises `IndexInvalid`, which names `where` the index is, for anything `serialise` would not have written."""
+    try:
+        document = load_json(body, where)
+        match document:
+            case {"version": int(version)} if version not in (1, VERSION):
+                raise IndexVersion(
+                    where,
+                    f"the mirror index has version {version}, this r2mirror reads versions 1 and {VERSION}; "
+                    "use the release that wrote it, or a newer one",
+                )
+            case {"serial": int(serial), "repositories": dict(repositories), "version": int()} if serial >= 0:
+                states = {target: _repository(target, entry) for target, entry in repositories.items()}
+                min_writer = _min_writer(document)
+                return MirrorIndex(serial, MappingProxyType(states), min_writer, _unknown(document, _INDEX_FIELDS))
+            case _:
+                raise Malformed(where, "expected an object with version, serial and repositories")
+    except Malformed as error:
+        raise IndexInvalid(
+            where,
+            f"the mirror index is damaged ({error.what}: {error.why}); put a good copy back under this key, "
+            "or let `r2mirror adopt` build it anew from what the bucket holds",
+        ) from None
+
+
+@lru_cache(maxsize=4096)
+def parse_time(text: str) -> datetime:
+    """A time as `format_time` writes it. Raises `Malformed`."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        raise Malformed("time", f"expected YYYY-MM-DDTHH:MM:SSZ, got {text[:40]!r}") from None
+
+
+def format_time(time: datetime) -> str:
+    """Writes `time` in UTC to the second, e.g. `2026-11-20T10:00:00Z`."""
+    # strftime writes the year 1 as "1", which cannot be read back.
+    return f"{time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
+
+
+def platforms_document(platforms: tuple[Platform, ...] | None) -> str | list[str]:
+    """How the index and the plan spell platforms: `"all"` or a list."""
+    return "all" if platforms is None else [str(platform) for platform in platforms]
+
+
+def parse_platforms(value: Any, what: str) -> tuple[Platform, ...] | None:
+    """The reverse of `platforms_document`. Raises `Malformed`."""
+    if value == "all":
+        return None
+    if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
+        raise Malformed(what, 'expected platforms to be "all" or a list of os/architecture')
+    return tuple(Platform.parse(item) for item in value)
+
+
+def _repository_document(state: RepositoryState) -> dict[str, Any]:
+    pending = {"pending": sorted(state.pending)} if state.pending else {}
+    records = {str(digest): record_document(record) for digest, record in sorted(state.attachments.items())}
+    gone = gone_document(state.gone)
+    left_out = {tag: left_out_document(one) for tag, one in sorted(state.left_out.items())}
+    return {
+        **dict(sorted(state.unknown.items())),
+        **({"owner": state.owner} if state.owner is not None else {}),
+        "source": state.source,
+        "tags": {tag: _tag_entry(entry) for tag, entry in sorted(state.tags.items())},
+        "retired": {str(digest): format_time(since) for digest, since in sorted(state.retired.items())},
+        **pending,
+        **({"attached": records} if records else {}),
+        **({"gone": gone} if gone else {}),
+        **({"left_out": left_out} if left_out else {}),
+    }
+
+
+def gone_document(gone: Mapping[str, datetime]) -> dict[str, str]:
+    """How the index and the plan spell since when tags are gone at the source."""
+    return {tag: format_time(since) for tag, since in sorted(gone.items())}
+
+
+def left_out_document(one: LeftOut) -> dict[str, Any]:
+    """How the index and the plan spell why a tag is left out."""
+    digest = {} if one.digest is None else {"digest": str(one.digest)}
+    platforms = {} if one.platforms is None else {"platforms": platforms_document(one.platforms)}
+    return {**digest, "reason": one.reason, **platforms}
+
+
+def _tag_entry(state: TagState) -> dict[str, Any]:
+    images = {} if state.images is None else {"images": dict(state.images)}
+    return {**dict(sorted(state.unknown.items())), **tag_document(state), **images}
+
+
+def tag_document(state: TagState) -> dict[str, Any]:
+    """A tag's state as the index and the plan spell it."""
+    return {
+        "digest": str(state.digest),
+        "mediaType": state.media_type,
+        "size": state.size,
+        "platforms": platforms_document(state.platforms),
+        "synced_at": format_time(state.synced_at),
+    }
+
+
+def _repository(target: str, entry: Any) -> RepositoryState:
+    problem = target_problem(target)
+    if problem:
+        raise Malformed(f"repository {target[:90]!r}", problem)
+    match entry:
+        case {"source": str(source), "tags": dict(tags), "retired": dict(retired)}:
+            return RepositoryState(
+                source,
+                MappingProxyType({tag: _tag(tag, state, target) for tag, state in tags.items()}),
+                MappingProxyType({Digest.parse(digest): _time(since, target) for digest, since in retired.items()}),
+                _pending(entry.get("pending", []), target),
+                _attachments(entry.get("attached", {}), target),
+                _owner(entry.get("owner"), target),
+                parse_gone(entry.get("gone", {}), target),
+                parse_left_out(entry.get("left_out", {}), target),
+                _unknown(entry, _REPOSITORY_FIELDS),
+            )
+        case _:
+            raise Malformed(f"repository {target}", "expected source, tags and retired")
+
+
+def _pending(entry: Any, target: str) -> frozenset[str]:
+    if not isinstance(entry, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in entry):
+        raise Malformed(f"repository {target}", "expected pending to be a list of tags")
+    return frozenset(entry)
+
+
+def _attachments(entry: Any, target: str) -> Mapping[Digest, Record]:
+    what = f"repository {target}"
+    if not isinstance(entry, dict):
+        raise Malformed(what, "expected attached to be an object")
+    return MappingProxyType({Digest.parse(digest): parse_record(record, what) for digest, record in entry.items()})
+
+
+def _owner(entry: Any, target: str) -> str | None:
+    if not isinstance(entry, str | None) or entry == "":
+        raise Malformed(f"repository {target}", "expected owner to be the name of a mirrors file")
+    return entry
+
+
+def parse_gone(entry: Any, target: str) -> Mapping[str, datetime]:
+    """Reads it back. Raises `Malformed`."""
+    if not isinstance(entry, dict) or not all(map(is_tag, entry)):
+        raise Malformed(f"repository {target}", "expected gone to have a time for each tag")
+    return MappingProxyType({tag: _time(since, target) for tag, since in entry.items()})
+
+
+def parse_left_out(entry: Any, target: str) -> Mapping[str, LeftOut]:
+    """Reads it back. Raises `Malformed`."""
+    if not isinstance(entry, dict) or not all(map(is_tag, entry)):
+        raise Malformed(f"repository {target}", "expected left_out to have a reason for each tag")
+    return MappingProxyType({tag: _left_out_tag(one, target) for tag, one in entry.items()})
+
+
+def _left_out_tag(entry: Any, target: str) -> LeftOut:
+    match entry:
+        case {"reason": str(reason), "digest": str(digest)}:
+            return LeftOut(Digest.parse(digest), reason, parse_platforms(entry.get("platforms", "all"), target))
+        case {"reason": str(reason)} if "digest" not in entry:
+            return LeftOut(None, reason)
+        case _:
+            raise Malformed(f"repository {target}", "expected left_out to have a reason for each tag, or a digest too")
+
+
+def _min_writer(document: dict[str, Any]) -> int:
+    value = document.get("min_writer", WRITER)
+    if type(value) is not int:
+        raise Malformed("min_writer", "expected a number")
+    return max(WRITER, value)
+
+
+_INDEX_FIELDS = frozenset({"version", "min_writer", "serial", "updated_at", "generator", "repositories"})
+_REPOSITORY_FIELDS = frozenset({"source", "tags", "retired", "pending", "attached", "owner", "gone", "left_out"})
+_TAG_FIELDS = frozenset({"digest", "mediaType", "size", "platforms", "synced_at", "images"})
+
+
+def _unknown(entry: dict[str, Any], known: frozenset[str]) -> Mapping[str, Any]:
+    names = sorted(entry.keys() - known)
+    return MappingProxyType({name: entry[name] for name in names}) if names else _NOTHING
+
+
+def _tag(tag: str, entry: Any, target: str) -> TagState:
+    what = f"{target}:{tag[:128]}"
+    if not is_tag(tag):
+        raise Malformed(what, "not a tag")
+    return parse_tag_document(entry, what)
+
+
+def parse_tag_document(entry: Any, what: str) -> TagState:
+    """The reverse of `tag_document`. Raises `Malformed`, which names `what`."""
+    match entry:
+        case {
+            "digest": str(digest),
+            "mediaType": str(media_type),
+            "size": int(size),
+            "synced_at": str(synced_at),
+        } if 0 <= size < 2**63:
+            return TagState(
+                Digest.parse(digest),
+                parse_media_type(media_type, what),
+                size,
+                parse_platforms(entry.get("platforms"), what),
+                parse_time(synced_at),
+                _parse_images(entry.get("images"), what),
+                _unknown(entry, _TAG_FIELDS),
+            )
+        case _:
+            raise Malformed(what, "expected digest, mediaType, size, platforms and synced_at")
+
+
+def _parse_images(entry: Any, what: str) -> Mapping[str, int] | None:
+    if entry is None:
+        return None
+    if not isinstance(entry, dict) or not 0 < len(entry) <= MAX_PLATFORMS:
+        raise Malformed(what, f"expected images to be an object with 1 to {MAX_PLATFORMS} platforms")
+    for platform, size in entry.items():
+        if type(size) is not int or not 0 <= size < 2**63 or not is_platform_name(platform):
+            raise Malformed(what, "expected images to name platforms, each with a number of bytes")
+    return entry
+
+
+def _time(value: Any, target: str) -> datetime:
+    if not isinstance(value, str):
+        raise Malformed(f"repository {target}", "a retired digest has no time")
+    return parse_time(value)
