@@ -10,13 +10,13 @@ Changes nothing; `repair` fixes what is found.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from reconciler.errors import Malformed
-from reconciler.oci.image import walk
+from reconciler.oci.image import walk, walk_waves
 from reconciler.oci.platform_sizes import downloads
 from reconciler.oci.referrers import merged
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, parse_manifest
@@ -40,10 +40,10 @@ class Report:
 
     there   what a listing shows
     broken  digests whose objects have to be written again
-    hurt    the roots that cannot be pulled whole and under the right headers, and the keys that are wrong of each
-    bodies  of roots whose own object is broken: the right bytes, where a tag's object has them
-    lists   each list of referrers that is not as it should be, as it should be
-    images  of each tagged digest: what a client downloads, platform -> bytes
+    hurt    root -> the wrong keys of what it reaches, for each root that cannot be pulled whole with the right headers
+    bodies  digest -> the right bytes of a root whose own object is broken, where a tag's object still has them
+    lists   the right content of each list of referrers that is wrong
+    images  tagged digest -> what a client downloads, platform -> bytes
     """
 
     target: str
@@ -60,7 +60,7 @@ class Report:
 def check_repository(
     store: Store, target: str, state: RepositoryState, executor: Executor, *, deep: bool = False
 ) -> Report:
-    """Compares one repository with its entry in the mirror index. Raises `StoreError` where the store gives way."""
+    """Compares one repository with its entry in the mirror index. Raises `StoreError` if the store itself fails."""
     return _Check(Repository(store, target), state, executor).report(deep=deep)
 
 
@@ -78,8 +78,16 @@ class _Seen:
     bodies: dict[Digest, bytes] = field(default_factory=dict)
 
 
+class _Step(NamedTuple):
+    """A manifest on the way down from a root: which children of an index are needed is for its root to say."""
+
+    root: Root
+    digest: Digest
+    media_type: str
+
+
 class _Check:
-    """One repository: its roots are followed in waves, each of which is read side by side."""
+    """The check of one repository, whose manifests are read level by level, each level in parallel."""
 
     def __init__(self, repository: Repository, state: RepositoryState, executor: Executor) -> None:
         self._repository = repository
@@ -95,6 +103,8 @@ class _Check:
 
     def report(self, *, deep: bool) -> Report:
         roots = roots_of(self._state, self._tags, self._attachments)
+        # Tags first: their objects have the bytes of their manifests, which stand in for a broken object by digest.
+        # Then the manifests: they say which blobs there have to be, and what the lists of referrers have to contain.
         self._check_tags()
         self._follow(roots)
         self._check_blobs(deep=deep)
@@ -112,6 +122,7 @@ class _Check:
             state = self._tags[tag]
             key = self._repository.manifest_key(tag)
             if tag in self._state.pending:
+                # It may point at the old image or at the new one; only the run that began it can tell.
                 detail = "an apply began this and has not recorded it; if none is at work, apply again"
                 self._seen.defects.append(Defect(self._target, key, DefectKind.OUT_OF_STEP, detail))
                 continue
@@ -130,22 +141,27 @@ class _Check:
             self._seen.defects.append(Defect(self._target, key, *defect))
 
     def _follow(self, roots: Iterable[Root]) -> None:
-        wave = {(root.digest, root.descriptor.media_type if root.descriptor else ""): [root] for root in roots}
-        while wave:
-            following: dict[tuple[Digest, str], list[Root]] = {}
-            for (digest, media_type), stored in each(self._executor, self._get_digest, wave):
-                parsed = self._parsed(digest, media_type, stored)
-                if isinstance(parsed, Index):
-                    for root in wave[digest, media_type]:
-                        for child in root.choose(parsed, self._there):
-                            following.setdefault((child.digest, child.media_type), []).append(root)
-                if parsed:
-                    self._seen.blobs.update({blob.digest: blob for blob in parsed.blobs})
-            read = self._seen.manifests.keys() | self._seen.broken
-            wave = {key: by for key, by in following.items() if key[0] not in read}
+        """Reads every manifest that the roots need, once each, and notes the blobs."""
+        steps = [_Step(root, root.digest, root.descriptor.media_type if root.descriptor else "") for root in roots]
+        for _ in walk_waves(steps, self._read_wave, self._below, set()):
+            pass
+
+    def _read_wave(self, wave: Sequence[_Step]) -> Sequence[_Step]:
+        known = self._seen.manifests.keys() | self._seen.broken
+        unread = {(step.digest, step.media_type): None for step in wave if step.digest not in known}
+        for (digest, media_type), stored in each(self._executor, self._get_digest, unread):
+            parsed = self._parsed(digest, media_type, stored)
+            if parsed:
+                self._seen.blobs.update({blob.digest: blob for blob in parsed.blobs})
+        return wave
+
+    def _below(self, step: _Step) -> Iterable[_Step]:
+        parsed = self._seen.manifests.get(step.digest)
+        children = step.root.choose(parsed, self._there) if isinstance(parsed, Index) else ()
+        return [_Step(step.root, child.digest, child.media_type) for child in children]
 
     def _parsed(self, digest: Digest, media_type: str, stored: Stored | None) -> Parsed | None:
-        """The manifest, noted as seen; None where it is not fit to be followed."""
+        """Notes what is wrong with a manifest, and returns it; None if its right bytes are not in the bucket."""
         key = self._repository.manifest_key(digest)
         body = stored.body if stored and digest.matches(stored.body) else None
         if stored is None:
@@ -153,6 +169,7 @@ class _Check:
         elif body is None:
             self._note(digest, key, DefectKind.WRONG_BYTES, f"its bytes have the digest {Digest.of(stored.body)}")
         if body is None:
+            # Broken, but a tag has its bytes: what it refers to can be checked all the same, and repaired in one go.
             body = self._seen.bodies.get(digest)
         if body is None:
             return None
@@ -197,7 +214,7 @@ class _Check:
                 self._seen.defects.append(Defect(self._target, expected.key, DefectKind.OUT_OF_STEP, found))
 
     def _expected_lists(self) -> Iterator[PublishedList]:
-        """Yields the lists as they should be. Where a referrer cannot be read, that is the defect, not the list."""
+        """Yields the lists of referrers as they should be, except where a referrer is broken, a defect of its own."""
         own_tags = self._state.own_tags
         for subject, one in self._attachments.items():
             parsed = {digest: self._seen.manifests.get(digest) for digest in one.referrers}
@@ -206,12 +223,13 @@ class _Check:
                 yield from published_list(self._target, subject, entries, own_tags)
 
     def _wrong_with(self, root: Root) -> Iterator[str]:
-        """The keys that are wrong of what the root reaches."""
+        """Yields the wrong keys among those that the root reaches."""
         yield from (self._repository.manifest_key(tag) for tag in self._wrong_tags.intersection(root.tags))
 
         def below(one: tuple[Digest, Parsed | None]) -> tuple[Descriptor, ...]:
             return root.choose(one[1], self._there) if isinstance(one[1], Index) else ()
 
+        # From memory: every manifest was read by `_follow`.
         start = root.descriptor or Descriptor("", root.digest, 0)
         for digest, parsed in walk([start], lambda one, _: (one.digest, self._seen.manifests.get(one.digest)), below):
             if digest in self._seen.broken:
