@@ -1,1 +1,1 @@
-"""Makes a plan so: the order of writes that keeps every tag whole, and the copying of images."""
+"""Applies a plan: copies images, and writes in an order that keeps every tag complete."""

@@ -1,4 +1,4 @@
-"""Applies mirrors.yaml, or a plan made from it, to the bucket. Prints nothing: what happens comes as events.
+"""Applies mirrors.yaml, or a plan made from it, to the bucket. Prints nothing: it yields events.
 
     from reconciler.apply.apply import Options, apply_made
     from reconciler.mirrors.load import load_mirrors
@@ -12,8 +12,8 @@
             for event in events:
                 print(event)
 
-A plan is applied under the lock, and only to the mirror index that it was made from. If there is nothing to do, no lock
-is taken and nothing is written. `run` has the order of writes.
+A plan is applied under the lock, and only to the mirror index that it was made from. If there is nothing to do, the
+lock is not taken and nothing is written. `run` has the order of writes.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ class Options:
 
     command         what the lock names this run by
     only            globs of the targets to apply; empty: all
-    no_prune        add and update, remove nothing
+    no_prune        add and update only
     allow_prune     prune more than the guards allow
     plan_again      if the mirror index has changed since the plan was made, plan again instead of refusing
     workers         blobs to copy in parallel; None: as many as the cluster has threads, or 8
-    cluster         the Dask cluster that copies the blobs, None: this process
+    cluster         the Dask cluster that copies the blobs; None: this process
     lock_timeout    seconds to wait for another run
     wait_for_quota  wait for a registry's quota instead of skipping what does not fit
-    deadline        when the run ends, done or not
+    deadline        when the run has to end, finished or not
     """
 
     command: str
@@ -83,7 +83,7 @@ def made_for_apply(mirrors: Mirrors, connections: Connections, options: Options,
 
 
 def saved_for_apply(path: Path, mirrors: Mirrors, file: Path, connections: Connections, options: Options) -> Made:
-    """Reads the plan saved at `path` in the place of making one. Raises as `load_made` does."""
+    """Reads the plan saved at `path` instead of making one. Raises as `load_made` does."""
     made = load_made(path, mirrors, file, connections)
     return _within(replace(made, plan=replace(made.plan, allow_prune=options.allow_prune)), options)
 
@@ -95,7 +95,7 @@ def _within(made: Made, options: Options) -> Made:
 def apply_made(
     made: Made, mirrors: Mirrors, connections: Connections, options: Options, watch: Watch = UNWATCHED
 ) -> Generator[Event, None, None]:
-    """Applies a plan and yields what became of each change. Close the generator to stop early.
+    """Applies a plan and yields the outcome of each change. Close the generator to stop early.
 
     A change that fails is an event. `Replanned` replaces the plan for all that follows. Raises as `apply` does.
     """
@@ -127,11 +127,11 @@ def apply_made(
 def apply(
     plan: Plan, resources: Resources, settings: Settings, observed: Observed | None = None
 ) -> Generator[Event, None, None]:
-    """Applies a plan with `resources` and yields what became of each change. Close the generator to stop early.
+    """Applies a plan with `resources` and yields the outcome of each change. Close the generator to stop early.
 
-    `observed` is the mirror index that the plan was made from, where the caller still has it: it saves a request.
+    `observed` is the mirror index that the plan was made from, if the caller still has it: it saves a request.
     A change that fails is an event. Raises `LockHeld`, `LockLost`, `PlanRefused` if the index is not the one that the
-    plan was made from, and `StoreError` if the store itself fails; what was done until then is recorded.
+    plan was made from, and `StoreError` if the store itself fails. What was done by then is recorded.
     """
     if not plan.has_changes and not _has_other_work(plan, resources.state, settings, observed):
         return
@@ -140,6 +140,7 @@ def apply(
 
     patience = min(settings.lock_timeout, settings.deadline.left)
     with held(resources.state, settings.command, patience, settings.waiting) as lease:
+        # Read again under the lock: another run may have written it between the plan and here.
         observed = read_index(resources.state)
         if plan.etag != observed.etag:
             if settings.plan_again is None:
@@ -147,13 +148,19 @@ def apply(
             plan = settings.plan_again()
             yield Replanned(plan)
             observed = read_index(resources.state)
+        # If this run is killed or fails from here on, its lock stays behind as a sign: the next run that takes it over
+        # publishes all lists again and collects what this one left half done.
         lease.unfinished = True
         yield from Run(plan, resources, settings, observed, lease).events()
         lease.unfinished = False
 
 
 def _has_other_work(plan: Plan, state: Store, settings: Settings, observed: Observed | None) -> bool:
-    """Whether a run died here, a repository has no owner yet, a source has news, or a retired digest's time is over."""
+    """Returns whether something is left to do without a change.
+
+    That is after a run that died, for a repository without an owner, for news of a source that the index notes, and
+    for a retired digest whose time is over.
+    """
     left = read_lock(state)
     if left and left.has_run_out:
         return True

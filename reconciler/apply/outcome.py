@@ -1,4 +1,4 @@
-"""What becomes of the changes of a plan."""
+"""The events of a run: the outcome of each change of a plan, and what else is reported. Values only."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Took:
-    """What work has moved and how long it took: bytes and seconds."""
+    """What it took to copy an image: bytes moved, and seconds."""
 
     size: int = 0
     seconds: float = 0.0
@@ -23,7 +23,7 @@ class Took:
 class Done:
     """A change that was made and is recorded in the mirror index.
 
-    `took`: for its image, other tags of that image included; of blobs and manifests those that the repository lacked.
+    `took` is for the whole image, with its other tags; it counts the blobs and manifests that the repository lacked.
     """
 
     target: str
@@ -33,6 +33,8 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
+    """A change that could not be made."""
+
     target: str
     change: Change
     error: str
@@ -40,6 +42,8 @@ class Failed:
 
 @dataclass(frozen=True)
 class Skipped:
+    """A change that was not tried, e.g. because the time of the run was over."""
+
     target: str
     change: Change
     reason: str
@@ -47,7 +51,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class NotMirrored:
-    """A tag that a pattern chooses, and that was found not to be mirrorable as asked: no failure, and told once."""
+    """A tag that a pattern chose and that has no image for the wanted platforms: no failure, and reported once."""
 
     target: str
     tag: str
@@ -56,7 +60,7 @@ class NotMirrored:
 
 @dataclass(frozen=True)
 class Replanned:
-    """The plan that is applied from here on: the mirror index had changed since the first one was made."""
+    """The plan that is applied from here on, because the mirror index had changed since the first one was made."""
 
     plan: Plan
 
@@ -65,4 +69,4 @@ Outcome: TypeAlias = Done | Failed | Skipped
 
 
 Event: TypeAlias = "Outcome | NotMirrored | Replanned | Garbage | NotCollected"
-"""What a run reports: its changes, what it leaves out, another plan, and the garbage that it came upon."""
+"""What a run yields: its changes, the tags that it leaves out, another plan, and the garbage that it collected."""

@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 class Resources:
     """What a run works with.
 
-    open_source  opens a mirror's source
+    open_source  opens a source by its name in mirrors.yaml
     public       the bucket that clients pull from
-    state        where the mirror index and the lock are
+    state        the bucket with the mirror index and the lock
     images       threads for images, which mostly wait for their blobs
     blobs        threads for blobs, `workers` of them
     progress     is told what is under way
-    workers      blobs at once
-    cluster      where blobs are transferred if not here
+    workers      how many blobs are copied in parallel
+    cluster      the cluster that transfers blobs; None: this process
     """
 
     open_source: OpenSource
@@ -52,16 +52,16 @@ class Resources:
 class Settings:
     """What a run may do.
 
-    command       what the lock says of us
-    retain        target -> how long a digest that lost its last tag stays
-    name          the mirrors file's: whose the repositories become that the run touches
-    lock_timeout  seconds to wait for another run
-    waiting       is told of the run that is waited for
-    waiting_quota is told, in words, of each wait for a registry's quota; None: what does not fit is skipped
-    deadline      when the run ends, done or not
-    plan_again    makes the plan anew, where the index has moved on since; None: then the plan is refused
-    named         target -> the tags that mirrors.yaml names exactly: what hinders those is a failure
-    gate          who has to have signed what is published: checked for each image, whatever the plan says
+    command        what the lock names this run by
+    retain         target -> how long a digest that lost its last tag is kept
+    name           the name of the mirrors file, which becomes the owner of the repositories that the run touches
+    lock_timeout   seconds to wait for another run
+    waiting        is told which run is waited for
+    waiting_quota  is told, in words, of each wait for a registry's quota; None: what does not fit is skipped
+    deadline       when the run has to end, finished or not
+    plan_again     makes the plan anew if the index has changed since; None: the plan is refused
+    named          target -> the tags that mirrors.yaml names exactly: one that cannot be mirrored is a failure
+    gate           verifies who has signed an image: for every image to be published, whatever the plan says
     """
 
     command: str

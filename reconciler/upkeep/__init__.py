@@ -1,1 +1,1 @@
-"""The target held against the mirror index: verify, repair, adopt."""
+"""Looks after a bucket: verifies and repairs it, adopts what is there already, removes garbage."""

@@ -12,12 +12,12 @@
         print(one.target, sorted(one.tags))
 
 For a bucket that was filled by hand or by another tool, and for an index that was lost or damaged. A tag of a target
-in mirrors.yaml is taken over if its image is there whole, for the platforms that are there. Manifests that lack
-their digest's key or have wrong headers are written again from their own bytes. What is not whole is left for an apply,
+in mirrors.yaml is taken over if its image is complete for the platforms that are there. Manifests that lack their
+digest's key or have wrong headers are written again from their own bytes. An incomplete image is left for an apply,
 which copies only what is missing. Nothing is removed, and other repositories are not touched.
 
-Where there is no index, digests that no tag points at are noted as retired as of now: clients that pull by digest have
-until the end of `retain`.
+Where there is no index, digests without a tag are recorded as retired as of now: clients can pull them by digest until
+`retain` is over.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Adopted:
-    """What was taken over, and what could not be put right after all."""
+    """What was taken over, and why some of it could not be repaired after all."""
 
     survey: Survey
     failures: tuple[str, ...]
@@ -96,9 +96,13 @@ def _now() -> datetime:
 
 
 def adopt(stores: Stores, found: Survey, executor: Executor, lease: Lease) -> tuple[str, ...]:
-    """Takes over what was found; returns what could not be put right after all. Raises `LockLost` and `StoreError`."""
+    """Takes over what a survey found; returns why some of it could not be repaired after all.
+
+    Raises `LockLost` and `StoreError`.
+    """
     public, state = stores.public.guarded(lease.check), stores.state.guarded(lease.confirm)
     failures = []
+    # Before the index: once it has a tag, clients and later runs rely on the tag's objects.
     for one in found.adoptions:
         failures += [f"{failed.name}: {failed.error}" for failed in repair(public, one.report, _Nowhere(), executor)]
 
@@ -116,6 +120,7 @@ def adopt(stores: Stores, found: Survey, executor: Executor, lease: Lease) -> tu
 
     written = write_index(state, found.observed, change)
     if found.damaged and written is found.observed:
+        # Nothing to take over, so no index was written over the damaged one. Without it, the next apply starts anew.
         state.delete([MIRROR_INDEX])
     lists = published_lists(written.index, written.index.repositories)
     publish_lists(public, lists, executor)
@@ -123,7 +128,7 @@ def adopt(stores: Stores, found: Survey, executor: Executor, lease: Lease) -> tu
 
 
 class _Nowhere:
-    """The source of what is only in the bucket."""
+    """A source that has nothing: an adoption repairs from bytes of the bucket alone."""
 
     def resolve(self, reference: str) -> Descriptor:
         raise NotFound(reference, "is not in the bucket any more")

@@ -22,7 +22,11 @@ class DefectKind(StrEnum):
 
 @dataclass(frozen=True)
 class Defect:
-    """One object that is not as it should be. `target` is None for what belongs to no repository."""
+    """One object that is not as it should be.
+
+    target  its repository, None if it belongs to none
+    detail  what was expected and what was found
+    """
 
     target: str | None
     key: str

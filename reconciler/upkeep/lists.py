@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def check_lists(store: Store, index: MirrorIndex, targets: Iterable[str], executor: Executor) -> Iterator[Defect]:
-    """Compares the published lists of `targets`, and those of the whole, with what `index` makes of them."""
+    """Compares the lists of `targets`, and those of the whole bucket, with what `index` makes of them."""
 
     def check(item: tuple[str, bytes | None]) -> Defect | None:
         key, body = item
@@ -31,6 +31,7 @@ def check_lists(store: Store, index: MirrorIndex, targets: Iterable[str], execut
             found = stored and "is there, although the repository has no tags"
         elif stored is None:
             found = "is missing"
+        # Something else that the owner of the bucket keeps under this key, e.g. an index page: not ours to replace.
         elif is_foreign(key, stored.body):
             found = None
         elif not in_step(key, stored.body, body):

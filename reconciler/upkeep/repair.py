@@ -1,7 +1,7 @@
-"""Repairs what `verify` finds: a damaged image is read again, from the bucket where it is sound, else from its source,
-and its pieces are written again: blobs, then manifests, then tags.
+"""Repairs the images of a repository that a check found broken: blobs first, then manifests, then tags.
 
-A repair counts only after it was verified in turn.
+Manifests that are intact are read from the bucket, all else is fetched from the source. Whether a repair has worked is
+for another check to say.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def repair(store: Store, report: Report, source: Contents, executor: Executor) -
 
 
 class _Repair:
-    """One repository: what is right in it grows as its images are restored, so that no blob is fetched twice."""
+    """The repair of one repository. It keeps track of what is intact, so that no blob is fetched for two images."""
 
     def __init__(self, store: Store, report: Report, source: Contents, executor: Executor) -> None:
         self._target = Repository(store, report.target)
@@ -63,6 +63,7 @@ class _Repair:
         """Raises `SourceError`, `StoreError` and `Malformed`."""
         report = self._report
         what = f"{report.state.source}@{root.digest}"
+        # Of a retired digest only the digest is known: its media type and size are the source's to tell.
         descriptor = root.descriptor or self._source.resolve(str(root.digest))
         image = read_image(self._fetch, what, descriptor, lambda index: root.choose(index, report.there))
 
@@ -76,7 +77,7 @@ class _Repair:
         self._manifests.update({manifest.digest: len(manifest.body) for manifest in image.manifests})
 
     def _fetch(self, descriptor: Descriptor) -> bytes:
-        """From a tag's object, from under its digest where only its headers are wrong, or from the source."""
+        """Reads a manifest from a tag's object, from under its digest if that is intact, or from the source."""
         body = self._report.bodies.get(descriptor.digest)
         if body is not None:
             return body

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Root:
-    """A digest that has to be whole, with the tags that point at it.
+    """A digest whose image has to be complete, with the tags that point at it.
 
-    A retired one has no tags, and neither its descriptor nor which platforms were mirrored of it is known any more.
+    A retired one has no tags. Its descriptor and the platforms that were mirrored are not known any more.
     """
 
     digest: Digest
@@ -31,6 +31,7 @@ class Root:
     def choose(self, index: Index, there: Inventory) -> tuple[Descriptor, ...]:
         """The manifests of `index` that have to be there."""
         if not self.tags:
+            # Which platforms were mirrored is forgotten, so what is missing cannot be told from what was left out.
             return tuple(child for child in index.manifests if child.digest in there.manifests)
         try:
             return choose_platforms(index, self.platforms, str(self.digest))
@@ -39,13 +40,13 @@ class Root:
 
 
 def expected_tags(state: RepositoryState, attachments: Record) -> dict[str, Descriptor]:
-    """The tags, and those that came along with images."""
+    """Returns what each tag has to point at: those of the mirror, and those that came along with images."""
     along = {tag: descriptor for one in attachments.values() for tag, descriptor in one.tags.items()}
     return along | {tag: entry.descriptor for tag, entry in state.tags.items()}
 
 
 def roots_of(state: RepositoryState, expected: Mapping[str, Descriptor], attachments: Record) -> tuple[Root, ...]:
-    """The digests of the tags, then the others. Where tags of one digest differ in platforms, all count."""
+    """Returns the digests of the tags, then the others. Where tags of a digest differ in platforms, all count."""
     tags: dict[Digest, list[str]] = {}
     for tag, descriptor in expected.items():
         tags.setdefault(descriptor.digest, []).append(tag)

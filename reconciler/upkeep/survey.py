@@ -42,10 +42,10 @@ if TYPE_CHECKING:
 class Adoption:
     """What can be taken over of one repository.
 
-    tags     what the mirror index will say of them
-    retired  digests without a tag that stay for a while
+    tags     tag -> its entry in the mirror index to be
+    retired  digests without a tag, which are kept until `retain` is over
     refused  tag -> why it is left as it is
-    report   what is wrong with what can be taken over, all of which can be put right from bytes that are there
+    report   the defects of what can be taken over, all of which can be repaired from bytes of the bucket
     """
 
     target: str
@@ -57,13 +57,13 @@ class Adoption:
 
     @property
     def fixes(self) -> tuple[str, ...]:
-        """The keys that are written again, from bytes that are there."""
+        """The keys to write again."""
         return tuple(sorted({key for wrong in self.report.hurt.values() for key in wrong}))
 
 
 @dataclass(frozen=True)
 class Survey:
-    """The whole bucket.
+    """What can be taken over of a whole bucket.
 
     damaged  why the mirror index that is there cannot be used
     foreign  repositories that mirrors.yaml does not name
@@ -88,9 +88,12 @@ class Survey:
 def survey(
     stores: Stores, mirrors: Mapping[str, Mirror], now: datetime, executor: Executor, name: str = DEFAULT_NAME
 ) -> Survey:
-    """What could be taken over for the file `name`, from a listing of the bucket and its manifests. Changes nothing.
+    """Surveys a bucket by its listing and its manifests. Changes nothing.
 
-    `mirrors` by target.
+    Args:
+        mirrors: by target
+        now: what is recorded as the time of the sync
+        name: the mirrors file to adopt for
 
     Raises `IndexVersion` and `StoreError`.
     """
@@ -124,6 +127,7 @@ def _survey_repository(
     executor: Executor,
 ) -> Adoption:
     state = known or RepositoryState(mirror.source)
+    # Tags that belong to a digest by name, e.g. cosign's, come along with their images at the next apply.
     along = {tag for tag in there.tags if is_attachment_tag(tag)} if mirror.referrers else frozenset()
     unknown = sorted(there.tags.keys() - state.own_tags - along)
     tags: dict[str, TagState] = {}
@@ -139,6 +143,7 @@ def _survey_repository(
                 tags[tag] = future.result()
             except Malformed as error:
                 refused[tag] = error.why
+    # As `verify` would check them if they were in the index already.
     report = check_repository(store, mirror.target, RepositoryState(mirror.source, tags), executor)
     lost = {defect.key: defect for defect in report.defects if not _can_be_put_right(defect, report)}
     for root, wrong in report.hurt.items():
@@ -172,7 +177,7 @@ def _with_images(state: TagState, report: Report) -> TagState:
 
 
 def _platforms_there(index: Index, mirror: Mirror, there: Inventory, tag: str) -> tuple[Platform, ...] | None:
-    """Those that the mirror wants if they are there, else all if all are there, else those that are."""
+    """Which platforms are there: those that the mirror wants, else all of the index, else the ones that are there."""
     for platforms in (mirror.platforms, None):
         with suppress(Malformed):
             if all(child.digest in there.manifests for child in choose_platforms(index, platforms, tag)):
@@ -185,13 +190,13 @@ def _platforms_there(index: Index, mirror: Mirror, there: Inventory, tag: str) -
 
 
 def _can_be_put_right(defect: Defect, report: Report) -> bool:
-    """Whether the right bytes are in the bucket: under this key with wrong headers, or as those of a tag."""
+    """Whether the bucket has the right bytes: under this key with wrong headers, or under a tag."""
     named = {str(ManifestKey(report.target, digest)) for digest in report.bodies}
     return defect.kind is DefectKind.WRONG_HEADERS or defect.key in named
 
 
 def _without_tag(store: Store, mirror: Mirror, now: datetime, executor: Executor) -> frozenset[Digest]:
-    """The digests that nothing in the repository refers to; none where that cannot be told."""
+    """The digests that nothing in the repository refers to; none if a manifest that would tell is broken."""
     nothing_known = RepositoryState(mirror.source)
     try:
         garbage = find_garbage(store, mirror.target, nothing_known, mirror.retain, now, executor)

@@ -51,9 +51,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was found, and what of it was put right.
+    """What a verification found, and what of it was repaired.
 
-    `repositories` and `tags` count what was looked at; `foreign` names repositories of the bucket that are not ours.
+    repositories  how many were checked
+    tags          how many were checked
+    foreign       repositories of the bucket that are not in the mirror index
+    unrepaired    images that could not be repaired
     """
 
     repositories: int
@@ -65,11 +68,12 @@ class Verification:
 
     @property
     def open(self) -> tuple[Defect, ...]:
+        """The defects that are still there."""
         return tuple(defect for defect in self.defects if defect not in self.repaired)
 
 
 def run_at_work(state: Store) -> Holder | None:
-    """Reads which run holds the lock; None if there is none, or it died. What it is changing looks like a defect."""
+    """Reads which run holds the lock, None if none is alive. What it is changing may show up as a defect."""
     holder = read_lock(state)
     return holder if holder and not (holder.has_run_out or holder.has_ended) else None
 
@@ -97,6 +101,7 @@ def verify_bucket(
     lock = caller.locked(stores) if repairs else nullcontext()
     with lock as lease, caller.looking(), threads(BLOB_WORKERS) as executor:
         observed = read_index(stores.state)
+        # A digest whose time is over may be collected at any moment: its absence is no defect.
         found = verify(
             stores.public.guarded(lease.check) if lease else stores.public,
             without_expired(observed.index, mirrors.retention(), observed.at),
@@ -126,9 +131,9 @@ def verify(
     deep: bool = False,
     open_source: OpenSource | None = None,
 ) -> Verification:
-    """Compares the bucket with the mirror index, one repository after the other; repairs it if there are sources.
+    """Compares the bucket with the mirror index, one repository after the other; repairs it if `open_source` is given.
 
-    Raises `StoreError` where the store itself gives way.
+    Raises `StoreError` if the store itself fails.
     """
     found = _Found()
     states = {target: state for target, state in index.repositories.items() if wanted(target)}
@@ -137,11 +142,14 @@ def verify(
         found.defects += report.defects
         if (report.hurt or report.lists) and open_source:
             found.unrepaired += repair(store, report, open_source(state.source), executor)
+            # Checked again: only what is gone counts as repaired. And a list of referrers can be made only when its
+            # referrers are intact, which some may be since the repair.
             after = check_repository(store, target, state, executor, deep=deep)
             if after.lists:
                 Repository(store, target).publish(after.lists)
                 after = check_repository(store, target, state, executor, deep=deep)
             found.repaired.update(set(report.defects) - set(after.defects))
+    # Serial 0 is no index at all: then an apply never published any lists here.
     lists = list(check_lists(store, index, states, executor)) if index.serial else []
     found.defects += lists
     if lists and open_source:
@@ -154,7 +162,7 @@ def verify(
 
 
 def _without_index(found: Verification, targets: Collection[str]) -> Verification:
-    """What was found where there is no mirror index: it is gone if the bucket has one of the repositories `targets`."""
+    """Adds that the mirror index is lost, if the bucket has one of the repositories `targets`."""
     lost = min(found.foreign.intersection(targets), default=None)
     if lost is None:
         return found
@@ -165,8 +173,10 @@ def _without_index(found: Verification, targets: Collection[str]) -> Verificatio
 def _unknown_tags(
     store: Store, index: MirrorIndex, wanted: Callable[[str], bool]
 ) -> tuple[list[Defect], frozenset[str]]:
-    """From a listing of the whole bucket: tag objects in our repositories that the mirror index does not know, and the
-    names of repositories that are not ours."""
+    """Lists the bucket for tag objects in our repositories that the mirror index does not have.
+
+    Also returns the names of repositories that are not ours.
+    """
     defects, foreign = [], set()
     for row in store.list("v2/"):
         match parse_key(row.key):
