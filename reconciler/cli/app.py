@@ -53,7 +53,7 @@ def run() -> int:
         return app(prog_name="r2mirror", standalone_mode=False) or 0
     except ExtraMissing as error:
         # Reading what is installed takes longer than all the rest of a start.
-        from reconciler.cli.origin import install_command
+        from reconciler.cli.installation import install_command
 
         complain(f"{error}: {install_command(error.extra)}")
     except MirrorError as error:

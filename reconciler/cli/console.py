@@ -6,13 +6,16 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import typer
 
+from reconciler.cli.render.formats import View, written
 from reconciler.cli.streams import colored, write
 from reconciler.errors import LockHeld, PlanRefused, UsageError
 from reconciler.words import plain, plain_lines
+
+Result = TypeVar("Result")
 
 
 def command_line() -> str:
@@ -57,6 +60,11 @@ def show(text: str) -> None:
         raise typer.Exit(1) from None
     except OSError as error:
         raise UsageError(f"stdout: the result cannot be written there: {error.strerror}") from None
+
+
+def show_result(view: View[Result], result: Result, output: str) -> None:
+    """Prints the result of a command in the format called `output`. Raises as `show` does."""
+    show(written(view, result, output, **terminal(sys.stdout)))
 
 
 def say(line: str) -> None:

@@ -20,7 +20,7 @@ def main() -> NoReturn:
     _heed(_leave)
     try:
         from reconciler.cli.app import run
-        from reconciler.cli.memory import collected_rarely
+        from reconciler.cli.python_gc import collected_rarely
         from reconciler.cli.streams import let_go, open_streams
 
         open_streams()

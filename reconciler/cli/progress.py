@@ -35,7 +35,7 @@ BAR_WIDTH = 24
 """Columns."""
 
 
-class Tally:
+class Progress:
     """How far a run is. Many threads report to it; readers get words.
 
     copied_bytes  what came over the network, wrong bytes taken back
@@ -102,7 +102,7 @@ class Tally:
         """Is called, with the lock held, when a tag is settled."""
 
 
-class LineProgress(Tally):
+class LineProgress(Progress):
     """Plain lines about the bytes every `LINE_EVERY` seconds; with `tells`, one for each tag as it is settled too."""
 
     def __init__(self, tags: int, out: TextIO, *, tells: bool) -> None:
@@ -139,7 +139,7 @@ class LineProgress(Tally):
         write(self._out, f"{time.strftime('%H:%M:%S')} {plain(text)}\n")
 
 
-class BarProgress(Tally):
+class BarProgress(Progress):
     """A bar on a terminal, and below it the names of what is under way."""
 
     def drawn(self) -> RenderableType:
@@ -162,7 +162,7 @@ def _one_line(words: str) -> Text:
 
 
 @contextmanager
-def shown(tags: int, *, tells: bool) -> Iterator[Tally]:
+def shown(tags: int, *, tells: bool) -> Iterator[Progress]:
     """The progress that fits stderr, for a run over so many tags: a bar and a log do not go together.
 
     tells  whether plain lines name each tag too; otherwise the caller does

@@ -1,8 +1,8 @@
-"""mirrors.yaml -> Mirrors, or every problem in it with its line and column.
+"""Loads mirrors.yaml: either a `Mirrors`, or every problem in the file with its line and column.
 
-A file is checked in three passes, each of which goes on after a problem: its YAML (`document`), its shape by the schema
-(`shape`), and what a schema cannot say (`sections`), for whatever has the right shape. Reads the file, those that it
-names and the environment, nothing else.
+A file is checked in three passes: its YAML (`document`), its shape against the schema (`schema_check`), and what a
+schema cannot express (`sections`). Each pass goes on after a problem, and the last one checks every value that has the
+right shape. Reads only the file, the files that it names and the environment.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.document import read_document
 from reconciler.mirrors.model import DEFAULT_NAME, Mirrors
+from reconciler.mirrors.schema_check import check_schema
 from reconciler.mirrors.sections.edge import read_edge
 from reconciler.mirrors.sections.entries import Settings, read_mirrors, read_settings
 from reconciler.mirrors.sections.registries import read_registries
 from reconciler.mirrors.sections.store import read_store
-from reconciler.mirrors.shape import check_shape
-from reconciler.mirrors.signed_by import declared
-from reconciler.mirrors.values import path as path_at
+from reconciler.mirrors.signed_by import read_signed_by
+from reconciler.mirrors.text_values import path as path_at
 from reconciler.stores.buckets import R2
 
 if TYPE_CHECKING:
@@ -44,10 +44,10 @@ def load_mirrors(
     """
     document = read_document(path)
     folder = path.resolve().parent
-    check_shape(document)
+    check_schema(document)
 
     def signers(place: KeyPath, value: Any) -> tuple[Signer, ...]:
-        return declared(document, place, value, partial(path_at, document, folder=folder), read_files=read_files)
+        return read_signed_by(document, place, value, partial(path_at, document, folder=folder), read_files=read_files)
 
     defaults = read_settings(document, ("defaults",), Settings(), signers)
     mirrors = tuple(read_mirrors(document, defaults, signers))

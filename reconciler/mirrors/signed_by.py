@@ -21,7 +21,7 @@ MAX_ROOT_BYTES = 4 * 1024 * 1024
 ROOT = "application/vnd.dev.sigstore.trustedroot"
 
 
-def declared(
+def read_signed_by(
     document: Document, place: KeyPath, value: Any, locate: Callable[[KeyPath, str], Path], *, read_files: bool
 ) -> tuple[Signer, ...]:
     """Returns the signers at `place` in which nothing is wrong.

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import agreed, command_line, note, tell_waiting
+from reconciler.cli.console import agreed, command_line, note, show_result, tell_waiting
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import (
     MIRRORS,
@@ -21,7 +21,6 @@ from reconciler.cli.options import (
 )
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.upkeep import survey_summary, survey_text, survey_view
-from reconciler.cli.showing import show_result
 from reconciler.upkeep.adopt import adopt_bucket, survey_bucket
 from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.survey import Survey

@@ -14,9 +14,10 @@ import typer
 
 from reconciler.apply.apply import Options, apply_made, made_for_apply, saved_for_apply
 from reconciler.apply.watch import Watch
-from reconciler.cli.console import agreed, command_line, note, tell_waiting
+from reconciler.cli.apply_report import ApplyReport
+from reconciler.cli.console import agreed, command_line, note, show_result, tell_waiting
 from reconciler.cli.inputs import load
-from reconciler.cli.memory import share_arenas
+from reconciler.cli.malloc import share_arenas
 from reconciler.cli.options import (
     MIRRORS,
     AllowPruneOption,
@@ -34,8 +35,6 @@ from reconciler.cli.options import (
 from reconciler.cli.progress import shown, waiting
 from reconciler.cli.render.markdown import PLAN
 from reconciler.cli.render.plan import plan_text, summary_line
-from reconciler.cli.showing import show_result
-from reconciler.cli.teller import Teller
 from reconciler.errors import MirrorError, UsageError
 from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import Connections, connect
@@ -175,23 +174,23 @@ def _apply(made: Made, mirrors: Mirrors, connections: Connections, options: Opti
     """Applies a plan, shows what becomes of it, and returns the exit code."""
     if made.plan.has_changes:
         share_arenas()
-    teller = Teller(made.plan, call.output)
+    report = ApplyReport(made.plan, call.output)
     tags = sum(len(repository.changes) for repository in made.plan.repositories)
     with shown(tags, tells=call.output is PlainFormat.JSON) as progress:
         watch = Watch(progress, waiting, tell_waiting, _tell_quota)
         try:
             with closing(apply_made(made, mirrors, connections, options, watch)) as events:
                 for event in events:
-                    teller.tell(event, progress)
+                    report.add(event, progress)
         except KeyboardInterrupt:
-            teller.interrupted = True
+            report.interrupted = True
         except MirrorError:
-            teller.interrupted = True
-            if teller.events:
+            report.interrupted = True
+            if report.events:
                 with suppress(UsageError, typer.Exit):
-                    teller.close(progress.copied_bytes)
+                    report.close(progress.copied_bytes)
             raise
-    teller.close(progress.copied_bytes)
-    if teller.interrupted:
+    report.close(progress.copied_bytes)
+    if report.interrupted:
         return 130
-    return teller.judged(strict=call.strict)
+    return report.exit_code(strict=call.strict)

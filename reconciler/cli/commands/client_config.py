@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.console import show_result
 from reconciler.cli.inputs import load
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormat, PlainFormatOption
 from reconciler.cli.render.clients import CLIENT_CONFIG
-from reconciler.cli.showing import show_result
 from reconciler.clients import Client
 from reconciler.clients.configure import configure
 from reconciler.mirrors.load import load_mirrors

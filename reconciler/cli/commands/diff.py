@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.console import show_result
 from reconciler.cli.options import DetailedOption, FormatOption
 from reconciler.cli.render.formats import Format
 from reconciler.cli.render.review import EDITS
-from reconciler.cli.showing import show_result
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.review import Edit, review
 

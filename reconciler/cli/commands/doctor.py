@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.console import show_result
 from reconciler.cli.inputs import load
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormat, PlainFormatOption, VerboseOption
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.doctor import FINDINGS
-from reconciler.cli.showing import show_result
 from reconciler.doctor.diagnose import diagnose
 from reconciler.doctor.results import Status
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import agreed, note
+from reconciler.cli.console import agreed, note, show_result
 from reconciler.cli.inputs import load
 from reconciler.cli.options import (
     MIRRORS,
@@ -25,10 +25,9 @@ from reconciler.cli.progress import waiting
 from reconciler.cli.render.edge import (
     EDGE_PLAN,
     edge_outcome_view,
-    plan_text,
-    summary_line,
+    edge_plan_text,
+    edge_summary,
 )
-from reconciler.cli.showing import show_result
 from reconciler.edge.apply import Applied, EdgeOutcome, Wait, apply_plan, settle
 from reconciler.edge.cloudflare import Cloudflare
 from reconciler.edge.config import EdgeConfig
@@ -121,4 +120,4 @@ def _make(config: EdgeConfig, store: R2, cloudflare: Cloudflare, *, remove: bool
 def _confirm(made: EdgePlan, *, yes: bool) -> None:
     """Raises `PlanRefused` unless the user, or `--yes`, agrees to the plan."""
     if not yes and made.changes:
-        agreed(summary_line(made), partial(plan_text, made), "Apply this?", "apply", "Not applied.")
+        agreed(edge_summary(made), partial(edge_plan_text, made), "Apply this?", "apply", "Not applied.")

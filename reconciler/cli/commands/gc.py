@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import agreed, command_line, tell_waiting
+from reconciler.cli.console import agreed, command_line, show_result, tell_waiting
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import (
     MIRRORS,
@@ -22,7 +22,6 @@ from reconciler.cli.options import (
 )
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.upkeep import garbage_summary, garbage_text, garbage_view
-from reconciler.cli.showing import show_result
 from reconciler.target.garbage import Garbage, NotCollected
 from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.gc import remove_garbage

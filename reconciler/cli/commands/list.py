@@ -8,12 +8,11 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import note
+from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormat, PlainFormatOption, VerboseOption
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.listing import listing_view
-from reconciler.cli.showing import show_result
 from reconciler.errors import UsageError
 from reconciler.target.ledger import read_index
 from reconciler.target.listing import Listing, from_index, from_public

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import note
+from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load
 from reconciler.cli.options import (
     MIRRORS,
@@ -27,7 +27,6 @@ from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import Format
 from reconciler.cli.render.markdown import PLAN
 from reconciler.cli.render.plan import pulls_words, summary_line
-from reconciler.cli.showing import show_result
 from reconciler.errors import UsageError
 from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import connect

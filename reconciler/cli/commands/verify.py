@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import command_line, note, tell_waiting
+from reconciler.cli.console import command_line, note, show_result, tell_waiting
 from reconciler.cli.inputs import load
 from reconciler.cli.options import (
     MIRRORS,
@@ -20,7 +20,6 @@ from reconciler.cli.options import (
 )
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.upkeep import VERIFICATION
-from reconciler.cli.showing import show_result
 from reconciler.plan.connections import connect
 from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.verify import run_at_work, verify_bucket

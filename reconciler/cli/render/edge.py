@@ -21,7 +21,7 @@ SIGNS = {EdgeAction.ADD: "+", EdgeAction.UPDATE: "~", EdgeAction.REMOVE: "-"}
 STYLES = {EdgeAction.ADD: "green", EdgeAction.UPDATE: "yellow", EdgeAction.REMOVE: "red"}
 
 
-def plan_text(plan: EdgePlan, *, color: bool = False, width: int = WIDE) -> str:
+def edge_plan_text(plan: EdgePlan, *, color: bool = False, width: int = WIDE) -> str:
     """Every change with what it says, then the summary in one line."""
     parts: list[Part] = []
     if plan.changes:
@@ -32,10 +32,10 @@ def plan_text(plan: EdgePlan, *, color: bool = False, width: int = WIDE) -> str:
         parts += [Line(f"      {line}") for line in _details(change)]
     if plan.pending:
         parts.append(Line((f"  ! {plan.edge.hostname} is not active yet: {plan.pending}", "yellow")))
-    return rendered([*parts, *([EMPTY] if parts else []), bold(summary_line(plan))], color=color, width=width)
+    return rendered([*parts, *([EMPTY] if parts else []), bold(edge_summary(plan))], color=color, width=width)
 
 
-def summary_line(plan: EdgePlan) -> str:
+def edge_summary(plan: EdgePlan) -> str:
     """As in `Edge: 9 to add, 0 to update, 0 to remove; 1 unchanged.`"""
     counts = plan.counts
     if not plan.changes:
@@ -46,7 +46,7 @@ def summary_line(plan: EdgePlan) -> str:
     )
 
 
-def outcome_text(outcomes: Sequence[EdgeOutcome], *, color: bool = False, width: int = WIDE) -> str:
+def edge_outcome_text(outcomes: Sequence[EdgeOutcome], *, color: bool = False, width: int = WIDE) -> str:
     """What became of each change, then the summary in one line."""
     parts: list[Part] = []
     for outcome in outcomes:
@@ -69,12 +69,12 @@ def outcome_text(outcomes: Sequence[EdgeOutcome], *, color: bool = False, width:
 _PAST = {EdgeAction.ADD: "added", EdgeAction.UPDATE: "updated", EdgeAction.REMOVE: "removed"}
 
 
-def plan_document(plan: EdgePlan) -> dict[str, Any]:
+def edge_plan_document(plan: EdgePlan) -> dict[str, Any]:
     """A plan as `schema/edge.schema.json` has it."""
     return _document(plan, [{**_entry(change), "status": "planned", "error": None} for change in plan.changes])
 
 
-def outcome_document(plan: EdgePlan, outcomes: Sequence[EdgeOutcome]) -> dict[str, Any]:
+def edge_outcome_document(plan: EdgePlan, outcomes: Sequence[EdgeOutcome]) -> dict[str, Any]:
     """What became of a plan as `schema/edge.schema.json` has it."""
     return _document(plan, [{**_entry(outcome.change), **_fate(outcome)} for outcome in outcomes])
 
@@ -136,9 +136,9 @@ def _details(change: EdgeChange) -> Iterator[str]:
             yield from (f"{key}: {json.dumps(value)}" for key, value in told.items())
 
 
-EDGE_PLAN: View[EdgePlan] = View(plan_text, plan_document)
+EDGE_PLAN: View[EdgePlan] = View(edge_plan_text, edge_plan_document)
 
 
 def edge_outcome_view(plan: EdgePlan) -> View[Sequence[EdgeOutcome]]:
     """The formats of what became of a plan."""
-    return View(outcome_text, partial(outcome_document, plan))
+    return View(edge_outcome_text, partial(edge_outcome_document, plan))

@@ -12,7 +12,7 @@ from reconciler.errors import Malformed
 from reconciler.mirrors.document import spell
 from reconciler.mirrors.model import Defaults, Mirror
 from reconciler.mirrors.patterns import Named, PatternError, Pinned, parse_pattern
-from reconciler.mirrors.values import duration, path
+from reconciler.mirrors.text_values import duration, path
 from reconciler.oci.spec import Digest, Platform
 from reconciler.sources.kinds import parse_source
 from reconciler.target.layout import target_problem

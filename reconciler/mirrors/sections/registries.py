@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
-from reconciler.mirrors.values import filled, hosts, path, speed
+from reconciler.mirrors.text_values import filled, hosts, path, speed
 from reconciler.mirrors.variables import login_problem
 from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import RepositoryName

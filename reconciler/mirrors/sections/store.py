@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.mirrors.values import filled
+from reconciler.mirrors.text_values import filled
 from reconciler.stores.buckets import S3
 from reconciler.stores.config import client_problem
 from reconciler.stores.kinds import KINDS

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.cli.origin import install_command
+from reconciler.cli.installation import install_command
 from reconciler.cli.render.serve import announcement
 from tests.parts.clients import new_podman
 from tests.parts.images import image, index, write_layout

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from reconciler.mirrors.document import read_document
 from reconciler.mirrors.fits import fits
+from reconciler.mirrors.schema_check import _validator
 from reconciler.mirrors.schema_files import load_schema
-from reconciler.mirrors.shape import _validator
 
 SCHEMA = load_schema("mirrors")
 VALIDATOR = _validator()

@@ -23,8 +23,8 @@ from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.document import MAX_BYTES, parse_document
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver
+from reconciler.mirrors.schema_check import MAX_PROBLEMS
 from reconciler.mirrors.schema_files import load_schema
-from reconciler.mirrors.shape import MAX_PROBLEMS
 from reconciler.oci.spec import Digest, Platform
 from reconciler.stores.buckets import R2, S3
 from reconciler.stores.folder import Folder

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.cli.origin import NAME, command, install_command
+from reconciler.cli.installation import NAME, command, install_command
 
 ROOT = Path(__file__).parents[3]
 REQUIRES = """\

@@ -1,4 +1,4 @@
-"""Tells what becomes of a plan while it is applied."""
+"""Reports what becomes of a plan while it is applied."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from reconciler.errors import UsageError
 from reconciler.target.garbage import NotCollected
 
 if TYPE_CHECKING:
-    from reconciler.cli.progress import Tally
+    from reconciler.cli.progress import Progress
     from reconciler.plan.plan import Plan
 
 
-class Teller:
-    """Tells on stdout what becomes of a plan: as text each tag when it is settled, as JSON all at the end.
+class ApplyReport:
+    """Prints what becomes of a plan: as text each tag when it is settled, as JSON everything at the end.
 
     A stdout that cannot be written to does not stop the run; `close` raises its error.
     """
@@ -36,7 +36,7 @@ class Teller:
         self._started = time.monotonic()
         self._broken: UsageError | typer.Exit | None = None
 
-    def tell(self, event: Event, progress: Tally) -> None:
+    def add(self, event: Event, progress: Progress) -> None:
         if isinstance(event, Replanned):
             self._plan = event.plan
             return
@@ -53,8 +53,8 @@ class Teller:
         if self._broken:
             raise self._broken
 
-    def judged(self, *, strict: bool) -> int:
-        """Says on stderr what was wrong with the plan, and returns the exit code."""
+    def exit_code(self, *, strict: bool) -> int:
+        """Prints the errors and warnings of the plan on stderr, and returns the exit code of the run."""
         errors, warnings = troubles(self._plan), self._plan.all_warnings
         for warning in warnings:
             warn(warning)

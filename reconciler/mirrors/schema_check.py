@@ -21,7 +21,7 @@ MAX_PROBLEMS = 1000
 """The check stops after this many: more would not be read."""
 
 
-def check_shape(document: Document) -> None:
+def check_schema(document: Document) -> None:
     """Records in the document what is wrong by the schema; nothing more for values that were rejected before.
 
     Raises `MirrorsInvalid` after `MAX_PROBLEMS` problems.
