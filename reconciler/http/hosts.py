@@ -7,10 +7,11 @@ import re
 import socket
 from collections.abc import Iterable
 from functools import cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
-from publicsuffixlist import PublicSuffixList
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -133,6 +134,9 @@ def same_owner(host: str, home: str) -> bool:
 @cache
 def _suffixes() -> PublicSuffixList:
     """The list that ships with the library; read when it is first needed, which takes some 70 ms."""
+    # Only a redirect to another host needs it, and to import it is 6 ms of every run that reads a registry.
+    from publicsuffixlist import PublicSuffixList
+
     return PublicSuffixList()
 
 

@@ -1,11 +1,11 @@
-"""Buckets of Cloudflare R2 and of any S3-compatible server: the only package that imports boto3.
+"""Buckets of Cloudflare R2 and of any S3-compatible server: the only package that imports botocore.
 
     store      the `Store`: small objects, listings, removals
     multipart  long objects in parts, sent or copied by the server
     buffers    the memory that parts and bodies share
     bucket     what every request to one bucket has in common: retries, guards, errors
-    client     boto3's client, set up for servers that are not Amazon's
-    session    credentials, and the files that boto3 reads its service from
+    client     botocore's client, set up for servers that are not Amazon's
+    session    credentials, and the files that botocore reads its service from
     patience   which failures are tried again, and how long
     errors     what an error means to the user
 
@@ -20,7 +20,7 @@ beside them each upload holds the chunk that came last.
 
 A copy within the bucket is one CopyObject, or a multipart upload of parts that the server copies: no byte passes here.
 
-Retries are made here and nowhere else (boto3's own are off), because a conditional write has to know of them: where the
+Retries are made here and nowhere else (botocore's are off), because a conditional write has to know of them: where the
 first attempt was written but its answer lost, the second is told that the precondition fails. Before the server has
 answered anything, what a wrong setting explains is not tried again (`contact`).
 

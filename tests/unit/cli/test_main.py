@@ -102,10 +102,19 @@ def test_an_apply_that_finds_nothing_new_loads_nothing_that_copies(world: World)
         "reconciler.apply.run",
         "reconciler.apply.image_copies",
         "rich",
-        "boto3",
+        "botocore",
         "httpx",
         "jsonschema",
+        "semantic_version",
     }
+
+
+def test_what_speaks_to_buckets_and_registries_loads_no_more_than_it_needs() -> None:
+    call = [sys.executable, "-X", "importtime", "-c", "import reconciler.stores.s3.store, reconciler.sources.registry"]
+    loaded = subprocess.run(call, capture_output=True, text=True, check=True).stderr
+    modules = {line.rpartition("|")[2].strip().partition(".")[0] for line in loaded.splitlines()}
+    assert modules & {"botocore"}, "the list of modules is read rightly"
+    assert not modules & {"boto3", "s3transfer", "publicsuffixlist", "semantic_version", "jsonschema"}
 
 
 @pytest.mark.parametrize(
