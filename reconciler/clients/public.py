@@ -106,7 +106,7 @@ def prefix_notes(public: Public, client: str) -> Iterator[str]:
 
 
 def impostor_notes(upstream: Upstream, prefixes: Iterable[Prefix]) -> Iterator[str]:
-    """Explains for each prefix that cannot be used why."""
+    """Explains why a prefix cannot be used, for each such prefix."""
     for prefix in prefixes:
         if prefix.impostors:
             first = prefix.impostors[0]
@@ -141,9 +141,9 @@ def name_notes(public: Public, upstream: Upstream, prefixes: Iterable[Prefix], c
 
 
 def certificate_notes(public: Public, client: str, where: str) -> Iterator[str]:
-    """Notes where a private CA's certificate has to be, for a client that has a mirror in its configuration.
+    """Notes where a private CA's certificate has to be, for a client that is configured to try the mirror first.
 
-    Such a client treats an untrusted mirror like one that is down, and pulls from the source silently.
+    Such a client treats an untrusted mirror like one that is down, and silently pulls from the source.
     """
     if not public.plain_http and not public.is_cloudflares:
         yield (

@@ -49,7 +49,7 @@ def _results(mirrors: Mirrors, environ: Mapping[str, str], image: str | None, *,
     advice = store.advice
     index = yield from _behind(mirrors, environ, advice)
     if store.public_url is None:
-        found = "store.public_url is not set, so nothing was fetched the way clients do"
+        found = "store.public_url is not set, so nothing was pulled as a client would pull it"
         yield Notes("public", "-", advice).warning("public url", found, advice.public)
         return
     # Last, because it needs the index: the sample that is pulled is judged against the digests recorded there.

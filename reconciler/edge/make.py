@@ -36,7 +36,7 @@ def bucket_names(store: R2) -> tuple[str, ...]:
 
 
 def make(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare, *, remove: bool = False) -> EdgePlan:
-    """Plans what has to change at Cloudflare; `remove` plans to take our rules out of the zone.
+    """Plans what has to change at Cloudflare; with `remove`, the removal of our rules from the zone.
 
     Raises `EdgeError`, and `EdgeDenied` for a token that lacks a permission.
     """

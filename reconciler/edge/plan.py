@@ -66,7 +66,7 @@ class EdgePlan:
     """The changes in the order in which they are applied, and what they start from.
 
     buckets      the public one first, which gets the domain
-    remove       whether it takes our rules out of the zone
+    remove       whether it removes our rules from the zone
     ruleset_ids  None for a ruleset that does not exist yet
     pending      the progress of a custom domain that is not active yet; otherwise None
     """
@@ -93,7 +93,7 @@ def make_edge_plan(edge: EdgeConfig, buckets: Sequence[str], observed: Observed,
     """Plans the changes from what was observed to what `edge` asks for.
 
     buckets  the public one first, which gets the domain
-    remove   plans for a zone without our rules instead; buckets and domain stay
+    remove   plans the removal of our rules instead; buckets and domain stay
     """
     changes = [] if remove else [*_bucket_changes(edge, buckets, observed), *_domain_changes(edge, observed)]
     known = 0 if remove else len(buckets) + 1
@@ -144,13 +144,12 @@ def _rule_changes(hostname: str, wanted: tuple[Rule, ...], ruleset: Ruleset) -> 
                 EdgeAction.REMOVE, ResourceKind.RULE, one.ref, _shown(one.body), None, ruleset.phase, one.id
             )
     for rule in wanted:
-        there, after = live.get(rule.ref), rule.body()
-        if there is None:
+        existing, after = live.get(rule.ref), rule.body()
+        if existing is None:
             yield EdgeChange(EdgeAction.ADD, ResourceKind.RULE, rule.ref, None, after, ruleset.phase)
-        elif normal(_shown(there.body)) != normal(after):
-            yield EdgeChange(
-                EdgeAction.UPDATE, ResourceKind.RULE, rule.ref, _shown(there.body), after, ruleset.phase, there.id
-            )
+        elif normal(_shown(existing.body)) != normal(after):
+            before = _shown(existing.body)
+            yield EdgeChange(EdgeAction.UPDATE, ResourceKind.RULE, rule.ref, before, after, ruleset.phase, existing.id)
 
 
 _OURS = ("ref", "description", "expression", "action", "action_parameters", "enabled")

@@ -1,4 +1,4 @@
-"""The rules that make a bucket's custom domain a registry: the source of the zone, the docs and the tests. Pure.
+"""Defines the rules that make a bucket's custom domain a registry, for the zone, the docs and the tests. Pure.
 
 Expressions are in Cloudflare's Rules language, limited to the Free plan: no regular expressions. They read
 `http.request.uri.path`, the path that R2 receives (rewritten, percent-encoding kept). No rule depends on its place
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Phase(StrEnum):
-    """The rulesets of a zone that have rules of ours, by the phase of a request in which they run."""
+    """The phases of a request in which our rules run. A zone has one ruleset for each."""
 
     REWRITE = "http_request_transform"
     CACHE = "http_request_cache_settings"
@@ -73,7 +73,7 @@ def ref_prefix(hostname: str) -> str:
 
 
 def edge_rules(edge: EdgeConfig) -> tuple[Rule, ...]:
-    """Lists all rules that a zone should have of ours for this edge's hostname."""
+    """Lists all rules that r2mirror wants in the zone for this edge's hostname."""
     host = f'http.host eq "{edge.hostname}"'
     registry = f'{host} and starts_with({_PATH}, "/v2/")'
     rules = [
@@ -93,12 +93,12 @@ def edge_rules(edge: EdgeConfig) -> tuple[Rule, ...]:
             f'{host} and {_PATH} eq "/"',
             {"uri": {"path": {"value": f"/{PAGE}"}}},
         ),
-        _header(edge, "api_version", "what old clients look for", registry, _set("registry/2.0"), _API_VERSION),
+        _header(edge, "api_version", "a header that old clients check", registry, _set("registry/2.0"), _API_VERSION),
         *(
             _header(
                 edge,
                 algorithm,
-                f"the digest of what was asked for by {algorithm}",
+                f"the digest of content requested by {algorithm}",
                 f"{host} and http.response.code eq 200 and ({_is_digest(algorithm)})",
                 {"operation": "set", "expression": f"substring({_PATH}, -{length})"},
                 "Docker-Content-Digest",
