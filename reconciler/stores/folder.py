@@ -48,6 +48,17 @@ _TEMPORARY = re.compile("[0-9a-f]{32}")
 _DIGESTS = ("sha256:", "sha512:")
 """Prefixes of file names that have no capitals."""
 
+LOCK_PATIENCE = 60.0
+"""Seconds to wait for the lock of the folder. It is held for a rename or a removal, so a healthy holder needs a few
+milliseconds: after this long it was stopped, or its file system hangs."""
+
+_FIRST_PAUSE = 0.0005
+_MAX_PAUSE = 0.02
+"""Seconds between two attempts to take the lock; each is twice as long as the one before."""
+
+_LOCKS = Path("/proc/locks")
+"""Where Linux lists all locks of files, each with its process, device and inode."""
+
 _OPEN_LOCK = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -250,6 +261,7 @@ class FolderStore:
                 self._remove_abandoned()
                 stack.callback(path.unlink, missing_ok=True)
                 file = stack.enter_context(path.open("xb", buffering=0))
+                # Never waits: `_remove_abandoned` of another process locks it only under the lock of the folder.
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield file
 
@@ -336,12 +348,18 @@ class FolderStore:
 
     @contextlib.contextmanager
     def _lock(self) -> Iterator[None]:
-        """Holds the lock of the folder, which excludes all other threads and processes that write to it."""
+        """Holds the lock of the folder, which excludes all other threads and processes that write to it.
+
+        Raises `StoreError` if another holder keeps it for longer than `LOCK_PATIENCE`.
+        """
         self._make_own(self._root / _OWN)
-        descriptor = os.open(self._root / _OWN / "lock", _OPEN_LOCK, 0o666)
-        with os.fdopen(descriptor, "ab") as file:
+        path = self._root / _OWN / "lock"
+        descriptor = os.open(path, _OPEN_LOCK, 0o666)
+        with os.fdopen(descriptor, "ab"):
             check_regular(descriptor)
-            fcntl.flock(file, fcntl.LOCK_EX)
+            if not _locked(descriptor, LOCK_PATIENCE):
+                why = f"is locked, and was not released for {LOCK_PATIENCE:.0f} s; {_holder(descriptor, path)}"
+                raise StoreError(str(path), f"{why}. Wait until it ends, or stop it, and run this again")
             yield
 
     @contextlib.contextmanager
@@ -398,6 +416,37 @@ def _read(path: Path) -> bytes | None:
         return None
     with file:
         return file.read()
+
+
+def _locked(descriptor: int, patience: float) -> bool:
+    """Locks an open file, within `patience` seconds. Returns whether it did."""
+    # Not one flock() that blocks: it has no timeout, and another process that is stopped would hold it for ever.
+    deadline = time.monotonic() + patience
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, _MAX_PAUSE)
+        else:
+            return True
+
+
+def _holder(descriptor: int, path: Path) -> str:
+    """Names the process that has locked an open file, if the system tells; else says how to find it."""
+    found = os.fstat(descriptor)
+    file = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    with contextlib.suppress(OSError):
+        for line in _LOCKS.read_text().splitlines():
+            match line.split():
+                case [_, "FLOCK", _, _, process, where, *_] if where == file:
+                    return f"process {process} holds it"
+                case _:
+                    pass
+    return f"another process holds it, which `fuser {path}` names"
 
 
 def _check(path: Path, condition: Condition) -> None:

@@ -115,6 +115,38 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(store: FolderStore, ro
     assert files(root) == [".r2mirror/lock", ".r2mirror/tmp", "v2/_ping"]
 
 
+HOLD_THE_LOCK = """
+import fcntl, sys
+with open(sys.argv[1], "ab") as file:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_lock_that_is_never_released_is_an_error_that_names_its_holder(
+    store: FolderStore, root: Path, monkeypatch: pytest.MonkeyPatch, *, is_told: bool
+) -> None:
+    store.put("v2/_ping", b"{}", JSON_HEADERS)
+    lock = root / ".r2mirror" / "lock"
+    monkeypatch.setattr(folder, "LOCK_PATIENCE", 0.1)
+    with python(HOLD_THE_LOCK, str(lock)) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        holder.stdout.readline()
+        if not is_told:
+            monkeypatch.setattr(folder, "_LOCKS", Path("/nowhere"))
+        with pytest.raises(StoreError) as caught:
+            store.put("v2/_ping", b"[]", JSON_HEADERS)
+        holder.stdin.close()
+    named = f"process {holder.pid} holds it" if is_told else f"another process holds it, which `fuser {lock}` names"
+    assert named in str(caught.value)
+    assert "was not released for 0 s" in str(caught.value)
+    store.put("v2/_ping", b"[]", JSON_HEADERS)
+    assert [row.key for row in store.list("")] == ["v2/_ping"]
+
+
 def test_another_thread_s_upload_is_not_taken_for_abandoned(store: FolderStore) -> None:
     def chunks() -> Iterator[bytes]:
         yield b"half"
