@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -15,6 +16,7 @@ from reconciler.mirrors.schema_files import load_schema
 from reconciler.signatures.signers import Signer
 from reconciler.sources.config import RegistryConfig
 from reconciler.stores import kinds
+from tests.parts.configurations import configuration_types
 
 SCHEMA = load_schema("mirrors")
 NODES: Mapping[str, Any] = {
@@ -47,11 +49,39 @@ WITHOUT_FIELD = {"mirrors.yaml": {"version"}, **{name: {"type"} for name in kind
 """Keys that say how to read the rest."""
 
 
+WRITTEN_AS_TEXT = {patterns.Exact, patterns.Pinned}
+"""Configurations without keys."""
+PAGE = Path(__file__).parents[3] / "docs/mirrors.md"
+
+
+def test_no_configuration_type_and_no_object_of_the_schema_is_left_out_here() -> None:
+    here = [kind for kinds_of_it in CONFIGURATIONS.values() for kind in kinds_of_it]
+    assert set(here) == configuration_types() - WRITTEN_AS_TEXT
+    assert CONFIGURATIONS.keys() == {name for name, node in NODES.items() if "properties" in node}
+
+
 @pytest.mark.parametrize("name", CONFIGURATIONS)
 def test_every_field_is_a_key_of_the_schema_and_every_key_a_field(name: str) -> None:
     names = {field.name for kind in CONFIGURATIONS[name] for field in fields(kind)}
     keys = {key for field in names for key in KEYS.get((name, field), {field})}
     assert NODES[name]["properties"].keys() == keys | WITHOUT_FIELD.get(name, set())
+
+
+@pytest.mark.parametrize("name", CONFIGURATIONS)
+def test_every_key_has_its_row_in_the_docs(name: str) -> None:
+    page = PAGE.read_text()
+    for key, value in NODES[name]["properties"].items():
+        described = resolved(value)["description"].replace("|", "\\|")
+        assert f"| `{key}` | {described} |" in page, "run `make docs`"
+
+
+def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    while "$ref" in node:
+        target: Any = SCHEMA
+        for step in node["$ref"].removeprefix("#/").split("/"):
+            target = target[step]
+        node = target
+    return node
 
 
 def test_defaults_can_set_whatever_a_mirror_can_but_its_source_target_and_tags() -> None:

@@ -6,25 +6,24 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, get_args
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from reconciler.cli.render.review import review_document, review_markdown, review_text
 from reconciler.edge.config import EdgeConfig
-from reconciler.mirrors import patterns
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver
 from reconciler.mirrors.review import Edit, review
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
-from reconciler.signatures.signers import Identity, Key, Signer
+from reconciler.signatures.signers import Identity, Key
 from reconciler.sources.config import RegistryConfig
-from reconciler.stores import kinds
 from reconciler.stores.buckets import R2, S3
 from reconciler.stores.folder import Folder
+from tests.parts.configurations import configuration_types
 from tests.parts.images import image, write_layout
 from tests.world import InProcess
 
@@ -165,9 +164,11 @@ PATTERNS = (
     Regex("1.*"),
     Semver(">=1"),
 )
+EDGE_CONFIG = EdgeConfig("example.com", "cr.example.com")
 SIGNERS = (Key("a.pub", b""), Identity("me@example.com", "https://issuer.example.com"))
-# Of a key only the name is in the file. The folder and the hash say where the file is, and how it is written.
+# Of a key only the name is in the file.
 CHANGED = [
+    ("name", mirrors(), mirrors(name="team")),
     *((f"mirror {name}", mirrors(mirrors=(MIRROR,)), mirrors(mirrors=(one,))) for name, one in variants(MIRROR)),
     *(
         (f"{type(store).__name__} {name}", mirrors(store=store), mirrors(store=one))
@@ -178,10 +179,7 @@ CHANGED = [
         (f"registry {name}", mirrors(registries={"a.b": RegistryConfig()}), mirrors(registries={"a.b": one}))
         for name, one in variants(RegistryConfig())
     ),
-    *(
-        (f"edge {name}", mirrors(edge=EdgeConfig("example.com", "cr.example.com")), mirrors(edge=one))
-        for name, one in variants(EdgeConfig("example.com", "cr.example.com"))
-    ),
+    *((f"edge {name}", mirrors(edge=EDGE_CONFIG), mirrors(edge=one)) for name, one in variants(EDGE_CONFIG)),
     *(
         (
             f"{type(pattern).__name__} {name} in {key}",
@@ -202,7 +200,6 @@ CHANGED = [
         for name, one in variants(signer, left_out=frozenset({"pem"}))
     ),
     *((f"defaults {name}", mirrors(), mirrors(defaults=one)) for name, one in variants(Defaults())),
-    ("name", mirrors(), mirrors(name="team")),
 ]
 
 
@@ -321,7 +318,12 @@ def test_a_new_name_says_what_becomes_of_the_repositories() -> None:
     )
 
 
-def test_no_kind_of_store_pattern_or_signer_is_left_out_of_the_test_of_reviews() -> None:
-    assert {type(store) for store in STORES} == set(kinds.KINDS.values())
-    assert {type(one) for one in PATTERNS} == {patterns.Exact, patterns.Pinned, *patterns.KINDS.values()}
-    assert {type(signer) for signer in SIGNERS} == {Identity, Key} == set(get_args(Signer))
+def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
+    varied = {type(one) for one in (MIRROR, *STORES, *PATTERNS, *SIGNERS, RegistryConfig(), EDGE_CONFIG, Defaults())}
+    assert {Mirrors, *varied} == configuration_types()
+
+
+def test_no_field_of_the_file_as_a_whole_is_left_out_of_the_test_of_reviews() -> None:
+    names = {field.name for field in fields(Mirrors)}
+    varied = {name for name in names for _, old, new in CHANGED if getattr(old, name) != getattr(new, name)}
+    assert names - varied == {"folder", "sha256"}, "where the file is, and how it is written"
