@@ -1,1 +1,1 @@
-"""HTTP and TLS as registries, stores' edges and Cloudflare need them: bounded, patient, through proxies."""
+"""HTTP and TLS for registries, public buckets and Cloudflare: bounded bodies, retries, proxies, checked redirects."""

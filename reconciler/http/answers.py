@@ -1,4 +1,4 @@
-"""Who answered, and why a refusal was one."""
+"""Reads from an answer who sent it, and the reason of a refusal."""
 
 from __future__ import annotations
 
@@ -14,34 +14,35 @@ if TYPE_CHECKING:
 
 
 def answered(host: str, status: int | str, why: str) -> str:
-    """Says who answered what, with the reason that was given, if any."""
+    """Writes who answered what, with the reason if one was given."""
     return f"{host} answered {status}: {why}" if why else f"{host} answered {status}"
 
 
 def refusal(response: httpx.Response, body: bytes | None = None) -> str:
-    """Returns the reason that a refusal gives. `body`: the beginning of its body, where that has been read."""
+    """Returns the reason that a refusal gives. `body` is the beginning of its body, if that has been read."""
     request = response.request
+    # Some servers quote the request in their refusal; the reason ends up in logs, so it must not hold a secret.
     sent = request.content.decode("ascii", "replace")
     secrets = sent_secrets(request.headers.get("Authorization", ""), sent, request.url.query.decode("ascii", "replace"))
     return reason(read_start(response) if body is None else body, secrets)
 
 
 def host_of(request: httpx.Request) -> str:
-    """The host that a request was sent to: not always the registry, for it redirects and has a token server."""
+    """Returns the host that a request was sent to: the registry, a host that it redirects to, or its token server."""
     return request.url.netloc.decode("ascii")
 
 
 def comes_from_inside(response: httpx.Response) -> bool:
-    """Whether the one who answered has an address inside this network, as far as the connection shows it.
+    """Whether the server that answered has an address inside this network. The answer has to be open.
 
-    A name says nothing about that, and what it resolves to may be another address the next time. Behind a proxy the
-    connection shows the proxy. To be asked while the answer is open.
+    The address is that of the connection: to resolve the host's name again could give another one (DNS rebinding).
     """
     if response.extensions.get(PROXIED):
-        return False
+        return False  # The address is the proxy's, which often is inside.
     stream: Any = response.extensions.get("network_stream")
     try:
         server = stream.get_extra_info("server_addr") if stream else None
+        # A link-local IPv6 address comes with its interface: fe80::1%eth0.
         address = parse_address(server[0].partition("%")[0]) if server else None
     except (OSError, TypeError, AttributeError):
         return False

@@ -1,4 +1,4 @@
-"""Bodies of answers, read no further than they are wanted."""
+"""Reads bodies of answers, no further than they are wanted."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from reconciler.http.encoding import decoded
 from reconciler.http.reason import MAX_BYTES
 
 MAX_UNREAD = 64 * 1024
-"""Bytes of an unwanted body that are still read, because a new connection would cost more."""
+"""Bytes of an unwanted body that are still read, because a new connection would cost more time."""
 
 MAX_UNREAD_READS = 4
-"""Pieces in which those may come: a body that trickles is not waited for."""
+"""Pieces in which those may arrive: a body that trickles is not waited for."""
 
 BODY_SECONDS = 300.0
-"""For the body of a document, which is not waited for as a layer is."""
+"""For the whole body of a document. Layers have no such limit, only a lowest speed (`pace`)."""
 
 _START = "r2mirror_start"
-"""Where an answer keeps the beginning of its body."""
+"""The extension of an answer that keeps the beginning of its body, which can be read only once."""
 
 
 class TooLarge(BadAnswer):
-    """An answer has more bytes than were to be read of it."""
+    """An answer is larger than its reader allows."""
 
 
 def read_bounded(response: httpx.Response, limit: int, what: str) -> bytes:
-    """Reads the whole body, and takes its Content-Encoding off.
+    """Reads and decodes the whole body. `what` names it in errors.
 
-    Raises `TooLarge` where it has more than `limit` bytes, and `BadAnswer` where it takes too long.
+    Raises `TooLarge` if it has more than `limit` bytes, and `BadAnswer` if it takes too long.
     """
+    # Content-Length is not looked at: it may be missing or wrong, and counts the bytes before decoding.
     body = bytearray()
     until = time.monotonic() + BODY_SECONDS
     for chunk in decoded(response, what):
@@ -47,7 +48,7 @@ def read_bounded(response: httpx.Response, limit: int, what: str) -> bytes:
 
 
 def read_up_to(response: httpx.Response, limit: int) -> bytes:
-    """Reads the body as it was sent, cut off soon after `limit` bytes."""
+    """Reads the body as it was sent, and stops soon after `limit` bytes."""
     body = bytearray()
     for chunk in response.iter_raw():
         body += chunk
@@ -57,10 +58,11 @@ def read_up_to(response: httpx.Response, limit: int) -> bytes:
 
 
 def finish(response: httpx.Response) -> bytes:
-    """Ends an answer of which no more is wanted, and returns what was read of its body.
+    """Ends an answer, and returns what was read of its body.
 
-    Only one that is read to its end leaves a connection to use again.
+    A short body is read to its end, because only then can its connection be used again.
     """
+    # `read_start` has taken bytes off the stream already: httpx does not let it be read a second time.
     if response.is_closed or _START in response.extensions:
         response.close()
         return read_start(response)
@@ -68,6 +70,7 @@ def finish(response: httpx.Response) -> bytes:
     declared = response.headers.get("Content-Length", "")
     is_short = re.fullmatch(r"[0-9]{1,9}", declared) is not None and int(declared) <= MAX_UNREAD
     try:
+        # An answer to HEAD has a Content-Length and no body; its end is there at once.
         if not response.is_stream_consumed and (is_short or response.request.method == "HEAD"):
             assert isinstance(response.stream, httpx.SyncByteStream)
             with contextlib.suppress(httpx.HTTPError):
@@ -80,7 +83,7 @@ def finish(response: httpx.Response) -> bytes:
 
 
 def read_start(response: httpx.Response) -> bytes:
-    """The beginning of a body, as far as it comes at once, read once; nothing is wrong where there is none."""
+    """Returns the beginning of a body, as far as it arrives at once; empty if there is none or it breaks off."""
     start: bytes | None = response.extensions.get(_START)
     if start is not None:
         return start

@@ -1,9 +1,9 @@
-"""Knows which hosts are down, so that a thousand requests of a run do not find out one by one.
+"""Remembers which hosts are down, so that the thousand requests of a run do not find out one by one.
 
-A request is tried with patience until `ENOUGH` requests in a row were given up at its host; one is enough where the
-host limits our rate. The host counts as down then: each request gets one attempt, with short time-outs. Where that
-takes long all the same, as with a host that drops packets, the host is left alone for `REST` seconds. So is a host that
-accepts connections and never answers, as soon as it has cost `LONGEST_SILENCE`. An answer ends all this.
+A host is down after `ENOUGH` requests in a row were given up; if it limits our rate, after one. Then each request gets
+a single attempt with short time-outs. If even that takes long, e.g. because packets are dropped, the host gets no
+request at all for `REST` seconds. So does a host that accepts connections and never answers, as soon as it has cost
+`LONGEST_SILENCE`. An answer that is not a failure ends all this.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import threading
 from collections.abc import Callable
 
 ENOUGH = 2
+"""Requests. The first may have met the restart of a server; each has been tried several times already."""
+
 REST = 30.0
 SLOW = 1.0
-"""Seconds that a failed attempt takes where it is the host's silence that fails."""
+"""Seconds. A refused connection fails in less; an attempt that takes more has met silence, which costs a time-out."""
 
 SILENCE = 60.0
 LONGEST_SILENCE = 90.0
@@ -25,10 +27,11 @@ way is worth a second one, and a host that is gone is not worth one for each rep
 `SHORTEST_WAIT`."""
 
 SAY_EVERY = 60.0
+"""Seconds between two warnings about waits for one host."""
 
 
 class LeftAlone(Exception):
-    """A host is not asked just now. `host` names it, `why` is what became of the last request."""
+    """A request was not sent, because its host is down. `why` says how the last request to it failed."""
 
     def __init__(self, host: str, why: str, failures: int) -> None:
         super().__init__(host, why, failures)
@@ -38,13 +41,13 @@ class LeftAlone(Exception):
 
     def __str__(self) -> str:
         return (
-            f"{self.host} failed {self.failures} requests in a row and is not asked again for {REST:.0f} s; "
-            f"the last time {self.why}"
+            f"{self.host} failed {self.failures} requests in a row and gets no more for {REST:.0f} s; "
+            f"the last failure: {self.why}"
         )
 
 
 class Breaker:
-    """One host; many threads tell it what became of their requests. `clock` gives seconds."""
+    """The state of one host, as the threads that send requests to it report. `clock` gives seconds."""
 
     def __init__(self, host: str, clock: Callable[[], float]) -> None:
         self._host = host
@@ -76,12 +79,12 @@ class Breaker:
         return self._clock()
 
     def check(self) -> None:
-        """Raises `LeftAlone` while the host is not to be asked."""
+        """Raises `LeftAlone` while the host is to get no request."""
         if self._is_dead and self._clock() < self._resting_until:
             raise LeftAlone(self._host, self._why, max(self._failures, ENOUGH))
 
     def gave_up(self, why: str, took: float, *, is_limit: bool = False) -> None:
-        """Notes a request that was given up. `took`: the seconds of its last attempt."""
+        """Notes a request that was given up. `took` is the duration of its last attempt in seconds."""
         with self._lock:
             self._failures += 1
             self._is_limit = is_limit
@@ -105,6 +108,7 @@ class Breaker:
     def answered(self) -> None:
         """Notes an answer that is not a failure, whatever it says."""
         self.spoke()
+        # Read without the lock: nearly every answer comes from a sound host, and none of them shall wait here.
         if self._failures:
             with self._lock:
                 self._failures = 0
@@ -119,7 +123,7 @@ class Breaker:
                 self._is_silent = False
 
     def is_news(self) -> bool:
-        """Whether to tell of a wait for this host: once in a while, not once for each thread."""
+        """Whether to warn of a wait for this host: once in `SAY_EVERY`, not once for each thread."""
         with self._lock:
             now = self._clock()
             if now < self._said_until:
@@ -136,7 +140,8 @@ class Breakers:
         self._breakers: dict[str, Breaker] = {}
 
     def of(self, host: str) -> Breaker:
-        """The one of a host; for no host, where no request got as far as one, one that remembers nothing."""
+        """Returns the breaker of a host. An empty host, i.e. a request that was never sent, has one that forgets."""
         if not host:
             return Breaker(host, self._clock)
+        # `setdefault` is atomic: of two threads that make one at once, both get the first.
         return self._breakers.get(host) or self._breakers.setdefault(host, Breaker(host, self._clock))

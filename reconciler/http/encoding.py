@@ -1,6 +1,6 @@
-"""Bodies that come gzip-encoded, although every request of ours asks for them as they are.
+"""Decodes gzip-encoded bodies, which some proxies send although every request of ours accepts none.
 
-Some proxies compress JSON whatever is asked for. What a digest is of is the body before that.
+A digest is that of the body before it was encoded.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     import httpx
 
 PIECE = 256 * 1024
-"""Bytes that are decoded at once, however few encoded ones they were: the reader can stop after each piece."""
+"""Bytes decoded at once: a few encoded bytes may decode to gigabytes, and the reader can stop after each piece."""
 
 
 def is_encoded(response: httpx.Response) -> bool:
-    """Whether an answer's Content-Length is not that of what it holds."""
+    """Whether an answer is encoded, so that its Content-Length is not the length of its content."""
     return _encoding(response) not in ("", "identity")
 
 
 def decoded(response: httpx.Response, what: str) -> Generator[bytes, None, None]:
-    """The body in pieces, without its Content-Encoding. Raises `BadAnswer` for one that cannot be taken off."""
+    """Yields the decoded body in pieces. Raises `BadAnswer` for an encoding that is not gzip, or is broken."""
     encoding = _encoding(response)
     if not is_encoded(response):
         yield from response.iter_raw()
@@ -33,7 +33,8 @@ def decoded(response: httpx.Response, what: str) -> Generator[bytes, None, None]
     else:
         host = response.request.url.host
         raise BadAnswer(
-            what, f"{host} encodes its answer as {encoding[:40]!r}; it was asked for none, and may use gzip"
+            what,
+            f"{host} encodes its answer as {encoding[:40]!r}; no encoding was accepted, and only gzip can be decoded",
         )
 
 
@@ -43,12 +44,14 @@ def _encoding(response: httpx.Response) -> str:
 
 
 def _gunzipped(chunks: Iterable[bytes], what: str) -> Generator[bytes, None, None]:
-    """A body that ends early just ends: its length and digest tell."""
+    """Yields the decoded pieces. A body that ends early just ends: its length or digest is checked elsewhere."""
     inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
     try:
         for chunk in chunks:
             rest, piece = chunk, b""
+            # A piece of full length means that zlib may hold more output, even without further input.
             while rest or len(piece) == PIECE:
+                # What follows the end of a gzip member is another member (RFC 1952, section 2.2).
                 if inflate.eof:
                     inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
                 piece = inflate.decompress(rest, PIECE)

@@ -1,4 +1,4 @@
-"""What httpx's exceptions mean to the user: which fault it is, whose, and what to do about it."""
+"""Explains httpx's exceptions to the user: what failed, at which host, and what to do about it."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from enum import Enum
 import httpx
 
 _TLS_ALERT = "illegal request line"
-"""What h11 says of an answer that begins with a control character, as an alert of TLS does."""
+"""In h11's message about an answer that begins with a control character, e.g. with a TLS alert."""
 
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _NO_TLS = ("wrong version number", "wrong_version_number", "record layer failure")
-"""What OpenSSL says, by its release, of an answer that is not TLS."""
+"""In OpenSSL's message about an answer that is not TLS; the words depend on its release."""
 
 _QUOTED = re.compile(r":? (bytearray\()?b['\"].*", re.DOTALL)
-"""What h11 adds to its messages: a line of an answer or of a request."""
+"""The line of an answer or a request that h11 quotes at the end of its messages. It may hold a secret."""
 
 
 class Fault(Enum):
-    """Why no answer came."""
+    """Why there is no answer."""
 
     PROXY = "the proxy"
     UNTRUSTED = "the certificate"
-    SPEAKS_HTTP = "plain http where https was spoken"
-    SPEAKS_HTTPS = "https where plain http was spoken"
+    SPEAKS_HTTP = "plain http in answer to https"
+    SPEAKS_HTTPS = "https in answer to plain http"
     CONNECT = "the connection"
-    TIMEOUT = "the time"
-    BROKEN = "the connection, later on"
+    TIMEOUT = "a time-out"
+    BROKEN = "the connection, after it was made"
     NOT_UNDERSTOOD = "the answer"
 
 
@@ -50,7 +50,9 @@ NOT_ANSWERED = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.Cook
 
 
 def fault(error: Exception) -> Fault:
-    """Names the fault that an exception of httpx is."""
+    """Returns the kind of fault behind an exception of httpx."""
+    # httpx has one ConnectError for all that TLS refuses, so that only the text tells a wrong certificate from a
+    # server that does not speak TLS.
     words = str(error)
     match error:
         case httpx.ProxyError():
@@ -72,17 +74,17 @@ def fault(error: Exception) -> Fault:
 
 
 def is_settled(error: Exception) -> bool:
-    """Whether the next attempt cannot end otherwise: a certificate is wrong, or one side speaks no TLS."""
+    """Whether a retry cannot help: the certificate is wrong, or only one side speaks TLS."""
     return fault(error) in _SETTLED
 
 
 def explained(error: Exception, host: str, advice: Mapping[Fault, str] = ADVICE) -> str:
-    """Says what happened at `host`, or at the host that failed if that is known, after how many attempts."""
+    """Writes what failed, after how many attempts, with advice. `host` is named if the exception names none."""
     found = fault(error)
     at, after, reason = failed_host(error) or host, attempts(error), fault_reason(error)
     match found:
         case Fault.NOT_UNDERSTOOD:
-            return f"{host} answered something that is not understood: {type(error).__name__}"
+            return f"{host} sent an answer that cannot be parsed: {type(error).__name__}"
         case Fault.SPEAKS_HTTPS:
             return f"{at} does not answer with http; {advice[found]}"
         case Fault.TIMEOUT:
@@ -94,26 +96,27 @@ def explained(error: Exception, host: str, advice: Mapping[Fault, str] = ADVICE)
 
 
 def failed_host(error: Exception) -> str:
-    """The host that failed: not always the one asked first, for it redirects and has a token server.
+    """Returns the host that failed: the registry, or a host that it redirects to, or its token server.
 
-    Empty where no request was sent, e.g. where no connection of ours was free.
+    Empty if no request was sent, e.g. because all our connections were busy.
     """
     if isinstance(error, httpx.RequestError):
+        # `error.request` raises RuntimeError if there is none.
         with contextlib.suppress(RuntimeError):
             return error.request.url.netloc.decode("ascii")
     return ""
 
 
 def fault_reason(error: Exception) -> str:
-    """What an exception of httpx says, without the headers that some of them quote: one may be a secret."""
+    """Returns the message of an exception of httpx, without the headers that some quote: they may be secret."""
     return _QUOTED.sub("", str(error)) or type(error).__name__
 
 
 def said(error: Exception) -> str:
-    """The failed host and what is wrong with it, for a log."""
+    """Returns the failed host and what is wrong with it, for a log."""
     return f"{failed_host(error)}: {fault_reason(error)}"
 
 
 def attempts(error: Exception) -> str:
-    """How many attempts there were, e.g. ` after 3 attempts`, as `patience.Retry` noted it."""
+    """Returns the number of attempts in words, e.g. ` after 3 attempts`; `patience.Retry` adds it as a note."""
     return "".join(f" {note}" for note in getattr(error, "__notes__", []))

@@ -1,4 +1,4 @@
-"""What a host's own name or number says: whether it is inside this network, and whose it is. No network here."""
+"""Judges hosts by their name or address: are they inside this network, do two have one owner. Resolves no name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LABEL = re.compile(r"[0-9a-z_:-]{1,63}")
 
 _INTERNAL_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain", "lan", "intranet", "corp", "home")
-"""Names, and the ends of names, that no public host has: RFC 6761, 6762, 8375, and what ICANN keeps out of the root."""
+"""Last labels that no public host has: RFC 6761, 6762 and 8375, and what ICANN keeps out of the root."""
 
 _METADATA = frozenset(
     ipaddress.ip_address(one)
@@ -32,20 +32,21 @@ _METADATA = frozenset(
         "fd00:42::42",  # Scaleway
     )
 )
-"""Where clouds hand a machine its secrets, apart from link-local addresses, which are all barred."""
+"""Metadata services, which hand a machine of a cloud its secrets; link-local ones are barred by their address."""
 
 _METADATA_NAMES = frozenset(("metadata", "metadata.google.internal", "metadata.goog", "instance-data"))
 
 _EMBEDDED_LAST = tuple(
     ipaddress.IPv6Network(one) for one in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96")
 )
-"""Networks whose addresses end with an IPv4 address: compatible, translated by a known or a local prefix, and SIIT."""
+"""Networks whose addresses end with an IPv4 address: compatible (RFC 4291), NAT64 (RFC 6052, 8215), SIIT (RFC 2765)."""
 
 _ISATAP = (0x00005EFE, 0x02005EFE)
+"""The words before the IPv4 address in an interface identifier (RFC 5214), local and global."""
 
 
 def split_url(url: str) -> SplitResult | None:
-    """The parts of an http or https URL that a connection can be made to, or None."""
+    """Returns the parts of an http or https URL; None if no connection can be made to it."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -57,30 +58,28 @@ def split_url(url: str) -> SplitResult | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a URL's host is this machine by its own name or number."""
+    """Whether a URL's host is this machine, judged by its name or address."""
     address = parse_address(host)
     return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def is_internal(host: str) -> bool:
-    """Whether a URL's host is, by its own name or number, no place on the public internet.
-
-    A name of one label is completed by this network's resolver.
-    """
+    """Whether a URL's host is not on the public internet, judged by its name or address."""
     name = host.removesuffix(".").lower()
     address = parse_address(name)
     if address is not None:
         return is_internal_address(address)
+    # A name of one label is completed by this network's resolver.
     return "." not in name or any(name.endswith(f".{end}") for end in _INTERNAL_NAMES)
 
 
 def is_internal_address(address: Address) -> bool:
-    """Whether an address is not one of the public internet, nor are those that it stands for."""
+    """Whether an address, or an IPv4 address that it embeds, is not on the public internet."""
     return any(not one.is_global or one.is_multicast or one.is_reserved or one in _METADATA for one in _meant(address))
 
 
 def is_metadata(host: str) -> bool:
-    """Whether a URL's host is where clouds hand out secrets: link-local, or one of their other addresses and names."""
+    """Whether a URL's host is a cloud's metadata service: link-local, or one of the known addresses and names."""
     name = host.removesuffix(".").lower()
     address = parse_address(name)
     if address is None:
@@ -89,7 +88,7 @@ def is_metadata(host: str) -> bool:
 
 
 def parse_address(host: str) -> Address | None:
-    """The address that a host is, an IPv4 address written as an IPv6 one as what it is; None for a name."""
+    """Parses a host as an address; None for a name. An IPv4 address mapped to IPv6 becomes IPv4."""
     try:
         address: Address = ipaddress.ip_address(host)
     except ValueError:
@@ -103,7 +102,7 @@ def parse_address(host: str) -> Address | None:
 
 
 def _meant(address: Address) -> tuple[Address, ...]:
-    """An address, and the IPv4 addresses that a translator or tunnel makes of it."""
+    """Returns where a packet may end up: this address, and IPv4 addresses that translators and tunnels extract."""
     if isinstance(address, ipaddress.IPv4Address):
         return (address,)
     number = int(address)
@@ -117,7 +116,7 @@ def _meant(address: Address) -> tuple[Address, ...]:
         found.append(address.sixtofour)
     found += address.teredo or ()
     if address in ipaddress.IPv6Network("64:ff9b::/96"):
-        found.remove(address)  # The prefix says nothing itself.
+        found.remove(address)  # It stands for the IPv4 address alone; the prefix says nothing.
     return tuple(found)
 
 
@@ -133,7 +132,7 @@ def same_owner(host: str, home: str) -> bool:
 
 @cache
 def _suffixes() -> PublicSuffixList:
-    """The list that ships with the library; read when it is first needed, which takes some 70 ms."""
+    """Loads the list that ships with the library, at its first use: that takes some 70 ms."""
     # Only a redirect to another host needs it, and to import it is 6 ms of every run that reads a registry.
     from publicsuffixlist import PublicSuffixList
 
@@ -141,9 +140,9 @@ def _suffixes() -> PublicSuffixList:
 
 
 def is_declared(url: SplitResult, places: Iterable[str]) -> bool:
-    """Whether mirrors.yaml names the host of a URL: as a host, host:port, network, or with http:// for plain http.
+    """Whether mirrors.yaml names the host of a URL: as a host, host:port or network, with http:// for plain http.
 
-    Where clouds keep secrets is in no network, and has to be named by itself.
+    A network does not include metadata services, which have to be named themselves.
     """
     return any(_is_at(url, place) for place in places)
 

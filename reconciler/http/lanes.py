@@ -1,8 +1,9 @@
-"""The connections of one registry, as lanes: a request takes one until its answer is closed, the last one used first.
+"""Keeps the connections of one registry as lanes: a request occupies a lane until its answer is closed.
 
-httpcore's pool looks at each of its connections for each request, under one lock for all threads: much of what a small
-request takes. A lane is a transport of its own, which has a connection to the registry and one to wherever that
-redirects. There is no client of httpx above it, whose cookies, hooks and redirects no registry needs.
+Why not httpx's client over httpcore's pool: for each request, that pool looks at each of its connections, under one
+lock for all threads, which takes much of the time of a small request. A lane is a transport of its own, with one
+connection to the registry and one to the host that it redirects to. A client's cookies, hooks and redirects are not
+needed either.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ import httpx
 
 
 class Lanes:
-    """At most `count` requests at once, each on a transport that `make` made. Shared by all threads.
+    """Sends at most `count` requests at once. Shared by all threads.
 
-    Who finds none free waits `patience` seconds for one. `timeout` is for each request that has none of its own.
+    make      opens the transport of a lane
+    patience  the seconds for which a request waits until a lane is free
+    timeout   of requests that have none of their own
     """
 
     def __init__(
@@ -41,11 +44,14 @@ class Lanes:
         content: str | None,
         timeout: httpx.Timeout | None = None,
     ) -> httpx.Response:
-        """The answer to a request, its body unread; it follows no redirect. To be closed. Raises as httpx does."""
+        """Sends a request and returns the answer, its body unread; redirects are not followed. To be closed.
+
+        Raises as httpx does.
+        """
         extensions = {"timeout": timeout.as_dict()} if timeout else self._extensions
         request = httpx.Request(method, url, headers=headers, content=content, extensions=extensions)
         if not self._free.acquire(timeout=self._patience):
-            raise httpx.PoolTimeout("no connection of ours became free")
+            raise httpx.PoolTimeout("none of our own connections became free")
         try:
             transport = self._taken()
         except BaseException:
@@ -65,6 +71,8 @@ class Lanes:
         return response
 
     def _taken(self) -> httpx.BaseTransport:
+        # The lane that was used last, because its connection is the least likely to have been closed by the server.
+        # `pop` is atomic: to test the list first would race with other threads.
         try:
             return self._spare.pop()
         except IndexError:
@@ -74,7 +82,7 @@ class Lanes:
 
 
 class _Lent(httpx.SyncByteStream):
-    """A body whose end gives its lane back, once."""
+    """A body that returns its lane when it is closed; once, for a lane returned twice would serve two requests."""
 
     def __init__(self, stream: httpx.SyncByteStream | httpx.AsyncByteStream, give_back: Callable[[], None]) -> None:
         assert isinstance(stream, httpx.SyncByteStream)

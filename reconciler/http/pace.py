@@ -1,8 +1,7 @@
-"""Gives up connections that trickle: httpx's read timeout is for silence, and a byte now and then keeps it away.
+"""Gives up connections that trickle. httpx's read timeout only ends silence: a byte now and then keeps it from firing.
 
-Wrapped around the network streams of httpcore, so that headers, bodies, tokens and TLS are all under the same rule,
-that of `speed`.
-Headers that do not end are given up as well: any number of interim answers (1xx) may come before the final one.
+The network streams of httpcore are wrapped, so that one rule, that of `speed`, covers TLS, headers and bodies alike.
+Headers that do not end are given up too: any number of interim answers (1xx) may precede the final one.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ if TYPE_CHECKING:
     import ssl
 
 READ_BYTES = 128 * 1024
-"""Bytes to take from a socket at once: httpcore asks for 64 KiB, and then most of a fast copy is Python's own work."""
+"""Bytes to read from a socket at once. With httpcore's 64 KiB, a fast copy spends most of its time in Python."""
 
 MAX_HEAD = 1024 * 1024
-"""Bytes that may come before an answer's headers are complete; what of its body comes with them included."""
+"""Bytes that may arrive before the headers of an answer are complete, with any of its body in the same packets."""
 
 
 def headers_are_complete(stream: object) -> None:
-    """To be told of an answer's network stream before its body is read: from then on `MAX_HEAD` does not count."""
+    """Lifts `MAX_HEAD` from the network stream of an answer. To be called before its body is read."""
     if isinstance(stream, _Stream):
         stream.head_left = None
 
 
 class PacedBackend(httpcore.NetworkBackend):
-    """Has every connection raise `httpcore.ReadTimeout` below `floor` bytes a second.
+    """Opens connections that raise `httpcore.ReadTimeout` if they bring less than `floor` bytes a second.
 
-    And `httpcore.RemoteProtocolError` when the headers of an answer are still not complete after `MAX_HEAD` bytes.
+    They raise `httpcore.RemoteProtocolError` if the headers of an answer are not complete after `MAX_HEAD` bytes.
     """
 
     def __init__(self, backend: httpcore.NetworkBackend, floor: float) -> None:
@@ -78,6 +77,7 @@ class _Stream(httpcore.NetworkStream):
         return body
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        # A write begins a request: httpcore does not pipeline, so what is read next belongs to its answer.
         self._speed.restart()
         self.head_left = MAX_HEAD
         self._stream.write(buffer, timeout)

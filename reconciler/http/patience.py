@@ -1,9 +1,9 @@
-"""When a request is sent again, and after which wait: one policy for all hosts.
+"""Decides when a request is retried, and after which wait: one policy for all hosts.
 
     send = Retry(Patience(attempts=3))
     response = send(partial(client.get, url))
 
-The function raises `Unavailable` for an answer that may be another one soon, and lets httpx's faults through.
+`send` has to raise `Unavailable` for a temporary failure, and to let the exceptions of httpx through.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 LONG_PAUSE = 10.0
-"""Seconds from which on a wait is logged as a warning."""
+"""Seconds. A wait of at least this is logged as a warning."""
 
 
 @dataclass(frozen=True)
 class Patience:
     """How often a request is tried, and how long that may take.
 
-    attempts  how often at the most
-    longest   seconds to wait before the next attempt
-    total     seconds for all attempts and the waits between them; a rate limit is waited for all the same
+    attempts  the number of attempts at most
+    longest   the seconds before a retry at most
+    total     the seconds for all attempts and waits together; waits for a rate limit may exceed it
     """
 
     attempts: int = 5
@@ -56,13 +56,13 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
 
     def pause(self, failures: int, asked: float | None = None) -> float:
-        """Returns the seconds to wait after so many failures: doubling, with jitter, no less than was asked for."""
+        """Returns the seconds to wait after a number of failures: doubling, with jitter, at least what was asked."""
         own = 2.0 ** (failures - 1) * random.uniform(0.25, 0.5)  # noqa: S311 jitter is no secret
         return min(max(asked or 0.0, own), self.longest)
 
 
 class Unavailable(Exception):
-    """A host answered 429 or 5xx, which may be over soon. `wait` is what it asked for, in seconds."""
+    """A host answered 429 or 5xx, which may be over soon. `wait` is its Retry-After in seconds."""
 
     def __init__(self, status: int, host: str, wait: float | None, why: str = "") -> None:
         super().__init__(status, host, wait, why)
@@ -81,11 +81,11 @@ class Unavailable(Exception):
 
 @dataclass(frozen=True)
 class Retry:
-    """Sends requests until one is answered, or until another attempt is not worth it.
+    """Retries requests for as long as that is worth it.
 
     patience  the policy
-    breakers  which hosts are down: those get one attempt; None: every request is on its own
-    deadline  no wait goes beyond it
+    breakers  know which hosts are down: those get a single attempt; None: every request is on its own
+    deadline  no wait exceeds it
     """
 
     patience: Patience
@@ -93,7 +93,7 @@ class Retry:
     deadline: Deadline = NEVER
 
     def __call__(self, send: Callable[[], Result]) -> Result:
-        """Returns what `send` returns. Raises its last fault, with the number of attempts as a note."""
+        """Returns what `send` returns. Raises its last exception, with the number of attempts as a note."""
         clock = self.patience.clock
         began, waited = clock(), 0.0
         for attempt in count(1):
@@ -104,7 +104,8 @@ class Retry:
                 breaker = self._breaker(error)
                 is_limit = isinstance(error, Unavailable) and error.is_limit
                 pause = self.patience.pause(attempt, error.wait if isinstance(error, Unavailable) else None)
-                # Waits count by their length too: a clock that stands still, as in tests, must not make them endless.
+                # Waits also count by their length: with a clock that stands still, as in tests, they would never end.
+                # A rate limit is exempt from `total`: it says itself when it ends, and giving up costs the image.
                 is_late = max(clock() - began, waited) + pause > self.patience.total and not is_limit
                 is_late = is_late or pause > self.deadline.left
                 if attempt >= self.patience.attempts or is_late or is_settled(error) or breaker.is_down:
@@ -123,12 +124,12 @@ class Retry:
 
 
 def is_temporary(status: int) -> bool:
-    """Whether the same request may be answered otherwise soon."""
+    """Whether the same request may succeed soon. 501 means that the server lacks the function for good."""
     return status == httpx.codes.TOO_MANY_REQUESTS or (status >= 500 and status != httpx.codes.NOT_IMPLEMENTED)
 
 
 def unavailable(response: httpx.Response) -> Unavailable:
-    """Makes the error for an answer whose status is temporary, and ends the answer."""
+    """Makes the error for an answer with a temporary status, and closes the answer."""
     wait = parse_retry_after(response.headers, datetime.now(UTC))
     why = refusal(response)
     finish(response)
@@ -136,12 +137,13 @@ def unavailable(response: httpx.Response) -> Unavailable:
 
 
 def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Reads the seconds to wait in a Retry-After header: a number, a date, or Docker Hub's time since the epoch."""
+    """Returns the seconds to wait by a Retry-After header: a number, a date, or Docker Hub's time since the epoch."""
     text = (headers.get("Retry-After") or headers.get("X-Retry-After") or "").strip()
     if not text:
         return None
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]*)?", text):
         seconds = float(text)
+        # More than 30 years cannot be a wait, so it is a point in time.
         return seconds if seconds < 10**9 else max(0.0, seconds - now.timestamp())
     until = header_time(text)
     return max(0.0, (until - now).total_seconds()) if until else None

@@ -1,7 +1,7 @@
-"""The proxies that the environment names, and for which hosts: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY.
+"""Finds the proxy for a host in the environment: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY. Pure.
 
-Read as curl and the tools written in Go read them: small letters before large ones, a proxy without a scheme is an
-HTTP proxy, and NO_PROXY has names with all that is below them, hosts with a port, addresses and networks. Pure.
+They mean what they mean to curl and to tools written in Go: lower case wins over upper case, a proxy without a scheme
+is an HTTP proxy, and NO_PROXY lists domains with their subdomains, hosts with ports, addresses and networks.
 """
 
 from __future__ import annotations
@@ -10,22 +10,24 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 from reconciler.errors import Unreachable
+
+if TYPE_CHECKING:
+    from reconciler.http.hosts import Address
 
 SCHEMES = ("http", "https", "socks5", "socks5h")
 
 _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 
-Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy: `login` is its user name and password, if it wants them."""
+    """A proxy. `login` is its user name and password, if it needs them."""
 
     scheme: str
     host: str
@@ -38,7 +40,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """With the login, which is for no message."""
+        """The URL with the login: not for messages, unlike `str`."""
         login = ":".join(quote(part, safe="") for part in self.login) + "@" if self.login else ""
         return str(self).replace("://", f"://{login}", 1)
 
@@ -49,13 +51,17 @@ class Proxy:
 
 @dataclass(frozen=True)
 class Proxies:
-    """`named`: scheme of a request, or `all` -> (variable, URL). `exempt`: what NO_PROXY says, entry by entry."""
+    """The proxies of an environment.
+
+    named   scheme of a request, or `all` -> (variable, URL)
+    exempt  the entries of NO_PROXY
+    """
 
     named: Mapping[str, tuple[str, str]]
     exempt: tuple[str, ...] = ()
 
     def of(self, scheme: str, host: str, port: int | None) -> Proxy | None:
-        """The proxy for a request, None for a direct connection. Raises `Unreachable` for one that cannot be used."""
+        """Returns the proxy for a host, None for a direct connection. Raises `Unreachable` if it is not valid."""
         variable, url = self.named.get(scheme) or self.named.get("all") or ("", "")
         if not url or any(_covers(entry, host, port or _DEFAULT_PORTS.get(scheme)) for entry in self.exempt):
             return None
@@ -63,10 +69,11 @@ class Proxies:
 
 
 def read_proxies(environ: Mapping[str, str]) -> Proxies:
-    """HTTP_PROXY in large letters is left out in a CGI program, whose clients can set it."""
+    """Reads the variables. None is parsed before it is needed: a broken one must not fail runs that do not use it."""
     named = {}
     for scheme in ("http", "https", "all"):
         for variable in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY"):
+            # A client of a CGI program sets HTTP_PROXY by a header `Proxy:` (CVE-2016-5385); not http_proxy, though.
             if variable in environ and not (variable == "HTTP_PROXY" and "REQUEST_METHOD" in environ):
                 named[scheme] = (variable, environ[variable].strip())
                 break
@@ -80,10 +87,12 @@ def _parse(variable: str, url: str) -> Proxy:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         parts, host, port = urlsplit("http:"), "", None
-    # GNOME writes socks:// for what is SOCKS 5 nearly everywhere.
+    # GNOME writes socks://, and means SOCKS 5.
     scheme = "socks5" if parts.scheme == "socks" else parts.scheme
     if scheme not in SCHEMES:
-        raise Unreachable(variable, f"a proxy has to be one of {', '.join(SCHEMES)}; correct the variable, or unset it")
+        raise Unreachable(
+            variable, f"the scheme of a proxy is one of {', '.join(SCHEMES)}; correct the variable, or unset it"
+        )
     if not host or port == 0 or not re.fullmatch(r"[0-9a-z._:-]+", host):
         raise Unreachable(variable, "it does not name a proxy as scheme://host:port; correct the variable, or unset it")
     login = (unquote(parts.username or ""), unquote(parts.password or "")) if "@" in parts.netloc else None
@@ -91,12 +100,13 @@ def _parse(variable: str, url: str) -> Proxy:
 
 
 def _covers(entry: str, host: str, port: int | None) -> bool:
-    """Whether an entry of NO_PROXY is about a host."""
+    """Whether an entry of NO_PROXY covers a host."""
     if entry == "*":
         return True
     address = _address(host)
     if address is not None and _covers_address(entry, address):
         return True
+    # An IPv6 address ends like a host with a port: its last group must not be taken for one.
     name, _, digits = entry.rpartition(":")
     if name and digits.isdecimal() and _address(entry) is None:
         if digits.lstrip("0") != str(port):

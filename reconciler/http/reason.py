@@ -1,7 +1,7 @@
-"""What a host says of its refusal, for the person who has to act on it: one line, shortened. Pure.
+"""Extracts the reason of a refusal from its body, as one short line for the person who has to act on it. Pure.
 
 Registries answer with the specification's errors, token servers with one of several fields, object stores behind them
-with S3's XML, and proxies with a page. A host that repeats a secret that it was sent is not quoted.
+with S3's XML, and proxies with an HTML page. An answer that repeats a secret of its request is not quoted.
 """
 
 from __future__ import annotations
@@ -19,24 +19,26 @@ from reconciler.oci.spec import load_json
 from reconciler.words import plain
 
 MAX_BYTES = 16 * 1024
-"""Bytes of an answer's body that are looked at."""
+"""Bytes of a body that are searched."""
 
 LONGEST = 200
-"""Characters."""
+"""Characters of the line."""
 
 MAX_ERRORS = 3
 SHORTEST_SECRET = 6
+"""Characters. Anything shorter would be found in innocent words."""
 
+# The first field with text wins: from what is written for people to what is written for programs.
 _FIELDS = ("message", "error_description", "details", "detail", "error", "title", "reason", "code")
 _OPEN = ("scope", "service", "account", "client_id", "grant_type", "n", "last")
-"""Parameters of forms and queries that are not secrets."""
+"""Parameters of forms and queries that are not secrets. All others may be: each CDN signs URLs in its own way."""
 
 _XML = re.compile(r"<(Code|Message)>([^<]*)</\1>", re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
 
 
 def reason(body: bytes, secrets: Iterable[str] = ()) -> str:
-    """What the body of a refusal says; empty where it says nothing to people, or one of the `secrets`."""
+    """Returns the reason in the body of a refusal; empty if there is none, or if it has one of the `secrets`."""
     text = body[:MAX_BYTES].decode("utf-8", "replace").strip()
     said = _of_json(body) if text.startswith(("{", "[")) else _of_text(text)
     if any(secret in said for secret in secrets):
@@ -46,7 +48,7 @@ def reason(body: bytes, secrets: Iterable[str] = ()) -> str:
 
 
 def sent_secrets(authorization: str, content: str, query: str) -> tuple[str, ...]:
-    """What of a request is to be in no message: its credentials, and what signs its URL."""
+    """Returns the secrets of a request: its credentials, and the signature in its URL."""
     values = [authorization.partition(" ")[2], *_password(authorization)]
     values += [value for name, value in (*parse_qsl(content), *parse_qsl(query)) if name not in _OPEN]
     return tuple(value for value in values if len(value) >= SHORTEST_SECRET)

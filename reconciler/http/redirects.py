@@ -1,4 +1,4 @@
-"""Redirects, followed by hand: where each leads is checked before anything is sent there."""
+"""Follows redirects one by one, so that each target is checked before anything is sent there."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     SendTo = Callable[[str], httpx.Response]
     CheckTarget = Callable[[str, httpx.Response], None]
-    """Raises where the URL that an answer redirects to may not be followed; the answer is still open."""
+    """Gets the URL that an answer redirects to, and the open answer. Raises if the redirect may not be followed."""
 
 
 class TooManyRedirects(Exception):
-    """A chain of redirects is longer than it may be. `most` is how many are followed."""
+    """A chain of redirects is too long. `most` is the number that are followed."""
 
     def __init__(self, most: int) -> None:
         super().__init__(most)
@@ -28,7 +28,7 @@ class TooManyRedirects(Exception):
 
 
 def follow(url: str, send: SendTo, check: CheckTarget, most: int) -> httpx.Response:
-    """Sends a request to `url` and to where it redirects, and returns the open answer that redirects no further.
+    """Sends a request to `url`, follows its redirects, and returns the last answer, open.
 
     Raises `TooManyRedirects`, `httpx.InvalidURL`, and what `send` and `check` raise.
     """
@@ -38,6 +38,7 @@ def follow(url: str, send: SendTo, check: CheckTarget, most: int) -> httpx.Respo
             target = redirect_target(response)
             if target is None:
                 return response
+            # Before the answer is finished: the check needs its connection, to see whether it came from inside.
             check(target, response)
         except BaseException:
             finish(response)
@@ -48,16 +49,15 @@ def follow(url: str, send: SendTo, check: CheckTarget, most: int) -> httpx.Respo
 
 
 def redirect_target(response: httpx.Response) -> str | None:
-    """The URL that a redirect leads to, as httpx reads it, so that what is checked is what is asked; None: it is none.
-
-    Raises `httpx.InvalidURL`.
-    """
+    """Returns the URL that a redirect leads to; None if the answer is not a redirect. Raises `httpx.InvalidURL`."""
     if not response.has_redirect_location:
         return None
+    # Joined and spelled by httpx, which sends the next request: two parsers that read a URL differently would let a
+    # host pass the check and another one be contacted.
     return str(response.request.url.join(response.headers["Location"]))
 
 
 def origin(url: str) -> tuple[str, str | None, int | None]:
-    """The scheme, host and port of a URL, the port also where it is the usual one."""
+    """Returns the scheme, host and port of a URL, with the default port filled in."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)

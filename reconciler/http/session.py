@@ -1,4 +1,4 @@
-"""Requests to a registry and to the hosts that it leads to, side by side, as the state of each host allows."""
+"""Sends requests to a registry and the hosts that it refers to, concurrently, and as the state of each host allows."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 POOL_TIMEOUT = 600.0
-"""Seconds for a connection of ours to become free."""
+"""Seconds until a connection of our own has to be free: long, for layers of gigabytes may occupy all of them."""
 
 SHORT_TIMEOUT = httpx.Timeout(10.0, connect=3.0)
-"""For a host that is down as far as is known."""
+"""For a host that the breaker counts as down."""
 
 KEEP_ALIVE = 30.0
-"""Seconds that a connection is kept for the next request: a plan is looked at before it is applied."""
+"""Seconds that an idle connection is kept: people read a plan before they confirm it."""
 
 
 class Session:
     """Sends requests over at most `connections` connections. Shared by all threads, to be closed.
 
     name      the registry's, for errors
-    floor     bytes a second that a connection has to bring
-    trust     makes the TLS context when TLS is first spoken
-    patience  how often a request is tried
-    deadline  when it is over, nothing is sent any more
+    floor     the bytes a second that a connection has to bring
+    trust     makes the TLS context when it is first needed
+    patience  the policy for retries
+    deadline  once it is over, no request is sent
     """
 
     def __init__(
@@ -62,21 +62,23 @@ class Session:
         self._breakers = Breakers(patience.clock)
         self._retry = Retry(patience, self._breakers, deadline)
         timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
+        # Two connections for each lane: one to the registry, one to the host that it redirects to.
         self._lanes = Lanes(lambda: Transport(2, KEEP_ALIVE, floor, trust), connections, POOL_TIMEOUT, timeout)
 
     def close(self) -> None:
         self._lanes.close()
 
     def patiently(self, send: Callable[[], Result]) -> Result:
-        """Returns what `send` returns, called again where that may help."""
+        """Returns what `send` returns, and retries it where that may help."""
         return self._retry(send)
 
     def send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
-        """Sends one request; its answer is open, its redirects are not followed.
+        """Sends one request and returns the answer, open; redirects are not followed.
 
         Raises as httpx does, `LeftAlone` for a host that is down, and `OutOfTime`.
         """
         started = time.monotonic()
+        # Only scheme and host are the key of the cache: whole URLs are nearly all different, and would never hit it.
         breaker = self._breakers.of(_host_in("/".join(url.split("/", 3)[:3])))
         breaker.check()
         self._deadline.check(self._name)
@@ -100,16 +102,16 @@ class Session:
 
 
 def _short_of(left: float) -> httpx.Timeout | None:
-    """Time-outs for a request that has so many seconds left; None for the usual ones."""
+    """Returns time-outs for a request that has `left` seconds; None for the usual ones."""
     return httpx.Timeout(max(1.0, left), connect=max(1.0, min(left, CONNECT_TIMEOUT))) if left < READ_TIMEOUT else None
 
 
 @lru_cache(maxsize=256)
 def _host_in(url: str) -> str:
-    """The host[:port] of a request that is not made yet, spelled as httpx spells it in errors."""
+    """Returns the host[:port] of a URL as httpx spells it in errors, so that both find the same breaker."""
     return httpx.URL(url).netloc.decode("ascii")
 
 
 def _without_query(url: httpx.URL) -> str:
-    """What a log may have of a URL: the query of a signed one is a secret."""
+    """Returns a URL for the log: the query of a signed one is a secret."""
     return f"{url.scheme}://{url.host}:{url.port}{url.path}" if url.port else f"{url.scheme}://{url.host}{url.path}"

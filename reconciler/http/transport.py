@@ -1,7 +1,7 @@
-"""Sends requests of httpx over connections of httpcore, whose public names let us say what httpx's do not.
+"""Sends httpx's requests over httpcore's connections, because httpx's own transport cannot be configured so far.
 
-What differs from httpx's own transport: connections are under the rule of `pace`, proxies are those of `proxies`, and
-certificates are believed as `trust` says. Each is read when a host first needs it.
+Connections obey `pace`, proxies are found by `proxies`, and certificates are verified by `trust`. Proxies and
+certificates are loaded when a host first needs them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from reconciler.http.proxies import Proxy
 
 PROXIED = "r2mirror_proxied"
-"""The extension of an answer that came through a proxy."""
+"""The extension of an answer that marks it as having come through a proxy."""
 
 _NAMES = (
     "ConnectTimeout",
@@ -47,25 +47,27 @@ _NAMES = (
 _KINDS: dict[type[Exception], type[httpx.TransportError]] = {
     getattr(httpcore, name): getattr(httpx, name) for name in _NAMES
 }
-"""Both libraries call the same fault by the same name."""
+"""The exception of httpx for each of httpcore: both libraries use the same names."""
 
 _FAULTS = tuple(_KINDS)
 _NOT_MADE = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.ProxyError)
 
 
 @dataclass(frozen=True)
-class _Way:
-    """The connections to a kind of place, directly or through a proxy."""
+class _Connections:
+    """The connections that hosts share: all direct ones, or all through one proxy; those over TLS apart."""
 
     pool: httpcore.ConnectionPool
     proxy: Proxy | None
 
 
 class Transport(httpx.BaseTransport):
-    """Up to `connections` connections to each kind of place, of which idle ones are kept for `keep` seconds.
+    """Opens connections. Raises as httpx does, and `Unreachable` for a proxy or certificates that cannot be used.
 
-    `floor`: bytes a second that each has to bring. `trust` says what to believe when TLS is first spoken. Raises as
-    httpx does, and `Unreachable` for a proxy or for certificates that cannot be used.
+    connections  their number at most: directly, and through each proxy; as many again in plain HTTP
+    keep         seconds for which an idle one is kept
+    floor        the bytes a second that each has to bring
+    trust        makes the TLS context when it is first needed
     """
 
     def __init__(
@@ -80,14 +82,14 @@ class Transport(httpx.BaseTransport):
         self._floor = floor
         self._trust = trust
         self._proxies = read_proxies(os.environ)
-        self._ways: dict[tuple[str, str, int | None], _Way] = {}
-        self._made: dict[tuple[Proxy | None, bool], _Way] = {}
+        self._by_place: dict[tuple[str, str, int | None], _Connections] = {}
+        self._made: dict[tuple[Proxy | None, bool], _Connections] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         place = (url.scheme, url.host, url.port)
-        way = self._ways.get(place) or self._way(*place)
+        through = self._by_place.get(place) or self._connections_to(*place)
         stream: Any = request.stream
         asked = httpcore.Request(
             request.method,
@@ -97,10 +99,10 @@ class Transport(httpx.BaseTransport):
             extensions=request.extensions,
         )
         try:
-            answer = way.pool.handle_request(asked)
+            answer = through.pool.handle_request(asked)
         except _FAULTS as error:
-            raise _of_httpx(error, request, way.proxy) from error
-        if way.proxy:
+            raise _of_httpx(error, request, through.proxy) from error
+        if through.proxy:
             answer.extensions[PROXIED] = True
         headers_are_complete(answer.extensions.get("network_stream"))
         return httpx.Response(
@@ -112,17 +114,17 @@ class Transport(httpx.BaseTransport):
         )
 
     def close(self) -> None:
-        for way in self._made.values():
-            way.pool.close()
+        for made in self._made.values():
+            made.pool.close()
 
-    def _way(self, scheme: str, host: str, port: int | None) -> _Way:
-        """The connections for a place. Those in plain HTTP are apart, and no certificate is trusted there."""
+    def _connections_to(self, scheme: str, host: str, port: int | None) -> _Connections:
+        # Those in plain HTTP are apart, so that a run without TLS never loads the certificates, which takes 20 ms.
         proxy, is_plain = self._proxies.of(scheme, host, port), scheme == "http"
         with self._lock:
             if (proxy, is_plain) not in self._made:
-                self._made[proxy, is_plain] = _Way(self._open(proxy, is_plain=is_plain), proxy)
-            way = self._ways[scheme, host, port] = self._made[proxy, is_plain]
-        return way
+                self._made[proxy, is_plain] = _Connections(self._open(proxy, is_plain=is_plain), proxy)
+            found = self._by_place[scheme, host, port] = self._made[proxy, is_plain]
+        return found
 
     def _open(self, proxy: Proxy | None, *, is_plain: bool) -> httpcore.ConnectionPool:
         return httpcore.ConnectionPool(
@@ -136,12 +138,12 @@ class Transport(httpx.BaseTransport):
 
     def _proxy(self, proxy: Proxy) -> httpcore.Proxy:
         where = httpcore.URL(scheme=proxy.scheme.encode(), host=proxy.host.encode(), port=proxy.port, target=b"/")
-        # httpcore refuses authorities for a proxy that needs none.
+        # httpcore refuses a TLS context for a proxy that is not reached over TLS.
         return httpcore.Proxy(where, proxy.login, ssl_context=self._trust() if proxy.scheme == "https" else None)
 
 
 class _Body(httpx.SyncByteStream):
-    """The body of an answer, whose faults are raised as httpx's."""
+    """The body of an answer, which raises the exceptions of httpx."""
 
     def __init__(self, answer: httpcore.Response, request: httpx.Request) -> None:
         self._stream: Any = answer.stream
@@ -158,7 +160,8 @@ class _Body(httpx.SyncByteStream):
 
 
 def _of_httpx(error: Exception, request: httpx.Request, proxy: Proxy | None = None) -> httpx.TransportError:
-    """The same fault as httpx calls it; where a connection was not made, with the proxy that it was to go through."""
+    """Converts an exception of httpcore. If no connection was made, the message names the proxy."""
+    # The most specific class comes first in the order of inheritance.
     kind = next(_KINDS[one] for one in type(error).__mro__ if one in _KINDS)
-    where = f"the proxy {proxy} that the environment names: " if proxy and isinstance(error, _NOT_MADE) else ""
+    where = f"the proxy {proxy} from the environment: " if proxy and isinstance(error, _NOT_MADE) else ""
     return kind(f"{where}{error}", request=request)

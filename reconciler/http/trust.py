@@ -1,11 +1,11 @@
-"""Whose certificates are believed: the public authorities, and those that this system trusts beside them.
+"""Loads the certificate authorities to trust: the public ones, and those that this system trusts as well.
 
-    shared_trust  for every connection over TLS of ours
-    own_trust     with the authorities of one file too
-    bundle        a file with the authorities, for libraries that make their connections themselves
+    shared_trust  for all our TLS connections
+    own_trust     the same, and the authorities of one file
+    bundle        a file with the authorities, for libraries that open their own connections
 
-A company's own authority is put into the system's bundle, where curl, skopeo and docker find it. SSL_CERT_FILE and
-SSL_CERT_DIR stand in the place of all of them, as OpenSSL has it.
+A company puts its own authority into the system's bundle, where curl, skopeo and docker find it. SSL_CERT_FILE and
+SSL_CERT_DIR replace all others, as they do for OpenSSL.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ BUNDLES = (
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-"""Where systems keep them: Debian and Alpine, Fedora, openSUSE, newer Fedoras, the BSDs and macOS."""
+"""Where systems keep their bundle: Debian and Alpine, Fedora, openSUSE, newer Fedoras, the BSDs and macOS."""
 
 
 FEWEST = 50
-"""Certificates that a bundle with the public authorities has at least."""
+"""Certificates. A bundle with fewer does not hold the public authorities, of which there are more than 100."""
 
 
 def shared_trust() -> ssl.SSLContext:
-    """Loaded when it is first needed, which takes some 20 ms, and once.
+    """Returns the TLS context for all connections. It is loaded at the first use, once: that takes some 20 ms.
 
-    Raises `Unreachable` where the environment names authorities that cannot be used.
+    Raises `Unreachable` if the environment names authorities that cannot be used.
     """
     return _shared(*_named_authorities())
 
@@ -54,7 +54,8 @@ def _load(file: str | None, folder: str | None) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cafile=found)
         except (OSError, ssl.SSLError) as error:
-            logger.warning("%s: the certificates that this system trusts cannot be used: %s", found, error)
+            # Not an error: most registries have certificates of public authorities, which are loaded already.
+            logger.warning("%s: the certificates of this system cannot be used: %s", found, error)
     return context
 
 
@@ -62,7 +63,7 @@ _shared = cache(_load)
 
 
 def own_trust(ca_file: Path, name: str) -> ssl.SSLContext:
-    """Those of `ca_file` beside the usual ones, for the registry `name` may redirect to a public CDN."""
+    """Returns a TLS context that also trusts `ca_file`. The others stay: the registry `name` may redirect to a CDN."""
     context = _load(*_named_authorities())
     try:
         context.load_verify_locations(cafile=ca_file)
@@ -72,7 +73,7 @@ def own_trust(ca_file: Path, name: str) -> ssl.SSLContext:
 
 
 def bundle(environ: Mapping[str, str]) -> str | None:
-    """A file with all that this system trusts; None where that does not include the public authorities."""
+    """Returns a file with all authorities of this system; None if it lacks the public ones."""
     if environ.get("SSL_CERT_FILE"):
         return environ["SSL_CERT_FILE"]
     found = _system_bundle()

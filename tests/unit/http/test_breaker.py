@@ -121,9 +121,7 @@ def test_a_silent_host_is_left_alone_and_asked_again_after_a_while(
             source.tags()
     assert len(lying.asked) <= ENOUGH * 5
     assert clock.now < 300
-    with pytest.raises(
-        Unreachable, match=rf"failed {ENOUGH} requests in a row and is not asked again for {REST:.0f} s"
-    ):
+    with pytest.raises(Unreachable, match=rf"failed {ENOUGH} requests in a row and gets no more for {REST:.0f} s"):
         source.tags()
     lying.on(f"{TAGS}?n=1000", HEALTHY)
     clock.now += REST
@@ -153,7 +151,7 @@ def test_a_host_that_never_answers_costs_a_plan_ninety_seconds_and_its_other_rep
     with pytest.raises(Unreachable, match="did not answer in time after 2 attempts"):
         source.tags()
     for path in ("team/app", "team/other"):
-        with pytest.raises(Unreachable, match="is not asked again"):
+        with pytest.raises(Unreachable, match="gets no more for"):
             RegistrySource(source.registry, path).resolve("1")
     assert len(sent) == ENOUGH
     assert clock.now <= LONGEST_SILENCE + 1
@@ -165,7 +163,7 @@ def test_a_head_that_is_not_answered_counts_as_silence_too(
     sent = answers_after([math.inf], clock, monkeypatch)
     with pytest.raises(Unreachable, match="did not answer in time"):
         source.resolve("1")
-    with pytest.raises(Unreachable, match="is not asked again"):
+    with pytest.raises(Unreachable, match="gets no more for"):
         source.tags()
     assert sent == ["HEAD /v2/team/app/manifests/1", "GET /v2/team/app/manifests/1"]
     assert clock.now <= LONGEST_SILENCE + 1
