@@ -1,4 +1,4 @@
-"""Where images come from: one protocol, for registries and for OCI image layout folders."""
+"""Sources of images: one protocol for repositories at registries and for OCI image layout folders."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Contents(Protocol):
     def manifest(self, descriptor: Descriptor) -> bytes:
         """Fetches the exact bytes of a manifest or index, and verifies their digest.
 
-        The size may be what a HEAD said: a hint.
+        The size in `descriptor` is only a hint: it may come from the headers of a HEAD.
         """
         ...
 
@@ -48,16 +48,16 @@ class Source(Contents, Protocol):
         ...
 
     def described(self, digest: Digest) -> Descriptor:
-        """Reads what the bytes of a manifest or index are, where there is doubt about what a HEAD told of them.
+        """Fetches a manifest or index and derives its descriptor from the bytes, where that of a HEAD is in doubt.
 
-        Raises `BadAnswer` where they contradict what they are announced as.
+        Raises `BadAnswer` if the bytes contradict their announced media type.
         """
         ...
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
-        """Lists what refers to a manifest, each once, with its `artifact_type`.
+        """Lists the manifests that refer to `subject`, each once, with its `artifact_type`.
 
-        None where the source has no such list, and only the tag that stands in for it can tell.
+        None if the source has no referrers list; then only the fallback tag can name them.
         """
         ...
 
@@ -73,30 +73,28 @@ class Source(Contents, Protocol):
 
 @runtime_checkable
 class Metered(Protocol):
-    """A source that may count the manifests that it gives."""
+    """A source that may limit how many manifests it serves."""
 
     def quota(self, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
-        """Returns how many manifests may still be fetched, as the source last said; None if it does not count.
+        """Returns the quota that the source last reported; None if it has none. Never spends any of it.
 
-        It never costs what it counts.
-
-        known  a manifest of which a HEAD is sent if the source has not said it yet
-        again  also if it has
+        known  a manifest to send a HEAD for if no quota has been reported yet
+        again  send it even if one has
         """
         ...
 
 
 @runtime_checkable
 class BehindLogin(Protocol):
-    """A source that may have logins."""
+    """A source that may require a login."""
 
     def wants_login(self, digest: Digest) -> bool:
-        """Returns whether a manifest that we can read is refused without a login. It never counts as a pull."""
+        """Returns whether a manifest that we can read is refused to anonymous clients. Never counts as a pull."""
         ...
 
 
 def quota_of(source: Contents, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
-    """Returns the quota of a source, as `Metered` has it; None for one that is not metered."""
+    """Returns the quota of a source as `Metered.quota` does; None if the source is not metered."""
     return source.quota(known, again=again) if isinstance(source, Metered) else None
 
 

@@ -1,4 +1,4 @@
-"""What a registry has let us in with so far: logins and a header for each scope, shared by all threads."""
+"""Authorizes requests to one registry: keeps its logins and tokens by scope, shared by all threads."""
 
 from __future__ import annotations
 
@@ -25,34 +25,34 @@ if TYPE_CHECKING:
     from reconciler.sources.credentials import Credentials
 
     Send = Callable[[str | None], httpx.Response]
-    """Sends a request with an Authorization header, or without one."""
+    """Sends a request with the given Authorization header, or with none."""
 
     CheckRealm = Callable[[str, bool], None]
-    """Raises `Denied` for a URL that a token may not be asked for at; told whether we were sent there from inside."""
+    """Raises `Denied` unless a token may be fetched from a URL. The flag: the answer that named it came from inside."""
 
     FetchToken = Callable[[TokenRequest, CheckRealm], Token]
-    """Raises `LoginRefused` where the token server refuses the credentials, `Denied` for other refusals."""
+    """Raises `LoginRefused` if the token server refuses the credentials, `Denied` for other refusals."""
 
 logger = logging.getLogger(__name__)
 
 MAX_GRANTS = 4
-"""Grants that a refused request is sent with: another thread's, a new one of the same login, one of the scope that the
-registry names, one of another login."""
+"""Grants to try for one request: another thread's, a new one of the same login, one for the scope that the registry
+names, one of another login."""
 
 HOPELESS_FOR = 60.0
-"""Seconds for which a scope that other credentials did not help is not asked about with others again."""
+"""Seconds before another login is looked up again for a scope that another login did not open."""
 
 
 @dataclass(frozen=True)
 class _Refusal:
-    """What is to be answered to, and whether it came from inside this network."""
+    """A challenge to answer, and whether it came from inside this network."""
 
     challenge: Challenge
     is_inside: bool
 
 
 class Logins(Protocol):
-    """Where credentials come from: `keychain.Keychain`."""
+    """Finds credentials, e.g. `keychain.Keychain`."""
 
     def find(self, path: str) -> Credentials | None: ...
 
@@ -61,7 +61,13 @@ class Logins(Protocol):
 
 @dataclass(frozen=True)
 class _Grant:
-    """A header, until when it is used, and what it was had with."""
+    """An Authorization header.
+
+    until        when it is no longer used, on the monotonic clock
+    challenge    the challenge that it answers
+    credentials  the login it was obtained with; None for an anonymous token
+    scope        the scope that was requested, maybe under the registry's own name for it
+    """
 
     header: str
     until: float
@@ -71,14 +77,15 @@ class _Grant:
 
 
 class Access:
-    """The authorization of one registry: one request for a token of a scope, however many threads want it.
+    """Authorizes requests to one registry, with one token request per scope, however many threads want it.
 
-    A refusal is remembered like a token: what was refused for one tag is not tried again for each of a thousand, and a
-    login that was refused is not tried again for another repository, for that locks accounts. Until a login has worked
-    once, one thread tries it and the others wait.
+    Refusals are remembered like tokens. A scope that was refused for one tag is not requested again for a thousand
+    others. A refused login is not tried again for another repository, because repeated failures lock accounts. Until a
+    login has worked once, one thread tries it and the others wait.
 
-    `token_servers` are those that mirrors.yaml declares for it. A scope is that of the repository as we call it; where
-    `is_named_by_it`, and wherever that is refused, the one that the registry itself names is asked for.
+    token_servers   the token servers that mirrors.yaml declares for this registry
+    is_named_by_it  request tokens for the scope that the registry names, not for the repository as we name it; that is
+                    done for every registry once our own scope was refused
     """
 
     def __init__(
@@ -99,6 +106,7 @@ class Access:
         self._grants: dict[str, _Grant] = {}
         self._refusals: dict[str, Denied] = {}
         self._hopeless: dict[str, float] = {}
+        # Proven logins have worked once, renewed ones came from a second lookup, stale ones are not sent again.
         self._proven: set[Credentials] = set()
         self._renewed: set[Credentials] = set()
         self._stale: set[Credentials] = set()
@@ -108,10 +116,10 @@ class Access:
         self._locks: dict[str, threading.Lock] = {}
 
     def send(self, scope: str, send: Send, fetch: FetchToken) -> httpx.Response:
-        """The answer to a request, sent again with what the registry wants as far as that is to be had.
+        """Sends a request, and sends it again with whatever authorization the registry asks for and we can obtain.
 
-        A last refusal is returned. Raises `Denied` where the credentials cannot be had or get no token, `LoginRefused`
-        where they are wrong, and whatever `send` and `fetch` raise.
+        Returns the last answer, also if it is a refusal. Raises `Denied` if credentials cannot be obtained or get no
+        token, `LoginRefused` if they are wrong, and whatever `send` and `fetch` raise.
         """
         grant = self._valid(scope)
         is_new = False
@@ -131,12 +139,12 @@ class Access:
         return response
 
     def has_login(self, scope: str) -> bool:
-        """Whether the scope was granted for credentials, and not to just anyone."""
+        """Whether access to the scope was granted to a login, and not anonymously."""
         grant = self._grants.get(scope)
         return grant is not None and grant.credentials is not None
 
     def _is_final(self, response: httpx.Response, scope: str) -> bool:
-        """Whether nothing is to be answered: no refusal, or one that other credentials have just not helped."""
+        """Whether an answer is no refusal, or one that other credentials have recently failed to change."""
         if response.status_code == httpx.codes.FORBIDDEN:
             return time.monotonic() < self._hopeless.get(scope, 0.0)
         return response.status_code != httpx.codes.UNAUTHORIZED
@@ -151,8 +159,9 @@ class Access:
     def _following(
         self, scope: str, refusal: _Refusal, refused: _Grant | None, fetch: FetchToken, *, is_new: bool
     ) -> _Grant | None:
-        """The grant to try after one that was refused, None if there is none to be had."""
+        """Returns the grant to try after a refused one; None if there is no other."""
         with self._lock_of(scope):
+            # Another thread may have renewed the grant while this one waited for the lock.
             current = self._valid(scope)
             if current and current is not refused:
                 return current
@@ -161,6 +170,7 @@ class Access:
             try:
                 grant = self._grant(scope, refusal, refused, fetch, is_new=is_new)
             except LoginRefused:
+                # It is about the login, which `_refused` remembers, and not about this scope.
                 raise
             except Denied as error:
                 self._refusals[scope] = error
@@ -173,7 +183,7 @@ class Access:
         self, scope: str, refusal: _Refusal, refused: _Grant | None, fetch: FetchToken, *, is_new: bool
     ) -> _Grant | None:
         is_bearer = refusal.challenge.scheme == "bearer"
-        # An expired token is not the login's fault; a token that was refused at once is, if it was for the right scope.
+        # An expired token says nothing against its login. A new one that is refused does, if its scope was right.
         if refused is None or (is_bearer and (not is_new or self._takes_named_scope(scope, refusal, refused))):
             wrong = None
         elif refused.credentials is None:
@@ -195,9 +205,10 @@ class Access:
             return self._by_token(scope, refusal, other, fetch)
 
     def _takes_named_scope(self, scope: str, refusal: _Refusal, refused: _Grant) -> bool:
-        """Whether the registry, which refused a token at once, names another scope; that one is asked for from now on.
+        """Adopts the scope that the registry names after it refused a new token. Returns whether there is such a scope.
 
-        With credentials only at a realm of its owner, for the registry gets to see the token.
+        With credentials, only if the realm belongs to the registry's owner: the registry gets to see the token, and
+        could otherwise name a private repository of ours elsewhere.
         """
         named = named_scope(refusal.challenge)
         if named is None or named == refused.scope:
@@ -210,14 +221,15 @@ class Access:
         return True
 
     def _usable(self, scope: str, wrong: Credentials | None) -> Credentials | None:
-        """The credentials to use, but not those that are `wrong`; None if there are none (else).
+        """Returns the credentials to use, other than the `wrong` ones; None if there are no others.
 
-        Raises `LoginRefused` where the only ones are known to be refused.
+        Raises `LoginRefused` if the only ones are known to be refused.
         """
-        path = scope.split(":")[1]
+        path = scope.split(":")[1]  # repository:PATH:pull
         found = self._logins.find(path)
         if found is None or (found != wrong and found not in self._refused):
             return found
+        # A renewed login that never worked is not looked up a third time: failures lock accounts.
         is_last = found in self._renewed and found not in self._proven
         if not is_last and time.monotonic() >= self._hopeless.get(scope, 0.0):
             other = self._logins.again(path, found)
@@ -260,7 +272,7 @@ class Access:
         return _Grant(f"Bearer {token.value}", token.until, challenge, credentials, wanted)
 
     def _tried(self, grant: _Grant, send: Send) -> httpx.Response | None:
-        """The answer with this grant; None where its login was refused while it waited for its turn."""
+        """Sends with a grant. None if its login was refused to another thread while this one waited for its turn."""
         if grant.challenge.scheme == "bearer":
             return send(grant.header)
         assert grant.credentials
@@ -269,6 +281,7 @@ class Access:
                 response = send(grant.header)
                 if grant.credentials not in self._proven and is_wrong_login(response):
                     self._note_refused(grant.credentials, f"it answered {response.status_code}")
+                # A 404 proves a login too: a registry checks it before it looks for the repository.
                 elif response.status_code < httpx.codes.BAD_REQUEST or response.status_code == httpx.codes.NOT_FOUND:
                     self._proven.add(grant.credentials)
                 return response
@@ -277,7 +290,7 @@ class Access:
 
     @contextlib.contextmanager
     def _trying(self, credentials: Credentials | None) -> Iterator[None]:
-        """Lets one thread at a time use a login that has not worked yet. Raises `LoginRefused` if it did not for it."""
+        """Lets one thread at a time use an unproven login. Raises `LoginRefused` if it was refused to another one."""
         if credentials is None or credentials in self._proven:
             yield
             return
@@ -290,6 +303,7 @@ class Access:
         login = f"the login from {credentials.where}" if credentials.where else "the login"
         advice = "check the user name and the password or token, or log in again"
         error = LoginRefused(self._name, f"{login} was refused: {why}; {advice}")
+        # A login that has worked before may just have expired, or have no access to this repository.
         if credentials not in self._proven:
             self._refused[credentials] = error
             self._stale.add(credentials)
@@ -305,19 +319,20 @@ class Access:
 
 
 def _refusal(response: httpx.Response, grant: _Grant | None) -> _Refusal | None:
-    """What to answer to an answer, which is ended; None if nothing can be answered to it."""
+    """Reads the challenge of a refusal, and ends the answer; None if there is nothing to be answered."""
     has_login = grant is not None and grant.credentials is not None
     if response.status_code == httpx.codes.FORBIDDEN and not has_login:
         return None
     is_inside = comes_from_inside(response)
-    # Before a token is asked for: there may be no other connection for that than this one.
+    # The answer is ended before a token is fetched: its connection may be the only one there is.
     if not is_about_the_login(response, finish(response)):
         return None
     challenge = choose(parse_challenges(response.headers.get_list("WWW-Authenticate")))
+    # A 403 need not have a challenge; the one that the grant answered still holds.
     challenge = challenge or (grant.challenge if grant else None)
     return _Refusal(challenge, is_inside) if challenge else None
 
 
 def _again(error: Denied) -> Denied:
-    """The same error for another thread, which gives it a traceback of its own."""
+    """Copies an error for another thread, so that each has a traceback of its own."""
     return Denied(error.what, error.why)

@@ -1,8 +1,8 @@
-"""How a registry lets us in: challenges, tokens and where credentials may go. Values in and out; no network here.
+"""Registry authentication: challenges, tokens, and where credentials may be sent. Pure.
 
-Follows the distribution project's token authentication specification (docs/spec/auth/token.md and oauth.md) and RFC
-7235 for the header. The rules about realms are ours: a registry that was taken over, or that lies, must not get
-credentials sent to a place of its choice, nor make us ask addresses inside our own network.
+Follows the distribution project's token authentication specification (docs/spec/auth/token.md and oauth.md), and RFC
+7235 for the header. The rules about realms are ours. A compromised or malicious registry must not have credentials sent
+to a place of its choice, and must not make us send requests to addresses inside our own network.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ if TYPE_CHECKING:
 
 DEFAULT_LIFETIME = 60.0
 LIFETIME_MARGIN = 10.0
-"""Seconds: how long a token lives that does not say so, and how long before its end it is not used any more."""
+"""Seconds: the lifetime of a token that states none (token.md), and how long before its end a token is renewed."""
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PARAMETER = re.compile(rf'\s*({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_WORD}|[^\s,"]+))\s*(?:,|$)')
+# The specification's grammar has a class after the type, e.g. `repository(plugin):...`.
 _SCOPE = re.compile(r"repository(?:\([a-z]+\))?:([a-z0-9][A-Za-z0-9._/:-]{0,254}):([a-z*,]{1,60})")
 _TOKEN = re.compile(r"[!-~]+")
 _SCHEME = re.compile(rf"\s*,*\s*({_WORD})(?:\s+|\s*,|$)")
@@ -44,7 +45,7 @@ _SCHEME = re.compile(rf"\s*,*\s*({_WORD})(?:\s+|\s*,|$)")
 
 @dataclass(frozen=True)
 class Challenge:
-    """One way in that a registry offers; `scheme` in lower case, e.g. `bearer`."""
+    """An authentication scheme that a registry offers. `scheme` is in lower case, e.g. `bearer`."""
 
     scheme: str
     parameters: Mapping[str, str]
@@ -52,7 +53,7 @@ class Challenge:
 
 @dataclass(frozen=True)
 class TokenRequest:
-    """A request for a token. `form` is the body of a POST; without one it is a GET."""
+    """A request for a token: a POST of `form`, or a GET without one."""
 
     url: str
     headers: Mapping[str, str] = field(repr=False)
@@ -61,14 +62,14 @@ class TokenRequest:
 
 @dataclass(frozen=True)
 class Token:
-    """A bearer token and the time, on the caller's clock in seconds, until which it is used."""
+    """A bearer token. `until`: when it is no longer used, in seconds on the caller's clock."""
 
     value: str = field(repr=False)
     until: float
 
 
 def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
-    """The challenges in all WWW-Authenticate headers of an answer; what cannot be understood is left out."""
+    """Parses the challenges in all WWW-Authenticate headers of an answer. Leaves out what it does not understand."""
     challenges = []
     for header in headers:
         rest = header
@@ -84,21 +85,22 @@ def parse_challenges(headers: Iterable[str]) -> tuple[Challenge, ...]:
 
 
 def choose(challenges: Iterable[Challenge]) -> Challenge | None:
-    """The challenge to answer: a bearer token before a password."""
+    """Chooses the challenge to answer: a bearer token before a password."""
+    # Reversed, so that the first of two challenges of a scheme wins.
     known = {challenge.scheme: challenge for challenge in reversed(tuple(challenges))}
     return known.get("bearer") or known.get("basic")
 
 
 def basic(credentials: Credentials) -> str:
-    """The Authorization header of RFC 7617."""
+    """Spells the Authorization header of RFC 7617."""
     pair = f"{credentials.username}:{credentials.password}".encode()
     return f"Basic {base64.b64encode(pair).decode()}"
 
 
 def named_scope(challenge: Challenge) -> str | None:
-    """The repository that a challenge wants a token for, to pull and no more; None if it names none.
+    """Reads the scope that a challenge names, reduced to pull; None if it names no repository.
 
-    Behind a proxy a registry may know a repository by another name than we do.
+    A registry behind a proxy may know a repository by another name than ours.
     """
     for scope in challenge.parameters.get("scope", "").split():
         repository = _SCOPE.fullmatch(scope)
@@ -108,11 +110,12 @@ def named_scope(challenge: Challenge) -> str | None:
 
 
 def token_request(challenge: Challenge, scope: str, credentials: Credentials | None) -> TokenRequest:
-    """What to ask the realm of a bearer challenge for, which `check_realm` has to allow."""
+    """Builds the request for a token of `scope`. The realm has to be checked with `check_realm`."""
     realm = challenge.parameters.get("realm", "")
     service = challenge.parameters.get("service", "")
     common = {"service": service, "scope": scope} if service else {"scope": scope}
     if credentials and credentials.identity_token:
+        # An identity token is a refresh token of OAuth2 (oauth.md), which only a POST accepts.
         form = {"grant_type": "refresh_token", "client_id": "r2mirror", "refresh_token": credentials.identity_token}
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
         return TokenRequest(realm, kind, urlencode({**form, **common}))
@@ -124,10 +127,10 @@ def token_request(challenge: Challenge, scope: str, credentials: Credentials | N
 def check_realm(
     realm: str, registry: str, *, has_credentials: bool, places: Iterable[str] = (), is_inside: bool = False
 ) -> None:
-    """Raises `Denied` unless `realm` is a place that the registry at this URL may send us to.
+    """Raises `Denied` unless the registry at this URL may have us fetch a token from `realm`.
 
-    `places` are those that mirrors.yaml declares as its token servers; `is_inside`: the registry's answer came from
-    inside this network.
+    places     the token servers that mirrors.yaml declares
+    is_inside  whether the registry's answer came from inside this network
     """
     there, here = split_url(realm), urlsplit(registry)
     if there is None or "@" in there.netloc:
@@ -135,25 +138,26 @@ def check_realm(
     host, home = there.hostname or "", here.hostname or ""
     is_named = is_declared(there, places)
     refusal = partial(_refused_realm, realm, registry)
-    # Where the registry itself speaks plain http, the same owner's realm takes nothing that is not taken already.
+    # If the registry itself speaks plain http, a plain realm of the same owner exposes nothing more.
     is_plain = there.scheme == "http" and not is_loopback(host) and not is_declared_plain(there, places)
     if is_plain and not (here.scheme == "http" and same_owner(host, home)):
-        raise refusal("is plain http; no token is asked for there", f"http://{_place(there)}")
+        raise refusal("is plain http; no token is fetched from there", f"http://{_place(there)}")
     if not is_named and _is_out_of_bounds(host, home, is_inside=is_inside):
-        raise refusal("is an address inside this network; it is not asked", _place(there))
+        raise refusal("is an address inside this network; no request is sent there", _place(there))
     if not is_named and has_credentials and not same_owner(host, home):
-        raise refusal("is another party's; the credentials do not go there", _place(there))
+        raise refusal("is another party's; credentials are not sent there", _place(there))
 
 
 def _refused_realm(realm: str, registry: str, why: str, place: str) -> Denied:
-    way = f"If it is meant, add {place} to token_servers under registries.{_named(registry)} in mirrors.yaml"
+    way = f"If this is intended, add {place} to token_servers under registries.{_named(registry)} in mirrors.yaml"
     return Denied(registry, f"its token realm {_shown(realm)} {why}. {way}")
 
 
 def check_redirect(target: str, registry: str, *, places: Iterable[str] = (), is_inside: bool = False) -> None:
     """Raises `BadAnswer` unless the registry at this URL may redirect us to `target`.
 
-    `places` are those that mirrors.yaml declares; `is_inside`: the redirect came from inside this network.
+    places     the hosts and networks that mirrors.yaml declares in `redirects_to`
+    is_inside  whether the redirect came from inside this network
     """
     there, here = split_url(target), urlsplit(registry)
     if there is None:
@@ -170,22 +174,22 @@ def check_redirect(target: str, registry: str, *, places: Iterable[str] = (), is
 
 
 def _refused_redirect(what: str, place: str, registry: str) -> BadAnswer:
-    way = f"If it is meant, add {place} to redirects_to under registries.{_named(registry)} in mirrors.yaml"
+    way = f"If this is intended, add {place} to redirects_to under registries.{_named(registry)} in mirrors.yaml"
     return BadAnswer(registry, f"{what}; it is not followed. {way}")
 
 
 def _place(parts: SplitResult) -> str:
-    """The host and port of a URL, without what may be a secret before them."""
+    """The host and port of a URL, without user information, which may be a secret."""
     return parts.netloc.rpartition("@")[2]
 
 
 def _named(registry: str) -> str:
-    """How mirrors.yaml names the registry at a URL."""
+    """The name of the registry at a URL in mirrors.yaml."""
     return registry_at(urlsplit(registry).netloc)
 
 
 def parse_token(body: bytes, what: str, now: float) -> Token:
-    """The token in an answer of the realm. Raises `Denied` if there is none."""
+    """Parses the token in a realm's answer. `now`: on the clock of `Token.until`. Raises `Denied` if there is none."""
     try:
         document = load_json(body, what)
     except Malformed as error:
@@ -195,18 +199,19 @@ def parse_token(body: bytes, what: str, now: float) -> Token:
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         raise Denied(what, "the token realm's answer has no token")
     lifetime = fields.get("expires_in")
+    # A bool is an int in Python; and an absurd lifetime is not worth an error, the default is safe.
     if isinstance(lifetime, bool) or not isinstance(lifetime, int | float) or not 0 < lifetime < 10**9:
         lifetime = DEFAULT_LIFETIME
     return Token(value, now + max(lifetime - LIFETIME_MARGIN, lifetime / 2))
 
 
 def _is_out_of_bounds(host: str, home: str, *, is_inside: bool) -> bool:
-    """Whether no registry at `home` has anything to do with `host`: another network, or where clouds keep secrets."""
+    """Whether `host` is off limits for a registry at `home`: an internal address, or a cloud's metadata service."""
     if is_metadata(host):
         return host != home
     return is_internal(host) and not (is_internal(home) or is_inside)
 
 
 def _shown(url: str) -> str:
-    """A URL without what may be a secret: the user information, and the query, which may hold a signature."""
+    """A URL without its possible secrets: the user information, and the query, which may hold a signature."""
     return re.sub(r"//[^/]*@", "//", re.split(r"[?#]", url)[0])[:120]

@@ -1,4 +1,4 @@
-"""Holds all downloads together below a rate."""
+"""Limits the total rate of all downloads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable
 from reconciler.http.speed import parse_rate
 
 BURST = 0.5
-"""Seconds: what was not used of the rate for so long may be made up for."""
+"""Seconds of unused rate that may be made up for."""
 
 LOWEST = 64 * 1024
-"""Bytes a second. Below that, many downloads at once take so long between two reads that servers give them up."""
+"""Bytes a second. Below it, parallel downloads pause so long between two reads that servers close the connections."""
 
 
 def parse_bandwidth(text: str) -> float:
@@ -22,12 +22,12 @@ def parse_bandwidth(text: str) -> float:
     """
     rate = parse_rate(text)
     if rate < LOWEST:
-        raise ValueError(f"{text!r} is less than {LOWEST // 1024}KiB/s, at which servers give connections up")
+        raise ValueError(f"{text!r} is less than {LOWEST // 1024}KiB/s, below which servers close the connections")
     return rate
 
 
 class Bandwidth:
-    """A bucket that `rate` bytes a second flow into, for all threads together. Each is made to wait in its turn."""
+    """A token bucket shared by all threads, filled with `rate` bytes a second."""
 
     def __init__(
         self,
@@ -47,5 +47,6 @@ class Bandwidth:
             now = self._clock()
             self._free_at = max(self._free_at, now - BURST) + size / self._rate
             wait = self._free_at - now
+        # Outside the lock: each thread has reserved its time already, and others may reserve theirs while it sleeps.
         if wait > 0:
             self._sleep(wait)

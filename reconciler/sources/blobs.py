@@ -1,4 +1,4 @@
-"""The blobs of a repository at a registry: downloaded as far as they come, and resumed where they break off."""
+"""Downloads blobs from a registry, and resumes downloads whose connection breaks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 BLOB_BREAKS = 3
 BYTES_A_BREAK = 64 * 1024 * 1024
-"""How often a blob may break off and be resumed; so many bytes that came since make up for one break."""
+"""How often a download may break and be resumed. Every `BYTES_A_BREAK` received earn one more break: a connection that
+is cut every GiB, e.g. by a proxy's time limit, still brings the largest layer home."""
 
 
 def download(at: Endpoint, descriptor: Descriptor) -> Generator[bytes, None, None]:
@@ -30,6 +31,7 @@ def download(at: Endpoint, descriptor: Descriptor) -> Generator[bytes, None, Non
 
 def _whole(at: Endpoint, descriptor: Descriptor) -> Generator[bytes, None, None]:
     what = at.what(str(descriptor.digest))
+    # At a registry whose blobs keep breaking, a blob gets one attempt.
     offset, spare = 0, 0.0 if at.registry.blobs.is_down else float(BLOB_BREAKS)
     started = at.registry.patience.clock()
     while True:
@@ -39,7 +41,7 @@ def _whole(at: Endpoint, descriptor: Descriptor) -> Generator[bytes, None, None]
                 for chunk in chunks:
                     offset += len(chunk)
                     if offset > descriptor.size:
-                        raise BadAnswer(what, f"goes on after the {descriptor.size} bytes that its manifest says")
+                        raise BadAnswer(what, f"is longer than the {descriptor.size} bytes stated in its manifest")
                     yield chunk
         except Unreachable as error:
             reason = error.why
@@ -49,14 +51,15 @@ def _whole(at: Endpoint, descriptor: Descriptor) -> Generator[bytes, None, None]
         spare = min(spare + (offset - before) / BYTES_A_BREAK, BLOB_BREAKS) - 1
         if spare < 0:
             at.registry.blobs.gave_up(reason, at.registry.patience.clock() - started)
-            why = f"the blob breaks off again and again, the last time after {offset} of {descriptor.size} bytes"
+            why = f"the download breaks off again and again, the last time after {offset} of {descriptor.size} bytes"
             raise Unreachable(what, f"{why}: {reason}")
+        # Only an attempt that brought nothing is followed by a pause: one that brought bytes was accepted.
         if offset == before:
             at.registry.patience.sleep(at.registry.patience.pause(1))
 
 
 def _chunks(at: Endpoint, descriptor: Descriptor, offset: int, what: str) -> Generator[bytes, None, None]:
-    """The bytes of a blob from `offset` on, as far as this answer goes."""
+    """Yields the bytes of a blob from `offset` on, up to the end of one answer."""
     headers = {"Range": f"bytes={offset}-"} if offset else {}
     url = at.url(f"blobs/{descriptor.digest}")
     with at.registry.answer(url, at.scope, what, headers) as response:
@@ -71,9 +74,10 @@ def _chunks(at: Endpoint, descriptor: Descriptor, offset: int, what: str) -> Gen
 
 
 def _bytes_of(response: httpx.Response, wanted: int, what: str) -> Iterator[bytes]:
-    """The bytes of a blob in an answer: those of the body, if it has `wanted` of them, whatever it is said to be.
+    """Returns the bytes of a blob in an answer. A body of `wanted` bytes is taken as it is, whatever its encoding.
 
-    For a layer that is a gzip file itself is said to be gzip-encoded too, by object stores to which it was uploaded so.
+    Object stores label a layer that is a gzip file as gzip-encoded if it was uploaded that way; its digest is that of
+    the gzip file.
     """
     if not is_encoded(response) or response.headers.get("Content-Length") == str(wanted):
         return response.iter_raw()
@@ -81,9 +85,10 @@ def _bytes_of(response: httpx.Response, wanted: int, what: str) -> Iterator[byte
 
 
 def to_skip(response: httpx.Response, offset: int, what: str) -> int:
-    """How many bytes of this answer were had before. Raises `BadAnswer` for a range that was not asked for."""
+    """Returns how many bytes at the start of an answer are known already. Raises `BadAnswer` for a wrong range."""
+    # A server without ranges answers 200 with the whole blob, which RFC 9110, section 14.2 allows.
     if response.status_code != httpx.codes.PARTIAL_CONTENT:
         return offset
     if not response.headers.get("Content-Range", "").startswith(f"bytes {offset}-"):
-        raise BadAnswer(what, f"asked for the bytes from {offset} on, got others; try again later")
+        raise BadAnswer(what, f"the server sent another range than the bytes from {offset} on; try again later")
     return 0

@@ -1,4 +1,4 @@
-"""What mirrors.yaml configures of a source: how its registry is reached."""
+"""The configuration of a registry in mirrors.yaml: how it is reached."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class RegistryConfig:
     """How to reach one registry.
 
     username_env, password_env  names of environment variables, never their values
-    plain_http                  None: https, and on this machine whatever is spoken
-    ca_file                     authorities to trust beside the usual ones
+    plain_http                  None: https, or on this machine whichever the registry speaks
+    ca_file                     certificate authorities to trust in addition to the usual ones
     max_connections             connections at once
     min_speed                   bytes a second below which a connection is given up
-    redirects_to                hosts, host:port or networks; a host with http:// if it speaks plain http
+    redirects_to                hosts, host:port or networks; http:// before a host that speaks plain http
     token_servers               as `redirects_to`
     """
 

@@ -1,8 +1,9 @@
-"""Who we are at a registry: what mirrors.yaml names, else where docker and podman keep logins. No secret is ever shown.
+"""Finds the credentials for a registry: in mirrors.yaml's variables, else where docker and podman keep logins.
 
 The places and their order are those of containers-auth.json(5), which podman, buildah and skopeo follow, and of the
 docker command: DOCKER_AUTH_CONFIG, REGISTRY_AUTH_FILE alone or DOCKER_CONFIG alone, else podman's auth.json, then
-Docker's config.json. The first that has a login for the repository wins.
+Docker's config.json. The first that has a login for the repository wins. No
+secret is ever shown.
 """
 
 from __future__ import annotations
@@ -26,19 +27,20 @@ if TYPE_CHECKING:
     from reconciler.sources.config import RegistryConfig
 
 HELPER_TIMEOUT = 30
-"""Seconds that a credential helper may take."""
+"""Seconds that a credential helper may take: some ask a cloud, and one that asks the user would wait for ever."""
 
 MAX_FILE_BYTES = 4 * 1024 * 1024
 
 _IDENTITY_TOKEN_USER = "<token>"  # noqa: S105 the user name that helpers give with an identity token
+# All helpers share this text: docker matches it, too, because the protocol has no code for a missing login.
 _NOT_FOUND = "credentials not found in native keychain"
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """A user name and password, or an identity token for the OAuth2 flow. The secrets are not in its repr.
+    """A user name and password, or an identity token for the OAuth2 flow. Its repr shows no secret.
 
-    `where` says where they come from, for the person who has to correct them.
+    where  where they come from, for the user who has to correct them
     """
 
     username: str
@@ -52,10 +54,10 @@ _HELPER = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 @dataclass(frozen=True)
 class Means:
-    """What finding credentials needs of others.
+    """The surroundings in which credentials are looked up.
 
-    ask   the credentials that a helper, named by its suffix, has for a server
-    note  told of what is passed over, in words for the user
+    ask   asks a credential helper, named by its suffix, for the credentials of a server
+    note  tells the user about an entry that is skipped
     """
 
     environ: Mapping[str, str]
@@ -64,10 +66,10 @@ class Means:
 
 
 def find_credentials(registry: str, path: str, config: RegistryConfig, means: Means) -> Credentials | None:
-    """The credentials for a repository, by its registry's host and its path; None to go anonymously.
+    """Finds the credentials for a repository; None for anonymous access.
 
-    `username_env` and `password_env` come first, then the files. Raises `LoginRefused` where credentials are named but
-    cannot be had.
+    `username_env` and `password_env` come first, then the files. Raises `LoginRefused` if credentials are configured
+    but cannot be read.
     """
     if config.username_env and config.password_env:
         return _from_variables(registry, config.username_env, config.password_env, means)
@@ -93,7 +95,7 @@ def _from_variables(registry: str, username_env: str, password_env: str, means: 
 
 
 def _documents(environ: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Everything that holds logins, with its name, read when it is its turn."""
+    """Yields the documents that may hold logins, each with its name. A file is read only when its turn comes."""
     if environ.get("DOCKER_AUTH_CONFIG"):
         yield "DOCKER_AUTH_CONFIG", _parsed("DOCKER_AUTH_CONFIG", environ["DOCKER_AUTH_CONFIG"].encode())
     for path in _files(environ):
@@ -101,7 +103,7 @@ def _documents(environ: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]
 
 
 def _files(environ: Mapping[str, str]) -> Iterator[Path]:
-    """The files that may hold logins. A file that a variable names is the only one, as for the tools that know it."""
+    """Yields the files that may hold logins. One named by a variable is the only one, as for docker and podman."""
     if environ.get("REGISTRY_AUTH_FILE"):
         yield Path(environ["REGISTRY_AUTH_FILE"])
         return
@@ -111,17 +113,18 @@ def _files(environ: Mapping[str, str]) -> Iterator[Path]:
     if environ.get("XDG_RUNTIME_DIR"):
         yield Path(environ["XDG_RUNTIME_DIR"]) / "containers" / "auth.json"
     elif sys.platform == "linux":
+        # Podman writes there by default; cron and CI jobs have no XDG_RUNTIME_DIR.
         yield Path("/run/containers") / str(os.getuid()) / "auth.json"
     try:
         home = Path(environ.get("HOME") or "~").expanduser()
-    except RuntimeError:  # a user without an entry in the system's list, as containers have them
+    except RuntimeError:  # a user without an entry in /etc/passwd, e.g. in a container
         return
     yield Path(environ.get("XDG_CONFIG_HOME") or home / ".config") / "containers" / "auth.json"
     yield home / ".docker" / "config.json"
 
 
 def _in_document(registry: str, path: str, where: str, document: Mapping[str, Any], means: Means) -> Credentials | None:
-    """What one file has: its helper for this registry, else its `auths`, else its general helper."""
+    """Looks up a repository in one document: the registry's own helper first, then `auths`, then the general helper."""
     helpers, auths = (_section(where, document, name, means) for name in ("credHelpers", "auths"))
     for name in _names(registry):
         if isinstance(helpers.get(name), str):
@@ -137,8 +140,9 @@ def _in_document(registry: str, path: str, where: str, document: Mapping[str, An
             found = _stored(auths[name], entry)
             if found:
                 return found
+            # docker login leaves an empty entry for a registry whose login is in the general helper.
             if not (auths[name] == {} and store):
-                means.note(f"{entry}: no login that can be used: {_EXPECTED}; log in again")
+                means.note(f"{entry}: has no usable login: {_EXPECTED}; log in again")
     return means.ask(store, _server(registry)) if store and isinstance(store, str) else None
 
 
@@ -155,7 +159,7 @@ def _section(where: str, document: Mapping[str, Any], name: str, means: Means) -
 
 
 def _server(registry: str) -> str:
-    """What docker login calls the registry."""
+    """The name under which docker login stores a registry: Docker Hub's is the URL of its first API."""
     return "https://index.docker.io/v1/" if registry == DOCKER_HUB else registry
 
 
@@ -164,14 +168,14 @@ def _hosts(registry: str) -> tuple[str, ...]:
 
 
 def _namespaces(registry: str, path: str) -> Iterator[str]:
-    """The names of a login for this repository, or for a namespace above it, the most specific first."""
+    """Yields the names of a login for a repository or a namespace above it, the most specific first."""
     parts = path.split("/")
     for count in range(len(parts), 0, -1):
         yield from (f"{host}/{'/'.join(parts[:count])}" for host in _hosts(registry))
 
 
 def _names(registry: str) -> Iterator[str]:
-    """The names of a login for a whole registry."""
+    """Yields the names of a login for a whole registry: older docker versions stored URLs with a path."""
     yield _server(registry)
     for host in _hosts(registry):
         yield host
@@ -187,7 +191,7 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "its name is not that of a file"
-        raise LoginRefused(str(path), f"the logins in it cannot be read: {reason}; correct or remove it") from None
+        raise LoginRefused(str(path), f"its logins cannot be read: {reason}; correct or remove it") from None
     return _parsed(str(path), body)
 
 
@@ -197,12 +201,12 @@ def _parsed(where: str, body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
-        raise LoginRefused(where, "the logins in it cannot be read: it is not a JSON object; correct or remove it")
+        raise LoginRefused(where, "its logins cannot be read: it is not a JSON object; correct or remove it")
     return document
 
 
 def _stored(entry: Any, where: str) -> Credentials | None:
-    """The login of one entry. None for an entry without one, which docker login writes beside a credsStore."""
+    """Parses an entry of `auths`. None if it has no login, as docker login writes it next to a credsStore."""
     match entry:
         case {"identitytoken": str(token)} if token:
             return Credentials(_IDENTITY_TOKEN_USER, identity_token=token, where=where)
@@ -221,6 +225,7 @@ def _decoded(auth: Any, where: str) -> Credentials:
     username, colon, password = pair.partition(":")
     if not colon:
         raise LoginRefused(where, "auth is not base64 of user:password; log in again")
+    # As docker's own decoding does.
     return Credentials(username, password.rstrip("\0"), where=where)
 
 
@@ -239,7 +244,9 @@ def ask_helper(name: str, server: str, environ: Mapping[str, str]) -> Credential
             check=False,
         )
     except FileNotFoundError:
-        raise LoginRefused(server, f"{program}, which the logins' file names, is not on the PATH; install it") from None
+        raise LoginRefused(
+            server, f"{program}, named in the file with the logins, is not on the PATH; install it"
+        ) from None
     except (OSError, subprocess.TimeoutExpired):
         raise LoginRefused(server, f"{program} did not answer within {HELPER_TIMEOUT} s; try it by hand") from None
     if answer.returncode != 0:
@@ -256,4 +263,4 @@ def ask_helper(name: str, server: str, environ: Mapping[str, str]) -> Credential
                 return Credentials(username, identity_token=secret, where=program)
             return Credentials(username, secret, where=program)
         case _:
-            raise LoginRefused(server, f"{program} answered something else than Username and Secret; try it by hand")
+            raise LoginRefused(server, f"the output of {program} has no Username and Secret; try it by hand")

@@ -1,4 +1,4 @@
-"""What the bytes of a manifest are, whatever announced them. Pure."""
+"""Derives the descriptor of a manifest from its bytes. Pure."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ from reconciler.oci.spec import (
 
 
 def descriptor_of(body: bytes, announced: str, algorithm: str, what: str) -> Descriptor:
-    """The descriptor of a manifest or index: `announced` is its media type as far as it is known, or empty.
+    """Derives the descriptor of a manifest or index.
 
-    Raises `BadAnswer` for bytes that are not a manifest, and `Unsupported` for Docker's schema 1; `what` names it.
+    announced  its media type according to the answer, empty if unknown
+    algorithm  of the digest to compute
+    what       names it in errors
+
+    Raises `BadAnswer` for bytes that are not a manifest, and `Unsupported` for Docker's schema 1.
     """
     try:
         document = load_json(body, what, MAX_MANIFEST_VALUES)

@@ -1,4 +1,4 @@
-"""One repository at a registry: where its API is, how it is named in errors, and what its refusals mean."""
+"""One repository at a registry: its URLs, its name in errors, and the meaning of refusals."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Endpoint:
 
     @property
     def scope(self) -> str:
-        """What a token has to be for."""
+        """The scope of a token that may pull from this repository."""
         return f"repository:{self.path}:pull"
 
     def url(self, rest: str) -> str:
@@ -46,7 +46,11 @@ class Endpoint:
         return f"{self.name}{'@' if ':' in reference else ':'}{reference}"
 
     def check(self, response: httpx.Response, what: str, kind: str, body: bytes | None = None) -> None:
-        """Raises unless the answer is a success. `body`: its beginning, where that has been read."""
+        """Raises unless the answer is a success.
+
+        kind  what was requested, e.g. `manifest`
+        body  the start of the body, if it was read already
+        """
         if response.is_success:
             return
         status, why = response.status_code, refusal(response, body)
@@ -55,8 +59,9 @@ class Endpoint:
             raise BadAnswer(
                 what, f"{answered(who, status, why)}; it speaks https: remove its plain_http in mirrors.yaml"
             )
+        # Neither another login nor a corrected name helps against a refusal by a storage host.
         if not self.registry.is_from(response):
-            sent = f"{self.registry.name} sends us there for a {kind}; try again later, or ask who runs it"
+            sent = f"{self.registry.name} redirects there for a {kind}; try again later, or contact its operator"
             raise _REFUSALS.get(status, BadAnswer)(what, f"{answered(who, status, why)}; {sent}")
         if status == httpx.codes.NOT_FOUND:
             said = f" ({why})" if why else ""
@@ -64,7 +69,7 @@ class Endpoint:
         if status in _REFUSALS:
             raise Denied(
                 what,
-                f"{answered(who, status, why)}: there is no such {kind}, or it wants other credentials; "
+                f"{answered(who, status, why)}: there is no such {kind}, or it requires other credentials; "
                 "check the name, then log in with docker login, or name the credentials under registries",
             )
-        raise BadAnswer(what, f"{answered(who, status, why)}; a {kind} was asked for")
+        raise BadAnswer(what, f"{answered(who, status, why)}; expected a {kind}")

@@ -1,4 +1,4 @@
-"""What the headers of an answer about a manifest say of it: a hint, which saves a GET where it is enough."""
+"""Reads the headers of an answer about a manifest. They are a hint, which saves a GET if it is complete."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ if TYPE_CHECKING:
 
 
 def check_hint(response: httpx.Response, what: str) -> None:
-    """Raises `Unsupported` for what the headers say that no GET is needed to refuse."""
+    """Raises `Unsupported` if the headers alone show that a manifest cannot be mirrored."""
     if response.headers.get("Content-Type", "").partition(";")[0].strip() in SCHEMA1:
         raise Unsupported(what, SCHEMA1_REFUSAL)
     declared = response.headers.get("Content-Length", "")
+    # int() raises ValueError for more than 4,300 digits, which a server may send.
     if declared.isdecimal() and len(declared) < 20 and int(declared) > MAX_MANIFEST_SIZE:
-        raise Unsupported(what, f"a manifest of {declared} bytes; clients take {MAX_MANIFEST_SIZE} at the most")
+        raise Unsupported(what, f"a manifest of {declared} bytes; clients accept at most {MAX_MANIFEST_SIZE}")
 
 
 def hinted(response: httpx.Response) -> Descriptor | None:
     """Reads the descriptor in the headers of an answer; None if a GET has to complete or confirm it."""
+    # The size and digest of a compressed answer are not those of the manifest.
     if is_encoded(response):
         return None
     try:

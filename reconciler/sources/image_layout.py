@@ -1,8 +1,8 @@
 """An OCI image layout folder as a source (image specification 1.1, image-layout.md).
 
-Its tags are the `org.opencontainers.image.ref.name` annotations of index.json, else containerd's own; a whole reference
-there, as containerd and skopeo write it, counts by its tag. A tag that names two images is an error: it is not clear
-which of them is meant.
+Its tags are the `org.opencontainers.image.ref.name` annotations in index.json, else containerd's own annotation. Of a
+whole reference, which containerd and skopeo write there, the tag is used. A tag for two images is an error, because
+either could be meant.
 """
 
 from __future__ import annotations
@@ -43,7 +43,10 @@ _NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 
 @dataclass(frozen=True)
 class ImageLayout:
-    """The `Source` in one folder. `name` is how mirrors.yaml spells it. Its index.json is read once."""
+    """The `Source` in one folder. `name` is its spelling in mirrors.yaml.
+
+    Its index.json is read once, so that a run sees one state of it.
+    """
 
     name: str
     folder: Path
@@ -88,13 +91,13 @@ class ImageLayout:
         except OSError as error:
             raise Unreachable(what, f"cannot be read: {error.strerror}") from None
 
-    def attachments(self, subject: Digest, listed: frozenset[str] | None) -> ListedAttachments:  # noqa: ARG002 they are known here
+    def attachments(self, subject: Digest, listed: frozenset[str] | None) -> ListedAttachments:  # noqa: ARG002 a layout knows its tags
         tags = {tag: self.resolve(tag) for tag in cosign_tags(subject) if tag in self._tagged}
         return ListedAttachments(self.referrers(subject), None, MappingProxyType(tags))
 
     @cached_property
     def _referrers(self) -> dict[Digest, dict[Digest, Descriptor]]:
-        """Subject -> the manifests that name it, of all that index.json and the indexes below it list."""
+        """Subject -> the manifests that name it, among all that are listed in index.json and the indexes below it."""
         found: dict[Digest, dict[Digest, Descriptor]] = {}
 
         def read(descriptor: Descriptor, _: int) -> tuple[Descriptor, Manifest | Index] | None:
@@ -111,7 +114,7 @@ class ImageLayout:
         return found
 
     def _parsed(self, descriptor: Descriptor) -> Manifest | Index | None:
-        """None for what is not in the layout, as the images for other platforms of a sparse index."""
+        """Parses a manifest. None if it is not in the layout, e.g. for a platform that a sparse index leaves out."""
         try:
             return parse_manifest(self.manifest(descriptor), descriptor.media_type, str(descriptor.digest))
         except NotFound:
@@ -133,12 +136,12 @@ class ImageLayout:
 
     @cached_property
     def _entries(self) -> tuple[tuple[Descriptor, str], ...]:
-        """What index.json lists, each with the name that it has there, or an empty one."""
+        """The entries of index.json, each with its name there, empty if it has none."""
         self._check_marker()
         body = self._read(self.folder / "index.json", self.name, MAX_INDEX_SIZE)
         try:
             match load_json(body, "it"):
-                case {"manifests": None}:  # how a tool written in Go may spell an empty list
+                case {"manifests": None}:  # an empty list of a tool written in Go
                     return ()
                 case {"manifests": list(entries)}:
                     return tuple((parse_descriptor(entry, "an entry"), _name_of(entry)) for entry in entries)
@@ -156,7 +159,7 @@ class ImageLayout:
             raise NotFound(self.name, f"{self.folder} is not an OCI image layout: it has no file oci-layout")
 
     def _resolve_digest(self, digest: Digest) -> Descriptor:
-        """By index.json, or else, as at a registry, any manifest that is there: one of an index within."""
+        """Resolves a digest by index.json, else by its file: a registry serves the manifests within an index, too."""
         for descriptor, _ in self._entries:
             if descriptor.digest == digest and descriptor.media_type:
                 return descriptor
@@ -186,7 +189,7 @@ def _name_of(entry: Mapping[str, Any]) -> str:
 
 
 def _tag_of(name: str) -> str | None:
-    """The tag in a name: itself, or what a whole reference `host/path:tag@digest` has for one."""
+    """The tag in a name, which may be a whole reference `host/path:tag@digest`."""
     reference, digest, _ = name.partition("@")
     tag = reference if not digest and is_tag(reference) else reference.rpartition("/")[2].partition(":")[2]
     return tag if is_tag(tag) else None

@@ -1,4 +1,4 @@
-"""Sources of the kind `oci:PATH`: OCI image layouts, in folders of this machine."""
+"""Sources `oci:PATH`: OCI image layouts in folders of this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PREFIX = "oci:"
 
 
 def parse(text: str) -> SourceName:
-    """Parses `oci:PATH`. Raises `Malformed` where there is no path."""
+    """Parses `oci:PATH`. Raises `Malformed` if the path is missing."""
     path = text.removeprefix(PREFIX)
     if not path:
         raise Malformed(f"image layout {text!r}", f"names no folder; write e.g. {PREFIX}./images")
@@ -24,7 +24,7 @@ def parse(text: str) -> SourceName:
 
 
 class Layouts:
-    """Opens image layouts. The index.json of each is read once, so that all that is said of it agrees."""
+    """Opens image layouts."""
 
     def __init__(self, settings: Settings) -> None:
         self._folder = settings.folder
@@ -35,12 +35,12 @@ class Layouts:
         path = Path(name.path or "")
         try:
             return ImageLayout(name.text, self._folder / path.expanduser())
-        except RuntimeError:
+        except RuntimeError:  # from expanduser()
             user = path.parts[0].removeprefix("~")
-            raise NotFound(name.text, f"there is no user {user} whose home this could be") from None
+            raise NotFound(name.text, f"there is no user {user} with a home folder") from None
 
     def close(self) -> None:
-        """Closes nothing: files are open only while they are read."""
+        """Does nothing: files are open only while they are read."""
 
 
 KIND = Kind(PREFIX, parse, Layouts, "check the folder, and whether this user may read it")

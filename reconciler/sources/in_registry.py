@@ -1,4 +1,4 @@
-"""Sources of the kind without a prefix, e.g. `docker.io/library/alpine`: repositories at registries."""
+"""Sources without a prefix, e.g. `docker.io/library/alpine`: repositories at registries."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def parse(text: str) -> SourceName:
 
 
 class Registries:
-    """Opens repositories. Each registry is opened once and shared by all threads."""
+    """Opens repositories. Each registry is opened once and shared by all threads, with its connections and tokens."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -51,6 +51,7 @@ def _open_registry(name: str, settings: Settings) -> Registry:
     from reconciler.sources.registry import MAX_CONNECTIONS, Registry
 
     config = settings.registries.get(name, RegistryConfig())
+    # Twice the workers: each holds a connection for its download, and may need another one to resolve or to log in.
     connections = config.max_connections or max(MAX_CONNECTIONS, 2 * settings.workers)
     return Registry(
         name,
@@ -63,9 +64,9 @@ def _open_registry(name: str, settings: Settings) -> Registry:
 
 
 def _access_elsewhere(url: str, registries: Mapping[str, RegistryConfig], environ: Mapping[str, str]) -> Access:
-    """The access to a registry that another one redirects to: with its own login, if mirrors.yaml names one for it.
+    """Makes the access to a registry that another one redirects to, with the login that mirrors.yaml names for it.
 
-    A login in a file is not used: it is not said to be for what another registry sends us to.
+    A login from a file is not used there: its owner did not agree that another registry may direct us to use it.
     """
     from reconciler.sources.access import Access
     from reconciler.sources.keychain import Anonymous, Keychain

@@ -1,4 +1,4 @@
-"""The logins of one registry, remembered for a run: each helper is asked once, and once more when it is refused."""
+"""Remembers the logins of one registry for a run. Each helper runs once, and once more if its login is refused."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ASKED_AGAIN_AFTER = 60.0
-"""Seconds in which what was refused is looked up again once: a helper's password runs out after hours."""
+"""Seconds in which a refused login is looked up again only once. One is looked up again at all because the passwords
+of some helpers expire within a run: ECR's after twelve hours."""
 
 
 class Keychain:
-    """What the places that keep logins say for a registry. Shared by all threads."""
+    """Looks up the logins of one registry. Shared by all threads."""
 
     def __init__(
         self,
@@ -43,17 +44,17 @@ class Keychain:
         self._lock = threading.Lock()
 
     def find(self, path: str) -> Credentials | None:
-        """The credentials for a repository by its path, None to go anonymously.
+        """Finds the credentials for a repository by its path; None for anonymous access.
 
-        Raises `LoginRefused` where they cannot be had, each time with a traceback of the caller's own.
+        Raises `LoginRefused` if they cannot be read, for each caller with a traceback of its own.
         """
         with self._lock:
             return self._find(path)
 
     def again(self, path: str, refused: Credentials) -> Credentials | None:
-        """What there is now for a repository whose registry refused these; the same if nothing else is found.
+        """Looks up the credentials of a repository again after these were refused; the same ones if nothing changed.
 
-        Files are read and helpers run again, unless another thread has just done so. Raises as `find` does.
+        Reads files and runs helpers again, unless another thread has just done so. Raises as `find` does.
         """
         with self._lock:
             found = self._find(path)
@@ -75,14 +76,14 @@ class Keychain:
         return _told(self._helped[name, server])
 
     def _note(self, words: str) -> None:
-        """Notes on stderr, once a run, something that is not an error."""
+        """Warns once a run."""
         if words not in self._noted:
             self._noted.add(words)
             logger.warning(words)
 
 
 class Anonymous:
-    """No login at all, as a `Keychain` has it."""
+    """Logins for anonymous access: there are none."""
 
     def find(self, path: str) -> Credentials | None:
         del path

@@ -1,4 +1,4 @@
-"""The kinds of sources: a new one is a module of its own and a row in `KINDS`."""
+"""The kinds of sources. A new kind is a module of its own and a row in `KINDS`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KINDS: tuple[Kind, ...] = (
 
 
 def kind_of(source: str) -> Kind:
-    """Returns the kind of a source as mirrors.yaml spells it."""
+    """Returns the kind of a source by its spelling in mirrors.yaml."""
     return next(kind for kind in KINDS if source.startswith(kind.prefix))
 
 

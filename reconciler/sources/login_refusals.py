@@ -1,4 +1,7 @@
-"""What a registry's refusal is about: the login as such, or one repository."""
+"""Tells whether a registry refused a login as such, or access to one repository.
+
+The specification leaves that open: registries answer 401 and 403 for both, and only the text of a 403 tells them apart.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +21,13 @@ _WRONG_LOGIN = re.compile(
     rb"|(user|password|token|credential|login).{0,20}(invalid|incorrect|wrong)",
     re.IGNORECASE,
 )
-"""What a 403 says that is about the login itself and not about one repository."""
+"""The text of a 403 that is about the login itself, not about one repository."""
 
 
 def is_about_the_login(response: httpx.Response, body: bytes) -> bool:
-    """Whether a refusal may be over with other credentials: a 401, or a 403 that says so, or cannot for it has no body.
+    """Whether other credentials may help: for a 401, a 403 whose text says so, or a 403 to a HEAD, which has no text.
 
-    ECR answers 403 where its password of twelve hours has run out.
+    ECR answers 403 once its password, valid for twelve hours, has expired.
     """
     if response.status_code == httpx.codes.FORBIDDEN:
         return response.request.method == "HEAD" or bool(_ABOUT_THE_LOGIN.search(body))
@@ -32,7 +35,7 @@ def is_about_the_login(response: httpx.Response, body: bytes) -> bool:
 
 
 def is_wrong_login(response: httpx.Response) -> bool:
-    """Whether a refusal is of the login as such: a 401, or a 403 that says so."""
+    """Whether the login as such was refused: by a 401, or by a 403 whose text says so."""
     if response.status_code == httpx.codes.FORBIDDEN:
         return bool(_WRONG_LOGIN.search(read_start(response)))
     return response.status_code == httpx.codes.UNAUTHORIZED

@@ -1,4 +1,4 @@
-"""What every kind of source has: names of its own, and an opener."""
+"""What a kind of source consists of: the grammar of its names, and an opener."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SourceName:
-    """The name of a source, as its kind understands it.
+    """The parsed name of a source.
 
     text        its normal form, e.g. `docker.io/library/alpine` or `oci:./images`
-    place       what answers for it: a registry, or the folder itself
-    queue       sources of the same queue share connections and quota, so they take turns
-    repository  its name at a registry, None where it is not at one
-    path        where it is on this machine, None where other machines can reach it too
+    place       the registry, or the layout itself: `doctor` checks one source of each place
+    queue       sources with the same value share connections and quota, so they take turns
+    repository  its name at a registry; None if it is not at a registry
+    path        its place on this machine; None if other machines can reach it, too
     """
 
     text: str
@@ -36,14 +36,14 @@ class SourceName:
 
 @dataclass(frozen=True)
 class Settings:
-    """What sources are opened with.
+    """The settings with which sources are opened.
 
-    registries  how to reach those that mirrors.yaml configures, by name
-    folder      where relative paths start
-    environ     where credentials are looked up
-    workers     how many blobs are downloaded at once
-    limit       the rate of all downloads together, None: as fast as they come
-    deadline    when it is over, nothing is sent any more
+    registries  the registries that mirrors.yaml configures, by name
+    folder      the base of relative paths
+    environ     the environment in which credentials are looked up
+    workers     the number of blobs to download in parallel
+    limit       the limit on the total download rate; None: no limit
+    deadline    the time after which no request is sent
     """
 
     registries: Mapping[str, RegistryConfig]
@@ -55,7 +55,7 @@ class Settings:
 
 
 class Opener(Protocol):
-    """Opens the sources of one kind, which may share what they need. One thread at a time uses it."""
+    """Opens the sources of one kind, which may share connections. Used by one thread at a time."""
 
     def open(self, name: SourceName) -> Source: ...
 
@@ -66,10 +66,10 @@ class Opener(Protocol):
 class Kind:
     """A kind of source.
 
-    prefix  how the names of its sources begin in mirrors.yaml
-    parse   reads such a name, and raises `Malformed`
-    opener  makes an opener; what it needs is imported only then
-    advice  what to check where a source does not answer
+    prefix  the beginning of its sources' names in mirrors.yaml
+    parse   parses such a name; raises `Malformed`
+    opener  makes an opener; the libraries it needs are imported only then
+    advice  what to check if a source does not answer
     """
 
     prefix: str

@@ -1,4 +1,4 @@
-"""Opens the sources that mirrors.yaml names. What a kind of source needs is imported only when one is opened."""
+"""Opens the sources that mirrors.yaml names. The libraries of a kind are imported when its first source is opened."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def open_sources(
 ) -> Iterator[OpenSource]:
     """Yields a function that opens sources, for as long as the block lasts. Sends nothing yet.
 
-    bandwidth  bytes a second that all downloads together may have
+    bandwidth  the limit on the total download rate, in bytes a second
     The other arguments are those of `Settings`. The function raises `Malformed` and `SourceError`.
     """
     limit = Bandwidth(bandwidth) if bandwidth else None

@@ -1,6 +1,7 @@
-"""Where a list at a registry goes on: its Link header (OCI distribution specification 1.1, RFC 8288).
+"""Finds the next page of a list at a registry by its Link header (OCI distribution specification 1.1, RFC 8288).
 
-A header that cannot be read is not the end of the list: what follows it would count as gone.
+An unreadable header is an error, not the end of the list: the tags on the pages after it would count as gone, and would
+be pruned.
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ PAGE_SIZE = 1000
 
 _TARGET = re.compile(r"[\s,]*<([^<>]*)>\s*")
 _PARAMETER = re.compile(r""";\s*(?:([^\s"',;=<>]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s",;]+))\s*)?)?""")
-"""Its name, and its value: in quotes, in the wrong quotes, or a word."""
+"""A parameter's name and its value: in double quotes, in single quotes, which are tolerated, or a plain word."""
 
 
 def next_page(response: httpx.Response, base: str) -> str | None:
-    """The URL of the next page: that of the Link header, or, where a proxy lost the path, ours with its `last`.
+    """Returns the URL of the next page; None on the last one. If a proxy lost the path, ours is used with its `last`.
 
     Raises `BadAnswer` for a header that cannot be read, or that leads to another list than the one at `base`.
     """
@@ -38,12 +39,12 @@ def next_page(response: httpx.Response, base: str) -> str | None:
 
 
 def page_after(last: str, base: str) -> str:
-    """The URL of the page of the list at `base` that begins after `last`."""
+    """Returns the URL of the page after `last`, in the list at `base`."""
     return str(httpx.URL(base, params={"n": PAGE_SIZE, "last": last}))
 
 
 def parse_links(header: str) -> Iterator[tuple[str, frozenset[str]]]:
-    """Each link's target and its relation types in lower case. Raises `Malformed` for what breaks the grammar."""
+    """Yields each link's target and its relation types in lower case. Raises `Malformed` if the grammar is broken."""
     rest = header
     while rest.strip(" \t,"):
         link = _TARGET.match(rest)

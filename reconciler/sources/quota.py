@@ -1,12 +1,12 @@
-"""What a registry says of the manifests that it still gives us, and how many of them an image takes. Pure.
+"""Parses a registry's pull quota, and estimates how much of it an image takes. Pure.
 
-Docker Hub counts a pull for each GET of a manifest, so one for each platform of an image index and one for the index,
-and none for a HEAD; the answers to both say what is left (docs.docker.com, "Docker Hub pull usage and limits"):
+Docker Hub counts each GET of a manifest as a pull: one for an image index, and one for each of its platforms. A HEAD is
+free. The answers to both say what is left (docs.docker.com, "Docker Hub pull usage and limits"):
 
-    ratelimit-limit: 100;w=21600        in so many seconds
+    ratelimit-limit: 100;w=21600        pulls within a window in seconds
     ratelimit-remaining: 76;w=21600
 
-It does not say when the window began. A registry that sends no such header does not count.
+They do not say when the window began. A registry that sends no such headers has no quota.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _COUNT = re.compile(r"([0-9]{1,9});\s*w=([0-9]{1,9})")
 
 @dataclass(frozen=True)
 class Quota:
-    """Of `limit` manifests within `window` seconds, `remaining` are left for the account or address that we are."""
+    """A quota of `limit` manifests within `window` seconds; `remaining` are left for our account or address."""
 
     registry: str
     limit: int
@@ -36,9 +36,9 @@ class Quota:
 
 @dataclass(frozen=True)
 class Spending:
-    """What an apply takes of a quota. Not `exact`: some indexes have not been read, and `pulls` is an estimate.
+    """The pulls that an apply takes from a quota. `pulls` is an estimate unless `exact`: some indexes were not read.
 
-    An index takes one pull for itself and one for each manifest that is wanted of it, attestations included.
+    An index takes one pull, and one more for each of its manifests that is mirrored, attestations included.
     """
 
     quota: Quota
@@ -51,7 +51,7 @@ class Spending:
 
 
 def parse_quota(registry: str, headers: Mapping[str, str]) -> Quota | None:
-    """What the headers of an answer say; None where they do not say it in Docker Hub's way, that is: no limit."""
+    """Parses the headers of an answer; None if it does not have Docker Hub's headers, i.e. if there is no limit."""
     limit = _COUNT.fullmatch(headers.get("ratelimit-limit", "").strip())
     remaining = _COUNT.fullmatch(headers.get("ratelimit-remaining", "").strip())
     if not limit or not remaining:
@@ -60,7 +60,7 @@ def parse_quota(registry: str, headers: Mapping[str, str]) -> Quota | None:
 
 
 def spending_document(spending: Spending) -> dict[str, Any]:
-    """As `schema/plan.schema.json` has it."""
+    """Spells a spending as `schema/plan.schema.json` requires."""
     quota = spending.quota
     return {
         "registry": quota.registry,
@@ -73,14 +73,15 @@ def spending_document(spending: Spending) -> dict[str, Any]:
 
 
 def estimate(root: Descriptor, platforms: tuple[Platform, ...] | None) -> int:
-    """How many manifests the image at `root` has, as far as can be told before an index is read; exact for others."""
+    """Estimates how many manifests an image has before its index is read. Exact if `root` is not an index."""
     if root.media_type not in INDEX_TYPES:
         return 1
+    # Without a choice of platforms, at least the index and one image.
     return 2 if platforms is None else 1 + len(platforms)
 
 
 def duration(seconds: int) -> str:
-    """As in `6 h`, `15 min` or `90 s`."""
+    """Spells a duration, e.g. `6 h`, `15 min` or `90 s`."""
     for unit, length in (("h", 3600), ("min", 60)):
         if seconds and seconds % length == 0:
             return f"{seconds // length} {unit}"

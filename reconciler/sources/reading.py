@@ -1,4 +1,7 @@
-"""Where the manifests of an image are read from: what is at hand already comes before the source."""
+"""Reads the manifests of an image from where they are at hand, and only the others from the source.
+
+At Docker Hub each manifest that is not fetched from the source is a pull saved.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,10 @@ if TYPE_CHECKING:
 
 
 def stored_first(source: Contents, stored: Callable[[Digest], bytes | None], present: Mapping[Digest, int]) -> Fetch:
-    """Returns a `Fetch` that reads the manifests that the target holds from there, and only the others from `source`.
+    """Returns a `Fetch` that reads manifests from the target if it has them, and from `source` otherwise.
 
-    stored   gives the target's bytes of a manifest, None if it is not there; bytes of another digest are fetched anew
-    present  the target's manifests, digest -> size in bytes, as listed
+    stored   reads a manifest from the target; None if it is not there. Bytes of another digest are fetched anew.
+    present  the manifests listed in the target: digest -> size in bytes
     """
 
     def fetch(descriptor: Descriptor) -> bytes:
@@ -30,9 +33,10 @@ def stored_first(source: Contents, stored: Callable[[Digest], bytes | None], pre
 
 
 def held_first(held: Mapping[Digest, bytes], fetch: Fetch, present: Mapping[Digest, int]) -> Fetch:
-    """Returns a `Fetch` that takes manifests from `held`, unless they are `present` in the target, and else `fetch`es.
+    """Returns a `Fetch` that takes manifests from `held` unless the target has them, and uses `fetch` for the others.
 
-    held  manifests whose digests were verified, as those of a saved plan
+    held     manifests with verified digests, e.g. of a saved plan
+    present  the manifests listed in the target: digest -> size in bytes
     """
 
     def first(descriptor: Descriptor) -> bytes:

@@ -1,8 +1,9 @@
 """The referrers API of a registry (OCI distribution specification 1.1, "Listing Referrers").
 
-A registry that has it answers with an image index, an empty one where there are no referrers. What clients take for "no
-such API" is that here too: then a tag names the referrers, if there are any. So is a refusal: what stands in front of a
-registry may know no such path, and the rest of the image can be had all the same.
+A registry with this API answers with an image index, an empty one if there are no referrers. The answers that other
+clients take for "no such API" count as that here, too; then the fallback tag names the referrers, if there are any. So
+does a refusal: a proxy in front of a registry may not let this path through, and the image itself can be mirrored all
+the same.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from reconciler.sources.registry import Registry
 
 MAX_PAGES = 20
-"""Of up to 4 MiB each. With 50 referrers on each they are `MAX_REFERRERS`."""
+"""Pages of up to 4 MiB each. At 50 referrers a page they hold `MAX_REFERRERS`."""
 
 _NO_API = (
     httpx.codes.BAD_REQUEST,
@@ -43,18 +44,20 @@ _NO_API = (
 )
 _REFUSED = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 _REFUSAL = (
-    "the registry answered {} to the question for referrers; only those are seen that the tag sha256-<hex> of an image "
-    "names. Log in as a user who may list them; without referrers: true and signed_by they are not asked for"
+    "the registry answered {} to the request for referrers; only referrers named by an image's tag sha256-<hex> are "
+    "found. Log in as a user who may list them; they are not requested without referrers: true and signed_by"
 )
 
 
 def list_referrers(
     registry: Registry, base: str, scope: str, what: str, refused: Callable[[str], None]
 ) -> tuple[Descriptor, ...] | None:
-    """The referrers listed at the URL `base`, to the last page; None if the registry has no such list, or refuses it.
+    """Lists the referrers at the URL `base`, to the last page; None if the registry has no such list, or refuses it.
 
-    `what` names the subject in errors; `refused` is told of a refusal, in the same words for all subjects. Raises
-    `SourceError` and its kinds.
+    what     names the subject in errors
+    refused  called with a refusal, which has the same text for all subjects, so that it can be told once
+
+    Raises `SourceError` and its kinds.
     """
     found: dict[Digest, Descriptor] = {}
     seen: set[str] = set()
@@ -68,11 +71,11 @@ def list_referrers(
                 if response.status_code in _REFUSED:
                     refused(_REFUSAL.format(response.status_code))
                 return None
-            raise BadAnswer(what, "the list of its referrers cannot be read to its end: a page of it is missing")
+            raise BadAnswer(what, "the list of its referrers is incomplete: a page is missing")
         found.update({one.digest: one for one in page.entries})
         url = next_page(response, base)
         if url in seen:
-            raise BadAnswer(what, "the list of its referrers cannot be read to its end: its pages go round in a circle")
+            raise BadAnswer(what, "the list of its referrers does not end: its pages form a circle")
         if len(found) > MAX_REFERRERS:
             raise BadAnswer(what, TOO_MANY)
         if url and len(seen) == MAX_PAGES:
@@ -82,17 +85,18 @@ def list_referrers(
 
 def _page(response: httpx.Response, body: bytes, what: str) -> Index | None:
     status, announced = response.status_code, response.headers.get("Content-Type", "").partition(";")[0].strip()
+    # A registry without the API may answer 200 with a page of HTML.
     if status in (*_NO_API, *_REFUSED) or (response.is_success and announced != OCI_INDEX):
         return None
     if not response.is_success:
-        raise BadAnswer(what, f"the registry answered {status} to the question for its referrers")
+        raise BadAnswer(what, f"the registry answered {status} to the request for its referrers")
     try:
         match load_json(body, "it", MAX_MANIFEST_VALUES):
-            case {"manifests": None}:  # how a registry written in Go may spell an empty list
+            case {"manifests": None}:  # an empty list of a registry written in Go
                 return Index(OCI_INDEX, ())
             case _:
                 page = parse_manifest(body, announced, "it")
     except Malformed as error:
-        raise BadAnswer(what, f"the list of its referrers is not what it should be: {error}") from None
+        raise BadAnswer(what, f"the list of its referrers is not valid: {error}") from None
     assert isinstance(page, Index), "for it was announced as one"
     return page

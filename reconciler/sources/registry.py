@@ -1,7 +1,7 @@
-"""A registry's host: who may ask it for what, where it redirects, and what it counts.
+"""Sends requests to a registry: authorized, along checked redirects, retried, with its quota noted.
 
-One `Registry` for each host, shared by all threads. It sends with `http.session`: every request is tried again where
-that may help, follows redirects by hand (only the registry itself sees an Authorization header), and fails with a
+There is one `Registry` for each host, shared by all threads. Redirects are followed by hand, so that only the registry
+itself sees its Authorization header. Requests are sent and retried by `http.session`; every failure becomes a
 `SourceError`.
 """
 
@@ -49,7 +49,7 @@ logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 32
 SIGNED_ATTEMPTS = 3
-"""How often a registry is asked for a URL elsewhere that is not refused."""
+"""How often a registry is asked for a signed URL if the host there refuses it: it may have expired meanwhile."""
 
 _REFUSED_URL = (
     httpx.codes.BAD_REQUEST,
@@ -61,13 +61,15 @@ _REFUSED_URL = (
 
 
 class Registry:
-    """One host. `name` is how mirrors.yaml spells it; `logins` is asked when the registry first wants credentials.
+    """A registry, to be closed in the end.
 
-    `elsewhere` makes the access to another registry that this one redirects to, from a URL there.
+    name       its name in mirrors.yaml
+    logins     finds credentials, once the registry first requires some
+    elsewhere  makes the access to another registry that this one redirects to, from a URL there
 
-    `large_answers` is for who reads a document that takes much memory: one thread at a time does.
+    `large_answers` is held while a document is read that takes much memory, so that one is read at a time.
 
-    To be closed in the end. Raises `Unreachable` for a name that no connection can go to, or a `ca_file` that is none.
+    Raises `Unreachable` for a name that is not a host, or a `ca_file` that cannot be used.
     """
 
     def __init__(
@@ -107,7 +109,7 @@ class Registry:
         self._warned: set[str] = set()
 
     def warn_once(self, text: str) -> None:
-        """Says what holds for many requests, once in a run."""
+        """Warns once a run about something that holds for many requests."""
         if text not in self._warned:
             self._warned.add(text)
             logger.warning("%s", text)
@@ -117,11 +119,11 @@ class Registry:
 
     @property
     def counts_pulls(self) -> bool:
-        """Whether a GET of a manifest may be a pull, of which there are so many."""
+        """Whether a GET of a manifest may count against a quota."""
         return self.name == DOCKER_HUB or self.quota is not None
 
     def note_quota(self, headers: Mapping[str, str]) -> None:
-        """Takes down what an answer about a manifest says of the quota, or that there is none."""
+        """Notes the quota in an answer about a manifest, or that it has none."""
         self.quota = parse_quota(self.name, headers)
         self.has_told_quota = True
 
@@ -129,9 +131,9 @@ class Registry:
     def answer(
         self, url: str, scope: str, what: str, headers: Mapping[str, str] | None = None
     ) -> Iterator[httpx.Response]:
-        """The answer to a GET, open for reading; its status is one that trying again would not change.
+        """Yields the answer to a GET, open for reading. Its status is one that a retry would not change.
 
-        Raises `RateLimited`, `Unreachable` and `Denied`; also for what goes wrong while the caller reads.
+        Raises `RateLimited`, `Unreachable` and `Denied`, also for failures while the caller reads.
         """
         with translated(what, self.name):
             response = self._session.patiently(partial(self._once, "GET", url, scope, headers or {}))
@@ -141,22 +143,23 @@ class Registry:
                 finish(response)
 
     def head(self, url: str, scope: str, what: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
-        """The answer to a HEAD, all of it. Raises as `answer` does."""
+        """Returns the answer to a HEAD. Raises as `answer` does."""
         with translated(what, self.name):
             response = self._session.patiently(partial(self._once, "HEAD", url, scope, headers or {}))
             finish(response)
             return response
 
     def glance(self, url: str, scope: str, what: str, headers: Mapping[str, str]) -> httpx.Response | None:
-        """The answer to a HEAD that a GET will overrule, asked once; None where there is none to go by.
+        """Returns the answer to a HEAD that is only a hint, without a retry; None if there is no usable one.
 
-        A limit is waited for, and a host that cannot be connected to is tried again. Raises as `answer` does.
+        Only a rate limit is waited for, and a failed connection retried. Raises as `answer` does.
         """
 
         def once() -> httpx.Response | None:
             try:
                 return self._once("HEAD", url, scope, headers)
             except (httpx.ConnectError, httpx.ConnectTimeout):
+                # The GET that follows a failed hint would fail in the same way.
                 raise
             except httpx.TransportError:
                 return None
@@ -172,7 +175,7 @@ class Registry:
             return response
 
     def wants_login(self, url: str, scope: str, what: str, headers: Mapping[str, str]) -> bool:
-        """Whether a HEAD that was answered with our login is refused without one. Raises as `answer` does."""
+        """Whether a HEAD that is answered with our login is refused without one. Raises as `answer` does."""
         if not self._accesses[self._origin].has_login(scope):
             return False
         anonymous = Access(self.name, self.url, Anonymous(), self._token_servers)
@@ -186,6 +189,7 @@ class Registry:
             except Denied:
                 return True
             finish(response)
+            # Registries hide private repositories behind a 404.
             return response.status_code in (
                 httpx.codes.UNAUTHORIZED,
                 httpx.codes.FORBIDDEN,
@@ -194,10 +198,10 @@ class Registry:
 
     @contextlib.contextmanager
     def downloading(self) -> Iterator[Callable[[int], None]]:
-        """Waits for its turn: no more blobs are downloaded at once than there may be connections.
+        """Waits for a turn to download, and yields a function to call with the size of each chunk received.
 
-        A connection is there for each of them then, however often it breaks off: no thread that holds memory or a place
-        in a queue waits for one that such a thread holds. What it yields is to be told of bytes that have come.
+        There are as many turns as connections, so a download finds a connection however often its own breaks. Otherwise
+        threads that hold buffers could wait for connections of other threads that wait for buffers.
         """
         with self._downloads:
             yield self._came
@@ -210,9 +214,9 @@ class Registry:
     def document(
         self, url: str, scope: str, what: str, limit: int, headers: Mapping[str, str] | None = None
     ) -> tuple[httpx.Response, bytes]:
-        """The answer to a GET, and its body of at most `limit` bytes; if it is not a success, only its beginning.
+        """Returns the answer to a GET and its body of at most `limit` bytes, or the start of the body of a refusal.
 
-        A connection that breaks while the body is read is a failed attempt like any other. Raises as `answer` does.
+        A connection that breaks while the body is read is a failed attempt, and retried. Raises as `answer` does.
         """
 
         def whole() -> tuple[httpx.Response, bytes]:
@@ -223,9 +227,9 @@ class Registry:
             return self._session.patiently(whole)
 
     def _once(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
-        """Sends a request, follows its redirects, and returns an answer that is final.
+        """Sends a request, follows its redirects, and returns the final answer.
 
-        What a signed URL elsewhere refuses, the registry is asked for again: it signs another one.
+        If a signed URL elsewhere is refused, the registry is asked again, and signs another one.
         """
         response = self._followed(method, url, scope, headers)
         for attempt in range(1, SIGNED_ATTEMPTS):
@@ -244,15 +248,15 @@ class Registry:
         return not self.is_from(response) and bool(response.request.url.query) and "?" not in url
 
     def is_from(self, response: httpx.Response) -> bool:
-        """Whether the registry answered itself, and no host that it redirected to."""
+        """Whether an answer comes from the registry itself, not from a host that it redirected to."""
         return origin(str(response.request.url)) == self._origin
 
     def answerer(self, response: httpx.Response) -> str:
-        """Whose answer it is, in words."""
+        """Names the host that answered, for errors."""
         return self.name if self.is_from(response) else host_of(response.request)
 
     def _followed(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
-        """The answer where the redirects end."""
+        """Sends a request and follows its redirects, each after a check."""
 
         def check(target: str, response: httpx.Response) -> None:
             is_inside = is_internal(httpx.URL(target).host) and comes_from_inside(response)
@@ -261,7 +265,7 @@ class Registry:
         return follow(url, lambda place: self._authorized(method, place, scope, headers), check, MAX_REDIRECTS)
 
     def _authorized(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
-        """Sends a request with the authorization that we have, and again if the registry wants another one."""
+        """Sends a request with the authorization at hand, and again if the registry requires another one."""
 
         def send(authorization: str | None) -> httpx.Response:
             return self._session.send(method, url, _with(headers, authorization))
@@ -270,11 +274,12 @@ class Registry:
         return access.send(scope, send, self._fetch_token) if access else send(None)
 
     def _access_at(self, url: str) -> Access | None:
-        """The access of the host at a URL: our own, or that of a registry that we were redirected to."""
+        """The access to the host at a URL: to this registry, or to another one that it redirected to."""
         if url.startswith(f"{self.url}/"):
             return self._accesses[self._origin]
         place = origin(url)
         if place not in self._accesses and self._elsewhere:
+            # setdefault: of two threads that come here at once, the first one's access is used by both.
             self._accesses.setdefault(place, self._elsewhere(url))
         return self._accesses.get(place)
 

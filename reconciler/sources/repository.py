@@ -1,6 +1,6 @@
 """One repository at a registry as a source: its tag list, manifests and blobs (OCI distribution specification 1.1).
 
-What comes back is untrusted: bounded while it is read, and checked before it is believed.
+All answers are untrusted: bounded while they are read, and checked before they are used.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from reconciler.sources.quota import Quota
 
 MAX_WRONG_HEADS = 3
-"""How often a HEAD is refused that a GET answers, until the repository is asked by GET alone."""
+"""Refused HEADs whose GET is answered, after which a repository is sent no more HEADs."""
 
 _NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED)
-"""What registries answer that have no HEAD; 404 is not among it, for that is an answer."""
+"""Answers of registries without HEAD. A 404 is not among them: it may be about the manifest."""
 
 
 class RegistrySource(Endpoint):
@@ -46,9 +46,9 @@ class RegistrySource(Endpoint):
     def _resolve(self, reference: str, *, may_be_missing: bool) -> Descriptor:
         """Resolves by HEAD where that is enough, else by the bytes of a GET.
 
-        A HEAD is a hint: what it refuses or does not find, a GET may have.
+        A HEAD is a hint: a GET may find what a HEAD refuses or does not find.
 
-        may_be_missing  believe its 404
+        may_be_missing  trust a 404 to the HEAD, which saves the GET
         """
         what = self.what(reference)
         head = self._head(self.url(f"manifests/{reference}"), what)
@@ -72,16 +72,16 @@ class RegistrySource(Endpoint):
         return self._read(str(digest), self.what(str(digest)))
 
     def _read(self, reference: str, what: str) -> Descriptor:
-        """What the bytes say, by a GET."""
+        """Resolves by a GET and the bytes it returns."""
         response, body = self._get_manifest(reference, what)
         announced = response.headers.get("Content-Type", "").partition(";")[0].strip()
         algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
         return _same(descriptor_of(body, announced, algorithm, what), reference, what)
 
     def _head(self, url: str, what: str) -> httpx.Response | None:
-        """What HEAD answers; None where it is not worth a request, or where none came.
+        """Returns the answer to a HEAD; None if a HEAD is not worth a request, or was not answered.
 
-        Where a GET may be a pull its word is final, as far as it is one: raises then as a GET would.
+        Where a GET may count as a pull, a refused HEAD is final, and raises as a GET would.
         """
         if self.registry.counts_pulls:
             response = self.registry.head(url, self.scope, what, {"Accept": ACCEPT})
@@ -104,7 +104,7 @@ class RegistrySource(Endpoint):
         what = self.what(str(descriptor.digest))
         _, body = self._get_manifest(str(descriptor.digest), what)
         if not descriptor.digest.matches(body):
-            # Once more: what a cache or a proxy has mangled may be right the next time.
+            # Once more: a cache or proxy that mangled it may send it right the next time.
             _, body = self._get_manifest(str(descriptor.digest), what)
         if descriptor.digest.matches(body):
             return body
@@ -129,7 +129,7 @@ class RegistrySource(Endpoint):
         )
 
     def _fallback(self, subject: Digest, *, is_listed: bool) -> Descriptor | None:
-        """The index of referrers that a tag names; GitLab answers to that tag with the image itself, which is none."""
+        """Resolves the fallback tag, which names an index of referrers. GitLab resolves it to the image itself."""
         found = self._tagged(fallback_tag(subject), is_listed=is_listed)
         return found if found and found.digest != subject else None
 
@@ -157,7 +157,7 @@ class RegistrySource(Endpoint):
 
 
 def _same(descriptor: Descriptor, reference: str, what: str) -> Descriptor:
-    """The descriptor, unless it is of another digest than the one that was asked for."""
+    """Returns the descriptor. Raises `BadAnswer` if a digest was requested and it has another one."""
     if ":" in reference and str(descriptor.digest) != reference:
         raise BadAnswer(what, f"the registry answered with the digest {descriptor.digest}")
     return descriptor

@@ -1,6 +1,6 @@
-"""Whether a registry on this machine speaks plain HTTP, as nearly all do: Docker, podman and crane find out, too.
+"""Finds out whether a registry on this machine speaks plain HTTP, like docker, podman and crane.
 
-Only loopback hosts are asked, without credentials. Others speak https unless mirrors.yaml says `plain_http`.
+Only loopback hosts are tried, without credentials. All others speak https unless mirrors.yaml sets `plain_http`.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _STATUS = 12
 
 
 def speaks_plain_http(host: str) -> bool:
-    """Whether to speak plain HTTP to the registry at `host[:port]`, which has not been said.
+    """Whether to speak plain HTTP to the registry at `host[:port]`, for which `plain_http` is not set.
 
-    True also for a loopback host that does not answer: then the error says so either way.
+    Also true for a loopback host that does not answer: the request fails with the same error either way.
     """
     parts = urlsplit(f"//{host}")
     name = parts.hostname or ""
@@ -30,12 +30,12 @@ def speaks_plain_http(host: str) -> bool:
         answer = _ask(name, parts.port or 80, host)
     except OSError:
         return True
-    # 400 is what Go's servers and nginx have for plain HTTP where TLS is spoken; others close, or send an alert.
+    # Go's servers and nginx answer 400 to plain HTTP on a TLS port; others close the connection or send an alert.
     return answer.startswith(b"HTTP/") and answer[-3:] != b"400"
 
 
 def _ask(name: str, port: int, host: str) -> bytes:
-    """The beginning of the answer to a question that every registry answers."""
+    """Reads the start of the answer to `GET /v2/`, which every registry answers."""
     with socket.create_connection((name, port), PATIENCE) as connection:
         connection.sendall(f"GET /v2/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         answer = b""

@@ -1,6 +1,6 @@
 """The list of tags of a repository at a registry (OCI distribution specification 1.1, "Listing Tags").
 
-Lists that do not end are given up: no registry may keep a plan from coming to its end.
+Lists that do not end are given up: no registry may keep a plan from ending.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ MAX_TAGS = 1_000_000
 MAX_PAGES = 10_000
 FRUITLESS_PAGES = 20
 LIST_SECONDS = 900.0
-"""A list of tags is given up after so many pages in a row without a new one, and after so many seconds."""
+"""Limits after which a list is given up: tags, pages, pages in a row without a new tag, and seconds."""
 
 PAGE_BYTES = 1024 * 1024
 MAX_PAGE_BYTES = 16 * 1024 * 1024
-"""Of a page of tags: a larger one than the first is read by one thread at a time, none is larger than the second.
+"""Bytes of a page of tags: pages above the first limit are read by one thread at a time, the second one is final.
 
-A page of 1,000 tags has some 20 kB. Registries that do not know `n` send the whole list as one page.
+A page of 1,000 tags has some 20 kB. Registries that ignore `n` send the whole list as one page.
 """
 
 ROUND = 50
-"""What page sizes are multiples of."""
+"""Page sizes are multiples of this."""
 
 _NO_PAGE = (
     httpx.codes.BAD_REQUEST,
@@ -40,7 +40,7 @@ _NO_PAGE = (
     httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE,
     httpx.codes.UNPROCESSABLE_ENTITY,
 )
-"""How a registry without pages may answer a request for a second one."""
+"""Answers of registries without pages to a request for a second one."""
 
 
 def list_tags(at: Endpoint) -> tuple[str, ...]:
@@ -63,12 +63,12 @@ def list_tags(at: Endpoint) -> tuple[str, ...]:
         if following is None:
             return tuple(found)
         if following in seen:
-            raise _endless(at, "its pages go round in a circle")
+            raise _endless(at, "its pages form a circle")
         fruitless = 0 if len(found) > before else fruitless + 1
         if fruitless > FRUITLESS_PAGES:
             raise _endless(at, f"{fruitless} pages in a row had no tag that was not there before")
         if at.registry.patience.clock() > until:
-            raise _endless(at, f"it took more than {LIST_SECONDS:.0f} s; the registry is slow, or the list endless")
+            raise _endless(at, f"it took more than {LIST_SECONDS:.0f} s; the registry is slow, or the list is endless")
         if len(seen) >= MAX_PAGES:
             raise _endless(at, f"it has more than {MAX_PAGES} pages")
         seen.add(following)
@@ -76,11 +76,11 @@ def list_tags(at: Endpoint) -> tuple[str, ...]:
 
 
 def _endless(at: Endpoint, why: str) -> BadAnswer:
-    return BadAnswer(at.name, f"the tag list cannot be read to its end: {why}")
+    return BadAnswer(at.name, f"the tag list does not end: {why}")
 
 
 def _page(at: Endpoint, url: str, base: str, *, is_guess: bool) -> tuple[list[str], str | None]:
-    """The names on a page, and where the list goes on. `is_guess`: the registry has not said that there is one."""
+    """Fetches the names on a page and the URL of the next one. `is_guess`: no Link header announced this page."""
     try:
         return _page_within(at, PAGE_BYTES, url, base, is_guess=is_guess)
     except TooLarge:
@@ -92,7 +92,7 @@ def _page_within(at: Endpoint, limit: int, url: str, base: str, *, is_guess: boo
     response, body = at.registry.document(url, at.scope, at.name, limit)
     refused = response.status_code in (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED)
     if refused and url == f"{base}?n={PAGE_SIZE}":
-        # A registry that takes smaller pages only (ECR) has a size of its own.
+        # A registry that accepts only smaller pages (ECR) has a default size.
         return [], base
     if is_guess and response.status_code in _NO_PAGE:
         return [], None
@@ -106,9 +106,9 @@ def _page_within(at: Endpoint, limit: int, url: str, base: str, *, is_guess: boo
             case _:
                 raise Malformed(at.name, "expected an object with a list of tags")
     except Malformed as error:
-        raise BadAnswer(at.name, f"the tag list is not what it should be: {error.why}") from None
+        raise BadAnswer(at.name, f"the tag list is not valid: {error.why}") from None
 
 
 def _fills_a_page(names: list[str]) -> bool:
-    """Whether more tags may follow, although no Link header says so: a proxy may have dropped it."""
+    """Whether a page looks full, so that more tags may follow without a Link header: a proxy may have dropped it."""
     return 0 < len(names) <= PAGE_SIZE and len(names) % ROUND == 0

@@ -28,10 +28,10 @@ MAX_TOKEN_BYTES = 1024 * 1024
 
 
 def fetch_token(registry: str, send: SendRequest, request: TokenRequest, check: CheckRealm) -> Token:
-    """Fetches the token of one request. `check` raises for a URL that it may not be fetched from.
+    """Fetches a token. `check` raises for a URL that no token may be fetched from.
 
-    Raises `LoginRefused` where the token server refuses the credentials, `Denied` for other refusals, `Unavailable`,
-    and what `send` and `check` raise.
+    Raises `LoginRefused` if the token server refuses the credentials, `Denied` for other refusals, `Unavailable`, and
+    what `send` and `check` raise.
     """
     with contextlib.closing(_answer(registry, send, request, check)) as answer:
         if is_temporary(answer.status_code):
@@ -45,7 +45,7 @@ def fetch_token(registry: str, send: SendRequest, request: TokenRequest, check: 
 
 
 def _answer(registry: str, send: SendRequest, request: TokenRequest, check: CheckRealm) -> httpx.Response:
-    """The answer of the token server, or of where it redirects, which has to be where the same may be sent."""
+    """Sends the request, and follows redirects to places where the same credentials may be sent."""
     method = "POST" if request.form else "GET"
     try:
         return follow(

@@ -1,4 +1,4 @@
-"""Errors of HTTP as errors of a source, which name what was fetched."""
+"""Translates errors of HTTP into errors of a source, which name what was fetched."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def translated(what: str, registry: str) -> Iterator[None]:
     except LoginRefused:
         raise
     except (BadAnswer, Denied) as error:
-        # Redirects and token servers do not know what was to be fetched.
+        # Raised by the checks of redirects and token servers, which know the registry but not what is fetched.
         if error.what == what:
             raise
         raise type(error)(what, f"{error.what}: {error.why}") from None

@@ -252,8 +252,8 @@ LIES: dict[str, tuple[Callable[[Scene], None], str]] = {
     "a blob with another digest": (answers((blob(LAYER), Answer(body=bytes(len(V3.all_blobs()[LAYER]))))), "digest is"),
     "a short blob": (answers((blob(LAYER), Answer(body=V3.all_blobs()[LAYER][:-1]))), "after 94 of 95 bytes"),
     "a blob that is cut off": (answers((blob(LAYER), Answer(body=V3.all_blobs()[LAYER], cut=5))), "breaks off"),
-    "a blob that does not end": (answers((blob(LAYER), Answer(body=bytes(65536), repeat=2000))), "goes on after"),
-    "a blob that is longer": (answers((blob(LAYER), Answer(body=V3.all_blobs()[LAYER] + b"x"))), "goes on after"),
+    "a blob that does not end": (answers((blob(LAYER), Answer(body=bytes(65536), repeat=2000))), "is longer than"),
+    "a blob that is longer": (answers((blob(LAYER), Answer(body=V3.all_blobs()[LAYER] + b"x"))), "is longer than"),
     "a manifest of more than 4 MiB": (tag_3(CHILD.body.ljust(4 * 1024 * 1024 + 1)), "4194304"),
     "a manifest that does not end": (
         answers((manifest(CHILD.digest), Answer(200, {"Content-Type": OCI_MANIFEST}, bytes(65536), repeat=2000))),

@@ -86,10 +86,10 @@ def test_a_helper_is_asked_on_stdin(tmp_path: Path, environ: dict[str, str]) -> 
     ("script", "words"),
     [
         ("echo boom s3cret; exit 3", "exit code 3"),
-        ("echo nonsense", "something else than"),
-        ('echo "{}"', "something else than"),
-        ("echo '[1]'", "something else than"),
-        ("""echo '{"Username": "user", "Secret": 1}'""", "something else than"),
+        ("echo nonsense", "has no Username and Secret"),
+        ('echo "{}"', "has no Username and Secret"),
+        ("echo '[1]'", "has no Username and Secret"),
+        ("""echo '{"Username": "user", "Secret": 1}'""", "has no Username and Secret"),
     ],
 )
 def test_a_helper_that_fails_is_named(script: str, words: str, tmp_path: Path, environ: dict[str, str]) -> None:
@@ -109,7 +109,7 @@ def test_a_helper_that_knows_nothing_leaves_us_anonymous(tmp_path: Path, environ
 
 def test_a_helper_that_is_not_there(tmp_path: Path, environ: dict[str, str]) -> None:
     docker_config(tmp_path, {"credsStore": "nowhere"})
-    with pytest.raises(Denied, match=r"docker-credential-nowhere, which .* is not on the PATH"):
+    with pytest.raises(Denied, match=r"docker-credential-nowhere, named in .* is not on the PATH"):
         find_credentials("ghcr.io", RegistryConfig(), environ)
 
 
@@ -131,9 +131,9 @@ def test_a_configuration_that_cannot_be_read(document: str, tmp_path: Path, envi
     ("document", "note"),
     [
         ({"auths": []}, "config.json: auths is not an object"),
-        ({"auths": {"ghcr.io": "x"}}, "config.json: auths.ghcr.io: no login that can be used"),
-        ({"auths": {"ghcr.io": {"username": "user"}}}, "config.json: auths.ghcr.io: no login that can be used"),
-        ({"auths": {"ghcr.io": {}}}, "config.json: auths.ghcr.io: no login that can be used"),
+        ({"auths": {"ghcr.io": "x"}}, "config.json: auths.ghcr.io: has no usable login"),
+        ({"auths": {"ghcr.io": {"username": "user"}}}, "config.json: auths.ghcr.io: has no usable login"),
+        ({"auths": {"ghcr.io": {}}}, "config.json: auths.ghcr.io: has no usable login"),
         ({"credHelpers": "x"}, "config.json: credHelpers is not an object"),
         ({"credHelpers": {"ghcr.io": 1}}, "config.json: credHelpers.ghcr.io is not the name of a helper"),
         ({"credsStore": 1}, "config.json: credsStore is not the name of a helper"),

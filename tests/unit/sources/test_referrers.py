@@ -126,7 +126,7 @@ def test_a_refusal_is_a_warning_of_the_repository(
         lying.on(f"GET /v2/team/app/referrers/{subject}", Answer(403))
         found = source.attachments(subject, None)
         assert found.referrers is None
-        assert found.refusal.startswith("the registry answered 403 to the question for referrers; only those are seen")
+        assert found.refusal.startswith("the registry answered 403 to the request for referrers; only referrers named")
         assert source.referrers(subject) is None, "for who looks for signatures"
         read_following(route, subject)
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
@@ -144,9 +144,9 @@ def test_a_registry_that_takes_the_tag_for_the_digest_names_no_referrers(
 LIES: dict[str, tuple[list[Answer], type[MirrorError], str]] = {
     "broken": ([Answer(500)], Unreachable, "answered 500"),
     "odd": ([Answer(418)], BadAnswer, "answered 418"),
-    "no JSON": ([Answer(headers={"Content-Type": OCI_INDEX}, body=b"<html>")], BadAnswer, "not what it should be"),
+    "no JSON": ([Answer(headers={"Content-Type": OCI_INDEX}, body=b"<html>")], BadAnswer, "is not valid"),
     "no list": ([Answer(headers={"Content-Type": OCI_INDEX}, body=b'{"manifests": 7}')], BadAnswer, "expected a list"),
-    "an image": ([Answer(headers={"Content-Type": OCI_INDEX}, body=SBOM.body)], BadAnswer, "should be"),
+    "an image": ([Answer(headers={"Content-Type": OCI_INDEX}, body=SBOM.body)], BadAnswer, "is not valid"),
     "no descriptor": ([page({"digest": "x"})], BadAnswer, "expected a descriptor"),
     "much": (
         [Answer(headers={"Content-Type": OCI_INDEX}, body=b" " * (MAX_MANIFEST_SIZE + 1))],
@@ -160,7 +160,7 @@ LIES: dict[str, tuple[list[Answer], type[MirrorError], str]] = {
     ),
     "circle": ([page(SBOM, link=f'</v2/team/app/referrers/{SUBJECT}>; rel="next"')], BadAnswer, "circle"),
     "elsewhere": ([page(SBOM, link='<http://127.0.0.1:1/v2/x>; rel="next"')], BadAnswer, "leads elsewhere"),
-    "a page is missing": ([page(SBOM, link="<?page=2>; rel=next")], BadAnswer, "a page of it is missing"),
+    "a page is missing": ([page(SBOM, link="<?page=2>; rel=next")], BadAnswer, "a page is missing"),
 }
 
 
