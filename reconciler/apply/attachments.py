@@ -1,12 +1,12 @@
 """Copies what is attached to an image: its referrers, the referrers of those, and cosign's tags.
 
-    open_route         from where to where, for one repository
-    follow             all that follows an image
-    read_following     what follows one digest, from the source and from what is there already
-    publish_following  its manifests, then the tags and the list that name them
+    open_route           opens the way from the source to one repository
+    all_attachments      all attachments of an image
+    fetch_attachments    those of one digest, from the source and from the repository
+    publish_attachments  writes their manifests, then the tags and the list of referrers that name them
 
-The last two are about one digest, which several images may share; apply does each once. Everything that follows an
-image is published before a tag of the image: a client that checks signatures finds them.
+The last two are about one digest, which several images may share; a run does each once. All attachments of an image are
+published before its tag, so that a client which verifies signatures finds them.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_DEPTH = 4
-"""Referrers of referrers, as a signature of an SBOM of an image. What is further away from the image stays behind."""
+"""How many steps away from an image attachments are copied, e.g. 2 for the signature of an SBOM of the image."""
 
 
 @dataclass(frozen=True)
-class Following:
-    """What follows one digest, read: its referrers, and cosign's tags; `record` is for the mirror index."""
+class FetchedAttachments:
+    """The attachments of one digest: its referrers, and cosign's tags. `record` is for the mirror index."""
 
     subject: Digest
     referrers: tuple[Image, ...]
@@ -54,15 +54,15 @@ class Following:
 
 @dataclass(frozen=True)
 class Route:
-    """From where to where: a source and a repository of the target.
+    """The way of attachments from a source into a repository of the target.
 
     name      of the source, for errors
-    listed    the source's tags, None where it does not list them
-    recorded  what came along earlier; what is still there of it counts, whether the source has it or not
-    own_tags  those that a pattern chose; they are mirrored as any other tag is, and not touched here
+    listed    the source's tags; None if it does not list them
+    recorded  attachments of earlier runs; what the repository still has of them stays, whether the source has it or not
+    own_tags  tags that a pattern chose: they are mirrored like any other tag, and not touched here
     present   the manifests of `target`, digest -> size in bytes
-    fetch     gives the bytes of a manifest, those of `target` without asking the source
-    told      the refusals that have been said, each once
+    fetch     gives the bytes of a manifest, without a request to the source if `target` has it
+    told      the source's refusals that were logged, each of them once
     """
 
     name: str
@@ -79,7 +79,7 @@ class Route:
 def open_route(
     source: Source, target: Repository, state: RepositoryState, present: Mapping[Digest, int], fetch: Fetch
 ) -> Route:
-    """Opens the route, with one listing of the source's tags: it saves a request for four tags of each digest."""
+    """Opens a route. One listing of the source's tags saves requests for the four tags of each digest."""
     try:
         listed = frozenset(source.tags()) or None
     except SourceError as error:
@@ -89,8 +89,8 @@ def open_route(
     return Route(state.source, source, listed, target, recorded, state.own_tags, present, fetch)
 
 
-def read_following(route: Route, subject: Digest) -> Following:
-    """Reads the manifests of all that is attached to `subject`. Raises `SourceError`, `StoreError` and `Malformed`."""
+def fetch_attachments(route: Route, subject: Digest) -> FetchedAttachments:
+    """Fetches all that is attached to `subject`. Raises `SourceError`, `StoreError` and `Malformed`."""
     what, recorded = route.name, route.recorded.get(subject, CopiedAttachments())
     fetch = route.fetch
     attachments = route.source.attachments(subject, route.listed)
@@ -103,7 +103,7 @@ def read_following(route: Route, subject: Digest) -> Following:
     referrers = {one: image for one, image in found.items() if image}
     tags = {tag: one for tag, one in attachments.tags.items() if tag not in route.own_tags}
     images = {tag: read_image(fetch, f"{what}:{tag}", one, _all) for tag, one in sorted(tags.items())}
-    return Following(
+    return FetchedAttachments(
         subject,
         tuple(referrers.values()),
         MappingProxyType(images),
@@ -117,7 +117,7 @@ def read_following(route: Route, subject: Digest) -> Following:
 
 
 def _listed(fetch: Fetch, attachments: ListedAttachments, what: str) -> tuple[Descriptor, ...]:
-    """The referrers by the source's list, or by the index that its fallback tag names."""
+    """The referrers by the source's list, or by the index at the fallback tag of the OCI distribution specification."""
     if attachments.referrers is not None or attachments.fallback is None:
         return attachments.referrers or ()
     body = fetch(attachments.fallback)
@@ -140,7 +140,7 @@ def _read_all(
 
 
 def _read(fetch: Fetch, what: str, subject: Digest, descriptor: Descriptor) -> Image | None:
-    """Reads a referrer; None for one that cannot be mirrored: it is listed but not there, or is not a manifest."""
+    """Reads a referrer. None if it cannot be mirrored: it is listed but not there, or it is not a manifest."""
     where = f"{what}@{descriptor.digest}"
     if descriptor.media_type and descriptor.media_type not in (*MANIFEST_TYPES, *INDEX_TYPES):
         logger.warning("%s: left out, a referrer of the type %s", where, descriptor.media_type)
@@ -161,12 +161,16 @@ def _all(index: Index) -> tuple[Descriptor, ...]:
     return index.manifests
 
 
-def follow(image: Image, read: Callable[[Digest], Future[Following]], what: str) -> tuple[Following, ...]:
-    """All that follows `image`, what is nearer to it first; `read` begins to read what follows one digest.
+def all_attachments(
+    image: Image, read: Callable[[Digest], Future[FetchedAttachments]], what: str
+) -> tuple[FetchedAttachments, ...]:
+    """Returns all attachments of `image`, nearest first; `read` starts to fetch those of one digest.
 
-    Raises what reading raises, and `Malformed` where it is too much.
+    Raises what fetching raises, and `Malformed` if there are too many.
     """
-    found: dict[Digest, Following] = {}
+    found: dict[Digest, FetchedAttachments] = {}
+    # Level by level: those of one level are fetched in parallel, and are the subjects of the next one. It begins with
+    # every manifest of the image, not only with its root: the images of single platforms are signed, too.
     wave = [manifest.digest for manifest in image.manifests]
     for _ in range(MAX_DEPTH):
         begun = [read(subject) for subject in dict.fromkeys(wave) if subject not in found]
@@ -178,15 +182,15 @@ def follow(image: Image, read: Callable[[Digest], Future[Following]], what: str)
     return tuple(found.values())
 
 
-def publish_following(route: Route, following: Following) -> None:
-    """Writes the manifests that are not there, then cosign's tags and the list of referrers, which may be empty.
+def publish_attachments(route: Route, attachments: FetchedAttachments) -> None:
+    """Writes the manifests that are missing, then cosign's tags and the list of referrers, which may be empty.
 
-    To be called when every blob is there, and what the referrers refer to.
+    To be called when every blob is there, and the manifests that the referrers refer to.
     """
-    for image in following.images:
+    for image in attachments.images:
         publish_manifests(route.target, image, route.present)
-    for tag, image in following.tags.items():
+    for tag, image in attachments.tags.items():
         publish_tags(route.target, image, [tag])
-    roots = [image.root for image in following.referrers]
+    roots = [image.root for image in attachments.referrers]
     entries = [(one.digest, len(one.body), one.parsed) for one in roots]
-    route.target.publish(published_list(route.target.name, following.subject, entries, route.own_tags))
+    route.target.publish(published_list(route.target.name, attachments.subject, entries, route.own_tags))

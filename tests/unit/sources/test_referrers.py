@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply.attachments import open_route, read_following
+from reconciler.apply.attachments import fetch_attachments, open_route
 from reconciler.errors import BadAnswer, MirrorError, Unreachable
 from reconciler.oci.referrers import MAX_REFERRERS, CopiedAttachments, fallback_tag
 from reconciler.oci.spec import MAX_MANIFEST_SIZE, OCI_INDEX, Digest
@@ -19,7 +19,7 @@ from tests.parts.images import Image, artifact, image, index
 from tests.parts.scripted_server import Answer
 
 if TYPE_CHECKING:
-    from reconciler.apply.attachments import Following
+    from reconciler.apply.attachments import FetchedAttachments
     from reconciler.sources.repository import RegistrySource
     from tests.parts.lying_registry import LyingRegistry
 
@@ -54,8 +54,8 @@ def listed(source: RegistrySource) -> list[str]:
     return [str(one.digest) for one in source.attachments(SUBJECT, frozenset()).referrers or ()]
 
 
-def follow(source: RegistrySource) -> Following:
-    return read_following(
+def fetch(source: RegistrySource) -> FetchedAttachments:
+    return fetch_attachments(
         open_route(source, Repository(MemoryStore(), "a"), RepositoryState(source.name), {}, source.manifest), SUBJECT
     )
 
@@ -113,7 +113,7 @@ def test_a_registry_without_the_api_has_a_tag_for_them(
     lying.on(f"GET /v2/team/app/manifests/{tagged.digest}", manifest(tagged))
     assert source.attachments(SUBJECT, None).fallback is not None
     assert lying.requests("GET") == [API], "a plan spends no pull"
-    found = follow(source)
+    found = fetch(source)
     assert {one.root.digest for one in found.referrers} == {Digest.parse(one.digest) for one in (SBOM, SIGNATURE)}
     assert found.record.fallback == Digest.parse(tagged.digest)
 
@@ -128,7 +128,7 @@ def test_a_refusal_is_a_warning_of_the_repository(
         assert found.referrers is None
         assert found.refusal.startswith("the registry answered 403 to the request for referrers; only referrers named")
         assert source.referrers(subject) is None, "for who looks for signatures"
-        read_following(route, subject)
+        fetch_attachments(route, subject)
     warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
     refusal = source.attachments(SUBJECT, None).refusal
     assert warnings == [f"{source.name}: {refusal}"] * 2, "once for each of the two"
@@ -177,19 +177,19 @@ def test_a_list_that_is_none_is_an_error_that_says_so(
 def test_what_is_attached_to_something_else_is_refused(lying: LyingRegistry, source: RegistrySource) -> None:
     lying.on(API, page(SBOM, STRANGER))
     with pytest.raises(BadAnswer, match=f"listed as a referrer of {SUBJECT}, but as its subject it names sha256:"):
-        follow(source)
+        fetch(source)
     plain = image({"a": "1"})
     lying.on(API, page(plain))
     lying.on(f"GET /v2/team/app/manifests/{plain.digest}", manifest(plain))
     with pytest.raises(BadAnswer, match="it names none"):
-        follow(source)
+        fetch(source)
 
 
 def test_other_bytes_than_listed_are_refused(lying: LyingRegistry, source: RegistrySource) -> None:
     lying.on(API, page(SBOM))
     lying.on(f"GET /v2/team/app/manifests/{SBOM.digest}", manifest(SIGNATURE))
     with pytest.raises(BadAnswer, match="expected"):
-        follow(source)
+        fetch(source)
 
 
 def test_what_is_listed_and_cannot_be_had_is_left_out_and_noted(
@@ -198,7 +198,7 @@ def test_what_is_listed_and_cannot_be_had_is_left_out_and_noted(
     gone = artifact("application/vnd.example.gone", subject=APP)
     other = {**STRANGER.descriptor(), "mediaType": "application/vnd.cncf.oras.artifact.manifest.v1+json"}
     lying.on(API, page(SBOM, gone, other))
-    found = follow(source)
+    found = fetch(source)
     assert found.record == CopiedAttachments(
         frozenset({Digest.parse(SBOM.digest)}), frozenset({Digest.parse(gone.digest), Digest.parse(STRANGER.digest)})
     )
@@ -210,4 +210,4 @@ def test_a_fallback_tag_that_lists_no_referrers(wrong: Image, lying: LyingRegist
     lying.on(f"HEAD {FALLBACK}", manifest(wrong))
     lying.on(f"GET /v2/team/app/manifests/{wrong.digest}", manifest(wrong))
     with pytest.raises(BadAnswer, match=r"expected an index of its referrers|more than 1000 referrers"):
-        follow(source)
+        fetch(source)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.apply import arrivals, image_copies
+from reconciler.apply import arrivals, blob_copies
 from reconciler.apply.arrivals import FIRST, USUAL, Arrivals
 from reconciler.apply.outcome import Done
 from reconciler.oci.spec import Descriptor
@@ -83,7 +83,7 @@ def test_a_slow_registry_does_not_take_all_threads(threads: int) -> None:
 def test_a_slow_registry_does_not_hold_an_image_that_shares_a_layer_with_it(
     threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_copies, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(blob_copies, "LOOK_EVERY", 0.01)
     monkeypatch.setattr(arrivals, "FIRST", 0.05)
     slow = Slow({})
     bench = bench_with(slow, threads, 20, shared=True)
