@@ -33,11 +33,11 @@ def with_sizes(
     does not fetch them again; None: it holds none. Raises `StoreError`.
     """
     plan, observed, open_source = made.plan, made.observed, connections.open_source
-    store, parts = connections.stores.public, mirrors.store.parts
+    store, requests = connections.stores.public, mirrors.store.requests
     with stage("Reading manifests ..."), readers(RESOLVE_WORKERS) as executor:
         found = measure(
-            plan, observed.index, store, open_source, executor, parts, observed.at, held, named=mirrors.naming()
+            plan, observed.index, store, open_source, executor, requests, observed.at, held, named=mirrors.naming()
         )
     spent = spendings(found.takes, open_source)
-    sizes = replace(found.sizes, priced=mirrors.store.is_at_r2)
+    sizes = replace(found.sizes, prices=mirrors.store.prices)
     return replace(leaving_out(plan, found.left_out), sizes=sizes, manifests=found.bodies, spendings=spent)

@@ -98,14 +98,15 @@ def _refused_document(one: Refused) -> dict[str, str]:
 
 def sizes_document(sizes: Sizes) -> dict[str, Any]:
     """Writes the sizes of a plan, and what they cost."""
+    requests = sizes.requests
     return {
         "download": {"bytes": sizes.downloaded, "blobs": sizes.blobs, "manifests": sizes.manifests},
         "upload_bytes": sizes.uploaded,
         "copied_within_bucket_bytes": sizes.copied,
         "stored_bytes": {"before": sizes.before, "after": sizes.after},
         "retired_digests": sizes.retired,
-        "requests": None if sizes.requests is None else requests_document(sizes.requests),
-        "month": months_document(sizes.after, sizes.requests) if sizes.requests and sizes.priced else None,
+        "requests": requests_document(requests) if requests else None,
+        "month": months_document(sizes.prices, sizes.after, requests) if requests and sizes.prices else None,
         "unread": [{"target": one.target, "tag": one.tag, "reason": one.reason} for one in sizes.unread],
     }
 

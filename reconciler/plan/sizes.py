@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reconciler.stores.requests import Prices, RequestCounts
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,9 @@ class Sizes:
     before      stored under `v2/` now
     after       stored under `v2/` after the apply
     retired     digests that are no longer used and still kept for their `retain` after the apply
-    requests    their number by name; None: the store does not count requests
+    requests    None: the store does not count them
     unread      images that are not in these sizes
-    priced      whether the store charges R2's prices
+    prices      what the store charges, None if that is not known
     """
 
     downloaded: int
@@ -40,6 +43,6 @@ class Sizes:
     before: int
     after: int
     retired: int
-    requests: Mapping[str, int] | None
+    requests: RequestCounts | None
     unread: tuple[Unread, ...]
-    priced: bool = True
+    prices: Prices | None = None

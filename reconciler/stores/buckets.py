@@ -9,20 +9,46 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 from urllib.parse import urlsplit
 
 from reconciler.stores import Stores
 from reconciler.stores.config import Advice, base_url, common_problem
-from reconciler.stores.parts import parts
+from reconciler.stores.parts import parts, parts_copied
+from reconciler.stores.requests import Prices, Requests
 from reconciler.work.threads import BLOB_WORKERS
-
-if TYPE_CHECKING:
-    from reconciler.stores.config import Parts
 
 _R2_HOSTS = ".r2.cloudflarestorage.com"
 _ACCOUNT = re.compile(r"[0-9a-f]{32}")
 _JURISDICTIONS = ("default", "eu", "us", "fedramp", "fedramp-high")
+
+S3_REQUESTS = Requests(
+    put="PutObject",
+    copy="CopyObject",
+    begin="CreateMultipartUpload",
+    part="UploadPart",
+    complete="CompleteMultipartUpload",
+    list="ListObjects",
+    get="GetObject",
+    delete="DeleteObjects",
+    keys_listed=1000,
+    keys_deleted=1000,
+    parts_sent=parts,
+    parts_copied=parts_copied,
+)
+"""By the names in Amazon's API, which R2's price list uses too."""
+
+R2_PRICES = Prices(
+    "R2",
+    "November 2026",
+    storage=0.015,
+    class_a=4.50,
+    class_b=0.36,
+    free_storage=10,
+    free_class_a=1,
+    free_class_b=10,
+)
+"""developers.cloudflare.com/r2/pricing, Standard storage."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +71,7 @@ class R2:
         rights="give the token *Object Read & Write* for this bucket",
         place="check bucket, account_id and jurisdiction in mirrors.yaml, and the network",
     )
+    requests: ClassVar[Requests | None] = S3_REQUESTS
 
     @property
     def endpoint_url(self) -> str:
@@ -64,8 +91,8 @@ class R2:
         return True
 
     @property
-    def parts(self) -> Parts:
-        return parts
+    def prices(self) -> Prices:
+        return R2_PRICES
 
     @classmethod
     def problem(cls, key: str, value: str) -> str | None:
@@ -116,6 +143,7 @@ class S3:
         rights="give these credentials read, write, list and delete for this bucket",
         place="check bucket, region and endpoint_url in mirrors.yaml, and the network",
     )
+    requests: ClassVar[Requests | None] = S3_REQUESTS
 
     @property
     def shows_state(self) -> bool:
@@ -126,8 +154,8 @@ class S3:
         return (urlsplit(self.endpoint_url or "").hostname or "").endswith(_R2_HOSTS)
 
     @property
-    def parts(self) -> Parts:
-        return parts
+    def prices(self) -> Prices | None:
+        return R2_PRICES if self.is_at_r2 else None
 
     @classmethod
     def problem(cls, key: str, value: str) -> str | None:

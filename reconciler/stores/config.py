@@ -7,17 +7,15 @@ estimated and diagnosed by what that class says: nothing else asks which kind a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Protocol, Self
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from reconciler.stores import Stores
-
-Parts: TypeAlias = "Callable[[int], int]"
-"""In how many parts an object of so many bytes is uploaded; 0: in one request."""
+    from reconciler.stores.requests import Prices, Requests
 
 
 @dataclass(frozen=True)
@@ -44,11 +42,13 @@ class StoreConfig(Protocol):
     type       the value of `store.type`
     variables  prefixes of environment variables that its values may use, although a cloud or CI system owns the names
     advice     how to fix what is wrong with the store
+    requests   what its requests are called and how many of them an operation sends; None where they do not count
     """
 
     type: ClassVar[str]
     variables: ClassVar[tuple[str, ...]]
     advice: ClassVar[Advice]
+    requests: ClassVar[Requests | None]
 
     @property
     def public_url(self) -> str | None:
@@ -72,12 +72,12 @@ class StoreConfig(Protocol):
 
     @property
     def is_at_r2(self) -> bool:
-        """Whether the store is at Cloudflare R2, whose prices then hold, whatever its type is called."""
+        """Whether the store is at Cloudflare R2, whatever its type is called."""
         ...
 
     @property
-    def parts(self) -> Parts | None:
-        """Counts the parts of uploads, for estimates of requests; None where requests do not count."""
+    def prices(self) -> Prices | None:
+        """The prices of the store, None if they are not known, or if it costs nothing."""
         ...
 
     @classmethod

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from io import FileIO
 
     from reconciler.stores.headers import Headers
+    from reconciler.stores.requests import Requests
 
 _OWN = ".r2mirror"
 _TEMPORARY = re.compile("[0-9a-f]{32}")
@@ -78,6 +79,7 @@ class Folder:
         rights="let the user that runs r2mirror read and write the folder",
         place="check store.path in mirrors.yaml",
     )
+    requests: ClassVar[Requests | None] = None
 
     @property
     def state_bucket(self) -> None:
@@ -96,7 +98,7 @@ class Folder:
         return False
 
     @property
-    def parts(self) -> None:
+    def prices(self) -> None:
         return None
 
     @classmethod

@@ -12,7 +12,7 @@ from reconciler.apply.settings import Resources, Settings
 from reconciler.plan.cost.measure import Measured, measure
 from reconciler.plan.plan import plan_for
 from reconciler.plan.resolve import resolve
-from reconciler.stores.parts import parts
+from reconciler.stores.buckets import S3_REQUESTS
 from reconciler.target.ledger import read_index
 from tests.bench import NOW, RETAIN, Silent
 from tests.memory import MemorySource, mirror, mirrors
@@ -72,7 +72,7 @@ class Runs:
 
     def measure(self, plan: Plan, index: MirrorIndex) -> Measured:
         with ThreadPoolExecutor(4) as executor:
-            return measure(plan, index, self.store, self.open_source, executor, parts, NOW, {})
+            return measure(plan, index, self.store, self.open_source, executor, S3_REQUESTS, NOW, {})
 
     def apply(self, plan: Plan) -> None:
         """One image at a time: which repository has a shared blob first is then no matter of chance."""

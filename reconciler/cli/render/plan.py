@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.cli.render.changes import SIGNS, STYLES, digests_words, remark, short_digest
 from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
-from reconciler.plan.cost.prices import PRICED, class_a, class_b, month, share
+from reconciler.plan.cost.prices import month, share
 from reconciler.plan.diff import Action
 from reconciler.plan.guards import held_back
 from reconciler.words import count, size_words
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reconciler.cli.render.sheet import Part
     from reconciler.plan.plan import Plan, RepositoryPlan
     from reconciler.sources.quota import Spending
+    from reconciler.stores.requests import Prices, RequestCounts
 
 
 SHARED_SHOWN = 3
@@ -108,23 +109,23 @@ def _size_lines(plan: Plan) -> Iterator[str]:
     yield f"Stored: {size_words(sizes.before)} now, {size_words(sizes.after)} after{retired}."
     if sizes.requests is not None:
         yield from _request_lines(sizes.requests)
-        if sizes.priced:
-            yield from _cost_lines(sizes.after, sizes.requests)
+        if sizes.prices:
+            yield from _cost_lines(sizes.prices, sizes.after, sizes.requests)
     for one in sizes.unread[:UNREAD_SHOWN]:
         yield f"! {one.target}:{one.tag} is not in these sizes: {one.reason}"
     if len(sizes.unread) > UNREAD_SHOWN:
         yield f"! ... and {len(sizes.unread) - UNREAD_SHOWN} more; --format json has all of them."
 
 
-def _request_lines(requests: Mapping[str, int]) -> Iterator[str]:
-    kinds = ", ".join(f"{number} {kind}" for kind, number in requests.items() if number)
-    yield f"Requests: {class_a(requests)} of class A, {class_b(requests)} of class B ({kinds})."
+def _request_lines(requests: RequestCounts) -> Iterator[str]:
+    names = ", ".join(f"{number} {name}" for name, number in requests.by_name.items() if number)
+    yield f"Requests: {requests.class_a} of class A, {requests.class_b} of class B ({names})."
 
 
-def _cost_lines(stored: int, requests: Mapping[str, int]) -> Iterator[str]:
-    bill, part = month(stored, requests), share(stored, requests)
+def _cost_lines(prices: Prices, stored: int, requests: RequestCounts) -> Iterator[str]:
+    bill, part = month(prices, stored, requests), share(prices, stored, requests)
     yield (
-        f"A month at R2's list prices of {PRICED}, with one such run: {dollars(bill.total)} (storage "
+        f"A month at {prices.whose}'s list prices of {prices.as_of}, with one such run: {dollars(bill.total)} (storage "
         f"{dollars(bill.storage)}, class A {dollars(bill.class_a)}, class B {dollars(bill.class_b)}); "
         f"{dollars(part.total)} of a bill that is beyond the free tier anyway."
     )

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import MirrorError, NoPlatform, StoreError
 from reconciler.oci.spec import Digest
-from reconciler.plan.cost.forecast import Bucket, Needed, forecast
+from reconciler.plan.cost.forecast import Contents, Needed, forecast
 from reconciler.plan.cost.pulls import Pulls, Reading
 from reconciler.plan.cost.quotas import Take, guess
 from reconciler.plan.image_work import image_work, in_turn, left_out_of
@@ -31,12 +31,12 @@ from reconciler.work.unforeseen import foreseen
 
 if TYPE_CHECKING:
     from reconciler.oci.image import Image
-    from reconciler.plan.cost.forecast import Parts
     from reconciler.plan.image_work import ImageWork
     from reconciler.plan.plan import Plan
     from reconciler.plan.sizes import Sizes
     from reconciler.sources import OpenSource
     from reconciler.stores import Listed, Store
+    from reconciler.stores.requests import Requests
     from reconciler.target.index import LeftOut, MirrorIndex
 
 MAX_BODIES = 32 * 1024 * 1024
@@ -62,7 +62,7 @@ def measure(
     store: Store,
     open_source: OpenSource,
     executor: Executor,
-    parts: Parts | None,
+    requests: Requests | None,
     now: datetime,
     held: Mapping[Digest, bytes] | None,
     named: Callable[[str], Collection[str]] = lambda _: (),
@@ -100,9 +100,9 @@ def measure(
                     totals.leave_out(work, foreseen(work.what, error), named(work.repository.target))
                 else:
                     raise error
-    bucket = Bucket(there, size, index, parts)
+    before = Contents(there, size, index, requests)
     unread = tuple(sorted(totals.unread, key=lambda one: (one.target, one.tag)))
-    sizes = forecast(leaving_out(plan, totals.unmirrorable), bucket, totals.needed, totals.fetched, unread, now)
+    sizes = forecast(leaving_out(plan, totals.unmirrorable), before, totals.needed, totals.fetched, unread, now)
     takes = [Take(source, len(digests), exact=True) for source, digests in totals.fetches.items()]
     return Measured(sizes, totals.bodies, (*takes, *guess(totals.left_out, index)), totals.unmirrorable)
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from reconciler.stores.s3.bucket import BucketClient
     from reconciler.stores.s3.buffers import Body, Buffers
 
-COPY_PART = 1024 * parts.MIB
-"""Bytes that one request has the server copy. R2 takes 4.995 GiB, but the answer has to come within `READ_TIMEOUT`."""
+COPY_PART = parts.COPY_PART
 
 
 class Multipart:

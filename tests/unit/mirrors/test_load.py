@@ -26,7 +26,7 @@ from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver
 from reconciler.mirrors.schema_check import MAX_PROBLEMS
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
-from reconciler.stores.buckets import R2, S3
+from reconciler.stores.buckets import R2, R2_PRICES, S3
 from reconciler.stores.folder import Folder
 
 if TYPE_CHECKING:
@@ -236,7 +236,9 @@ def test_an_endpoint_that_only_resembles_the_bucket_s_is_one(url: str, tmp_path:
 )
 def test_which_stores_have_r2_s_prices(store: str, tmp_path: Path, *, expected: bool) -> None:
     text = f"version: 1\nstore: {{{store}}}\nmirrors: [{{source: x/alpine, tags: [a]}}]\n"
-    assert load(tmp_path, text).store.is_at_r2 is expected
+    found = load(tmp_path, text).store
+    assert found.is_at_r2 is expected
+    assert found.prices == (R2_PRICES if expected else None)
 
 
 @pytest.mark.parametrize("other", ["tags: [3.20]", "tags: [a], platforms: [linux]"])

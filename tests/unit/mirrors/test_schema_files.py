@@ -24,6 +24,8 @@ from reconciler.plan.plan_json import plan_document, serialise_with_manifests
 from reconciler.plan.sizes import Sizes, Unread
 from reconciler.sources.quota import Quota, Spending
 from reconciler.stores import Unfinished
+from reconciler.stores.buckets import R2_PRICES, S3_REQUESTS
+from reconciler.stores.requests import Prices, RequestCounts, counted
 from reconciler.target.garbage import Garbage, NotCollected
 from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, TagState
 from reconciler.target.index_json import serialise
@@ -117,9 +119,10 @@ def test_a_plan(etag: str | None) -> None:
     assert not validator.is_valid(written), "an add has no before"
 
 
-@pytest.mark.parametrize("requests", [None, {"PutObject": 3, "GetObject": 0}])
-def test_a_plan_with_its_sizes(requests: dict[str, int] | None) -> None:
-    sizes = Sizes(5, 1, 2, 7, 0, 10, 17, 0, requests, (Unread("a/b", "1", "too few pulls"),))
+@pytest.mark.parametrize("requests", [None, counted(S3_REQUESTS, {"PutObject": 3})])
+@pytest.mark.parametrize("prices", [None, R2_PRICES])
+def test_a_plan_with_its_sizes(requests: RequestCounts | None, prices: Prices | None) -> None:
+    sizes = Sizes(5, 1, 2, 7, 0, 10, 17, 0, requests, (Unread("a/b", "1", "too few pulls"),), prices)
     spendings = (Spending(Quota("docker.io", 100, 76, 21_600), 17, exact=False),)
     plan = Plan("0" * 64, 3, None, (), {Digest.of(b"{}"): b"{}"}, spendings, sizes)
     validator = Draft202012Validator(load_schema("plan"))

@@ -19,6 +19,8 @@ from reconciler.plan.plan_json import plan_document
 from reconciler.plan.sizes import Sizes, Unread
 from reconciler.signatures.signers import Refused, Unchecked, Verified
 from reconciler.sources.quota import Quota, Spending
+from reconciler.stores.buckets import R2_PRICES, S3_REQUESTS
+from reconciler.stores.requests import counted
 from reconciler.target.garbage import NotCollected
 from reconciler.target.index import TagState
 from reconciler.words import size_words
@@ -164,8 +166,9 @@ SIZES = Sizes(
     before=0,
     after=25 * 10**9,
     retired=1,
-    requests={"PutObject": 120, "UploadPart": 384, "GetObject": 90, "DeleteObjects": 1, "CopyObject": 0},
+    requests=counted(S3_REQUESTS, {"PutObject": 120, "UploadPart": 384, "GetObject": 90, "DeleteObjects": 1}),
     unread=(Unread("library/[b]", "1", "503 | `x`"),),
+    prices=R2_PRICES,
 )
 SPENDINGS = (
     Spending(Quota("docker.io", 100, 76, 21_600), 17, exact=True),
@@ -194,7 +197,7 @@ def test_what_a_plan_takes_and_costs() -> None:
 
 
 def test_r2_s_prices_are_not_quoted_for_other_stores() -> None:
-    elsewhere = replace(plan(), sizes=replace(SIZES, priced=False))
+    elsewhere = replace(plan(), sizes=replace(SIZES, prices=None))
     text = plan_text(elsewhere)
     assert "Requests: 504 of class A" in text
     assert "$" not in text

@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.plan.cost.prices import CLASS_A, CLASS_B, FREE, GB, MILLION, Month, class_a, class_b, month, share
+from reconciler.plan.cost.prices import GB, MILLION, Month, month, share
+from reconciler.stores.buckets import R2_PRICES, S3_REQUESTS
+from reconciler.stores.requests import counted
 
 
 @pytest.mark.parametrize(
-    ("stored", "requests", "bill", "part"),
+    ("stored", "sent", "bill", "part"),
     [
         (0, {}, Month(0, 0, 0), Month(0, 0, 0)),
         (GB, {"PutObject": 100, "GetObject": 100}, Month(0, 0, 0), Month(0.015, 0.00045, 0.000036)),
@@ -20,11 +22,13 @@ from reconciler.plan.cost.prices import CLASS_A, CLASS_B, FREE, GB, MILLION, Mon
         (1000 * GB, {"DeleteObjects": 10**9}, Month(14.85, 0, 0), Month(15, 0, 0)),
     ],
 )
-def test_a_bill(stored: int, requests: dict[str, int], bill: Month, part: Month) -> None:
-    assert (month(stored, requests), share(stored, requests)) == (bill, part)
+def test_a_bill(stored: int, sent: dict[str, int], bill: Month, part: Month) -> None:
+    requests = counted(S3_REQUESTS, sent)
+    assert (month(R2_PRICES, stored, requests), share(R2_PRICES, stored, requests)) == (bill, part)
 
 
-@given(st.dictionaries(st.sampled_from([*CLASS_A, *CLASS_B, *FREE]), st.integers(0, 10**8)), st.integers(0, 10**15))
-def test_a_bill_grows_with_what_is_used_and_every_request_has_one_class(requests: dict[str, int], stored: int) -> None:
-    assert 0 <= month(stored, requests).total <= month(stored + GB, requests).total
-    assert class_a(requests) + class_b(requests) + sum(requests.get(kind, 0) for kind in FREE) == sum(requests.values())
+@given(st.dictionaries(st.sampled_from(S3_REQUESTS.names), st.integers(0, 10**8)), st.integers(0, 10**15))
+def test_a_bill_grows_with_what_is_used_and_every_request_has_one_class(sent: dict[str, int], stored: int) -> None:
+    requests = counted(S3_REQUESTS, sent)
+    assert 0 <= month(R2_PRICES, stored, requests).total <= month(R2_PRICES, stored + GB, requests).total
+    assert requests.class_a + requests.class_b + sent.get("DeleteObjects", 0) == sum(sent.values())
