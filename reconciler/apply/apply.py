@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from reconciler.plan.make import Stage
     from reconciler.plan.plan import Plan
     from reconciler.stores import Store
-    from reconciler.target.ledger import Observed
+    from reconciler.target.ledger import StoredIndex
     from reconciler.work.deadline import Deadline
 
 
@@ -125,7 +125,7 @@ def apply_made(
 
 
 def apply(
-    plan: Plan, resources: Resources, settings: Settings, observed: Observed | None = None
+    plan: Plan, resources: Resources, settings: Settings, observed: StoredIndex | None = None
 ) -> Generator[Event, None, None]:
     """Applies a plan with `resources` and yields the outcome of each change. Close the generator to stop early.
 
@@ -155,7 +155,7 @@ def apply(
         lease.unfinished = False
 
 
-def _has_other_work(plan: Plan, state: Store, settings: Settings, observed: Observed | None) -> bool:
+def _has_other_work(plan: Plan, state: Store, settings: Settings, observed: StoredIndex | None) -> bool:
     """Returns whether something is left to do without a change.
 
     That is after a run that died, for a repository without an owner, for news of a source that the index notes, and

@@ -40,7 +40,7 @@ from reconciler.target.catalog import published_lists
 from reconciler.target.garbage import Garbage, NotCollected, collect, discard_uploads, forgotten
 from reconciler.target.index import TagState
 from reconciler.target.layout import ManifestKey
-from reconciler.target.ledger import Observed, write_index
+from reconciler.target.ledger import StoredIndex, write_index
 from reconciler.target.lists import publish_lists
 from reconciler.target.repository import delete
 from reconciler.work.deadline import REASON
@@ -68,7 +68,9 @@ PAUSE = 5.0
 class Run:
     """A run under way: the index as last written, the lock, and what was published but not yet recorded."""
 
-    def __init__(self, plan: Plan, resources: Resources, settings: Settings, observed: Observed, lease: Lease) -> None:
+    def __init__(
+        self, plan: Plan, resources: Resources, settings: Settings, observed: StoredIndex, lease: Lease
+    ) -> None:
         self._plan = plan
         self._resources = replace(
             resources, public=resources.public.guarded(lease.check), state=resources.state.guarded(lease.confirm)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
     from reconciler.plan.connections import Connections
     from reconciler.plan.plan import Plan
-    from reconciler.target.ledger import Observed
+    from reconciler.target.ledger import StoredIndex
 
 Stage: TypeAlias = "Callable[[str], AbstractContextManager[None]]"
 """Is told, in words, of each stage that takes a while, and entered for as long as that lasts."""
@@ -52,7 +52,7 @@ class Made:
     """A plan, and the mirror index that it was made from."""
 
     plan: Plan
-    observed: Observed
+    observed: StoredIndex
 
 
 def in_silence(_: str) -> AbstractContextManager[None]:
@@ -115,7 +115,7 @@ def load_made(path: Path, mirrors: Mirrors, file: Path, connections: Connections
     return Made(plan, observed)
 
 
-def moved_on(plan: Plan, observed: Observed) -> PlanRefused:
+def moved_on(plan: Plan, observed: StoredIndex) -> PlanRefused:
     """The error for a plan that was made from another mirror index than the one that is there now."""
     reason = (
         f"the mirror index has moved on: the plan was made from serial {plan.serial}, now it has serial "
@@ -124,7 +124,7 @@ def moved_on(plan: Plan, observed: Observed) -> PlanRefused:
     return PlanRefused((reason,))
 
 
-def _lost_index(mirrors: Mirrors, observed: Observed, connections: Connections) -> Iterator[str]:
+def _lost_index(mirrors: Mirrors, observed: StoredIndex, connections: Connections) -> Iterator[str]:
     """Warns where there is no mirror index, although the bucket has repositories that it should list."""
     if observed.etag is None:
         found = held_of(connections.stores.public, [mirror.target for mirror in mirrors.mirrors])
@@ -132,7 +132,7 @@ def _lost_index(mirrors: Mirrors, observed: Observed, connections: Connections) 
             yield INDEX_GONE.format(found)
 
 
-def _private(plan: Plan, observed: Observed, mirrors: Mirrors, connections: Connections) -> Iterator[str]:
+def _private(plan: Plan, observed: StoredIndex, mirrors: Mirrors, connections: Connections) -> Iterator[str]:
     """Warns of images behind a login that the store would serve to everyone."""
     if mirrors.store.public_url:
         with readers(RESOLVE_WORKERS) as executor:

@@ -28,7 +28,7 @@ WRITE_ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
-class Observed:
+class StoredIndex:
     """The mirror index as it was read. `etag` None: there is none yet.
 
     `at` is the time then, by the store's clock; by this machine's where there is no index, and nothing to be compared.
@@ -39,31 +39,31 @@ class Observed:
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
 
 
-def read_index(state: Store) -> Observed:
+def read_index(state: Store) -> StoredIndex:
     """Raises `IndexInvalid` if there is an index that cannot be read, and `StoreError`."""
     stored = state.get(MIRROR_INDEX)
     if stored is None:
-        return Observed(MirrorIndex(), None)
-    return Observed(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag, stored.now)
+        return StoredIndex(MirrorIndex(), None)
+    return StoredIndex(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag, stored.now)
 
 
-def salvage_index(state: Store) -> tuple[Observed, str | None]:
+def salvage_index(state: Store) -> tuple[StoredIndex, str | None]:
     """As `read_index`, but an empty index in place of one that is damaged, and what is wrong with that.
 
     Raises `IndexVersion` and `StoreError`.
     """
     stored = state.get(MIRROR_INDEX)
     if stored is None:
-        return Observed(MirrorIndex(), None), None
+        return StoredIndex(MirrorIndex(), None), None
     try:
-        return Observed(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag, stored.now), None
+        return StoredIndex(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag, stored.now), None
     except IndexVersion:
         raise
     except IndexInvalid as error:
-        return Observed(MirrorIndex(), stored.etag, stored.now), error.why
+        return StoredIndex(MirrorIndex(), stored.etag, stored.now), error.why
 
 
-def write_index(state: Store, observed: Observed, change: Callable[[MirrorIndex], MirrorIndex]) -> Observed:
+def write_index(state: Store, observed: StoredIndex, change: Callable[[MirrorIndex], MirrorIndex]) -> StoredIndex:
     """Writes `change` of the index and returns what is now there; writes nothing where `change` changes nothing.
 
     Raises `PreconditionFailed` when other writers were faster `WRITE_ATTEMPTS` times in a row, and `IndexVersion` where
@@ -86,7 +86,7 @@ def write_index(state: Store, observed: Observed, change: Callable[[MirrorIndex]
             observed = read_index(state)
         else:
             logger.info("wrote the mirror index, serial %d, %d bytes", after.serial, len(body))
-            return Observed(after, etag, observed.at)
+            return StoredIndex(after, etag, observed.at)
     raise AssertionError("unreachable")
 
 

@@ -8,8 +8,8 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 from reconciler.target.catalog import is_foreign
+from reconciler.target.conditional_writes import put_over
 from reconciler.target.layout import list_headers
-from reconciler.target.writes import put_over
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.stores import Absent, unfinished
+from reconciler.target.conditional_writes import put_changed
 from reconciler.target.inventory import Inventory, inventories
 from reconciler.target.layout import (
     BLOB_HEADERS,
@@ -31,7 +32,6 @@ from reconciler.target.layout import (
     referrers_key,
     referrers_prefix,
 )
-from reconciler.target.writes import put_changed
 
 if TYPE_CHECKING:
     from reconciler.stores import Store, Stored, Unfinished

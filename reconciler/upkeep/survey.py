@@ -24,7 +24,7 @@ from reconciler.target.garbage import find_garbage
 from reconciler.target.index import RepositoryState, TagState
 from reconciler.target.inventory import inventories
 from reconciler.target.layout import ManifestKey
-from reconciler.target.ledger import Observed, salvage_index
+from reconciler.target.ledger import StoredIndex, salvage_index
 from reconciler.target.repository import Repository
 from reconciler.upkeep.check import check_repository
 from reconciler.upkeep.defects import DefectKind
@@ -72,7 +72,7 @@ class Survey:
     at       when it was made, by this machine's clock: two surveys made for the same time can be compared
     """
 
-    observed: Observed
+    observed: StoredIndex
     damaged: str | None
     adoptions: tuple[Adoption, ...]
     foreign: tuple[str, ...]

@@ -36,7 +36,7 @@ from reconciler.plan.guards import will_fail
 from reconciler.plan.make import Made, make
 from reconciler.plan.plan import Plan
 from reconciler.target.layout import MIRROR_INDEX
-from reconciler.target.ledger import Observed
+from reconciler.target.ledger import StoredIndex
 from reconciler.work.deadline import Deadline
 
 
@@ -122,7 +122,7 @@ def _refuse_to_spend(plan: Plan) -> None:
             )
 
 
-def _note_what_is_public(mirrors: Mirrors, observed: Observed) -> None:
+def _note_what_is_public(mirrors: Mirrors, observed: StoredIndex) -> None:
     """Notes, before the first apply only, that clients can read the mirror index if they can read the bucket."""
     store = mirrors.store
     if observed.etag or not store.shows_state or not store.public_url:

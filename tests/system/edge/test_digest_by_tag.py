@@ -12,9 +12,9 @@ from reconciler.edge.config import EdgeConfig
 from reconciler.edge.rules import edge_rules
 from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.stores.headers import Headers
+from reconciler.target.conditional_writes import put_changed
 from reconciler.target.digest_by_tag import DigestByTag
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS, blob_key, manifest_headers, manifest_key, tags_key
-from reconciler.target.writes import put_changed
 from tests.parts.nginx_edge import HOST, start_nginx_edge
 from tests.parts.seaweedfs import bucket_store
 

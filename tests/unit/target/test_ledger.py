@@ -13,7 +13,7 @@ from reconciler.oci.spec import OCI_MANIFEST, Digest
 from reconciler.target.index import MirrorIndex, TagState
 from reconciler.target.index_changes import published
 from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX
-from reconciler.target.ledger import WRITE_ATTEMPTS, Observed, read_index, write_index
+from reconciler.target.ledger import WRITE_ATTEMPTS, StoredIndex, read_index, write_index
 from tests.memory import MemoryStore, Operation
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def tagging(tag: str) -> Callable[[MirrorIndex], MirrorIndex]:
 
 def test_no_index_yet() -> None:
     store = MemoryStore()
-    assert read_index(store) == Observed(MirrorIndex(), None)
+    assert read_index(store) == StoredIndex(MirrorIndex(), None)
     written = write_index(store, read_index(store), tagging("1"))
     assert written.index.serial == 1
     assert read_index(store) == written
@@ -92,5 +92,5 @@ def test_a_damaged_index_is_named_and_never_written_over() -> None:
     with pytest.raises(IndexInvalid, match=f"memory:bucket/{MIRROR_INDEX}"):
         read_index(store)
     with pytest.raises(IndexInvalid):
-        write_index(store, Observed(MirrorIndex(), None), tagging("1"))
+        write_index(store, StoredIndex(MirrorIndex(), None), tagging("1"))
     assert store.objects == {MIRROR_INDEX: b"{"}
