@@ -10,8 +10,7 @@ import typer
 
 from reconciler.apply.outcome import Done, Event, Failed, Replanned, Skipped, Took
 from reconciler.cli.console import complain, show, terminal, warn
-from reconciler.cli.options import PlainFormat
-from reconciler.cli.render.formats import written
+from reconciler.cli.render.formats import TEXT, written
 from reconciler.cli.render.outcome import is_held_back, outcome_line, outcome_view
 from reconciler.cli.render.plan import troubles
 from reconciler.errors import UsageError
@@ -28,7 +27,7 @@ class ApplyReport:
     A stdout that cannot be written to does not stop the run; `close` raises its error.
     """
 
-    def __init__(self, plan: Plan, output: PlainFormat) -> None:
+    def __init__(self, plan: Plan, output: str) -> None:
         self.events: list[Event] = []
         self.interrupted = False
         self._plan = plan
@@ -42,7 +41,7 @@ class ApplyReport:
             return
         self.events.append(event)
         if isinstance(event, Done | Failed | Skipped):
-            if self._output is PlainFormat.TEXT and not is_held_back(event):
+            if self._output == TEXT and not is_held_back(event):
                 self._show(outcome_line(event, **terminal(sys.stdout)))
             progress.settled(event)
 

@@ -7,12 +7,12 @@ from dataclasses import MISSING, Field, fields
 from enum import StrEnum
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_type_hints
 
 import typer
 
 from reconciler.cli.log import log_by
-from reconciler.cli.render.formats import Format
+from reconciler.cli.render.formats import FORMATS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -22,12 +22,13 @@ Call = TypeVar("Call", bound="DataclassInstance")
 MIRRORS = Path("mirrors.yaml")
 
 
-class PlainFormat(StrEnum):
-    """The formats of commands whose results are not written as comments."""
-
-    TEXT = "text"
-    JSON = "json"
-
+if TYPE_CHECKING:
+    AnyFormat: TypeAlias = str
+    PlainFormat: TypeAlias = str
+else:
+    # typer offers the members of an enumeration as choices. Made from the table, so that a format is a row there.
+    AnyFormat = StrEnum("AnyFormat", [(name, name) for name in FORMATS])
+    PlainFormat = StrEnum("PlainFormat", [(name, name) for name, one in FORMATS.items() if one.for_all])
 
 VerboseOption = Annotated[
     int,
@@ -45,7 +46,7 @@ OnlyOption = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="GLOB", help="Limit to targets that match, e.g. 'library/*'; may be repeated."),
 ]
-FormatOption = Annotated[Format, typer.Option("--format", help="The output format.")]
+FormatOption = Annotated[AnyFormat, typer.Option("--format", help="The output format.")]
 PlainFormatOption = Annotated[PlainFormat, typer.Option("--format", help="The output format.")]
 DetailedOption = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")]

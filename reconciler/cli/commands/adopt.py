@@ -14,12 +14,12 @@ from reconciler.cli.options import (
     FileOption,
     LockTimeoutOption,
     OnlyOption,
-    PlainFormat,
     PlainFormatOption,
     VerboseOption,
     YesOption,
 )
 from reconciler.cli.progress import waiting
+from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.upkeep import survey_summary, survey_text, survey_view
 from reconciler.upkeep.adopt import adopt_bucket, survey_bucket
 from reconciler.upkeep.caller import Caller
@@ -32,7 +32,7 @@ def adopt(
     yes: YesOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be taken over and stop.")] = False,
     lock_timeout: LockTimeoutOption = 0.0,
-    output: PlainFormatOption = PlainFormat.TEXT,
+    output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
     """Take over what is already in the bucket; copies no blob.

@@ -24,7 +24,6 @@ from reconciler.cli.options import (
     FileOption,
     LockTimeoutOption,
     OnlyOption,
-    PlainFormat,
     PlainFormatOption,
     StrictOption,
     TimeoutOption,
@@ -33,6 +32,7 @@ from reconciler.cli.options import (
     taking,
 )
 from reconciler.cli.progress import shown, waiting
+from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.markdown import PLAN
 from reconciler.cli.render.plan import plan_text, summary_line
 from reconciler.errors import MirrorError, UsageError
@@ -100,7 +100,7 @@ class Call:
         ),
     ] = False
     strict: StrictOption = False
-    output: PlainFormatOption = PlainFormat.TEXT
+    output: PlainFormatOption = TEXT
     _verbose: VerboseOption = 0
 
 
@@ -176,7 +176,7 @@ def _apply(made: Made, mirrors: Mirrors, connections: Connections, options: Opti
         share_arenas()
     report = ApplyReport(made.plan, call.output)
     tags = sum(len(repository.changes) for repository in made.plan.repositories)
-    with shown(tags, tells=call.output is PlainFormat.JSON) as progress:
+    with shown(tags, tells=call.output != TEXT) as progress:
         watch = Watch(progress, waiting, tell_waiting, _tell_quota)
         try:
             with closing(apply_made(made, mirrors, connections, options, watch)) as events:

@@ -8,8 +8,9 @@ import typer
 
 from reconciler.cli.console import show_result
 from reconciler.cli.inputs import load
-from reconciler.cli.options import MIRRORS, FileOption, PlainFormat, PlainFormatOption
+from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption
 from reconciler.cli.render.clients import CLIENT_CONFIG
+from reconciler.cli.render.formats import TEXT
 from reconciler.clients import Client
 from reconciler.clients.configure import configure
 from reconciler.mirrors.load import load_mirrors
@@ -21,7 +22,7 @@ def client_config(
         typer.Argument(metavar="CLIENT", help=f"The program that pulls the images: {', '.join(Client)}."),
     ],
     file: FileOption = MIRRORS,
-    output: PlainFormatOption = PlainFormat.TEXT,
+    output: PlainFormatOption = TEXT,
 ) -> int:
     """Print what a client needs to pull from this mirror.
 

@@ -9,7 +9,7 @@ import typer
 
 from reconciler.cli.console import show_result
 from reconciler.cli.options import DetailedOption, FormatOption
-from reconciler.cli.render.formats import Format
+from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.review import EDITS
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.review import Edit, review
@@ -20,7 +20,7 @@ def diff(
         Path, typer.Argument(metavar="OLD", help="The mirrors file before the edit; an empty file if there was none.")
     ],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The file after the edit.")],
-    output: FormatOption = Format.TEXT,
+    output: FormatOption = TEXT,
     detailed_exitcode: DetailedOption = False,
 ) -> int:
     """Summarize what an edit to a mirrors file means. Works offline; made for reviews."""

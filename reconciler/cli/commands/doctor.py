@@ -9,9 +9,10 @@ import typer
 
 from reconciler.cli.console import show_result
 from reconciler.cli.inputs import load
-from reconciler.cli.options import MIRRORS, FileOption, PlainFormat, PlainFormatOption, VerboseOption
+from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, VerboseOption
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.doctor import FINDINGS
+from reconciler.cli.render.formats import TEXT
 from reconciler.doctor.diagnose import diagnose
 from reconciler.doctor.results import Status
 
@@ -27,7 +28,7 @@ def doctor(
     deep: Annotated[
         bool, typer.Option("--deep", help="Download every blob of that image, however large, and verify its digest.")
     ] = False,
-    output: PlainFormatOption = PlainFormat.TEXT,
+    output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
     """Diagnose the mirror, the bucket and the sources, and suggest a fix for every problem found.

@@ -15,7 +15,6 @@ from reconciler.cli.options import (
     MIRRORS,
     DetailedOption,
     FileOption,
-    PlainFormat,
     PlainFormatOption,
     VerboseOption,
     YesOption,
@@ -28,6 +27,7 @@ from reconciler.cli.render.edge import (
     edge_plan_text,
     edge_summary,
 )
+from reconciler.cli.render.formats import TEXT
 from reconciler.edge.apply import Applied, EdgeOutcome, Wait, apply_plan, settle
 from reconciler.edge.cloudflare import Cloudflare
 from reconciler.edge.config import EdgeConfig
@@ -52,7 +52,7 @@ RemoveOption = Annotated[
 def plan(
     file: FileOption = MIRRORS,
     remove: RemoveOption = False,
-    output: PlainFormatOption = PlainFormat.TEXT,
+    output: PlainFormatOption = TEXT,
     detailed_exitcode: DetailedOption = False,
     _verbose: VerboseOption = 0,
 ) -> int:
@@ -79,7 +79,7 @@ def apply(
             "--timeout", metavar="SECONDS", parser=seconds, help="How long to wait until the domain is active."
         ),
     ] = 600.0,
-    output: PlainFormatOption = PlainFormat.TEXT,
+    output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
     """Apply the edge section of mirrors.yaml to Cloudflare.

@@ -16,11 +16,11 @@ from reconciler.cli.options import (
     FileOption,
     LockTimeoutOption,
     OnlyOption,
-    PlainFormat,
     PlainFormatOption,
     VerboseOption,
 )
 from reconciler.cli.progress import waiting
+from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.upkeep import garbage_summary, garbage_text, garbage_view
 from reconciler.target.garbage import Garbage, NotCollected
 from reconciler.upkeep.caller import Caller
@@ -33,7 +33,7 @@ def gc(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation on a terminal.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed and stop.")] = False,
     lock_timeout: LockTimeoutOption = 0.0,
-    output: PlainFormatOption = PlainFormat.TEXT,
+    output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
     """Remove blobs and manifests that nothing references any more.

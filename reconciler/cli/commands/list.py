@@ -10,8 +10,9 @@ import typer
 
 from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load, open_bucket
-from reconciler.cli.options import MIRRORS, FileOption, PlainFormat, PlainFormatOption, VerboseOption
+from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, VerboseOption
 from reconciler.cli.progress import waiting
+from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.listing import listing_view
 from reconciler.errors import UsageError
 from reconciler.target.ledger import read_index
@@ -36,7 +37,7 @@ def list_(
             "needed then.",
         ),
     ] = None,
-    output: PlainFormatOption = PlainFormat.TEXT,
+    output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
     """List the repositories of the bucket, or the tags of one.

@@ -24,7 +24,7 @@ from reconciler.cli.options import (
     taking,
 )
 from reconciler.cli.progress import waiting
-from reconciler.cli.render.formats import Format
+from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.markdown import PLAN
 from reconciler.cli.render.plan import pulls_words, summary_line
 from reconciler.errors import UsageError
@@ -46,7 +46,7 @@ class PlanOptions:
 
     file: FileOption = MIRRORS
     only: OnlyOption = None
-    output: FormatOption = Format.TEXT
+    output: FormatOption = TEXT
     out: Annotated[
         Path | None, typer.Option("--out", metavar="PLAN", help="Also save the plan, for `r2mirror apply PLAN`.")
     ] = None

@@ -14,11 +14,11 @@ from reconciler.cli.options import (
     FileOption,
     LockTimeoutOption,
     OnlyOption,
-    PlainFormat,
     PlainFormatOption,
     VerboseOption,
 )
 from reconciler.cli.progress import waiting
+from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.upkeep import VERIFICATION
 from reconciler.plan.connections import connect
 from reconciler.upkeep.caller import Caller
@@ -35,7 +35,7 @@ def verify(
         bool, typer.Option("--repair", help="Repair broken objects, re-fetching them from the source if necessary.")
     ] = False,
     lock_timeout: LockTimeoutOption = 0.0,
-    output: PlainFormatOption = PlainFormat.TEXT,
+    output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
     """Compare the bucket with the mirror index.

@@ -1,0 +1,45 @@
+"""The one entry to rendering: `written` writes a result in a format. Prints nothing.
+
+Each kind of result has a `View` in its module of `render/`. A new format is a module beside these and a row of
+`FORMATS`; commands, options and their help know formats only from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from reconciler.cli.render.formats.json import json_text, write_json
+from reconciler.cli.render.formats.markdown import write_markdown
+from reconciler.cli.render.formats.text import write_text
+from reconciler.cli.render.formats.view import Result, View
+
+__all__ = ["FORMATS", "TEXT", "View", "json_text", "written"]
+
+TEXT = "text"
+"""The default. An apply prints it tag by tag; every other format is written once, at the end."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    write    writes any result of which it has a view
+    for_all  whether it is offered for every kind of result
+    """
+
+    write: Callable[..., str]
+    for_all: bool = True
+
+
+FORMATS: Mapping[str, Format] = {
+    TEXT: Format(write_text),
+    "json": Format(write_json),
+    "markdown": Format(write_markdown, for_all=False),
+}
+
+
+def written(view: View[Result], result: Result, output: str, **terminal: Any) -> str:
+    """Writes a result in the format called `output`. `terminal`: its color and width, for people."""
+    return FORMATS[output].write(view, result, **terminal)
