@@ -15,7 +15,7 @@ from deepdiff import DeepDiff
 
 from reconciler.mirrors.patterns import Pattern
 from reconciler.oci.spec import Platform
-from reconciler.signatures.signers import Identity, Key
+from reconciler.signatures.signers import Identity, TrustedKey
 
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
@@ -147,7 +147,7 @@ def _spelled(value: Any) -> str:
     match value:
         case Identity(trusted_root=root) if root:
             return Code(f"{value}, trusted root {root}")
-        case Pattern() | Identity() | Key() | Platform():
+        case Pattern() | Identity() | TrustedKey() | Platform():
             return Code(value)
         case bool():
             return str(value).lower()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import Malformed
 from reconciler.oci.spec import load_json
 from reconciler.regex import compile_regex
-from reconciler.signatures.signers import Identity, Key
+from reconciler.signatures.signers import Identity, TrustedKey
 
 if TYPE_CHECKING:
     from reconciler.mirrors.document import Document, KeyPath
@@ -61,7 +61,7 @@ def _signer(
     return _identity(document, place, entry, path)
 
 
-def _key(document: Document, place: KeyPath, entry: dict[str, Any], body: bytes) -> Key:
+def _key(document: Document, place: KeyPath, entry: dict[str, Any], body: bytes) -> TrustedKey:
     if "issuer" in entry:
         document.problem(
             (*place, "issuer"), "is only valid with identity; remove it, or list the key as an entry of its own"
@@ -71,7 +71,7 @@ def _key(document: Document, place: KeyPath, entry: dict[str, Any], body: bytes)
         from reconciler.signatures.keys import load_key
 
         load_key(body, entry["key"])
-    return Key(entry["key"], body)
+    return TrustedKey(entry["key"], body)
 
 
 def _identity(document: Document, place: KeyPath, entry: dict[str, Any], trusted_root: Path | None) -> Identity | None:

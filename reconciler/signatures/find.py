@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 
 def find_signatures(
-    source: Source, digest: Digest, what: str, read: Fetch | None = None
+    source: Source, digest: Digest, what: str, fetch: Fetch | None = None
 ) -> Iterator[Simple | Bundle | Malformed]:
-    """Yields the signatures of an image, or what is wrong with one. Each is fetched only when the next is asked for."""
-    read = read or source.manifest
-    yield from _simple_ones(source, digest, read)
-    yield from _bundles(source, digest, what, read)
+    """Yields the signatures of an image, or what is wrong with one. Each is fetched only when the caller gets to it."""
+    fetch = fetch or source.manifest
+    yield from _simple_ones(source, digest, fetch)
+    yield from _bundles(source, digest, what, fetch)
 
 
 def has_signatures(source: Source, digest: Digest) -> bool:
@@ -46,15 +46,16 @@ def has_signatures(source: Source, digest: Digest) -> bool:
 
 def _simple_manifest(source: Source, digest: Digest) -> Descriptor | None:
     """The `.sig` manifest of an image; None without one, and for a digest that is too long for a tag."""
+    # The first of cosign's tags is that of signatures; the others are those of attestations and SBOMs.
     return next((found for tag in cosign_tags(digest)[:1] if (found := _resolved(source, tag))), None)
 
 
-def _simple_ones(source: Source, digest: Digest, read: Fetch) -> Iterator[Simple | Malformed]:
+def _simple_ones(source: Source, digest: Digest, fetch: Fetch) -> Iterator[Simple | Malformed]:
     manifest = _simple_manifest(source, digest)
     if manifest is None:
         return
     try:
-        layers = parse_signature_layers(read(manifest), ".sig")
+        layers = parse_signature_layers(fetch(manifest), ".sig")
     except (Malformed, NotFound, BadAnswer) as error:
         yield Malformed(error.what, error.why)
         return
@@ -69,16 +70,17 @@ def _simple(source: Source, layer: SignatureLayer) -> Simple | Malformed:
         return Malformed(error.what, error.why)
 
 
-def _bundles(source: Source, digest: Digest, what: str, read: Fetch) -> Iterator[Bundle | Malformed]:
+def _bundles(source: Source, digest: Digest, what: str, fetch: Fetch) -> Iterator[Bundle | Malformed]:
     try:
-        found = _referrers(source, digest, what, read)
+        found = _referrers(source, digest, what, fetch)
     except Malformed as error:
         yield error
         return
     for referrer in found:
+        # A bad bundle must not hide the next one: any user who may push can attach one.
         try:
             name = f"bundle {str(referrer.digest)[:19]}"
-            body = read(referrer)
+            body = fetch(referrer)
             if not is_bundle(referrer.artifact_type) and not carries_bundle(body, name):
                 continue
             layer = parse_bundle_layer(body, name)
@@ -87,13 +89,13 @@ def _bundles(source: Source, digest: Digest, what: str, read: Fetch) -> Iterator
             yield Malformed(error.what, error.why)
 
 
-def _referrers(source: Source, digest: Digest, what: str, read: Fetch) -> tuple[Descriptor, ...]:
+def _referrers(source: Source, digest: Digest, what: str, fetch: Fetch) -> tuple[Descriptor, ...]:
     """Lists what may be bundles: by the referrers API, else by the fallback tag. Raises `Malformed`."""
     listed = source.referrers(digest)
     if listed is not None:
         return bundles(listed, what)
     index = _fallback(source, digest)
-    return bundles(parse_fallback(read(index), index, what), what, by_tag=True) if index else ()
+    return bundles(parse_fallback(fetch(index), index, what), what, by_tag=True) if index else ()
 
 
 def _fallback(source: Source, digest: Digest) -> Descriptor | None:
@@ -115,6 +117,7 @@ def _whole(source: Source, layer: Descriptor, what: str) -> bytes:
     body = bytearray()
     for chunk in source.blob(layer):
         body += chunk
+        # The blob is not bounded by its source, which may send without end.
         if len(body) > layer.size:
             break
     if len(body) != layer.size or not layer.digest.matches(bytes(body)):

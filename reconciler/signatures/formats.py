@@ -29,7 +29,8 @@ COSIGN_SIGN = "https://sigstore.dev/cosign/sign/v1"
 MAX_SIGNATURES = 50
 MAX_PAYLOAD = 64 * 1024
 MAX_BUNDLE = 1024 * 1024
-"""Limits: signatures of an image, bytes of a payload of the simple form, bytes of a bundle."""
+"""Limits: signatures of an image, bytes of a payload of the simple form, bytes of a bundle. Real ones have one or two
+signatures of a few kB; each signature costs a request, and at Docker Hub a pull."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,7 @@ def parse_bundle(body: bytes, what: str) -> Bundle:
             raise Malformed(what, "expected a Sigstore bundle with a mediaType and verificationMaterial")
     envelope: tuple[str, bytes] | None = None
     match document:
+        # Exactly one signature, as cosign writes it: several would each have to be judged.
         case {"dsseEnvelope": {"payload": payload, "payloadType": str(kind), "signatures": [{"sig": signature}]}} if (
             kind.isascii()
         ):
@@ -175,7 +177,7 @@ def parse_bundle(body: bytes, what: str) -> Bundle:
 
 
 def signed(kind: str, payload: bytes) -> bytes:
-    """The bytes that an envelope's signature is over (DSSE's pre-authentication encoding)."""
+    """Builds the bytes that an envelope's signature is over (DSSE's pre-authentication encoding)."""
     return b"DSSEv1 %d %b %d %b" % (len(kind.encode()), kind.encode(), len(payload), payload)
 
 
@@ -196,11 +198,14 @@ def check_statement(kind: str, payload: bytes, digest: Digest, what: str) -> Non
     """Raises `SignatureRefused` unless an envelope's content signs an image of this digest."""
     if kind != STATEMENT:
         raise SignatureRefused(what, f"signs {kind[:90]!r}, expected {STATEMENT}")
+    # A statement may have several subjects; it signs each of them.
     match load_json(payload, what):
         case {"predicateType": str(predicate), "subject": list(subjects)}:
             pass
         case _:
             raise Malformed(what, "its payload is not a statement: expected a predicateType and a subject")
+    # An attestation, e.g. an SBOM, is signed as well, and by a trusted key: it says something about an image, and does
+    # not approve it.
     if predicate != COSIGN_SIGN:
         raise SignatureRefused(what, f"is not a signature but the statement {predicate[:90]!r}; expected {COSIGN_SIGN}")
     named = [subject.get("digest") for subject in subjects if isinstance(subject, dict)]

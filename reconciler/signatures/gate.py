@@ -53,6 +53,7 @@ class Gate:
         from reconciler.signatures.judgement import judge, not_signed
 
         signers = self.wanted(target)
+        # By its name, not by its quota, which is known only once a request was answered.
         if not name.startswith(METERED):
             return judge(find_signatures(source, digest, what), digest, signers, what)
         if has_signatures(source, digest):
@@ -60,11 +61,11 @@ class Gate:
         raise not_signed(what, signers)
 
     def verify(
-        self, target: str, source: Source, digest: Digest, what: str, read: Fetch | None = None
+        self, target: str, source: Source, digest: Digest, what: str, fetch: Fetch | None = None
     ) -> Verified | None:
         """Verifies an image that is about to be published; None if the target has no signers. Raises as `inspect` does.
 
-        read  fetches manifests instead of `source`, for a caller that keeps count of pulls
+        fetch  fetches manifests instead of `source`, for a caller that keeps count of pulls
         """
         signers = self.wanted(target)
         if not signers:
@@ -72,7 +73,7 @@ class Gate:
         # As in `inspect`: only a target with signers needs the extra.
         from reconciler.signatures.judgement import judge
 
-        return judge(find_signatures(source, digest, what, read), digest, signers, what)
+        return judge(find_signatures(source, digest, what, fetch), digest, signers, what)
 
 
 OPEN = Gate({})

@@ -10,7 +10,7 @@ from reconciler.errors import Malformed, SignatureRefused
 from reconciler.oci.spec import Digest
 from reconciler.signatures.formats import Bundle, Simple, check_payload, check_statement, signed
 from reconciler.signatures.keys import check_digest, check_message, load_key
-from reconciler.signatures.signers import Identity, Key, Verified
+from reconciler.signatures.signers import Identity, TrustedKey, Verified
 
 if TYPE_CHECKING:
     from reconciler.signatures.formats import Signature
@@ -55,7 +55,7 @@ def not_signed(what: str, signers: Sequence[Signer], reasons: Sequence[str] = ()
 def check(signature: Signature, digest: Digest, signer: Signer) -> None:
     """Raises `SignatureRefused` or `Malformed` unless `signer` made this signature for the image of this digest."""
     match signer:
-        case Key(name, pem):
+        case TrustedKey(name, pem):
             _check_with_key(signature, digest, _loaded(pem, name))
         case Identity():
             _check_with_identity(signature, digest, signer)
@@ -70,6 +70,7 @@ def _loaded(pem: bytes, name: str) -> PublicKey:
 
 def _check_with_key(signature: Signature, digest: Digest, key: PublicKey) -> None:
     # The transparency log is not consulted: a key proves only that its holder signed.
+    # The signature is checked before the content, so that refusals quote only what the holder of the key has written.
     match signature:
         case Simple(name, payload, made):
             check_message(key, made, payload, name)

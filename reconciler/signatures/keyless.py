@@ -59,7 +59,7 @@ PUBLIC_SIGSTORE = "https%3A%2F%2Ftuf-repo-cdn.sigstore.dev"
 """The folder of the library's data with the trusted root of the public instance."""
 
 LATEST = 2**33
-"""The latest time that a log entry may have, in seconds since the epoch: the year 2242."""
+"""The latest time that a log entry may have, in seconds since the epoch: the year 2242. `datetime` ends in 9999."""
 
 ISSUER_V1, ISSUER_V2, OTHER_NAME = (f"1.3.6.1.4.1.57264.1.{number}" for number in (1, 8, 7))
 """Fulcio's extensions (its oid-info.md): the issuer as raw text, as DER, and a name other than address or URI."""
@@ -115,6 +115,8 @@ def check_simple(trust: Trust, signer: Identity, simple: Simple) -> None:
     if simple.log is None:
         raise SignatureRefused(simple.name, "is not in a transparency log, so the time of signing is unknown")
     try:
+        # The order matters. The time of signing counts only once the log's promise of it holds, and the certificate,
+        # which is valid for ten minutes, is checked at that time. Only then do its names and its key mean anything.
         certificate = load_pem_x509_certificate(simple.certificate)
         promise, entry = _log_entry(simple.log, simple.name)
         _check_promise(trust, promise, entry, simple.name)
@@ -144,10 +146,12 @@ class _Policy:
     def _is_meant(self, name: str) -> bool:
         if not self._signer.is_regex:
             return name == self._signer.identity
+        # The whole name: an expression that matches anywhere would accept a name that merely contains a trusted one.
         return compile_regex(self._signer.identity).fullmatch(name) is not None
 
 
 def _issuer(certificate: Certificate) -> str | None:
+    # Fulcio writes both, and has deprecated the first one.
     for oid in (ISSUER_V2, ISSUER_V1):
         try:
             found = certificate.extensions.get_extension_for_oid(ObjectIdentifier(oid)).value
@@ -175,6 +179,7 @@ def _log_entry(log: bytes, what: str) -> tuple[bytes, dict[str, Any]]:
             "SignedEntryTimestamp": promise,
             "Payload": {"body": str(body), "integratedTime": int(time), "logIndex": int(index), "logID": str(log_id)},
         } if 0 < time < LATEST:
+            # Only these four: the promise is over them, and a field that was added would make it fail or go unverified.
             entry = {"body": body, "integratedTime": time, "logIndex": index, "logID": log_id}
             return decoded(promise, f"{what}: its log entry"), entry
         case _:
@@ -183,6 +188,7 @@ def _log_entry(log: bytes, what: str) -> tuple[bytes, dict[str, Any]]:
 
 def _check_promise(trust: Trust, promise: bytes, entry: dict[str, Any], what: str) -> None:
     # The promise is over canonical JSON (RFC 8785). For integers and plain text, sorted compact JSON is the same.
+    # The library has no public way to verify a promise by itself; pyproject.toml holds it to one minor release.
     keyring = trust.root.rekor_keyring(KeyringPurpose.VERIFY)
     data = json.dumps(entry, sort_keys=True, separators=(",", ":")).encode()
     try:
@@ -193,6 +199,7 @@ def _check_promise(trust: Trust, promise: bytes, entry: dict[str, Any], what: st
 
 def _check_certificate(trust: Trust, certificate: Certificate, time: datetime) -> None:
     """Raises unless the trusted root issued it, it was valid at `time`, is in a log, and is for signing code."""
+    # The verifier is one for TLS clients, and would insist on their extended key usage; that of code is checked below.
     kinds = [
         policy.may_be_present(ExtendedKeyUsage, Criticality.NON_CRITICAL, None)
         for policy in (ExtensionPolicy.webpki_defaults_ca(), ExtensionPolicy.webpki_defaults_ee())

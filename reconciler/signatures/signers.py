@@ -11,7 +11,7 @@ from reconciler.oci.spec import Digest
 
 
 @dataclass(frozen=True)
-class Key:
+class TrustedKey:
     """A public key. `name` is its file as mirrors.yaml spells it, `pem` its bytes."""
 
     name: str
@@ -38,7 +38,7 @@ class Identity:
         return f"identity {'matching ' if self.is_regex else ''}{self.identity} of {self.issuer}"
 
 
-Signer: TypeAlias = Key | Identity
+Signer: TypeAlias = TrustedKey | Identity
 
 
 @dataclass(frozen=True)

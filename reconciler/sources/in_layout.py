@@ -10,7 +10,7 @@ from reconciler.sources.names import Kind, SourceName
 
 if TYPE_CHECKING:
     from reconciler.sources import Source
-    from reconciler.sources.names import Settings
+    from reconciler.sources.names import SourceSettings
 
 PREFIX = "oci:"
 
@@ -26,7 +26,7 @@ def parse(text: str) -> SourceName:
 class Layouts:
     """Opens image layouts."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SourceSettings) -> None:
         self._folder = settings.folder
 
     def open(self, name: SourceName) -> Source:

@@ -15,7 +15,7 @@ from reconciler.sources.names import Kind, SourceName
 if TYPE_CHECKING:
     from reconciler.sources import Source
     from reconciler.sources.access import Access
-    from reconciler.sources.names import Settings
+    from reconciler.sources.names import SourceSettings
     from reconciler.sources.registry import Registry
 
 
@@ -28,7 +28,7 @@ def parse(text: str) -> SourceName:
 class Registries:
     """Opens repositories. Each registry is opened once and shared by all threads, with its connections and tokens."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SourceSettings) -> None:
         self._settings = settings
         self._opened: dict[str, Registry] = {}
 
@@ -46,7 +46,7 @@ class Registries:
             registry.close()
 
 
-def _open_registry(name: str, settings: Settings) -> Registry:
+def _open_registry(name: str, settings: SourceSettings) -> Registry:
     from reconciler.sources.keychain import Keychain
     from reconciler.sources.registry import MAX_CONNECTIONS, Registry
 

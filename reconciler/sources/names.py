@@ -35,7 +35,7 @@ class SourceName:
 
 
 @dataclass(frozen=True)
-class Settings:
+class SourceSettings:
     """The settings with which sources are opened.
 
     registries  the registries that mirrors.yaml configures, by name
@@ -74,5 +74,5 @@ class Kind:
 
     prefix: str
     parse: Callable[[str], SourceName]
-    opener: Callable[[Settings], Opener]
+    opener: Callable[[SourceSettings], Opener]
     advice: str

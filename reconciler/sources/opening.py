@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.sources.bandwidth import Bandwidth
 from reconciler.sources.kinds import kind_of, parse_source
-from reconciler.sources.names import Settings
+from reconciler.sources.names import SourceSettings
 from reconciler.work.deadline import NEVER
 from reconciler.work.threads import BLOB_WORKERS
 
@@ -33,10 +33,10 @@ def open_sources(
     """Yields a function that opens sources, for as long as the block lasts. Sends nothing yet.
 
     bandwidth  the limit on the total download rate, in bytes a second
-    The other arguments are those of `Settings`. The function raises `Malformed` and `SourceError`.
+    The other arguments are those of `SourceSettings`. The function raises `Malformed` and `SourceError`.
     """
     limit = Bandwidth(bandwidth) if bandwidth else None
-    settings = Settings(registries, folder, environ, workers, limit, deadline)
+    settings = SourceSettings(registries, folder, environ, workers, limit, deadline)
     openers: dict[Kind, Opener] = {}
     sources: dict[str, Source] = {}
     lock = threading.Lock()

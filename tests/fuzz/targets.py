@@ -44,7 +44,7 @@ from reconciler.signatures.formats import (
 )
 from reconciler.signatures.judgement import judge
 from reconciler.signatures.keyless import load_trust
-from reconciler.signatures.signers import Identity, Key
+from reconciler.signatures.signers import Identity, TrustedKey
 from reconciler.sources.auth import check_realm, check_redirect, choose, parse_challenges, parse_token, token_request
 from reconciler.sources.blobs import to_skip
 from reconciler.sources.config import RegistryConfig
@@ -334,7 +334,7 @@ def signature(body: bytes) -> None:
 
 
 KEY, SIGSTORE = ec_key(), Sigstore()
-SIGNER = Key("cosign.pub", public_pem(KEY))
+SIGNER = TrustedKey("cosign.pub", public_pem(KEY))
 
 
 @cache

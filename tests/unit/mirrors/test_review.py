@@ -19,7 +19,7 @@ from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver
 from reconciler.mirrors.review import Edit, review
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
-from reconciler.signatures.signers import Identity, Key
+from reconciler.signatures.signers import Identity, TrustedKey
 from reconciler.sources.config import RegistryConfig
 from reconciler.stores.buckets import R2, S3
 from reconciler.stores.folder import Folder
@@ -147,7 +147,7 @@ def other(value: Any, name: str) -> Any:
     """A value of the same type that means something else."""
     if value is None:
         return OTHERS_OF_NOTHING.get(name, "x")
-    return (Key("k.pub", b""),) if name == "signed_by" else OTHERS[type(value)](value)
+    return (TrustedKey("k.pub", b""),) if name == "signed_by" else OTHERS[type(value)](value)
 
 
 def variants(thing: Any, *, left_out: frozenset[str] = frozenset()) -> Iterator[tuple[str, Any]]:
@@ -165,7 +165,7 @@ PATTERNS = (
     Semver(">=1"),
 )
 EDGE_CONFIG = EdgeConfig("example.com", "cr.example.com")
-SIGNERS = (Key("a.pub", b""), Identity("me@example.com", "https://issuer.example.com"))
+SIGNERS = (TrustedKey("a.pub", b""), Identity("me@example.com", "https://issuer.example.com"))
 # Of a key only the name is in the file.
 CHANGED = [
     ("name", mirrors(), mirrors(name="team")),

@@ -14,7 +14,7 @@ from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors import signed_by
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.review import review
-from reconciler.signatures.signers import Identity, Key
+from reconciler.signatures.signers import Identity, TrustedKey
 from tests.parts.signatures import Sigstore, ec_key, public_pem
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def load(folder: Path, signed_by: str, defaults: str = "{}", *, read_files: bool
 
 def test_a_signer_is_a_key_or_an_identity_and_there_may_be_several(folder: Path) -> None:
     (one,) = load(folder, "signed_by: {key: ./cosign.pub}").mirrors
-    assert one.signed_by == (Key("./cosign.pub", PEM),)
+    assert one.signed_by == (TrustedKey("./cosign.pub", PEM),)
     text = """signed_by:
       - {identity: a@b, issuer: https://c, trusted_root: trusted_root.json}
       - {identity_regex: '.*@b', issuer: https://c}
@@ -50,7 +50,7 @@ def test_a_signer_is_a_key_or_an_identity_and_there_may_be_several(folder: Path)
     signers = (
         Identity("a@b", "https://c", trusted_root=folder / "trusted_root.json"),
         Identity(".*@b", "https://c", is_regex=True),
-        Key("cosign.pub", PEM),
+        TrustedKey("cosign.pub", PEM),
     )
     assert mirrors.mirrors[0].signed_by == signers
     assert "MFkw" not in repr(mirrors)
@@ -58,7 +58,7 @@ def test_a_signer_is_a_key_or_an_identity_and_there_may_be_several(folder: Path)
 
 def test_a_mirror_s_own_replaces_the_defaults_and_an_empty_list_asks_for_nothing(folder: Path) -> None:
     defaults = "{signed_by: {key: cosign.pub}}"
-    assert load(folder, "prune: true", defaults).mirrors[0].signed_by == (Key("cosign.pub", PEM),)
+    assert load(folder, "prune: true", defaults).mirrors[0].signed_by == (TrustedKey("cosign.pub", PEM),)
     assert load(folder, "signed_by: []", defaults).mirrors[0].signed_by == ()
 
 
@@ -106,4 +106,4 @@ def test_without_the_packages_a_file_can_still_be_validated(folder: Path, monkey
     monkeypatch.setattr(signed_by, "find_spec", lambda name: None)
     monkeypatch.setitem(sys.modules, "reconciler.signatures.keys", None)  # an import of it would fail
     mirrors = load(folder, "signed_by: {key: cosign.pub}")
-    assert replace(mirrors.mirrors[0]).signed_by == (Key("cosign.pub", PEM),)
+    assert replace(mirrors.mirrors[0]).signed_by == (TrustedKey("cosign.pub", PEM),)

@@ -20,7 +20,7 @@ from reconciler.signatures import gate as gate_module
 from reconciler.signatures.find import find_signatures
 from reconciler.signatures.formats import BUNDLE, MAX_SIGNATURES
 from reconciler.signatures.gate import OPEN, Gate
-from reconciler.signatures.signers import Key, Refused, Unchecked, Verified
+from reconciler.signatures.signers import Refused, TrustedKey, Unchecked, Verified
 from reconciler.sources.image_layout import ImageLayout
 from reconciler.target.index_json import parse as parse_index
 from reconciler.target.layout import MIRROR_INDEX, manifest_key
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from tests.parts.images import Image
 
 KEY = ec_key()
-SIGNER = Key("cosign.pub", public_pem(KEY))
+SIGNER = TrustedKey("cosign.pub", public_pem(KEY))
 GATE = Gate({"a": (SIGNER,), "library/x": (SIGNER,)})
 
 

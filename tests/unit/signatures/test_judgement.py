@@ -33,7 +33,7 @@ from reconciler.signatures.formats import (
 )
 from reconciler.signatures.judgement import check, judge
 from reconciler.signatures.keys import load_key
-from reconciler.signatures.signers import Identity, Key, Signer, Verified
+from reconciler.signatures.signers import Identity, Signer, TrustedKey, Verified
 from tests.memory import described
 from tests.parts.images import image
 from tests.parts.signatures import (
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 ONE, OTHER = image({"v": "1"}), image({"v": "2"})
 DIGEST = Digest.parse(ONE.digest)
 KEY, STRANGER = ec_key(), ec_key()
-SIGNER = Key("cosign.pub", public_pem(KEY))
+SIGNER = TrustedKey("cosign.pub", public_pem(KEY))
 SIGSTORE = Sigstore()
 
 
@@ -96,7 +96,7 @@ def refusal(signature: Simple | Bundle, signer: Signer, digest: Digest = DIGEST)
 @pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
 def test_a_key_signs_in_the_simple_form_and_in_bundles(key: PrivateKey, algorithm: str) -> None:
     signed = image({"v": "1"}, algorithm=algorithm)
-    digest, signer = Digest.parse(signed.digest), Key("cosign.pub", public_pem(key))
+    digest, signer = Digest.parse(signed.digest), TrustedKey("cosign.pub", public_pem(key))
     check(parsed(simple(key, payload_for(signed.digest))), digest, signer)
     check(bundled(key_bundle(key, statement_for(signed.digest))), digest, signer)
     message = bundled(message_bundle(key, signed.body))

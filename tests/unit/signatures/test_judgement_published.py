@@ -13,7 +13,7 @@ from reconciler.errors import Malformed, SignatureRefused
 from reconciler.oci.spec import Digest
 from reconciler.signatures.formats import Simple, decoded, parse_bundle
 from reconciler.signatures.judgement import check
-from reconciler.signatures.signers import Identity, Key
+from reconciler.signatures.signers import Identity, TrustedKey
 
 DATA = Path(__file__).parents[2] / "data/signatures"
 GITHUB = "https://github.com/login/oauth"
@@ -37,7 +37,7 @@ def simple(entry: dict[str, Any]) -> Simple:
 
 def test_a_signature_with_a_key_in_the_simple_form() -> None:
     entry = published("simple")["key"]
-    check(simple(entry), Digest.parse(entry["digest"]), Key("published.pub", entry["pem"].encode()))
+    check(simple(entry), Digest.parse(entry["digest"]), TrustedKey("published.pub", entry["pem"].encode()))
 
 
 def test_a_keyless_signature_in_the_simple_form_against_the_public_root() -> None:
@@ -74,7 +74,7 @@ def test_bundles_of_sigstore_s_conformance_suite(name: str, tmp_path: Path) -> N
     root.write_text(json.dumps(entry.get("trusted_root")))
     issuer = "https://token.actions.githubusercontent.com"
     someone = Identity(BEACON, issuer, trusted_root=root if "trusted_root" in entry else None)
-    signer = Key("key.pub", entry["key"].encode()) if "key" in entry else someone
+    signer = TrustedKey("key.pub", entry["key"].encode()) if "key" in entry else someone
     if name.endswith("_fail"):
         with pytest.raises((SignatureRefused, Malformed)):
             check(bundle, digest, signer)
