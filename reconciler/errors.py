@@ -1,27 +1,27 @@
-"""Everything that can go wrong, by whose fault it is.
+"""The errors that r2mirror raises on purpose, ordered by whose fault they are.
 
     MirrorError
     |-- UsageError            the call: a flag, a file that is not there, a plan that cannot be read
     |   `-- ExtraMissing          it needs an extra of r2mirror that is not installed
     |-- MirrorsInvalid        mirrors.yaml: every problem, each with line and column
-    |-- NamedError            about one thing, which it names
+    |-- NamedError            about one thing, which the error names
     |   |-- Malformed             a document from outside that breaks its own format
     |   |   `-- NoPlatform            an image index without an image for any wanted platform
     |   |-- SourceError           a source registry or image layout
-    |   |   |-- NotFound              it says that the thing does not exist
-    |   |   |-- Denied                it wants other credentials, or none help
-    |   |   |   `-- LoginRefused          the login itself does not work, whatever is asked for
-    |   |   |-- RateLimited           it wants us to come back later
+    |   |   |-- NotFound              it does not have the thing
+    |   |   |-- Denied                the credentials do not suffice, or there are none
+    |   |   |   `-- LoginRefused          the login itself is refused, for everything
+    |   |   |-- RateLimited           it answers 429
     |   |   |-- Unreachable           no usable answer, after retries
     |   |   |-- BadAnswer             an answer that contradicts itself, its digest or the specification
     |   |   |   `-- Unsupported           a manifest of a kind that is not mirrored
-    |   |   |-- SignatureRefused      it has the image, but not signed as mirrors.yaml asks
-    |   |   |-- Unforeseen            it sent something on which r2mirror itself fails
-    |   |   `-- OutOfTime             it is not asked any more, because the run has to end
+    |   |   |-- SignatureRefused      its image is not signed as `signed_by` requires
+    |   |   |-- Unforeseen            a fault of r2mirror, triggered by its data
+    |   |   `-- OutOfTime             it gets no more requests, because the run has to end
     |   |-- StoreError            the bucket or folder
     |   |   |-- StoreDenied           credentials or permissions
     |   |   |-- StoreUnreachable      no usable answer, after retries
-    |   |   |-- PreconditionFailed    a conditional write lost: the object is not what was read
+    |   |   |-- PreconditionFailed    a conditional write failed: the object has changed since it was read
     |   |   `-- ConditionsRefused     the server has no conditional writes
     |   |-- EdgeError             Cloudflare's API
     |   |   |-- EdgeDenied            the token, or a permission that it lacks
@@ -31,14 +31,14 @@
     |   |-- PublicError           the public address of a bucket, read without credentials
     |   |-- QuotaSpent            a registry gives too few manifests just now; the image is left for another run
     |   |-- LockLost              this run's lock has been taken over or broken
-    |   `-- ClusterError          the Dask cluster that blobs are to be carried by
+    |   `-- ClusterError          the Dask cluster that copies blobs
     |-- PlanRefused           a plan that may not be applied: stale, too many prunes, not confirmed
-    |-- LockHeld              another run is at work
-    `-- Interrupted           the run is to stop; it never reaches the user
+    |-- LockHeld              another run is active
+    `-- Interrupted           ends a copy; never shown to the user
 
-Leaves hold data; the text, made for the person who has to act on it, is in `__str__`: one line, or a line for each
-reason, whatever text from outside is quoted in it. Arguments are positional and all passed on, so that an error
-survives pickling on its way back from a worker.
+Leaves hold data; `__str__` writes the text for the person who has to act on it: one line, or one line for each reason.
+`plain` keeps text from outside from adding more. All arguments are positional and passed on to `args`, because an error
+of a Dask worker is pickled: unpickling calls the class with `args`.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class MirrorError(Exception):
 
 
 class UsageError(MirrorError):
-    """The call itself is wrong; the message says how to call instead."""
+    """The command line is wrong; the message says how to correct it."""
 
 
 class ExtraMissing(UsageError):
-    """What `feature` needs comes with an extra of r2mirror that is not installed."""
+    """`feature` needs an extra of r2mirror that is not installed."""
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(feature, extra)
@@ -73,7 +73,7 @@ class ExtraMissing(UsageError):
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """One thing wrong in a user's file. `line` and `column` count from 1."""
+    """One problem in a user's file. `line` and `column` count from 1."""
 
     file: str
     line: int
@@ -98,7 +98,7 @@ class MirrorsInvalid(MirrorError):
 
 
 class NamedError(MirrorError):
-    """An error about one thing: `what` names it, `why` is what was expected, what came, and what to do."""
+    """An error about one thing. `what` names it; `why` is what was expected, what was found, and what to do."""
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(what, why)
@@ -110,39 +110,40 @@ class NamedError(MirrorError):
 
 
 class Malformed(NamedError):
-    """A document from outside breaks its own format. `what` is the document, or the part of it."""
+    """A document from outside is not valid in its format. `what` is the document, or a part of it."""
 
 
 class NoPlatform(Malformed):
-    """An image index has images, but none for a platform that is wanted. `what` is the image."""
+    """An image index has images, but none for a wanted platform. `what` is the image."""
 
     def __init__(self, what: str, wanted: str, offered: str) -> None:
         self.short = f"no image for {wanted}; it has {offered}"
         super().__init__(what, f"has {self.short}. Change the mirror's platforms")
+        # Over those that `super` set: unpickling calls this class, not its parent.
         self.args = (what, wanted, offered)
 
 
 class SourceError(NamedError):
-    """A source failed. `what` is the repository and the reference that was asked for."""
+    """A source failed. `what` is the repository with the tag or digest."""
 
 
 class NotFound(SourceError):
-    """The source says that it has no such repository, tag, manifest or blob."""
+    """The source has no such repository, tag, manifest or blob."""
 
 
 class Denied(SourceError):
-    """The source answered 401 or 403 to the credentials it was given."""
+    """The source answered 401 or 403 to our credentials."""
 
 
 class LoginRefused(Denied):
-    """A login is refused as such, or cannot be had. `what` is the registry, or the place of the login.
+    """A login is refused, or cannot be read. `what` is the registry, or the place of the login.
 
-    It is one fault, however many repositories are asked for with it.
+    It is reported once, however many repositories need it.
     """
 
 
 class RateLimited(SourceError):
-    """The source answered 429 until the retries were used up. `retry_after` is in seconds, None if it did not say."""
+    """The source answered 429 until the retries were used up. `retry_after` is in seconds, None if not given."""
 
     def __init__(self, what: str, why: str, retry_after: float | None) -> None:
         super().__init__(what, why)
@@ -159,19 +160,19 @@ class BadAnswer(SourceError):
 
 
 class Unsupported(BadAnswer):
-    """A manifest of a kind that is not mirrored, because no client pulls it: Docker's schema 1, or too large."""
+    """A manifest that is not mirrored, because no client pulls it: Docker's schema 1, or too large."""
 
 
 class SignatureRefused(SourceError):
-    """An image, or one signature of it, is not what `signed_by` asks for. `what` is the image, or the signature."""
+    """An image, or one of its signatures, does not satisfy `signed_by`. `what` is the image, or the signature."""
 
 
 class Unforeseen(SourceError):
-    """An exception of another kind than these, met while something from a source was handled."""
+    """An exception of another class than these, raised while data of a source was handled."""
 
 
 class OutOfTime(SourceError):
-    """The time that a run was given is over. `what` is what it would have gone on with."""
+    """The time of the run is over. `what` is what it would have done next."""
 
 
 class StoreError(NamedError):
@@ -179,7 +180,7 @@ class StoreError(NamedError):
 
 
 class StoreDenied(StoreError):
-    """The store refuses the credentials, or there are none."""
+    """The store refuses the credentials, or none are configured."""
 
 
 class StoreUnreachable(StoreError):
@@ -187,19 +188,19 @@ class StoreUnreachable(StoreError):
 
 
 class PreconditionFailed(StoreError):
-    """A conditional write did not happen, because the object is no longer what it was when it was read."""
+    """A conditional write was refused, because the object has changed since it was read."""
 
 
 class ConditionsRefused(StoreError):
-    """The server does not know conditional writes, which nothing can be published without."""
+    """The server does not support conditional writes, without which nothing can be published."""
 
 
 class EdgeError(NamedError):
-    """Cloudflare's API refused something, or answered something odd. `what` is what it was asked for."""
+    """A call of Cloudflare's API failed. `what` describes the call."""
 
 
 class EdgeDenied(EdgeError):
-    """The token is not valid, or lacks a permission, which the message names."""
+    """The token is not valid, or lacks a permission that the message names."""
 
 
 class EdgeUnreachable(EdgeError):
@@ -207,23 +208,23 @@ class EdgeUnreachable(EdgeError):
 
 
 class IndexInvalid(NamedError):
-    """The mirror index in the store is not one this version can read. `what` is the store and key."""
+    """The mirror index in the store cannot be read. `what` is the store and key."""
 
 
 class IndexVersion(IndexInvalid):
-    """The mirror index has a version that this release does not read."""
+    """The mirror index is of a version that this release does not support."""
 
 
 class PublicError(NamedError):
-    """The public address of a bucket gives no usable answer. `what` is the URL that was asked."""
+    """The public address of a bucket gives no usable answer. `what` is the URL."""
 
 
 class QuotaSpent(NamedError):
-    """The rest of a registry's quota is too small for an image, and the run does not wait. `what` is the image."""
+    """A registry's quota does not suffice for an image, and the run does not wait for it. `what` is the image."""
 
 
 class PlanRefused(MirrorError):
-    """A plan may not be applied. `reasons` lists every reason, each with what would allow it."""
+    """A plan may not be applied. Each of `reasons` says what would allow it."""
 
     def __init__(self, reasons: tuple[str, ...]) -> None:
         super().__init__(reasons)
@@ -236,8 +237,9 @@ class PlanRefused(MirrorError):
 class LockHeld(MirrorError):
     """Another run holds the lock.
 
-    `since` is a UTC time as the lock object spells it, `left` the seconds until the lock runs out unless it is renewed.
-    `has_ended`: the holder was a process of this machine, and is none any more.
+    since      a UTC time, as in the lock object
+    left       the seconds until the lock expires unless it is renewed
+    has_ended  whether the holder was a process of this machine that has ended
     """
 
     def __init__(self, where: str, holder: str, since: str, left: int, has_ended: bool = False) -> None:  # noqa: FBT001, FBT002 pickled by position
@@ -261,7 +263,7 @@ class LockHeld(MirrorError):
 
 
 class LockLost(NamedError):
-    """The lock is not ours any more, or may not be: nothing more may be written. `what` is the store and key."""
+    """The lock is lost, or may be: nothing more may be written. `what` is the store and key."""
 
     def __str__(self) -> str:
         return plain(
@@ -271,8 +273,8 @@ class LockLost(NamedError):
 
 
 class ClusterError(NamedError):
-    """The cluster failed, not the source nor the store. `what` is its address, or the blob that it was to carry."""
+    """The cluster failed, not the source or the store. `what` is its address, or the blob to copy."""
 
 
 class Interrupted(MirrorError):
-    """Ends the copies of a run that is to stop."""
+    """Ends the copies of a run that has to stop."""

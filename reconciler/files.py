@@ -1,4 +1,4 @@
-"""Opens files that others may have put in place: regular ones only, and without waiting for what else is there."""
+"""Opens files that others may have created: only regular ones, and without blocking on a pipe or a device."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from typing import BinaryIO
 
 
 def open_regular(path: Path, *, follow: bool) -> BinaryIO:
-    """Opens a file to read. To open a pipe would wait for its other end, for ever where there is none.
+    """Opens a regular file for reading.
 
-    follow  whether `path` may be a symbolic link; its folders may be in any case
+    follow  whether `path` may be a symbolic link; its folders always may
 
     Raises `OSError`: ELOOP for a link that is not followed, EISDIR for a folder, ENXIO for anything else that is not a
     regular file.
     """
+    # O_NONBLOCK: without it, to open a pipe waits for a writer, forever if there is none. Checked after opening, for
+    # between a check of the path and its opening another file could take its place.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     try:
         check_regular(descriptor)
@@ -32,4 +34,4 @@ def check_regular(descriptor: int) -> None:
     if stat.S_ISDIR(mode):
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.ENXIO, "it is a pipe, a socket or a device, and not a file")
+        raise OSError(errno.ENXIO, "it is a pipe, a socket or a device, not a file")

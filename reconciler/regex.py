@@ -1,4 +1,4 @@
-"""Regular expressions of a user's own, in RE2's syntax: matching takes linear time, and compiling bounded memory."""
+"""Compiles a user's regular expressions with RE2: matching takes linear time, compiling bounded memory."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from typing import Any
 import re2
 
 MAX_MEMORY = 64 * 1024
-"""Bytes for one compiled expression: plenty for the short texts matched here, and soon exceeded by a hostile one."""
+"""Bytes of a compiled expression: plenty for patterns of tags, and exceeded at once by a hostile one."""
 
 
 @lru_cache(maxsize=256)
 def compile_regex(pattern: str) -> Any:
-    """Compiles an expression.
-
-    Raises `ValueError` with RE2's reason for what RE2 rejects, among it backreferences and look-around.
-    """
+    """Compiles an expression. Raises `ValueError` with RE2's reason, e.g. for backreferences and look-around."""
     options = re2.Options()
     options.log_errors = False
     options.max_mem = MAX_MEMORY

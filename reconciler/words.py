@@ -1,4 +1,4 @@
-"""Words for people: text from outside made one harmless line, numbers with their nouns, sizes in bytes. Pure."""
+"""Writes text for people: text from outside as one harmless line, numbers with nouns, sizes, durations. Pure."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ _COLOR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 def plain(text: str) -> str:
-    """Text from outside as one line without what a terminal or a log's reader would obey, or an encoder refuse."""
+    """Makes text from outside one line that no terminal or log reader obeys, and that every encoder accepts."""
+    # Nearly all text is printable, and this is called for every line of the output.
     flat = text if text.isprintable() else "".join(map(_harmless, text))
     return defused(flat)
 
 
 def plain_lines(text: str) -> str:
-    """Several lines of ours, each made harmless on its own."""
+    """Makes each line of our own text harmless."""
     return "\n".join(map(plain, text.split("\n")))
 
 
 def painted_lines(text: str) -> str:
-    """The same, but that colors stay."""
+    """Makes each line of our own text harmless, but keeps colors."""
     return "\n".join("".join(map(_but_color, _COLOR.split(line))) for line in text.split("\n"))
 
 
 def defused(line: str) -> str:
-    """A line without what GitHub's runners take for a command: `::name::` at its start, `##[name]` anywhere in it."""
+    """Breaks what GitHub's runners take for a command: `::name::` at the start of a line, `##[name]` anywhere."""
     flat = line.replace("##[", "## [")
     return flat.replace("::", ": :", 1) if flat.lstrip().startswith("::") and flat.count("::") > 1 else flat
 
@@ -46,7 +47,7 @@ def size_words(size: float) -> str:
 
 def time_words(seconds: float) -> str:
     """Writes how long something took, e.g. `0.4 s`, `12 s`, `3 min 20 s`, `2 h 5 min`."""
-    if seconds < 9.95:
+    if seconds < 9.95:  # From there on it would be rounded to 10.0.
         return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:

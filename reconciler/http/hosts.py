@@ -133,7 +133,7 @@ def same_owner(host: str, home: str) -> bool:
 @cache
 def _suffixes() -> PublicSuffixList:
     """Loads the list that ships with the library, at its first use: that takes some 70 ms."""
-    # Only a redirect to another host needs it, and to import it is 6 ms of every run that reads a registry.
+    # Only a redirect to another host needs it; at the top, the import would cost each run that reads a registry 6 ms.
     from publicsuffixlist import PublicSuffixList
 
     return PublicSuffixList()

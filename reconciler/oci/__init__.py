@@ -1,1 +1,1 @@
-"""The words of the OCI specifications as types: digest, descriptor, manifest, index, referrers, platforms. Pure."""
+"""The terms of the OCI specifications as types: digest, descriptor, manifest, index, referrers, platforms. Pure."""

@@ -1,10 +1,10 @@
-"""An image as a graph of manifests: read from its root down, those of unwanted platforms left out. Pure.
+"""Reads an image as a graph of manifests, from its root down, without unwanted platforms. Pure.
 
-    walk              every manifest of a graph, however it is read
+    walk              yields every manifest of a graph
     walk_waves        the same, each level of the graph at once
-    read_image        the manifests of an image, children before parents
-    choose_platforms  which manifests of an index are wanted
-    missing_blobs     what a repository lacks of an image
+    read_image        fetches the manifests of an image
+    choose_platforms  selects the wanted manifests of an index
+    missing_blobs     lists the blobs of an image that a repository lacks
 
 Memory: the manifests of one image, at most `MAX_IMAGE_MANIFESTS` bytes.
 """
@@ -22,12 +22,15 @@ Item = TypeVar("Item")
 Node = TypeVar("Node")
 
 MAX_IMAGE_MANIFESTS = 64 * 1024 * 1024
+"""Bytes of all manifests of an image, which are held in memory until its tag is written."""
+
 MAX_INDEX_DEPTH = 8
+"""Indexes below indexes. Images in use have one or two; what is deeper was built to exhaust its readers."""
 
 
 @dataclass(frozen=True)
 class FetchedManifest:
-    """A manifest's or index's exact bytes, and what they were parsed to."""
+    """The exact bytes of a manifest or index, and what they parse to."""
 
     digest: Digest
     body: bytes
@@ -40,7 +43,10 @@ class FetchedManifest:
 
 @dataclass(frozen=True)
 class Image:
-    """All that has to be copied for one digest; `manifests` with children before parents, the root last."""
+    """Everything that has to be copied for one digest. `manifests` has children before parents, the root last.
+
+    They are written in that order, so that no manifest is ever visible before its children.
+    """
 
     manifests: tuple[FetchedManifest, ...]
 
@@ -55,11 +61,10 @@ class Image:
 
 
 Fetch: TypeAlias = "Callable[[Descriptor], bytes]"
-"""Gives the exact bytes of a manifest or index, their digest verified."""
-
+"""Returns the exact bytes of a manifest or index, their digest verified."""
 
 Choose: TypeAlias = "Callable[[Index], tuple[Descriptor, ...]]"
-"""Says which manifests of an index are wanted."""
+"""Returns the manifests of an index that are wanted."""
 
 
 def walk(
@@ -69,11 +74,11 @@ def walk(
 ) -> Iterator[Node]:
     """Yields every manifest that `roots` reach, once: children before parents. A parent is read before its children.
 
-    roots  where to begin
-    read   gives the manifest of a descriptor, so many indexes below its root; None: there is nothing to follow
-    below  the descriptors to follow from there, those of an index that are wanted
+    roots  the descriptors to begin with
+    read   returns the manifest of a descriptor at a depth below its root; None ends this branch
+    below  returns the descriptors to follow from a manifest
     """
-    # A loop in the place of a recursion: how deep indexes are nested is for `read` to bound, not for Python's stack.
+    # A loop instead of recursion: it is for `read` to bound how deep indexes are nested, not for Python's stack.
     seen: set[Digest] = set()
     parents: list[tuple[Node, Iterator[Descriptor]]] = []
     rest = iter(roots)
@@ -84,6 +89,7 @@ def walk(
                 return
             node, rest = parents.pop()
             yield node
+        # Images share manifests, and a hostile index may list one digest a million times.
         elif child.digest not in seen:
             seen.add(child.digest)
             found = read(child, len(parents))
@@ -118,8 +124,8 @@ def walk_waves(
 def read_image(fetch: Fetch, what: str, root: Descriptor, choose: Choose) -> Image:
     """Fetches the manifests of the image at `root`; `what` names it in errors.
 
-    The size in `root` is a hint, for a HEAD may have told it. Raises what `fetch` and `choose` raise, and `Malformed`
-    for manifests that cannot be mirrored.
+    The size in `root` is only a hint: it may come from a HEAD, and some registries answer that with another size.
+    Raises what `fetch` and `choose` raise, and `Malformed` for manifests that cannot be mirrored.
     """
     size = 0
 
@@ -127,6 +133,7 @@ def read_image(fetch: Fetch, what: str, root: Descriptor, choose: Choose) -> Ima
         nonlocal size
         if depth > MAX_INDEX_DEPTH:
             raise Malformed(what, f"indexes are nested more than {MAX_INDEX_DEPTH} deep")
+        # By the size that is announced, before the bytes are fetched.
         if size + descriptor.size > MAX_IMAGE_MANIFESTS:
             raise Malformed(what, f"its manifests have more than {MAX_IMAGE_MANIFESTS} bytes together")
         found = _fetched(fetch, what, descriptor, is_root=not depth)
@@ -140,16 +147,16 @@ def read_image(fetch: Fetch, what: str, root: Descriptor, choose: Choose) -> Ima
 
 
 def _fetched(fetch: Fetch, what: str, descriptor: Descriptor, *, is_root: bool) -> FetchedManifest:
-    """Fetches and parses a manifest. One that an index lists has to have the size that the index says."""
+    """Fetches and parses a manifest. One in an index must have the size that the index states: clients check it."""
     body = fetch(descriptor) if is_root else _fetched_child(fetch, what, descriptor)
     name = f"{what}@{descriptor.digest}"
     if not is_root and len(body) != descriptor.size:
-        raise BadAnswer(name, f"its index says that it has {descriptor.size} bytes, and it has {len(body)}")
+        raise BadAnswer(name, f"its index states a size of {descriptor.size} bytes, but it has {len(body)}")
     return FetchedManifest(descriptor.digest, body, parse_manifest(body, descriptor.media_type, name))
 
 
 def _fetched_child(fetch: Fetch, what: str, child: Descriptor) -> bytes:
-    """Fetches a manifest that an index lists; a source without it is told from one that has lost an image."""
+    """Fetches a manifest that an index lists. The error for a missing one explains the likely cause."""
     try:
         return fetch(child)
     except NotFound as error:
@@ -161,10 +168,11 @@ def _fetched_child(fetch: Fetch, what: str, child: Descriptor) -> bytes:
 
 
 def choose_platforms(index: Index, platforms: tuple[Platform, ...] | None, what: str) -> tuple[Descriptor, ...]:
-    """The manifests of `index` to mirror: those for `platforms`, those for none in particular, and their attestations.
+    """Returns the manifests of `index` to mirror: those for `platforms`, those for none, and their attestations.
 
     Raises `NoPlatform` if the index has images for other platforms only.
     """
+    # BuildKit gives its attestations the platform unknown/unknown; `attests` tells which image each belongs to.
     if platforms is None:
         return index.manifests
     images = [child for child in index.manifests if child.platform and not child.attests]
@@ -185,5 +193,5 @@ def _any(platform: Platform, wanted: tuple[Platform, ...]) -> bool:
 
 
 def missing_blobs(image: Image, present: Mapping[Digest, int]) -> tuple[Descriptor, ...]:
-    """The blobs that the repository lacks, or holds at another size (bytes)."""
+    """Returns the blobs that a repository lacks, or has with another size. `present`: digest -> size in bytes."""
     return tuple(blob for blob in image.blobs if present.get(blob.digest) != blob.size)

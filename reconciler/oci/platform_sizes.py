@@ -1,7 +1,7 @@
-"""How much a client downloads of an image, platform by platform. Pure: from manifests that were read anyway.
+"""Computes how much a client downloads of an image, by platform. Pure: from manifests that were read anyway.
 
-An image index says which platform each of its manifests is for. A manifest that stands alone does not: its config does,
-which is a blob that is never read here. Its size is known all the same, under `UNKNOWN`.
+An image index states the platform of each of its manifests. A single manifest does not: its config does, a blob that is
+never read here. So its size is listed under `UNKNOWN`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, Platform
 UNKNOWN = "unknown"
 
 MAX_PLATFORMS = 64
-"""Of an image. The widest that are pulled today have some twenty; an index that claims thousands is not noted down."""
+"""Platforms of an image. Images in use have some twenty at most; an index that claims thousands is not recorded."""
 
 
 def downloads(root: Digest, manifests: Mapping[Digest, Manifest | Index]) -> dict[str, int] | None:
-    """Platform -> bytes of config and layers, each blob once, of the images below `root` that `manifests` has.
+    """Returns platform -> bytes of config and layers, each blob once, for the images of `root` in `manifests`.
 
-    Foreign layers do not count, for they are not in the bucket, and neither do attestations, which are not run. Of
-    several images for one platform, as for versions of Windows, the largest counts. None where there is nothing to
-    tell, or more than `MAX_PLATFORMS`.
+    Foreign layers do not count, as they are not in the bucket; neither do attestations, as nobody runs them. Of several
+    images for one platform, e.g. for versions of Windows, the largest counts. None if there is no image, or if there
+    are more than `MAX_PLATFORMS`.
     """
     found: dict[str, int] = {}
     for platform, size in _images(root, manifests):
@@ -35,7 +35,7 @@ def downloads(root: Digest, manifests: Mapping[Digest, Manifest | Index]) -> dic
 
 
 def _images(root: Digest, manifests: Mapping[Digest, Manifest | Index]) -> Iterator[tuple[Platform | None, int]]:
-    """The platform of each image, as the nearest index above it says, with its bytes."""
+    """Yields the platform of each image, as the nearest index above states it, and its bytes."""
 
     def read(descriptor: Descriptor, _: int) -> tuple[Platform | None, Manifest | Index] | None:
         parsed = manifests.get(descriptor.digest)
@@ -49,13 +49,14 @@ def _images(root: Digest, manifests: Mapping[Digest, Manifest | Index]) -> Itera
                     yield replace(child, platform=child.platform or platform)
 
     for platform, parsed in walk([Descriptor("", root, 0)], read, below):
+        # An index of blobs alone, e.g. a cache of BuildKit's, is downloaded as an image is.
         if isinstance(parsed, Manifest) or (parsed.blobs and not parsed.manifests):
             yield platform, sum(blob.size for blob in parsed.blobs)
 
 
 @lru_cache(maxsize=1024)
 def is_platform_name(text: str) -> bool:
-    """Whether `text` is a key of what `downloads` gives. There are few of them, however many tags."""
+    """Whether `text` is a key in the result of `downloads`. Cached: an index of 100,000 tags has few platforms."""
     if text == UNKNOWN:
         return True
     try:

@@ -33,13 +33,13 @@ from reconciler.oci.spec import (
 )
 
 MAX_REFERRERS = 1000
-"""Of one digest. A list of so many is about as large as a client takes."""
+"""Referrers of one digest. Their list is about as large as a client accepts."""
 
 _ATTACHMENT_TAG = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 
 FEWER = "have some removed at the source, or set referrers: false for this mirror"
 TOO_MANY = f"more than {MAX_REFERRERS} referrers; {FEWER}"
-"""What to do about more than are looked at, whether for copies or for signatures."""
+"""What to do about too many, for copies and for signatures alike."""
 
 
 @dataclass(frozen=True)
@@ -75,21 +75,27 @@ class CopiedAttachments:
 
 
 Record: TypeAlias = "Mapping[Digest, CopiedAttachments]"
-"""What is attached to an image: to its root, to each manifest below, to each referrer of those; empty ones included."""
+"""The attachments of an image: of its root, of each manifest below, of each referrer of those.
+
+Digests without attachments are in it too: a plan lists the attachments of these digests again, to find new ones.
+"""
 
 
 def fallback_tag(subject: Digest) -> str:
-    """Where clients look for referrers that find no list (distribution specification 1.1, "Referrers tag schema")."""
+    """Returns the tag where clients find referrers if there is no list.
+
+    Distribution specification 1.1, "Referrers Tag Schema": the digits are cut off, so that sha512 fits a tag.
+    """
     return f"{subject.algorithm}-{subject.hex[:64]}"
 
 
 def cosign_tags(subject: Digest) -> tuple[str, ...]:
-    """Where cosign looks for signatures, attestations and SBOMs; a sha512 digest makes no such tag, it is too long."""
+    """Returns the tags where cosign finds signatures, attestations and SBOMs. Those of sha512 would be too long."""
     return tuple(f"{fallback_tag(subject)}.{kind}" for kind in ("sig", "att", "sbom") if len(subject.hex) == 64)
 
 
 def attachment_tags(subject: Digest) -> tuple[str, ...]:
-    """Every tag that belongs to a digest by its name."""
+    """Returns all tags that belong to a digest by their name."""
     return (fallback_tag(subject), *cosign_tags(subject))
 
 
@@ -99,9 +105,12 @@ def is_attachment_tag(tag: str) -> bool:
 
 
 def parse_fallback(body: bytes, named: Descriptor, what: str) -> tuple[Descriptor, ...]:
-    """The referrers of a digest by the index `named`, which a tag names where a source has no list of them.
+    """Parses the index at the fallback tag of a digest, and returns the referrers that it lists.
 
-    `what` is the digest's name in errors. Raises `Malformed`.
+    named  the descriptor of that index
+    what   names the digest in errors
+
+    Raises `Malformed`.
     """
     parsed = parse_manifest(body, named.media_type, what)
     if not isinstance(parsed, Index):
@@ -112,7 +121,7 @@ def parse_fallback(body: bytes, named: Descriptor, what: str) -> tuple[Descripto
 
 
 def merged(records: Iterable[Record]) -> dict[Digest, CopiedAttachments]:
-    """What is attached to each digest by all the records of a repository, for images may share manifests."""
+    """Merges the records of a repository into the attachments of each digest: images may share manifests."""
     found: dict[Digest, CopiedAttachments] = {}
     for record in records:
         for subject, one in record.items():
@@ -127,11 +136,12 @@ def merged(records: Iterable[Record]) -> dict[Digest, CopiedAttachments]:
 
 
 def news(recorded: Record, found: Mapping[Digest, ListedAttachments], own_tags: Iterable[str]) -> int:
-    """How many things are attached now that `recorded` does not have. `own_tags` are mirrored as any other tag is."""
+    """Counts the attachments that `recorded` lacks. `own_tags` do not count: they are mirrored like any other tag."""
     own = frozenset(own_tags)
     count = 0
     for subject, listed in found.items():
         known = recorded.get(subject, CopiedAttachments())
+        # Those left out count as known, or each plan would announce them anew.
         referrers = {one.digest for one in listed.referrers or ()}
         count += len(referrers - known.referrers - known.left_out)
         count += listed.fallback is not None and listed.fallback.digest != known.fallback
@@ -143,23 +153,26 @@ def news(recorded: Record, found: Mapping[Digest, ListedAttachments], own_tags: 
 
 
 def published_tags(record: Record) -> frozenset[str]:
-    """The tag objects that were published of what is attached to an image."""
+    """Returns the tags that were published with the attachments of an image."""
     return frozenset(tag for one in record.values() for tag in one.tags) | frozenset(
         fallback_tag(subject) for subject, one in record.items() if one.referrers
     )
 
 
 def list_bytes(referrers: Iterable[tuple[Digest, int, Manifest | Index]], subject: Digest) -> bytes:
-    """The list of the referrers of `subject`, given with their sizes in bytes: an image index, the same for the same.
+    """Returns the list of referrers of `subject`: an image index (distribution specification 1.1, "Listing Referrers").
 
-    Distribution specification 1.1, "Listing Referrers". Raises `Malformed` where no client would take one so large.
+    referrers  each with its size in bytes, in any order
+
+    Raises `Malformed` if no client would accept a list of that size.
     """
+    # Sorted, so that the same referrers make the same bytes, and an unchanged list is not written again.
     entries = [_entry(*one) for one in sorted(referrers, key=lambda one: one[0])]
     body = json.dumps(
         {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}, separators=(",", ":")
     ).encode()
     if len(body) > MAX_MANIFEST_SIZE:
-        why = f"the list of its {len(entries)} referrers has {len(body)} bytes, clients take {MAX_MANIFEST_SIZE}"
+        why = f"the list of its {len(entries)} referrers has {len(body)} bytes, clients accept {MAX_MANIFEST_SIZE}"
         raise Malformed(str(subject), f"{why}; set referrers: false for this mirror")
     return body
 
@@ -176,13 +189,13 @@ def _entry(digest: Digest, size: int, parsed: Manifest | Index) -> dict[str, Any
 
 
 def artifact_type(referrer: Manifest | Index) -> str:
-    """What a list of referrers says that one is: what it says itself, else by its config; empty where neither does."""
+    """Returns the artifact type for a list of referrers: its own, else the media type of its config; may be empty."""
     config = referrer.config.media_type if isinstance(referrer, Manifest) and referrer.config else ""
     return referrer.as_referrer.artifact_type or config
 
 
 def record_document(record: Record) -> dict[str, Any]:
-    """How the mirror index spells a record; what is empty is left out."""
+    """Returns a record as the mirror index stores it; empty fields are left out."""
     return {str(subject): _attachments_document(one) for subject, one in sorted(record.items())}
 
 
@@ -201,7 +214,7 @@ def _descriptor_document(descriptor: Descriptor) -> dict[str, Any]:
 
 
 def parse_record(entry: Any, what: str) -> Record:
-    """The reverse of `record_document`. Raises `Malformed`."""
+    """Parses what `record_document` returns. Raises `Malformed`."""
     if not isinstance(entry, dict):
         raise Malformed(what, "expected referrers to have an object for each digest")
     parsed = {Digest.parse(subject): one for subject, one in entry.items()}

@@ -1,7 +1,7 @@
-"""The words of the OCI specifications as values: digest, descriptor, platform, repository, manifest, index.
+"""The terms of the OCI specifications as values: digest, descriptor, platform, repository name, manifest, index.
 
-Pure: text and bytes in, frozen values or `Malformed` out; no I/O. Whatever comes from a registry, a layout folder or a
-bucket passes through here before anything else looks at it.
+Pure: text and bytes in, frozen values or `Malformed` out. All data from a registry, a layout folder or a bucket is
+parsed here before other code uses it.
 
 Sources: OCI image specification 1.1 (descriptor.md, manifest.md, image-index.md), OCI distribution specification 1.1
 (names, tags, digests), and Docker's image manifest version 2, schema 2.
@@ -42,8 +42,10 @@ MAX_MANIFEST_SIZE = 4 * 1024 * 1024
 """Bytes. Clients refuse larger manifests (containerd, containers/image), so a mirror has no use for them."""
 
 MAX_MANIFEST_VALUES = 250_000
-"""Values in the JSON of a manifest: 4 MiB of `{},` would take a hundred as objects in memory."""
+"""Values in the JSON of a manifest: 4 MiB of `{},` would take a hundred MiB as objects in memory."""
 
+# The grammars of tag and repository are those of the distribution specification, "Pulling manifests"; the host is that
+# of distribution/reference, and _MEDIA_TYPE is RFC 6838, section 4.2.
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
@@ -54,28 +56,29 @@ _PLATFORM_PART = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
 _MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
 
 MAX_REPOSITORY_LENGTH = 255
+"""Characters. The specification has no limit; many clients accept no more, host and slash included."""
 
 
 def is_tag(text: str) -> bool:
-    """Whether `text` is a tag by the distribution specification's grammar."""
+    """Whether `text` is a valid tag."""
     return _TAG.fullmatch(text) is not None
 
 
 def is_repository(text: str) -> bool:
-    """Whether `text` is a repository path by the distribution specification's grammar."""
+    """Whether `text` is a valid path of a repository."""
     return len(text) <= MAX_REPOSITORY_LENGTH and _REPOSITORY.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class Digest:
-    """The name of some bytes: `sha256:<64 hex>` or `sha512:<128 hex>`, lower case."""
+    """The identifier of content: `sha256:<64 hex>` or `sha512:<128 hex>`, in lower case (descriptor.md, "Digests")."""
 
     algorithm: str
     hex: str
 
     @classmethod
     def parse(cls, text: str) -> Digest:
-        """Raises `Malformed` for any other algorithm, length or letter."""
+        """Parses a digest. Raises `Malformed` for another algorithm or length, or upper case."""
         algorithm, _, value = text.partition(":")
         if len(value) != _HEX_LENGTH.get(algorithm) or not _HEX.fullmatch(value):
             raise Malformed(f"digest {_short(text)}", "expected sha256:<64 hex digits> or sha512:<128 hex digits>")
@@ -102,14 +105,14 @@ class Platform:
 
     @classmethod
     def parse(cls, text: str) -> Platform:
-        """Raises `Malformed` unless there are two or three parts."""
+        """Parses a platform. Raises `Malformed` unless it has two or three valid parts."""
         parts = text.split("/")
         if len(parts) not in (2, 3) or not all(_PLATFORM_PART.fullmatch(part) for part in parts):
             raise Malformed(f"platform {_short(text)}", "expected os/architecture or os/architecture/variant")
         return cls(*parts)
 
     def satisfies(self, wanted: Platform) -> bool:
-        """Whether an image for this platform is one of those `wanted`; a wanted platform with no variant takes all."""
+        """Whether an image for this platform is wanted. A wanted platform without a variant accepts all of them."""
         return (
             self.os == wanted.os
             and self.architecture == wanted.architecture
@@ -121,6 +124,7 @@ class Platform:
 
 
 _DEFAULT_VARIANT = {"arm64": "v8", "arm": "v7"}
+"""What a missing variant stands for (containerd/platforms)."""
 
 
 @dataclass(frozen=True)
@@ -132,9 +136,9 @@ class RepositoryName:
 
     @classmethod
     def parse(cls, text: str) -> RepositoryName:
-        """Raises `Malformed` for a name that breaks the grammar, or that carries a tag or a digest.
+        """Parses a name. Raises `Malformed` if it is not valid, or has a tag or a digest.
 
-        Follows distribution/reference: the first part is a registry if it has a dot or a colon or is `localhost`.
+        As in distribution/reference, the first part is a registry if it has a dot or a colon or is `localhost`.
         """
         first, slash, rest = text.partition("/")
         if slash and ("." in first or ":" in first or first == "localhost"):
@@ -162,11 +166,13 @@ class RepositoryName:
 
 @dataclass(frozen=True)
 class Descriptor:
-    """What points at content: media type, digest, size in bytes; in an index also the platform.
+    """A reference to content (descriptor.md).
 
-    `media_type` is empty where it is missing, `platform` None where it is missing or cannot be read.
-    `attests` is the digest of the image that an attestation manifest of BuildKit's belongs to. `artifact_type` is what
-    a list of referrers says that one is; it is not part of what is pointed at.
+    media_type     empty if it is missing
+    size           in bytes
+    platform       in an index only; None if it is missing or cannot be parsed
+    attests        for an attestation of BuildKit's: the digest of its image
+    artifact_type  in a list of referrers only; no part of the identity
     """
 
     media_type: str
@@ -178,12 +184,12 @@ class Descriptor:
 
     @property
     def foreign(self) -> bool:
-        """Whether the bytes are not to be distributed: their media type says so (image specification, layer.md)."""
+        """Whether the content may not be distributed, by its media type (layer.md, "Non-Distributable Layers")."""
         return "nondistributable" in self.media_type or self.media_type.endswith(".foreign.diff.tar.gzip")
 
     @property
     def is_manifest(self) -> bool:
-        """Whether an index means a manifest or an index by it; anything else that an index lists is a blob."""
+        """Whether this entry of an index is a manifest or an index; all others are blobs."""
         return self.media_type in ("", *MANIFEST_TYPES, *INDEX_TYPES, *SCHEMA1)
 
 
@@ -203,9 +209,9 @@ class ReferrerFields:
 
 @dataclass(frozen=True)
 class Manifest:
-    """An image manifest or an artifact's: the blobs it needs, in order, the config first.
+    """The manifest of an image or an artifact, with its blobs in order.
 
-    `as_referrer` has what a list of referrers needs of it.
+    `as_referrer` has its fields for a list of referrers.
     """
 
     media_type: str
@@ -215,16 +221,16 @@ class Manifest:
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """What has to be there for a pull: config and layers, foreign layers left out, each digest once."""
+        """The blobs that a pull needs: config and layers, without foreign layers, each digest once."""
         return _blobs((self.config, *self.layers) if self.config else self.layers)
 
 
 @dataclass(frozen=True)
 class Index:
-    """An OCI image index or a Docker manifest list: what it lists, which is manifests, indexes and blobs.
+    """An OCI image index or a Docker manifest list: its entries are manifests, indexes and blobs.
 
-    A cache of BuildKit's, for one, is an index of layers. A copier has to take such entries along as blobs (image
-    specification, image-index.md: no failing on a media type that is not known).
+    E.g. a cache of BuildKit's is an index of layers. Such entries are copied as blobs, because an unknown media type
+    must not be an error (image-index.md).
     """
 
     media_type: str
@@ -233,12 +239,12 @@ class Index:
 
     @property
     def manifests(self) -> tuple[Descriptor, ...]:
-        """The entries that are manifests, or indexes again."""
+        """The entries that are manifests or indexes."""
         return tuple(entry for entry in self.entries if entry.is_manifest)
 
     @property
     def blobs(self) -> tuple[Descriptor, ...]:
-        """The other entries, foreign ones left out, each digest once."""
+        """The other entries, without foreign ones, each digest once."""
         return _blobs(entry for entry in self.entries if not entry.is_manifest)
 
 
@@ -247,10 +253,10 @@ def _blobs(wanted: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
 
 
 def parse_manifest(body: bytes, media_type: str, what: str) -> Manifest | Index:
-    """The manifest or index in `body`, which was announced as `media_type`; `what` names it in errors.
+    """Parses the manifest or index in `body`, announced as `media_type`; `what` names it in errors.
 
-    Raises `Malformed` for JSON that is broken, nested too deeply or has a key twice, for Docker's schema 1, and for a
-    document whose own media type or fields contradict the announced type (CVE-2021-41190).
+    Raises `Malformed` for broken JSON, nesting that is too deep, duplicate keys, Docker's schema 1, and a document
+    whose own media type or fields contradict the announced type (CVE-2021-41190).
     """
     document = load_json(body, what, MAX_MANIFEST_VALUES)
     if not isinstance(document, dict):
@@ -287,9 +293,9 @@ def _artifact_type(said: dict[str, Any]) -> str:
 
 
 def own_media_type(document: dict[str, Any], announced: str, what: str) -> str:
-    """The media type to believe: `announced` where it is one of the four, else the document's own.
+    """Returns the media type of a document: `announced` if that is one of the four, else the document's own.
 
-    Raises `Malformed` where the two disagree, or where the fields belong to the other kind.
+    Raises `Malformed` if the two disagree, or if the fields are those of the other kind.
     """
     own = document.get("mediaType")
     if own is not None and not isinstance(own, str):
@@ -298,6 +304,7 @@ def own_media_type(document: dict[str, Any], announced: str, what: str) -> str:
     known = (*MANIFEST_TYPES, *INDEX_TYPES)
     if own is not None and announced in known and own != announced:
         raise Malformed(what, f"announced as {announced}, but its own mediaType says {_short(own)}")
+    # Two clients that read one document differently would get different images under one digest (CVE-2021-41190).
     has_index, has_image = _has(document, "manifests"), _has(document, "layers") or _has(document, "config")
     if has_index and has_image:
         raise Malformed(what, "has the fields of an image and of an index, and could be read as either")
@@ -312,24 +319,26 @@ def own_media_type(document: dict[str, Any], announced: str, what: str) -> str:
 
 
 def _has(document: dict[str, Any], key: str) -> bool:
-    """A program written in Go may write null for what is not there."""
+    """Whether a key has a value. Programs written in Go may write null for an empty one."""
     return document.get(key) is not None
 
 
 def load_json(body: bytes, what: str, most: int | None = None) -> Any:
-    """`body` as JSON. Raises `Malformed` for what is not JSON, a key given twice, or nesting beyond reason.
+    """Parses JSON. Raises `Malformed` if it is broken, has duplicate keys, or is nested too deeply.
 
-    And for more than `most` values, before any of them takes memory: by the commas, those in strings included.
+    most  the number of values at most: commas are counted, also those in strings, before values take memory
     """
     if most is not None and body.count(b",") > most:
         raise Malformed(what, f"JSON with more than {most} values")
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        # Parsers differ in which of two values they keep, so that clients would differ too.
         document = dict(pairs)
         if len(document) != len(pairs):
             raise Malformed(what, "a JSON object has the same key twice")
         return document
 
+    # Python accepts NaN and Infinity, which JSON lacks.
     def no_constant(name: str) -> NoReturn:
         raise Malformed(what, f"{name} is not JSON")
 
@@ -342,7 +351,7 @@ def load_json(body: bytes, what: str, most: int | None = None) -> Any:
 
 
 def parse_media_type(text: str, what: str) -> str:
-    """The type/subtype of a Content-Type header or a descriptor, parameters dropped. Raises `Malformed`."""
+    """Parses the type/subtype of a Content-Type header or a descriptor, without parameters. Raises `Malformed`."""
     media_type = _media_type(text)
     if media_type is None:
         raise Malformed(what, f"{_short(text)} is not a media type")
@@ -351,7 +360,7 @@ def parse_media_type(text: str, what: str) -> str:
 
 @lru_cache(maxsize=256)
 def _media_type(text: str) -> str | None:
-    """Every descriptor has one, and there are few."""
+    """Parses a media type. Cached: every descriptor has one, and few are different."""
     media_type = text.partition(";")[0].strip()
     return media_type if _MEDIA_TYPE.fullmatch(media_type) else None
 
@@ -367,7 +376,7 @@ def _descriptors(document: dict[str, Any], key: str, what: str) -> Iterator[Desc
 
 
 def parse_descriptor(entry: Any, what: str) -> Descriptor:
-    """One descriptor of a manifest or an index; `what` names it in errors.
+    """Parses a descriptor of a manifest or an index; `what` names it in errors.
 
     Raises `Malformed` unless it has a digest and a size: a copy depends on nothing else.
     """
@@ -390,7 +399,7 @@ def parse_descriptor(entry: Any, what: str) -> Descriptor:
 
 
 def _digest(text: Any) -> Digest | None:
-    """None for what is not a digest, where nothing depends on it."""
+    """Parses a digest on which nothing depends; None if it is not valid."""
     try:
         return Digest.parse(text) if isinstance(text, str) else None
     except Malformed:
@@ -398,10 +407,8 @@ def _digest(text: Any) -> Digest | None:
 
 
 def _platform(entry: Any) -> Platform | None:
-    """None where it cannot be read: such an image is for no platform in particular, and a filter lets it through.
-
-    Some tools write the variant into the architecture, `arm/v7`.
-    """
+    """Parses a platform; None if it is not valid. Such an image has no platform, and a filter lets it through."""
+    # Some tools write the variant into the architecture: `arm/v7`.
     match entry:
         case {"os": str(system), "architecture": str(written)}:
             architecture, _, own = written.partition("/")

@@ -114,7 +114,7 @@ def test_a_child_of_another_size_than_the_index_says_is_refused() -> None:
     document["manifests"][0]["size"] += 1
     body = json.dumps(document).encode()
     bodies = {Digest.of(body): body, root(AMD64).digest: AMD64.body}
-    with pytest.raises(BadAnswer, match=rf"says that it has {AMD64.size + 1} bytes, and it has {AMD64.size}"):
+    with pytest.raises(BadAnswer, match=rf"states a size of {AMD64.size + 1} bytes, but it has {AMD64.size}"):
         read_image(lambda one: bodies[one.digest], "it", Descriptor("a/b", Digest.of(body), 1), every_manifest)
     read = read_image(lambda one: bodies[one.digest], "it", replace(root(AMD64), size=1), every_manifest)
     assert read.root.descriptor == root(AMD64)
