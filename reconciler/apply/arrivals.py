@@ -1,7 +1,8 @@
 """How fast blobs come from each registry in this run: whether to wait for one that another registry brings.
 
 A repository that lacks a blob copies it from the repository that it is on its way to, so that no byte is moved twice.
-That is worth it only while it is faster than to fetch it: else one slow source would hold what shares a layer with it.
+That is worth it only while it is faster than fetching the blob: else one slow source would delay every image that
+shares a layer with its own.
 """
 
 from __future__ import annotations
@@ -11,14 +12,14 @@ import time
 from collections.abc import Callable
 
 USUAL = 256 * 1024
-"""Bytes a second that a registry is believed to give of which nothing is known yet."""
+"""Bytes a second that are assumed for a registry of which nothing is known yet: slow, so that waiting is preferred."""
 
 FIRST = 10.0
-"""Seconds that are always waited: there is no reliable rate before."""
+"""Seconds before which no rate is reliable: a blob is always waited for that long."""
 
 
 class Arrivals:
-    """For many threads; `clock` gives seconds."""
+    """The rates of registries in one run, for many threads. `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -28,7 +29,7 @@ class Arrivals:
         self._lock = threading.Lock()
 
     def begin(self, registry: str) -> Callable[[int], None]:
-        """Notes that a blob begins to come; to be called with the bytes that came, and with -1 at its end."""
+        """Notes that a blob begins to come. Call the result with the bytes that came, and with -1 at the end."""
         with self._lock:
             begun = self._begun.setdefault(registry, {})
             key = max(begun, default=0) + 1
@@ -44,16 +45,16 @@ class Arrivals:
         return came
 
     def rate(self, registry: str) -> float | None:
-        """Bytes a second of one connection to a registry, on average; None where nothing is known yet."""
+        """Returns the average bytes a second of one connection to a registry; None if that is not known yet."""
         with self._lock:
             now = self._clock()
             took = self._took.get(registry, 0.0) + sum(now - at for at in self._begun.get(registry, {}).values())
             return self._came.get(registry, 0.0) / took if took >= FIRST else None
 
     def is_worth_waiting(self, size: int, there: str, here: str, waited: float) -> bool:
-        """Whether a blob that comes from `there` is likely to be there before it could be fetched from `here`.
+        """Returns whether a blob on its way from `there` is likely to arrive before it could be fetched from `here`.
 
-        `waited`: the seconds that were waited for it so far.
+        `waited`: the seconds of waiting so far.
         """
         if there == here or waited < FIRST:
             return True

@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 BLOB_ATTEMPTS = 3
-
+"""How often a blob is fetched whose bytes are wrong. Requests that fail are retried by the source itself."""
 
 Arrived: TypeAlias = "Callable[[int], None]"
-"""Is called with the number of bytes that arrived, from many threads; a negative number takes some back.
+"""Is called with the number of bytes that arrived, from many threads. A negative number takes some back.
 
 What it raises stops the copy.
 """
@@ -37,10 +37,10 @@ What it raises stops the copy.
 
 @dataclass(frozen=True)
 class Transfer:
-    """`blob` is to get into the repository `target`.
+    """A blob that is to get into the repository `target`.
 
     what    names it in errors
-    source  where it comes from, as mirrors.yaml spells it
+    source  the source to download it from, as mirrors.yaml spells it
     holder  the repository of the bucket to copy it from instead
     """
 
@@ -52,7 +52,7 @@ class Transfer:
 
 
 def transfer(wanted: Transfer, open_source: OpenSource, store: Store, copied: Arrived) -> bool:
-    """Transfers a blob; `copied` is called for bytes that are downloaded. False if the holder does not have it.
+    """Transfers a blob, and calls `copied` for bytes that are downloaded. Returns False if the holder lacks the blob.
 
     Raises `SourceError` and `StoreError`. The bytes of a download are verified as they pass.
     """
@@ -69,7 +69,7 @@ def transfer(wanted: Transfer, open_source: OpenSource, store: Store, copied: Ar
 
 
 def copy_blob(source: Contents, target: Repository, what: str, blob: Descriptor, copied: Arrived) -> None:
-    """Streams one blob into `target`. Raises `SourceError` and `StoreError`; wrong bytes are fetched again first."""
+    """Downloads one blob into `target`; wrong bytes are fetched again. Raises `SourceError` and `StoreError`."""
     for attempt in range(1, BLOB_ATTEMPTS + 1):
         chunks = verified(source.blob(blob), blob, f"{what}@{blob.digest}", copied)
         try:
@@ -84,9 +84,9 @@ def copy_blob(source: Contents, target: Repository, what: str, blob: Descriptor,
 
 
 def verified(chunks: Iterator[bytes], blob: Descriptor, what: str, copied: Arrived) -> Iterator[bytes]:
-    """Passes `chunks` on and raises `BadAnswer` at the end, before the consumer can think them whole, if they are not.
+    """Passes `chunks` on, and raises `BadAnswer` at their end if they are not the bytes of `blob`.
 
-    Bytes that turn out wrong are taken back from `copied`.
+    The consumer sees the error instead of the end, and discards what it has. `copied` takes the bytes back.
     """
     digest = hashlib.new(blob.digest.algorithm)
     size = passed = 0

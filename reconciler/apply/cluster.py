@@ -1,4 +1,4 @@
-"""Blobs carried by other machines: a unit of work goes out through an executor, and a worker process does it there.
+"""Carries blobs on other machines: a unit of work goes out through an executor, and a worker process does it there.
 
     here       manifests, tags, the mirror index, lists, prunes, garbage; which blob comes from where; the lock
     a worker   the bytes of one blob after the other: verified as they pass, or copied within the bucket
@@ -50,7 +50,7 @@ LOOK_EVERY = 0.5
 
 _WITH_TLS = ("tls://", "wss://")
 _NO_CERTIFICATES = (
-    "Dask knows no certificates to check the scheduler's by; set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, and "
+    "Dask has no certificates to verify the scheduler with; set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, and "
     "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY for our own"
 )
 _ADDRESS = re.compile(r"(tcp|tls|ucx|wss?)://[^/\s]+:[0-9]{1,5}/?")
@@ -61,7 +61,7 @@ RUNS_AT_HAND = 4
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What a worker has to know of a run, by value: no secret is in it, only names of variables that hold some.
+    """What a worker has to know of a run. It holds no secrets, only the names of variables that do.
 
     bandwidth  bytes a second that one worker process may download, None for no limit
     """
@@ -75,7 +75,7 @@ class WorkerConfig:
         return cls(mirrors.store, tuple(sorted(mirrors.registries.items())), bandwidth)
 
     def share(self, workers: int) -> WorkerConfig:
-        """The limits of the run, divided among so many worker processes; each may have one connection at least."""
+        """Divides the limits of the run among so many worker processes; each may have one connection at least."""
         registries = tuple((name, _share(config, workers)) for name, config in self.registries)
         return replace(self, registries=registries, bandwidth=self.bandwidth and self.bandwidth / workers)
 
@@ -87,16 +87,21 @@ def _share(config: RegistryConfig, workers: int) -> RegistryConfig:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where blobs are carried. `slots`: how many at once."""
+    """Where blobs are carried.
+
+    executor  of Dask; any will do
+    config    what its workers have to know
+    slots     how many blobs at once
+    """
 
     executor: Executor
     config: WorkerConfig
     slots: int
 
     def carry(self, wanted: Transfer, owner: str, check: Callable[[], None]) -> bool:
-        """As `transfer`, on a worker; what `check` raises meanwhile gives it up.
+        """Transfers a blob on a worker, as `transfer` does. Meanwhile, what `check` raises gives it up.
 
-        Raises `ClusterError` where it is the cluster that fails.
+        Raises `ClusterError` if the cluster itself fails.
         """
         try:
             return awaited(self.executor.submit(carry, self.config, owner, wanted), check, LOOK_EVERY)
@@ -107,10 +112,11 @@ class Cluster:
 
 
 def carry(config: WorkerConfig, owner: str, wanted: Transfer) -> bool:
-    """Does a unit of work in a worker process, for the run whose lock names `owner`. Raises as `transfer` does.
+    """Does a unit of work in a worker process, for the run that holds the lock as `owner`. Raises as `transfer` does.
 
-    And `LockLost` where the lock is not that run's any more, or this worker does not see it.
+    Raises `LockLost` if that run does not hold the lock any more, or this worker does not see it.
     """
+    # One thread opens, the others wait: `lru_cache` alone would let each of them open the same connections.
     with _opening:
         at_hand = _opened(config, owner, os.getpid())
     return transfer(wanted, at_hand.open_source, at_hand.store, lambda _: None)
@@ -121,7 +127,10 @@ _opening = threading.Lock()
 
 @dataclass(frozen=True)
 class _Opened:
-    """What a worker process has open for a run. `sources` are closed when the last reference goes."""
+    """What a worker process has open for a run. `sources` close when the last reference goes.
+
+    So a run that the cache drops is closed after its last transfer, not in the middle of it.
+    """
 
     sources: AbstractContextManager[OpenSource]
     open_source: OpenSource
@@ -130,23 +139,24 @@ class _Opened:
 
 @lru_cache(RUNS_AT_HAND)
 def _opened(config: WorkerConfig, owner: str, process: int) -> _Opened:
-    """The sources and the store, for as long as this process lives or newer runs come."""
+    """Opens the sources and the store, until this process ends or newer runs take their place."""
     del process  # A child must not go on with its parent's connections.
     sources = open_sources(dict(config.registries), Path(), os.environ, bandwidth=config.bandwidth)
     stores = open_target(config.store, os.environ)
     return _Opened(sources, sources.__enter__(), stores.public.guarded(Witness(stores.state, owner).check))
 
 
+# Else the connections would be closed by a garbage collection at exit, when the modules they need are half gone.
 atexit.register(_opened.cache_clear)
 
 
 @contextmanager
 def connected(address: str, config: WorkerConfig, *, insecure: bool = False) -> Iterator[Cluster]:
-    """The Dask cluster whose scheduler is at `address`, for the length of the block.
+    """Connects to the Dask cluster whose scheduler is at `address`, for the length of the block.
 
-    `insecure`: the scheduler need not prove who it is. Dask unpickles here what comes back, which can run any code.
-    Raises `UsageError` for such an address where it is not allowed, and for one that is not valid; `ExtraMissing` where
-    Dask is not installed; `ClusterError` where no scheduler answers, or its workers will not do.
+    `insecure`: the scheduler need not prove who it is. Dask unpickles its answers here, which can run any code.
+    Raises `UsageError` for an address that is not valid, or not secure unless that is allowed; `ExtraMissing` if Dask
+    is not installed; `ClusterError` if no scheduler answers, or its workers have another release.
     """
     if not _ADDRESS.fullmatch(address):
         raise UsageError(f"--dask {address}: not the address of a scheduler; write for example tls://scheduler:8786")

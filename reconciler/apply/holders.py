@@ -1,4 +1,4 @@
-"""Which repositories of the bucket hold which blobs, as far as a run knows; it lists further ones where that pays."""
+"""Which repositories of the bucket hold which blobs, as far as a run knows. It lists more of them where that pays."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class BlobHolders:
-    """For many threads.
+    """The holders of blobs, for many threads.
 
     store    the bucket
     sources  target -> source of the repositories that may be copied from
@@ -28,19 +28,19 @@ class BlobHolders:
         self._holders: dict[tuple[Digest, int], str] = {}
         self._lacked: set[Digest] = set()
         self._missing = self._requests = 0
-        # Two locks: what is known is read and noted all the time, by every thread that moves a blob. A listing takes
-        # seconds, and only those wait for it that would have to list as well.
+        # Two locks: every thread that moves a blob reads and notes what is known, all the time. A listing takes
+        # seconds, and only the threads that would have to list as well wait for it.
         self._knowing = threading.Lock()
         self._listing = threading.Lock()
 
     def listed(self, repository: str, found: Mapping[Digest, int]) -> None:
-        """Notes the listing of a repository that was made for another reason."""
+        """Notes a listing that was made for another reason."""
         with self._knowing:
             if self._unlisted.pop(repository, None):
                 self._note(repository, found)
 
     def lacks(self, missing: Iterable[Descriptor]) -> None:
-        """Notes what a repository lacks: the more is missing, the more listings are worth their request."""
+        """Notes blobs that a repository lacks: the more bytes are missing, the more listings are worth it."""
         with self._knowing:
             for blob in missing:
                 if blob.digest not in self._lacked:

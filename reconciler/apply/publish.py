@@ -20,26 +20,23 @@ logger = logging.getLogger(__name__)
 
 
 def publish_image(target: Repository, image: Image, tags: Iterable[str], present: Mapping[Digest, int]) -> None:
-    """Writes the manifests that `target` lacks, children first, then the root under each of `tags`.
-
-    To be called when every blob is there: what is visible is whole.
-    """
+    """Writes the manifests that `target` lacks, then the root under each of `tags`."""
     publish_manifests(target, image, present)
     publish_tags(target, image, tags)
 
 
 def publish_manifests(target: Repository, image: Image, present: Mapping[Digest, int]) -> None:
-    """The first half: under their digests."""
+    """Writes the manifests that `target` lacks under their digests, children before parents."""
     for manifest in image.manifests:
         if present.get(manifest.digest) != len(manifest.body):
             target.put_manifest(manifest.digest, manifest.body, manifest.parsed.media_type)
 
 
 def publish_tags(target: Repository, image: Image, tags: Iterable[str], listed: Container[str] | None = None) -> None:
-    """The second half: the root under each of `tags`. Raises as `put_changed` does.
+    """Writes the root under each of `tags`. Raises as `put_changed` does.
 
-    `listed`: tags that a listing of this run shows; to look at one that is not among them would be a request in vain.
-    Tags that belong to a digest are looked at all the same, for what they belong to may have brought them meanwhile.
+    `listed`: the tags in a listing of this run. One that is not among them is written without a request for what is
+    there, unless it belongs to a digest: an image may have brought it along since.
     """
     for tag in tags:
         is_new = listed is not None and tag not in listed and not is_attachment_tag(tag)

@@ -1,16 +1,17 @@
-"""One run of a plan, under the lock. The order of writes is the safety: what is visible is whole, at every moment.
+"""Runs a plan under the lock, in an order of writes that keeps every tag complete at every moment.
 
     the mirror index                         which tags are about to change: pending
-    images: blobs, manifests, then the tag   side by side; each image on its own, with what is attached before the tag
+    images: blobs, manifests, then the tag   in parallel; the attachments of an image before its tag
     the mirror index                         now and then meanwhile, and once at the end
     prunes: index, then the tag's object     only in repositories where nothing failed
-    tags/list, _catalog, _ping, the page     what changed of them
-    garbage                                  where digests have been retired long enough, or a run was cut off
+    tags/list, _catalog, _ping, the page     those that changed
+    garbage                                  where digests were retired long enough ago, or an earlier run was cut off
 
-When its time is over, what has not begun is skipped, and what is published is recorded and listed as ever.
+When the time of a run is over, the images that have not begun are skipped; those that are published are recorded and
+listed as usual.
 
-A run that ends early leaves tags that can be pulled, a lock that has run out or will, and an index that says which tags
-are not settled. The next plan shows those tags again, whatever the source says, and the next apply settles them.
+A run that is killed leaves tags that can be pulled, a lock that runs out, and an index with pending tags. The next plan
+shows those tags again, whatever the source says, and the next apply settles them.
 """
 
 from __future__ import annotations
@@ -59,19 +60,21 @@ if TYPE_CHECKING:
     from reconciler.target.lock import Lease
 
 RECORD_EVERY = 10.0
-"""Seconds between two writes of the mirror index while images are copied: what a killed run does twice."""
+"""Seconds between two writes of the mirror index while images are copied: as much is published again after a kill."""
 
 PAUSE = 5.0
 """Seconds without a finished image after which the run checks whether it is time to record, or to end."""
 
 
 class Run:
-    """A run under way: the index as last written, the lock, and what was published but not yet recorded."""
+    """A run under way: the index as last written, the lock, and the images that are published but not yet recorded."""
 
     def __init__(
         self, plan: Plan, resources: Resources, settings: Settings, observed: StoredIndex, lease: Lease
     ) -> None:
         self._plan = plan
+        # Objects that clients pull are many: before each write the lock is checked without a request. The index is
+        # what all runs go by: before each write to it, the store is asked who holds the lock.
         self._resources = replace(
             resources, public=resources.public.guarded(lease.check), state=resources.state.guarded(lease.confirm)
         )
@@ -83,16 +86,17 @@ class Run:
         self._failed: set[str] = set()
         self._lease = lease
         self._cut_off = {target: one.pending for target, one in observed.index.repositories.items() if one.pending}
+        # A run that was killed may have published tags without their lists, in any repository.
         self._touched: set[str] = set(observed.index.repositories) if lease.taken_over else set()
 
     def events(self) -> Iterator[Event]:
-        """Does the run and yields what becomes of it. However it ends, what was published is recorded and listed."""
+        """Does the run and yields its events. However it ends, images that are published are recorded and listed."""
         try:
             yield from self._begin()
             yield from self._publish()
             yield from self._prune()
         except LockLost:
-            # Another run holds the lock: it sees our tags as pending, and what we wrote now could undo its work.
+            # Another run holds the lock. It sees our tags as pending, and a write of ours could undo its work.
             raise
         except GeneratorExit:
             # The caller has gone: a generator that is being closed must not yield.
@@ -100,19 +104,19 @@ class Run:
             self._publish_lists()
             raise
         except BaseException:
-            # An interruption or a store that gave way. If this fails too, the tags stay pending for the next run.
+            # An interruption or a store that fails. If this fails too, the tags stay pending for the next run.
             yield from self._record()
             self._publish_lists()
             raise
         self._publish_lists()
-        # Last, and only after a run that came through: a blob that is still being published is not reached by any tag.
+        # Last, and only if nothing is being copied any more: a blob on its way is not reached by any tag yet.
         if not self._settings.deadline.is_over:
             yield from self._collect()
 
     def _begin(self) -> Iterator[NotMirrored]:
-        """Writes to the index who owns the repositories, and which tags are about to change, in case this run dies.
+        """Writes to the index who owns the repositories, and which tags are pending, in case this run dies.
 
-        Also what was seen at the sources without being a change. A tag that is left out is reported once, when noted.
+        Also news of the sources that are no changes, e.g. tags that are left out: those are reported when first noted.
         """
         known = {target: state.left_out for target, state in self._observed.index.repositories.items()}
         at = self._observed.at
@@ -139,13 +143,14 @@ class Run:
         balanced = Balanced(images, lambda work: work.registry)
         index, owner, held = self._observed.index, self._lease.owner, self._plan.manifests
         copies = ImageCopies(self._resources, self._settings, index, owner, held, balanced.groups)
+        # Twice the threads, so that none waits for this generator's caller; and room for every registry at once.
         window = 2 * max(image_workers(self._resources.workers), len(balanced.groups()))
         threads = copies.images.by(lambda work: work.registry)
         finished = completed(threads, copies.copy, balanced, window, PAUSE, copies.stop.set)
         with closing(finished):
             for result in finished:
                 if self._settings.deadline.is_over:
-                    # What has not begun ends at once, what runs at its next bytes; all of it is told of.
+                    # What has not begun ends at once, what runs ends at its next bytes; each of them yields an event.
                     copies.stop.set()
                 if result:
                     balanced.done(result[0])
@@ -165,6 +170,7 @@ class Run:
         elif isinstance(error, Interrupted | OutOfTime) and self._settings.deadline.is_over:
             self._failed.add(work.repository.target)
             yield from (Skipped(work.repository.target, change, REASON) for change in work.changes)
+        # A store that denies a write, or a lost lock, fails every image alike: that ends the run.
         elif isinstance(error, Exception) and not isinstance(error, StoreDenied | LockLost):
             out = self._leave_out(work, error) if isinstance(error, NoPlatform) else {}
             yield from (NotMirrored(work.repository.target, tag, one.reason) for tag, one in out.items())
@@ -177,13 +183,13 @@ class Run:
             raise error
 
     def _leave_out(self, work: ImageWork, error: NoPlatform) -> Mapping[str, LeftOut]:
-        """Remembers the tags of an image that only a pattern chose, so that the next run does not try them again."""
+        """Notes the tags of an image that only a pattern chose, so that the next run does not try them again."""
         out = left_out_of(work, error, self._settings.named(work.repository.target))
         self._left_out.append((work.repository, out))
         return out
 
     def _record(self) -> list[Done]:
-        """Writes what was published to the index: from then on it is done. And what was left out."""
+        """Writes to the index what was published, which is done from then on, and what was left out."""
         if not self._unrecorded and not self._left_out:
             return []
         now = self._lease.now()
@@ -200,6 +206,7 @@ class Run:
                 index = index_changes.published(index, target, source, tags[target], now)
                 index = index_changes.with_attachments(index, target, attachments[target])
             for one, out in self._left_out:
+                # Nothing was written for them, so they are settled, except where an earlier run may have written.
                 untouched = out.keys() - self._cut_off.get(one.target, frozenset())
                 index = index_changes.left_out(index, one.target, out, untouched)
             return index
@@ -217,7 +224,7 @@ class Run:
         return done
 
     def _prune(self) -> Iterator[Outcome]:
-        """Records everything that goes before the first tag's object goes."""
+        """Prunes tags: all of them in the index before the first object is deleted."""
         allowed = []
         for repository in self._plan.repositories:
             prunes = repository.of(Action.PRUNE)
@@ -229,8 +236,8 @@ class Run:
         if not allowed:
             return
         now = self._lease.now()
-        # The index first: its digests are retired from now on, and a run that dies below leaves tags that are pending,
-        # which the next run settles. The other way round it would leave tags in the index that cannot be pulled.
+        # The index first: the digests are retired from now on, and a run that dies below leaves pending tags, which the
+        # next run settles. The other way round, it would leave tags in the index that cannot be pulled.
         self._write_each(allowed, lambda index, target, tags: index_changes.removed(index, target, tags, now))
         self._touched.update(target for target, _ in allowed)
         staying = {target: self._attachment_tags(target) for target, _ in allowed}
@@ -242,7 +249,7 @@ class Run:
         yield from (Done(target, change) for target, prunes in allowed for change in prunes)
 
     def _attachment_tags(self, target: str) -> frozenset[str]:
-        """Those whose objects stay, although they are no tags of their own any more: they belong to images."""
+        """The tags that are attachments of images: their objects stay, although a pattern chooses them no more."""
         state = self._observed.index.repositories.get(target)
         return state.attachment_tags if state else frozenset()
 
@@ -261,7 +268,7 @@ class Run:
         self._touched.clear()
 
     def _collect(self) -> Iterator[Garbage | NotCollected]:
-        """Removes garbage where there can be some: digests whose time is over, and what a run left that was cut off."""
+        """Removes garbage where there can be some: retired digests whose time is over, and what a killed run left."""
         now = self._lease.now()
         due = [
             (target, state)
@@ -273,7 +280,7 @@ class Run:
         removed = []
         store, retain = self._resources.public, self._settings.retain
         if self._resources.cluster:
-            # A worker that died half-way left its upload, and another one did the work: nothing else tells of it.
+            # A worker that died half-way left an unfinished upload, and another did its work: nothing else shows it.
             worked_for = {one.target for one in self._plan.repositories if one.of(Action.ADD, Action.UPDATE)}
             yield from discard_uploads(store, worked_for - self._failed)
         for event in collect(store, due, retain, now, self._resources.blobs):
