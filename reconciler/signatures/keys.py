@@ -23,6 +23,7 @@ MIN_RSA_BITS = 2048
 
 def load_key(pem: bytes, what: str) -> PublicKey:
     """Loads a public key. Raises `Malformed` if it is not one, or of an unsupported kind."""
+    # The library's own error would not warn that a secret lies next to mirrors.yaml.
     if b"PRIVATE KEY-----" in pem:
         raise Malformed(what, "is a private key: keep it secret, and name the public key here")
     try:
@@ -70,6 +71,7 @@ def check_digest(key: PublicKey, signature: bytes, digest: Digest, what: str) ->
             case rsa.RSAPublicKey():
                 key.verify(signature, hashed, padding.PKCS1v15(), Prehashed(SHA256()))
             case _:
+                # Pure Ed25519 hashes the message itself, twice, so a digest is not enough.
                 raise SignatureRefused(what, "is over the image's own bytes, which does not work with Ed25519 keys")
     except InvalidSignature:
         raise SignatureRefused(what, "was not made with this key, or for another image") from None

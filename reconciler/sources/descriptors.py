@@ -27,6 +27,7 @@ def descriptor_of(body: bytes, announced: str, algorithm: str, what: str) -> Des
         document = load_json(body, what, MAX_MANIFEST_VALUES)
         if not isinstance(document, dict):
             raise Malformed(what, "not a JSON object")
+        # Some registries announce schema 1 as plain JSON.
         if announced in SCHEMA1 or document.get("schemaVersion") == 1:
             raise Unsupported(what, SCHEMA1_REFUSAL)
         media_type = own_media_type(document, announced, what)

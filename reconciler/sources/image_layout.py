@@ -80,6 +80,7 @@ class ImageLayout:
         what = f"{self.name}@{descriptor.digest}"
         try:
             with open_regular(self._blob_path(descriptor.digest), follow=True) as file:
+                # The writer verifies the digest; a truncated file is to fail before it uploads a byte.
                 size = os.fstat(file.fileno()).st_size
                 if size != descriptor.size:
                     why = f"the file has {size} bytes, its manifest says {descriptor.size}"
@@ -151,6 +152,7 @@ class ImageLayout:
             raise BadAnswer(self.name, f"{self.folder}/index.json: {error}") from None
 
     def _check_marker(self) -> None:
+        # image-layout.md requires the marker; without it, a mistyped path would look like a layout without tags.
         try:
             found = (self.folder / "oci-layout").is_file()
         except OSError as error:

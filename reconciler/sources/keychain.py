@@ -48,6 +48,7 @@ class Keychain:
 
         Raises `LoginRefused` if they cannot be read, for each caller with a traceback of its own.
         """
+        # Held while a helper runs: it may prompt or lock a keyring, and the other threads wait for the same answer.
         with self._lock:
             return self._find(path)
 

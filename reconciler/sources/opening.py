@@ -42,6 +42,7 @@ def open_sources(
     lock = threading.Lock()
 
     def open_source(source: str) -> Source:
+        # Held while opening, too: two threads must not open one registry twice, which would double its connections.
         with lock:
             if source not in sources:
                 kind = kind_of(source)

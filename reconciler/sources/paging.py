@@ -69,6 +69,7 @@ def _followed(target: str, asked: str, base: str) -> str:
     try:
         following: str = urljoin(asked, target)
         parts = urlsplit(following)
+        # Nothing but the same list is followed: the request has our token, and would go wherever the header says.
         if origin(following) == origin(base) and parts.path == urlsplit(base).path:
             return following
         last = parse_qs(parts.query).get("last", [])

@@ -23,6 +23,7 @@ def stored_first(source: Contents, stored: Callable[[Digest], bytes | None], pre
     """
 
     def fetch(descriptor: Descriptor) -> bytes:
+        # The listing saves a request for each manifest that is not there.
         if present.get(descriptor.digest) == descriptor.size:
             body = stored(descriptor.digest)
             if body is not None and descriptor.digest.matches(body):

@@ -58,6 +58,7 @@ _REFUSED_URL = (
     httpx.codes.NOT_FOUND,
     httpx.codes.GONE,
 )
+"""Answers of object stores and CDNs to a signed URL that has expired or that they do not accept."""
 
 
 class Registry:
@@ -95,6 +96,7 @@ class Registry:
         self._accesses = {self._origin: Access(name, self.url, logins, config.token_servers)}
         self._elsewhere = elsewhere
         connections = config.max_connections or MAX_CONNECTIONS
+        # Loaded now, so that a bad ca_file fails here; the shared trust takes 20 ms, when TLS is first spoken.
         own = own_trust(config.ca_file, name) if config.ca_file else None
         trust, floor = (lambda: own) if own else shared_trust, config.min_speed or SLOWEST
         self._session = Session(name, connections, floor, trust, self.patience, deadline)
@@ -207,6 +209,7 @@ class Registry:
             yield self._came
 
     def _came(self, size: int) -> None:
+        # With each chunk: a large blob may take longer than the run has left.
         self._deadline.check(self.name)
         if self._bandwidth:
             self._bandwidth.take(size)
@@ -245,6 +248,7 @@ class Registry:
 
     def _is_signed(self, response: httpx.Response, url: str) -> bool:
         """Whether a redirect from `url` led to another host with a query, as signed URLs have one."""
+        # A query of our own, e.g. that of a list, survives a redirect and is no signature.
         return not self.is_from(response) and bool(response.request.url.query) and "?" not in url
 
     def is_from(self, response: httpx.Response) -> bool:

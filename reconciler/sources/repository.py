@@ -60,6 +60,7 @@ class RegistrySource(Endpoint):
         if head and may_be_missing and head.status_code == httpx.codes.NOT_FOUND:
             self.check(head, what, "manifest")
         descriptor = self._read(reference, what)
+        # The GET has found what the HEAD refused.
         if head and not head.is_success:
             self.registry.wrong_heads[self.path] += 1
         return descriptor

@@ -45,7 +45,7 @@ _NO_PAGE = (
 
 def list_tags(at: Endpoint) -> tuple[str, ...]:
     """Lists the tags of a repository, to the last page. Raises `SourceError` and its kinds."""
-    found: dict[str, None] = {}
+    found: dict[str, None] = {}  # a set in the source's order
     base = at.url("tags/list")
     url = f"{base}?n={PAGE_SIZE}"
     seen = {url}

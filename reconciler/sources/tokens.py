@@ -37,6 +37,7 @@ def fetch_token(registry: str, send: SendRequest, request: TokenRequest, check: 
         if is_temporary(answer.status_code):
             raise unavailable(answer)
         if answer.status_code != httpx.codes.OK:
+            # A refused login is worth a try with another one; a refused scope is not.
             why = f"its token server {answered(host_of(answer.request), answer.status_code, refusal(answer))}"
             if is_about_the_login(answer, finish(answer)):
                 raise LoginRefused(registry, why)
