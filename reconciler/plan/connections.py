@@ -49,9 +49,10 @@ def connect(
     Args:
         environ: where credentials are found
         workers: blobs that are copied at once
-        bandwidth: bytes a second that all downloads may take together, None for no limit
+        bandwidth: bytes a second for all downloads together, None for no limit
         deadline: no request is sent to a registry after it
     """
+    # Opened at the first use, on the thread that reads the index: loading its client runs beside the first requests.
     wanted = workers or BLOB_WORKERS
     with open_sources(mirrors.registries, mirrors.folder, environ, wanted, bandwidth, deadline) as open_source:
         yield Connections(cache(partial(open_target, mirrors.store, environ, wanted)), open_source)

@@ -41,10 +41,10 @@ class Desired:
     news       tag -> what its image has attached now, although the digest is the same
     known      what is known of the signatures of digests that have to be signed
     refused    tags that would change if their images were signed as required
-    warnings   what deserves a look, although nothing failed
+    warnings   what deserves attention, although nothing failed
     tallies    how many tags each pattern chooses; none if the source could not be listed
     gone       tag that stays -> since when the source no longer has it; None: not known
-    left_out   tag that a pattern chooses -> why it cannot be mirrored as asked; None: not known
+    left_out   tag that a pattern chooses -> why it cannot be mirrored as configured; None: not known
     """
 
     target: str

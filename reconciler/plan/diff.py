@@ -37,7 +37,7 @@ class Change:
 
     before     None for an add, and for a prune of a tag that only an interrupted apply has begun
     after      None for a prune
-    reason     why, if the digests do not tell
+    reason     why, if the digests do not explain it
     signature  what is known of the image's signatures, if it has to be signed
     """
 

@@ -37,13 +37,13 @@ class Draft:
 
     wanted    tag -> what the source has under it
     gone      tags that the patterns choose, and that the source no longer has
-    left_out  tag that only a pattern chooses -> why it cannot be mirrored as asked
+    left_out  tag that only a pattern chooses -> why it cannot be mirrored as configured
     failures  tag -> why it is not known what it should be, or why it must not be published
     news      tag -> what its image has attached now, although the digest is the same
     blocked   why nothing can be decided, so that everything stays as it is
     known     what is known of the signatures of digests that have to be signed
     refused   tags of images that are not signed as required; they are among the failures
-    warnings  what deserves a look, although nothing failed
+    warnings  what deserves attention, although nothing failed
     tallies   how many tags each pattern chooses; none if the source could not be listed
     """
 

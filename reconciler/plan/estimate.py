@@ -1,4 +1,4 @@
-"""Adds to a plan what an apply of it moves and costs. Fetches the new manifests for that, which may count as pulls."""
+"""Estimates what an apply moves and costs. Fetches the new manifests for that, which may count as pulls."""
 
 from __future__ import annotations
 
@@ -27,10 +27,13 @@ def with_sizes(
     held: Mapping[Digest, bytes] | None = None,
     stage: Stage = in_silence,
 ) -> Plan:
-    """Gives the plan with its sizes, requests and cost.
+    """Returns the plan with its sizes, requests and prices.
 
-    `held`: the manifests that an earlier plan holds. The plan then holds those fetched now, so that an apply of it
-    does not fetch them again; None: it holds none. Raises `StoreError`.
+    held   the manifests that an earlier plan holds; the plan then holds those that are needed of them, and those that
+           are fetched now, so that an apply of it does not fetch them again; None: it holds none
+    stage  is told what is under way
+
+    Raises `StoreError`.
     """
     plan, observed, open_source = made.plan, made.observed, connections.open_source
     store, requests = connections.stores.public, mirrors.store.requests
@@ -38,6 +41,6 @@ def with_sizes(
         found = measure(
             plan, observed.index, store, open_source, executor, requests, observed.at, held, named=mirrors.naming()
         )
-    spent = spendings(found.takes, open_source)
+    spent = spendings(found.pulls, open_source)
     sizes = replace(found.sizes, prices=mirrors.store.prices)
     return replace(leaving_out(plan, found.left_out), sizes=sizes, manifests=found.bodies, spendings=spent)

@@ -55,6 +55,7 @@ def save(made: Plan, path: Path) -> None:
     text = serialise_with_manifests(made)
     try:
         if _is_special(path):
+            # A rename would put a file in the place of the device.
             path.write_text(text)
         else:
             _replace(path.resolve(), text)
@@ -79,6 +80,7 @@ def _is_special(path: Path) -> bool:
 
 
 def _replace(path: Path, text: str) -> None:
+    # Beside the plan, since a rename works only within a file system; with our process ID, for two plans at once.
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         part.write_text(text)

@@ -72,9 +72,9 @@ def _why_blocked(found: Findings) -> str | None:
 
 def _draft(found: Findings) -> Draft:
     mirror, observed, listed = found.mirror, found.observed, found.listed
-    told, failed = _news(found) if mirror.referrers else ({}, {})
+    attached, failed = _news(found) if mirror.referrers else ({}, {})
     still = _still_chosen(mirror, observed, listed) if isinstance(listed, tuple) else frozenset[str]()
-    return draft(mirror, observed, found.resolved, still=still, failed=failed, news=told)
+    return draft(mirror, observed, found.resolved, still=still, failed=failed, news=attached)
 
 
 def choosable(mirror: Mirror, listed: tuple[str, ...], observed: Callable[[], RepositoryState]) -> tuple[str, ...]:
@@ -97,16 +97,16 @@ def is_there(observed: RepositoryState, tag: str, wanted: Descriptor) -> bool:
 
 
 def _news(found: Findings) -> tuple[dict[str, str], dict[str, SourceError]]:
-    """Tag -> what is attached that was not, in words; and tag -> why that is not known."""
+    """What is newly attached to the images of tags, in words, by tag; and by tag why that is not known."""
     observed = found.observed
-    told: dict[str, str] = {}
+    news_of: dict[str, str] = {}
     failed: dict[str, SourceError] = {}
     for tag, one in found.resolved.items():
         if isinstance(one, SourceError) or not is_there(observed, tag, one):
             continue
         record = observed.attachments.get(one.digest)
         if record is None:
-            told[tag] = "referrers: not checked yet"
+            news_of[tag] = "referrers: not checked yet"
             continue
         theirs = {subject: found.attachments[subject] for subject in record if subject in found.attachments}
         errors = [answer for answer in theirs.values() if isinstance(answer, SourceError)]
@@ -114,12 +114,12 @@ def _news(found: Findings) -> tuple[dict[str, str], dict[str, SourceError]]:
         if errors:
             failed[tag] = errors[0]
         elif count:
-            told[tag] = f"referrers: + {count}"
-    return told, failed
+            news_of[tag] = f"referrers: + {count}"
+    return news_of, failed
 
 
 def _refusals(attachments: Mapping[Digest, ListedAttachments | SourceError]) -> tuple[str, ...]:
-    """Why the source does not list what is attached, said once for all digests."""
+    """Why the source does not list what is attached, once for all digests."""
     return tuple(
         dict.fromkeys(one.refusal for one in attachments.values() if isinstance(one, ListedAttachments) and one.refusal)
     )
@@ -128,8 +128,8 @@ def _refusals(attachments: Mapping[Digest, ListedAttachments | SourceError]) -> 
 def _still_chosen(mirror: Mirror, observed: RepositoryState, listed: tuple[str, ...]) -> frozenset[str]:
     """The mirrored tags that are no longer listed, and that would be chosen if they were listed with the others.
 
-    A tag that was deleted at the source is among them. One that is no longer among the newest is not: it goes as it
-    would have anyway. The tags that are listed are chosen without these: they take no other tag's place.
+    A tag that was deleted at the source is among them. One that is no longer among the newest is not: it would be
+    removed anyway. The listed tags are chosen without these, which therefore take no listed tag's place.
     """
     lost = observed.tags.keys() - set(listed)
     if not lost:

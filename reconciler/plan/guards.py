@@ -1,4 +1,4 @@
-"""Holds back plans that would prune a lot, which is more often a mistake than meant. Pure."""
+"""Holds back plans that would prune a lot, which is more often a mistake than intended. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def held_back(plan: Plan) -> tuple[str, ...]:
 
 
 def will_fail(plan: Plan, *, strict: bool) -> bool:
-    """Whether an apply of the plan will end with 1: errors, prunes that are held back, with `strict` also warnings."""
+    """Returns whether an apply will exit with 1: errors, prunes that are held back, and with `strict` warnings."""
     return bool(plan.counts["errors"] or held_back(plan) or (strict and plan.all_warnings))
 
 
@@ -48,6 +48,7 @@ def _too_many(repository: RepositoryPlan) -> str | None:
 def _too_many_in_all(plan: Plan) -> tuple[str, ...]:
     """Judges the repositories together; what a single one loses is judged by `_too_many`."""
     losing = [one for one in plan.repositories if _lost(one)]
+    # One repository alone may lose every tag, up to `PRUNE_COUNT`: taking a mirror out of mirrors.yaml is a plain edit.
     if len(losing) < 2:
         return ()
     prunes, emptied = (

@@ -1,4 +1,4 @@
-"""The images that a plan asks for, and the order in which they are copied."""
+"""Lists the images that a plan publishes, in the order in which they are copied."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageWork:
-    """One image of one repository, and the changes that it fulfils: every tag that is to point to its digest."""
+    """One image of one repository, and its changes: one for every tag that is to point to its digest."""
 
     repository: RepositoryPlan
     root: Descriptor
@@ -33,17 +33,18 @@ class ImageWork:
 
     @property
     def name(self) -> str:
-        """The image as clients of the bucket know it, e.g. `library/alpine:3.20`, and how many more tags it has."""
+        """Returns the image's name in the bucket, e.g. `library/alpine:3.20`, and how many more tags it has."""
         more = f" (+{len(self.changes) - 1})" if len(self.changes) > 1 else ""
         return f"{self.repository.target}:{self.changes[0].tag}{more}"
 
     @property
     def what(self) -> str:
+        """Returns the image's name at its source, for messages."""
         return f"{self.repository.source}:{self.changes[0].tag}"
 
 
 def registry_of(source: str) -> str:
-    """The registry of a source as mirrors.yaml spells it; all image layouts are one."""
+    """Returns the registry of a source as mirrors.yaml spells it. All image layouts count as one."""
     return parse_source(source).queue
 
 
@@ -60,13 +61,16 @@ def image_work(plan: Plan) -> Iterator[ImageWork]:
 
 
 def left_out_of(work: ImageWork, error: NoPlatform, named: Collection[str]) -> dict[str, LeftOut]:
-    """The tags of an image that has no wanted platform which only a pattern chose; those `named` are to be had."""
+    """Returns the tags of an image without a wanted platform that may be left out: only a pattern chose them.
+
+    A tag among `named` was asked for by name, so that its absence is an error.
+    """
     one = LeftOut(work.root.digest, error.short, work.repository.platforms)
     return {change.tag: one for change in work.changes if change.tag not in named}
 
 
 def in_turn(images: Iterable[ImageWork], open_source: OpenSource) -> list[ImageWork]:
-    """The images in the order of the plan, those last that may have to wait for a registry's quota."""
+    """Sorts the images: those that may have to wait for a registry's quota come last, the rest stays in order."""
     limited: dict[str, bool] = {}
 
     def is_limited(work: ImageWork) -> bool:

@@ -1,4 +1,4 @@
-"""Makes a plan: what has to change so that the bucket holds what mirrors.yaml asks for. Reads only, prints nothing.
+"""Makes a plan: the changes after which the bucket holds what mirrors.yaml declares. Reads only, prints nothing.
 
     from reconciler.mirrors.load import load_mirrors
     from reconciler.plan.connections import connect
@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import PlanRefused
-from reconciler.plan.cost.quotas import guess, spendings
+from reconciler.plan.cost.quotas import estimate_pulls, spendings
 from reconciler.plan.files import read_plan
 from reconciler.plan.image_work import image_work
 from reconciler.plan.owners import left_alone
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from reconciler.target.ledger import StoredIndex
 
 Stage: TypeAlias = "Callable[[str], AbstractContextManager[None]]"
-"""Is told, in words, of each stage that takes a while, and entered for as long as that lasts."""
+"""Gets the words for a stage that takes a while, and returns a context that is entered for as long as it lasts."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,15 @@ def make(
 
     Args:
         only: globs of the targets to plan for; empty: all
-        recheck: also resolve immutable and pinned tags again, and verify the signatures of images already mirrored
+        recheck: also resolve immutable and pinned tags, and verify the signatures of images already mirrored
         allow_prune: let the plan prune more than the guards allow
-        stage: is told what is under way
+        stage: shows what is under way
 
     A source that fails is an error in the plan. Raises `StoreError`, `IndexInvalid`, and `UsageError` for a glob that
     matches nothing, and `ExtraMissing` if signatures cannot be verified here.
     """
     gate = gate_for(mirrors)
+    # A thread of `resolve` reads it beside the first requests to the sources; the second call finds it in the cache.
     read = cache(lambda: read_index(connections.stores.state))
     try:
         with stage("Resolving tags ..."), readers(RESOLVE_WORKERS) as executor:
@@ -91,7 +92,7 @@ def make(
         raise KeyboardInterrupt("there is no plan yet, and nothing was written") from None
     observed = read()
     plan = plan_for(desired, observed.index, observed.etag, mirrors.sha256, mirrors.name)
-    spent = spendings(guess(image_work(plan), observed.index), connections.open_source)
+    spent = spendings(estimate_pulls(image_work(plan), observed.index), connections.open_source)
     notes = tuple(left_alone(observed.index, mirrors.owns))
     private = _private(plan, observed, mirrors, connections)
     warnings = (*plan.warnings, *_lost_index(mirrors, observed, connections), *private)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Extent:
-    """What the mirror index has of a mirrors file: how many tags, and in how many repositories."""
+    """How many tags and repositories of a mirrors file the mirror index has."""
 
     tags: int = 0
     repositories: int = 0
@@ -37,13 +37,13 @@ class RepositoryPlan:
     """The changes of one repository.
 
     unchanged  how many other tags it has
-    error      why it was not looked at as a whole
+    error      what failed, so that nothing is pruned
     refused    tags that do not change because of their signatures; if there are any, `error` says so
     referrers  whether what is attached to an image is mirrored with it
-    warnings   what deserves a look, although nothing failed
+    warnings   what deserves attention, although nothing failed
     tallies    how many tags each pattern chooses, if the source could be listed
     gone       tags that stay although the source no longer has them, and since when; None: not known
-    left_out   tags that a pattern chooses and that cannot be mirrored as asked; None: not known
+    left_out   tags that a pattern chooses and that cannot be mirrored as configured; None: not known
     """
 
     target: str
@@ -61,7 +61,7 @@ class RepositoryPlan:
 
     @property
     def troubles(self) -> tuple[str, ...]:
-        """Everything that went wrong, one sentence each."""
+        """Returns everything that went wrong, one sentence each."""
         refusals = (f"{self.source}:{one.tag}@{one.digest}: {one.why}" for one in self.refused)
         return (self.error, *refusals) if self.error else ()
 
@@ -75,11 +75,11 @@ class Plan:
 
     serial       that of the mirror index that the plan was computed from
     etag         that of the same index; None: there was none yet
-    manifests    those that were read for the plan, so that an apply need not fetch them
-    spendings    what the plan takes of the quotas that registries report
+    manifests    manifests that were read for the plan, so that an apply need not fetch them
+    spendings    what an apply uses of the quotas that registries report
     sizes        its transfers and requests, if they were estimated
     warnings     those that are not about one repository
-    notes        what else is worth knowing, and needs no action
+    notes        information that needs no action
     extent       what the mirror index has, by which the guards judge whether the prunes are many
     allow_prune  whether many prunes at once are allowed
     """
@@ -98,7 +98,7 @@ class Plan:
 
     @property
     def counts(self) -> dict[str, int]:
-        """The summary: how many of each action, how many tags unchanged, how many repositories with an error."""
+        """Returns the summary: the number of each action, of unchanged tags, and of repositories with an error."""
         actions = Counter(change.action for repository in self.repositories for change in repository.changes)
         return {
             **{action.value: actions[action] for action in Action},
@@ -112,7 +112,10 @@ class Plan:
 
     @property
     def shared_errors(self) -> Mapping[str, tuple[str, ...]]:
-        """Errors that several repositories have word for word, and their targets: one fault of one registry."""
+        """Returns errors that several repositories have word for word, and their targets.
+
+        They are one fault of one registry, which is shown once.
+        """
         targets: defaultdict[str, list[str]] = defaultdict(list)
         for repository in self.repositories:
             if repository.error:
@@ -121,7 +124,7 @@ class Plan:
 
     @property
     def all_warnings(self) -> tuple[str, ...]:
-        """Those of the whole plan, then those of its repositories, which they name."""
+        """Returns the warnings of the whole plan, then those of its repositories with their names."""
         named = (f"{one.target}: {warning}" for one in self.repositories for warning in one.warnings)
         return (*self.warnings, *named)
 
@@ -136,25 +139,28 @@ def plan_for(
 
 
 def leaving_out(plan: Plan, found: Mapping[str, Mapping[str, LeftOut]]) -> Plan:
-    """`plan` without the additions and updates of the tags that were found not to be mirrorable, by target."""
+    """Returns `plan` without the adds and updates of tags that turned out not to be mirrorable, given by target."""
     return replace(plan, repositories=tuple(_leaving_out(one, found.get(one.target, {})) for one in plan.repositories))
 
 
 def noted_all(index: MirrorIndex, plan: Plan, now: datetime) -> MirrorIndex:
-    """`index` after what the plan found gone at the sources, or not to be mirrored; `index` itself if it knows."""
+    """Returns `index` with the tags that the plan found gone at the sources, or not mirrorable.
+
+    It is `index` itself if it has them all, so that nothing is written.
+    """
     for one in plan.repositories:
         index = noted(index, one.target, one.source, now, gone=one.gone, left_out=one.left_out)
     return index
 
 
 def extent_of(index: MirrorIndex, name: str, targets: Collection[str]) -> Extent:
-    """What `index` has of the mirrors file `name`, to which `targets` are to belong."""
+    """Returns what `index` has of the mirrors file `name`, to which `targets` are to belong."""
     ours = [one for target, one in index.repositories.items() if one.owner == name or target in targets]
     return Extent(sum(len(one.tags) for one in ours), sum(bool(one.tags) for one in ours))
 
 
 def without_prunes(plan: Plan) -> Plan:
-    """The plan for `--no-prune`: what would have gone is unchanged."""
+    """Returns the plan for `--no-prune`, which counts the tags of prunes as unchanged."""
     return replace(plan, repositories=tuple(_without_prunes(repository) for repository in plan.repositories))
 
 

@@ -29,13 +29,13 @@ def private_sources(plan: Plan, index: MirrorIndex, open_source: OpenSource, exe
 
     Sends one HEAD for each repository whose registry wanted a login. Never raises `SourceError`.
     """
-    asked = {}
+    answers = {}
     for repository in plan.repositories:
         state = index.repositories.get(repository.target)
         first = next((change.after for change in repository.of(Action.ADD) if change.after), None)
         if first and not (state and state.tags):
-            asked[repository.source] = executor.submit(_wants_login, open_source, repository.source, first.digest)
-    return tuple(sorted(source for source, answer in asked.items() if answer.result()))
+            answers[repository.source] = executor.submit(_wants_login, open_source, repository.source, first.digest)
+    return tuple(sorted(source for source, answer in answers.items() if answer.result()))
 
 
 def warning_of(sources: Sequence[str], public_url: str) -> str:
@@ -53,4 +53,5 @@ def _wants_login(open_source: OpenSource, source: str, digest: Digest) -> bool:
         opened = open_source(source)
         return isinstance(opened, BehindLogin) and opened.wants_login(digest)
     except SourceError:
+        # A warning is all that is lost; if the registry is down, the images cannot be published either.
         return False

@@ -40,6 +40,7 @@ def checked(plan: Plan, mirrors: Mirrors, index: MirrorIndex, where: str) -> Pla
     if reasons:
         head = f"{where}: is not a plan for this mirrors file; nothing was done. Plan again"
         raise PlanRefused((head, *reasons[:SHOWN]))
+    # An edit of `unchanged` or of the extent would make a large prune look small to the guards.
     repositories = tuple(_counted(one, index) for one in plan.repositories)
     extent = extent_of(index, mirrors.name, {one.target for one in repositories})
     return replace(plan, repositories=repositories, extent=extent)
@@ -70,7 +71,7 @@ def _problems(repository: RepositoryPlan, mirror: Mirror | None, mirrors: Mirror
 
 
 def _unlike(repository: RepositoryPlan, mirror: Mirror) -> Iterator[str]:
-    """What the plan says of a mirror that differs from mirrors.yaml."""
+    """How the plan of a mirror differs from mirrors.yaml."""
     if repository.source != mirror.source:
         yield f"expected the source {mirror.source}, the plan has {repository.source}"
     if repository.platforms != mirror.platforms:
@@ -83,7 +84,7 @@ def _unlike(repository: RepositoryPlan, mirror: Mirror) -> Iterator[str]:
 
 
 def _may_be_chosen(change: Change, mirror: Mirror) -> bool:
-    """Whether a pattern may choose the tag; which tags are the newest, only the source's list tells."""
+    """Whether a pattern may choose the tag. Which tags are the newest is known only from the source's list."""
     choosing = [pattern for pattern in mirror.tags if pattern.may_choose(change.tag)]
     pins = [pattern for pattern in choosing if isinstance(pattern, Pinned)]
     if pins:

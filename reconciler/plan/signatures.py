@@ -31,7 +31,7 @@ Verdict: TypeAlias = Knowledge | SourceError
 
 
 def gate_for(mirrors: Mirrors) -> Gate:
-    """Makes the gate that mirrors.yaml asks for. Raises `ExtraMissing` if signatures cannot be verified here."""
+    """Makes the gate for the mirrors' `signed_by`. Raises `ExtraMissing` if signatures cannot be verified here."""
     return make_gate({mirror.target: mirror.signed_by for mirror in mirrors.mirrors}, mirrors.defaults.signed_by)
 
 
@@ -43,6 +43,7 @@ def check_signatures(
     Checks the images that would be published; with `recheck` all images of the mirrors that have `signed_by`. Never
     raises `SourceError`: signatures that cannot be read are a verdict too.
     """
+    # All checks are submitted before the first is waited for.
     looks = [
         {
             digest: executor.submit(_look, gate, open_source, draft.mirror, digest, tags)

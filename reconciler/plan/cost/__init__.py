@@ -1,1 +1,1 @@
-"""What a plan takes: pulls, bytes, requests and money."""
+"""Estimates what a plan costs: pulls, bytes, requests and money."""

@@ -1,15 +1,15 @@
-"""Reads what an apply would read to begin with: the bucket's listing, and the manifests of what is new.
+"""Reads what an apply would read first: the listing of the store, and the manifests of new images.
 
-Manifests come from the bucket where it has them, else from their source, where they may count as pulls; then no more of
-them are read than the source still gives. `Measured.bodies` has those that came from sources, so that a saved plan can
-hold them and they are not fetched again.
+Manifests come from the store if it has them, and otherwise from their source, where they may count as pulls. No more of
+them are read than the source's quota allows. Those from sources are in `Measured.bodies`, so that a saved plan can hold
+them and an apply does not fetch them again.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import Executor
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ from reconciler.errors import MirrorError, NoPlatform, StoreError
 from reconciler.oci.spec import Digest
 from reconciler.plan.cost.forecast import Contents, Needed, forecast
 from reconciler.plan.cost.pulls import Pulls, Reading
-from reconciler.plan.cost.quotas import Take, guess
+from reconciler.plan.cost.quotas import PullEstimate, estimate_pulls
 from reconciler.plan.image_work import image_work, in_turn, left_out_of
 from reconciler.plan.plan import leaving_out
 from reconciler.plan.sizes import Unread
@@ -40,19 +40,22 @@ if TYPE_CHECKING:
     from reconciler.target.index import LeftOut, MirrorIndex
 
 MAX_BODIES = 32 * 1024 * 1024
-"""Bytes of manifests that a saved plan holds at the most."""
+"""Bytes of manifests that a saved plan holds at most; in the file they are a third longer, as base64."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The sizes, the manifests for the plan to hold, and what an apply that holds them still fetches.
+    """What was found out about a plan.
 
-    `left_out`: by target, the tags that turned out not to be mirrorable as asked, so that the plan can do without them.
+    sizes     what its apply moves and requests
+    bodies    the manifests for the plan to hold
+    pulls     what an apply that holds them still fetches
+    left_out  target -> tags that turned out not to be mirrorable as configured, so that the plan can leave them out
     """
 
     sizes: Sizes
     bodies: Mapping[Digest, bytes]
-    takes: tuple[Take, ...]
+    pulls: tuple[PullEstimate, ...]
     left_out: Mapping[str, Mapping[str, LeftOut]]
 
 
@@ -67,15 +70,41 @@ def measure(
     held: Mapping[Digest, bytes] | None,
     named: Callable[[str], Collection[str]] = lambda _: (),
 ) -> Measured:
-    """The sizes of `plan`, made from `index`. `held`: what an earlier plan holds; None: nothing is to be held.
+    """Measures what applying `plan` takes.
 
-    `named` says of a target which of its tags mirrors.yaml names exactly.
+    index     the mirror index that the plan was made from
+    requests  how the store counts its requests; None: it does not
+    held      the manifests that an earlier plan holds; None: the plan is to hold none
+    named     gives the tags of a target that mirrors.yaml names exactly
 
     An image that cannot be read is named among the sizes. Raises `StoreError`.
     """
     size, there = _listed(store)
     totals = _Totals(there, hold=held is not None)
     pulls = Pulls(threading.Event(), held or {}, fetched=totals.fetched.__setitem__)
+    works = in_turn(image_work(plan), open_source)
+    with closing(_read_each(works, store, there, open_source, executor, pulls)) as results:
+        for work, read in results:
+            if isinstance(read, MirrorError):
+                totals.leave_out(work, read, named(work.repository.target))
+            else:
+                totals.add(work, read)
+    unread = tuple(sorted(totals.unread, key=lambda one: (one.target, one.tag)))
+    before = Contents(there, size, index, requests)
+    sizes = forecast(leaving_out(plan, totals.unmirrorable), before, totals.needed, totals.fetched, unread, now)
+    still = [PullEstimate(source, len(digests), exact=True) for source, digests in totals.fetches.items()]
+    return Measured(sizes, totals.bodies, (*still, *estimate_pulls(totals.left_out, index)), totals.unmirrorable)
+
+
+def _read_each(
+    works: Sequence[ImageWork],
+    store: Store,
+    there: Mapping[str, Inventory],
+    open_source: OpenSource,
+    executor: Executor,
+    pulls: Pulls,
+) -> Generator[tuple[ImageWork, Image | MirrorError], None, None]:
+    """Reads the manifests of the images, those of all registries side by side. Raises `StoreError`."""
 
     def read(work: ImageWork) -> Image:
         target, platforms = work.repository.target, work.repository.platforms
@@ -83,32 +112,30 @@ def measure(
         source = open_source(work.repository.source)
         return pulls.read(Reading(source, Repository(store, target), work.what, work.root, platforms, present))
 
-    works = in_turn(image_work(plan), open_source)
     balanced = Balanced(works, lambda work: work.registry)
+    # Twice the threads, so that none is idle between two images, and a place at least for each registry.
     window = 2 * max(RESOLVE_WORKERS, len(balanced.groups()))
     threads = Shares(executor, RESOLVE_WORKERS, balanced.groups).by(lambda work: work.registry)
-    finished = completed(threads, read, balanced, window, 1.0, pulls.stop.set)
-    with closing(finished):
+    with closing(completed(threads, read, balanced, window, 1.0, pulls.stop.set)) as finished:
         for result in finished:
             if result:
                 work, future = result
                 balanced.done(work)
-                error = future.exception()
-                if error is None:
-                    totals.add(work, future.result())
-                elif isinstance(error, Exception) and not isinstance(error, StoreError):
-                    totals.leave_out(work, foreseen(work.what, error), named(work.repository.target))
-                else:
-                    raise error
-    before = Contents(there, size, index, requests)
-    unread = tuple(sorted(totals.unread, key=lambda one: (one.target, one.tag)))
-    sizes = forecast(leaving_out(plan, totals.unmirrorable), before, totals.needed, totals.fetched, unread, now)
-    takes = [Take(source, len(digests), exact=True) for source, digests in totals.fetches.items()]
-    return Measured(sizes, totals.bodies, (*takes, *guess(totals.left_out, index)), totals.unmirrorable)
+                yield work, _image_or_error(work, future)
+
+
+def _image_or_error(work: ImageWork, future: Future[Image]) -> Image | MirrorError:
+    """The image, or why there is none. Raises errors of the store, without which nothing can be estimated."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, StoreError) or not isinstance(error, Exception):
+        raise error
+    return foreseen(work.what, error)
 
 
 def _listed(store: Store) -> tuple[int, dict[str, Inventory]]:
-    """The bytes under the layout's keys, and what is there of each repository."""
+    """The bytes under the layout's keys, and the inventory of each repository, from one listing."""
     size = 0
 
     def rows() -> Iterator[Listed]:
@@ -122,7 +149,16 @@ def _listed(store: Store) -> tuple[int, dict[str, Inventory]]:
 
 
 class _Totals:
-    """What all images need together, each piece once."""
+    """What all images need together, each blob and manifest once.
+
+    needed        target -> what its images need
+    fetched       the manifests that came from sources, digest -> bytes
+    fetches       source -> manifests that the plan does not hold, so that an apply fetches them
+    bodies        the manifests that the plan holds
+    unread        the tags of images that could not be read
+    left_out      those images
+    unmirrorable  target -> tags of images that have no wanted platform
+    """
 
     def __init__(self, there: Mapping[str, Inventory], *, hold: bool) -> None:
         self.needed: dict[str, Needed] = {}
@@ -160,7 +196,7 @@ class _Totals:
         self.unread += [Unread(target, tag, reason) for tag in missing]
 
     def _hold(self, source: str, digest: Digest, body: bytes) -> None:
-        """Keeps a manifest for the plan, or counts it for those that an apply fetches, each once."""
+        """Keeps a manifest for the plan while there is room, or counts it for the apply, which fetches it once."""
         fetches = self.fetches.setdefault(source, set())
         if digest in self.bodies or any(digest in others for others in self.fetches.values()):
             return

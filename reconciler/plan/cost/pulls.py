@@ -1,11 +1,12 @@
-"""Reads the manifests of images, and never more of them than their registry still gives: whole images or none.
+"""Reads the manifests of images within the quotas of their registries: whole images or none.
 
-Only where a registry counts (`quota`). Its images then take turns, so that its last answer says what is left, although
-other clients may spend from the same account. Before an image is begun, and before each of its manifests, what it needs
-has to fit; where it does not, the image is left for another run, or waits. What was read in vain is lost: after the
-first such image no further index is begun.
+This matters only for registries that count pulls (`quota`). Their images are read one at a time, so that the last
+answer has the number of pulls that are left, although other clients may use the same account. Before an image is begun,
+and before each of its manifests, the pulls that it needs must be left; otherwise the image waits, or is left for
+another run. The pulls of an image that cannot be completed are lost, so that no further index is begun after the first
+such image.
 
-A manifest that several images have is read once in a run, as far as `MAX_KEPT` bytes of them can be kept.
+A manifest that several images have is fetched once in a run, as long as it is among the last `MAX_KEPT` bytes of them.
 """
 
 from __future__ import annotations
@@ -35,22 +36,29 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LOOK_AGAIN = 300.0
-"""Seconds between two looks at a quota that is waited for."""
+"""Seconds between two requests for a quota that is waited for."""
 
 LONGEST_WAIT = 24 * 3600.0
-"""Seconds that a quota is waited for, whatever window its registry claims. Docker Hub's has 6 hours."""
+"""Seconds that a quota is waited for at most, whatever window its registry claims. Docker Hub's has 6 hours."""
 
 STOP_WITHIN = 1.0
-"""Seconds in which an image that waits for its turn sees that the run is to stop."""
+"""Seconds after which an image that waits for its turn notices that the run is stopping."""
 
 MAX_KEPT = 8 * 1024 * 1024
+"""Bytes of fetched manifests that a run keeps for its next images."""
 
 Waiting: TypeAlias = "Callable[[str], None]"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The image at `root` for `target`, which holds the manifests `present`, digest -> size in bytes as listed."""
+    """An image to read.
+
+    target   the repository of the store that it is for
+    what     the image in messages
+    root     its manifest or index
+    present  the manifests that `target` holds, digest -> size in bytes as listed
+    """
 
     source: Source
     target: Repository
@@ -61,11 +69,11 @@ class Reading:
 
 
 class Pulls:
-    """The readings of one run.
+    """The manifests that one run reads.
 
-    held     manifests that a saved plan has, their digests verified
-    waiting  is told, in words, of each wait for a quota; None: do not wait
-    fetched  is told of each manifest that came from a source, and of its bytes
+    held     manifests that a saved plan holds, their digests verified
+    waiting  called with a sentence for each wait for a quota; None: do not wait
+    fetched  called with each manifest that came from a source, and with its size in bytes
     """
 
     def __init__(
@@ -86,7 +94,7 @@ class Pulls:
         self._turns: dict[str, threading.Lock] = {}
 
     def read(self, reading: Reading) -> Image:
-        """As `read_image`. Raises `QuotaSpent` where too little of the quota is left, and `Interrupted`."""
+        """Reads an image as `read_image` does. Raises `QuotaSpent` if too few pulls are left, and `Interrupted`."""
         quota = quota_of(reading.source, reading.root)
         if quota is None:
             return self._read(reading)
@@ -94,26 +102,27 @@ class Pulls:
             return self._read(reading)
 
     def read_one(self, reading: Reading) -> bytes:
-        """The manifest at `reading.root` alone, such as a signature. Raises as `read` does."""
+        """Reads the manifest at `reading.root` alone, e.g. a signature. Raises the errors that `read` raises."""
         quota = quota_of(reading.source, reading.root)
-        way = _Way(self, reading)
+        image = _ImageReading(self, reading)
         if quota is None:
-            return way.fetch(reading.root)
+            return image.fetch(reading.root)
         with self._turn(quota.registry):
-            return way.fetch(reading.root)
+            return image.fetch(reading.root)
 
     def _read(self, reading: Reading) -> Image:
-        way = _Way(self, reading)
+        image = _ImageReading(self, reading)
         try:
-            return read_image(way.fetch, reading.what, reading.root, way.choose)
+            return read_image(image.fetch, reading.what, reading.root, image.choose)
         except Malformed as error:
             if not error.what.startswith(f"{reading.what}@{reading.root.digest}"):
                 raise
-            # A HEAD may have told the wrong media type: what a GET says decides, and raises where it agrees.
+            # Some registries answer a HEAD with the wrong media type. That of a GET decides: if it is the same, the
+            # manifest really is malformed.
             root = reading.source.described(reading.root.digest)
             if root.media_type == reading.root.media_type:
                 raise
-            return read_image(way.fetch, reading.what, root, way.choose)
+            return read_image(image.fetch, reading.what, root, image.choose)
 
     def check(self) -> None:
         if self.stop.is_set():
@@ -132,8 +141,8 @@ class Pulls:
             turn.release()
 
 
-class _Way:
-    """One image's way: what it still has to fetch, as far as its indexes have told, and how much it has fetched."""
+class _ImageReading:
+    """The reading of one image: what it still has to fetch, as far as its indexes are read, and what it has fetched."""
 
     def __init__(self, pulls: Pulls, reading: Reading) -> None:
         self._pulls = pulls
@@ -144,12 +153,12 @@ class _Way:
         self._spent = 0
 
     def fetch(self, descriptor: Descriptor) -> bytes:
-        """A manifest of the image, once it can be afforded with the rest."""
+        """Returns a manifest of the image, once there are enough pulls for it and for the rest of the image."""
         if not self._costs(descriptor):
             return self._fetch(descriptor)
         body = self._pulls.kept.get(descriptor)
         if body is None:
-            # Before each: other clients of the account spend meanwhile.
+            # Before each one, since other clients of the account use it at the same time.
             self._afford(self._left(descriptor))
             self._spent += 1
             body = self._fetch(descriptor)
@@ -159,14 +168,14 @@ class _Way:
         return body
 
     def choose(self, index: Index) -> tuple[Descriptor, ...]:
-        """The manifests of an index that are wanted, which can all be afforded."""
+        """Returns the manifests of an index that are wanted, once there are enough pulls for all of them."""
         children = choose_platforms(index, self._reading.platforms, self._reading.what)
         self._needed |= {one.digest for one in children if self._costs(one) and self._pulls.kept.get(one) is None}
         self._afford(len(self._needed))
         return children
 
     def _costs(self, descriptor: Descriptor) -> bool:
-        """Whether it has to come from the source, or for another image of this run came from there."""
+        """Whether it has to come from the source, or came from there for another image of this run."""
         is_present = self._reading.present.get(descriptor.digest) == descriptor.size
         return not is_present and descriptor.digest not in self._pulls.held
 
@@ -176,7 +185,7 @@ class _Way:
         return max(len(self._needed), 1)
 
     def _afford(self, needed: int) -> None:
-        """Returns when so many pulls are left. Raises `QuotaSpent`."""
+        """Returns once so many pulls are left. Raises `QuotaSpent`."""
         pulls, quota = self._pulls, quota_of(self._reading.source)
         if quota is None or (needed <= quota.remaining and not self._is_risky(quota)):
             return
@@ -187,15 +196,15 @@ class _Way:
         raise QuotaSpent(self._reading.what, _why(quota, needed, self._spent))
 
     def _is_risky(self, quota: Quota) -> bool:
-        """Whether this is an index to begin with, and one was begun in vain already: what it takes is not known."""
+        """Whether this image begins with an index after one was begun in vain: how many pulls it needs is not known."""
         is_beginning = not self._spent and self._reading.root.media_type in INDEX_TYPES
         return is_beginning and quota.registry in self._pulls.in_vain
 
     def _has_come(self, tell: Waiting, needed: int, quota: Quota) -> bool:
-        """Waits for the quota, no longer than its whole window. A HEAD tells, and costs nothing."""
+        """Waits for the quota, no longer than its whole window. Asks by HEAD, which costs no pull."""
         longest = min(quota.window, LONGEST_WAIT)
         tell(
-            f"{self._reading.what} needs {needed} pulls; {quota}; looking again every {duration(round(LOOK_AGAIN))}, "
+            f"{self._reading.what} needs {needed} pulls; {quota}; checking again every {duration(round(LOOK_AGAIN))}, "
             f"for {duration(round(longest))} at the most"
         )
         waited = 0.0
@@ -211,7 +220,7 @@ class _Way:
 
 
 class _Kept:
-    """The manifests that were fetched last, `size` bytes of them at the most; for many threads."""
+    """The manifests that were fetched last, up to `size` bytes of them. Threads may share it."""
 
     def __init__(self, size: int) -> None:
         self._free = size

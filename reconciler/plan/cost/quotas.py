@@ -1,4 +1,4 @@
-"""What an apply takes of the quotas of registries, as far as that can be told without reading a manifest."""
+"""Estimates what an apply uses of the quotas of registries, without reading a manifest."""
 
 from __future__ import annotations
 
@@ -21,42 +21,43 @@ _Known: TypeAlias = "tuple[Digest, tuple[Platform, ...] | None]"
 
 
 @dataclass(frozen=True)
-class Take:
-    """So many manifests that an apply fetches from `source`; not `exact`: as far as can be told."""
+class PullEstimate:
+    """How many manifests an apply fetches from a source; unless `exact`, an index among them may lead to more."""
 
     source: str
     pulls: int
     exact: bool
 
 
-def guess(works: Iterable[ImageWork], index: MirrorIndex) -> Iterator[Take]:
-    """What an apply of `works` fetches, as far as the mirror index and the tags' own descriptors tell."""
+def estimate_pulls(works: Iterable[ImageWork], index: MirrorIndex) -> Iterator[PullEstimate]:
+    """Estimates what an apply of `works` fetches, from the mirror index and the tags' own descriptors."""
     there: dict[str, set[_Known]] = {}
     counted: set[Digest] = set()
     for work in works:
         target, source = work.repository.target, work.repository.source
         if target not in there:
             there[target] = _known(index, target)
+        # What another tag has already needs no request. With other platforms, its index leads to other manifests.
         if work.root.digest in counted or (work.root.digest, work.repository.platforms) in there[target]:
-            yield Take(source, 0, exact=True)
+            yield PullEstimate(source, 0, exact=True)
         else:
             counted.add(work.root.digest)
             is_exact = work.root.media_type not in INDEX_TYPES
-            yield Take(source, estimate(work.root, work.repository.platforms), is_exact)
+            yield PullEstimate(source, estimate(work.root, work.repository.platforms), is_exact)
 
 
-def spendings(takes: Iterable[Take], open_source: OpenSource) -> tuple[Spending, ...]:
-    """What `takes` are of each quota that a source has told of, by registry. Sends nothing."""
-    sums: dict[str, Take] = {}
-    for take in takes:
-        before = sums.get(take.source, Take(take.source, 0, exact=True))
-        sums[take.source] = Take(take.source, before.pulls + take.pulls, before.exact and take.exact)
+def spendings(estimates: Iterable[PullEstimate], open_source: OpenSource) -> tuple[Spending, ...]:
+    """Sums the estimates up for each registry that has reported a quota, by its name. Sends nothing."""
+    sums: dict[str, PullEstimate] = {}
+    for one in estimates:
+        before = sums.get(one.source, PullEstimate(one.source, 0, exact=True))
+        sums[one.source] = PullEstimate(one.source, before.pulls + one.pulls, before.exact and one.exact)
     found: dict[str, Spending] = {}
-    for take in sums.values():
-        quota = _quota(open_source, take.source)
+    for one in sums.values():
+        quota = _quota(open_source, one.source)
         if quota:
             spent = found.get(quota.registry, Spending(quota, 0, exact=True))
-            found[quota.registry] = Spending(quota, spent.pulls + take.pulls, spent.exact and take.exact)
+            found[quota.registry] = Spending(quota, spent.pulls + one.pulls, spent.exact and one.exact)
     return tuple(found[name] for name in sorted(found))
 
 
@@ -68,6 +69,6 @@ def _quota(open_source: OpenSource, source: str) -> Quota | None:
 
 
 def _known(index: MirrorIndex, target: str) -> set[_Known]:
-    """The images that tags of a repository have already, by the mirror index."""
+    """The images that the mirror index has under the tags of a repository."""
     state = index.repositories.get(target)
     return {(one.digest, one.platforms) for one in state.tags.values()} if state else set()

@@ -104,7 +104,7 @@ def test_a_run_that_waits_does_everything_and_is_never_refused(threads: int, mon
     assert account.refused == 0
     assert len(account.pulls) == len(set(account.pulls)), "what two repositories have is fetched once"
     assert told[0].startswith("memory/a:")
-    assert "memory has 1 of 8 left, counted over 6 h; looking again every" in told[0]
+    assert "memory has 1 of 8 left, counted over 6 h; checking again every" in told[0]
 
 
 def test_no_thread_waits_for_what_can_never_come(monkeypatch: pytest.MonkeyPatch) -> None:
