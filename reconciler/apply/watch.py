@@ -44,18 +44,18 @@ SILENT = _Silent()
 
 @dataclass(frozen=True)
 class Watch:
-    """Who watches an apply.
+    """What an apply calls while it works.
 
-    progress  is told of bytes and images
-    stage     is told what is under way while planning
-    lock      is told which run is waited for
-    quota     is told, in words, of each wait for a registry's quota
+    progress       is told of bytes and images
+    stage          is told what is under way while planning
+    waiting        is told which run is waited for
+    waiting_quota  is told, in words, of each wait for a registry's quota
     """
 
     progress: Progress = SILENT
     stage: Stage = in_silence
-    lock: Callable[[LockHeld], None] = lambda _: None
-    quota: Callable[[str], None] = lambda _: None
+    waiting: Callable[[LockHeld], None] = lambda _: None
+    waiting_quota: Callable[[str], None] = lambda _: None
 
 
 UNWATCHED = Watch()

@@ -112,7 +112,7 @@ def apply(call: Call) -> int:
     continues from there.
     """
     if call.plan_file and call.only:
-        raise UsageError("a saved plan is done as a whole: leave out --only, or plan again with it")
+        raise UsageError("a saved plan is applied as a whole: leave out --only, or plan again with it")
     mirrors, deadline = load(call.file), Deadline(call.timeout)
     with (
         _cluster(call, mirrors) as cluster,
@@ -147,11 +147,11 @@ def _options(call: Call, cluster: Cluster | None, deadline: Deadline) -> Options
 
 @contextmanager
 def _cluster(call: Call, mirrors: Mirrors) -> Iterator[Cluster | None]:
-    """Connects to the cluster that copies the blobs; gives None where this process does."""
+    """Connects to the cluster that copies the blobs; yields None if this process copies them."""
     if call.dask is None or call.dry_run:
         yield None
         return
-    # It brings along what copies, which a run that finds nothing new does not need.
+    # Imported here, for it imports all that copies, and most runs find nothing to copy.
     from reconciler.apply.cluster import WorkerConfig, connected
 
     with connected(call.dask, WorkerConfig.of(mirrors, call.bandwidth), insecure=call.dask_insecure) as cluster:
@@ -171,8 +171,9 @@ def _confirm(made: Plan, *, yes: bool) -> None:
 
 
 def _apply(made: Made, mirrors: Mirrors, connections: Connections, options: Options, call: Call) -> int:
-    """Applies a plan, shows what becomes of it, and returns the exit code."""
+    """Applies a plan, shows its outcome, and returns the exit code."""
     if made.plan.has_changes:
+        # Before the first thread: one that is started gets an arena of its own.
         share_arenas()
     report = ApplyReport(made.plan, call.output)
     tags = sum(len(repository.changes) for repository in made.plan.repositories)
@@ -183,9 +184,11 @@ def _apply(made: Made, mirrors: Mirrors, connections: Connections, options: Opti
                 for event in events:
                     report.add(event, progress)
         except KeyboardInterrupt:
+            # Closing the events has stopped the run and recorded what was done.
             report.interrupted = True
         except MirrorError:
             report.interrupted = True
+            # What was done is shown before the error, and a broken stdout must not hide that error.
             if report.events:
                 with suppress(UsageError, typer.Exit):
                     report.close(progress.copied_bytes)
