@@ -112,7 +112,7 @@ def fault_reason(error: Exception) -> str:
     return _QUOTED.sub("", str(error)) or type(error).__name__
 
 
-def said(error: Exception) -> str:
+def fault_words(error: Exception) -> str:
     """Returns the failed host and what is wrong with it, for a log."""
     return f"{failed_host(error)}: {fault_reason(error)}"
 

@@ -26,7 +26,7 @@ MAX_HEAD = 1024 * 1024
 
 def headers_are_complete(stream: object) -> None:
     """Lifts `MAX_HEAD` from the network stream of an answer. To be called before its body is read."""
-    if isinstance(stream, _Stream):
+    if isinstance(stream, _PacedStream):
         stream.head_left = None
 
 
@@ -48,18 +48,18 @@ class PacedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        return _Stream(self._backend.connect_tcp(host, port, timeout, local_address, socket_options), self._floor)
+        return _PacedStream(self._backend.connect_tcp(host, port, timeout, local_address, socket_options), self._floor)
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.NetworkStream:
-        return _Stream(self._backend.connect_unix_socket(path, timeout, socket_options), self._floor)
+        return _PacedStream(self._backend.connect_unix_socket(path, timeout, socket_options), self._floor)
 
     def sleep(self, seconds: float) -> None:
         self._backend.sleep(seconds)
 
 
-class _Stream(httpcore.NetworkStream):
+class _PacedStream(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream, floor: float) -> None:
         self._stream = stream
         self._speed = Speed(floor)
@@ -85,7 +85,7 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _Stream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._speed.floor)
+        return _PacedStream(self._stream.start_tls(ssl_context, server_hostname, timeout), self._speed.floor)
 
     def close(self) -> None:
         self._stream.close()

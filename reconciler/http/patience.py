@@ -24,7 +24,7 @@ from reconciler.http.answers import answered, host_of, refusal
 from reconciler.http.bodies import finish
 from reconciler.http.breaker import Breaker
 from reconciler.http.clock import header_time
-from reconciler.http.faults import failed_host, is_settled, said
+from reconciler.http.faults import failed_host, fault_words, is_settled
 from reconciler.words import count as counted
 from reconciler.work.deadline import NEVER
 
@@ -150,4 +150,4 @@ def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None
 
 
 def _words(error: httpx.TransportError | Unavailable) -> str:
-    return str(error) if isinstance(error, Unavailable) else said(error)
+    return str(error) if isinstance(error, Unavailable) else fault_words(error)

@@ -12,7 +12,7 @@ import httpx
 
 from reconciler.http.breaker import Breakers
 from reconciler.http.client import CONNECT_TIMEOUT, HEADERS, READ_TIMEOUT
-from reconciler.http.faults import said
+from reconciler.http.faults import fault_words
 from reconciler.http.lanes import Lanes
 from reconciler.http.patience import Retry, is_temporary
 from reconciler.http.transport import Transport
@@ -89,7 +89,7 @@ class Session:
             response = self._lanes.send(method, url, {**HEADERS, **headers}, content, timeout)
         except (httpx.ConnectTimeout, httpx.ReadTimeout) as error:
             # Here and not where attempts are counted: a HEAD that a GET overrules is given up without being counted.
-            breaker.was_silent(sent, said(error))
+            breaker.was_silent(sent, fault_words(error))
             raise
         if is_temporary(response.status_code):
             breaker.spoke()

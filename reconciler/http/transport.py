@@ -54,10 +54,10 @@ _NOT_MADE = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.ProxyError
 
 
 @dataclass(frozen=True)
-class _Connections:
+class _Pool:
     """The connections that hosts share: all direct ones, or all through one proxy; those over TLS apart."""
 
-    pool: httpcore.ConnectionPool
+    connections: httpcore.ConnectionPool
     proxy: Proxy | None
 
 
@@ -82,16 +82,17 @@ class Transport(httpx.BaseTransport):
         self._floor = floor
         self._trust = trust
         self._proxies = read_proxies(os.environ)
-        self._by_place: dict[tuple[str, str, int | None], _Connections] = {}
-        self._made: dict[tuple[Proxy | None, bool], _Connections] = {}
+        self._by_place: dict[tuple[str, str, int | None], _Pool] = {}
+        self._made: dict[tuple[Proxy | None, bool], _Pool] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url = request.url
         place = (url.scheme, url.host, url.port)
-        through = self._by_place.get(place) or self._connections_to(*place)
+        # Without the lock: the pool of a place never changes once it is there.
+        pool = self._by_place.get(place) or self._pool_for(*place)
         stream: Any = request.stream
-        asked = httpcore.Request(
+        raw = httpcore.Request(
             request.method,
             httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
             headers=request.headers.raw,
@@ -99,30 +100,30 @@ class Transport(httpx.BaseTransport):
             extensions=request.extensions,
         )
         try:
-            answer = through.pool.handle_request(asked)
+            answer = pool.connections.handle_request(raw)
         except _FAULTS as error:
-            raise _of_httpx(error, request, through.proxy) from error
-        if through.proxy:
+            raise _of_httpx(error, request, pool.proxy) from error
+        if pool.proxy:
             answer.extensions[PROXIED] = True
         headers_are_complete(answer.extensions.get("network_stream"))
         return httpx.Response(
             answer.status,
             headers=answer.headers,
-            stream=_Body(answer, request),
+            stream=_AnswerBody(answer, request),
             extensions=answer.extensions,
             request=request,
         )
 
     def close(self) -> None:
-        for made in self._made.values():
-            made.pool.close()
+        for pool in self._made.values():
+            pool.connections.close()
 
-    def _connections_to(self, scheme: str, host: str, port: int | None) -> _Connections:
+    def _pool_for(self, scheme: str, host: str, port: int | None) -> _Pool:
         # Those in plain HTTP are apart, so that a run without TLS never loads the certificates, which takes 20 ms.
         proxy, is_plain = self._proxies.of(scheme, host, port), scheme == "http"
         with self._lock:
             if (proxy, is_plain) not in self._made:
-                self._made[proxy, is_plain] = _Connections(self._open(proxy, is_plain=is_plain), proxy)
+                self._made[proxy, is_plain] = _Pool(self._open(proxy, is_plain=is_plain), proxy)
             found = self._by_place[scheme, host, port] = self._made[proxy, is_plain]
         return found
 
@@ -142,7 +143,7 @@ class Transport(httpx.BaseTransport):
         return httpcore.Proxy(where, proxy.login, ssl_context=self._trust() if proxy.scheme == "https" else None)
 
 
-class _Body(httpx.SyncByteStream):
+class _AnswerBody(httpx.SyncByteStream):
     """The body of an answer, which raises the exceptions of httpx."""
 
     def __init__(self, answer: httpcore.Response, request: httpx.Request) -> None:

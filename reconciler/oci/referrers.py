@@ -200,13 +200,13 @@ def record_document(record: Record) -> dict[str, Any]:
 
 
 def _attachments_document(one: CopiedAttachments) -> dict[str, Any]:
-    said = {
+    document = {
         "referrers": [str(digest) for digest in sorted(one.referrers)],
         "left_out": [str(digest) for digest in sorted(one.left_out)],
         "fallback": str(one.fallback) if one.fallback else None,
         "tags": {tag: _descriptor_document(descriptor) for tag, descriptor in sorted(one.tags.items())},
     }
-    return {key: value for key, value in said.items() if value}
+    return {key: value for key, value in document.items() if value}
 
 
 def _descriptor_document(descriptor: Descriptor) -> dict[str, Any]:

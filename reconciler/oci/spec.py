@@ -286,9 +286,9 @@ def _referrer_fields(document: dict[str, Any]) -> ReferrerFields:
     )
 
 
-def _artifact_type(said: dict[str, Any]) -> str:
+def _artifact_type(fields: dict[str, Any]) -> str:
     """Empty for text that is not a media type."""
-    artifact_type = said.get("artifactType")
+    artifact_type = fields.get("artifactType")
     return (_media_type(artifact_type) or "") if isinstance(artifact_type, str) else ""
 
 

@@ -21,10 +21,10 @@ def unforeseen(what: str, error: Exception) -> Unforeseen:
     """Returns an `Unforeseen` about `what`, and logs the traceback of `error` for `-vv`."""
     logger.debug("%s: %s", what, type(error).__name__, exc_info=error)
     # One line, cut off: the message may quote a document from outside in full.
-    said = " ".join(str(error).split())[:200]
+    message = " ".join(str(error).split())[:200]
     kind = type(error).__name__
     return Unforeseen(
         what,
-        f"r2mirror failed on it in a way that was not foreseen: {f'{kind}: {said}' if said else kind}. "
+        f"r2mirror failed on it in a way that was not foreseen: {f'{kind}: {message}' if message else kind}. "
         "This is a fault of r2mirror: report it with what -vv prints",
     )
