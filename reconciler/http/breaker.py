@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 ENOUGH = 2
 """Requests. The first may have met the restart of a server; each has been tried several times already."""
@@ -46,6 +47,20 @@ class LeftAlone(Exception):
         )
 
 
+@dataclass(frozen=True)
+class _Silence:
+    """Requests in a row that were not answered in their time.
+
+    since     when the first of them was sent
+    known_at  when the first of them was given up
+    until     when the last of them was given up
+    """
+
+    since: float
+    known_at: float
+    until: float
+
+
 class Breaker:
     """The state of one host, as the threads that send requests to it report. `clock` gives seconds."""
 
@@ -56,8 +71,7 @@ class Breaker:
         self._is_limit = False
         self._why = ""
         self._resting_until = self._said_until = float("-inf")
-        self._silent_since: float | None = None
-        self._silence_known_at = float("inf")
+        self._silence: _Silence | None = None
         self._is_silent = False
         self._lock = threading.Lock()
 
@@ -72,8 +86,10 @@ class Breaker:
     @property
     def patience(self) -> float:
         """The seconds for which an answer to the next request may be waited for."""
-        since = self._silent_since
-        return float("inf") if since is None else max(SHORTEST_WAIT, since + LONGEST_SILENCE - self._clock())
+        silence, now = self._silence, self._clock()
+        if silence is None or now > silence.until + REST:
+            return float("inf")
+        return max(SHORTEST_WAIT, silence.since + LONGEST_SILENCE - now)
 
     def now(self) -> float:
         return self._clock()
@@ -95,13 +111,16 @@ class Breaker:
     def was_silent(self, sent: float, why: str) -> None:
         """Notes a request that was sent at `sent` and not answered in its time."""
         with self._lock:
-            now = self._clock()
-            if self._silent_since is None:
-                self._silent_since, self._silence_known_at = sent, now
+            now, before = self._clock(), self._silence
+            # What was noted long ago says nothing about now.
+            if before is None or sent > before.until + REST:
+                before = _Silence(sent, now, now)
+            self._silence = replace(before, until=now)
             # Requests that were under way together prove no more than one: a network that is gone for a minute loses
             # all of them, and all are worth a second attempt.
-            elif sent >= self._silence_known_at and now - self._silent_since >= SILENCE:
+            if sent >= before.known_at and now - before.since >= SILENCE:
                 self._is_silent = True
+            if self._is_silent:
                 self._why = why
                 self._resting_until = now + REST
 
@@ -117,9 +136,9 @@ class Breaker:
 
     def spoke(self) -> None:
         """Notes any answer, also one that is a failure: the host is not silent."""
-        if self._silent_since is not None:
+        if self._silence is not None:
             with self._lock:
-                self._silent_since = None
+                self._silence = None
                 self._is_silent = False
 
     def is_news(self) -> bool:

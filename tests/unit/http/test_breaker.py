@@ -157,6 +157,20 @@ def test_a_host_that_never_answers_costs_a_plan_ninety_seconds_and_its_other_rep
     assert clock.now <= LONGEST_SILENCE + 1
 
 
+def test_a_host_that_never_completes_a_handshake_costs_no_more(
+    source: RegistrySource, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def handle(_: Transport, request: httpx.Request) -> httpx.Response:
+        clock.now += request.extensions["timeout"]["connect"]
+        raise httpx.ConnectTimeout("timed out", request=request)
+
+    monkeypatch.setattr(Transport, "handle_request", handle)
+    for _ in range(20):
+        with pytest.raises(Unreachable):
+            source.tags()
+    assert clock.now <= LONGEST_SILENCE
+
+
 def test_a_head_that_is_not_answered_counts_as_silence_too(
     source: RegistrySource, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -287,6 +301,17 @@ def test_requests_that_are_silent_together_are_worth_a_second_attempt_each() -> 
     assert breaker.patience == LONGEST_SILENCE - SILENCE
     breaker.spoke()
     assert breaker.patience == math.inf
+
+
+def test_a_silence_of_long_ago_makes_no_request_short() -> None:
+    now = [SILENCE]
+    breaker = Breaker("host", lambda: now[0])
+    breaker.was_silent(0.0, "no answer")
+    now[0] += REST + 1
+    assert breaker.patience == math.inf
+    now[0] += SILENCE
+    breaker.was_silent(now[0] - SILENCE, "no answer")
+    assert not breaker.is_down
 
 
 def test_a_limit_is_known_at_once() -> None:
