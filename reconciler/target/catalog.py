@@ -1,7 +1,7 @@
-"""The published lists: what `tags/list`, `_catalog`, `_ping` and the catalog page say for a mirror index. Pure.
+"""Makes the published lists from a mirror index: `tags/list`, `_catalog`, `_ping` and the catalog page. Pure.
 
 Distribution specification 1.1, "Content Discovery": tags in ASCII order. `_catalog` is Docker's addition to it. All are
-static, so a client's `n` and `last` are not honoured: it gets everything at once.
+static objects, so a client's `n` and `last` have no effect: it gets everything at once.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 def published_lists(index: MirrorIndex, repositories: Iterable[str]) -> dict[str, bytes | None]:
-    """Key -> bytes of every list that follows from `index`, of `repositories` and of the whole; None: no such object.
+    """Returns the lists of `repositories` and those of the whole mirror: key -> bytes, None for an object to remove.
 
-    A repository without a tag is not listed, as a registry does not know a name before its first push.
+    A repository without tags is not listed, just as a registry does not know a name before its first push.
     """
     lists: dict[str, bytes | None] = {tags_key(name): _tags(index, name) for name in sorted(repositories)}
     named = sorted(name for name, state in index.repositories.items() if state.tags)
@@ -34,7 +34,7 @@ def is_foreign(key: str, body: bytes) -> bool:
 
 
 def in_step(key: str, stored: bytes, body: bytes) -> bool:
-    """Whether a stored list says what `body` does."""
+    """Whether a stored list has the content of `body`."""
     return page.says_the_same(stored, body) if key == PAGE else stored == body
 
 

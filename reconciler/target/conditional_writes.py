@@ -1,4 +1,4 @@
-"""Writes objects of the bucket that can change, on condition that they have not changed since they were read."""
+"""Writes tags, lists and other objects that can change, provided that they have not changed since they were read."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ if TYPE_CHECKING:
 
 
 def put_changed(store: Store, key: str, body: bytes, headers: Headers) -> None:
-    """Writes an object that can change, unless it is like that already.
+    """Writes an object that can change, unless it has this body and these headers already.
 
-    Raises `PreconditionFailed` if it changed since it was looked at: a writer that has lost its lock and does not know
+    Raises `PreconditionFailed` if another writer changes it in between. So a run that has lost its lock without knowing
     it yet cannot undo what the next one wrote.
     """
     put_over(store, key, store.get(key), body, headers)
 
 
 def put_over(store: Store, key: str, there: Stored | None, body: bytes, headers: Headers) -> None:
-    """Writes over `there`, which was read under the key, unless it is like that. Raises as `put_changed` does."""
+    """Writes over `there`, which was read under the key, unless nothing changes. Raises as `put_changed` does."""
+    # Headers of None: a folder keeps none, so there are none to compare.
     if there and there.body == body and there.headers in (None, headers):
         return
     store.put(key, body, headers, Matches(there.etag) if there else Absent())

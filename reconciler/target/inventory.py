@@ -1,4 +1,4 @@
-"""What the bucket holds of a repository, from listings of 1,000 keys each: names and sizes, nothing that was opened."""
+"""What the bucket holds of a repository: names and sizes from listings of 1,000 keys each; no object is opened."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 INDEX_GONE = "the mirror index is gone: there is none, and {} is in the bucket; `r2mirror adopt` builds it anew"
-"""The error for a bucket that has a repository but no index: without it, what is to be kept is not known."""
+"""The error for a bucket that has a repository but no index: without it, nothing says which digests to keep."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,12 @@ class Inventory:
 
 FIRST_KEYS = 1000
 LOOKED_AT = 5
-"""Keys, from one page of a listing, and repositories that are looked at where those are of none that is asked for."""
+"""Keys that are searched for any of the repositories, one page of a listing; and repositories that are then listed one
+by one if the page is full of others. A plan of a new bucket must not list a large bucket that others use as well."""
 
 
 def held_of(store: Store, targets: Sequence[str]) -> str | None:
-    """One of the repositories `targets` of which something is there, as far as a few requests tell.
+    """Finds one of the repositories `targets` that is in the bucket, as far as a few requests tell.
 
     Raises `StoreError`.
     """
@@ -46,7 +47,7 @@ def held_of(store: Store, targets: Sequence[str]) -> str | None:
 
 
 def inventories(rows: Iterable[Listed]) -> dict[str, Inventory]:
-    """The rows of a listing by repository; keys that are not of the layout are passed over. Pure."""
+    """Sorts the rows of a listing by repository, and leaves out keys that are not of the layout. Pure."""
     found: dict[str, Inventory] = {}
     for row in rows:
         match parse_key(row.key):

@@ -1,7 +1,7 @@
-"""What each key of the bucket holds, and under which headers: the only place that spells a key.
+"""Which keys the bucket has, what each of them holds, and under which headers. The only module that spells a key. Pure.
 
-Pure. A bucket in this layout is a read-only registry of the OCI distribution specification 1.1, section "Pull": an edge
-in front of it has to do no more than send `/v2/` to `v2/_ping`.
+A bucket in this layout is a read-only registry of the OCI distribution specification 1.1, section "Pull". An edge in
+front of it only has to map `/v2/` to `v2/_ping`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ MIRROR_INDEX = "_mirror/index.json"
 LOCK = "_mirror/lock.json"
 
 RESERVED_COMPONENTS = frozenset({"manifests", "blobs", "tags", "referrers"})
-"""Words that a repository's path cannot contain here, for they would make a key readable in two ways."""
+"""Words that a repository's path cannot contain here: with them, one key could be read in two ways."""
 
 
+# `no-transform`: a proxy that compresses or minifies a body would change its digest.
 _FOREVER = "public, max-age=31536000, immutable, no-transform"
 _FRESH = "no-cache, no-transform"
 
@@ -34,12 +35,12 @@ LOCK_HEADERS = Headers("application/json", "no-store")
 
 
 def manifest_headers(media_type: str, reference: Digest | str) -> Headers:
-    """Headers of a manifest under its digest, which never changes, or under a tag, which may."""
+    """Returns the headers of a manifest: under its digest it never changes, under a tag it may."""
     return Headers(media_type, _FOREVER if isinstance(reference, Digest) else _FRESH)
 
 
 def list_headers(key: str) -> Headers:
-    """Headers of a published list, of which the catalog page is one for people."""
+    """Returns the headers of a published list, or of the catalog page."""
     return PAGE_HEADERS if key == PAGE else JSON_HEADERS
 
 
@@ -48,7 +49,7 @@ def blob_key(repository: str, digest: Digest) -> str:
 
 
 def manifest_key(repository: str, reference: Digest | str) -> str:
-    """The key of a manifest by digest or by tag."""
+    """Returns the key of a manifest by digest or by tag."""
     return f"{manifests_prefix(repository)}{reference}"
 
 
@@ -116,6 +117,7 @@ def parse_key(key: str) -> Key | None:
     if not key.startswith("v2/"):
         return None
     repository, _, kind_and_name = key.removeprefix("v2/").rpartition("/")
+    # From the end: repositories have any number of components, the kind and the name are always the last two.
     name = kind_and_name
     repository, _, kind = repository.rpartition("/")
     if target_problem(repository):

@@ -1,7 +1,7 @@
 """Reads the mirror index from the store and writes it back, so that no write of another apply is ever lost.
 
-A write is conditional on the ETag that was read. Where it loses, the index is read again and the same changes are made
-to what is there now: they are statements about single tags, true whatever else has changed.
+A write is conditional on the ETag that was read. If another writer was faster, the index is read again and the same
+changes are made to it: they are statements about single tags, true whatever else has changed.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ WRITE_ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class StoredIndex:
-    """The mirror index as it was read. `etag` None: there is none yet.
+    """The mirror index as it was read.
 
-    `at` is the time then, by the store's clock; by this machine's where there is no index, and nothing to be compared.
+    etag  None: the bucket has no index yet
+    at    when it was read, by the store's clock; without an index by this machine's, as there is nothing to compare
     """
 
     index: MirrorIndex
@@ -40,7 +41,7 @@ class StoredIndex:
 
 
 def read_index(state: Store) -> StoredIndex:
-    """Raises `IndexInvalid` if there is an index that cannot be read, and `StoreError`."""
+    """Reads the mirror index; an empty one if there is none. Raises `IndexInvalid` for a damaged one, `StoreError`."""
     stored = state.get(MIRROR_INDEX)
     if stored is None:
         return StoredIndex(MirrorIndex(), None)
@@ -48,7 +49,7 @@ def read_index(state: Store) -> StoredIndex:
 
 
 def salvage_index(state: Store) -> tuple[StoredIndex, str | None]:
-    """As `read_index`, but an empty index in place of one that is damaged, and what is wrong with that.
+    """Reads the mirror index, or returns an empty one and what is wrong if it is damaged.
 
     Raises `IndexVersion` and `StoreError`.
     """
@@ -58,16 +59,17 @@ def salvage_index(state: Store) -> tuple[StoredIndex, str | None]:
     try:
         return StoredIndex(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag, stored.now), None
     except IndexVersion:
+        # Not damaged, but another release's: to build it anew would lose what that one has recorded.
         raise
     except IndexInvalid as error:
         return StoredIndex(MirrorIndex(), stored.etag, stored.now), error.why
 
 
 def write_index(state: Store, observed: StoredIndex, change: Callable[[MirrorIndex], MirrorIndex]) -> StoredIndex:
-    """Writes `change` of the index and returns what is now there; writes nothing where `change` changes nothing.
+    """Applies `change` to the index, writes it unless it stays equal, and returns what is stored now.
 
-    Raises `PreconditionFailed` when other writers were faster `WRITE_ATTEMPTS` times in a row, and `IndexVersion` where
-    the index asks for a newer release than this one to write it.
+    Raises `PreconditionFailed` if other writers were faster `WRITE_ATTEMPTS` times in a row, and `IndexVersion` if only
+    a newer release may write the index.
     """
     for attempt in range(1, WRITE_ATTEMPTS + 1):
         after = change(observed.index)

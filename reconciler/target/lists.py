@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 def publish_lists(store: Store, lists: Mapping[str, bytes | None], executor: Executor) -> None:
-    """Writes the published lists, or removes them (None), unless they are like that. Raises as `put_changed` does.
+    """Writes the lists that differ from what is stored, and removes those that are None. Raises as `put_changed` does.
 
-    A page under a list's key that r2mirror did not write stays as it is.
+    An `index.html` that r2mirror did not write stays as it is: the bucket may have had one before.
     """
 
     def publish(item: tuple[str, bytes | None]) -> None:

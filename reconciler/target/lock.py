@@ -43,18 +43,23 @@ LIFETIME = 120.0
 """Seconds that a lock holds without being renewed."""
 
 MARGIN = 70.0
-"""Seconds before its end that a holder who could not renew it stops to write: as long as a request can take."""
+"""Seconds before its end at which a holder that could not renew the lock stops writing: a request of S3 can take this
+long, 10 s to connect and 60 s for its answer (`stores.s3.patience`)."""
 
 RENEW_EVERY = 20.0
 LOOK_EVERY = 1.0
-"""Seconds: between two renewals, and between two looks at a lock that is waited for."""
+"""Seconds between two renewals, and between two reads of a lock that is waited for. A holder can write for
+`LIFETIME - MARGIN` seconds after a renewal, so one of them may fail."""
 
 
 @dataclass(frozen=True)
 class Holder:
-    """What the lock object says. `left`: seconds until it runs out, 0 or less if it has; `etag` is the object's.
+    """What the lock object says.
 
-    `now` is the time when it was read, by the store's clock. `has_ended`: it was a process of this machine.
+    left       seconds until it runs out, 0 or less if it has
+    etag       of the object
+    now        when it was read, by the store's clock
+    has_ended  whether its holder was a process of this machine that is gone
     """
 
     who: str
@@ -71,9 +76,10 @@ class Holder:
 
 
 class Lease:
-    """The lock, held and kept alive; many threads may ask it.
+    """The lock, held and kept alive. Safe to share between threads.
 
-    `taken_over`: another run left it behind. `unfinished`: whether to leave it behind as well, as a sign.
+    taken_over  whether another run left it behind
+    unfinished  whether to leave it behind as well, so that the next run knows that this one did not finish
     """
 
     def __init__(self, state: Store, command: str) -> None:
@@ -101,13 +107,14 @@ class Lease:
             raise self._loss("it could not be renewed in time")
 
     def confirm(self) -> None:
-        """Asks the store, and raises `LockLost` if the lock is not ours any more: for before what counts."""
+        """Reads the lock from the store before a write that matters. Raises `LockLost` if it is not ours any more."""
         self.now()
 
     def now(self) -> datetime:
-        """Asks the store for the time by its clock, to the second, for what the mirror index notes.
+        """Returns the time by the store's clock, to the second, for what the mirror index records.
 
-        This machine's clock may be wrong, and digests would be kept too short. Raises `LockLost` as `confirm` does.
+        By this machine's clock, which may be wrong, retired digests could be removed too early. Raises `LockLost` as
+        `confirm` does.
         """
         self.check()
         holder = read_lock(self._state)
@@ -117,7 +124,7 @@ class Lease:
         return holder.now.replace(microsecond=0)
 
     def renew(self) -> None:
-        """Gives the lock a new end. A store that fails is asked again next time, until `check` says it is too late."""
+        """Extends the lock. If the store fails, the next renewal tries again, until `check` says it is too late."""
         try:
             self._write(Matches(self._etag), LIFETIME)
         except PreconditionFailed:
@@ -137,6 +144,7 @@ class Lease:
         try:
             self._write(Matches(holder.etag) if holder else Absent(), LIFETIME)
         except PreconditionFailed:
+            # Another run was faster. If that one has given the lock back already, it is free again.
             faster = read_lock(self._state)
             if faster is None:
                 self._take()
@@ -154,6 +162,8 @@ class Lease:
             holder = read_lock(self._state)
             if holder is None or holder.owner != self._owner:
                 return
+            # Not every server has conditional deletes, so the read right before has to do. Should another run take the
+            # lock in between, it loses it, and the conditional write of the index keeps the tags safe.
             if self.unfinished or not self._removed():
                 self._write(Matches(holder.etag), 0.0)
         except PreconditionFailed:
@@ -171,6 +181,7 @@ class Lease:
 
     def _write(self, condition: Condition, lifetime: float) -> None:
         with self._writing:
+            # Counted from before the request: the store's clock starts the lifetime when it writes, which is later.
             started = _seconds()
             body = _body(self._owner, self._command, self._since, lifetime)
             self._etag = self._state.put(LOCK, body, LOCK_HEADERS, condition)
@@ -181,9 +192,9 @@ class Lease:
 
 
 class Witness:
-    """The lock, for those who work for its holder `owner` on other machines: they may write as long as that one may.
+    """The lock as seen by workers on other machines: they may write for as long as its holder `owner` may.
 
-    Many threads may ask it.
+    Safe to share between threads.
     """
 
     def __init__(self, state: Store, owner: str) -> None:
@@ -193,7 +204,7 @@ class Witness:
         self._looking = threading.Lock()
 
     def check(self) -> None:
-        """Looks at the lock where the last look is too old. Raises `LockLost` if it is not `owner`'s to write under."""
+        """Reads the lock again if the last reading is too old. Raises `LockLost` if `owner` may not write any more."""
         with self._looking:
             started = _seconds()
             if started < self._until:
@@ -216,9 +227,10 @@ class Witness:
 def held(
     state: Store, command: str, patience: float = 0.0, waiting: Callable[[LockHeld], None] = lambda _: None
 ) -> Iterator[Lease]:
-    """The lock, for the length of the block; renewed meanwhile.
+    """Holds the lock for the length of the block, and renews it in the background.
 
-    Waits up to `patience` seconds for another holder, of whom `waiting` is told once. Raises `LockHeld` after that.
+    patience  seconds to wait for another holder; `LockHeld` is raised after that
+    waiting   called once, with that holder, if there is one to wait for
     """
     lease = Lease(state, command)
     _wait_for(lease, patience, waiting)
@@ -226,6 +238,7 @@ def held(
         with repeating(lease.renew, RENEW_EVERY):
             yield lease
     finally:
+        # Outside `repeating`, which joins its thread: a renewal on its way would write the lock anew after its removal.
         lease._give_back()
 
 
@@ -274,12 +287,13 @@ def break_lock(state: Store, holder: Holder) -> None:
 
 
 def _seconds() -> float:
-    """A clock that goes on while the machine sleeps, where there is one."""
+    """Returns the seconds of a clock that goes on while the machine sleeps, if the system has one."""
+    # Linux's monotonic clock stops in a suspended laptop, which would wake up believing that it still holds the lock.
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _lifetime(until: str, renewed: object) -> float:
-    """Seconds that the holder meant the lock to last from its last renewal on; both times are by the holder's clock."""
+    """Returns the seconds that the lock lasts from its last renewal on: both times are by the holder's clock."""
     if not isinstance(renewed, str):
         return LIFETIME
     return min((parse_time(until) - parse_time(renewed)).total_seconds(), LIFETIME)

@@ -1,4 +1,4 @@
-"""Which process this is, and whether one that a lock names has ended: told only of those that this one could see."""
+"""Tells whether the process that a lock names has ended, if it ran where this process could see it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 
 def space() -> str:
-    """Names where process numbers mean what they mean here: this boot of this machine, this container.
+    """Names the space in which process numbers mean what they mean here: this boot of this machine, this container.
 
-    Containers and clones share host names. Empty where the system does not tell.
+    The host name does not: containers and cloned machines share it. Empty if the system does not tell.
     """
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
@@ -22,9 +22,10 @@ def space() -> str:
 
 
 def has_ended(host: str, process: str, where: object) -> bool:
-    """Whether the process of this number ended. `where`: the `space` it named; None if it named none."""
+    """Whether the process of this number is known to have ended. `where`: the `space` that it named; None: none."""
     if host != socket.gethostname() or where not in (None, space()):
         return False
+    # At most nine digits, because os.kill() raises OverflowError for a number that no process can have.
     if not process.isascii() or not process.isdigit() or not 0 < len(process) < 10:
         return False
     try:

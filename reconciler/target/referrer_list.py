@@ -26,12 +26,16 @@ class PublishedList:
 def published_list(
     target: str, subject: Digest, referrers: Iterable[tuple[Digest, int, Manifest | Index]], own_tags: frozenset[str]
 ) -> tuple[PublishedList, ...]:
-    """The objects of the list of the referrers of `subject` in the order in which they are written.
+    """Returns the objects of a list of referrers, in the order in which they are written.
 
-    The list itself is there without any referrers too: clients that find one list take 404 for another as an error. As
-    a manifest, under its tag and its own digest as any other, it is there where it says something and that tag is not
-    one of the repository's `own_tags`. Raises as `list_bytes` does.
+    subject    the digest that is referred to
+    referrers  digest, size in bytes and manifest of each
+    own_tags   tags of the repository that a pattern chose; a list never takes the place of one
+
+    Raises as `list_bytes` does.
     """
+    # An empty list is published too: clients that have found one list take a 404 for another as an error. Under the
+    # fallback tag (distribution specification 1.1, "Referrers Tag Schema") an empty one would only be a stray tag.
     entries = tuple(referrers)
     body, tag = list_bytes(entries, subject), fallback_tag(subject)
     listed = PublishedList(referrers_key(target, subject), body, REFERRERS_HEADERS)
