@@ -1,8 +1,8 @@
-"""What r2mirror needs of a place to keep objects.
+"""The interface of a store of objects: `Store`, and `KeepsUploads` for what only some stores can do.
 
-One contract suite (tests/system/stores) runs against every store. The operations are as few as the job allows: small
-objects whole, blobs as a stream or from another key, conditional writes for the mirror index and the lock, listing and
-deletion. What only some stores can do is a protocol of its own.
+The operations are as few as the job allows: small objects whole, blobs as a stream or from another key, conditional
+writes for the mirror index and the lock, listing and deletion. One contract suite (tests/system/stores) runs against
+every store.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 CHUNK = 256 * 1024
-"""The most bytes of an object that are read at once: what each client of `serve` holds in memory."""
+"""Bytes of an object that are read at once, at most: each client of `serve` holds so many in memory."""
 
 
 WITH_CONDITIONS = "Cloudflare R2, Amazon S3, MinIO, Ceph, or SeaweedFS from 4.48 on"
-"""Servers with conditional writes, to name to users whose server has none."""
+"""Servers with conditional writes, for the errors that users of other servers get."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Absent:
 
 @dataclass(frozen=True)
 class Matches:
-    """Write only if the object still has this ETag (`If-Match`), which is kept verbatim, quotes included."""
+    """Write only if the object still has this ETag (`If-Match`), verbatim as the store gave it, with its quotes."""
 
     etag: str
 
@@ -45,7 +45,7 @@ Condition: TypeAlias = Absent | Matches
 class Stored:
     """An object as it was read.
 
-    age      seconds since it was written, by the store's clock alone
+    age      seconds since it was written; both times are by the store's clock
     now      the time when it was read, by the same clock
     headers  None where the store keeps none
     """
@@ -67,7 +67,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Unfinished:
-    """An upload to `key` that was begun and neither completed nor aborted. `name` is the store's ID of it."""
+    """An upload to `key` that was begun and neither completed nor aborted. `name` is the store's ID for it."""
 
     key: str
     name: str
@@ -114,16 +114,16 @@ class Store(Protocol):
     def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
         """Writes a stream of `size` bytes. Nothing is visible under `key` before the last chunk has arrived.
 
-        Whatever `chunks` raises is passed on, and then nothing was written: the caller verifies the bytes by raising
-        from the end of its iterator. `digest` is what the bytes hash to, for servers that can verify it as well.
+        What `chunks` raises is passed on, and then nothing is written: the caller verifies the bytes, and raises from
+        its iterator if they are wrong. `digest` is their hash, for servers that can verify it as well.
         """
         ...
 
     def copy(self, origin: str, key: str, size: int, headers: Headers) -> bool:
-        """Copies the object of `size` bytes under the key `origin` to `key`, within the store.
+        """Copies the object of `size` bytes under the key `origin` to `key`, within the store, without verifying it.
 
-        Returns False, and writes nothing, if `origin` is not there, if it is not of that size as far as the store can
-        tell, or if the store cannot copy. The bytes are not verified.
+        Returns False, and writes nothing, if there is no such object, if the store can tell that it has another size,
+        or if the store cannot copy.
         """
         ...
 
@@ -141,9 +141,9 @@ class Store(Protocol):
 
 @runtime_checkable
 class KeepsUploads(Protocol):
-    """What a `Store` has as well if uploads that a process began and did not finish stay in it until they are removed.
+    """A store in which uploads that were begun and not finished stay, and are paid for, until they are removed.
 
-    A folder needs none of this: it finds and removes by itself what a dead process left.
+    A folder is not one: it finds and removes by itself what a dead process left behind.
     """
 
     def unfinished(self, prefix: str) -> Iterator[Unfinished]:
@@ -156,7 +156,7 @@ class KeepsUploads(Protocol):
 
 
 def unfinished(store: Store, prefix: str) -> Iterator[Unfinished]:
-    """Lists the unfinished uploads that a store keeps, none if it keeps none."""
+    """Lists the unfinished uploads of any store; there are none if it does not keep them."""
     if isinstance(store, KeepsUploads):
         yield from store.unfinished(prefix)
 
@@ -169,7 +169,7 @@ def discard(store: Store, upload: Unfinished) -> None:
 
 @dataclass(frozen=True)
 class Stores:
-    """Where the two kinds of objects go: what clients pull, and what r2mirror remembers. Often the same store."""
+    """The store that clients pull from, and the one for the mirror index and the lock. Often the same."""
 
     public: Store
     state: Store

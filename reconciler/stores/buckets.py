@@ -1,7 +1,4 @@
-"""Buckets of Cloudflare R2 and of any S3-compatible server, as mirrors.yaml describes them.
-
-Light: botocore, which speaks to them, is imported when one is opened.
-"""
+"""Configures buckets of Cloudflare R2 and of S3-compatible servers, as mirrors.yaml describes them."""
 
 from __future__ import annotations
 
@@ -53,7 +50,10 @@ R2_PRICES = Prices(
 
 @dataclass(frozen=True)
 class R2:
-    """A bucket of Cloudflare R2. `digest_by_tag` is the edge's, for what it needs has to be stored with the tags."""
+    """A bucket of Cloudflare R2.
+
+    digest_by_tag  `edge.digest_by_tag` of mirrors.yaml: the rule at the edge needs headers that are stored with tags
+    """
 
     account_id: str
     bucket: str
@@ -76,6 +76,7 @@ class R2:
     @property
     def endpoint_url(self) -> str:
         part = "" if self.jurisdiction == "default" else f".{self.jurisdiction}"
+        # A bucket in a jurisdiction is not found at the account's plain endpoint.
         return f"https://{self.account_id}{part}{_R2_HOSTS}"
 
     @property

@@ -1,7 +1,7 @@
-"""What the configuration of every kind of store has, and the checks that several kinds share.
+"""The interface of a store's configuration, `StoreConfig`, and the checks that several kinds share.
 
-A kind of store is one class in one module, and a row of `kinds.KINDS`. mirrors.yaml is checked, opened, reviewed,
-estimated and diagnosed by what that class says: nothing else asks which kind a store is.
+Each kind of store is a class in a module of its own, and a row of `kinds.KINDS`. That class checks, opens and describes
+the `store` section of mirrors.yaml, so that no other module has to ask which kind a store is.
 """
 
 from __future__ import annotations

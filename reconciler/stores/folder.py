@@ -1,15 +1,15 @@
 """A folder as a store: each key is a file of the same path.
 
-Strategy: bytes go to a temporary file first, and a rename makes them visible whole. Renames and removals happen under
-one lock file (flock). Conditional writes compare under it, so they hold between threads and processes. Both live in
-`.r2mirror/` inside the folder, which is not part of the store. Nothing is created before the first write.
-A copy is a hard link where the file system has them: no file is ever changed, only replaced.
+Bytes go to a temporary file first, and a rename publishes them as a whole. Renames and removals happen under one lock
+file (flock), and conditional writes compare under it, so they hold between threads and between processes. Lock and
+temporary files are in `.r2mirror/` inside the folder, which is not part of the store. Nothing is created before the
+first write. A copy is a hard link if the file system has them: files are replaced, never changed.
 
-A folder keeps no headers: whatever serves it has to derive the Content-Type of a manifest from its own `mediaType`.
+A folder keeps no headers, so the server in front of it has to derive a manifest's Content-Type from its `mediaType`.
 
-Others may write to the folder too. Symbolic links inside it are not followed, only regular files are opened, and in
-`.r2mirror/tmp/` only files with names of ours are removed. Where the file system takes `RC1` and `rc1` for one name, a
-key exists only if the file has exactly its letters, and a second one is refused.
+Other programs may write to the folder too. Symbolic links inside it are not followed, only regular files are opened,
+and in `.r2mirror/tmp/` only files that r2mirror named are removed. If the file system takes `RC1` and `rc1` for one
+name, a key exists only if the file has exactly its letters, and the other name is refused.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _OWN = ".r2mirror"
 _TEMPORARY = re.compile("[0-9a-f]{32}")
 _DIGESTS = ("sha256:", "sha512:")
-"""Prefixes of file names that have no capitals."""
+"""Prefixes of file names in hex, which never differ in capitals only: most names, and no folder is listed for them."""
 
 LOCK_PATIENCE = 60.0
 """Seconds to wait for the lock of the folder. It is held for a rename or a removal, so a healthy holder needs a few
@@ -252,16 +252,15 @@ class FolderStore:
 
     @contextlib.contextmanager
     def _new_file(self) -> Iterator[FileIO]:
-        """Makes a temporary file, locked while its writer lives and removed afterwards unless it was published.
-
-        It has no buffer, so that a full disk fails a write, not the close.
-        """
+        """Makes a temporary file, locked while its writer lives and removed afterwards unless it was published."""
+        # Locked, because a killed process cannot clean up: the system releases its lock, and the next writer sees that.
         path = self._temporary / uuid.uuid4().hex
         with contextlib.ExitStack() as stack:
             with self._lock():
                 self._make_own(self._temporary)
                 self._remove_abandoned()
                 stack.callback(path.unlink, missing_ok=True)
+                # Without a buffer, so that a full disk fails a write, not the close.
                 file = stack.enter_context(path.open("xb", buffering=0))
                 # Never waits: `_remove_abandoned` of another process locks it only under the lock of the folder.
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -277,8 +276,11 @@ class FolderStore:
 
     def _publish(self, file: FileIO, path: Path, condition: Condition | None) -> None:
         """Moves a complete temporary file to `path`, durably, if `condition` holds."""
+        # On disk before the rename: after a power cut, a file system may keep the new name and lose the bytes. And not
+        # under the lock, because it is the one slow step.
         os.fsync(file.fileno())
         with self._lock():
+            # Not before the wait for the folder's lock, in which the lock of the mirror may be lost.
             self._check()
             self._refuse_another(path)
             if condition is not None:
@@ -288,7 +290,8 @@ class FolderStore:
         _sync_folder(path.parent)
 
     def _link(self, origin: Path, path: Path) -> bool:
-        """Gives a file another name, durably, replacing any file of that name. False where there are no links."""
+        """Gives a file another name, durably, replacing any file of that name. False if there are no hard links."""
+        # By way of a temporary name, because link() does not replace a file as rename() does.
         temporary = self._temporary / uuid.uuid4().hex
         with self._lock():
             self._check()
@@ -313,6 +316,7 @@ class FolderStore:
         """Removes a file and the folders that are empty without it. Returns the folder that lost a name last."""
         path.unlink(missing_ok=True)
         last = path.parent
+        # rmdir() fails on a folder that is not empty, which ends the loop.
         with contextlib.suppress(OSError):
             while last != self._root:
                 last.rmdir()
@@ -320,7 +324,7 @@ class FolderStore:
         return last
 
     def _make_own(self, folder: Path) -> None:
-        """Makes a folder of r2mirror's own. Files in it may be removed, so it must not be a link to another folder."""
+        """Makes a folder of r2mirror's own. Files in it are removed, so it must not be a link to another folder."""
         _make_folder(folder)
         if folder.is_symlink():
             raise StoreError(str(folder), "is a symbolic link; r2mirror removes files in it, so it has to be a folder")
@@ -345,7 +349,7 @@ class FolderStore:
 
     @property
     def _folds(self) -> bool:
-        """Whether the file system ignores capitals. Before the first write the answer is no."""
+        """Whether the file system ignores capitals, seen from the lock file `lock`. False before the first write."""
         return os.path.lexists(self._root / _OWN / "LOCK")
 
     @contextlib.contextmanager
@@ -493,7 +497,7 @@ def _walk(folder: Path, folder_key: str, prefix: str) -> Iterator[Listed]:
 
 
 def _is_plain(entry: os.DirEntry[str]) -> bool:
-    """Whether it can be part of a key: a file or folder, not a link, with a name in UTF-8."""
+    """Whether an entry can be part of a key: a file or folder, not a link, with a name in UTF-8."""
     try:
         entry.name.encode()
     except UnicodeEncodeError:
@@ -506,7 +510,7 @@ def _key_part(entry: os.DirEntry[str]) -> str:
 
 
 def _make_folder(folder: Path) -> None:
-    """Makes a folder and its parents. Each new name is on disk before anything is put under it."""
+    """Makes a folder and its parents. Each new name is on disk before anything is written under it."""
     if not folder.is_dir():
         _make_folder(folder.parent)
         folder.mkdir(exist_ok=True)

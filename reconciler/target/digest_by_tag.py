@@ -1,4 +1,6 @@
-"""Stores the digest of a tag with the tag, whose path does not have it (`edge.digest_by_tag`, experimental).
+"""Stores the digest of a tag in the headers of its object (`edge.digest_by_tag`, experimental).
+
+A rule at the edge can copy a digest from the path of a request, but a request for a tag has none in its path.
 
 It is stored as Content-Language: of all headers that can be stored with an object, this is one that R2 sends to clients
 and that has no other use. A rule at the edge (`edge.rules`) turns it into `Docker-Content-Digest`.
@@ -33,8 +35,8 @@ def open_target(config: StoreConfig, environ: Mapping[str, str], workers: int = 
 class DigestByTag:
     """A `Store` that adds a tag's digest to the headers that are stored, and takes it out of those that are read.
 
-    So callers compare headers as they gave them. A tag that was stored without its digest, or with another one, shows
-    a Content-Language that differs from theirs, and is written again by whatever mends headers.
+    So callers see the headers that they wrote. A tag that was stored without its digest, or with another one, shows a
+    Content-Language that differs from theirs, and is written again by whatever repairs headers.
     """
 
     def __init__(self, store: Store) -> None:
@@ -56,7 +58,7 @@ class DigestByTag:
     def guarded(self, check: Callable[[], None]) -> Store:
         return DigestByTag(self._store.guarded(check))
 
-    # What has nothing to do with headers of tags
+    # Passed on: what neither reads nor writes the headers of a tag.
 
     def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
         return self._store.read(key, start, length)

@@ -26,10 +26,14 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class TagState:
-    """What a tag in the bucket points at. `size` in bytes, of the manifest; `platforms` None means all of them.
+    """What a tag in the bucket points at.
 
-    `images` is what a client downloads, platform -> bytes, as `downloads` gives it; None where it was not recorded.
-    `unknown` are fields of a newer release. States that differ in these two alone are equal.
+    size       bytes of the manifest
+    platforms  None: all of them
+    images     platform -> bytes that a client downloads, as `downloads` gives it; None: not recorded
+    unknown    fields of a newer release
+
+    States that differ in the last two alone are equal.
     """
 
     digest: Digest
@@ -47,10 +51,12 @@ class TagState:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A tag that cannot be mirrored as asked, and why.
+    """A tag that cannot be mirrored as configured, and why.
 
-    `digest` is what it pointed at then, if that is known, and `platforms` are those that were wanted of it: while both
-    stay the same, so does the reason, and nothing has to be fetched to say so.
+    digest     what it pointed at then, None if that is not known
+    platforms  those that were wanted of it
+
+    While both stay the same, so does the reason, and nothing has to be fetched to report it again.
     """
 
     digest: Digest | None
@@ -63,8 +69,8 @@ class RepositoryState:
     """One repository of the bucket.
 
     retired      digests that no tag points at any more, and since when
-    pending      tags whose objects an apply set out to write or remove, and has not recorded yet: until then they may
-                 be other than `tags` says
+    pending      tags whose objects an apply is about to write or remove: until it has recorded that, they may differ
+                 from what `tags` says
     attachments  digest of a tag, or a retired one -> what came along with its image, where that was asked for
     owner        the `name` of the mirrors file that it belongs to; None: not claimed yet
     gone         tag -> since when the source does not list it any more
@@ -84,7 +90,7 @@ class RepositoryState:
 
     @property
     def digests(self) -> frozenset[Digest]:
-        """What the repository has to keep: the digests of its tags, and the retired ones."""
+        """The digests that the repository has to keep: those of its tags, and the retired ones."""
         return frozenset(state.digest for state in self.tags.values()) | self.retired.keys()
 
     @property

@@ -30,7 +30,8 @@ def begun(index: MirrorIndex, target: str, source: str, tags: Iterable[str]) -> 
 def published(index: MirrorIndex, target: str, source: str, tags: Mapping[str, TagState], now: datetime) -> MirrorIndex:
     """`index` after the objects of `tags` were written.
 
-    Digests left without a tag are retired as of `now`; a retired digest that a tag points at again no longer is.
+    A digest that is left without a tag is retired as of `now`. A retired digest that gets a tag again is not retired
+    any more.
     """
     before = index.repositories.get(target, RepositoryState(source))
     new = {tag: _carrying(state, before.tags.get(tag)) for tag, state in tags.items()}
@@ -55,9 +56,11 @@ def noted(
     gone: Collection[str] | None = None,
     left_out: Mapping[str, LeftOut] | None = None,
 ) -> MirrorIndex:
-    """`index` after its source was looked at: the tags it has lost, the tags that cannot be mirrored. None: as it was.
+    """`index` after the tags of its source were listed.
 
-    A tag that was gone before keeps its time. One that is not in the index cannot be gone.
+    gone      tags that the source has lost; None: as before. A tag that was gone before keeps its time, and one that
+              is not in the index cannot be gone.
+    left_out  tags that cannot be mirrored; None: as before
     """
     before = index.repositories.get(target, RepositoryState(source))
     after = before
@@ -70,7 +73,7 @@ def noted(
 
 
 def left_out(index: MirrorIndex, target: str, tags: Mapping[str, LeftOut], untouched: Iterable[str]) -> MirrorIndex:
-    """`index` after `tags` turned out not to be mirrorable as asked; those `untouched` are as they were before."""
+    """`index` after `tags` turned out not to be mirrorable as configured; `untouched` tags are no longer pending."""
     before = index.repositories.get(target)
     if before is None:
         return index
@@ -87,7 +90,7 @@ def with_attachments(index: MirrorIndex, target: str, records: Mapping[Digest, R
 
 
 def removed(index: MirrorIndex, target: str, tags: Iterable[str], now: datetime) -> MirrorIndex:
-    """`index` before the objects of `tags` are removed: they are no tags any more, and pending."""
+    """`index` before the objects of `tags` are removed: the tags are gone from it, and pending."""
     before = index.repositories.get(target)
     if before is None:
         return index
@@ -97,7 +100,7 @@ def removed(index: MirrorIndex, target: str, tags: Iterable[str], now: datetime)
 
 
 def retire(index: MirrorIndex, target: str, source: str, digests: Iterable[Digest], now: datetime) -> MirrorIndex:
-    """`index` after `digests` without a tag were found in the bucket, of which it knew nothing."""
+    """`index` after `digests` without a tag, which it does not know, were found in the bucket."""
     before = index.repositories.get(target, RepositoryState(source))
     found = {digest: now for digest in digests if digest not in before.digests}
     if not found:
@@ -112,7 +115,7 @@ def settled(index: MirrorIndex, target: str, tags: Iterable[str]) -> MirrorIndex
 
 
 def collected(index: MirrorIndex, target: str, digests: Iterable[Digest]) -> MirrorIndex:
-    """`index` after retired `digests` were given up. A repository of which nothing is left is left out."""
+    """`index` after retired `digests` were removed. A repository of which nothing is left is removed as well."""
     before = index.repositories.get(target)
     if before is None:
         return index
@@ -133,7 +136,7 @@ def expired(state: RepositoryState, retain: timedelta, now: datetime) -> frozens
 
 
 def without_expired(index: MirrorIndex, retain: Callable[[str], timedelta], now: datetime) -> MirrorIndex:
-    """What `index` still promises: without the retired digests whose time is over, gone already or not."""
+    """`index` without the retired digests that have expired, whether garbage collection has removed them or not."""
     for target, state in index.repositories.items():
         over = expired(state, retain(target), now)
         index = collected(index, target, over) if over else index

@@ -29,7 +29,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def serialise(index: MirrorIndex, now: datetime, generator: str) -> bytes:
-    """The index object's bytes: sorted, so that equal states at one time are equal bytes."""
+    """Returns the bytes of the index object, sorted, so that equal states at one time give equal bytes."""
     document = {
         **dict(sorted(index.unknown.items())),
         "version": VERSION,
@@ -43,7 +43,7 @@ def serialise(index: MirrorIndex, now: datetime, generator: str) -> bytes:
 
 
 def parse(body: bytes, where: str) -> MirrorIndex:
-    """Raises `IndexInvalid`, which names `where` the index is, for anything `serialise` would not have written."""
+    """Reads an index. Raises `IndexInvalid`, which names `where` it is, for what `serialise` would not have written."""
     try:
         document = load_json(body, where)
         match document:
@@ -69,7 +69,8 @@ def parse(body: bytes, where: str) -> MirrorIndex:
 
 @lru_cache(maxsize=4096)
 def parse_time(text: str) -> datetime:
-    """A time as `format_time` writes it. Raises `Malformed`."""
+    """Reads a time that `format_time` wrote. Raises `Malformed`."""
+    # Cached because `strptime` is slow, and the tags that one apply wrote share a time or a few.
     try:
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
     except ValueError:
@@ -83,12 +84,12 @@ def format_time(time: datetime) -> str:
 
 
 def platforms_document(platforms: tuple[Platform, ...] | None) -> str | list[str]:
-    """How the index and the plan spell platforms: `"all"` or a list."""
+    """Writes platforms for the index and the plan: `"all"` or a list."""
     return "all" if platforms is None else [str(platform) for platform in platforms]
 
 
 def parse_platforms(value: Any, what: str) -> tuple[Platform, ...] | None:
-    """The reverse of `platforms_document`. Raises `Malformed`."""
+    """Reads what `platforms_document` wrote. Raises `Malformed`."""
     if value == "all":
         return None
     if not isinstance(value, list) or not value or not all(isinstance(item, str) for item in value):
@@ -115,12 +116,12 @@ def _repository_document(state: RepositoryState) -> dict[str, Any]:
 
 
 def gone_document(gone: Mapping[str, datetime]) -> dict[str, str]:
-    """How the index and the plan spell since when tags are gone at the source."""
+    """Writes for the index and the plan since when tags are gone at the source."""
     return {tag: format_time(since) for tag, since in sorted(gone.items())}
 
 
 def left_out_document(one: LeftOut) -> dict[str, Any]:
-    """How the index and the plan spell why a tag is left out."""
+    """Writes for the index and the plan why a tag is left out."""
     digest = {} if one.digest is None else {"digest": str(one.digest)}
     platforms = {} if one.platforms is None else {"platforms": platforms_document(one.platforms)}
     return {**digest, "reason": one.reason, **platforms}
@@ -132,7 +133,7 @@ def _tag_entry(state: TagState) -> dict[str, Any]:
 
 
 def tag_document(state: TagState) -> dict[str, Any]:
-    """A tag's state as the index and the plan spell it."""
+    """Writes a tag's state for the index and the plan."""
     return {
         "digest": str(state.digest),
         "mediaType": state.media_type,
@@ -183,14 +184,14 @@ def _owner(entry: Any, target: str) -> str | None:
 
 
 def parse_gone(entry: Any, target: str) -> Mapping[str, datetime]:
-    """Reads it back. Raises `Malformed`."""
+    """Reads what `gone_document` wrote. Raises `Malformed`."""
     if not isinstance(entry, dict) or not all(map(is_tag, entry)):
         raise Malformed(f"repository {target}", "expected gone to have a time for each tag")
     return MappingProxyType({tag: _time(since, target) for tag, since in entry.items()})
 
 
 def parse_left_out(entry: Any, target: str) -> Mapping[str, LeftOut]:
-    """Reads it back. Raises `Malformed`."""
+    """Reads what `left_out_document` wrote for each tag. Raises `Malformed`."""
     if not isinstance(entry, dict) or not all(map(is_tag, entry)):
         raise Malformed(f"repository {target}", "expected left_out to have a reason for each tag")
     return MappingProxyType({tag: _left_out_tag(one, target) for tag, one in entry.items()})
@@ -208,6 +209,7 @@ def _left_out_tag(entry: Any, target: str) -> LeftOut:
 
 def _min_writer(document: dict[str, Any]) -> int:
     value = document.get("min_writer", WRITER)
+    # Not isinstance(): JSON's `true` is an int to Python.
     if type(value) is not int:
         raise Malformed("min_writer", "expected a number")
     return max(WRITER, value)
@@ -231,7 +233,7 @@ def _tag(tag: str, entry: Any, target: str) -> TagState:
 
 
 def parse_tag_document(entry: Any, what: str) -> TagState:
-    """The reverse of `tag_document`. Raises `Malformed`, which names `what`."""
+    """Reads what `tag_document` wrote. Raises `Malformed`, which names `what`."""
     match entry:
         case {
             "digest": str(digest),

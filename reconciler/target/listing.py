@@ -1,7 +1,7 @@
-"""What a bucket holds, for people who look for an image: from its mirror index, or from what it publishes.
+"""Lists what a bucket holds, for people who look for an image.
 
-from_index   what the mirror index says: digests, platforms, sizes, times
-from_public  the same over the public URL; where the index is not public, the names in `_catalog` and `tags/list`
+from_index   from the mirror index: digests, platforms, sizes, times
+from_public  the same over the public URL; if the index is not public, the names in `_catalog` and `tags/list`
 """
 
 from __future__ import annotations
@@ -27,27 +27,28 @@ if TYPE_CHECKING:
 
 MAX_INDEX_BYTES = 64 * 1024 * 1024
 MAX_LIST_BYTES = 8 * 1024 * 1024
-"""Of what a public URL sends: an index of 200,000 tags, and a list of as many. An answer may come from any server."""
+"""Bytes that are read from a public URL, which can be any server's: enough for an index or a list of 200,000 tags."""
 
 MAX_VALUES = 3_000_000
-"""Values in such an index or list, which is more of them than in any that we write."""
+"""JSON values in such an index or list, more than r2mirror ever writes."""
 
 MAX_REPOSITORIES = 10_000
 MAX_TAGS = 1_000_000
-"""Of a mirror without an index: each repository is a request, and the names of all tags are kept."""
+"""Bounds for a mirror without an index: each repository is a request, and the names of all tags stay in memory."""
 
 LONGEST = 600.0
-"""Seconds that all lists of tags are waited for together."""
+"""Seconds to wait for all lists of tags together."""
 
 _PARSING = threading.Lock()
-"""What a list becomes in memory is many times its bytes: one is parsed at a time."""
+"""Parsed JSON takes many times the memory of its bytes, so only one list is parsed at a time."""
 
 
 @dataclass(frozen=True)
 class ListedRepository:
-    """One repository. `tags` maps each tag to its state, or to None where only its name is known.
+    """One repository.
 
-    `source` is None where it is not known.
+    source  None if it is not known
+    tags    each tag with its state, None if only its name is known
     """
 
     target: str
@@ -60,9 +61,9 @@ class ListedRepository:
 
     @property
     def size(self) -> int | None:
-        """Bytes to pull every image for every platform, each digest once; None where nothing is known of some.
+        """Bytes to pull every image for every platform, each digest once; None if the size of one is not known.
 
-        Layers that images share are in the bucket once, and counted here for each.
+        A layer that several images share is in the bucket once, and counted here for each of them.
         """
         images = {state.digest: state.images for state in self.states}
         if len(self.states) < len(self.tags) or not all(images.values()):
@@ -76,14 +77,14 @@ class ListedRepository:
 
 @dataclass(frozen=True)
 class Listing:
-    """What was found. `whole` says whether the mirror index could be read, or only names."""
+    """The repositories that were found. `whole`: whether the mirror index could be read, or only names."""
 
     repositories: tuple[ListedRepository, ...]
     whole: bool = True
 
 
 def from_index(index: MirrorIndex, pattern: str | None) -> Listing:
-    """The repositories of an index that have tags and whose name is `pattern` or matches it; all of them for None."""
+    """Lists the repositories of an index that have tags and whose name matches `pattern`; all of them for None."""
     return Listing(
         tuple(
             ListedRepository(target, state.source, state.tags)
@@ -94,7 +95,7 @@ def from_index(index: MirrorIndex, pattern: str | None) -> Listing:
 
 
 def from_public(bucket: PublicBucket, pattern: str | None, executor: Executor) -> Listing:
-    """What is published at a public URL. Raises `PublicError`, and `IndexVersion` for another release's index."""
+    """Lists what a public URL publishes. Raises `PublicError`, and `IndexVersion` for an index of another release."""
     answer = bucket.get(MIRROR_INDEX, MAX_INDEX_BYTES)
     if answer.status == 200:
         return from_index(_index(answer), pattern)

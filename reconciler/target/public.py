@@ -1,10 +1,10 @@
-"""A bucket as its clients see it: by its public URL, without credentials. Only reads, and nothing of any size.
+"""Reads small objects of a bucket as clients do: at its public URL, without credentials.
 
     bucket = PublicBucket("https://cr.example.com")
     answer = bucket.get("v2/_catalog", 1024 * 1024)     # PublicAnswer(url, status, body)
 
-An answer of any status is an answer. A request without any answer raises `PublicError`: a name that does not resolve, a
-connection that breaks or trickles, 429 and 5xx that stay, a body beyond the bound, a redirect to another host.
+An answer of any status is returned. `PublicError` is raised if there is none that can be used: the name does not
+resolve, the connection breaks or trickles, 429 or 5xx persists, the body is too long, or it redirects to another host.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LONGEST_WAIT = 5.0
 
 @dataclass(frozen=True)
 class PublicAnswer:
-    """What came for a key; `url` is what was asked in the end."""
+    """The answer for a key; `url` is the one that gave it, after redirects."""
 
     url: str
     status: int
@@ -49,9 +49,9 @@ class PublicAnswer:
 
 
 class PublicBucket:
-    """One public address, for all threads; to be closed in the end.
+    """One public address. Safe to share between threads; a context manager that closes its connections.
 
-    Raises `UsageError` for a URL that cannot be one.
+    Raises `UsageError` for a URL that is not valid.
     """
 
     def __init__(self, url: str) -> None:
@@ -66,7 +66,7 @@ class PublicBucket:
         self._client.close()
 
     def get(self, key: str, limit: int) -> PublicAnswer:
-        """The object under `key`, or what there is in its place, of at most `limit` bytes. Raises `PublicError`."""
+        """Gets what the address answers for `key`, of at most `limit` bytes. Raises `PublicError`."""
         url = f"{self.url}/{quote(key, safe='/:@')}"
         with _translated(url):
             return self._retry(partial(self._once, url, limit))
@@ -88,7 +88,7 @@ class PublicBucket:
 
 
 def base_url(url: str) -> str:
-    """`url` as keys are appended to it. Raises `UsageError` unless it is http(s)://host[:port][/path]."""
+    """Returns the URL to which keys are appended. Raises `UsageError` unless it is http(s)://host[:port][/path]."""
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -102,7 +102,7 @@ def base_url(url: str) -> str:
 
 
 def _check_redirect(url: str, onwards: str) -> None:
-    """Raises `PublicError` where a redirect leads to another host, or from https to http."""
+    """Raises `PublicError` if a redirect leads to another host, or from https to http."""
     before, after = urlsplit(url), urlsplit(onwards)
     upgraded = (before.scheme, after.scheme) == ("http", "https")
     if before.hostname != after.hostname or (before.scheme != after.scheme and not upgraded):

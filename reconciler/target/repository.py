@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Repository:
-    """The repository `name` in `store`. Every method raises `StoreError`."""
+    """The repository `name` in `store`. Every method but the two that name keys can raise `StoreError`."""
 
     store: Store
     name: str
@@ -78,6 +78,7 @@ class Repository:
         """
         key, headers = self.manifest_key(tag), manifest_headers(media_type, tag)
         if is_new:
+            # Saves a GET for each new tag. The condition stands in for it, should the listing have lacked the tag.
             self.store.put(key, body, headers, Absent())
         else:
             put_changed(self.store, key, body, headers)

@@ -1,13 +1,13 @@
-"""How a blob gets into a repository: it is there, another repository of the bucket has it, or it is downloaded.
+"""Decides how a blob gets into a repository: it is there, another repository of the bucket has it, or it is downloaded.
 
-Pure: `apply` decides by it, and a plan forecasts by it.
+Pure: `apply` and the forecast of a plan decide alike.
 
-Only repositories of the mirror index are copied from: what is under a digest's key there was verified as it came, and
-a copy within the bucket is not verified again. Other repositories may belong to others: their garbage must not spread.
+Blobs are copied from repositories of the mirror index alone. r2mirror verified those as it downloaded them, and a copy
+within the bucket is not verified again. Other repositories may belong to others, and a damaged blob must not spread.
 
-Which of them hold a blob only a listing says, at 1,000 keys a request. A request costs what the upload of one part
-costs, 8 MiB, and takes about as long; so one is worth it for every `LISTING_WORTH` bytes that are missing, in the
-repositories first that come from nearest by. A run that lacks little lists only the repositories that it changes.
+Only a listing says which repositories hold a blob, at 1,000 keys a request. A request costs as much as the upload of a
+part of 8 MiB, and takes about as long. So one is made for every `LISTING_WORTH` bytes that are missing, and first for
+the repositories whose sources are closest. A run that lacks little lists only the repositories that it changes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import TypeAlias
 from reconciler.oci.spec import Descriptor, Digest
 
 LISTING_WORTH = 32 * 1024 * 1024
-"""Bytes that have to be missing for each listing request, so that looking around costs a quarter at the most."""
+"""Bytes that have to be missing for each listing request: four parts, so that listings cost a quarter at the most."""
 
 MAX_LISTINGS = 100
 """Requests of one run. What they show is kept until its end: 100,000 keys are about 40 MB."""
@@ -53,7 +53,7 @@ Holders: TypeAlias = "Mapping[tuple[Digest, int], str]"
 
 
 def way(blob: Descriptor, present: Mapping[Digest, int], holders: Holders) -> Way:
-    """How `blob` gets into a repository that holds `present`, digest -> size in bytes as listed."""
+    """Decides how `blob` gets into a repository that holds `present`: digest -> size in bytes, as listed."""
     if present.get(blob.digest) == blob.size:
         return There()
     holder = holders.get((blob.digest, blob.size))
@@ -61,19 +61,20 @@ def way(blob: Descriptor, present: Mapping[Digest, int], holders: Holders) -> Wa
 
 
 def is_worth_listing(missing: int, listed: int) -> bool:
-    """Whether to list another repository, with so many bytes missing and so many requests made for that so far."""
+    """Whether to list another repository, given the bytes that are missing and the requests made so far."""
     return listed < min(missing // LISTING_WORTH, MAX_LISTINGS)
 
 
 def requests_for(keys: int) -> int:
-    """The listing requests that so many keys take."""
+    """Returns how many requests it takes to list so many keys."""
     return keys // LISTING_KEYS + 1
 
 
 def nearest(source: str, others: Mapping[str, str]) -> str:
-    """Of `others`, target -> source and not empty, the target whose source shares the most of its path with `source`.
+    """Returns the target among `others` (target -> source, not empty) whose source is most like `source`.
 
-    `docker.io/library/python` is built on what is in `docker.io/library/debian` rather than on anything of `quay.io`.
+    Sources with a common path tend to share layers: `docker.io/library/python` is built on `docker.io/library/debian`
+    rather than on anything of `quay.io`.
     """
     return max(sorted(others), key=lambda target: _shared(source.split("/"), others[target].split("/")))
 

@@ -101,7 +101,7 @@ class BucketClient:
         except KeyError as error:
             raise StoreError(self.what(key), f"{NOT_UNDERSTOOD} it lacks {error}; check the endpoint") from error
         except (ResponseParserError, ValueError, OverflowError, RuntimeError) as error:
-            # All but the first: a size or a time that is none, which botocore converts without a look.
+            # The last three come from a size or a time that is not valid, which botocore converts unchecked.
             raise StoreError(self.what(key), f"{NOT_UNDERSTOOD} {error}; check the endpoint") from error
 
 

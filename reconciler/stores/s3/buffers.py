@@ -17,11 +17,10 @@ _NOTHING = memoryview(bytes(parts.PART_SIZE))
 
 
 class Buffers:
-    """Memory for parts and bodies that many threads share. First come, first served: none starves.
+    """Memory for parts and bodies that many threads share, first come, first served.
 
-    Buffers of `PART_SIZE` bytes are kept and handed out again, the last one first: an allocator would keep more. One
-    that was cut to the end of a stream gets its length back. Those that are kept and those that are lent are never more
-    than `size` bytes together.
+    Buffers of `PART_SIZE` bytes are kept and lent again, the last one first. One that was cut to the end of a stream
+    gets its length back. The buffers that are kept and those that are lent never have more than `size` bytes together.
     """
 
     def __init__(self, size: int) -> None:
@@ -33,7 +32,9 @@ class Buffers:
     @contextlib.contextmanager
     def taken(self, size: int) -> Iterator[bytearray]:
         """Waits until there is room for a buffer of `size` bytes and lends it for the length of the block."""
+        # A part that is larger than everything there is takes everything.
         held = min(size, self._size)
+        # Only the holder of the turn waits for room. A Condition alone would let small bodies overtake a part for ever.
         with self._turn, self._changed:
             self._changed.wait_for(lambda: self._free >= held)
             self._free -= held
@@ -62,14 +63,14 @@ class Body:
         self._what = what
 
     def begin(self) -> None:
-        """Waits for the first bytes: a thread that waits for its turn at the source must not hold a buffer."""
+        """Waits for the first bytes, so that a thread that waits for its source holds no buffer meanwhile."""
         self._more()
 
     def fill(self, buffer: bytearray) -> bytearray:
-        """The next part: `buffer` itself, filled, and cut where that is the end of the stream.
+        """Fills `buffer` with the next part, cuts it to the end of the stream, and returns it.
 
-        Raises `StoreError` if the stream has not `size` bytes, and what it raises. The last part comes out only after
-        the stream has ended without an error.
+        Raises `StoreError` if the stream does not have `size` bytes, and what the stream raises. The last part is
+        returned only after the stream has ended without an error.
         """
         with memoryview(buffer) as view:
             wanted = filled = min(len(buffer), self.left)
@@ -87,7 +88,7 @@ class Body:
         return buffer
 
     def _more(self) -> memoryview:
-        """What has come and is in no part yet: nothing at the end of the stream."""
+        """Returns the bytes that have arrived and are in no part yet: none at the end of the stream."""
         while not self._rest:
             chunk = next(self._chunks, None)
             if chunk is None:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MAX_CONNECTIONS = 300
-"""More than the callers' threads, the clients of `serve` and those that send parts, so that none is made twice."""
+"""More than the threads of callers, of `serve` and of parts together: urllib3 closes any connection beyond this number
+after one request, and the next one would pay for a new TLS handshake."""
 
 
 def make_client(session: Session, endpoint: str | None, region: str | None, workers: int) -> S3Client:
@@ -80,7 +81,7 @@ def watch(client: S3Client, contact: Contact) -> None:
 
     def before_call(params: dict[str, Any], **_: object) -> None:
         contact.asked()
-        # Else botocore answers any redirect by asking for the bucket's region, which is redirected in turn, and so on.
+        # Otherwise botocore answers a redirect with a request for the bucket's region, which is redirected as well.
         params["context"].get("s3_redirect", {})["redirected"] = not follows_regions
 
     def before_parse(response_dict: dict[str, Any], **_: object) -> None:
@@ -96,15 +97,15 @@ _AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
 
 
 def _add_md5(params: dict[str, Any], **_: object) -> None:
-    """Sends the checksum that every server takes, older ones and GCS too; botocore would send a CRC32 in its place."""
-    with contextlib.suppress(ValueError):  # A Python that has no MD5, by the law of its land.
+    """Sends the checksum that all servers accept, also older ones and GCS; botocore would send a CRC32 instead."""
+    with contextlib.suppress(ValueError):  # A Python without MD5, e.g. in FIPS mode.
         digest = hashlib.md5(params["body"], usedforsecurity=False).digest()
         params["headers"]["Content-MD5"] = base64_of(digest)
         params["context"].pop("checksum", None)
 
 
 def _look_at(response: dict[str, Any]) -> None:
-    """Raises `WebPage` for a web page in the place of an answer, and removes a time that botocore could not parse."""
+    """Raises `WebPage` for a web page instead of an answer, and removes a time that botocore could not parse."""
     headers, body = response["headers"], response["body"]
     if "last-modified" in headers:
         written = header_time(headers["last-modified"])
@@ -117,7 +118,7 @@ def _look_at(response: dict[str, Any]) -> None:
 
 
 class WebPage(Exception):
-    """A sign-in page of a network, say, or the home page of another server."""
+    """A web page came instead of an answer, e.g. a network's sign-in page or the home page of another server."""
 
 
 def is_page(body: bytes) -> bool:

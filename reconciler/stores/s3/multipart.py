@@ -83,7 +83,7 @@ class Multipart:
             with self._bucket.explained(key):
                 self._complete(key, upload_id, sent, size)
         except BaseException:
-            # What is left if this fails too, R2 removes after 7 days; the error to report is the first one.
+            # If this fails too, R2 removes the parts after 7 days. The first error is the one to report.
             with contextlib.suppress(boto.BotoCoreError, boto.ClientError):
                 self._bucket.patience()(
                     self._bucket.client.abort_multipart_upload, Bucket=self._bucket.name, Key=key, UploadId=upload_id
@@ -107,6 +107,8 @@ class Multipart:
         self, key: str, upload_id: str, number: int, body: Body, part_size: int
     ) -> Future[CompletedPartTypeDef]:
         """Fills the next part and hands it to the pool, which frees its buffer when it is sent."""
+        # The buffer outlives this call: its release passes from the block to the future, so that it is freed once the
+        # part is sent, and also if `fill` or `submit` fails.
         with contextlib.ExitStack() as taken:
             part = body.fill(taken.enter_context(self._buffers.taken(part_size)))
             future = self._senders.submit(self._send_part, key, upload_id, number, part)
@@ -127,7 +129,7 @@ class Multipart:
             return {"ETag": answer["ETag"], "PartNumber": number}
 
     def _complete(self, key: str, upload_id: str, sent: Sequence[CompletedPartTypeDef], size: int) -> None:
-        """Completes the upload. If the answer does not say that the object is there, a listing has to."""
+        """Completes the upload. If the answer does not confirm that the object exists, a listing has to."""
         retrying = self._bucket.writing()
         try:
             answer = retrying(

@@ -1,4 +1,4 @@
-"""Which failures of requests are tried again, and how long."""
+"""Decides which failures of requests are retried, and for how long."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CONNECT_TIMEOUT, READ_TIMEOUT = 10, 60
 """Seconds."""
 
 FIRST_ANSWER = 60.0
-"""Seconds that the first answer of a server may take, all attempts together."""
+"""Seconds that the first answer of a server may take, over all attempts."""
 
 ATTEMPTS = 6
 """With waits of up to 0.5, 1, 2, 4 and 8 seconds between them: R2 allows one write a second on one key."""
@@ -34,6 +34,7 @@ BROKEN_CONNECTION = (boto.ConnectionError, boto.HTTPClientError, boto.Incomplete
 
 _BUSY = (429, 500, 502, 503, 504)
 
+# `BadDigest` is here because a body that was damaged on its way arrives intact the next time.
 _BUSY_CODES = ("ConditionalRequestConflict", "RequestTimeout", "SlowDown", "TooManyRequests", "BadDigest")
 
 

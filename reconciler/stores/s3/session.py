@@ -34,7 +34,7 @@ def make_session(name: str, environ: Mapping[str, str]) -> Session:
 
 
 class _Models(Loader):
-    """Takes every folder for a service: botocore would look into those of 400 services before it reads one."""
+    """Takes every folder for a service. botocore's own loader opens the folders of 400 services before it reads one."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         super().__init__(extra_search_paths=list(paths), include_default_search_paths=False)

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from tenacity import Retrying
 
 SMALL = MIB
-"""Bytes of a body up to which it gets a buffer of its own length: one of a part is slower to cut than that to send."""
+"""Bytes of a body up to which it gets a buffer of its own length: to cut one of `PART_SIZE` and extend it again takes
+longer than to send so few bytes."""
 
 PART_WORKERS = 8
 """Threads that send parts, for all uploads of one store together: as many as there are uploads at once."""
@@ -150,6 +151,7 @@ class S3Store:
             )
         part_size = parts.part_size(size)
         body = Body(chunks, size, self._bucket.what(key))
+        # Outside the buffers: a stream that waits for its source must not keep memory from streams that flow.
         body.begin()
         if size > part_size:
             self._multipart.upload(key, body, part_size, headers)
@@ -223,7 +225,7 @@ class S3Store:
                     page = self._bucket.patience()(self._bucket.client.list_multipart_uploads, **request)
                 except boto.ClientError as error:
                     if status_of(error) == 501:
-                        # A server that cannot list them: whatever it does about them, we can do nothing.
+                        # The server cannot list them, so there is nothing that could be aborted.
                         return
                     raise
                 rows = [Unfinished(entry["Key"], entry["UploadId"]) for entry in page.get("Uploads", [])]
@@ -278,7 +280,7 @@ class S3Store:
 
     @contextlib.contextmanager
     def _conditional(self, key: str, condition: Condition | None) -> Iterator[None]:
-        """Says so where it is the condition of a write that the server does not know."""
+        """Translates the error of a server that does not know conditional writes."""
         try:
             yield
         except boto.ClientError as error:
@@ -290,12 +292,13 @@ class S3Store:
 
 
 def _now(answer: GetObjectOutputTypeDef) -> datetime:
-    """The time by the server's clock, to the second; by this machine's if it does not say."""
+    """Returns the time by the server's clock, to the second; by this machine's if the answer has no date."""
     return header_time(answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")) or datetime.now(UTC)
 
 
 def _age(answer: GetObjectOutputTypeDef, now: datetime) -> float:
-    """Seconds since the object was written: both ends by the server's clock. 0 if it does not say."""
+    """Returns the seconds since the object was written, both times by the server's clock; 0 if it gives none."""
+    # At 0, a lock looks as if it had just been renewed: nobody takes over the lock of a run that may be alive.
     written: datetime | None = answer.get("LastModified")
     return max(0.0, (now - written).total_seconds()) if written else 0.0
 
@@ -324,4 +327,4 @@ def _part(start: int, length: int | None) -> dict[str, Any]:
 _CONDITIONS = ("If-None-Match", "If-Match")
 
 _NO_BATCHES = (400, 404, 405, 411, 501)
-"""What servers answer that do not remove several objects by one request, or want another checksum of that."""
+"""Answers of servers that cannot remove several objects by one request, or want another checksum for it."""

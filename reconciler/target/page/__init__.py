@@ -1,11 +1,11 @@
 """The catalog page: one static `index.html` that shows what a mirror index says, with a search and the pull commands.
 
-Pure: the same tags give the same bytes, of which no clock and no address is a part; the browser knows both. Its own
-HTML, CSS and script come with the package. The page loads nothing and may run nothing but its own script, by a content
-security policy with hashes. It tells no more than the registry itself does: no source is named.
+Pure: the same tags give the same bytes, so that an unchanged page is not written again. No time of day and no address
+is in them; the browser adds both. HTML, CSS and script come with the package. The page loads nothing and runs nothing
+but its own script, by a content security policy with hashes. Like the registry itself, it does not name the sources.
 
-Everything is in the page: names and numbers as JSON, each string once, digests in base64. Where that has more than
-`LIMIT` bytes, the tags that changed last are shown.
+All data is in the page: names and numbers as JSON, each string once, digests in base64. If that is more than `LIMIT`
+bytes, the tags that changed last are shown.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
     from reconciler.target.index import MirrorIndex, TagState
 
 LIMIT = 4 * 1024 * 1024
-"""Bytes of the catalog in the page, some 45,000 tags: what a phone still reads within seconds."""
+"""Bytes of the catalog in the page, some 45,000 tags: a phone still loads it within seconds."""
 
 PLAIN_LIMIT = 500
 """Repositories that are listed for those without JavaScript."""
 
 MARK = b'<meta name="generator" content="r2mirror catalog page">'
-"""What tells a page of r2mirror from any other, within its first `_HEAD` bytes."""
+"""Identifies a page of r2mirror, within its first `_HEAD` bytes."""
 
 _HEAD = 1024
 _CATALOG = re.compile(rb'<script id="catalog" type="application/json">.*?</script>', re.DOTALL)
 
 
 def render(index: MirrorIndex) -> bytes:
-    """The page for an index."""
+    """Renders the page for an index."""
     catalog = _catalog(index)
     style, script = _file("page.css"), _file("page.js")
     policy = (
@@ -55,14 +55,15 @@ def render(index: MirrorIndex) -> bytes:
 
 
 def is_ours(body: bytes) -> bool:
-    """Whether an object is a catalog page, of whatever release. Any other page is not r2mirror's."""
+    """Whether an object is a catalog page of r2mirror, of any release."""
     return MARK in body[:_HEAD]
 
 
 def says_the_same(stored: bytes, page: bytes) -> bool:
-    """Whether the page that is stored shows what `page` does: after an upgrade only its looks may be others."""
+    """Whether the stored page has the content of `page`: after an upgrade only its looks may differ."""
     if stored == page:
         return True
+    # Same looks but other bytes are damage, not another release.
     return is_ours(stored) and _looks(stored) != _looks(page) and _shown(stored) == _shown(page)
 
 
@@ -123,7 +124,7 @@ class _Catalog:
             yield size
 
     def _place(self, table: dict[Any, int], value: str | int) -> int:
-        """Where the value is in the table, at the end if it is new."""
+        """Returns the place of the value in the table, at its end if it is new."""
         if value not in table:
             self.size += len(str(value)) + 3
         return table.setdefault(value, len(table))
@@ -148,7 +149,7 @@ MARGIN = 16 * 1024
 
 
 def _embedded(document: dict[str, Any]) -> str:
-    """JSON that ends no script element, whatever is in it."""
+    """Returns JSON that cannot end the script element it is in, e.g. by a tag named `</script>`."""
     text = json.dumps(document, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
