@@ -8,7 +8,7 @@ among the others, because other rules of the zone can come between.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -76,47 +76,32 @@ def edge_rules(edge: EdgeConfig) -> tuple[Rule, ...]:
     """Lists all rules that r2mirror wants in the zone for this edge's hostname."""
     host = f'http.host eq "{edge.hostname}"'
     registry = f'{host} and starts_with({_PATH}, "/v2/")'
-    rules = [
-        _rule(
-            edge,
-            Phase.REWRITE,
-            "ping",
-            "/v2/ answers 200",
-            f'{host} and {_PATH} in {{"/v2" "/v2/"}}',
-            {"uri": {"path": {"value": f"/{PING}"}}},
-        ),
-        _rule(
-            edge,
-            Phase.REWRITE,
-            "page",
-            "the catalog page for people",
-            f'{host} and {_PATH} eq "/"',
-            {"uri": {"path": {"value": f"/{PAGE}"}}},
-        ),
-        _header(edge, "api_version", "a header that old clients check", registry, _set("registry/2.0"), _API_VERSION),
-        *(
-            _header(
-                edge,
-                algorithm,
-                f"the digest of content requested by {algorithm}",
-                f"{host} and http.response.code eq 200 and ({_is_digest(algorithm)})",
-                {"operation": "set", "expression": f"substring({_PATH}, -{length})"},
-                "Docker-Content-Digest",
-            )
-            for algorithm, length in _DIGEST_LENGTHS.items()
-        ),
-        *(_tag_rules(edge, registry) if edge.digest_by_tag else ()),
-        _header(
-            edge,
-            "identity",
-            "digests are of bytes as they are stored",
-            f'{registry} and ({_PATH} contains "/manifests/" or {_PATH} contains "/blobs/")',
-            {"operation": "remove"},
-            "Content-Encoding",
-        ),
-        *_cache_rules(edge, registry),
-    ]
-    return tuple(rules)
+    return (*_rewrite_rules(edge, host), *_header_rules(edge, host, registry), *_cache_rules(edge, registry))
+
+
+def _rewrite_rules(edge: EdgeConfig, host: str) -> Iterator[Rule]:
+    # A key that ends with a slash does not work reliably, and R2 has no index documents.
+    ping = f'{host} and {_PATH} in {{"/v2" "/v2/"}}'
+    yield _rule(edge, Phase.REWRITE, "ping", "/v2/ answers 200", ping, {"uri": {"path": {"value": f"/{PING}"}}})
+    page = f'{host} and {_PATH} eq "/"'
+    yield _rule(
+        edge, Phase.REWRITE, "page", "the catalog page for people", page, {"uri": {"path": {"value": f"/{PAGE}"}}}
+    )
+
+
+def _header_rules(edge: EdgeConfig, host: str, registry: str) -> Iterator[Rule]:
+    yield _header(edge, "api_version", "a header that old clients check", registry, _set("registry/2.0"), _API_VERSION)
+    for algorithm, length in _DIGEST_LENGTHS.items():
+        words = f"the digest of content requested by {algorithm}"
+        # Only for 200: the digest in a path of an error page would be wrong for its body.
+        found = f"{host} and http.response.code eq 200 and ({_is_digest(algorithm)})"
+        digest = {"operation": "set", "expression": f"substring({_PATH}, -{length})"}
+        yield _header(edge, algorithm, words, found, digest, "Docker-Content-Digest")
+    if edge.digest_by_tag:
+        yield _tag_rule(edge, registry)
+    words = "digests are of bytes as they are stored"
+    content = f'{registry} and ({_PATH} contains "/manifests/" or {_PATH} contains "/blobs/")'
+    yield _header(edge, "identity", words, content, {"operation": "remove"}, "Content-Encoding")
 
 
 _API_VERSION = "Docker-Distribution-API-Version"
@@ -124,7 +109,7 @@ _API_VERSION = "Docker-Distribution-API-Version"
 _LANGUAGE = 'http.response.headers["content-language"][0]'
 
 
-def _tag_rules(edge: EdgeConfig, registry: str) -> tuple[Rule, ...]:
+def _tag_rule(edge: EdgeConfig, registry: str) -> Rule:
     """Moves the digest that `target.digest_by_tag` stores with a tag to where clients look for it."""
     stored = f'http.response.code eq 200 and starts_with({_LANGUAGE}, "sha256:")'
     expression = f'{registry} and {_PATH} contains "/manifests/" and not ({_any_digest()}) and {stored}'
@@ -132,7 +117,7 @@ def _tag_rules(edge: EdgeConfig, registry: str) -> tuple[Rule, ...]:
         "Docker-Content-Digest": {"operation": "set", "expression": _LANGUAGE},
         "Content-Language": {"operation": "remove"},
     }
-    return (_rule(edge, Phase.RESPONSE, "tag", "the digest of a tag", expression, {"headers": headers}),)
+    return _rule(edge, Phase.RESPONSE, "tag", "the digest of a tag", expression, {"headers": headers})
 
 
 def _cache_rules(edge: EdgeConfig, registry: str) -> list[Rule]:
