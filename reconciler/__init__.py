@@ -1,3 +1,3 @@
-"""r2mirror: keeps a bucket that is a read-only container registry in step with mirrors.yaml."""
+"""r2mirror: keeps a bucket, served as a read-only container registry, in sync with mirrors.yaml."""
 
 __version__ = "0.1.0"

@@ -254,11 +254,11 @@ class LockHeld(MirrorError):
         if self.has_ended:
             return plain(
                 f"{self.where}: the lock was left behind by {self.holder}, since {self.since}; that process has ended. "
-                f"Break it with `r2mirror unlock`, or let --lock-timeout wait: it runs out within {self.left} s"
+                f"Break it with `r2mirror unlock`, or let --lock-timeout wait: it expires within {self.left} s"
             )
         return plain(
             f"{self.where}: another run is at work: {self.holder}, since {self.since}. Wait for it to end, or let "
-            f"--lock-timeout wait; if it died, its lock runs out within {self.left} s, or `r2mirror unlock` breaks it"
+            f"--lock-timeout wait; if it died, its lock expires within {self.left} s, or `r2mirror unlock` breaks it"
         )
 
 

@@ -13,7 +13,7 @@ MAX_MEMORY = 64 * 1024
 
 @lru_cache(maxsize=256)
 def compile_regex(pattern: str) -> Any:
-    """Compiles an expression. Raises `ValueError` with RE2's reason, e.g. for backreferences and look-around."""
+    """Compiles an expression. Raises `ValueError` with RE2's reason, e.g. for backreferences and lookaround."""
     options = re2.Options()
     options.log_errors = False
     options.max_mem = MAX_MEMORY

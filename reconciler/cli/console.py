@@ -26,9 +26,9 @@ def command_line() -> str:
 def tell_waiting(error: LockHeld) -> None:
     """Says on stderr who is waited for."""
     if error.has_ended:
-        note(f"waiting: {error.holder} has ended and left its lock behind, which runs out within {error.left} s")
+        note(f"waiting: {error.holder} has ended and left its lock behind, which expires within {error.left} s")
     else:
-        note(f"waiting: {error.holder} is at work since {error.since}")
+        note(f"waiting: {error.holder} has been running since {error.since}")
 
 
 def terminal(stream: TextIO) -> dict[str, Any]:

@@ -33,7 +33,7 @@ SECTIONS = {
         Row("review", "review:review", "Write a pull-request comment about an edit and a plan."),
         Row("schema", "schema:schema", "Print the JSON Schema of mirrors.yaml or of an output."),
     ),
-    "Look after": (
+    "Maintain": (
         Row("list", "list:list_", "List the repositories of the bucket, or the tags of one."),
         Row("verify", "verify:verify", "Compare the bucket with the mirror index."),
         Row("gc", "gc:gc", "Remove blobs and manifests that nothing references any more."),

@@ -31,9 +31,11 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 @dataclass(frozen=True)
 class Written:
-    """Where a value and its key are written, counted from 1, and the text of a scalar.
+    """Where a value and its key are written, and the text of a scalar.
 
-    A value without a key has its own place there.
+    line, column          of the value, counted from 1
+    key_line, key_column  of its key; for a value without a key, of the value
+    text                  as it is written, e.g. `1.20` for the number 1.2
     """
 
     line: int
@@ -68,6 +70,7 @@ class Document:
         """Records a problem with the value at `place`, which is written at this line and column."""
         self.problems.append(Problem(self.file, line, column, spell(place), message))
         self._broken.add(place)
+        # Kept beside `problems`, so that `wrong` does not search them all for one inside its place.
         self._around.update(place[:length] for length in range(len(place)))
 
     def spoiled(self, place: KeyPath) -> bool:
@@ -131,11 +134,11 @@ def _read(path: Path) -> bytes:
         with path.open("rb") as file:
             body = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise _fatal(str(path), "there is no such file; name one with -f, or write one (docs/mirrors.md)") from None
+        raise _fatal(str(path), "does not exist; name another one with -f, or write it (docs/mirrors.md)") from None
     except OSError as error:
         raise _fatal(str(path), f"cannot be read: {error.strerror}") from None
     if len(body) > MAX_BYTES:
-        how = "write patterns for many tags, or divide it as docs/mirrors.md says (Several files, one bucket)"
+        how = "replace lists of tags with patterns, or split the file (docs/mirrors.md, Several files, one bucket)"
         raise _fatal(str(path), f"larger than {MAX_BYTES // 1024} KiB; {how}")
     return body
 
@@ -150,8 +153,9 @@ def _decode(body: bytes, file: str) -> str:
     except UnicodeDecodeError as error:
         line = body.count(b"\n", 0, error.start) + 1
         raise _fatal(file, f"not UTF-8 text: byte 0x{body[error.start]:02x}", line) from None
+    # The parser would refuse it too, but without a line.
     if "\0" in text:
-        raise _fatal(file, "not text: it has a NUL byte", text.count("\n", 0, text.index("\0")) + 1)
+        raise _fatal(file, "not text: it contains a NUL byte", text.count("\n", 0, text.index("\0")) + 1)
     return text
 
 
@@ -163,7 +167,7 @@ def _compose(text: str) -> Any:
 
 
 class _BoundedComposer(Composer):
-    """Counts while nodes are made: a bomb has to be refused before it fills the memory."""
+    """Counts nodes while they are made: a YAML bomb must be refused before it fills the memory."""
 
     depth = nodes = 0
 
@@ -172,7 +176,11 @@ class _BoundedComposer(Composer):
         self.nodes += 1
         if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
             mark = self.parser.peek_event().start_mark
-            many = f"nested more than {MAX_DEPTH} deep" if self.depth > MAX_DEPTH else f"more than {MAX_NODES} values"
+            many = (
+                f"nested more than {MAX_DEPTH} levels deep"
+                if self.depth > MAX_DEPTH
+                else f"more than {MAX_NODES} values"
+            )
             raise ComposerError(None, None, many, mark)
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -189,6 +197,7 @@ class _Builder:
     def build(self, node: Any, place: KeyPath, key: Any, depth: int) -> Any:
         self._built += 1
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
+        # The composer makes an aliased node once; here it is built as often as it is used.
         if self._built > MAX_NODES or depth > MAX_DEPTH:
             raise _fatal(self._document.file, "aliases expand to too many values", line, column)
         key_mark = (key or node).start_mark
@@ -206,6 +215,7 @@ class _Builder:
     def _mapping(self, node: Any, place: KeyPath, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key, value in node.value:
+            # The name is part of the place that messages print: a key that would garble a terminal is called `?`.
             name = key.value if key.id == "scalar" and not _unprintable(key.value) else "?"
             problem = self._key_problem(key, (*place, name), known=name in values)
             if problem:
@@ -223,7 +233,7 @@ class _Builder:
         if unprintable:
             return f"the key contains {unprintable}; remove it"
         if known:
-            return f"duplicate key, first used in line {self._document.written[place].key_line}; remove one"
+            return f"duplicate key, first used on line {self._document.written[place].key_line}; remove one"
         return None
 
     def _scalar(self, node: Any, place: KeyPath) -> Any:
@@ -248,6 +258,7 @@ def _unprintable(text: str) -> str | None:
 
 
 def _integer(text: str) -> int:
+    # A leading zero means nothing in YAML 1.2: 017 is 17, which int(text, 0) would refuse.
     plain = text.replace("_", "").lower()
     return int(plain, 0) if plain.lstrip("+-").startswith(("0x", "0o", "0b")) else int(plain)
 

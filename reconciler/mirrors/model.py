@@ -1,4 +1,4 @@
-"""mirrors.yaml as values, with every default filled in. Pure."""
+"""The content of mirrors.yaml as values, with every default filled in. Pure."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ DEFAULT_NAME = "default"
 class Mirror:
     """One entry of `mirrors`, with the defaults filled in.
 
-    tags       patterns, of which one is enough for a tag to be mirrored
-    exclude    tags that are not mirrored, whatever else chooses them
+    tags       a tag is mirrored if one of these patterns chooses it
+    exclude    tags that are not mirrored even if `tags` chooses them
     immutable  tags that are not resolved again once they are mirrored
     platforms  None: all
-    prune      whether tags that nothing chooses any more are removed
-    retain     how long a digest stays after it lost its last tag
-    signed_by  signers, of which one is enough; none: no signature is needed
-    referrers  whether what is attached to an image is mirrored with it
+    prune      whether tags are removed once no pattern chooses them
+    retain     how long a digest is kept after it lost its last tag
+    signed_by  one of these signers must have signed an image; empty: no signature is needed
+    referrers  whether signatures, SBOMs and the like are mirrored with their image
     when_gone  what happens to a tag that the source no longer lists: `keep` or `prune`
     """
 
@@ -57,6 +57,7 @@ class Mirror:
     @property
     def named(self) -> Mapping[str, Named]:
         """The tags that are named, each with its pin if it has one."""
+        # Pins last, so that a tag that is also named without one keeps its pin.
         names = [pattern for pattern in self.tags if isinstance(pattern, Named)]
         return {one.tag: one for one in sorted(names, key=lambda one: isinstance(one, Pinned))}
 
@@ -107,7 +108,7 @@ class Mirrors:
         return owner == self.name or (owner is None and any(mirror.target == target for mirror in self.mirrors))
 
     def retention(self) -> Callable[[str], timedelta]:
-        """Returns a function from a target to the time that its digests stay after they lost their last tag."""
+        """Returns a function from a target to how long it keeps a digest without tags."""
         by_target = {mirror.target: mirror.retain for mirror in self.mirrors}
         return lambda target: by_target.get(target, self.defaults.retain)
 

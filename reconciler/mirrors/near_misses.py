@@ -1,6 +1,6 @@
 """Explains why a pattern chooses nothing: what the source has instead, and which similar pattern would match. Pure.
 
-The similar patterns are the pattern's own `alternatives`. They are tried on the same list.
+The similar patterns are the pattern's own `alternatives`, tried on the same list.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def empty_handed(
 def _why(pattern: Pattern, tally: Tally, listed: Collection[str]) -> str:
     words = f"{tally.pattern} chooses none of {len(listed)} tag{'s' * (len(listed) != 1)}"
     if tally.matched:
-        return f"{words}: exclude takes all that match, {tally.matched} of them"
+        return f"{words}: exclude removes all {tally.matched} that match"
     if not listed:
         return words
     newest = newest_of(listed)

@@ -1,4 +1,4 @@
-"""The targets that a run is limited to with `--only`."""
+"""Limits a run to the targets that `--only` names."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _hint(glob: str, mirrors: Mirrors, targets: Sequence[str]) -> str:
 
 
 def _near(glob: str, mirrors: Mirrors, targets: Sequence[str]) -> list[str]:
-    """Targets that may have been meant: by the end of their names, by their source, or by a slip of the finger."""
+    """Finds targets that may have been meant: by the end of their names, by their source, or despite a typo."""
     by_end = [target for target in targets if fnmatchcase(target, f"*/{glob}")]
     by_source = [mirror.target for mirror in mirrors.mirrors if fnmatchcase(mirror.source, glob)]
     return by_end or by_source or get_close_matches(glob, targets, 1)

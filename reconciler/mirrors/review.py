@@ -1,6 +1,6 @@
 """Describes what an edit to mirrors.yaml means, for the people who review it. Pure.
 
-Both files become plain data, in which each field of each configuration type is a fact. So order and formatting do not
+Both files become plain data, in which each field of each configuration type is a fact: order and formatting do not
 count, and no field can be forgotten. deepdiff finds the facts that differ.
 """
 
@@ -158,14 +158,14 @@ def _spelled(value: Any) -> str:
 
 
 def _farewell(mirror: Mirror, moved: Mapping[str, str], *, prune: bool) -> tuple[str, ...]:
-    """What becomes of a mirror's tags that mirrors.yaml does not name any more."""
+    """Says what becomes of the tags of a mirror that was removed from mirrors.yaml."""
     fate = "the next apply prunes its tags" if prune else "its tags stay as they are (defaults.prune: false)"
     words = (f"no longer mirrored from {mirror.source}; {fate}",)
-    return (*words, f"that source is mirrored to {moved[mirror.source]} now") if mirror.source in moved else words
+    return (*words, f"that source is now mirrored to {moved[mirror.source]}") if mirror.source in moved else words
 
 
 def _left_rules(_: EdgeConfig) -> tuple[str, ...]:
-    return ("its rules stay in the zone: `r2mirror edge apply --remove` with the file as it was takes them out",)
+    return ("its rules stay in the zone: `r2mirror edge apply --remove` with the old file removes them",)
 
 
 def _by_target(mirrors: Mirrors | None) -> dict[str, Mirror]:

@@ -22,7 +22,7 @@ MAX_PROBLEMS = 1000
 
 
 def check_schema(document: Document) -> None:
-    """Records in the document what is wrong by the schema; nothing more for values that were rejected before.
+    """Records in the document what violates the schema, except for values that already have a problem.
 
     Raises `MirrorsInvalid` after `MAX_PROBLEMS` problems.
     """
@@ -73,6 +73,7 @@ def _explain(error: Any, place: KeyPath, text: str) -> Iterator[tuple[KeyPath, s
         case "type":
             yield place, _wrong_type(value, text, error.validator_value, schema)
         case "anyOf":
+            # The first branch has the values; the second only lets a variable through.
             yield place, _wrong_value(value, error.context[0])
         case _:
             yield place, _wrong_value(value, error)
@@ -95,13 +96,14 @@ def _wrong_value(value: Any, error: Any) -> str:
             return f"expected one of {', '.join(map(spelled, expected))}, got {spelled(value)}"
         case "oneOf":
             kinds = ", ".join(kind for branch in expected for kind in branch["required"])
-            return f"expected exactly one of {kinds}; write several as several entries"
+            return f"expected exactly one of {kinds}; write each as an entry of its own"
         case "minItems" | "minLength":
             return f"is empty; {_example(error.schema)}"
         case "maxItems":
-            return f"has {len(value)} entries, {expected} at most; write a glob, a regex or a range for many of them"
+            instead = "replace many of them with a glob, a regex or a range"
+            return f"has {len(value)} entries, the maximum is {expected}; {instead}"
         case "maxLength":
-            return f"has {len(value)} characters, {expected} at most; write several shorter ones"
+            return f"has {len(value)} characters, the maximum is {expected}; write several shorter ones"
         case "minimum":
             return f"expected {expected} or more, got {spelled(value)}"
         case "pattern":
@@ -119,9 +121,10 @@ def _unknown_key(key: str, known: tuple[str, ...], where: str) -> str:
     close = get_close_matches(key[:_LONG_KEY], known, 1)
     if not close and _CREDENTIAL_WORDS.search(key.lower()):
         if where == "entry of registries":
-            return "no key for secrets: username_env and password_env name the variables that hold them"
+            return "there is no key for secrets: username_env and password_env name the variables that hold them"
         return (
-            "no key for secrets: credentials come from R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, or boto3's own chain"
+            "there is no key for secrets: credentials come from R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, "
+            "or boto3's own chain"
         )
     hint = f"did you mean {close[0]}?" if close else f"known here: {', '.join(known)}"
     return f"unknown key in {where}; {hint}"
@@ -138,7 +141,7 @@ def _wrong_type(value: Any, text: str, expected: str | list[str], schema: Mappin
 
 
 def _kind(value: bool | float) -> str:  # noqa: FBT001 any scalar
-    return "truth value" if isinstance(value, bool) else "number"
+    return "boolean" if isinstance(value, bool) else "number"
 
 
 _KINDS = {

@@ -15,18 +15,18 @@ _SUFFIX = ".schema.json"
 
 
 IDENTIFIERS = "https://r2mirror.example/schemas"
-"""What the `$id` of every schema begins with: a name in the shape of a URL, at which nothing has to be served."""
+"""The prefix of every schema's `$id`: an identifier in the form of a URL. Nothing is served there."""
 
 
 def schema_names() -> tuple[str, ...]:
-    """Lists the schemas that there are, by name."""
+    """Lists the names of all schemas."""
     found = {path.name.removesuffix(_SUFFIX) for folder in _FOLDERS for path in folder.glob(f"*{_SUFFIX}")}
     return tuple(sorted(found))
 
 
 @cache
 def load_schema(name: str) -> dict[str, Any]:
-    """Reads the schema `name`, with its `$id`: one object for all callers, not to be changed."""
+    """Reads the schema `name`, with its `$id`. All callers share the object, so do not change it."""
     for folder in _FOLDERS:
         path = folder / f"{name}{_SUFFIX}"
         if path.is_file():

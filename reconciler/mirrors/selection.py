@@ -1,6 +1,6 @@
-"""Which tags a mirror wants: patterns x the source's tag list -> chosen tags, each with the pattern that chose it.
+"""Selects the tags that a mirror wants from the source's tag list, each with the pattern that chose it. Pure.
 
-Pure: no I/O, no clock. No pattern that a user can write takes more than linear time.
+No pattern that a user can write takes more than linear time.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def select(
     for pattern, found in sorted(matched, key=lambda one: one[0].precedence):
         for tag in found:
             chosen.setdefault(tag, pattern)
+    # Of the chosen tags only: `exclude: [{semver: ..., newest: 1}]` means the newest of what `tags` takes.
     excluded = {tag for pattern in exclude for tag in pattern.matching(chosen)}
     frozen = {tag for pattern in immutable for tag in pattern.matching(chosen)}
     return Selection(

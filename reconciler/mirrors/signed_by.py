@@ -24,10 +24,10 @@ ROOT = "application/vnd.dev.sigstore.trustedroot"
 def read_signed_by(
     document: Document, place: KeyPath, value: Any, locate: Callable[[KeyPath, str], Path], *, read_files: bool
 ) -> tuple[Signer, ...]:
-    """Returns the signers at `place` in which nothing is wrong.
+    """Reads the valid signers at `place`, and records what is wrong with the others.
 
     locate      resolves the path that is written at a place
-    read_files  whether the files have to exist; if not, keys have no bytes
+    read_files  whether to read the files; if not, keys have no bytes
     """
     entries = [(place, value)] if isinstance(value, dict) else [((*place, n), one) for n, one in enumerate(value)]
     return tuple(
@@ -80,13 +80,15 @@ def _identity(document: Document, place: KeyPath, entry: dict[str, Any], trusted
     try:
         compile_regex(entry["identity_regex"])
     except ValueError:
-        document.problem((*place, "identity_regex"), "RE2 rejects it; RE2 has neither look-around nor backreferences")
+        document.problem(
+            (*place, "identity_regex"), "RE2 rejects it; RE2 supports neither lookaround nor backreferences"
+        )
         return None
     return Identity(entry["identity_regex"], entry["issuer"], is_regex=True, trusted_root=trusted_root)
 
 
 def _read(path: Path, limit: int) -> bytes:
-    """At most `limit` bytes of a file. Raises `Malformed`."""
+    """Reads a file. Raises `Malformed` for an empty one, and for one of more than `limit` bytes."""
     try:
         with path.open("rb") as file:
             body = file.read(limit + 1)

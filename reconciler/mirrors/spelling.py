@@ -1,4 +1,4 @@
-"""Values as mirrors.yaml would spell them, for messages. Pure."""
+"""Spells values as mirrors.yaml does, for messages. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 _NOT_TEXT = re.compile(
     r"[-+]?[0-9._]+(?:[eE][-+]?[0-9]+)?|0[xob][0-9a-f]+|true|false|null|yes|no|on|off", re.IGNORECASE
 )
-"""What one version of YAML or the other reads as something other than text."""
+"""What YAML 1.1 or 1.2 reads as something other than text, and thus needs quotes."""
 
 _PLAIN_TEXT = re.compile(r"[A-Za-z0-9_./$-][A-Za-z0-9_./${}:-]*")
 

@@ -1,6 +1,6 @@
-"""Values of mirrors.yaml that a schema cannot check: variables, paths, durations, speeds and hosts.
+"""Parses values of mirrors.yaml that a schema cannot check: variables, paths, durations, speeds and hosts.
 
-Each function notes in the document what is wrong with the value at a place.
+Each function records in the document what is wrong with the value at a place.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def filled(
         return match[0]
 
     filled = _VARIABLE.sub(fill, text)
+    # On the text of the file: a value from the environment may contain `${`.
     if "${" in _VARIABLE.sub("", text):
         document.problem(
             place, f"{text[:90]!r} contains a variable that does not have the form ${{NAME}} or ${{NAME:-default}}"
@@ -64,7 +65,7 @@ def path(document: Document, place: KeyPath, text: str, folder: Path) -> Path:
     try:
         return folder / Path(text).expanduser()
     except RuntimeError:
-        document.problem(place, f"{text[:90]!r} begins with a home folder that is not known here; write the whole path")
+        document.problem(place, f"{text[:90]!r} begins with an unknown home folder; write the absolute path")
         return folder
 
 
@@ -88,7 +89,7 @@ def speed(document: Document, place: KeyPath, text: str) -> float | None:
         document.problem(place, str(error))
         return None
     if rate < LOWEST_SPEED:
-        document.problem(place, f"{text} is less than 1KiB/s, at which a layer of a GiB takes 12 days")
+        document.problem(place, f"{text} is below the minimum of 1KiB/s, at which a layer of 1 GiB takes 12 days")
     return rate
 
 

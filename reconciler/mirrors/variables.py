@@ -47,7 +47,7 @@ _OWNERS = {
 _SECRET = re.compile(
     r"SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|ACCESS_KEY|API_?KEY|PRIVATE|(^|_)(PAT|PWD|KEY|JWT)(_|$)"
 )
-"""What marks the name of a secret."""
+"""Marks the name of a secret."""
 
 
 def login_problem(name: str, registry: str) -> str | None:
@@ -57,7 +57,7 @@ def login_problem(name: str, registry: str) -> str | None:
         return None
     return (
         f"{name[:90]} is not sent to {registry}: names that begin with {prefix} belong to a store, a cloud or "
-        "a CI system. If it is meant, give the value to the job under a name of your own, e.g. REGISTRY_PASSWORD"
+        "a CI system. If this is intended, pass the value under a name of your own, e.g. REGISTRY_PASSWORD"
     )
 
 
@@ -68,12 +68,12 @@ def value_problem(name: str, owned: tuple[str, ...]) -> str | None:
     """
     prefix = _reserved(name)
     if _SECRET.search(name.upper()):
-        return f"{name[:90]} is named like a secret, and no value here is a secret; use a variable with another name"
+        return f"{name[:90]} is named like a secret, which does not belong here; use a variable with another name"
     if prefix is None or prefix in owned:
         return None
     return (
         f"{name[:90]} must not be used here: names that begin with {prefix} belong to a store, a cloud or a CI system. "
-        "If you mean it, pass the value to the job under a name of your own"
+        "If this is intended, pass the value under a name of your own"
     )
 
 

@@ -1,4 +1,4 @@
-"""Reads tags as versions: which of them are versions, which is newer, and what is a variant. Pure.
+"""Parses tags as versions, and orders them. Pure.
 
 Docker tags are not strict semantic versions. Here a tag is a version if it is
 
@@ -65,6 +65,7 @@ def parse_version(tag: str) -> Version | None:
     prerelease: list[tuple[str, tuple[int, ...]]] = []
     variant: list[str] = []
     for suffix in suffixes:
+        # `rc-1` is one pre-release in two suffixes, as `rc1` and `rc.1` are in one.
         word = _PRERELEASE.fullmatch(suffix)
         if word:
             prerelease.append((word["word"].lower(), tuple(int(n) for n in _NUMBER.findall(word["number"]))))

@@ -108,7 +108,7 @@ class Folder:
         try:
             Path(value).expanduser()
         except RuntimeError:
-            return "begins with a home folder that is not known here; write the whole path"
+            return "begins with an unknown home folder; write the absolute path"
         return None
 
     @classmethod

@@ -28,7 +28,7 @@ def client_config(
 
     Configures the mirror as a registry of its own, and as a mirror of the registries in mirrors.yaml: image names stay
     the same, the client tries the mirror first, and falls back to the registry for what the mirror lacks. Prints only
-    what applies to this mirrors file, and the reason for what is not possible. Works offline; environment variables in
+    what applies to this mirrors file, and explains what is not possible. Works offline; environment variables in
     the file need not be set, except one in `store.public_url`.
     """
 

@@ -13,9 +13,7 @@ from reconciler.mirrors.schema_files import load_schema, schema_names
 
 
 def schema(
-    name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="The name of the schema (default: mirrors).")
-    ] = "mirrors",
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="The name of the schema.")] = "mirrors",
 ) -> int:
     """Print the JSON Schema of mirrors.yaml or of an output.
 

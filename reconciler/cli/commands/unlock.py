@@ -23,8 +23,8 @@ def unlock(file: FileOption = MIRRORS, yes: YesOption = False, _verbose: Verbose
     if holder is None or holder.has_run_out:
         say("No run holds the lock.")
         return 0
-    state_of_it = "has ended and left the lock behind, held" if holder.has_ended else "holds the lock"
-    words = f"{holder.who} {state_of_it} since {holder.since}; it runs out within {round(holder.left)} s."
+    state_of_it = "has ended and left behind the lock that it has held" if holder.has_ended else "has held the lock"
+    words = f"{holder.who} {state_of_it} since {holder.since}; it expires within {round(holder.left)} s."
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError(f"{words} There is no terminal to ask on: add --yes to break it.")

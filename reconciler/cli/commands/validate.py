@@ -22,7 +22,7 @@ def validate(
     also: Annotated[
         list[Path] | None,
         typer.Option(
-            "--file", "-f", metavar="FILE", help="Same as FILE, as for the other commands.", show_default=False
+            "--file", "-f", metavar="FILE", help="Same as FILE: how other commands take it.", show_default=False
         ),
     ] = None,
 ) -> int:

@@ -24,6 +24,7 @@ class Glob(Pattern):
 
     def alternatives(self) -> Iterator[Mapping[str, Any]]:
         glob = self.pattern
+        # A `v` too many or too few, the wrong case, a range or an expression under the wrong key, a missing `*`.
         yield from ({"glob": text} for text in (f"v{glob}", glob.removeprefix("v"), glob.lower()))
         yield {"semver": glob}
         yield {"regex": glob}

@@ -1,4 +1,4 @@
-"""Tags by name, at whatever digest the source has or pinned to one."""
+"""Tags by name, either at the digest that the source has or pinned to one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Named(Pattern):
 
 @dataclass(frozen=True)
 class Exact(Named):
-    """One tag, at whatever digest it points to at the source."""
+    """One tag, at the digest that it points to at the source."""
 
     precedence: ClassVar[int] = 1
 
@@ -37,7 +37,7 @@ class Exact(Named):
 
 @dataclass(frozen=True)
 class Pinned(Named):
-    """One tag at one digest: this digest or an error, whatever the tag points to at the source."""
+    """One tag at one digest, even if the tag points to another at the source."""
 
     precedence: ClassVar[int] = 0
 

@@ -1,4 +1,4 @@
-"""How many of the matching tags a pattern keeps: the newest of each group."""
+"""Limits how many of the matching tags a pattern keeps: the newest of each group."""
 
 from __future__ import annotations
 

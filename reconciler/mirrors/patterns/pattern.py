@@ -1,4 +1,4 @@
-"""What every kind of pattern can do."""
+"""Defines what every kind of pattern can do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 
 
 class PatternError(ValueError):
-    """A pattern is not valid; `key` is that of the entry whose value is wrong, None if the entry is a text."""
+    """A pattern is not valid.
+
+    key  the key of the entry whose value is wrong; None if the entry is a text
+    """
 
     def __init__(self, message: str, key: str | None = None) -> None:
         super().__init__(message, key)
@@ -24,7 +27,7 @@ class Pattern(ABC):
     """
 
     precedence: ClassVar[int] = 2
-    """Which of several patterns is recorded as the reason for a tag: the lowest, then the first that is written."""
+    """Decides which of several patterns is recorded as the reason for a tag: the lowest, then the first in the file."""
 
     def problem(self) -> str | None:
         """Returns what is wrong with the pattern, None if it is valid."""
@@ -48,8 +51,8 @@ class Pattern(ABC):
         return False
 
     def alternatives(self) -> Iterator[Mapping[str, Any]]:
-        """Yields the entries that may have been meant where the pattern chooses nothing, the nearest first.
+        """Yields entries that the author may have meant, the nearest first, for a pattern that chooses nothing.
 
-        Not each of them has to be valid.
+        Some of them may not be valid.
         """
         yield from ()

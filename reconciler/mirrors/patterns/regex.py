@@ -20,7 +20,7 @@ class Regex(Pattern):
         try:
             compile_regex(self.pattern)
         except ValueError as error:
-            return f"RE2 rejects it: {error}; RE2 has neither look-around nor backreferences"
+            return f"RE2 rejects it: {error}; RE2 supports neither lookaround nor backreferences"
         return None
 
     def matching(self, listed: Iterable[str]) -> set[str]:
@@ -32,6 +32,7 @@ class Regex(Pattern):
 
     def alternatives(self) -> Iterator[Mapping[str, Any]]:
         regex = self.pattern
+        # Without the group, `v?` would be part of the first alternative only.
         group = f"(?:{regex})" if "|" in regex else regex
         yield {"glob": regex}
         yield from ({"regex": text} for text in (f"v?{group}", f"(?i){regex}", f"{group}.*", f".*{group}.*"))

@@ -65,7 +65,7 @@ class Semver(Pattern):
         yield {**entry, "prereleases": True, "variant": "*"}
 
     def _takes(self, version: Version) -> bool:
-        """The range sees the first three numbers only: a pre-release is in it if the release after it is."""
+        """Compares the first three numbers only, so a pre-release is in the range if its release is."""
         if version.prerelease and not self.prereleases:
             return False
         if not fnmatchcase(version.variant, self.variant):
@@ -85,6 +85,7 @@ def compile_range(text: str) -> Any:
     # It takes 15 ms to import, for it reads its own version from what is installed, and not every file has ranges.
     from semantic_version import NpmSpec
 
+    # NpmSpec takes strict semantic versions, which have no leading zeros.
     try:
         return NpmSpec(_LEADING_ZEROS.sub("", text))
     except Exception as error:  # noqa: BLE001 the library raises errors of all kinds for text that it does not expect

@@ -1,1 +1,1 @@
-"""One module for each top-level key of mirrors.yaml: what a schema cannot say of it, and the values that it means."""
+"""Reads the top-level keys of mirrors.yaml, a module for each: checks what a schema cannot, and builds the values."""

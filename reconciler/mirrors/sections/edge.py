@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def read_edge(document: Document, store: StoreConfig | None) -> EdgeConfig | None:
-    """Reads the edge. Returns None if there is none, or something is wrong with it.
+    """Reads the edge. Returns None if there is none, or it is not valid.
 
-    `store` is None if something is wrong with the store.
+    `store` is None if the store is not valid.
     """
     said = document.sound(("edge",))
     if said and store and not isinstance(store, R2):
@@ -43,7 +43,7 @@ def read_edge(document: Document, store: StoreConfig | None) -> EdgeConfig | Non
 
 
 def _hostname(document: Document, said: Mapping[str, Any], public_url: str | None) -> str | None:
-    """The edge's hostname, None if it is not known or something is wrong with it."""
+    """The edge's hostname, None if it is unknown or not valid."""
     place: KeyPath = ("edge", "hostname")
     if document.spoiled(place) or not said:
         return None

@@ -28,7 +28,7 @@ Placed: TypeAlias = "Mapping[KeyPath, Pattern]"
 
 @dataclass(frozen=True)
 class Settings:
-    """What `defaults` and a mirror can both set, and where the patterns among it are written."""
+    """The settings that `defaults` and a mirror share, and where their patterns are written."""
 
     exclude: Placed = field(default_factory=dict)
     immutable: Placed = field(default_factory=dict)
@@ -44,7 +44,7 @@ Signers: TypeAlias = "Callable[[KeyPath, Any], tuple[Signer, ...]]"
 
 
 def read_settings(document: Document, place: KeyPath, base: Settings, signers: Signers) -> Settings:
-    """Reads what `place` sets and is not wrong; the rest comes from `base`."""
+    """Reads the valid settings at `place`; the others come from `base`."""
     said, before = document.sound(place), base.others
     others = Defaults(
         platforms=_platforms(document, (*place, "platforms"), said["platforms"])
@@ -64,7 +64,7 @@ def read_settings(document: Document, place: KeyPath, base: Settings, signers: S
 
 
 def read_mirrors(document: Document, defaults: Settings, signers: Signers) -> Iterator[Mirror]:
-    """Yields the mirrors in which nothing is wrong; whatever has the right shape in the others is checked anyway."""
+    """Yields the valid mirrors. In the others, every value that has the right shape is checked too."""
     entries = document.value.get("mirrors") if isinstance(document.value, dict) else None
     targets: dict[str, KeyPath] = {}
     for number in range(len(entries) if isinstance(entries, list) else 0):
@@ -93,14 +93,15 @@ def _ends(document: Document, place: KeyPath, said: Mapping[str, Any]) -> tuple[
         path(document, (*place, "source"), name.path, Path())
     target = said.get("target") or (name.repository.path if name.repository else None)
     if target is None:
-        document.problem((*place, "target"), "is missing; this source has no repository path of its own")
+        document.problem((*place, "target"), "is missing; this source has no repository path that it could come from")
         return None
     return name.text, target
 
 
 def _check_target(document: Document, place: KeyPath, target: str, targets: dict[str, KeyPath]) -> None:
-    """Notes why this cannot be a target, and that it is another mirror's already; `targets` are those so far."""
+    """Records why this cannot be a target, or that an earlier mirror has it; `targets` are those so far."""
     where: KeyPath = (*place, "target")
+    # Without a `target` of its own, the mirror has its source's path as target.
     if where not in document.written:
         where = (*place, "source")
     problem = target_problem(target)
@@ -111,13 +112,13 @@ def _check_target(document: Document, place: KeyPath, target: str, targets: dict
         line = document.written[earlier].line
         document.problem(
             where,
-            f"target {target[:90]} is also the target of {spell(earlier)} in line {line}; "
+            f"target {target[:90]} is also the target of {spell(earlier)} on line {line}; "
             "give one of them another target, or put their tags into one mirror",
         )
 
 
 def _patterns(document: Document, place: KeyPath, entries: list[Any]) -> Placed:
-    """The patterns of a list in which nothing is wrong. Only tags can be pinned."""
+    """The valid patterns of a list. Only tags can be pinned."""
     found = {}
     for number, entry in enumerate(entries):
         inner: KeyPath = (*place, number)
@@ -163,11 +164,12 @@ def _check_contradictions(document: Document, tags: Placed, exclude: Placed) -> 
             digest, first = pins.setdefault(pattern.tag, (pattern.digest, place))
             if digest != pattern.digest:
                 line = document.written[first].line
-                document.problem(place, f"{pattern.tag} is also pinned to another digest in line {line}; keep only one")
+                document.problem(place, f"{pattern.tag} is also pinned to another digest on line {line}; keep only one")
     for excluded, pattern in exclude.items():
+        # What e.g. `newest: 3` excludes depends on the source's list, which is not known here.
         if pattern.is_relative:
             continue
         for tag in pattern.matching(named) & named.keys():
             line = document.written[excluded].line
             for place in named.pop(tag):
-                document.problem(place, f"{tag} is named here and excluded in line {line}; remove one of the two")
+                document.problem(place, f"{tag} is named here and excluded on line {line}; remove one of the two")

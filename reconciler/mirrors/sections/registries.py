@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def read_registries(
     document: Document, folder: Path, environ: Mapping[str, str] | None
 ) -> Iterator[tuple[str, RegistryConfig]]:
-    """Yields the registries, each with its host in the form that sources have it; notes what is wrong with them."""
+    """Yields the registries by host, spelled as sources spell it; records what is wrong with them."""
     seen: dict[str, str] = {}
     for name in document.sound(("registries",)):
         place: KeyPath = ("registries", name)
@@ -33,7 +33,7 @@ def read_registries(
 
 
 def _host(name: str) -> str:
-    """The registry's host as sources have it, an empty one if `name` is not the name of a registry."""
+    """The registry's host as sources spell it, empty if `name` is not the name of a registry."""
     try:
         registry = RepositoryName.parse(f"{name}/a/b").registry
     except Malformed:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def read_store(
     document: Document, folder: Path, environ: Mapping[str, str] | None, *, for_clients: bool
 ) -> StoreConfig | None:
-    """Reads the store. Returns None if something is wrong with it; whatever has the right shape is checked anyway."""
+    """Reads the store. Returns None if it is not valid. Every value that has the right shape is checked."""
     values: dict[str, str] = {}
     said = document.sound(("store",))
     kind = KINDS[str(said.get("type", S3.type))]

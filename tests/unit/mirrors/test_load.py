@@ -124,7 +124,7 @@ def mirror(rest: str) -> str:
     ("text", "expected"),
     [
         (mirror("tags: [3.20]"), '5:12: mirrors[0].tags[0]: YAML reads this as the number 3.2; write it in quotes: "3.20"'),
-        (mirror("tags: [true]"), '5:12: mirrors[0].tags[0]: YAML reads this as the truth value true; write it in quotes'),
+        (mirror("tags: [true]"), '5:12: mirrors[0].tags[0]: YAML reads this as the boolean true; write it in quotes'),
         (mirror("tags: [~]"), "5:12: mirrors[0].tags[0]: expected text or keys with values, but the value is empty"),
         (mirror("tags: []"), "5:11: mirrors[0].tags: is empty; write for example"),
         (mirror("tags: [a/b]"), "5:12: mirrors[0].tags[0]: 'a/b' is not a valid tag"),
@@ -142,11 +142,11 @@ def mirror(rest: str) -> str:
         (mirror("tags: [a]\n    retain: 7 days"), '6:13: mirrors[0].retain: "7 days" does not have the expected form'),
         (mirror("tags: [a]\n    target: a/tags/b"), "6:13: mirrors[0].target: 'a/tags/b' cannot be a target: 'tags' is reserved"),
         (mirror("tags: [a]\n    target: _mirror"), "cannot be a target: expected lower-case"),
-        (mirror("tags: [edge]\n    exclude: [{glob: e*}]"), "5:12: mirrors[0].tags[0]: edge is named here and excluded in line 6"),
-        (mirror("tags:\n      - a@sha256:{}\n      - a@sha256:{}".format("0" * 64, "1" * 64)), "7:9: mirrors[0].tags[1]: a is also pinned to another digest in line 6"),
+        (mirror("tags: [edge]\n    exclude: [{glob: e*}]"), "5:12: mirrors[0].tags[0]: edge is named here and excluded on line 6"),
+        (mirror("tags:\n      - a@sha256:{}\n      - a@sha256:{}".format("0" * 64, "1" * 64)), "7:9: mirrors[0].tags[1]: a is also pinned to another digest on line 6"),
         (mirror("tags: [a]\n    exclude: [a@sha256:%s]" % ("0" * 64)), "digests are not allowed here; use a"),
-        (mirror("tags: [a]\n    source: b"), "6:5: mirrors[0].source: duplicate key, first used in line 4"),
-        (mirror("tags: [a]\n  - {source: x/alpine, target: library/alpine, tags: [b]}"), "is also the target of mirrors[0] in line 4"),
+        (mirror("tags: [a]\n    source: b"), "6:5: mirrors[0].source: duplicate key, first used on line 4"),
+        (mirror("tags: [a]\n  - {source: x/alpine, target: library/alpine, tags: [b]}"), "is also the target of mirrors[0] on line 4"),
         (mirror("tags: [{semver: '*', newest: 5.0}]"), "5:34: mirrors[0].tags[0].newest: expected a whole number, got 5.0"),
         (mirror("tags: [{semver: 'v1.2 - v1.4'}]"), "5:21: mirrors[0].tags[0].semver: 'v1.2 - v1.4' is not a range of versions"),
         (mirror("tags: [{semver: '1 - 2 - 3'}]"), "is not a range of versions"),
@@ -154,13 +154,13 @@ def mirror(rest: str) -> str:
         (mirror('tags: [a]\n    retain: "7d\\n"'), "6:13: mirrors[0].retain: contains a line break"),
         (mirror('tags: ["\\ud800"]'), "5:12: mirrors[0].tags[0]: contains the character U+D800"),
         (mirror('tags: [a]\n    "\\e[31m": 1'), "6:5: mirrors[0].?: the key contains the character U+001B"),
-        (mirror("tags: [%s]" % ("a," * 2001)), "5:11: mirrors[0].tags: has 2001 entries, 2000 at most"),
-        (mirror("tags: [{regex: %s}]" % ("a" * 1001)), "5:20: mirrors[0].tags[0].regex: has 1001 characters, 1000 at most"),
+        (mirror("tags: [%s]" % ("a," * 2001)), "5:11: mirrors[0].tags: has 2001 entries, the maximum is 2000"),
+        (mirror("tags: [{regex: %s}]" % ("a" * 1001)), "5:20: mirrors[0].tags[0].regex: has 1001 characters, the maximum is 1000"),
         (mirror(r"tags: [{regex: '\pL{1000}'}]"), "mirrors[0].tags[0].regex: RE2 rejects it: pattern too large"),
         (mirror("tags: [{3: a}]"), "5:13: mirrors[0].tags[0].3: unknown key in pattern"),
         (f"{HEAD}defaults: {{exclude: [{{regex: '('}}]}}\nmirrors: [{{source: a/b, tags: [x]}}]", "3:30: defaults.exclude[0].regex: RE2 rejects it"),
-        (f"{HEAD}registries: {{ghcr.io: {{token: x}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "token: no key for secrets: username_env and password_env name"),
-        (f"{HEAD}registries: {{ghcr.io: {{ca_file: ~nobody-of-that-name/ca.pem}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "begins with a home folder that is not known"),
+        (f"{HEAD}registries: {{ghcr.io: {{token: x}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "token: there is no key for secrets: username_env and password_env name"),
+        (f"{HEAD}registries: {{ghcr.io: {{ca_file: ~nobody-of-that-name/ca.pem}}}}\nmirrors: [{{source: a/b, tags: [x]}}]", "begins with an unknown home folder"),
         (f"{HEAD}mirrors: [{{source: 'a b', tags: [x]}}]", "3:20: mirrors[0].source: repository 'a b'"),
         (f"{HEAD}mirrors: [{{source: 'a/b:1', tags: [x]}}]", "a repository has no tag or digest"),
         (f"{HEAD}mirrors: [{{source: 'oci:x', tags: [x]}}]", "mirrors[0].target: is missing; this source has no repository path"),
@@ -182,7 +182,7 @@ def mirror(rest: str) -> str:
         ("version: 1\nstore: {type: r3}\nmirrors: [{source: a/b, tags: [x]}]", "2:15: store.type: expected one of r2, s3, file, got r3"),
         ("version: 1\nstore: {type: s3, bucket: A_B}\nmirrors: [{source: a/b, tags: [x]}]", "2:27: store.bucket: is not a valid bucket name: expected 3 to 63"),
         ("version: 1\nstore: {type: r2, bucket: abc, account_id: x}\nmirrors: [{source: a/b, tags: [x]}]", "account_id: is not a valid account ID: expected 32 hex digits"),
-        ("version: 1\nstore: {type: s3, bucket: abc, secret_key: x}\nmirrors: [{source: a/b, tags: [x]}]", "no key for secrets: credentials come from"),
+        ("version: 1\nstore: {type: s3, bucket: abc, secret_key: x}\nmirrors: [{source: a/b, tags: [x]}]", "there is no key for secrets: credentials come from"),
         ("version: 1\nstore: {type: file, path: m, public_url: cr.example.com}\nmirrors: [{source: a/b, tags: [x]}]", "is not a URL; write for example"),
         ("version: 1\nstore: {type: file, path: '${1}'}\nmirrors: [{source: a/b, tags: [x]}]", "contains a variable that does not have the form"),
         ("version: 1\nstore: {type: s3, bucket: abc, endpoint_url: 'https://s3.example.com/abc/'}\nmirrors: [{source: a/b, tags: [x]}]", "2:46: store.endpoint_url: has the name of the bucket in it"),
@@ -248,7 +248,7 @@ def test_one_target_twice_is_seen_whatever_else_is_wrong(other: str, tmp_path: P
         f"{HEAD}mirrors:\n  - {{source: x/a, target: t, {other}}}\n  - {{source: x/b, target: t, tags: [b]}}\n",
     )
     assert len(found) == 2
-    assert found[1].startswith("5:27: mirrors[1].target: target t is also the target of mirrors[0] in line 4")
+    assert found[1].startswith("5:27: mirrors[1].target: target t is also the target of mirrors[0] on line 4")
 
 
 def test_each_mistake_gives_one_message(tmp_path: Path) -> None:
@@ -413,7 +413,7 @@ def test_the_largest_file_that_is_taken_is_read_in_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["missing", "folder"])
 def test_not_a_file(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(MirrorsInvalid, match=r"there is no such file|Is a directory"):
+    with pytest.raises(MirrorsInvalid, match=r"does not exist|Is a directory"):
         load_mirrors(tmp_path / name, None)
 
 

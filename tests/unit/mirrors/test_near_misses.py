@@ -98,7 +98,7 @@ def test_a_pattern_that_chooses_nothing(pattern: Pattern, listed: list[str], wor
 
 def test_an_excluded_tag_is_not_a_near_miss() -> None:
     assert told(Glob("3.2*"), Glob("edge"), listed=ALPINE, exclude=(Glob("3*"),)) == (
-        'glob "3.2*" chooses none of 6 tags: exclude takes all that match, 4 of them',
+        'glob "3.2*" chooses none of 6 tags: exclude removes all 4 that match',
     )
 
 

@@ -130,7 +130,7 @@ def test_an_entry_of_each_kind(entry: str | dict[str, object], pattern: Pattern)
         ("a:b", None, "'a:b' is not a valid tag"),
         ("a*", None, 'for a pattern write glob: "a*"'),
         ("a@sha256:0", None, "sha256:0"),
-        ({"regex": "(?=a)"}, "regex", "invalid perl operator: (?=; RE2 has neither look-around"),
+        ({"regex": "(?=a)"}, "regex", "invalid perl operator: (?=; RE2 supports neither lookaround"),
         ({"semver": ">= 1"}, "semver", "'>= 1' is not a range of versions"),
     ],
 )

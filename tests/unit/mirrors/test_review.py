@@ -65,7 +65,7 @@ def test_an_edge(tmp_path: Path) -> None:
     )
     assert review_text(edits(tmp_path, EDGE, without)) == (
         "- edge cr.example.com\n"
-        "    its rules stay in the zone: `r2mirror edge apply --remove` with the file as it was takes them out\n"
+        "    its rules stay in the zone: `r2mirror edge apply --remove` with the old file removes them\n"
         "mirrors.yaml: 0 added, 0 changed, 1 removed.\n"
     )
     assert [edit.kind for edit in edits(tmp_path, without, EDGE)] == ["added"]
@@ -87,7 +87,7 @@ def test_an_edit_in_words(tmp_path: Path) -> None:
         "    no longer mirrored from docker.io/library/busybox; the next apply prunes its tags\n"
         "- library/nginx\n"
         "    no longer mirrored from docker.io/library/nginx; the next apply prunes its tags\n"
-        "    that source is mirrored to web/nginx now\n"
+        "    that source is now mirrored to web/nginx\n"
         "+ web/nginx\n"
         "    source: docker.io/library/nginx\n"
         "    tags: latest\n"

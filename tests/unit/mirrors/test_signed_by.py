@@ -82,7 +82,7 @@ def test_a_mirror_s_own_replaces_the_defaults_and_an_empty_list_asks_for_nothing
         ("{identity: a, issuer: b, trusted_root: cosign.pub}", "cosign.pub: not JSON"),
         ("{identity: a, issuer: b, trusted_root: list.json}", "is not a Sigstore trusted root"),
         ("{identity_regex: '(?=a)', issuer: b}", "signed_by.identity_regex: RE2 rejects it"),
-        ("{key: '~nobody-here/x'}", "begins with a home folder that is not known here"),
+        ("{key: '~nobody-here/x'}", "begins with an unknown home folder"),
     ],
 )
 def test_what_is_wrong_is_told_by_line(folder: Path, signed_by: str, expected: str) -> None:
