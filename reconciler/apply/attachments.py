@@ -81,6 +81,7 @@ def open_route(
 ) -> Route:
     """Opens a route. One listing of the source's tags saves requests for the four tags of each digest."""
     try:
+        # A source that lists nothing is taken for one that does not list: then each tag is asked for.
         listed = frozenset(source.tags()) or None
     except SourceError as error:
         logger.info("%s; asking for each tag that may belong to a digest", error)
@@ -98,6 +99,7 @@ def fetch_attachments(route: Route, subject: Digest) -> FetchedAttachments:
         route.told.add(attachments.refusal)
         logger.warning("%s: %s", route.name, attachments.refusal)
     listed = {one.digest: one for one in _listed(fetch, attachments, f"{what}@{subject}")}
+    # A source may drop a signature, e.g. when it moves to another registry: what clients verify by stays in the mirror.
     kept = {one: Descriptor("", one, route.present[one]) for one in recorded.referrers if one in route.present}
     found = dict(_read_all(fetch, what, subject, kept | listed))
     referrers = {one: image for one, image in found.items() if image}

@@ -94,6 +94,7 @@ def verified(chunks: Iterator[bytes], blob: Descriptor, what: str, copied: Arriv
         for chunk in chunks:
             size += len(chunk)
             if size > blob.size:
+                # A source that sends without end: none of what is too much passes.
                 break
             digest.update(chunk)
             copied(len(chunk))
@@ -113,6 +114,7 @@ def verified(chunks: Iterator[bytes], blob: Descriptor, what: str, copied: Arriv
 
 
 def _close(chunks: Iterator[bytes]) -> None:
+    # Any iterator may be a source's body; those that are generators hold a connection, which goes back when they close.
     close: Callable[[], None] | None = getattr(chunks, "close", None)
     if close:
         close()

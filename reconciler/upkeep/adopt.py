@@ -82,7 +82,7 @@ def adopt_bucket(
         # Surveyed again: what was found before the lock was held may have been changed by another run.
         found = survey(stores, wanted, now, executor, mirrors.name)
         if expected and found != expected:
-            raise PlanRefused(("the bucket has changed since it was looked at; nothing was done. Adopt again",))
+            raise PlanRefused(("the bucket has changed since it was surveyed; nothing was done. Adopt again",))
         return Adopted(found, adopt(stores, found, executor, lease))
 
 
@@ -131,10 +131,10 @@ class _Nowhere:
     """A source that has nothing: an adoption repairs from bytes of the bucket alone."""
 
     def resolve(self, reference: str) -> Descriptor:
-        raise NotFound(reference, "is not in the bucket any more")
+        raise NotFound(reference, "is no longer in the bucket")
 
     def manifest(self, descriptor: Descriptor) -> bytes:
-        raise NotFound(str(descriptor.digest), "is not in the bucket any more")
+        raise NotFound(str(descriptor.digest), "is no longer in the bucket")
 
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
-        raise NotFound(str(descriptor.digest), "is not in the bucket any more")
+        raise NotFound(str(descriptor.digest), "is no longer in the bucket")

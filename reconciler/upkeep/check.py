@@ -198,7 +198,7 @@ class _Check:
         if deep:
             for digest, found in each(self._executor, self._hash, whole):
                 if found != digest:
-                    detail = f"its bytes have the digest {found}" if found else "is gone since it was listed"
+                    detail = f"its bytes have the digest {found}" if found else "was deleted since it was listed"
                     self._note(digest, self._repository.blob_key(digest), DefectKind.WRONG_BYTES, detail)
 
     def _check_referrers(self) -> None:
@@ -206,7 +206,7 @@ class _Check:
             if stored is None:
                 found: str | None = "is missing"
             elif stored.body != expected.body:
-                found = "does not list the referrers that the mirror index says"
+                found = "lists other referrers than the mirror index"
             else:
                 found = headers_differ(stored, expected.headers)
             if found:

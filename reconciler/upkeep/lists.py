@@ -35,7 +35,7 @@ def check_lists(store: Store, index: MirrorIndex, targets: Iterable[str], execut
         elif is_foreign(key, stored.body):
             found = None
         elif not in_step(key, stored.body, body):
-            found = "does not say what the mirror index says"
+            found = "differs from what the mirror index says"
         else:
             found = headers_differ(stored, list_headers(key))
         return Defect(target, key, DefectKind.OUT_OF_STEP, found) if found else None

@@ -28,7 +28,7 @@ from reconciler.target.ledger import StoredIndex, salvage_index
 from reconciler.target.repository import Repository
 from reconciler.upkeep.check import check_repository
 from reconciler.upkeep.defects import DefectKind
-from reconciler.work.threads import BLOB_WORKERS, completed
+from reconciler.work.threads import each
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror
@@ -126,23 +126,21 @@ def _survey_repository(
     now: datetime,
     executor: Executor,
 ) -> Adoption:
+    """Surveys one repository. `known` is its entry in the mirror index, None if it has none."""
     state = known or RepositoryState(mirror.source)
     # Tags that belong to a digest by name, e.g. cosign's, come along with their images at the next apply.
     along = {tag for tag in there.tags if is_attachment_tag(tag)} if mirror.referrers else frozenset()
     unknown = sorted(there.tags.keys() - state.own_tags - along)
-    tags: dict[str, TagState] = {}
-    refused: dict[str, str] = {}
 
-    def read(tag: str) -> TagState:
-        return _tag_state(store, mirror, there, tag, now)
+    def read(tag: str) -> TagState | str:
+        try:
+            return _tag_state(store, mirror, there, tag, now)
+        except Malformed as error:
+            return error.why
 
-    for result in completed(executor, read, unknown, 2 * BLOB_WORKERS, pause=1.0):
-        if result:
-            tag, future = result
-            try:
-                tags[tag] = future.result()
-            except Malformed as error:
-                refused[tag] = error.why
+    found = dict(each(executor, read, unknown))
+    tags = {tag: state for tag, state in found.items() if isinstance(state, TagState)}
+    refused = {tag: why for tag, why in found.items() if isinstance(why, str)}
     # As `verify` would check them if they were in the index already.
     report = check_repository(store, mirror.target, RepositoryState(mirror.source, tags), executor)
     lost = {defect.key: defect for defect in report.defects if not _can_be_put_right(defect, report)}
@@ -166,7 +164,7 @@ def _tag_state(store: Store, mirror: Mirror, there: Inventory, tag: str, now: da
     """Reads the tag's object. Raises `Malformed` if it is not a manifest, or an index without any of its images."""
     stored = Repository(store, mirror.target).manifest(tag)
     if stored is None:
-        raise Malformed(tag, "is gone since it was listed")
+        raise Malformed(tag, "was deleted since it was listed")
     parsed = parse_manifest(stored.body, "", tag)
     platforms = _platforms_there(parsed, mirror, there, tag) if isinstance(parsed, Index) else mirror.platforms
     return TagState(Digest.of(stored.body), parsed.media_type, len(stored.body), platforms, now)
@@ -185,7 +183,7 @@ def _platforms_there(index: Index, mirror: Mirror, there: Inventory, tag: str) -
     images = [child for child in index.manifests if child.digest in there.manifests and not child.attests]
     found = {child.platform for child in images if child.platform}
     if not found:
-        raise Malformed(tag, "is an index, and none of its images is there")
+        raise Malformed(tag, "is an index, and none of its images is in the bucket")
     return tuple(sorted(found))
 
 
