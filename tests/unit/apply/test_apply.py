@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 
 import pytest
 
@@ -377,6 +378,12 @@ def before_a_mixed_plan() -> Bench:
 
     Of the digests that it finds retired, one is to be kept for longer and the time of the other is over.
     """
+    return _before_a_mixed_plan().again()
+
+
+@cache
+def _before_a_mixed_plan() -> Bench:
+    """Built once and copied, because it takes three applies, and a test begins here a hundred times."""
     bench = Bench.of(a={"1": V1, "latest": V1, "old": V3, "same": V1, "older": V4}, gone={"1": V1})
     bench.when_gone = "prune"
     bench.now = NOW - RETAIN
