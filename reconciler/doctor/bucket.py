@@ -47,16 +47,16 @@ def read_mirror_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None,
     """Reads the mirror index. Returns it, or None if that fails, and the result of the check."""
     notes = Notes("bucket", state.name, advice)
     try:
-        observed = read_index(state)
+        stored = read_index(state)
     except IndexInvalid as error:
         return None, notes.error("read", error.why, "restore a good copy, or run `r2mirror adopt`")
     except StoreError as error:
         return None, _failure(notes, "read", error)
-    if observed.etag is None:
-        return observed.index, notes.ok("read", "the bucket can be read; it has no mirror index yet")
-    tags = sum(len(one.tags) for one in observed.index.repositories.values())
-    words = f"serial {observed.index.serial}, {count(tags, 'tag')}"
-    return observed.index, notes.ok("read", f"the mirror index can be read: {words}")
+    if stored.etag is None:
+        return stored.index, notes.ok("read", "the bucket can be read; it has no mirror index yet")
+    tags = sum(len(one.tags) for one in stored.index.repositories.values())
+    words = f"serial {stored.index.serial}, {count(tags, 'tag')}"
+    return stored.index, notes.ok("read", f"the mirror index can be read: {words}")
 
 
 def check_for_lost_index(public: Store, targets: Sequence[str], advice: Advice) -> Iterator[CheckResult]:
@@ -90,7 +90,7 @@ def _check_lock(notes: Notes, state: Store) -> Iterator[CheckResult]:
         yield notes.error("lock", str(error), notes.advice.rights)
         return
     if holder and not (holder.has_run_out or holder.has_ended):
-        fix = "wait for it; if it hangs, its lock expires by itself, or break it with `r2mirror unlock`"
+        fix = "wait for it; if it hangs, break its lock with `r2mirror unlock`"
         yield notes.warning("lock", f"{holder.who} has been running since {holder.since}", fix)
     elif holder:
         yield notes.warning("lock", f"{holder.who} did not finish", "run `r2mirror apply`: it cleans up")
