@@ -1,4 +1,4 @@
-"""One rate for all downloads together, by a clock that only sleeping moves."""
+"""The limit on the total download rate, by a clock that only sleeping moves."""
 
 from __future__ import annotations
 

@@ -1,3 +1,5 @@
+"""Where credentials are found: variables, files and helpers, in the order of docker and podman."""
+
 from __future__ import annotations
 
 import base64

@@ -1,4 +1,4 @@
-"""The kinds of sources: which one a name is of, and what it says."""
+"""The kinds of sources: which kind a name is of, and what its parts are."""
 
 from __future__ import annotations
 

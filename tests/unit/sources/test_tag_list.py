@@ -1,4 +1,4 @@
-"""Lists of tags: read within bounds, whatever a registry answers."""
+"""Tag lists are read within bounds, whatever a registry answers."""
 
 from __future__ import annotations
 
