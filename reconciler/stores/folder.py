@@ -163,6 +163,7 @@ class FolderStore:
                 return os.fstat(file.fileno()).st_size
 
     def list(self, prefix: str) -> Iterator[Listed]:
+        # The `_` makes a valid key of a prefix that ends with a slash.
         folder = self._path(f"{prefix}_").parent
         folder_key = prefix[: prefix.rfind("/") + 1]
         with self._explained(prefix):
@@ -217,6 +218,7 @@ class FolderStore:
                     with self._lock():
                         self._check()
                         changed[self._remove(path)] = key
+        # Once for each folder, not for each file: the next collection repeats a removal that a power cut undoes.
         for folder, key in changed.items():
             with self._explained(key), contextlib.suppress(FileNotFoundError):
                 _sync_folder(folder)
@@ -286,6 +288,7 @@ class FolderStore:
             if condition is not None:
                 _check(path, condition)
             _make_folder(path.parent)
+            # The temporary file is below the root as well: a rename is atomic within one file system.
             Path(os.fsdecode(file.name)).rename(path)
         _sync_folder(path.parent)
 
@@ -467,6 +470,7 @@ def _check(path: Path, condition: Condition) -> None:
 
 
 def _etag(body: bytes) -> str:
+    # Of the content, because two writes within one tick of the file system's clock have the same time of change.
     return f'"{hashlib.sha256(body).hexdigest()}"'
 
 
@@ -492,7 +496,7 @@ def _walk(folder: Path, folder_key: str, prefix: str) -> Iterator[Listed]:
             if key != f"{_OWN}/" and (key.startswith(prefix) or prefix.startswith(key)):
                 yield from _walk(folder / entry.name, key, prefix)
         elif key.startswith(prefix):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):  # removed since the folder was read
                 yield Listed(key, entry.stat(follow_symlinks=False).st_size)
 
 

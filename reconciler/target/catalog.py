@@ -44,6 +44,7 @@ def _tags(index: MirrorIndex, name: str) -> bytes | None:
         return None
     records = [state.attachments[one.digest] for one in state.tags.values() if one.digest in state.attachments]
     following = {tag for record in records for tag in published_tags(record)}
+    # Tags are ASCII, so that sorted() gives the order of the specification.
     return _json({"name": name, "tags": sorted(state.tags.keys() | following)})
 
 

@@ -146,6 +146,7 @@ def collect_garbage(
             removed.append(event)
         yield event
     if lease:
+        # `check` before a removal costs no request. The index is what other runs build on, so `confirm` reads the lock.
         state = stores.state.guarded(lease.confirm)
         write_index(state, observed, lambda index: forgotten(index, removed))
 

@@ -21,6 +21,7 @@ WRITER = 2
 """An index whose `min_writer` is higher is read only: it needs a release that knows what its fields ask of a writer."""
 
 
+# Shared by all states: an index can have 100,000 of them, which is also why `TagState` has slots.
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 

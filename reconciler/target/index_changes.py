@@ -147,6 +147,7 @@ def _retagged(before: RepositoryState, tags: Mapping[str, TagState], now: dateti
     tagged = {state.digest for state in tags.values()}
     orphaned = {state.digest for state in before.tags.values()} - tagged
     retired = {digest: since for digest, since in before.retired.items() if digest not in tagged}
+    # Not removed with its tag: a client that has resolved the tag already goes on to pull by digest.
     retired |= dict.fromkeys(orphaned, now)
     gone = {tag: since for tag, since in before.gone.items() if tag in tags}
     return replace(

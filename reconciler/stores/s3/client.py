@@ -37,6 +37,7 @@ def make_client(session: Session, endpoint: str | None, region: str | None, work
     made = session.create_client(
         "s3",
         endpoint_url=endpoint,
+        # A signature needs a region, even for servers that have none.
         region_name=region or session.get_config_variable("region") or "us-east-1",
         config=Config(
             request_checksum_calculation="when_required",

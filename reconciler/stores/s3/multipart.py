@@ -61,6 +61,7 @@ class Multipart:
                 UploadId=upload_id,
                 PartNumber=number,
             )
+        # As for CopyObject: the status 200 is sent before the bytes are copied.
         etag = answer.get("CopyPartResult", {}).get("ETag")
         if not etag:
             raise NotCopied

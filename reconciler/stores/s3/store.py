@@ -156,6 +156,7 @@ class S3Store:
         if size > part_size:
             self._multipart.upload(key, body, part_size, headers)
             return
+        # S3 knows no SHA-512 checksum; the caller verifies those bytes alone.
         checksum = {"ChecksumSHA256": base64_of(bytes.fromhex(digest.hex))} if digest.algorithm == "sha256" else {}
         with self._buffers.taken(size if size <= SMALL else part_size) as buffer:
             filled = body.fill(buffer)
@@ -180,6 +181,7 @@ class S3Store:
                 try:
                     refused = self._delete_many(batch)
                 except boto.ClientError as error:
+                    # A 404 can also mean that there is no bucket, which no other way of removal would change.
                     if status_of(error) not in _NO_BATCHES or code_of(error) == "NoSuchBucket":
                         raise
                     refused = self._delete_each(batch)
@@ -197,6 +199,7 @@ class S3Store:
             Bucket=self._bucket.name,
             Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True},
         )
+        # S3 counts a key that is not there as deleted; some other servers report it.
         return [error for error in answer.get("Errors", []) if error.get("Code") != "NoSuchKey"]
 
     def _delete_each(self, batch: Sequence[str]) -> Sequence[ErrorTypeDef]:
@@ -276,6 +279,7 @@ class S3Store:
                 ContentType=headers.content_type,
                 CacheControl=headers.cache_control,
             )
+        # S3 sends the status 200 before it copies, and may report a failure only in the body.
         return bool(answer.get("CopyObjectResult", {}).get("ETag"))
 
     @contextlib.contextmanager
