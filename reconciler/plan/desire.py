@@ -85,7 +85,7 @@ def desire(draft: Draft, now: datetime) -> Desired:
         draft.refused,
         draft.warnings,
         draft.tallies,
-        # Only the time when a tag was first missed is of use: how long it has been kept since.
+        # A tag that is missed again keeps its first date, from which users see how long it has been gone.
         gone={tag: observed.gone.get(tag, now) for tag in sorted(draft.gone - unwanted.keys())},
         left_out=draft.left_out,
     )
@@ -130,6 +130,7 @@ def desire_nothing(target: str, observed: RepositoryState, moved_to: str | None 
         why = f"moved to {moved_to} in mirrors.yaml" if moved_to else "no longer in mirrors.yaml"
         unwanted = {**dict.fromkeys(observed.tags, why), **left}
         return Desired(target, observed.source, None, {}, {}, unwanted)
+    # What is under a pending tag is not known: it is published again, although nothing chooses it.
     unsettled = {tag: observed.tags[tag].descriptor for tag in observed.tags if tag in observed.pending}
     kept = dict.fromkeys(observed.tags.keys() - unsettled.keys(), "prune: false")
     return Desired(target, observed.source, None, unsettled, kept, left)

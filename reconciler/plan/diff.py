@@ -52,6 +52,7 @@ class Change:
 def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
     """Returns the changes that make the repository as desired: adds, updates, prunes, each sorted by tag."""
     state = index.repositories.get(desired.target, RepositoryState(desired.source))
+    # A pending tag may have an object, although the index does not have it yet.
     prunes = (
         Change(Action.PRUNE, tag, state.tags.get(tag), None, reason)
         for tag, reason in desired.unwanted.items()

@@ -76,6 +76,7 @@ class Draft:
     @property
     def errors(self) -> tuple[str, ...]:
         """What failed. A refused login is one error, however many tags it concerns, and so are refused signatures."""
+        # Sorted, so that two plans of the same state are the same text.
         failed = (str(error) for _, error in sorted(self.failures.items()) if not isinstance(error, SignatureRefused))
         errors = tuple(dict.fromkeys(failed))
         if not self.refused:
@@ -92,6 +93,7 @@ class Draft:
                 return "what it points at now cannot be mirrored as asked"
             if not self.mirror.prune:
                 return "prune: false"
+        # Nothing is pruned beside a failure, which may be the reason why no pattern seems to choose the tag.
         return "something else in this repository failed" if self.failures else None
 
 
@@ -117,6 +119,7 @@ def draft(
         mirror,
         observed,
         wanted={tag: one for tag, one in meant.items() if isinstance(one, Descriptor)},
+        # A tag that was resolved is judged by its answer, whatever the list has.
         gone=gone | (still - answers.keys()),
         left_out={tag: one for tag, one in meant.items() if isinstance(one, LeftOut)},
         failures={**failed, **{tag: one for tag, one in meant.items() if isinstance(one, SourceError)}},
@@ -134,6 +137,7 @@ def some_of(tags: list[str]) -> str:
 def _meaning(mirror: Mirror, observed: RepositoryState, tag: str, answer: Descriptor | SourceError) -> _Meaning:
     """Absent tags and those that cannot be mirrored are failures only if they are named and not mirrored yet."""
     if isinstance(answer, Descriptor):
+        # Its index was read once and has no wanted platform. Reading it again would cost a pull in every run.
         known = observed.left_out.get(tag)
         if known and tag not in mirror.named and (known.digest, known.platforms) == (answer.digest, mirror.platforms):
             return known
@@ -150,6 +154,7 @@ def _was_there(mirror: Mirror, observed: RepositoryState, tag: str) -> bool:
     recorded, pattern = observed.tags.get(tag), mirror.named.get(tag)
     if recorded is None or observed.source != mirror.source or mirror.when_gone != "keep":
         return False
+    # A pin with another digest than the mirrored one was edited: the image that it names now was never there.
     return not isinstance(pattern, Pinned) or pattern.digest == recorded.digest
 
 

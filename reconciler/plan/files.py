@@ -43,6 +43,7 @@ def check_place(path: Path) -> None:
 
 def manifests_in(path: Path) -> Mapping[Digest, bytes]:
     """Returns the manifests of the plan at `path`, so that none is fetched twice; none if there is no such plan."""
+    # A damaged plan costs only its manifests: it is about to be replaced.
     with suppress(OSError, UsageError):
         if path.is_file():
             return parse_plan(path.read_bytes(), str(path)).manifests

@@ -105,6 +105,7 @@ def _news(found: Findings) -> tuple[dict[str, str], dict[str, SourceError]]:
         if isinstance(one, SourceError) or not is_there(observed, tag, one):
             continue
         record = observed.attachments.get(one.digest)
+        # An older release, or an apply without `referrers`, has copied the image alone.
         if record is None:
             news_of[tag] = "referrers: not checked yet"
             continue
@@ -134,5 +135,6 @@ def _still_chosen(mirror: Mirror, observed: RepositoryState, listed: tuple[str, 
     lost = observed.tags.keys() - set(listed)
     if not lost:
         return frozenset()
+    # `immutable` decides only what is resolved again, and nothing is resolved here.
     selection = select(mirror.tags, mirror.exclude, (), choosable(mirror, (*listed, *lost), lambda: observed))
     return frozenset(one.tag for one in selection.chosen) & lost

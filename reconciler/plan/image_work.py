@@ -76,6 +76,7 @@ def in_turn(images: Iterable[ImageWork], open_source: OpenSource) -> list[ImageW
     def is_limited(work: ImageWork) -> bool:
         name = work.repository.source
         if name not in limited:
+            # The requests of the plan have brought the quota along. A source that cannot be opened fails at its image.
             try:
                 limited[name] = quota_of(open_source(name)) is not None
             except SourceError:

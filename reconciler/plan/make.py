@@ -111,6 +111,7 @@ def load_made(path: Path, mirrors: Mirrors, file: Path, connections: Connections
     observed = read_index(connections.stores.state)
     if plan.etag == observed.etag:
         return Made(checked(plan, mirrors, observed.index, str(path)), observed)
+    # A plan without changes is done, whatever the index has become since.
     if plan.has_changes:
         raise moved_on(plan, observed)
     return Made(plan, observed)
@@ -127,6 +128,7 @@ def moved_on(plan: Plan, observed: StoredIndex) -> PlanRefused:
 
 def _lost_index(mirrors: Mirrors, observed: StoredIndex, connections: Connections) -> Iterator[str]:
     """Warns where there is no mirror index, although the bucket has repositories that it should list."""
+    # Without the index an apply would add every tag again, and prune none that are no longer wanted.
     if observed.etag is None:
         found = held_of(connections.stores.public, [mirror.target for mirror in mirrors.mirrors])
         if found:

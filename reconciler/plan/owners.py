@@ -48,6 +48,7 @@ def left_alone(index: MirrorIndex, owns: Callable[[str, str | None], bool]) -> I
     for target, state in sorted(index.repositories.items()):
         if not owns(target, state.owner):
             others[state.owner].append(target)
+    # Those without an owner are named, so that users see which of them they may want to adopt.
     unclaimed = others.pop(None, [])
     for owner, targets in sorted(others.items(), key=str):
         yield f"{_repositories(targets)} of the mirrors file {owner}: left alone"

@@ -260,6 +260,7 @@ def _parse_manifests(entry: Any) -> dict[Digest, bytes]:
             body = base64.b64decode(text, validate=True)
         except (TypeError, ValueError):
             raise Malformed(f"manifests: {name}", "not base64") from None
+        # The file may have been edited, and an apply publishes these bytes without fetching them.
         if not digest.matches(body):
             raise Malformed(f"manifests: {name}", f"expected bytes of this digest, got those of {Digest.of(body)}")
         manifests[digest] = body

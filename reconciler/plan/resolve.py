@@ -53,6 +53,7 @@ def resolve(
     found = Rounds(wanted, reading, open_source, executor, recheck=recheck).findings()
     drafts = [draft_of(one, mirrors.name) for one in found]
     drafts = check_signatures(drafts, open_source, executor, gate, recheck=recheck)
+    # The index has whole seconds: a date that was rounded only there would differ from the plan's.
     at = now().replace(microsecond=0)
     desired = [desire(one, at) for one in drafts]
     return tuple(sorted((*desired, *_unnamed(mirrors, reading.result(), only)), key=lambda one: one.target))
@@ -72,6 +73,7 @@ def _open_each(mirrors: Sequence[Mirror], open_source: OpenSource) -> None:
 def _unnamed(mirrors: Mirrors, index: MirrorIndex, only: Sequence[str]) -> Iterator[Desired]:
     """The repositories of the index that belong to the mirrors file and that it no longer names."""
     named = {mirror.target for mirror in mirrors.mirrors}
+    # A source that is mirrored under a new target was moved by the edit; its prunes say so.
     moved = {mirror.source: mirror.target for mirror in mirrors.mirrors if mirror.target not in index.repositories}
     for target, observed in index.repositories.items():
         is_ours = target not in named and mirrors.owns(target, observed.owner)

@@ -100,6 +100,7 @@ class Rounds:
         listed = listing.result() if listing else ()
         if isinstance(listed, SourceError):
             return _Selected({})
+        # The index may still be read, and is waited for only by mirrors whose choice depends on it.
         listed = choosable(mirror, listed, lambda: self._observed(mirror))
         selection = select(mirror.tags, mirror.exclude, mirror.immutable, listed)
         for tally in selection.tallies:
@@ -122,6 +123,7 @@ class Rounds:
         if not mirror.referrers or mirror.target not in self._reading.result().repositories:
             return []
         observed = self._observed(mirror)
+        # An image that changes is copied with what is attached to it then. What needed no request needs none here.
         resolved = {tag: one.result() for tag, one in selected.answers.items() if isinstance(one, Future)}
         unchanged = {
             one.digest for tag, one in resolved.items() if isinstance(one, Descriptor) and is_there(observed, tag, one)
@@ -141,11 +143,13 @@ class Rounds:
         if not subjects:
             return {}
         listed = self._listings[mirror.target].result()
+        # Without a list, or with an empty one that is not believed, each tag of an attachment is requested.
         tags = frozenset(listed) if listed and isinstance(listed, tuple) else None
         return {subject: self._attachments(mirror, subject, tags) for subject in subjects}
 
     def _settled(self, mirror: Mirror, selected: _Selected, attachments: _Attachments) -> Findings:
         """Waits for all that was requested for a mirror."""
+        # A list that was fetched only for the attachments must not decide which tags are gone.
         listing = self._listings.get(mirror.target) if needs_listing(mirror.tags) else None
         return Findings(
             mirror,

@@ -100,6 +100,7 @@ def _make(options: PlanOptions, mirrors: Mirrors) -> Made:
         )
         if not options.sizes:
             return made
+        # With --out the plan holds the manifests, so that their pulls are spent only once.
         if options.out is None:
             _refuse_to_spend(made.plan)
         held = manifests_in(options.out) if options.out else None

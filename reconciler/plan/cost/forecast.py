@@ -225,6 +225,7 @@ class _RepositoryWork:
             # `copies` lists blobs and manifests apart, and tags are listed with the manifests.
             sent += requests.listing(len(self.there.blobs))
             sent += requests.listing(len(self.there.manifests) + len(self.there.tags))
+        # The object of a tag is read before it is replaced, and is not written if it has not changed.
         sent[requests.get] += self.needed.reads + sum(one.tag in self.there.tags for one in self.images)
         sent[requests.get] += len(self._subjects)
         sent[requests.put] += len(self.needed.writes) + len(self._moved) + len(self._lists)
@@ -266,6 +267,7 @@ def _index_after(before: MirrorIndex, changes: Iterable[_RepositoryWork], now: d
         after = index
         for change in changes:
             after = step(after, change, now)
+        # An index that stays the same is not written.
         writes += after != index
         index = after
     return index, writes

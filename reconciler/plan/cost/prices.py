@@ -26,6 +26,7 @@ class Month:
 
     @property
     def total(self) -> float:
+        # Rounded, so that the JSON has no noise of binary fractions.
         return round(self.storage + self.class_a + self.class_b, 6)
 
 

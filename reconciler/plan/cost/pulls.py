@@ -132,6 +132,7 @@ class Pulls:
     def _turn(self, registry: str) -> Iterator[None]:
         with self._lock:
             turn = self._turns.setdefault(registry, threading.Lock())
+        # With a timeout, since the image that has the turn may wait for the quota for hours.
         while not turn.acquire(timeout=STOP_WITHIN):
             self.check()
         try:
@@ -189,6 +190,7 @@ class _ImageReading:
         pulls, quota = self._pulls, quota_of(self._reading.source)
         if quota is None or (needed <= quota.remaining and not self._is_risky(quota)):
             return
+        # What needs more than the whole quota never fits, however long it is waited for.
         if pulls.waiting and needed + self._spent <= quota.limit and self._has_come(pulls.waiting, needed, quota):
             return
         if self._spent:
@@ -230,6 +232,7 @@ class _Kept:
     def get(self, descriptor: Descriptor) -> bytes | None:
         with self._lock:
             body = self._bodies.get(descriptor.digest)
+        # A descriptor of another size is wrong, which fetching the manifest reports.
         return body if body is not None and len(body) == descriptor.size else None
 
     def add(self, digest: Digest, body: bytes) -> None:

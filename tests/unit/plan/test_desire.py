@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.errors import NotFound, SourceError, Unreachable, Unsupported
+from reconciler.errors import NotFound, SignatureRefused, SourceError, Unreachable, Unsupported
 from reconciler.mirrors.patterns import Exact, Glob, Pattern, Pinned
 from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest, Platform
 from reconciler.plan.desire import CUT_OFF, desire, desire_nothing
 from reconciler.plan.draft import NO_MANIFEST, Draft, draft
+from reconciler.signatures.signers import Refused
 from reconciler.target.index import LeftOut, RepositoryState, TagState
 from tests import strategies as draw
 from tests.memory import mirror
@@ -208,3 +209,23 @@ def test_what_an_apply_was_cut_off_at_is_settled_one_way_or_the_other(prune: boo
         assert desired.wanted == ({} if prune else {"here": STATE.descriptor})
         assert set(desired.unwanted) == ({"here", "never"} if prune else {"never"})
         assert desired.unwanted["never"] == CUT_OFF
+
+
+def test_beside_a_failure_a_tag_that_nothing_chooses_is_not_published_again() -> None:
+    """It is with the same answers and no failure; the images to check signatures of are those that are published."""
+    cut_off = replace(OBSERVED, pending=frozenset({"gone"}))
+    one = mirror("a", prune=False)
+    assert set(draft(one, cut_off, {"here": ONE}).all_wanted) == {"here", "gone"}
+    failing = draft(one, cut_off, {"here": DOWN})
+    assert failing.all_wanted == {}
+    assert desire(failing, NOW).kept == {"here": "the source failed", "gone": "prune: false"}
+
+
+def test_the_refused_tags_of_a_repository_are_one_error() -> None:
+    refused = [Refused(f"{number}", ONE.digest, "not signed") for number in range(7)]
+    failures = {one.tag: SignatureRefused(f"memory/a@{one.digest}", one.why) for one in refused}
+    made = Draft(mirror("a"), OBSERVED, failures={**failures, "x": DOWN}, refused=tuple(refused))
+    assert made.errors == (
+        str(DOWN),
+        "memory/a: refused, since they are not signed as signed_by requires: 0, 1, 2, 3, 4 and 2 more",
+    )
