@@ -123,7 +123,7 @@ def test_a_lock_whose_process_has_ended_is_said_to_be_dead(world: World) -> None
     assert "that process has ended. Break it with `r2mirror unlock`" in said
     assert "at work" not in said
     asked = world.run("unlock", code=1).stderr
-    assert "has ended and left the lock behind" in asked
+    assert "has ended and left behind the lock" in asked
     world.run("unlock", "--yes")
     world.run("apply", "--yes")
 
