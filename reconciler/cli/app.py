@@ -48,11 +48,11 @@ def root(
 
 
 def run() -> int:
-    """One call of the program: every error of ours becomes its message and exit code 1, an interruption 130."""
+    """Runs one call of the program and returns its exit code: 1 after an error, 130 after an interruption."""
     try:
         return app(prog_name="r2mirror", standalone_mode=False) or 0
     except ExtraMissing as error:
-        # Reading what is installed takes longer than all the rest of a start.
+        # Reading package metadata takes longer to import than the rest of `--help`.
         from reconciler.cli.installation import install_command
 
         complain(f"{error}: {install_command(error.extra)}")
@@ -74,7 +74,7 @@ def run() -> int:
 
 
 def _say_usage(error: typer.TyperException) -> None:
-    """What is wrong with a call, in one line; of a call without anything the help."""
+    """Says in one line what is wrong with a call; for a call without arguments, prints the help."""
     context = getattr(error, "ctx", None)
     text = error.format_message()
     if context and text == context.get_help():

@@ -36,6 +36,7 @@ class ApplyReport:
         self._broken: UsageError | typer.Exit | None = None
 
     def add(self, event: Event, progress: Progress) -> None:
+        """Takes an event of the apply, and prints the tag that it settles."""
         if isinstance(event, Replanned):
             self._plan = event.plan
             return
@@ -46,6 +47,7 @@ class ApplyReport:
             progress.settled(event)
 
     def close(self, size: int) -> None:
+        """Prints the summary of a run that has copied `size` bytes. Raises if stdout could not be written to."""
         took = Took(size, time.monotonic() - self._started)
         view = outcome_view(self._plan, took, interrupted=self.interrupted)
         self._show(written(view, self.events, self._output, **terminal(sys.stdout)))

@@ -1,4 +1,4 @@
-"""What people see: questions, results on stdout, notes and complaints on stderr."""
+"""Asks questions, and prints results on stdout, notes, warnings and errors on stderr."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Result = TypeVar("Result")
 
 
 def command_line() -> str:
-    """What the lock says of this run."""
+    """The command line of this run, which its lock shows to others."""
     return shlex.join(["r2mirror", *sys.argv[1:]])
 
 
 def tell_waiting(error: LockHeld) -> None:
-    """Says on stderr who is waited for."""
+    """Says on stderr which run is waited for."""
     if error.has_ended:
         note(f"waiting: {error.holder} has ended and left its lock behind, which expires within {error.left} s")
     else:
@@ -32,14 +32,14 @@ def tell_waiting(error: LockHeld) -> None:
 
 
 def terminal(stream: TextIO) -> dict[str, Any]:
-    """How wide and whether in color, for what writes to `stream`."""
+    """The color and width to render with for `stream`."""
     if not stream.isatty():
         return {"color": colored(stream)}
     return {"color": colored(stream), "width": shutil.get_terminal_size().columns}
 
 
 def agreed(summary: str, shown: Callable[..., str], question: str, verb: str, refusal: str) -> None:
-    """Asks on a terminal, after what is `shown` there. Raises `PlanRefused` without a terminal, and for a no."""
+    """Shows what `shown` renders, and asks for confirmation. Raises `PlanRefused` for a no, or without a terminal."""
     if not sys.stdin.isatty():
         raise PlanRefused((f"{summary} There is no terminal to ask on: add --yes to {verb} it.",))
     write(sys.stderr, shown(**terminal(sys.stderr)) + "\n")
@@ -53,10 +53,11 @@ def confirmed(question: str) -> bool:
 
 
 def show(text: str) -> None:
-    """Prints a result of a command, lines of ours. Raises `UsageError` if stdout does not take it."""
+    """Prints a result of a command. Raises `UsageError` if it cannot be written to stdout."""
     try:
         write(sys.stdout, text)
     except BrokenPipeError:
+        # `r2mirror list | head`: the reader has what it wanted, which is not worth a message.
         raise typer.Exit(1) from None
     except OSError as error:
         raise UsageError(f"stdout: the result cannot be written there: {error.strerror}") from None
@@ -73,22 +74,22 @@ def say(line: str) -> None:
 
 
 def note(line: str) -> None:
-    """Says something on stderr, in one line."""
+    """Prints one line on stderr."""
     write(sys.stderr, plain(line) + "\n")
 
 
 def help_instead(text: str) -> None:
-    """Prints a command's help on stderr, where a call was nothing that it could do."""
+    """Prints the help of a command on stderr, for a call without arguments that needs some."""
     write(sys.stderr, text + "\n")
 
 
 def complain(message: str) -> None:
-    """Says on stderr what went wrong."""
+    """Prints an error on stderr."""
     _say("error: ", "red", message)
 
 
 def warn(message: str) -> None:
-    """Says on stderr what should be looked at, although nothing failed."""
+    """Prints a warning on stderr."""
     _say("warning: ", "yellow", message)
 
 

@@ -1,4 +1,4 @@
-"""The group of all commands, of which only the one that is called is imported."""
+"""Groups all commands, and imports only the one that is called."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Commands(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        # By these, names are listed and slips of the finger are recognised; `get_command` has the commands themselves.
+        # Stand-ins: click reads only names from them, for the list and for typos; `get_command` returns the real ones.
         self.commands = {row.name: TyperCommand(row.name) for row in ROWS.values()}
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 click's signature
@@ -42,7 +42,7 @@ class Commands(TyperGroup):
 
 
 def command(row: Row) -> Any:
-    """Imports a command and makes it one of click's."""
+    """Imports a command and makes a click command of it."""
     found = resolve_name(f"reconciler.cli.commands.{row.place}")
     if isinstance(found, Typer):
         return get_group(found)

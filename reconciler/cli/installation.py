@@ -1,6 +1,7 @@
-"""Where this program comes from, and the command that adds an extra to it in the way that it was installed.
+"""Writes the command that adds an extra, in the way that this program was installed.
 
-No command names r2mirror to a package index that it did not come from: there the name may be another's.
+No command asks a package index for r2mirror: there the name may be somebody else's package. Where the program came from
+an index, the command names the packages that the extra needs.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def install_command(extra: str) -> str:
 
 
 def command(extra: str, found: Distribution | None, prefix: str, python: str) -> str:
-    """As `install_command`, for a distribution that is installed so, in the environment at `prefix`."""
+    """As `install_command`, for the distribution `found` in the environment at `prefix`; None: run from a checkout."""
     wanted = _wanted(extra, found)
     installer = (found.read_text("INSTALLER") or "").strip() if found else ""
     if "/pipx/venvs/" in f"{prefix}/":
@@ -45,7 +46,7 @@ def command(extra: str, found: Distribution | None, prefix: str, python: str) ->
 
 
 def _wanted(extra: str, found: Distribution | None) -> list[str]:
-    """What to install: r2mirror again, from where it came, or else the packages themselves."""
+    """What to install: r2mirror again from its own URL or folder, or else the packages that the extra needs."""
     if found is None:
         return ["-e", f"{_CHECKOUT}[{extra}]"]
     try:

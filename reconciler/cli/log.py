@@ -1,4 +1,4 @@
-"""The program's own log, on stderr."""
+"""Writes the program's own log to stderr."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reconciler.words import plain, plain_lines
 
 
 class _Plain(logging.Formatter):
-    """A line for each message, in which nothing that came from outside can move the cursor; below it a traceback's."""
+    """Formats a message as one line, from which text from outside cannot move the cursor; a traceback goes below."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 logging's name
         return plain(super().formatMessage(record))
@@ -19,9 +19,9 @@ class _Plain(logging.Formatter):
 
 
 def log_by(wanted: int) -> int:
-    """Turns the program's own log on: what is done with `-v`, each request with `-vv`. Never the log of a library.
+    """Turns on the program's own log: actions with `-v`, requests too with `-vv`. Libraries stay silent.
 
-    Warnings are printed in any case, by Python's handler of last resort.
+    Warnings are always printed, by Python's handler of last resort.
     """
     if wanted:
         log_from(logging.INFO if wanted == 1 else logging.DEBUG)

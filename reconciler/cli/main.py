@@ -1,6 +1,6 @@
-"""Where the program begins and ends, whatever state its terminal is in: signals, streams, the exit code.
+"""Starts and ends the program: signals, streams, the exit code.
 
-Imports next to nothing, so that from the first moment on an interruption is one word and not a traceback.
+Imports next to nothing, so that an interruption prints one word instead of a traceback from the first moment on.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ _INTERRUPTED = 130
 
 
 def main() -> NoReturn:
-    """Runs the program: what `app.run` returns becomes the exit code."""
+    """Runs the program. The exit code is what `app.run` returns."""
     _heed(_leave)
     try:
+        # Not at the top: these import all the rest, and Ctrl-C meanwhile would print a traceback.
         from reconciler.cli.app import run
         from reconciler.cli.python_gc import collected_rarely
         from reconciler.cli.streams import let_go, open_streams
@@ -32,20 +33,20 @@ def main() -> NoReturn:
         _leave()
     let_go()
     if code == _INTERRUPTED:
-        # What had to be written is; an end in order would wait for every thread that still listens to a source.
+        # Everything is written by now. A normal exit would wait for each thread that still reads from a source.
         os._exit(code)
     sys.exit(code)
 
 
 def _heed(handler: Callable[..., NoReturn]) -> None:
-    """Has Ctrl-C, SIGTERM and the end of the terminal handled alike; a signal that is ignored (nohup) stays so."""
+    """Handles Ctrl-C, SIGTERM and a closed terminal alike. A signal that is ignored (nohup) stays ignored."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
 
 
 def _leave(*_: object) -> NoReturn:
-    """Ends at once: nothing is under way yet, or any more."""
+    """Exits at once, while nothing is under way."""
     with suppress(OSError):
         os.write(2, b"interrupted\n")
     os._exit(_INTERRUPTED)

@@ -1,4 +1,4 @@
-"""The options that several commands have."""
+"""Declares the options that several commands share."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ LONGEST_WAIT = 7 * 24 * 3600
 
 
 def seconds(text: str) -> float:
-    """Parses how long to wait. A range of numbers would let `nan` through."""
+    """Parses how long to wait."""
+    # Not typer's range of numbers, which lets `nan` through.
     try:
         value = float(text)
     except ValueError:
@@ -94,7 +95,7 @@ LockTimeoutOption = Annotated[
 
 
 def taking(kind: type[Call]) -> Callable[[Callable[[Call], int]], Callable[..., int]]:
-    """Has typer read a command's arguments and options from the fields of the frozen dataclass `kind`."""
+    """Lets a command take one frozen dataclass, whose fields are its arguments and options."""
 
     def of(command: Callable[[Call], int]) -> Callable[..., int]:
         def called(**values: Any) -> int:

@@ -1,4 +1,4 @@
-"""Shows an apply under way on stderr: a bar with bytes, rate and names on a terminal, plain lines off one.
+"""Shows the progress of an apply on stderr: a bar with bytes, rate and names on a terminal, else plain lines.
 
 rich is imported only to draw, as in `render/sheet`.
 """
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
     from reconciler.apply.outcome import Outcome
 
 LINE_EVERY = 10.0
-"""Seconds between two plain lines that say how far the bytes are."""
+"""Seconds between two plain lines about the bytes."""
 
 NAMED = 3
-"""Images under way that are named; the others are counted."""
+"""How many images under way are named; the others are counted."""
 
 BAR_WIDTH = 24
 """Columns."""
 
 
 class Progress:
-    """How far a run is. Many threads report to it; readers get words.
+    """Counts how far a run is. Many threads report to it.
 
-    copied_bytes  what came over the network, wrong bytes taken back
+    copied_bytes  downloaded so far; less those of a blob that turned out to be wrong
     """
 
     def __init__(self, tags: int) -> None:
@@ -85,21 +85,22 @@ class Progress:
         return f"{size_words(self.copied_bytes)} of {size_words(self._wanted)}, {size_words(rate)}/s"
 
     def time_words(self) -> str:
-        """How long the bytes that are known to be wanted still take, at the rate until now."""
+        """Estimates how long the bytes still take that are known so far, at the rate until now."""
         left, passed = self._wanted - self.copied_bytes, time.monotonic() - self._started
         return f"{time_words(left * passed / self.copied_bytes)} left" if left > 0 and self.copied_bytes > 0 else ""
 
     def names_words(self) -> str:
-        """Names what has been under way for the longest."""
+        """Names the images that have been under way for the longest."""
+        # A dict keeps the order in which they began.
         names = list(self._names)
         more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
         return f"{', '.join(names[:NAMED])}{more}"
 
     def _changed(self) -> None:
-        """Is called, with the lock held, when any of these words may be others."""
+        """Called with the lock held when any of these texts may have changed."""
 
     def _tell(self, outcome: Outcome) -> None:
-        """Is called, with the lock held, when a tag is settled."""
+        """Called with the lock held when a tag is settled."""
 
 
 class LineProgress(Progress):
@@ -163,7 +164,7 @@ def _one_line(words: str) -> Text:
 
 @contextmanager
 def shown(tags: int, *, tells: bool) -> Iterator[Progress]:
-    """The progress that fits stderr, for a run over so many tags: a bar and a log do not go together.
+    """Shows the progress of a run over `tags` tags: lines where stderr is not a terminal, or has a log, else a bar.
 
     tells  whether plain lines name each tag too; otherwise the caller does
     """
@@ -173,7 +174,7 @@ def shown(tags: int, *, tells: bool) -> Iterator[Progress]:
     from rich.live import Live
 
     bar = BarProgress(tags)
-    # What goes to the same terminal meanwhile is printed above the bar.
+    # Results that go to the same terminal meanwhile are printed above the bar.
     above = sys.stdout.isatty()
     with Live(get_renderable=bar.drawn, console=_console(), transient=True, redirect_stdout=above):
         yield bar
@@ -181,7 +182,7 @@ def shown(tags: int, *, tells: bool) -> Iterator[Progress]:
 
 @contextmanager
 def waiting(words: str) -> Iterator[None]:
-    """A sign of life on a terminal while something takes its time."""
+    """Shows that the program is at work, on a terminal, while something takes its time."""
     if not lively(sys.stderr):
         if sys.stderr.isatty():
             write(sys.stderr, f"{plain(words)}\n")

@@ -1,4 +1,4 @@
-"""stdin, stdout and stderr as they may be: closed, full, without a reader, of another encoding, a terminal or none."""
+"""Copes with stdin, stdout and stderr that are closed, full, without a reader, or of another encoding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DUMB = ("dumb", "unknown")
 
 
 class _Forgiving(io.FileIO):
-    """What cannot be written to it is lost and ends nothing."""
+    """A file that loses what it cannot write, instead of raising."""
 
     def write(self, data: Buffer) -> int:
         with suppress(OSError):
@@ -26,10 +26,10 @@ class _Forgiving(io.FileIO):
 
 
 def open_streams() -> None:
-    """Makes the three streams such that every command can use them without a thought.
+    """Replaces streams that would raise, so that no command has to check.
 
-    A closed one reads and writes nothing. A message to stderr that cannot be written does not stop an apply. A
-    letter that the encoding does not have becomes a question mark.
+    A closed stream reads and writes nothing. A message that cannot be written to stderr does not stop an apply. A
+    character that the encoding lacks becomes a question mark on stdout, an escape on stderr.
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
@@ -44,7 +44,7 @@ def open_streams() -> None:
 
 
 def let_go() -> None:
-    """Ends stdout: what it still holds and cannot be written would be a second complaint when the process ends."""
+    """Flushes stdout. Where that fails, the rest goes nowhere: Python would complain of it again when it exits."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -52,18 +52,18 @@ def let_go() -> None:
 
 
 def lively(stream: TextIO) -> bool:
-    """Whether `stream` is a terminal on which a line can be drawn anew."""
+    """Whether `stream` is a terminal on which a line can be redrawn."""
     return stream.isatty() and os.environ.get("TERM") not in _DUMB
 
 
 def colored(stream: TextIO) -> bool:
-    """Whether `stream` wants colors: NO_COLOR and FORCE_COLOR decide, and else what it is."""
+    """Whether to write colors to `stream`: as NO_COLOR or FORCE_COLOR says, else if it is a terminal."""
     if os.environ.get("NO_COLOR"):
         return False
     return os.environ.get("FORCE_COLOR", "0") not in ("", "0") or lively(stream)
 
 
 def write(stream: TextIO, text: str) -> None:
-    """The one way out: printable lines, with colors where `stream` wants them, and nothing else."""
+    """Writes printable lines, with colors where `stream` takes them. All output goes through here."""
     stream.write(painted_lines(text) if colored(stream) else plain_lines(text))
     stream.flush()

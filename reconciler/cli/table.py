@@ -14,7 +14,7 @@ class Row:
 
     name    what users type
     place   the module in `commands/`, and the function in it or a `Typer` with commands of its own
-    help    one line for `r2mirror --help`: how the command's docstring begins
+    help    one line for `r2mirror --help`: the start of the command's docstring
     within  the names of the commands below it
     """
 

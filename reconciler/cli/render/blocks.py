@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from reconciler.words import plain
 
 COMMENT_LIMIT = 65_536
-"""Characters that GitHub takes in one comment."""
+"""The longest comment that GitHub accepts, in characters."""
 
 FOLD_AFTER = 25
-"""Rows of a table that can be folded which are shown without a click."""
+"""A table with more rows than this is folded."""
 
 _MARKUP = str.maketrans({letter: f"&#{ord(letter)};" for letter in "`*_[]|~$\\"})
 _URL = re.compile(r"(?<=[A-Za-z]):(?=//)|(?<=www)\.", re.IGNORECASE)

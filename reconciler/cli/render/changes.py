@@ -25,7 +25,7 @@ def digests_words(change: Change) -> str:
 
 
 def remark(change: Change) -> str:
-    """Why it changes, where the digests do not tell, and what is known of its signature."""
+    """Why a tag changes, where its digests do not show it, and what is known of its signature."""
     return "; ".join(str(part) for part in (change.reason, change.signature) if part)
 
 

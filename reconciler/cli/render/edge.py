@@ -36,7 +36,7 @@ def edge_plan_text(plan: EdgePlan, *, color: bool = False, width: int = WIDE) ->
 
 
 def edge_summary(plan: EdgePlan) -> str:
-    """As in `Edge: 9 to add, 0 to update, 0 to remove; 1 unchanged.`"""
+    """Counts the changes, e.g. `Edge: 9 to add, 0 to update, 0 to remove; 1 unchanged.`"""
     counts = plan.counts
     if not plan.changes:
         return f"Edge: no changes; {plan.unchanged} unchanged."
@@ -116,7 +116,7 @@ def _fate(outcome: EdgeOutcome) -> dict[str, Any]:
 
 
 def _title(change: EdgeChange) -> str:
-    """As in `rule r2mirror_1a2b3c4d_ping  r2mirror cr.example.com: /v2/ answers 200`."""
+    """Names a change, e.g. `rule r2mirror_1a2b3c4d_ping  r2mirror cr.example.com: /v2/ answers 200`."""
     if change.kind is not ResourceKind.RULE:
         return f"{change.kind} {change.name}"
     said = change.after or change.before or {}

@@ -11,7 +11,7 @@ from reconciler.words import count, size_words
 
 
 def swept(events: Iterable[object]) -> list[Garbage | NotCollected]:
-    """The repositories where there is something to tell of garbage; digests that only ran out are not."""
+    """The repositories with garbage to report, or an error. Digests that merely expired are not reported."""
     return [
         one
         for one in events
@@ -20,7 +20,7 @@ def swept(events: Iterable[object]) -> list[Garbage | NotCollected]:
 
 
 def garbage_line(one: Garbage | NotCollected, verb: str) -> Line:
-    """As in `library/alpine: 3 unreachable objects removed, 3.4 MiB`."""
+    """Writes e.g. `library/alpine: 3 unreachable objects removed, 3.4 MiB`."""
     if isinstance(one, NotCollected):
         return Line((f"! {one.target}: no garbage removed: {one.error}", "bold red"))
     uploads = f" and {count(len(one.uploads), 'unfinished upload')}" if one.uploads else ""

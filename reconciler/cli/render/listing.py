@@ -78,7 +78,7 @@ def _in_order(tags: Mapping[str, TagState | None]) -> list[tuple[str, TagState |
 
 
 def _images_words(state: TagState | None) -> str:
-    """As in `linux/amd64 3.2 MiB, linux/arm64 3.6 MiB`."""
+    """Writes the size of each platform, e.g. `linux/amd64 3.2 MiB, linux/arm64 3.6 MiB`."""
     if state is None or not state.images:
         return ""
     pairs = state.images.items()

@@ -35,7 +35,7 @@ def outcome_line(outcome: Outcome, *, color: bool = False, width: int = WIDE) ->
 def closing_text(
     plan: Plan, events: Sequence[Event], took: Took, *, interrupted: bool, color: bool = False, width: int = WIDE
 ) -> str:
-    """What `outcome_line` does not tell: prunes that were held back, garbage that went with it, then the summary."""
+    """What comes after the lines of the tags: prunes that were held back, removed garbage, then the summary."""
     outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
     held = Counter(_reason(one) for one in outcomes if is_held_back(one))
     parts: list[Part] = [
@@ -49,12 +49,12 @@ def closing_text(
 
 
 def is_held_back(outcome: Outcome) -> bool:
-    """Whether it is one of many of which the same is said: prunes that were not done, for one reason."""
+    """Whether a prune was not done. Many are held back for one reason, which is reported once."""
     return isinstance(outcome, Skipped) and outcome.change.action is Action.PRUNE
 
 
 def outcome_summary(plan: Plan, events: Sequence[Event], took: Took, *, interrupted: bool) -> str:
-    """The whole truth in one line, e.g. `Applied: 3 added, 0 updated, 1 pruned; 3.4 MiB in 12 s.`"""
+    """Summarizes a run in one line, e.g. `Applied: 3 added, 0 updated, 1 pruned; 3.4 MiB in 12 s.`"""
     outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped)]
     done = Counter(outcome.change.action for outcome in outcomes if isinstance(outcome, Done))
     troubled = sum(bool(repository.troubles) for repository in plan.repositories)
@@ -154,6 +154,6 @@ def _reason(outcome: Outcome) -> str | None:
 
 
 def outcome_view(plan: Plan, took: Took, *, interrupted: bool) -> View[Sequence[Event]]:
-    """The formats of what became of a plan; as text, of what `outcome_line` does not tell."""
+    """The formats of what became of a plan. As text only the closing part: `outcome_line` wrote the tags."""
     rest: dict[str, Any] = {"took": took, "interrupted": interrupted}
     return View(partial(closing_text, plan, **rest), partial(outcome_document, plan, **rest))

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 SHARED_SHOWN = 3
-"""Repositories that are named with an error that several have."""
+"""How many repositories are named with an error that they share."""
 
 STANDING_SHOWN = 10
-"""Tags of one repository that do not change and are named all the same."""
+"""How many tags of a repository are named that stay although the source has changed."""
 
 UNREAD_SHOWN = 10
-"""Images that are named where their sizes are not known."""
+"""How many images of unknown size are named."""
 
 
 def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
@@ -49,7 +49,7 @@ def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
 
 
 def summary_line(plan: Plan) -> str:
-    """As in `Plan: 1 to add, 1 to update, 0 to prune; 11 unchanged.`"""
+    """Counts the changes, e.g. `Plan: 1 to add, 1 to update, 0 to prune; 11 unchanged.`"""
     counts = plan.counts
     line = (
         "No changes"
@@ -62,7 +62,7 @@ def summary_line(plan: Plan) -> str:
 
 
 def figure_lines(plan: Plan) -> Iterator[str]:
-    """What the plan takes, as far as it was asked and is known, and what that leaves out."""
+    """The pulls, sizes and costs of the plan, where they were estimated, and what they leave out."""
     yield from _quota_lines(plan)
     yield from _size_lines(plan)
     if plan.spendings or plan.sizes:
@@ -70,7 +70,7 @@ def figure_lines(plan: Plan) -> Iterator[str]:
 
 
 def _left_out(plan: Plan) -> Iterator[str]:
-    """A line for each setting that brings more along than the manifests and blobs of the images themselves."""
+    """A line for each setting that transfers more than the images' own manifests and blobs."""
     changing = [(one, one.of(Action.ADD, Action.UPDATE)) for one in plan.repositories]
     following = {
         "referrers: true": [one.target for one, images in changing if images and one.referrers],
@@ -90,13 +90,13 @@ def _quota_lines(plan: Plan) -> Iterator[str]:
 
 
 def pulls_words(spending: Spending) -> str:
-    """As in `17 pulls; docker.io has 76 of 100 left, counted over 6 h`."""
+    """Writes e.g. `17 pulls; docker.io has 76 of 100 left, counted over 6 h`."""
     number = count(spending.pulls, "pull")
     return f"{number if spending.exact else f'about {number}, or more once indexes are read'}; {spending.quota}"
 
 
 def _size_lines(plan: Plan) -> Iterator[str]:
-    """What the plan moves, asks for and costs, where that was asked."""
+    """What the plan transfers, requests and costs, if it was made with sizes."""
     sizes = plan.sizes
     if sizes is None:
         return
@@ -132,7 +132,7 @@ def _cost_lines(prices: Prices, stored: int, requests: RequestCounts) -> Iterato
 
 
 def dollars(amount: float) -> str:
-    """As in `$4.50`; what is less than a cent is not nothing."""
+    """Writes e.g. `$4.50`; less than a cent is not `$0.00`."""
     return "under $0.01" if 0 < amount < 0.01 else f"${amount:.2f}"
 
 
@@ -178,7 +178,7 @@ def left_out_rows(repository: RepositoryPlan) -> Iterator[tuple[str, str, str]]:
 
 
 def shared_words(plan: Plan) -> Iterator[str]:
-    """The errors that several repositories have, each once, with whose they are."""
+    """Each error that several repositories share, once, with their names."""
     for error, targets in plan.shared_errors.items():
         more = ("...",) if len(targets) > SHARED_SHOWN else ()
         names = ", ".join((*targets[:SHARED_SHOWN], *more))
@@ -195,7 +195,7 @@ def _remarks(repository: RepositoryPlan, said: Container[str]) -> Iterator[Line]
 
 
 def troubles(plan: Plan) -> tuple[str, ...]:
-    """Everything that went wrong, a sentence each; what several repositories have once."""
+    """Everything that went wrong, a sentence each; errors that repositories share once."""
     shared = plan.shared_errors
     own = (one for repository in plan.repositories for one in repository.troubles if one not in shared)
     return (*shared_words(plan), *own)

@@ -15,10 +15,10 @@ from reconciler.words import plain
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 SAID_ONCE = 3
-"""As many mirrors that change in the same way are told of in one place."""
+"""How many mirrors must change in the same way to be reported together."""
 
 NAMED = 5
-"""As many of their names are given there."""
+"""How many of them are named then."""
 
 
 def review_text(edits: Sequence[Edit], **_: object) -> str:
@@ -36,7 +36,7 @@ def review_markdown(edits: Sequence[Edit]) -> str:
 
 
 def review_blocks(edits: Sequence[Edit]) -> tuple[Block, ...]:
-    """The parts of a comment: what goes, then what else changes."""
+    """The parts of a comment: removals first, then the other edits."""
     told = said_once(edits)
     removed = [_markdown(edit) for edit in told if edit.kind == "removed"]
     others = [_markdown(edit) for edit in told if edit.kind != "removed"]
@@ -67,7 +67,7 @@ def summary(edits: Sequence[Edit]) -> str:
 
 
 def said_once(edits: Sequence[Edit]) -> tuple[Edit, ...]:
-    """Takes lines that many changed mirrors share out of them, into one edit for each such line."""
+    """Moves each line that many changed mirrors share into one edit of its own."""
     sharing: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
     for edit in edits:
         if (edit.about, edit.kind) == ("mirror", "changed"):
@@ -108,7 +108,7 @@ def _markdown(edit: Edit) -> str:
 
 
 def _escaped_piece(piece: str) -> str:
-    """Escapes a piece of a line, the blanks at its ends kept."""
+    """Escapes a piece of a line, and keeps the spaces at its ends."""
     left, right = len(piece) - len(piece.lstrip()), len(piece) - len(piece.rstrip())
     return f"{' ' * bool(left)}{escaped(piece)}{' ' * bool(right)}"
 

@@ -6,7 +6,7 @@ from reconciler.http.hosts import is_loopback
 
 
 def announcement(name: str, address: str, port: int, image: str | None) -> str:
-    """Tells where clients find the store called `name`, how to pull `image` from it, and who else can."""
+    """Says at which address the store called `name` is served, how to pull `image`, and who can reach it."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104 (not bound here)
     where = f"[{reachable}]:{port}" if ":" in reachable else f"{reachable}:{port}"
     lines = [f"serving {name} read-only on http://{where}/ (Ctrl-C stops it)"]

@@ -1,7 +1,7 @@
-"""Lines and columns for people, with color where a terminal has it: the only way from our values to rich.
+"""Lays out lines and columns for people, with color on a terminal. Only this module and `progress` use rich.
 
-Every piece of text that comes in here is one line when it goes out, whatever it was. rich is imported only to draw:
-that takes longer than all the rest of a run that finds nothing to do.
+Every piece of text comes out as one line, whatever was in it. rich is imported only to draw: that takes longer than the
+rest of a run that finds nothing to do.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def bold(text: str) -> Line:
 
 
 def rendered(parts: Sequence[Part], *, color: bool, width: int) -> str:
-    """The text that a terminal of that width shows."""
+    """Draws the parts for a terminal of that width."""
     from rich.console import Console
 
     out = StringIO()

@@ -115,7 +115,7 @@ def survey_text(found: Survey, *, color: bool = False, width: int = WIDE) -> str
 
 
 def survey_summary(found: Survey) -> str:
-    """As in `Adopt: 12 tags in 2 repositories, 3 objects written again; 1 tag left for an apply.`"""
+    """Counts what can be taken over, e.g. `Adopt: 12 tags in 2 repositories, 3 objects written again.`"""
     tags = sum(len(one.tags) for one in found.adoptions)
     fixes = sum(len(one.fixes) for one in found.adoptions)
     refused = sum(len(one.refused) for one in found.adoptions)
