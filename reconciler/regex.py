@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-import re2
-
 MAX_MEMORY = 64 * 1024
 """Bytes of a compiled expression: plenty for patterns of tags, and exceeded at once by a hostile one."""
 
@@ -14,6 +12,9 @@ MAX_MEMORY = 64 * 1024
 @lru_cache(maxsize=256)
 def compile_regex(pattern: str) -> Any:
     """Compiles an expression. Raises `ValueError` with RE2's reason, e.g. for backreferences and lookaround."""
+    # Every command loads this module, and few files have a regex.
+    import re2
+
     options = re2.Options()
     options.log_errors = False
     options.max_mem = MAX_MEMORY

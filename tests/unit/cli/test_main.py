@@ -105,6 +105,8 @@ def test_an_apply_that_finds_nothing_new_loads_nothing_that_copies(world: World)
         "botocore",
         "httpx",
         "jsonschema",
+        "ctypes",
+        "re2",
         "semantic_version",
     }
 
