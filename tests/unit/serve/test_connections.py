@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -32,6 +33,19 @@ from tests.parts.serving import (
 
 ASK = "reconciler.serve.connections.REQUEST_TIMEOUT"
 TAKE = "reconciler.serve.connections.READ_TIMEOUT"
+
+
+@pytest.fixture
+def lost(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Is set once the server has given up a connection: a client that reads nothing cannot tell."""
+    event, connection_lost = threading.Event(), Connection.connection_lost
+
+    def told(connection: Connection, error: Exception | None) -> None:
+        connection_lost(connection, error)
+        event.set()
+
+    monkeypatch.setattr(Connection, "connection_lost", told)
+    return event
 
 
 @pytest.fixture
@@ -119,7 +133,7 @@ def test_a_client_that_is_slow_is_not_given_up_while_it_takes_something() -> Non
 
 
 def test_the_end_of_an_answer_that_is_not_taken_keeps_no_connection(
-    clients: ExitStack, monkeypatch: pytest.MonkeyPatch
+    clients: ExitStack, lost: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A list is one write: the answer is complete for the server while most of it waits for the client."""
     monkeypatch.setattr(ASK, 0.2)
@@ -129,8 +143,8 @@ def test_the_end_of_an_answer_that_is_not_taken_keeps_no_connection(
     store.put(CATALOG, f'{{"repositories":[{names}]}}'.encode(), JSON_HEADERS)
     with serving(store) as running:
         client = clients.enter_context(slow_client(running.host, "/v2/_catalog"))
-        time.sleep(3)
-        assert has_ended(client)
+        assert lost.wait(60)
+        wait_until(lambda: has_ended(client))
 
 
 @pytest.mark.parametrize(
