@@ -26,7 +26,7 @@ from reconciler.oci.spec import (
 from reconciler.plan.desire import Desired
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan
-from reconciler.target.index import WRITER, LeftOut, MirrorIndex, RepositoryState, TagState
+from reconciler.target.index import WRITER, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
 from reconciler.target.layout import target_problem
 
 MEDIA_TYPES = (*MANIFEST_TYPES, *INDEX_TYPES)
@@ -81,6 +81,7 @@ unknown = st.dictionaries(st.sampled_from(["first_seen", "history"]), st.integer
 left_outs = st.builds(LeftOut, st.none(), st.text(max_size=5)) | st.builds(
     LeftOut, digests, st.text(max_size=5), platform_filters
 )
+sightings = st.lists(st.builds(Sighting, digests, times, st.none() | times), min_size=1, max_size=3).map(tuple)
 repository_states = st.builds(
     RepositoryState,
     sources,
@@ -91,6 +92,7 @@ repository_states = st.builds(
     st.none() | st.sampled_from(["default", "team-a"]),
     st.dictionaries(tags, times, max_size=2).map(MappingProxyType),
     st.dictionaries(tags, left_outs, max_size=2).map(MappingProxyType),
+    st.dictionaries(tags, sightings, max_size=2).map(MappingProxyType),
     unknown,
 )
 indexes = st.builds(

@@ -66,6 +66,19 @@ class LeftOut:
 
 
 @dataclass(frozen=True)
+class Sighting:
+    """A digest that a tag of the source pointed at before it was published.
+
+    since  when an apply saw it there first, by the store's clock
+    gone   when an apply saw that the tag had moved on, before the digest was old enough; None: it is still there
+    """
+
+    digest: Digest
+    since: datetime
+    gone: datetime | None = None
+
+
+@dataclass(frozen=True)
 class RepositoryState:
     """One repository of the bucket.
 
@@ -76,6 +89,7 @@ class RepositoryState:
     owner        the `name` of the mirrors file that it belongs to; None: not claimed yet
     gone         tag -> since when the source does not list it any more
     left_out     tag of the source -> why it is not mirrored, although a pattern chooses it
+    seen         tag of a mirror with `min_age` -> digests that it pointed at and that are not published, oldest first
     unknown      fields of a newer release, which are written back as they were read
     """
 
@@ -87,6 +101,7 @@ class RepositoryState:
     owner: str | None = None
     gone: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
     left_out: Mapping[str, LeftOut] = field(default_factory=lambda: MappingProxyType({}))
+    seen: Mapping[str, tuple[Sighting, ...]] = field(default_factory=lambda: MappingProxyType({}))
     unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     @property

@@ -15,10 +15,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Digest
-from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, TagState
+from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
 
 if TYPE_CHECKING:
     from reconciler.oci.referrers import Record
+
+
+SEEN_KEPT = 8
+"""How many unpublished digests of a tag are remembered."""
 
 
 def begun(index: MirrorIndex, target: str, source: str, tags: Iterable[str]) -> MirrorIndex:
@@ -38,7 +42,8 @@ def published(index: MirrorIndex, target: str, source: str, tags: Mapping[str, T
     after = _retagged(before, {**before.tags, **new}, now)
     left_out = {tag: one for tag, one in before.left_out.items() if tag not in tags}
     pending = before.pending - tags.keys()
-    return _with(index, target, replace(after, source=source, pending=pending, left_out=MappingProxyType(left_out)))
+    after = replace(after, source=source, pending=pending, left_out=MappingProxyType(left_out))
+    return _with(index, target, replace(after, seen=_still_unpublished(before.seen, tags)))
 
 
 def claimed(index: MirrorIndex, target: str, source: str, owner: str) -> MirrorIndex:
@@ -70,6 +75,25 @@ def noted(
     if left_out is not None:
         after = replace(after, left_out=MappingProxyType(dict(left_out)))
     return index if after == before else _with(index, target, after)
+
+
+def saw(
+    index: MirrorIndex, target: str, source: str, sightings: Mapping[str, Digest | None], now: datetime
+) -> MirrorIndex:
+    """`index` after an apply saw what the tags of a mirror with `min_age` point at.
+
+    sightings  tag -> its digest at the source; None: not known, so that what was seen before stays. Every other tag is
+               forgotten.
+
+    A digest keeps the time at which it was seen first. One that the tag has left without having been published stays
+    as gone: it does not start anew when it comes back.
+    """
+    before = index.repositories.get(target, RepositoryState(source))
+    seen = {tag: _seen_now(before, tag, digest, now) for tag, digest in sorted(sightings.items())}
+    after = replace(before, seen=MappingProxyType({tag: some for tag, some in seen.items() if some}))
+    if after == before:
+        return index
+    return _with(index, target, after) if _has_something(after) else _without(index, target)
 
 
 def left_out(index: MirrorIndex, target: str, tags: Mapping[str, LeftOut], untouched: Iterable[str]) -> MirrorIndex:
@@ -123,10 +147,7 @@ def collected(index: MirrorIndex, target: str, digests: Iterable[Digest]) -> Mir
     retired = {digest: since for digest, since in before.retired.items() if digest not in gone}
     kept = {digest: record for digest, record in before.attachments.items() if digest not in gone}
     after = replace(before, retired=MappingProxyType(retired), attachments=MappingProxyType(kept))
-    if after.tags or after.retired or after.pending:
-        return _with(index, target, after)
-    others = {name: state for name, state in index.repositories.items() if name != target}
-    return replace(index, repositories=MappingProxyType(others))
+    return _with(index, target, after) if _has_something(after) else _without(index, target)
 
 
 def expired(state: RepositoryState, retain: timedelta, now: datetime) -> frozenset[Digest]:
@@ -155,9 +176,44 @@ def _retagged(before: RepositoryState, tags: Mapping[str, TagState], now: dateti
     )
 
 
+def _seen_now(before: RepositoryState, tag: str, digest: Digest | None, now: datetime) -> tuple[Sighting, ...]:
+    seen = before.seen.get(tag, ())
+    if digest is None:
+        return seen
+    there = [one for one in seen if one.digest == digest]
+    others = [replace(one, gone=one.gone or now) for one in seen if one.digest != digest]
+    published = before.tags.get(tag)
+    if not there and not (published and published.digest == digest):
+        there = [Sighting(digest, now)]
+    # A tag that moves with every apply must not make the index grow. What it points at now is never dropped.
+    kept = others[max(0, len(others) + len(there) - SEEN_KEPT) :]
+    return tuple(sorted((*kept, *there), key=lambda one: (one.since, one.digest)))
+
+
+def _still_unpublished(
+    seen: Mapping[str, tuple[Sighting, ...]], tags: Mapping[str, TagState]
+) -> Mapping[str, tuple[Sighting, ...]]:
+    if not seen.keys() & tags.keys():
+        return seen
+    left = {
+        tag: tuple(one for one in some if tag not in tags or one.digest != tags[tag].digest)
+        for tag, some in seen.items()
+    }
+    return MappingProxyType({tag: some for tag, some in left.items() if some})
+
+
 def _carrying(state: TagState, before: TagState | None) -> TagState:
     """`state` with what a newer release noted of the same image under the same tag."""
     return replace(state, unknown=before.unknown) if before and before.digest == state.digest else state
+
+
+def _has_something(state: RepositoryState) -> bool:
+    return bool(state.tags or state.retired or state.pending or state.seen)
+
+
+def _without(index: MirrorIndex, target: str) -> MirrorIndex:
+    others = {name: state for name, state in index.repositories.items() if name != target}
+    return replace(index, repositories=MappingProxyType(others))
 
 
 def _with(index: MirrorIndex, target: str, state: RepositoryState) -> MirrorIndex:

@@ -16,7 +16,7 @@ from reconciler.errors import IndexInvalid, IndexVersion, Malformed
 from reconciler.oci.platform_sizes import MAX_PLATFORMS, is_platform_name
 from reconciler.oci.referrers import parse_record, record_document
 from reconciler.oci.spec import Digest, Platform, is_tag, load_json, parse_media_type
-from reconciler.target.index import WRITER, LeftOut, MirrorIndex, RepositoryState, TagState
+from reconciler.target.index import WRITER, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
 from reconciler.target.layout import target_problem
 
 if TYPE_CHECKING:
@@ -112,7 +112,17 @@ def _repository_document(state: RepositoryState) -> dict[str, Any]:
         **({"attached": records} if records else {}),
         **({"gone": gone} if gone else {}),
         **({"left_out": left_out} if left_out else {}),
+        **({"seen": _seen_document(state.seen)} if state.seen else {}),
     }
+
+
+def _seen_document(seen: Mapping[str, tuple[Sighting, ...]]) -> dict[str, Any]:
+    return {tag: [_sighting_document(one) for one in some] for tag, some in sorted(seen.items())}
+
+
+def _sighting_document(one: Sighting) -> dict[str, str]:
+    gone = {"gone": format_time(one.gone)} if one.gone else {}
+    return {"digest": str(one.digest), "since": format_time(one.since), **gone}
 
 
 def gone_document(gone: Mapping[str, datetime]) -> dict[str, str]:
@@ -158,6 +168,7 @@ def _repository(target: str, entry: Any) -> RepositoryState:
                 _owner(entry.get("owner"), target),
                 parse_gone(entry.get("gone", {}), target),
                 parse_left_out(entry.get("left_out", {}), target),
+                _seen(entry.get("seen", {}), target),
                 _unknown(entry, _REPOSITORY_FIELDS),
             )
         case _:
@@ -197,6 +208,21 @@ def parse_left_out(entry: Any, target: str) -> Mapping[str, LeftOut]:
     return MappingProxyType({tag: _left_out_tag(one, target) for tag, one in entry.items()})
 
 
+def _seen(entry: Any, target: str) -> Mapping[str, tuple[Sighting, ...]]:
+    if not isinstance(entry, dict) or not all(is_tag(tag) and isinstance(some, list) for tag, some in entry.items()):
+        raise Malformed(f"repository {target}", "expected seen to have a list of digests for each tag")
+    return MappingProxyType({tag: tuple(_sighting(one, target) for one in some) for tag, some in entry.items()})
+
+
+def _sighting(entry: Any, target: str) -> Sighting:
+    match entry:
+        case {"digest": str(digest), "since": since}:
+            gone = _time(entry["gone"], target) if "gone" in entry else None
+            return Sighting(Digest.parse(digest), _time(since, target), gone)
+        case _:
+            raise Malformed(f"repository {target}", "expected seen to have a digest and since when")
+
+
 def _left_out_tag(entry: Any, target: str) -> LeftOut:
     match entry:
         case {"reason": str(reason), "digest": str(digest)}:
@@ -216,7 +242,9 @@ def _min_writer(document: dict[str, Any]) -> int:
 
 
 _INDEX_FIELDS = frozenset({"version", "min_writer", "serial", "updated_at", "generator", "repositories"})
-_REPOSITORY_FIELDS = frozenset({"source", "tags", "retired", "pending", "attached", "owner", "gone", "left_out"})
+_REPOSITORY_FIELDS = frozenset(
+    {"source", "tags", "retired", "pending", "attached", "owner", "gone", "left_out", "seen"}
+)
 _TAG_FIELDS = frozenset({"digest", "mediaType", "size", "platforms", "synced_at", "images"})
 
 
@@ -267,5 +295,5 @@ def _parse_images(entry: Any, what: str) -> Mapping[str, int] | None:
 
 def _time(value: Any, target: str) -> datetime:
     if not isinstance(value, str):
-        raise Malformed(f"repository {target}", "a retired digest has no time")
+        raise Malformed(f"repository {target}", "a digest or tag has no time")
     return parse_time(value)

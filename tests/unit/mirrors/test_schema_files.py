@@ -27,7 +27,7 @@ from reconciler.stores import Unfinished
 from reconciler.stores.buckets import R2_PRICES, S3_REQUESTS
 from reconciler.stores.requests import Prices, RequestCounts, counted
 from reconciler.target.garbage import Garbage, NotCollected
-from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, TagState
+from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
 from reconciler.target.index_json import serialise
 from reconciler.target.listing import ListedRepository, Listing
 from tests.world import InProcess
@@ -99,6 +99,7 @@ def test_the_mirror_index() -> None:
             "team",
             MappingProxyType({"1": NOW}),
             MappingProxyType({"3": LeftOut(DIGEST, "none of its platforms"), "4": LeftOut(None, "not there")}),
+            MappingProxyType({"5": (Sighting(DIGEST, NOW, NOW), Sighting(Digest.of(b"new"), NOW))}),
         ),
         "c": RepositoryState("docker.io/c"),
     }

@@ -15,8 +15,19 @@ from hypothesis import strategies as st
 
 from reconciler.errors import IndexInvalid
 from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest
-from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, TagState
-from reconciler.target.index_changes import begun, claimed, collected, expired, noted, published, removed, settled
+from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
+from reconciler.target.index_changes import (
+    SEEN_KEPT,
+    begun,
+    claimed,
+    collected,
+    expired,
+    noted,
+    published,
+    removed,
+    saw,
+    settled,
+)
 from reconciler.target.index_json import parse, parse_time, serialise, tag_document
 from tests import strategies as draw
 from tests.world import InProcess
@@ -202,6 +213,42 @@ def test_what_cannot_be_mirrored_is_noted_until_it_is() -> None:
     assert set(after.repositories["a"].left_out) == {"windows"}
 
 
+A, B = Digest.of(b"a"), Digest.of(b"b")
+
+
+def test_a_digest_keeps_the_time_at_which_it_was_seen_first() -> None:
+    later = NOW + timedelta(days=1)
+    index = saw(MirrorIndex(), "a", "s", {"x": A}, NOW)
+    assert index.repositories["a"].seen == {"x": (Sighting(A, NOW),)}
+    assert parse(serialise(index, NOW, "test"), "it").repositories == index.repositories
+    assert saw(index, "a", "s", {"x": A}, later) is index
+    assert saw(index, "a", "s", {"x": None}, later) is index, "the source failed"
+    assert not saw(index, "a", "s", {}, later).repositories, "nothing is left of it"
+
+
+def test_a_digest_that_the_tag_has_left_stays_as_gone_and_does_not_start_anew() -> None:
+    times = [NOW + timedelta(days=day) for day in range(3)]
+    index = MirrorIndex()
+    for digest, time in zip((A, B, A), times, strict=True):
+        index = saw(index, "a", "s", {"x": digest}, time)
+    assert index.repositories["a"].seen == {"x": (Sighting(A, times[0], times[1]), Sighting(B, times[1], times[2]))}
+
+
+def test_what_is_published_is_not_seen_any_more_and_the_rest_stays() -> None:
+    index = saw(saw(MirrorIndex(), "a", "s", {"x": A}, NOW), "a", "s", {"x": B, "y": A}, NOW)
+    index = published(index, "a", "s", {"x": TagState(B, "t", 1, None, NOW)}, NOW)
+    assert index.repositories["a"].seen == {"x": (Sighting(A, NOW, NOW),), "y": (Sighting(A, NOW),)}
+    assert saw(index, "a", "s", {"x": B, "y": A}, NOW) is index, "what is published is not waited for"
+
+
+def test_a_tag_that_moves_on_and_on_does_not_make_the_index_grow() -> None:
+    index = MirrorIndex()
+    for number in range(SEEN_KEPT + 5):
+        index = saw(index, "a", "s", {"x": Digest.of(b"%d" % number)}, NOW + timedelta(days=number))
+    seen = index.repositories["a"].seen["x"]
+    assert [one.digest for one in seen] == [Digest.of(b"%d" % number) for number in range(5, SEEN_KEPT + 5)]
+
+
 INVALID: dict[str, tuple[Any, str]] = {
     "another version": (document(version=3), "has version 3, this r2mirror reads versions 1 and 2"),
     "a writer that is none": (document(min_writer="new"), "min_writer"),
@@ -212,6 +259,8 @@ INVALID: dict[str, tuple[Any, str]] = {
     "what is left out for no reason": (repository(left_out={"x": {}}), "reason"),
     "what is left out at no digest": (repository(left_out={"x": {"reason": "r", "digest": None}}), "reason"),
     "what is left out and no tag": (repository(left_out={"-": {"reason": "r"}}), "left_out"),
+    "what was seen and no list": (repository(seen={"x": {}}), "seen"),
+    "what was seen at no time": (repository(seen={"x": [{"digest": str(Digest.of(b"w"))}]}), "since"),
     "no version": ({"serial": 1, "repositories": {}}, "expected an object with version"),
     "a negative serial": (document(serial=-1), "damaged"),
     "a target that is none": (document(repositories={"A": {}}), "repository 'A'"),
