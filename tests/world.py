@@ -49,8 +49,12 @@ class World:
 
     @property
     def environment(self) -> dict[str, str]:
-        home = {"HOME": str(self.folder), "DOCKER_CONFIG": str(self.folder), "PYTHONWARNINGS": "error"}
-        return {**os.environ, **home, **self.environ}
+        home = {
+            "HOME": str(self.folder),
+            "DOCKER_CONFIG": str(self.folder),
+            "XDG_CACHE_HOME": str(self.folder / ".cache"),
+        }
+        return {**os.environ, **home, "PYTHONWARNINGS": "error", **self.environ}
 
     def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """One call of the command, which has to end with exit code `code`."""

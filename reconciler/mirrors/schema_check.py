@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from reconciler import __version__
+from reconciler.cache import Cache
 from reconciler.errors import MirrorsInvalid
-from reconciler.mirrors.fits import fits
-from reconciler.mirrors.schema_files import load_schema
+from reconciler.mirrors.schema_files import load_schema, schema_bytes
 from reconciler.mirrors.spelling import spelled
 
 if TYPE_CHECKING:
@@ -20,16 +22,22 @@ if TYPE_CHECKING:
 MAX_PROBLEMS = 1000
 """The check stops after this many: more would not be read."""
 
+_CONFORMING = Cache("mirrors", entries=256, entry_bytes=0)
+"""The files in which jsonschema has found nothing, each by `_fingerprint`. Importing it takes 40 ms, a third of
+`validate`. Only their shape is known by this: what a schema cannot express is checked in every run."""
+
 
 def check_schema(document: Document) -> None:
     """Records in the document what violates the schema, except for values that already have a problem.
 
     Raises `MirrorsInvalid` after `MAX_PROBLEMS` problems.
     """
-    schema = load_schema("mirrors")
-    if fits(document.value, schema, schema):
+    fingerprint = _fingerprint(document.body)
+    if _CONFORMING.get(fingerprint) is not None:
         return
+    conforms = True
     for error in _validator().iter_errors(document.value):
+        conforms = False
         place = tuple(error.absolute_path)
         if (error.instance is None and document.spoiled(place)) or _follows(error, document, place):
             continue
@@ -38,6 +46,14 @@ def check_schema(document: Document) -> None:
             if len(document.problems) == MAX_PROBLEMS:
                 document.problem((), f"more than {MAX_PROBLEMS} problems; only some of them are shown")
                 raise MirrorsInvalid(tuple(sorted(set(document.problems))))
+    if conforms:
+        _CONFORMING.put(fingerprint, b"")
+
+
+def _fingerprint(body: bytes) -> str:
+    """Names what the answer of the validator depends on: the schema, the file, and the program that reads both."""
+    parts = (schema_bytes("mirrors"), body, __version__.encode())
+    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
 def _follows(error: Any, document: Document, place: KeyPath) -> bool:
@@ -47,7 +63,7 @@ def _follows(error: Any, document: Document, place: KeyPath) -> bool:
 
 def _validator() -> Any:
     """The schema's validator. 5.0 is not an integer for it, although it is one for JSON Schema."""
-    # jsonschema takes 40 ms to import, a third of `validate`; a file that `fits` does not need it.
+    # Not at the top: most runs read a file that has conformed before, see `_CONFORMING`.
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 

@@ -27,9 +27,14 @@ def schema_names() -> tuple[str, ...]:
 @cache
 def load_schema(name: str) -> dict[str, Any]:
     """Reads the schema `name`, with its `$id`. All callers share the object, so do not change it."""
+    document: dict[str, Any] = json.loads(schema_bytes(name))
+    return {"$schema": document["$schema"], "$id": f"{IDENTIFIERS}/{name}{_SUFFIX}", **document}
+
+
+def schema_bytes(name: str) -> bytes:
+    """Reads the file of the schema `name`."""
     for folder in _FOLDERS:
         path = folder / f"{name}{_SUFFIX}"
         if path.is_file():
-            document: dict[str, Any] = json.loads(path.read_text("utf-8"))
-            return {"$schema": document["$schema"], "$id": f"{IDENTIFIERS}/{name}{_SUFFIX}", **document}
+            return path.read_bytes()
     raise FileNotFoundError(f"{name}{_SUFFIX} is not part of this installation; install r2mirror again")

@@ -1,0 +1,80 @@
+"""jsonschema is loaded for a file that it has not found to conform before, and for no other."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from reconciler.mirrors import schema_check
+from reconciler.mirrors.document import parse_document
+from reconciler.mirrors.schema_check import check_schema
+from tests.world import World
+
+GOOD = (
+    b"version: 1\nstore: {type: file, path: bucket}\nmirrors: [{source: a.example/b, target: c, tags: [{glob: x}]}]\n"
+)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    (tmp_path / "mirrors.yaml").write_bytes(GOOD)
+    return World(tmp_path, {})
+
+
+def loads_jsonschema(world: World) -> bool:
+    call = [sys.executable, "-X", "importtime", "-m", "reconciler", "validate"]
+    done = subprocess.run(call, cwd=world.folder, env=world.environment, capture_output=True, text=True, check=True)
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer" in modules, "the list of modules is read rightly"
+    return "jsonschema" in modules
+
+
+def test_a_file_is_validated_once(world: World) -> None:
+    assert [loads_jsonschema(world), loads_jsonschema(world)] == [True, False]
+    (world.folder / "mirrors.yaml").write_bytes(GOOD + b"#")
+    assert [loads_jsonschema(world), loads_jsonschema(world)] == [True, False]
+
+
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Notes each validation."""
+    made: list[object] = []
+    make = schema_check._validator
+
+    def noted() -> object:
+        made.append(make())
+        return made[-1]
+
+    monkeypatch.setattr(schema_check, "_validator", noted)
+    return made
+
+
+def test_another_version_or_another_schema_validates_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = checked(monkeypatch)
+    for _ in range(2):
+        check_schema(parse_document(GOOD, "mirrors.yaml"))
+    assert len(made) == 1
+    monkeypatch.setattr(schema_check, "__version__", "0.0.0")
+    check_schema(parse_document(GOOD, "mirrors.yaml"))
+    assert len(made) == 2
+    monkeypatch.setattr(schema_check, "schema_bytes", lambda name: b"{}")
+    check_schema(parse_document(GOOD, "mirrors.yaml"))
+    assert len(made) == 3
+
+
+def test_a_file_with_a_problem_is_validated_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = checked(monkeypatch)
+    for _ in range(2):
+        document = parse_document(GOOD.replace(b"target", b"traget"), "mirrors.yaml")
+        check_schema(document)
+        assert document.problems
+    assert len(made) == 2
+
+
+def test_what_a_schema_cannot_express_is_checked_each_time(world: World) -> None:
+    bad = GOOD.replace(b"target: c", b"target: v2/_catalog")
+    (world.folder / "mirrors.yaml").write_bytes(bad)
+    for _ in range(2):
+        assert "_catalog" in world.run("validate", code=1).stdout
