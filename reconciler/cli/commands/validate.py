@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import say, show, warn
-from reconciler.cli.options import MIRRORS
-from reconciler.errors import MirrorsInvalid
-from reconciler.mirrors.load import load_mirrors
-from reconciler.plan.owners import clashes, namesakes
-from reconciler.words import count
+from reconciler.cli.console import show_result, warn
+from reconciler.cli.options import MIRRORS, PlainFormatOption
+from reconciler.cli.render.check import check_view
+from reconciler.cli.render.formats import TEXT
+from reconciler.plan.check import check_files
 
 
 def validate(
@@ -25,27 +24,15 @@ def validate(
             "--file", "-f", metavar="FILE", help="Same as FILE: how other commands take it.", show_default=False
         ),
     ] = None,
+    output: PlainFormatOption = TEXT,
 ) -> int:
     """Check mirrors files, offline and without credentials.
 
     Prints every problem as FILE:LINE:COLUMN: where: what is wrong, and what to write instead. Environment variables in
     a file need not be set.
     """
-
-    invalid = False
-    valid = {}
-    for path in [*(files or []), *(also or [])] or [MIRRORS]:
-        try:
-            mirrors = load_mirrors(path, None, for_clients=True)
-        except MirrorsInvalid as error:
-            invalid = True
-            show(f"{error}\n")
-        else:
-            valid[str(path)] = mirrors
-            say(f"{path}: valid, {count(len(mirrors.mirrors), 'mirror')}")
-    claimed_twice = tuple(clashes(valid))
-    for problem in claimed_twice:
-        show(f"{problem}\n")
-    for words in namesakes(valid):
+    check = check_files([*(files or []), *(also or [])] or [MIRRORS])
+    show_result(check_view, check, output)
+    for words in check.namesakes:
         warn(words)
-    return 1 if invalid or claimed_twice else 0
+    return 0 if check.is_valid else 1

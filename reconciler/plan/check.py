@@ -1,0 +1,56 @@
+"""Checks mirrors files, each for itself and against the others. Reads only the files and those that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.errors import MirrorsInvalid
+from reconciler.mirrors.load import load_mirrors
+from reconciler.plan.owners import clashes, namesakes
+
+if TYPE_CHECKING:
+    from reconciler.errors import Problem
+    from reconciler.mirrors.model import Mirrors
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A mirrors file that was read: its content, or its problems."""
+
+    path: Path
+    mirrors: Mirrors | None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class Check:
+    """What was found.
+
+    clashes    a line for every two files that want one target
+    namesakes  a line for every two files that would prune the mirrors of each other
+    """
+
+    files: tuple[CheckedFile, ...]
+    clashes: tuple[str, ...]
+    namesakes: tuple[str, ...]
+
+    @property
+    def is_valid(self) -> bool:
+        return not self.clashes and all(one.mirrors for one in self.files)
+
+
+def check_files(paths: Iterable[Path]) -> Check:
+    """Reads and checks mirrors files. Environment variables in them need not be set."""
+    files = tuple(map(_check, paths))
+    valid = {str(one.path): one.mirrors for one in files if one.mirrors}
+    return Check(files, tuple(clashes(valid)), tuple(namesakes(valid)))
+
+
+def _check(path: Path) -> CheckedFile:
+    try:
+        return CheckedFile(path, load_mirrors(path, None, for_clients=True))
+    except MirrorsInvalid as error:
+        return CheckedFile(path, None, error.problems)

@@ -1,0 +1,41 @@
+"""What `validate` prints of several files, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.mirrors.schema_files import load_schema
+from tests.world import InProcess, World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
+    world.mirrors({"source": "docker.io/library/app", "target": "app", "tags": ["1"]})
+    return world
+
+
+def test_the_json_of_valid_and_invalid_files(world: World) -> None:
+    (world.folder / "bad.yaml").write_text("version: 1\nmirrors: no\nstore: {type: file, path: ./m}\n")
+    printed = json.loads(world.run("validate", "mirrors.yaml", "bad.yaml", "--format", "json", code=1).stdout)
+    Draft202012Validator(load_schema("validate")).validate(printed)
+    good, bad = printed["files"]
+    assert good == {"file": "mirrors.yaml", "valid": True, "mirrors": 1, "problems": []}
+    assert not printed["valid"]
+    assert (bad["valid"], bad["mirrors"]) == (False, None)
+    assert [(one["line"], one["where"]) for one in bad["problems"]] == [(2, "mirrors")]
+
+
+def test_the_json_names_files_that_clash_and_files_that_would_prune_each_other(world: World) -> None:
+    mirrors = (world.folder / "mirrors.yaml").read_text()
+    (world.folder / "same.yaml").write_text(mirrors)
+    done = world.run("validate", "mirrors.yaml", "same.yaml", "--format", "json")
+    assert json.loads(done.stdout)["warnings"][0] in done.stderr
+    (world.folder / "other.yaml").write_text(json.dumps({**json.loads(mirrors), "name": "other"}))
+    printed = json.loads(world.run("validate", "mirrors.yaml", "other.yaml", "--format", "json", code=1).stdout)
+    assert "target app is that of mirrors.yaml too" in printed["clashes"][0]
+    assert [one["valid"] for one in printed["files"]] == [True, True]
