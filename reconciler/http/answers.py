@@ -22,7 +22,9 @@ def refusal(response: httpx.Response, body: bytes | None = None) -> str:
     """Returns the reason that a refusal gives. `body` is the beginning of its body, if that has been read."""
     request = response.request
     # Some servers quote the request in their refusal; the reason ends up in logs, so it must not hold a secret.
-    sent = request.content.decode("ascii", "replace")
+    # Only a form holds secrets. The body of an upload cannot be read again, and may be large.
+    is_form = request.headers.get("Content-Type") == "application/x-www-form-urlencoded"
+    sent = request.content.decode("ascii", "replace") if is_form else ""
     secrets = sent_secrets(request.headers.get("Authorization", ""), sent, request.url.query.decode("ascii", "replace"))
     return reason(read_start(response) if body is None else body, secrets)
 

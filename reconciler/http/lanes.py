@@ -9,9 +9,13 @@ needed either.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeAlias
 
 import httpx
+
+Content: TypeAlias = str | bytes | Iterable[bytes] | None
+"""The body of a request. One that is read as it is sent needs its Content-Length among the headers."""
 
 
 class Lanes:
@@ -41,7 +45,7 @@ class Lanes:
         method: str,
         url: str,
         headers: Mapping[str, str],
-        content: str | None,
+        content: Content,
         timeout: httpx.Timeout | None = None,
     ) -> httpx.Response:
         """Sends a request and returns the answer, its body unread; redirects are not followed. To be closed.

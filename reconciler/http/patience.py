@@ -47,12 +47,14 @@ class Patience:
     attempts  the number of attempts at most
     longest   the seconds before a retry at most
     total     the seconds for all attempts and waits together; waits for a rate limit may exceed it
+    limits    the seconds for which a rate limit is waited out, in any number of attempts
     """
 
     attempts: int = 5
     longest: float = 60.0
     sleep: Callable[[float], None] = time.sleep
     total: float = 120.0
+    limits: float = 0.0
     clock: Callable[[], float] = time.monotonic
 
     def pause(self, failures: int, asked: float | None = None) -> float:
@@ -108,7 +110,10 @@ class Retry:
                 # A rate limit is exempt from `total`: it says itself when it ends, and giving up costs the image.
                 is_late = max(clock() - began, waited) + pause > self.patience.total and not is_limit
                 is_late = is_late or pause > self.deadline.left
-                if attempt >= self.patience.attempts or is_late or is_settled(error) or breaker.is_down:
+                is_last = attempt >= self.patience.attempts or breaker.is_down
+                # A host that limits our rate is not down, and says itself that it will answer.
+                is_last = is_last and not (is_limit and waited + pause <= self.patience.limits)
+                if is_last or is_late or is_settled(error):
                     breaker.gave_up(_words(error), clock() - sent, is_limit=is_limit)
                     error.add_note(f"after {counted(attempt, 'attempt')}")
                     raise
@@ -130,10 +135,15 @@ def is_temporary(status: int) -> bool:
 
 def unavailable(response: httpx.Response) -> Unavailable:
     """Makes the error for an answer with a temporary status, and closes the answer."""
-    wait = parse_retry_after(response.headers, datetime.now(UTC))
+    wait = retry_after(response)
     why = refusal(response)
     finish(response)
     return Unavailable(response.status_code, host_of(response.request), wait, why)
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Returns the seconds from now after which an answer allows another request; None if it does not say."""
+    return parse_retry_after(response.headers, datetime.now(UTC))
 
 
 def parse_retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

@@ -13,8 +13,8 @@ import httpx
 from reconciler.http.breaker import Breakers
 from reconciler.http.client import CONNECT_TIMEOUT, HEADERS, READ_TIMEOUT
 from reconciler.http.faults import fault_words
-from reconciler.http.lanes import Lanes
-from reconciler.http.patience import Retry, is_temporary
+from reconciler.http.lanes import Content, Lanes
+from reconciler.http.patience import Retry, is_temporary, retry_after
 from reconciler.http.transport import Transport
 from reconciler.work.deadline import NEVER
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import ssl
 
     from reconciler.http.patience import Patience
+    from reconciler.http.rate import Rate
     from reconciler.work.deadline import Deadline
 
 logger = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Session:
     trust     makes the TLS context when it is first needed
     patience  the policy for retries
     deadline  once it is over, no request is sent
+    rate      limits the requests a second
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class Session:
         trust: Callable[[], ssl.SSLContext],
         patience: Patience,
         deadline: Deadline = NEVER,
+        rate: Rate | None = None,
     ) -> None:
         self._name = name
+        self._rate = rate
         self._deadline = deadline
         self._breakers = Breakers(patience.clock)
         self._retry = Retry(patience, self._breakers, deadline)
@@ -72,11 +76,13 @@ class Session:
         """Returns what `send` returns, and retries it where that may help."""
         return self._retry(send)
 
-    def send(self, method: str, url: str, headers: Mapping[str, str], content: str | None = None) -> httpx.Response:
+    def send(self, method: str, url: str, headers: Mapping[str, str], content: Content = None) -> httpx.Response:
         """Sends one request and returns the answer, open; redirects are not followed.
 
         Raises as httpx does, `LeftAlone` for a host that is down, and `OutOfTime`.
         """
+        if self._rate:
+            self._rate.take(self._deadline)
         started = time.monotonic()
         # Only scheme and host are the key of the cache: whole URLs are nearly all different, and would never hit it.
         breaker = self._breakers.of(_host_in("/".join(url.split("/", 3)[:3])))
@@ -91,6 +97,8 @@ class Session:
             # Here and not where attempts are counted: a HEAD that a GET overrules is given up without being counted.
             breaker.was_silent(sent, fault_words(error))
             raise
+        if self._rate and response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            self._rate.hold(retry_after(response))
         if is_temporary(response.status_code):
             breaker.spoke()
         else:

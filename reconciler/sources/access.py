@@ -42,6 +42,9 @@ names, one of another login."""
 HOPELESS_FOR = 60.0
 """Seconds before another login is looked up again for a scope that another login did not open."""
 
+RENEWED_AFTER = 60.0
+"""Seconds. Tokens may live no longer than this, whatever their answer says."""
+
 
 @dataclass(frozen=True)
 class _Refusal:
@@ -67,6 +70,8 @@ class _Grant:
     challenge    the challenge that it answers
     credentials  the login it was obtained with; None for an anonymous token
     scope        the scope that was requested, maybe under the registry's own name for it
+    since        when it was obtained, on the monotonic clock
+    is_inside    whether the challenge came from inside this network
     """
 
     header: str
@@ -74,6 +79,8 @@ class _Grant:
     challenge: Challenge
     credentials: Credentials | None
     scope: str
+    since: float = 0.0
+    is_inside: bool = False
 
 
 class Access:
@@ -143,6 +150,17 @@ class Access:
         grant = self._grants.get(scope)
         return grant is not None and grant.credentials is not None
 
+    def renew(self, scope: str, fetch: FetchToken) -> None:
+        """Replaces a token that is older than `RENEWED_AFTER` seconds. Keeps it if there is no other."""
+        grant = self._grants.get(scope)
+        if grant is None or grant.challenge.scheme != "bearer" or time.monotonic() < grant.since + RENEWED_AFTER:
+            return
+        refusal = _Refusal(grant.challenge, grant.is_inside)
+        with self._lock_of(scope), contextlib.suppress(Denied):
+            # Another thread may have renewed it while this one waited for the lock.
+            if self._grants.get(scope) is grant:
+                self._grants[scope] = self._by_token(scope, refusal, grant.credentials, fetch)
+
     def _is_final(self, response: httpx.Response, scope: str) -> bool:
         """Whether an answer is no refusal, or one that other credentials have recently failed to change."""
         if response.status_code == httpx.codes.FORBIDDEN:
@@ -195,7 +213,7 @@ class Access:
             return None
         if not is_bearer:
             assert credentials
-            return _Grant(basic(credentials), float("inf"), refusal.challenge, credentials, scope)
+            return _Grant(basic(credentials), credentials.until, refusal.challenge, credentials, scope)
         try:
             return self._by_token(scope, refusal, credentials, fetch)
         except LoginRefused as error:
@@ -210,7 +228,7 @@ class Access:
         With credentials, only if the realm belongs to the registry's owner: the registry gets to see the token, and
         could otherwise name a private repository of ours elsewhere.
         """
-        named = named_scope(refusal.challenge)
+        named = named_scope(refusal.challenge, scope)
         if named is None or named == refused.scope:
             return False
         realm, home = (split_url(url) for url in (refusal.challenge.parameters.get("realm", ""), self._url))
@@ -245,7 +263,7 @@ class Access:
 
     def _by_token(self, scope: str, refusal: _Refusal, credentials: Credentials | None, fetch: FetchToken) -> _Grant:
         challenge = refusal.challenge
-        named = named_scope(challenge) if self._is_named_by_it else None
+        named = named_scope(challenge, scope) if self._is_named_by_it else None
         wanted = self._named.get(scope) or named or scope
 
         def check(url: str, is_inside: bool) -> None:  # noqa: FBT001 as `CheckRealm` has it
@@ -269,7 +287,8 @@ class Access:
                 raise self._note_refused(credentials, error.why) from None
             if credentials:
                 self._proven.add(credentials)
-        return _Grant(f"Bearer {token.value}", token.until, challenge, credentials, wanted)
+        now, is_inside = time.monotonic(), refusal.is_inside
+        return _Grant(f"Bearer {token.value}", token.until, challenge, credentials, wanted, now, is_inside)
 
     def _tried(self, grant: _Grant, send: Send) -> httpx.Response | None:
         """Sends with a grant. None if its login was refused to another thread while this one waited for its turn."""

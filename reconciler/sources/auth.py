@@ -97,29 +97,36 @@ def basic(credentials: Credentials) -> str:
     return f"Basic {base64.b64encode(pair).decode()}"
 
 
-def named_scope(challenge: Challenge) -> str | None:
-    """Reads the scope that a challenge names, reduced to pull; None if it names no repository.
+def named_scope(challenge: Challenge, ours: str) -> str | None:
+    """Reads the scope that a challenge names, with the actions of `ours`; None if it names no repository.
 
-    A registry behind a proxy may know a repository by another name than ours.
+    A registry behind a proxy may know a repository by another name than ours. The other scopes of `ours` are kept.
     """
+    first, *others = ours.split()
+    actions = first.rpartition(":")[2]
     for scope in challenge.parameters.get("scope", "").split():
         repository = _SCOPE.fullmatch(scope)
         if repository and {"pull", "*"} & set(repository[2].split(",")):
-            return f"repository:{repository[1]}:pull"
+            return " ".join((f"repository:{repository[1]}:{actions}", *others))
     return None
 
 
 def token_request(challenge: Challenge, scope: str, credentials: Credentials | None) -> TokenRequest:
-    """Builds the request for a token of `scope`. The realm has to be checked with `check_realm`."""
+    """Builds the request for a token of `scope`. The realm has to be checked with `check_realm`.
+
+    scope  one or more, separated by spaces
+    """
     realm = challenge.parameters.get("realm", "")
     service = challenge.parameters.get("service", "")
-    common = {"service": service, "scope": scope} if service else {"scope": scope}
+    named = [("service", service)] if service else []
     if credentials and credentials.identity_token:
         # An identity token is a refresh token of OAuth2 (oauth.md), which only a POST accepts.
         form = {"grant_type": "refresh_token", "client_id": "r2mirror", "refresh_token": credentials.identity_token}
         kind = {"Content-Type": "application/x-www-form-urlencoded"}
-        return TokenRequest(realm, kind, urlencode({**form, **common}))
-    query = urlencode({**common, "account": credentials.username} if credentials else common)
+        return TokenRequest(realm, kind, urlencode([*form.items(), *named, ("scope", scope)]))
+    # token.md: each scope is a parameter of its own; oauth.md: one parameter has them all.
+    account = [("account", credentials.username)] if credentials else []
+    query = urlencode([*named, *(("scope", one) for one in scope.split()), *account])
     headers = {"Authorization": basic(credentials)} if credentials else {}
     return TokenRequest(f"{realm}{'&' if urlsplit(realm).query else '?'}{query}", headers)
 

@@ -41,12 +41,14 @@ class Credentials:
     """A user name and password, or an identity token for the OAuth2 flow. Its repr shows no secret.
 
     where  where they come from, for the user who has to correct them
+    until  when they are looked up again, on the monotonic clock
     """
 
     username: str
     password: str = field(default="", repr=False)
     identity_token: str = field(default="", repr=False)
     where: str = field(default="", compare=False)
+    until: float = field(default=float("inf"), compare=False)
 
 
 _HELPER = re.compile(r"[A-Za-z0-9._-]{1,200}")

@@ -11,13 +11,14 @@ import contextlib
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from reconciler.errors import Denied, Unreachable
+from reconciler.errors import BadAnswer, Denied, Unreachable
 from reconciler.http.answers import comes_from_inside, host_of
 from reconciler.http.bodies import finish, read_bounded, read_start
 from reconciler.http.breaker import Breaker
@@ -38,6 +39,7 @@ from reconciler.sources.translated import translated
 from reconciler.work.deadline import NEVER
 
 if TYPE_CHECKING:
+    from reconciler.http.rate import Rate
     from reconciler.sources.access import CheckRealm, Logins
     from reconciler.sources.auth import Token, TokenRequest
     from reconciler.sources.bandwidth import Bandwidth
@@ -45,7 +47,12 @@ if TYPE_CHECKING:
     from reconciler.sources.quota import Quota
     from reconciler.work.deadline import Deadline
 
+    Body = bytes | Callable[[], Iterable[bytes]] | None
+    """The body of a request; a function opens one that is read as it is sent, anew each time that it is sent."""
+
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 MAX_CONNECTIONS = 32
 SIGNED_ATTEMPTS = 3
@@ -59,6 +66,21 @@ _REFUSED_URL = (
     httpx.codes.GONE,
 )
 """Answers of object stores and CDNs to a signed URL that has expired or that they do not accept."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """The answer to a request that changes something, its body ended.
+
+    is_inside  whether it came from inside this network
+    """
+
+    response: httpx.Response
+    is_inside: bool
+
+    @property
+    def status(self) -> int:
+        return self.response.status_code
 
 
 class Registry:
@@ -82,6 +104,7 @@ class Registry:
         bandwidth: Bandwidth | None = None,
         elsewhere: Callable[[str], Access] | None = None,
         deadline: Deadline = NEVER,
+        rate: Rate | None = None,
     ) -> None:
         host = api_host(name)
         self.name = name
@@ -99,7 +122,7 @@ class Registry:
         # Loaded now, so that a bad ca_file fails here; the shared trust takes 20 ms, when TLS is first spoken.
         own = own_trust(config.ca_file, name) if config.ca_file else None
         trust, floor = (lambda: own) if own else shared_trust, config.min_speed or SLOWEST
-        self._session = Session(name, connections, floor, trust, self.patience, deadline)
+        self._session = Session(name, connections, floor, trust, self.patience, deadline, rate)
         self._downloads = threading.BoundedSemaphore(connections)
         self.large_answers = threading.Lock()
         self._bandwidth = bandwidth
@@ -228,6 +251,51 @@ class Registry:
 
         with translated(what, self.name):
             return self._session.patiently(whole)
+
+    def patiently(self, send: Callable[[], Result]) -> Result:
+        """Returns what `send` returns, and retries it where that may help."""
+        return self._session.patiently(send)
+
+    def send(self, method: str, url: str, scope: str, headers: Mapping[str, str], body: Body = None) -> Sent:
+        """Sends a request, once for each authorization that it needs. Follows no redirect: see `location`.
+
+        Raises what `translated` translates.
+        """
+
+        def once(authorization: str | None) -> httpx.Response:
+            content = body() if callable(body) else body
+            return self._session.send(method, url, _with(headers, authorization), content)
+
+        access = self._access_at(url)
+        response = access.send(scope, once, self._fetch_token) if access else once(None)
+        is_inside = comes_from_inside(response)
+        if is_temporary(response.status_code):
+            raise unavailable(response)
+        # A refusal's reason is kept, also if its length is not announced.
+        if not response.is_success and method != "HEAD" and "Content-Length" not in response.headers:
+            read_start(response)
+        finish(response)
+        return Sent(response, is_inside)
+
+    def renew(self, scope: str) -> None:
+        """Replaces the token of a scope unless it is new."""
+        self._accesses[self._origin].renew(scope, self._fetch_token)
+
+    def location(self, sent: Sent) -> str:
+        """Returns the URL that an answer names for the next request. Raises `BadAnswer` unless it may be sent there.
+
+        A registry behind a proxy that ends TLS may name itself with http; that is corrected.
+        """
+        named = sent.response.headers.get("Location", "")
+        if not named:
+            raise BadAnswer(self.name, "its answer has no Location, which says where the upload continues")
+        target = sent.response.request.url.join(named)
+        home = httpx.URL(self.url)
+        if (target.scheme, target.host) == ("http", home.host) and home.scheme == "https":
+            target = target.copy_with(scheme="https", port=home.port)
+        is_inside = is_internal(target.host) and sent.is_inside
+        check_redirect(str(target), self.url, places=self._redirects_to, is_inside=is_inside)
+        return str(target)
 
     def _once(self, method: str, url: str, scope: str, headers: Mapping[str, str]) -> httpx.Response:
         """Sends a request, follows its redirects, and returns the final answer.

@@ -11,11 +11,11 @@ from reconciler.http.patience import Patience, Retry, Unavailable, is_temporary
 class Host:
     """Fails as told, then answers; `waits` are the seconds that were waited for it."""
 
-    def __init__(self, *failures: Exception) -> None:
+    def __init__(self, *failures: Exception, limits: float = 0.0) -> None:
         self.failures = list(failures)
         self.sent = 0
         self.waits: list[float] = []
-        self.retry = Retry(Patience(attempts=3, longest=20.0, sleep=self.waits.append))
+        self.retry = Retry(Patience(attempts=3, longest=20.0, sleep=self.waits.append, limits=limits))
 
     def send(self) -> str:
         self.sent += 1
@@ -62,3 +62,20 @@ def test_what_cannot_end_otherwise_is_not_tried_again(fault: Exception) -> None:
 @pytest.mark.parametrize(("status", "expected"), [(200, False), (404, False), (429, True), (500, True), (501, False)])
 def test_statuses_that_may_be_others_soon(status: int, expected: bool) -> None:
     assert is_temporary(status) is expected
+
+
+def test_a_rate_limit_is_waited_out_for_as_long_as_it_may() -> None:
+    host = Host(*(Unavailable(429, "example.com", 10.0) for _ in range(9)), limits=500.0)
+    assert host.retry(host.send) == "answer"
+    assert host.sent == 10
+    host = Host(*(Unavailable(429, "example.com", 10.0) for _ in range(20)), limits=100.0)
+    with pytest.raises(Unavailable):
+        host.retry(host.send)
+    assert 80.0 < sum(host.waits) <= 100.0
+
+
+def test_a_host_that_is_down_gets_no_such_time() -> None:
+    host = Host(*(Unavailable(503, "example.com", 10.0) for _ in range(9)), limits=100.0)
+    with pytest.raises(Unavailable):
+        host.retry(host.send)
+    assert host.sent == 3

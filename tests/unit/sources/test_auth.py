@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from hypothesis import given
@@ -282,7 +282,7 @@ def test_a_registry_inside_the_network_may_send_us_inside_but_not_to_the_cloud_s
     ],
 )
 def test_the_scope_that_a_challenge_names(scope: str, named: str | None) -> None:
-    assert named_scope(Challenge("bearer", {"scope": scope})) == named
+    assert named_scope(Challenge("bearer", {"scope": scope}), "repository:ours:pull") == named
 
 
 @pytest.mark.parametrize(
@@ -712,3 +712,14 @@ def test_another_party_s_token_server_gets_the_login_where_it_is_declared(
     config = RegistryConfig(plain_http=True, token_servers=(f"http://auth.example.net:{port}",))
     assert open_at(f"registry.example.com:{port}", USER, config).tags() == ("1",)
     assert [one.headers["authorization"] for one in lying.asked if one.path.startswith("/token")] == [basic(USER)]
+
+
+def test_a_token_may_be_for_more_than_pulls_and_for_two_repositories() -> None:
+    scope = "repository:a/b:pull,push repository:c:pull"
+    challenge = Challenge("bearer", {"realm": "https://auth.example.com/token", "scope": "repository:x/b:pull"})
+    asked = parse_qs(urlsplit(token_request(challenge, scope, None).url).query)
+    assert asked["scope"] == scope.split(), "token.md: each is a parameter of its own"
+    form = token_request(challenge, scope, Credentials("<token>", identity_token="t")).form
+    assert form is not None
+    assert parse_qs(form)["scope"] == [scope], "oauth.md: one parameter has them all"
+    assert named_scope(challenge, scope) == "repository:x/b:pull,push repository:c:pull"
