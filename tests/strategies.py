@@ -26,7 +26,7 @@ from reconciler.oci.spec import (
 from reconciler.plan.desire import Desired
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan
-from reconciler.target.index import WRITER, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
+from reconciler.target.index import WRITER, Held, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
 from reconciler.target.layout import target_problem
 
 MEDIA_TYPES = (*MANIFEST_TYPES, *INDEX_TYPES)
@@ -78,10 +78,14 @@ records = _records()
 unknown = st.dictionaries(st.sampled_from(["first_seen", "history"]), st.integers() | st.text(), max_size=2).map(
     MappingProxyType
 )
+entries = st.none() | st.sampled_from(["0" * 64, "1" * 64])
 left_outs = st.builds(LeftOut, st.none(), st.text(max_size=5)) | st.builds(
     LeftOut, digests, st.text(max_size=5), platform_filters
 )
 sightings = st.lists(st.builds(Sighting, digests, times, st.none() | times), min_size=1, max_size=3).map(tuple)
+holds = st.dictionaries(
+    tags, st.builds(Held, st.none() | digests, times, st.text(max_size=5), st.text(max_size=5), entries), max_size=2
+).map(MappingProxyType)
 repository_states = st.builds(
     RepositoryState,
     sources,
@@ -93,6 +97,7 @@ repository_states = st.builds(
     st.dictionaries(tags, times, max_size=2).map(MappingProxyType),
     st.dictionaries(tags, left_outs, max_size=2).map(MappingProxyType),
     st.dictionaries(tags, sightings, max_size=2).map(MappingProxyType),
+    holds,
     unknown,
 )
 indexes = st.builds(
@@ -120,6 +125,8 @@ repository_plans = st.builds(
     referrers=st.booleans(),
     warnings=warnings,
     tallies=st.lists(st.builds(Tally, st.text(), st.integers(0, 9), st.integers(0, 9)), max_size=2).map(tuple),
+    held=holds,
+    released=holds,
 )
 plans = st.builds(
     Plan,

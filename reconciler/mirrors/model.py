@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ class Mirror:
     signed_by  one of these signers must have signed an image; empty: no signature is needed
     referrers  whether signatures, SBOMs and the like are mirrored with their image
     when_gone  what happens to a tag that the source no longer lists: `keep` or `prune`
+    entry      the hash of the entry as it is written, without the defaults
     """
 
     source: str
@@ -48,6 +49,7 @@ class Mirror:
     signed_by: tuple[Signer, ...] = ()
     referrers: bool = False
     when_gone: str = "keep"
+    entry: str = field(default="", compare=False)
 
     @property
     def repository(self) -> RepositoryName | None:

@@ -123,7 +123,7 @@ def _facts(config: Any, *, defaults: bool = True) -> dict[str, Any]:
     Without `defaults`, fields that have the value which they have if a file does not set them are left out.
     """
     kind = {"type": config.type} if hasattr(config, "type") else {}
-    said = (field for field in fields(config) if field.name != _NAME)
+    said = (field for field in fields(config) if field.name != _NAME and field.compare)
     values = ((field, getattr(config, field.name)) for field in said)
     return kind | {
         field.name: _fact(value)

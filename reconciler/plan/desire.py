@@ -13,12 +13,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Descriptor, Digest, Platform
+from reconciler.plan.draft import HELD
 
 if TYPE_CHECKING:
     from reconciler.mirrors.selection import Tally
     from reconciler.plan.draft import Draft
     from reconciler.signatures.signers import Knowledge, Refused
-    from reconciler.target.index import LeftOut, RepositoryState
+    from reconciler.target.index import Held, LeftOut, RepositoryState
 
 
 CUT_OFF = "an apply began this and has not recorded it"
@@ -45,6 +46,8 @@ class Desired:
     tallies    how many tags each pattern chooses; none if the source could not be listed
     gone       tag that stays -> since when the source no longer has it; None: not known
     left_out   tag that a pattern chooses -> why it cannot be mirrored as configured; None: not known
+    held       tags that stay as a restore has left them
+    released   holds that an edit of mirrors.yaml has ended
     """
 
     target: str
@@ -62,6 +65,8 @@ class Desired:
     tallies: tuple[Tally, ...] = ()
     gone: Mapping[str, datetime] | None = None
     left_out: Mapping[str, LeftOut] | None = None
+    held: Mapping[str, Held] = field(default_factory=lambda: MappingProxyType({}))
+    released: Mapping[str, Held] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def desire(draft: Draft, now: datetime) -> Desired:
@@ -88,23 +93,31 @@ def desire(draft: Draft, now: datetime) -> Desired:
         # A tag that is missed again keeps its first date, from which users see how long it has been gone.
         gone={tag: observed.gone.get(tag, now) for tag in sorted(draft.gone - unwanted.keys())},
         left_out=draft.left_out,
+        held=draft.held,
+        released=_released(observed, draft.held),
     )
 
 
 def _as_it_is(draft: Draft, why: str) -> Desired:
     """The repository of a mirror of which nothing is known."""
-    mirror, kept = draft.mirror, dict.fromkeys(draft.observed.tags, "the source failed")
+    mirror, wanted = draft.mirror, draft.settling
+    kept = dict.fromkeys(draft.observed.tags.keys() - wanted.keys(), "the source failed")
     return Desired(
         mirror.target,
         mirror.source,
         mirror.platforms,
-        {},
+        wanted,
         kept,
         {},
         (why,),
         warnings=draft.warnings,
         tallies=draft.tallies,
+        held=draft.held,
     )
+
+
+def _released(observed: RepositoryState, held: Mapping[str, Held]) -> Mapping[str, Held]:
+    return {tag: one for tag, one in observed.held.items() if tag not in held}
 
 
 def _others(draft: Draft, wanted: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
@@ -126,11 +139,12 @@ def _others(draft: Draft, wanted: Collection[str]) -> tuple[dict[str, str], dict
 def desire_nothing(target: str, observed: RepositoryState, moved_to: str | None = None, *, prune: bool) -> Desired:
     """Returns a repository of the index that mirrors.yaml no longer names, or now names `moved_to`."""
     left = dict.fromkeys(observed.pending - observed.tags.keys(), CUT_OFF)
-    if prune:
-        why = f"moved to {moved_to} in mirrors.yaml" if moved_to else "no longer in mirrors.yaml"
-        unwanted = {**dict.fromkeys(observed.tags, why), **left}
-        return Desired(target, observed.source, None, {}, {}, unwanted)
+    held = observed.holds(None)
+    staying = observed.tags.keys() & held.keys() if prune else observed.tags.keys()
+    why = f"moved to {moved_to} in mirrors.yaml" if moved_to else "no longer in mirrors.yaml"
+    unwanted = {**dict.fromkeys(observed.tags.keys() - staying, why), **left}
     # What is under a pending tag is not known: it is published again, although nothing chooses it.
-    unsettled = {tag: observed.tags[tag].descriptor for tag in observed.tags if tag in observed.pending}
-    kept = dict.fromkeys(observed.tags.keys() - unsettled.keys(), "prune: false")
-    return Desired(target, observed.source, None, unsettled, kept, left)
+    unsettled = {tag: observed.tags[tag].descriptor for tag in staying if tag in observed.pending}
+    kept = {tag: HELD if tag in held else "prune: false" for tag in staying - unsettled.keys()}
+    released = _released(observed, held)
+    return Desired(target, observed.source, None, unsettled, kept, unwanted, held=held, released=released)

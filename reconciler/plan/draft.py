@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror
     from reconciler.mirrors.selection import Tally
     from reconciler.signatures.signers import Knowledge, Refused
-    from reconciler.target.index import RepositoryState
+    from reconciler.target.index import Held, RepositoryState
 
 GONE = "gone at the source"
 NO_MANIFEST = "the source lists it, but has no manifest for it"
+
+HELD = "held by restore"
 
 MAX_NAMES = 5
 """How many tags a message names."""
@@ -45,6 +47,7 @@ class Draft:
     refused   tags of images that are not signed as required; they are among the failures
     warnings  what deserves attention, although nothing failed
     tallies   how many tags each pattern chooses; none if the source could not be listed
+    held      tags that stay as a restore has left them; they are in none of the others
     """
 
     mirror: Mirror
@@ -59,6 +62,13 @@ class Draft:
     refused: tuple[Refused, ...] = ()
     warnings: tuple[str, ...] = ()
     tallies: tuple[Tally, ...] = ()
+    held: Mapping[str, Held] = field(default_factory=dict)
+
+    @property
+    def settling(self) -> dict[str, Descriptor]:
+        """What held tags point to that are pending. The bucket has their images, whatever the source answers."""
+        tags, unsettled = self.observed.tags, self.observed.pending - self.failures.keys()
+        return {tag: tags[tag].descriptor for tag in self.held if tag in tags and tag in unsettled}
 
     @property
     def all_wanted(self) -> dict[str, Descriptor]:
@@ -68,7 +78,7 @@ class Draft:
         repository where anything failed, nothing but the chosen tags is touched.
         """
         if self.failures:
-            return dict(self.wanted)
+            return {**self.wanted, **self.settling}
         tags, pending = self.observed.tags, self.observed.pending
         staying = (tag for tag in tags if tag in pending and tag not in self.wanted and self.why_kept(tag))
         return {**self.wanted, **{tag: tags[tag].descriptor for tag in staying}}
@@ -87,6 +97,8 @@ class Draft:
     def why_kept(self, tag: str) -> str | None:
         """Returns why a recorded or pending tag that is not wanted stays, None if it is removed."""
         if tag in self.observed.tags:
+            if tag in self.held:
+                return HELD
             if tag in self.gone and self.mirror.when_gone == "keep":
                 return GONE
             if tag in self.left_out:
@@ -113,18 +125,22 @@ def draft(
     failed   chosen tags of which something else could not be read
     news     what is newly attached to images of mirrored tags, in words
     """
-    meant = {tag: _meaning(mirror, observed, tag, one) for tag, one in answers.items() if tag not in failed}
+    held = observed.holds(mirror.entry)
+    failed = {tag: error for tag, error in failed.items() if tag not in held}
+    judged = ((tag, one) for tag, one in answers.items() if tag not in failed and tag not in held)
+    meant = {tag: _meaning(mirror, observed, tag, one) for tag, one in judged}
     gone = frozenset(tag for tag, one in meant.items() if one is None)
     return Draft(
         mirror,
         observed,
         wanted={tag: one for tag, one in meant.items() if isinstance(one, Descriptor)},
         # A tag that was resolved is judged by its answer, whatever the list has.
-        gone=gone | (still - answers.keys()),
+        gone=gone | (still - answers.keys() - held.keys()),
         left_out={tag: one for tag, one in meant.items() if isinstance(one, LeftOut)},
         failures={**failed, **{tag: one for tag, one in meant.items() if isinstance(one, SourceError)}},
         news=news,
         warnings=_warnings(mirror, gone),
+        held=held,
     )
 
 

@@ -51,9 +51,13 @@ def draft_of(found: Findings, name: str) -> Draft:
     if clash:
         return Draft(found.mirror, found.observed, blocked=clash)
     blocked = _why_blocked(found)
-    made = Draft(found.mirror, found.observed, blocked=blocked) if blocked else _draft(found)
+    made = _blocked(found, blocked) if blocked else _draft(found)
     warnings = (*made.warnings, *found.warnings, *_refusals(found.attachments))
     return replace(made, tallies=found.tallies, warnings=warnings)
+
+
+def _blocked(found: Findings, why: str) -> Draft:
+    return Draft(found.mirror, found.observed, blocked=why, held=found.observed.holds(found.mirror.entry))
 
 
 def _why_blocked(found: Findings) -> str | None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.plan.sizes import Sizes
     from reconciler.signatures.signers import Refused
     from reconciler.sources.quota import Spending
-    from reconciler.target.index import LeftOut, MirrorIndex
+    from reconciler.target.index import Held, LeftOut, MirrorIndex
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class RepositoryPlan:
     tallies    how many tags each pattern chooses, if the source could be listed
     gone       tags that stay although the source no longer has them, and since when; None: not known
     left_out   tags that a pattern chooses and that cannot be mirrored as configured; None: not known
+    held       tags that stay as a restore has left them; they count as unchanged
+    released   holds that an edit of mirrors.yaml has ended
     """
 
     target: str
@@ -58,6 +60,8 @@ class RepositoryPlan:
     tallies: tuple[Tally, ...] = ()
     gone: Mapping[str, datetime] | None = None
     left_out: Mapping[str, LeftOut] | None = None
+    held: Mapping[str, Held] = field(default_factory=dict)
+    released: Mapping[str, Held] = field(default_factory=dict)
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -149,7 +153,7 @@ def noted_all(index: MirrorIndex, plan: Plan, now: datetime) -> MirrorIndex:
     It is `index` itself if it has them all, so that nothing is written.
     """
     for one in plan.repositories:
-        index = noted(index, one.target, one.source, now, gone=one.gone, left_out=one.left_out)
+        index = noted(index, one.target, one.source, now, gone=one.gone, left_out=one.left_out, released=one.released)
     return index
 
 
@@ -195,4 +199,6 @@ def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:
         desired.tallies,
         desired.gone,
         desired.left_out,
+        desired.held,
+        desired.released,
     )

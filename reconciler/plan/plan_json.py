@@ -19,8 +19,10 @@ from reconciler.signatures.signers import Refused, knowledge_document, parse_kno
 from reconciler.sources.quota import spending_document
 from reconciler.target.index_json import (
     gone_document,
+    held_document,
     left_out_document,
     parse_gone,
+    parse_held,
     parse_left_out,
     parse_platforms,
     parse_tag_document,
@@ -60,6 +62,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
                 **({"warnings": list(repository.warnings)} if repository.warnings else {}),
                 **({} if repository.gone is None else {"gone": gone_document(repository.gone)}),
                 **({} if repository.left_out is None else {"left_out": _left_out_document(repository.left_out)}),
+                **({"held": held_document(repository.held)} if repository.held else {}),
+                **({"released": held_document(repository.released)} if repository.released else {}),
                 **({"patterns": [asdict(tally) for tally in repository.tallies]} if repository.tallies else {}),
             }
             for repository in plan.repositories
@@ -187,6 +191,8 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
                 tallies,
                 gone,
                 left_out,
+                parse_held(entry.get("held", {}), target),
+                parse_held(entry.get("released", {}), target),
             )
         case _:
             raise Malformed("a repository of the plan", "expected target, source, unchanged, changes and error")

@@ -53,6 +53,13 @@ def _problems(repository: RepositoryPlan, mirror: Mirror | None, mirrors: Mirror
         yield "it belongs to another mirrors file"
     observed = state or RepositoryState(repository.source)
     yield from (problem for one in repository.changes if (problem := _out_of_step(one, observed)))
+    held = observed.holds(mirror.entry if mirror else None)
+    yield from (
+        f"{one.tag}: it is held by a restore; `r2mirror release {repository.target}:{one.tag}` ends that"
+        for one in repository.changes
+        if one.tag in held and not _settles(one, observed)
+        if one.before or one.action is not Action.PRUNE
+    )
     if mirror:
         yield from _unlike(repository, mirror)
     elif state is None or not mirrors.owns(repository.target, state.owner):

@@ -79,6 +79,23 @@ class Sighting:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A tag that stays as a restore has left it, whatever its source has.
+
+    digest  what it points to; None: the restore has removed it
+    by      who restored it
+    reason  what it was restored to
+    entry   `Mirror.entry` at that time; None: mirrors.yaml had no such target. Another entry ends the hold.
+    """
+
+    digest: Digest | None
+    since: datetime
+    by: str
+    reason: str
+    entry: str | None = None
+
+
+@dataclass(frozen=True)
 class RepositoryState:
     """One repository of the bucket.
 
@@ -90,6 +107,7 @@ class RepositoryState:
     gone         tag -> since when the source does not list it any more
     left_out     tag of the source -> why it is not mirrored, although a pattern chooses it
     seen         tag of a mirror with `min_age` -> digests that it pointed at and that are not published, oldest first
+    held         tag -> why it stays as it is; no other digest is under it
     unknown      fields of a newer release, which are written back as they were read
     """
 
@@ -102,12 +120,17 @@ class RepositoryState:
     gone: Mapping[str, datetime] = field(default_factory=lambda: MappingProxyType({}))
     left_out: Mapping[str, LeftOut] = field(default_factory=lambda: MappingProxyType({}))
     seen: Mapping[str, tuple[Sighting, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    held: Mapping[str, Held] = field(default_factory=lambda: MappingProxyType({}))
     unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     @property
     def digests(self) -> frozenset[Digest]:
         """The digests that the repository has to keep: those of its tags, and the retired ones."""
         return frozenset(state.digest for state in self.tags.values()) | self.retired.keys()
+
+    def holds(self, entry: str | None) -> Mapping[str, Held]:
+        """The holds that are in force while the mirror's entry is `entry`, None without one."""
+        return {tag: one for tag, one in self.held.items() if one.entry == entry}
 
     @property
     def own_tags(self) -> frozenset[str]:

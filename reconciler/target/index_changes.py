@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Digest
-from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
+from reconciler.target.index import Held, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
 
 if TYPE_CHECKING:
     from reconciler.oci.referrers import Record
@@ -60,13 +60,16 @@ def noted(
     *,
     gone: Collection[str] | None = None,
     left_out: Mapping[str, LeftOut] | None = None,
+    released: Mapping[str, Held] = MappingProxyType({}),
 ) -> MirrorIndex:
     """`index` after the tags of its source were listed.
 
     gone      tags that the source has lost; None: as before. A tag that was gone before keeps its time, and one that
               is not in the index cannot be gone.
     left_out  tags that cannot be mirrored; None: as before
+    released  holds that an edit of mirrors.yaml has ended
     """
+    index = without_holds(index, target, released)
     before = index.repositories.get(target, RepositoryState(source))
     after = before
     if gone is not None:
@@ -132,6 +135,23 @@ def retire(index: MirrorIndex, target: str, source: str, digests: Iterable[Diges
     return _with(index, target, replace(before, retired=MappingProxyType({**before.retired, **found})))
 
 
+def with_holds(index: MirrorIndex, target: str, holds: Mapping[str, Held]) -> MirrorIndex:
+    """`index` after the tags of these holds were restored."""
+    before = index.repositories.get(target)
+    if before is None or not holds:
+        return index
+    return _with(index, target, replace(before, held=MappingProxyType({**before.held, **holds})))
+
+
+def without_holds(index: MirrorIndex, target: str, holds: Mapping[str, Held]) -> MirrorIndex:
+    """`index` without these holds; one that was replaced by another restore meanwhile stays."""
+    before = index.repositories.get(target)
+    if before is None or not holds:
+        return index
+    held = {tag: one for tag, one in before.held.items() if holds.get(tag) != one}
+    return index if held == before.held else _with(index, target, replace(before, held=MappingProxyType(held)))
+
+
 def settled(index: MirrorIndex, target: str, tags: Iterable[str]) -> MirrorIndex:
     """`index` after the objects of `tags` are as it says."""
     before = index.repositories.get(target)
@@ -171,8 +191,13 @@ def _retagged(before: RepositoryState, tags: Mapping[str, TagState], now: dateti
     # Not removed with its tag: a client that has resolved the tag already goes on to pull by digest.
     retired |= dict.fromkeys(orphaned, now)
     gone = {tag: since for tag, since in before.gone.items() if tag in tags}
+    held = {tag: one for tag, one in before.held.items() if one.digest == _digest(tags.get(tag))}
     return replace(
-        before, tags=MappingProxyType(dict(tags)), retired=MappingProxyType(retired), gone=MappingProxyType(gone)
+        before,
+        tags=MappingProxyType(dict(tags)),
+        retired=MappingProxyType(retired),
+        gone=MappingProxyType(gone),
+        held=MappingProxyType(held),
     )
 
 
@@ -202,13 +227,17 @@ def _still_unpublished(
     return MappingProxyType({tag: some for tag, some in left.items() if some})
 
 
+def _digest(state: TagState | None) -> Digest | None:
+    return state.digest if state else None
+
+
 def _carrying(state: TagState, before: TagState | None) -> TagState:
     """`state` with what a newer release noted of the same image under the same tag."""
     return replace(state, unknown=before.unknown) if before and before.digest == state.digest else state
 
 
 def _has_something(state: RepositoryState) -> bool:
-    return bool(state.tags or state.retired or state.pending or state.seen)
+    return bool(state.tags or state.retired or state.pending or state.seen or state.held)
 
 
 def _without(index: MirrorIndex, target: str) -> MirrorIndex:

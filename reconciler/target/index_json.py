@@ -16,7 +16,7 @@ from reconciler.errors import IndexInvalid, IndexVersion, Malformed
 from reconciler.oci.platform_sizes import MAX_PLATFORMS, is_platform_name
 from reconciler.oci.referrers import parse_record, record_document
 from reconciler.oci.spec import Digest, Platform, is_tag, load_json, parse_media_type
-from reconciler.target.index import WRITER, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
+from reconciler.target.index import WRITER, Held, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
 from reconciler.target.layout import target_problem
 
 if TYPE_CHECKING:
@@ -113,6 +113,22 @@ def _repository_document(state: RepositoryState) -> dict[str, Any]:
         **({"gone": gone} if gone else {}),
         **({"left_out": left_out} if left_out else {}),
         **({"seen": _seen_document(state.seen)} if state.seen else {}),
+        **({"held": held_document(state.held)} if state.held else {}),
+    }
+
+
+def held_document(held: Mapping[str, Held]) -> dict[str, Any]:
+    """Writes for the index and the plan which tags stay as a restore has left them."""
+    return {tag: _hold_document(one) for tag, one in sorted(held.items())}
+
+
+def _hold_document(one: Held) -> dict[str, Any]:
+    return {
+        "digest": str(one.digest) if one.digest else None,
+        "since": format_time(one.since),
+        "by": one.by,
+        "reason": one.reason,
+        **({} if one.entry is None else {"entry": one.entry}),
     }
 
 
@@ -169,6 +185,7 @@ def _repository(target: str, entry: Any) -> RepositoryState:
                 parse_gone(entry.get("gone", {}), target),
                 parse_left_out(entry.get("left_out", {}), target),
                 _seen(entry.get("seen", {}), target),
+                parse_held(entry.get("held", {}), target),
                 _unknown(entry, _REPOSITORY_FIELDS),
             )
         case _:
@@ -223,6 +240,24 @@ def _sighting(entry: Any, target: str) -> Sighting:
             raise Malformed(f"repository {target}", "expected seen to have a digest and since when")
 
 
+def parse_held(entry: Any, target: str) -> Mapping[str, Held]:
+    """Reads what `held_document` wrote. Raises `Malformed`."""
+    if not isinstance(entry, dict) or not all(map(is_tag, entry)):
+        raise Malformed(f"repository {target}", "expected held to have a hold for each tag")
+    return MappingProxyType({tag: _hold(one, target) for tag, one in entry.items()})
+
+
+def _hold(entry: Any, target: str) -> Held:
+    match entry:
+        case {"digest": str() | None as digest, "since": str(since), "by": str(by), "reason": str(reason), **rest}:
+            mirror = rest.get("entry")
+            if not isinstance(mirror, str | None):
+                raise Malformed(f"repository {target}", "expected the entry of a hold to be a hash")
+            return Held(Digest.parse(digest) if digest else None, parse_time(since), by, reason, mirror)
+        case _:
+            raise Malformed(f"repository {target}", "expected a hold to have digest, since, by and reason")
+
+
 def _left_out_tag(entry: Any, target: str) -> LeftOut:
     match entry:
         case {"reason": str(reason), "digest": str(digest)}:
@@ -243,7 +278,7 @@ def _min_writer(document: dict[str, Any]) -> int:
 
 _INDEX_FIELDS = frozenset({"version", "min_writer", "serial", "updated_at", "generator", "repositories"})
 _REPOSITORY_FIELDS = frozenset(
-    {"source", "tags", "retired", "pending", "attached", "owner", "gone", "left_out", "seen"}
+    {"source", "tags", "retired", "pending", "attached", "owner", "gone", "left_out", "seen", "held"}
 )
 _TAG_FIELDS = frozenset({"digest", "mediaType", "size", "platforms", "synced_at", "images"})
 

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from reconciler.cli.render.blocks import COMMENT_LIMIT, FOLD_AFTER, Block, code, escaped, fitted
 from reconciler.cli.render.changes import SIGNS, digests_words, remark
 from reconciler.cli.render.formats import View
-from reconciler.cli.render.plan import figure_lines, gone_rows, left_out_rows, plan_text, shared_words, summary_line
+from reconciler.cli.render.plan import (
+    figure_lines,
+    gone_rows,
+    held_rows,
+    left_out_rows,
+    plan_text,
+    shared_words,
+    summary_line,
+)
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.guards import held_back
 from reconciler.plan.plan_json import plan_document
@@ -43,7 +51,7 @@ def plan_blocks(plan: Plan) -> tuple[Block, ...]:
     standing = [
         f"| `{sign}` | `{one.target}:{tag}` | {escaped(words)} |"
         for one in plan.repositories
-        for sign, tag, words in (*gone_rows(one), *left_out_rows(one))
+        for sign, tag, words in (*held_rows(one), *gone_rows(one), *left_out_rows(one))
     ]
     return (
         Block([f"**:no_entry: {escaped(reason)}**" for reason in held_back(plan)]),
@@ -60,7 +68,9 @@ def plan_blocks(plan: Plan) -> tuple[Block, ...]:
         Block(
             standing,
             _TABLE,
-            fold=f"{count(len(standing), 'tag')} gone at the source or left out" if len(standing) > FOLD_AFTER else "",
+            fold=f"{count(len(standing), 'tag')} held, gone at the source or left out"
+            if len(standing) > FOLD_AFTER
+            else "",
         ),
         Block(tallies, bullet="- ", fold="What each pattern chooses"),
     )

@@ -156,7 +156,7 @@ def _changes_table(repository: RepositoryPlan) -> Grid:
 
 def _standing(repository: RepositoryPlan) -> Iterator[Part]:
     """The tags that do not change although the source has changed: a line each, the first `STANDING_SHOWN` of them."""
-    rows = [*gone_rows(repository), *left_out_rows(repository)]
+    rows = [*held_rows(repository), *gone_rows(repository), *left_out_rows(repository)]
     table = Grid()
     for sign, tag, words in rows[:STANDING_SHOWN]:
         table.row(f"  {sign} {tag}", words)
@@ -165,6 +165,14 @@ def _standing(repository: RepositoryPlan) -> Iterator[Part]:
     if len(rows) > STANDING_SHOWN:
         more = len(rows) - STANDING_SHOWN
         yield Line((f"    ... and {more} more such tags; --format json has all of them", "dim"))
+
+
+def held_rows(repository: RepositoryPlan) -> Iterator[tuple[str, str, str]]:
+    for tag, one in repository.held.items():
+        digest = short_digest(one.digest) if one.digest else "removed"
+        yield "=", tag, f"held by restore: {digest}, since {one.since:%Y-%m-%d %H:%M} UTC"
+    for tag in repository.released:
+        yield "=", tag, "no longer held by restore: its entry in mirrors.yaml was edited"
 
 
 def gone_rows(repository: RepositoryPlan) -> Iterator[tuple[str, str, str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -77,7 +79,12 @@ def read_mirrors(document: Document, defaults: Settings, signers: Signers) -> It
         if ends:
             _check_target(document, place, ends[1], targets)
         if ends and not document.wrong(place):
-            yield Mirror(*ends, tuple(tags.values()), **vars(settings.values))
+            yield Mirror(*ends, tuple(tags.values()), **vars(settings.values), entry=_hash(said))
+
+
+def _hash(entry: Mapping[str, Any]) -> str:
+    """Hashes an entry as it is written: neither its comments nor a new default of a later release change it."""
+    return hashlib.sha256(json.dumps(entry, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def _ends(document: Document, place: KeyPath, said: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -520,3 +520,15 @@ def test_what_is_wrong_with_an_edge(text: str, message: str, tmp_path: Path) -> 
     found = problems(tmp_path, text, {})
     assert len(found) == 1, found
     assert found[0].startswith(message)
+
+
+def test_the_hash_of_an_entry_changes_with_what_it_says_alone(tmp_path: Path) -> None:
+    def entry(mirror: str, more: str = "") -> str:
+        file = tmp_path / "mirrors.yaml"
+        file.write_text(f"version: 1\nstore: {{type: file, path: ./m}}\n{more}mirrors:\n  - {mirror}\n")
+        return load_mirrors(file, {}).mirrors[0].entry
+
+    one = entry("{source: alpine, tags: [latest]}")
+    assert len(one) == 64
+    assert entry("{tags: ['latest'], source: alpine} # as before", "defaults: {prune: false}\n") == one
+    assert entry("{source: alpine, tags: [latest, edge]}") != one

@@ -37,6 +37,7 @@ CONFIGURATIONS: dict[str, Collection[type]] = {
 KEYS: dict[tuple[str, str], set[str]] = {
     ("mirrors.yaml", "folder"): set(),  # where the file is
     ("mirrors.yaml", "sha256"): set(),  # how it is written
+    ("mirror", "entry"): set(),  # how it is written
     ("r2", "digest_by_tag"): set(),  # a key of `edge`
     ("signer", "name"): {"key"},
     ("signer", "pem"): set(),  # what the file `key` holds
@@ -86,4 +87,4 @@ def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def test_defaults_can_set_whatever_a_mirror_can_but_its_source_target_and_tags() -> None:
     own = {field.name for field in fields(Mirror)} - {field.name for field in fields(Defaults)}
-    assert own == {"source", "target", "tags"}
+    assert own == {"source", "target", "tags", "entry"}

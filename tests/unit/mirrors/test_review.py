@@ -153,7 +153,7 @@ def other(value: Any, name: str) -> Any:
 def variants(thing: Any, *, left_out: frozenset[str] = frozenset()) -> Iterator[tuple[str, Any]]:
     """A thing with one field changed, for each of its fields."""
     for field in fields(thing):
-        if field.name not in left_out:
+        if field.compare and field.name not in left_out:
             yield field.name, replace(thing, **{field.name: other(getattr(thing, field.name), field.name)})
 
 

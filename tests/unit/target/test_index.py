@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from reconciler.errors import IndexInvalid
 from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest
-from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
+from reconciler.target.index import Held, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
 from reconciler.target.index_changes import (
     SEEN_KEPT,
     begun,
@@ -27,6 +27,8 @@ from reconciler.target.index_changes import (
     removed,
     saw,
     settled,
+    with_holds,
+    without_holds,
 )
 from reconciler.target.index_json import parse, parse_time, serialise, tag_document
 from tests import strategies as draw
@@ -261,6 +263,8 @@ INVALID: dict[str, tuple[Any, str]] = {
     "what is left out and no tag": (repository(left_out={"-": {"reason": "r"}}), "left_out"),
     "what was seen and no list": (repository(seen={"x": {}}), "seen"),
     "what was seen at no time": (repository(seen={"x": [{"digest": str(Digest.of(b"w"))}]}), "since"),
+    "a hold of no tag": (repository(held={"-": {}}), "held"),
+    "a hold by none": (repository(held={"x": {"digest": None, "since": "2026-11-20T10:00:00Z"}}), "a hold to have"),
     "no version": ({"serial": 1, "repositories": {}}, "expected an object with version"),
     "a negative serial": (document(serial=-1), "damaged"),
     "a target that is none": (document(repositories={"A": {}}), "repository 'A'"),
@@ -333,3 +337,14 @@ def test_a_long_retention_is_one(retain: str, tmp_path: Path) -> None:
     world.apply(code=1)
     after = parse((tmp_path / "mirror/_mirror/index.json").read_bytes(), "it").repositories
     assert after["gone"].retired.keys() == ({DIGEST} if retain == "0s" else {DIGEST, Digest.of(b"y")})
+
+
+def test_a_hold_lasts_for_as_long_as_its_tag_stays_there() -> None:
+    held, gone = Held(tag_state(b"1").digest, NOW, "alice", "", None), Held(None, NOW, "alice", "", None)
+    index = published(MirrorIndex(), "a", "s", {"1": tag_state(b"1"), "2": tag_state(b"1")}, NOW)
+    index = with_holds(index, "a", {"1": held, "2": held, "3": gone})
+    index = published(index, "a", "s", {"2": tag_state(b"2"), "3": tag_state(b"2")}, NOW)
+    assert index.repositories["a"].held == {"1": held}
+    assert removed(index, "a", ["1"], NOW).repositories["a"].held == {}
+    assert without_holds(index, "a", {"1": replace(held, reason="older")}) == index
+    assert without_holds(index, "a", {"1": held}).repositories["a"].held == {}
