@@ -17,6 +17,7 @@ from reconciler.errors import BadAnswer, Malformed
 from reconciler.http.patience import parse_retry_after
 from reconciler.http.reason import LONGEST, reason
 from reconciler.mirrors.load import load_mirrors
+from reconciler.mirrors.ranges import compile_range
 from reconciler.mirrors.selection import select
 from reconciler.oci.referrers import parse_fallback
 from reconciler.oci.spec import (
@@ -216,6 +217,16 @@ def mirrors_file(body: bytes) -> None:
         assert parse_key(manifest_key(mirror.target, "latest")) == ManifestKey(mirror.target, "latest")
 
 
+def version_range(body: bytes) -> None:
+    try:
+        compiled = compile_range(body.decode("latin-1"))
+    except ValueError as error:
+        raise Malformed("it", str(error)) from None
+    assert compiled.largest >= 0
+    for numbers in ((), (3, 18), (2**70, 1, 2, 3, 4)):
+        assert compiled.contains(numbers) == compiled.contains((*numbers, 0, 0, 0, 0, 0, 0)), "what is not written is 0"
+
+
 def manifest(body: bytes) -> None:
     for media_type in (*MANIFEST_TYPES, *INDEX_TYPES, "application/json"):
         with suppress(Malformed):
@@ -364,6 +375,10 @@ TARGETS = {
     "mirrors.yaml, its tree": Target(trees(MIRRORS), mirrors_file),
     "mirrors.yaml, its text": Target(
         lambda rng: mutated_bytes(rng, json.dumps(MIRRORS, indent=rng.choice([None, 1])).encode()), mirrors_file
+    ),
+    "ranges": Target(
+        texts(">=3.18 <4 || ~1.2, !=v1.2.3", "v1.2 - 1.4.5.6 || ^0.0.x", ">=1.0.0-rc.1 <2-0 - 1.*", "~> 024.04-alpine"),
+        version_range,
     ),
     "manifests": Target(trees(IMAGE, MANY), manifest),
     "mirror index": Target(trees(INDEX), mirror_index),

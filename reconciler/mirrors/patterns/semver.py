@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from reconciler.mirrors.patterns.newest import newest_of_each
 from reconciler.mirrors.patterns.pattern import Pattern
+from reconciler.mirrors.ranges import compile_range
 from reconciler.mirrors.versions import parse_version
 
 if TYPE_CHECKING:
     from reconciler.mirrors.versions import Version
-
-_LEADING_ZEROS = re.compile(r"(?<![0-9A-Za-z])0+(?=[0-9])")
 
 
 @dataclass(frozen=True)
 class Semver(Pattern):
     """Tags that are versions in a range.
 
-    range        in npm's syntax
+    range        as `ranges` reads it
     newest       how many of them, counted for each variant apart; None: all
-    prereleases  whether pre-releases are taken too
+    prereleases  whether pre-releases are taken too; a range that names one takes them in any case
     variant      a glob; the empty one takes only tags without a variant
     """
 
@@ -37,11 +34,8 @@ class Semver(Pattern):
     def problem(self) -> str | None:
         try:
             compile_range(self.range)
-        except ValueError:
-            return (
-                f"{self.range[:90]!r} is not a range of versions of up to three numbers; "
-                'write for example ">=3.18 <4" (no space after an operator), ^1.2 or 1.x'
-            )
+        except ValueError as error:
+            return f"{self.range[:90]!r} is not a valid range of versions: {error}"
         return None
 
     def matching(self, listed: Iterable[str]) -> set[str]:
@@ -65,28 +59,8 @@ class Semver(Pattern):
         yield {**entry, "prereleases": True, "variant": "*"}
 
     def _takes(self, version: Version) -> bool:
-        """Compares the first three numbers only, so a pre-release is in the range if its release is."""
-        if version.prerelease and not self.prereleases:
+        """Returns whether the version is in the range, pre-releases by their numbers: 3.18-rc1 is in >=3.18."""
+        range_ = compile_range(self.range)
+        if version.prerelease and not (self.prereleases or range_.prereleases):
             return False
-        if not fnmatchcase(version.variant, self.variant):
-            return False
-        from semantic_version import Version as Semantic  # see `compile_range`
-
-        major, minor, patch, _ = version.numbers
-        return compile_range(self.range).match(Semantic(major=major, minor=minor, patch=patch)) is True
-
-
-@lru_cache(maxsize=256)
-def compile_range(text: str) -> Any:
-    """Compiles a range in npm's syntax. Leading zeros are allowed, since tags such as `24.04` have them.
-
-    Raises `ValueError`.
-    """
-    # It takes 15 ms to import, for it reads its own version from what is installed, and not every file has ranges.
-    from semantic_version import NpmSpec
-
-    # NpmSpec takes strict semantic versions, which have no leading zeros.
-    try:
-        return NpmSpec(_LEADING_ZEROS.sub("", text))
-    except Exception as error:  # noqa: BLE001 the library raises errors of all kinds for text that it does not expect
-        raise ValueError(f"{type(error).__name__}: {error}") from None
+        return fnmatchcase(version.variant, self.variant) and range_.contains(version.numbers, version.prerelease)
