@@ -38,6 +38,7 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": le,
     "=<": le,
 }
+_UPPER = ("<", "<=", "=<")
 _OPERATORS = re.compile(r"[=!<>~^]+")
 _WORD = re.compile(r"[^\s,=!<>~^]+")
 _SEPARATOR = re.compile(r"\s*,\s*|\s+")
@@ -45,7 +46,7 @@ _HYPHEN = re.compile(r"\s+-\s+")
 _BOUND = re.compile(r"[vV]?(?P<numbers>(?:[0-9]+|[xX*])(?:\.(?:[0-9]+|[xX*]))*)(?P<suffix>.*)", re.DOTALL)
 
 _WORDS = re.compile(r"\A(?!(?:[0-9a-f]{7,40}|[0-9.]+)\Z)[A-Za-z0-9]")
-_UPPER = re.compile(r"-[vV]?[0-9]+(?:\.[0-9]+)+")
+_HYPHENATED = re.compile(r"-[vV]?[0-9]+(?:\.[0-9]+)+")
 
 Prerelease = tuple[tuple[str, tuple[int, ...]], ...]
 """What `versions.Version.prerelease` holds. Empty for the lowest one, `-0`."""
@@ -74,7 +75,7 @@ class Bound:
 
     @property
     def wants_prereleases(self) -> bool:
-        return bool(self.prerelease) or (self.prerelease == () and self.operator not in ("<", "<=", "=<"))
+        return bool(self.prerelease) or (self.prerelease == () and self.operator not in _UPPER)
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,12 @@ class Range:
 
     @property
     def largest(self) -> int:
-        """Returns the largest first number of the bounds: the size of the versions that the range speaks of."""
-        return max((bound.numbers[0] for bounds in self.alternatives for bound in bounds if bound.numbers), default=0)
+        """Returns the largest number that a bound begins at: the size of the versions that the range speaks of.
+
+        Upper bounds do not count, since some are there to keep larger numbers out: `<10000`.
+        """
+        bounds = (bound for bounds in self.alternatives for bound in bounds if bound.numbers)
+        return max((bound.numbers[0] for bound in bounds if bound.operator not in (*_UPPER, "!=")), default=0)
 
 
 @lru_cache(maxsize=256)
@@ -212,6 +217,6 @@ def _prerelease(operator: str, numbers: str, suffix: str, *, whole: bool) -> Pre
         advice += f" and variant: {spelled(version.variant)}"
     elif operator in ("", "="):
         advice += ", or the tag without semver"
-    if _UPPER.fullmatch(suffix):
+    if _HYPHENATED.fullmatch(suffix):
         advice += f", or {numbers} - {suffix[1:]} with blanks for a range of both"
     raise ValueError(f"{suffix[:90]!r} cannot stand in a range; write {advice}")

@@ -120,7 +120,8 @@ def test_a_range_that_is_not_valid(text: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "largest"), [("*", 0), (">=3.18 <4 || 1", 4), (">=20230101", 20230101), ("2021.11 - 2023", 2023)]
+    ("text", "largest"),
+    [("*", 0), (">=3.18 <20000 || 1", 3), (">=20230101", 20230101), ("2021.11 - 2023", 2021), ("~2", 2), ("!=9", 0)],
 )
 def test_the_size_of_numbers_that_a_range_speaks_of(text: str, largest: int) -> None:
     assert compile_range(text).largest == largest
