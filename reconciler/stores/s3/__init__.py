@@ -1,11 +1,11 @@
-"""Buckets of Cloudflare R2 and of S3-compatible servers. The only package that imports botocore.
+"""Buckets of Cloudflare R2 and of S3-compatible servers. The only package that imports boto3.
 
     store      the `Store`: small objects, listings, removals
     multipart  long objects in parts, sent or copied by the server
     buffers    the memory that parts and bodies share
     bucket     what every request to one bucket has in common: retries, guards, errors
-    client     botocore's client, set up for servers that are not Amazon's
-    session    credentials, and the files that botocore reads its service from
+    client     boto3's client, set up for servers that are not Amazon's
+    session    credentials, and the files that boto3 reads its service from
     patience   which failures are retried, and for how long
     errors     what an error means to the user
 
@@ -21,7 +21,7 @@ upload holds the chunk that came last.
 A copy within the bucket is one CopyObject, or a multipart upload of parts that the server copies: r2mirror does not
 download the bytes.
 
-Retries are made here and nowhere else (botocore's are off), because a conditional write has to know about them: if the
+Retries are made here and nowhere else (boto3's are off), because a conditional write has to know about them: if the
 first attempt was written but its answer lost, the precondition of the second fails. Until the server has answered for
 the first time, failures that a wrong setting explains are not retried (`contact`).
 

@@ -31,7 +31,7 @@ NOT_UNDERSTOOD = "the server's answer cannot be understood,"
 
 @dataclass(frozen=True)
 class BucketClient:
-    """Reaches one bucket through botocore's client.
+    """Reaches one bucket through boto3's client.
 
     title  what messages call it, e.g. `r2://cr-example`
     check  called right before each attempt to write or remove something
@@ -86,7 +86,7 @@ class BucketClient:
 
     @contextlib.contextmanager
     def explained(self, key: str) -> Iterator[None]:
-        """Translates every error of botocore into one of ours."""
+        """Translates every error of boto3 into one of ours."""
         try:
             yield
         except (boto.BotoCoreError, boto.ClientError) as error:

@@ -1,4 +1,4 @@
-"""botocore's client, set up for R2 and for servers that resemble S3."""
+"""boto3's client, set up for R2 and for servers that resemble S3."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from botocore.config import Config
@@ -20,7 +20,7 @@ from reconciler.stores.s3 import patience
 from reconciler.stores.s3.pace import keep_pace
 
 if TYPE_CHECKING:
-    from botocore.session import Session
+    from boto3.session import Session
     from mypy_boto3_s3 import S3Client
 
     from reconciler.stores.s3.contact import Contact
@@ -34,11 +34,11 @@ after one request, and the next one would pay for a new TLS handshake."""
 
 def make_client(session: Session, endpoint: str | None, region: str | None, workers: int) -> S3Client:
     """Makes a client that sends nothing yet. Raises ValueError for an endpoint or a proxy that cannot be used."""
-    made = session.create_client(
+    client: S3Client = session.client(
         "s3",
         endpoint_url=endpoint,
         # A signature needs a region, even for servers that have none.
-        region_name=region or session.get_config_variable("region") or "us-east-1",
+        region_name=region or session.region_name or "us-east-1",
         config=Config(
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
@@ -50,7 +50,6 @@ def make_client(session: Session, endpoint: str | None, region: str | None, work
             proxies=_proxies(endpoint),
         ),
     )
-    client = cast("S3Client", made)  # boto3's stubs know a client of S3, botocore's know only clients
     client.meta.events.unregister("before-call.s3", add_expect_header)
     keep_pace(client)
     return client

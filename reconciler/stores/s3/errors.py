@@ -1,4 +1,4 @@
-"""What an error of botocore means to the user, and what to do about it."""
+"""What an error of boto3 means to the user, and what to do about it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _DENIED = {
 
 
 def translated(what: str, error: Exception, contact: Contact | None = None) -> StoreError:
-    """Translates an error of botocore into what it means to the user, with what to do about it."""
+    """Translates an error of boto3 into what it means to the user, with what to do about it."""
     match error:
         case boto.ClientError():
             return _answered(what, error)

@@ -67,7 +67,7 @@ def test_another_version_or_another_schema_validates_again(monkeypatch: pytest.M
 def test_a_file_with_a_problem_is_validated_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     made = checked(monkeypatch)
     for _ in range(2):
-        document = parse_document(GOOD.replace(b"target", b"traget"), "mirrors.yaml")
+        document = parse_document(GOOD.replace(b"target", b"goal"), "mirrors.yaml")
         check_schema(document)
         assert document.problems
     assert len(made) == 2
