@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.mirrors.patterns import PatternError, parse_pattern
+from reconciler.mirrors.patterns import Condition, Entry, PatternError, parse_pattern
 from reconciler.mirrors.versions import Version, parse_version
 
 if TYPE_CHECKING:
@@ -62,6 +63,12 @@ def _standing(version: Version) -> tuple[bool, bool, Version]:
 
 def _alternatives(pattern: Pattern) -> Iterator[Pattern]:
     """The valid ones of the patterns that may have been meant, the nearest first."""
+    if isinstance(pattern, Entry):
+        for place, condition in enumerate(pattern.conditions):
+            for other in _alternatives(condition):
+                if isinstance(other, Condition):
+                    before, after = pattern.conditions[:place], pattern.conditions[place + 1 :]
+                    yield replace(pattern, conditions=(*before, other, *after))
     for entry in pattern.alternatives():
         with suppress(PatternError):
             yield parse_pattern(entry)

@@ -58,7 +58,11 @@ def _fingerprint(body: bytes) -> str:
 
 def _follows(error: Any, document: Document, place: KeyPath) -> bool:
     """Whether an error only follows from one that is recorded: a pattern with a mistyped `semver` also lacks a kind."""
-    return error.validator == "oneOf" and document.wrong(place)
+    return error.validator in ("anyOf", "oneOf") and _is_a_choice_of_keys(error) and document.wrong(place)
+
+
+def _is_a_choice_of_keys(error: Any) -> bool:
+    return all(branch.keys() == {"required"} for branch in error.validator_value)
 
 
 def _validator() -> Any:
@@ -88,6 +92,9 @@ def _explain(error: Any, place: KeyPath, text: str) -> Iterator[tuple[KeyPath, s
             yield from _lonely_keys(value, error.validator_value, place)
         case "type":
             yield place, _wrong_type(value, text, error.validator_value, schema)
+        case "anyOf" if _is_a_choice_of_keys(error):
+            keys = ", ".join(key for branch in error.validator_value for key in branch["required"])
+            yield place, f"expected at least one of {keys}; {_example(schema)}"
         case "anyOf":
             # The first branch has the values; the second only lets a variable through.
             yield place, _wrong_value(value, error.context[0])

@@ -5,11 +5,12 @@ No pattern that a user can write takes more than linear time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.patterns import Named
+from reconciler.mirrors.tag_list import TagList
 
 if TYPE_CHECKING:
     from reconciler.mirrors.patterns import Pattern
@@ -59,19 +60,78 @@ def select(
 ) -> Selection:
     """Selects the tags that a mirror wants.
 
-    Named tags are wanted whether they are listed or not. Where several patterns choose a tag, a pin is recorded
-    rather than a name, and a name rather than the first of the other patterns.
+    Named tags are wanted whether they are listed or not. What is excluded is not counted: it takes no place among the
+    newest. Where several patterns choose a tag, a pin is recorded rather than a name, and a name rather than the first
+    of the other patterns.
     """
-    listed = set(listed)
-    matched = [(pattern, pattern.matching(listed)) for pattern in tags]
+    tags, source = tuple(tags), TagList(listed)
+    excluded = _excluded(tags, exclude, source)
+    others = source.without(excluded)
+    found = [(pattern, pattern.matching(source, others) - excluded.keys()) for pattern in tags]
     chosen: dict[str, Pattern] = {}
-    for pattern, found in sorted(matched, key=lambda one: one[0].precedence):
-        for tag in found:
+    for pattern, matching in sorted(found, key=lambda one: one[0].precedence):
+        for tag in matching:
             chosen.setdefault(tag, pattern)
-    # Of the chosen tags only: `exclude: [{semver: ..., newest: 1}]` means the newest of what `tags` takes.
-    excluded = {tag for pattern in exclude for tag in pattern.matching(chosen)}
-    frozen = {tag for pattern in immutable for tag in pattern.matching(chosen)}
+    frozen = {tag for pattern in immutable for tag in _frozen(pattern, source, chosen)}
     return Selection(
-        tuple(Chosen(tag, chosen[tag], tag in frozen) for tag in sorted(chosen.keys() - excluded)),
-        tuple(Tally(str(pattern), len(found), len(found - excluded)) for pattern, found in matched),
+        tuple(Chosen(tag, chosen[tag], tag in frozen) for tag in sorted(chosen)),
+        tuple(
+            Tally(str(pattern), len(pattern.matching(source)) if excluded else len(matching), len(matching))
+            for pattern, matching in found
+        ),
     )
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Why a listed tag is chosen, or is not.
+
+    chosen   the pattern that chose it, None if there is none
+    reasons  why it is not chosen, by pattern: the one that excludes it, else each of `tags`
+    """
+
+    tag: str
+    chosen: Pattern | None
+    reasons: tuple[tuple[Pattern, str], ...] = ()
+
+
+def explain(tags: Iterable[Pattern], exclude: Iterable[Pattern], listed: Iterable[str]) -> tuple[Explained, ...]:
+    """Returns for each listed tag, sorted by name, why it is chosen or not. It agrees with `select`."""
+    tags, source = tuple(tags), TagList(listed)
+    chosen = {one.tag: one.pattern for one in select(tags, exclude, (), source).chosen}
+    excluded = _excluded(tags, exclude, source)
+    others = source.without(excluded)
+    reasons = [(pattern, pattern.reasons(source, others)) for pattern in tags]
+
+    def explained(tag: str) -> Explained:
+        if tag in chosen:
+            return Explained(tag, chosen[tag])
+        if tag in excluded:
+            return Explained(tag, None, ((excluded[tag], "excluded"),))
+        return Explained(tag, None, tuple((pattern, why[tag]) for pattern, why in reasons))
+
+    return tuple(explained(tag) for tag in sorted(source))
+
+
+def _excluded(tags: Sequence[Pattern], exclude: Iterable[Pattern], source: TagList) -> dict[str, Pattern]:
+    """The tags that are excluded, each with the first pattern that does it."""
+    named = {pattern.tag for pattern in tags if isinstance(pattern, Named)}
+    everything = source.tags | named
+    excluded: dict[str, Pattern] = {}
+    for pattern in exclude:
+        # `exclude: [{semver: ..., newest: 1}]` means the newest of what `tags` takes.
+        among = _taken(tags, source) if pattern.is_relative else everything
+        for tag in pattern.matching(source, among):
+            excluded.setdefault(tag, pattern)
+    return excluded
+
+
+def _taken(tags: Sequence[Pattern], source: TagList) -> set[str]:
+    """What the patterns choose before anything is excluded."""
+    return {tag for pattern in tags for tag in pattern.matching(source)}
+
+
+def _frozen(pattern: Pattern, source: TagList, chosen: Collection[str]) -> set[str]:
+    """The chosen tags that a pattern makes immutable. A floating tag moves: a range of versions does not mean it."""
+    found = pattern.matching(source, chosen)
+    return {tag for tag in found if not source.may_float(tag)} if pattern.means_versions else found

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reconciler.mirrors.patterns.pattern import Pattern
+from reconciler.mirrors.patterns.condition import Condition
+
+if TYPE_CHECKING:
+    from reconciler.mirrors.tag_list import TagList
 
 
 @dataclass(frozen=True)
-class Glob(Pattern):
+class Glob(Condition):
     """`*`, `?` and `[...]`; matches the whole tag, case-sensitive. Takes linear time."""
 
     pattern: str
 
-    def matching(self, listed: Iterable[str]) -> set[str]:
-        return {tag for tag in listed if fnmatchcase(tag, self.pattern)}
+    def refusal(self, tag: str, listed: TagList) -> str | None:  # noqa: ARG002 it looks at the tag alone
+        return None if fnmatchcase(tag, self.pattern) else "does not match the glob"
 
     def __str__(self) -> str:
         return f'glob "{self.pattern}"'

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from reconciler.errors import Malformed
 from reconciler.mirrors.patterns.pattern import Pattern, PatternError
 from reconciler.mirrors.spelling import spelled
 from reconciler.oci.spec import Digest, is_tag
+
+if TYPE_CHECKING:
+    from reconciler.mirrors.tag_list import TagList
 
 
 @dataclass(frozen=True)
@@ -18,8 +21,11 @@ class Named(Pattern):
 
     tag: str
 
-    def matching(self, listed: Iterable[str]) -> set[str]:  # noqa: ARG002 a name needs no list
+    def matching(self, listed: Iterable[str], among: Collection[str] | None = None) -> set[str]:  # noqa: ARG002 a name needs no list
         return {self.tag}
+
+    def reasons(self, listed: TagList, among: Collection[str]) -> dict[str, str]:  # noqa: ARG002 a name needs no list
+        return {tag: f"not {self.tag}" for tag in among if tag != self.tag}
 
     def may_choose(self, tag: str) -> bool:
         return tag == self.tag

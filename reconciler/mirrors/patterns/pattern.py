@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
+
+from reconciler.mirrors.tag_list import TagList
 
 
 class PatternError(ValueError):
@@ -20,11 +22,7 @@ class PatternError(ValueError):
 
 
 class Pattern(ABC):
-    """Chooses tags of a source's list. Subclasses are frozen dataclasses.
-
-    The first field holds the value of the kind's own key in mirrors.yaml; every other field has the name of the key
-    that sets it.
-    """
+    """Chooses tags of a source's list. Subclasses are frozen dataclasses."""
 
     precedence: ClassVar[int] = 2
     """Decides which of several patterns is recorded as the reason for a tag: the lowest, then the first in the file."""
@@ -33,9 +31,19 @@ class Pattern(ABC):
         """Returns what is wrong with the pattern, None if it is valid."""
         return None
 
+    def matching(self, listed: Iterable[str], among: Collection[str] | None = None) -> set[str]:
+        """Returns the tags that the pattern chooses.
+
+        listed  the source's tags, which decide what is a version
+        among   the tags to choose from; None: all that are listed
+        """
+        tags = as_tag_list(listed)
+        among = tags if among is None else among
+        return set(among) - self.reasons(tags, among).keys()
+
     @abstractmethod
-    def matching(self, listed: Iterable[str]) -> set[str]:
-        """Returns the listed tags that the pattern chooses."""
+    def reasons(self, listed: TagList, among: Collection[str]) -> dict[str, str]:
+        """Returns the tags among these that the pattern does not choose, each with the reason."""
 
     @abstractmethod
     def __str__(self) -> str:
@@ -50,9 +58,19 @@ class Pattern(ABC):
         """Whether what the pattern chooses depends on which other tags there are."""
         return False
 
+    @property
+    def means_versions(self) -> bool:
+        """Whether it speaks of versions, so that as `immutable` it leaves out the names that move between them."""
+        return False
+
     def alternatives(self) -> Iterator[Mapping[str, Any]]:
         """Yields entries that the author may have meant, the nearest first, for a pattern that chooses nothing.
 
         Some of them may not be valid.
         """
         yield from ()
+
+
+def as_tag_list(listed: Iterable[str]) -> TagList:
+    """Returns the list itself if it is one, so that its versions are parsed once."""
+    return listed if isinstance(listed, TagList) else TagList(listed)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from reconciler.mirrors.patterns.pattern import Pattern
+from reconciler.mirrors.patterns.condition import Condition
 from reconciler.regex import compile_regex
+
+if TYPE_CHECKING:
+    from reconciler.mirrors.tag_list import TagList
 
 
 @dataclass(frozen=True)
-class Regex(Pattern):
-    """RE2's syntax; matches the whole tag."""
+class Regex(Condition):
+    """RE2's syntax; matches the whole tag. What its first group captures orders the tags."""
 
     pattern: str
 
@@ -23,9 +26,13 @@ class Regex(Pattern):
             return f"RE2 rejects it: {error}; RE2 supports neither lookaround nor backreferences"
         return None
 
-    def matching(self, listed: Iterable[str]) -> set[str]:
-        expression = compile_regex(self.pattern)
-        return {tag for tag in listed if expression.fullmatch(tag)}
+    def refusal(self, tag: str, listed: TagList) -> str | None:  # noqa: ARG002 it looks at the tag alone
+        return None if compile_regex(self.pattern).fullmatch(tag) else "does not match the regex"
+
+    def ordered_by(self, tag: str) -> str | None:
+        match = compile_regex(self.pattern).fullmatch(tag)
+        captured: str | None = match.group(1) if match and match.re.groups else None
+        return captured
 
     def __str__(self) -> str:
         return f'regex "{self.pattern}"'

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from reconciler.mirrors.patterns.newest import newest_of_each
-from reconciler.mirrors.patterns.pattern import Pattern
+from reconciler.mirrors.patterns.condition import Condition
 from reconciler.mirrors.ranges import compile_range
-from reconciler.mirrors.versions import parse_version
+from reconciler.mirrors.tag_list import HUGE, LEAST_YEAR, is_dated, is_lone_number
 
 if TYPE_CHECKING:
+    from reconciler.mirrors.ranges import Range
+    from reconciler.mirrors.tag_list import TagList
     from reconciler.mirrors.versions import Version
 
 
 @dataclass(frozen=True)
-class Semver(Pattern):
+class Semver(Condition):
     """Tags that are versions in a range.
 
     range        as `ranges` reads it
-    newest       how many of them, counted for each variant apart; None: all
     prereleases  whether pre-releases are taken too; a range that names one takes them in any case
-    variant      a glob; the empty one takes only tags without a variant
+    variant      globs; the empty one takes only tags without a variant
     """
 
     range: str
-    newest: int | None = None
     prereleases: bool = False
-    variant: str = ""
+    variant: str | tuple[str, ...] = ""
 
     def problem(self) -> str | None:
         try:
@@ -38,19 +37,30 @@ class Semver(Pattern):
             return f"{self.range[:90]!r} is not a valid range of versions: {error}"
         return None
 
-    def matching(self, listed: Iterable[str]) -> set[str]:
-        versions = {version for tag in set(listed) if (version := parse_version(tag)) and self._takes(version)}
-        return {version.tag for version in newest_of_each(versions, self.newest, lambda version: version.variant)}
+    def refusal(self, tag: str, listed: TagList) -> str | None:
+        version = listed.version(tag)
+        if version is None:
+            return "not a version"
+        range_ = compile_range(self.range)
+        return (
+            self._refusal_of_name(version, range_)
+            or _stray(version, range_, listed)
+            or (None if range_.contains(version.numbers, version.prerelease) else "outside the range")
+        )
 
-    def __str__(self) -> str:
-        newest = f", newest {self.newest}" if self.newest else ""
-        prereleases = ", with pre-releases" if self.prereleases else ""
-        variant = f', variant "{self.variant}"' if self.variant else ""
-        return f'semver "{self.range}"{newest}{prereleases}{variant}'
+    def refusal_of_name(self, tag: str, listed: TagList) -> str | None:
+        """Returns why a floating tag is refused. Its numbers need not be in the range: 3 is not in >=3.18."""
+        version = listed.version(tag)
+        return self._refusal_of_name(version, compile_range(self.range)) if version else "not a version"
 
     @property
-    def is_relative(self) -> bool:
-        return self.newest is not None
+    def means_versions(self) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        prereleases = ", with pre-releases" if self.prereleases else ""
+        variants = " or ".join(f'"{one}"' for one in self._variants)
+        return f'semver "{self.range}"{prereleases}{f", variant {variants}" if self.variant else ""}'
 
     def alternatives(self) -> Iterator[Mapping[str, Any]]:
         entry = {"semver" if key == "range" else key: value for key, value in asdict(self).items()}
@@ -58,9 +68,28 @@ class Semver(Pattern):
         yield {**entry, "variant": "*"}
         yield {**entry, "prereleases": True, "variant": "*"}
 
-    def _takes(self, version: Version) -> bool:
-        """Returns whether the version is in the range, pre-releases by their numbers: 3.18-rc1 is in >=3.18."""
-        range_ = compile_range(self.range)
+    @property
+    def _variants(self) -> tuple[str, ...]:
+        return (self.variant,) if isinstance(self.variant, str) else self.variant
+
+    def _refusal_of_name(self, version: Version, range_: Range) -> str | None:
         if version.prerelease and not (self.prereleases or range_.prereleases):
-            return False
-        return fnmatchcase(version.variant, self.variant) and range_.contains(version.numbers, version.prerelease)
+            return "a pre-release"
+        return None if any(_is_of_variant(version, glob) for glob in self._variants) else "of another variant"
+
+
+def _is_of_variant(version: Version, glob: str) -> bool:
+    if not glob:
+        return not version.variant
+    # Builds and revisions were once part of the variant: `r*` still means 5.7.21-r13.
+    return fnmatchcase(version.variant, glob) or fnmatchcase(version.suffix, glob)
+
+
+def _stray(version: Version, range_: Range, listed: TagList) -> str | None:
+    """Why numbers as large as a date are not a version here, None if they are one."""
+    size = HUGE if version.numbers[0] >= HUGE else LEAST_YEAR
+    if not is_dated(version.numbers) or range_.largest >= size:
+        return None
+    if is_lone_number(version.numbers):
+        return "a number of five or more digits alone is not a version, unless the range begins at one"
+    return "a date among versions with smaller numbers" if listed.dates_are_strays else None

@@ -22,7 +22,7 @@ from reconciler.edge.config import EdgeConfig
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.document import MAX_BYTES, parse_document
 from reconciler.mirrors.load import load_mirrors
-from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver
+from reconciler.mirrors.patterns import Entry, Exact, Glob, Kept, Pinned, Regex, Semver
 from reconciler.mirrors.schema_check import MAX_PROBLEMS
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
@@ -99,7 +99,7 @@ mirrors:
         Pinned("3.20", Digest("sha256", "a" * 64)),
         Glob("3.*"),
         Regex(r"v?3\.\d+"),
-        Semver(">=3.18 <4", 5, True, "al*"),
+        Entry((Semver(">=3.18 <4", True, "al*"),), kept=Kept(newest=5)),
     )
     assert (alpine.exclude, alpine.immutable) == ((Glob("*-rc*"),), (Semver("*"),))
     assert (alpine.platforms, alpine.prune, alpine.retain) == (None, True, timedelta(weeks=2))
@@ -132,8 +132,11 @@ def mirror(rest: str) -> str:
         (mirror("tags: [a@sha256:12]"), "5:12: mirrors[0].tags[0]: digest 'sha256:12': expected sha256:<64 hex"),
         (mirror("tags: [{regex: '(?=a)'}]"), "5:20: mirrors[0].tags[0].regex: RE2 rejects it: invalid perl operator: (?="),
         (mirror("tags: [{semver: '>1-slim'}]"), "5:21: mirrors[0].tags[0].semver: '>1-slim' is not a valid range of versions: '-slim' cannot stand in a range; write semver: \">1\" and variant: slim"),
-        (mirror("tags: [{glob: a, regex: b}]"), "5:12: mirrors[0].tags[0]: expected exactly one of glob, regex, semver"),
-        (mirror("tags: [{glob: a, newest: 3}]"), "5:22: mirrors[0].tags[0].newest: is only valid with semver"),
+        (mirror("tags: [{newest: 3}]"), "5:12: mirrors[0].tags[0]: expected at least one of glob, regex, semver"),
+        (mirror("tags: [{glob: a, variant: b}]"), "5:22: mirrors[0].tags[0].variant: is only valid with semver"),
+        (mirror("tags: [{glob: a, lines: 3}]"), "5:29: mirrors[0].tags[0].lines: is only valid with per: major or per: minor"),
+        (mirror("tags: [{glob: a, per: major}]"), "5:27: mirrors[0].tags[0].per: is only valid with newest or lines"),
+        (mirror("tags: [{glob: a, exclude: ['*']}]"), "5:31: mirrors[0].tags[0].exclude: '*' is not a valid tag"),
         (mirror("tags: [{semvr: a}]"), "5:13: mirrors[0].tags[0].semvr: unknown key in pattern; did you mean semver?"),
         (mirror("tags: [{semver: '*', newest: 0}]"), "mirrors[0].tags[0].newest: expected 1 or more, got 0"),
         (mirror("tagz: [a]"), "5:5: mirrors[0].tagz: unknown key in entry of mirrors; did you mean tags?"),

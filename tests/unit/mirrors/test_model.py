@@ -31,7 +31,7 @@ CONFIGURATIONS: dict[str, Collection[type]] = {
     "registry": [RegistryConfig],
     "edge": [EdgeConfig],
     "signer": get_args(Signer),
-    "pattern": list(patterns.KINDS.values()),  # type: ignore[arg-type]  # each of these callables is a class
+    "pattern": [*patterns.KINDS.values(), patterns.Entry, patterns.Kept],  # type: ignore[list-item]  # callables that are classes
     **{name: [kind] for name, kind in kinds.KINDS.items()},
 }
 KEYS: dict[tuple[str, str], set[str]] = {
@@ -44,14 +44,16 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("signer", "is_regex"): {"identity_regex"},
     ("pattern", "pattern"): {"glob", "regex"},
     ("pattern", "range"): {"semver"},
+    ("pattern", "conditions"): set(patterns.KINDS),
+    ("pattern", "kept"): set(),  # has its own keys
 }
 """The keys of fields that have other names in the file, or none."""
 WITHOUT_FIELD = {"mirrors.yaml": {"version"}, **{name: {"type"} for name in kinds.KINDS}}
 """Keys that say how to read the rest."""
 
 
-WRITTEN_AS_TEXT = {patterns.Exact, patterns.Pinned}
-"""Configurations without keys."""
+WRITTEN_AS_TEXT = {patterns.Exact, patterns.Pinned, patterns.AnyOf}
+"""Configurations without keys of their own."""
 PAGE = Path(__file__).parents[3] / "docs/mirrors.md"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.mirrors.near_misses import empty_handed, newest_of
-from reconciler.mirrors.patterns import Exact, Glob, Pattern, Pinned, Regex, Semver
+from reconciler.mirrors.patterns import Entry, Exact, Glob, Kept, Pattern, Pinned, Regex, Semver
 from reconciler.mirrors.selection import select
 from reconciler.oci.spec import Digest
 from tests.parts.tags import NGINX
@@ -30,11 +30,11 @@ def told(*patterns: Pattern, listed: list[str], exclude: tuple[Pattern, ...] = (
             ),
         ),
         (
-            Semver("1.x", 5),
+            Entry((Semver("1.x"),), kept=Kept(newest=5)),
             ["1.27.3-alpine", "1.28.0-alpine"],
             (
                 'semver "1.x", newest 5 chooses none of 2 tags; newest is 1.28.0-alpine; '
-                'semver "1.x", newest 5, variant "*" would choose 2, e.g. 1.28.0-alpine'
+                'semver "1.x", variant "*", newest 5 would choose 2, e.g. 1.28.0-alpine'
             ),
         ),
         (

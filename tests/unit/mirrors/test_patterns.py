@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import fields
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,8 +11,11 @@ from hypothesis import strategies as st
 
 from reconciler.mirrors.patterns import (
     KINDS,
+    AnyOf,
+    Entry,
     Exact,
     Glob,
+    Kept,
     Named,
     Pattern,
     PatternError,
@@ -21,11 +26,17 @@ from reconciler.mirrors.patterns import (
 )
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.mirrors.selection import needs_listing, select
+from reconciler.mirrors.tag_list import TagList
 from reconciler.mirrors.versions import parse_version
 from reconciler.oci.spec import Digest
 from tests.parts.tags import NGINX
 
 DIGEST = Digest("sha256", "a" * 64)
+
+
+def newest(count: int, range_: str, *, prereleases: bool = False, variant: str = "", **kept: Any) -> Entry:
+    return Entry((Semver(range_, prereleases, variant),), kept=Kept(newest=count, **kept))
+
 
 tag_lists = st.lists(
     st.from_regex(r"v?[0-9]{1,2}(\.[0-9]{1,2}){0,3}(-(rc[0-9]|alpine|slim))?|latest|edge|[a-z]{1,3}", fullmatch=True)
@@ -38,9 +49,17 @@ patterns = st.one_of(
     st.builds(
         Semver,
         st.sampled_from([">=1 <5", "*", "^2", "1.x || 7"]),
-        st.one_of(st.none(), st.integers(1, 4)),
         st.booleans(),
         st.sampled_from(["", "*", "alp*"]),
+    ),
+    st.builds(
+        newest,
+        st.integers(1, 4),
+        st.sampled_from([">=1 <5", "*", "^2"]),
+        prereleases=st.booleans(),
+        variant=st.sampled_from(["", "*", "alp*"]),
+        per=st.sampled_from([(), ("minor",), ("major", "variant")]),
+        floating=st.sampled_from([None, True, False]),
     ),
 )
 pattern_lists = st.lists(patterns, max_size=4)
@@ -59,12 +78,27 @@ def chosen(*tags: Pattern, exclude: tuple[Pattern, ...] = (), listed: list[str] 
         (Glob("STABLE"), []),
         (Regex(r"1\.\d+"), ["1.26", "1.27"]),
         (Regex("table"), []),
-        (Semver("~1.27", newest=2), ["1.27.2", "1.27.3"]),
+        (newest(2, "~1.27"), ["1.27.2", "1.27.3"]),
         (Semver(">=1.27.2 <2"), ["1.27.2", "1.27.3"]),
-        (Semver(">=1.27.2 <2", newest=1, prereleases=True), ["1.28.0-rc1"]),
-        (Semver(">=1", newest=1, variant="alpine*"), ["1.27.3-alpine", "1.27.3-alpine3.20"]),
-        (Semver(">=1", newest=1, variant="*"), ["1.27.3", "1.27.3-alpine", "1.27.3-alpine3.20", "1.27.3-perl"]),
-        (Semver("<1.28", prereleases=True, newest=1), ["1.27.3"]),
+        (newest(1, ">=1.27.2 <2", prereleases=True), ["1.28.0-rc1"]),
+        (
+            newest(1, ">=1", variant="*", per=("variant",)),
+            ["1.27.3", "1.27.3-alpine", "1.27.3-alpine3.20", "1.27.3-perl"],
+        ),
+        (newest(1, "<1.27.2", per=("minor",)), ["1.26.2", "1.27.1"]),
+        (newest(2, "<1.27.2", per=("minor",), lines=1), ["1.27.0", "1.27.1"]),
+        (newest(1, "<1.27.2", per=("minor",), lines=1, floating=True), ["1", "1.27", "1.27.1"]),
+        (newest(1, ">=1.27.2", floating=True), ["1", "1.27", "1.27.3"]),
+        (Entry((Semver("~1.27"),), kept=Kept(floating=False)), ["1.27.0", "1.27.1", "1.27.2", "1.27.3"]),
+        (Entry((Semver("<1.27.1"),), kept=Kept(floating=True)), ["1", "1.26", "1.26.2", "1.27", "1.27.0"]),
+        (Entry((Semver("*"), Regex(r".*\.[12]"))), ["1.26.2", "1.27.1", "1.27.2"]),
+        (Entry((Semver("1.27.3", variant="*"),), (Glob("*-al*"),)), ["1.27.3", "1.27.3-perl"]),
+        (Entry((Semver("*"),), (Exact("1.27.3"),), Kept(newest=2)), ["1.27.1", "1.27.2"]),
+        (AnyOf((Glob("stable"), Glob("main*"))), ["mainline", "stable"]),
+        (Semver("1.27.3", variant=("perl", "alpine")), ["1.27.3-alpine", "1.27.3-perl"]),
+        (newest(1, ">=1", variant="alpine*"), ["1.27.3-alpine", "1.27.3-alpine3.20"]),
+        (newest(1, ">=1", variant="*"), ["1.27.3", "1.27.3-alpine", "1.27.3-alpine3.20", "1.27.3-perl"]),
+        (newest(1, "<1.28", prereleases=True), ["1.27.3"]),
         (Semver("^1.28", prereleases=True), ["1.28.0-rc1"]),
     ],
 )
@@ -93,14 +127,15 @@ def test_exclusion_wins_and_a_pin_is_the_reason_before_a_name_before_a_pattern()
 
 
 def test_a_tag_that_is_listed_twice_counts_once() -> None:
-    assert Semver("*", newest=2).matching(["1.1", "1.2", "1.2"]) == {"1.1", "1.2"}
+    assert newest(2, "*").matching(["1.1", "1.2", "1.2"]) == {"1.1", "1.2"}
 
 
 def test_the_schema_has_the_keys_of_each_kind() -> None:
     schema = load_schema("mirrors")["$defs"]["pattern"]
     options = {field.name: key for key, kind in KINDS.items() for field in fields(kind)[1:]}  # type: ignore[arg-type]
-    assert schema["then"]["oneOf"] == [{"required": [key]} for key in KINDS]
-    assert schema["properties"].keys() == KINDS.keys() | options.keys()
+    kept = {field.name for field in fields(Kept)}
+    assert schema["then"]["anyOf"] == [{"required": [key]} for key in KINDS]
+    assert schema["properties"].keys() == KINDS.keys() | options.keys() | kept | {"exclude"}
     assert schema["dependentRequired"] == {option: [key] for option, key in options.items()}
 
 
@@ -114,7 +149,14 @@ def test_the_schema_has_the_keys_of_each_kind() -> None:
         ({"semver": "3"}, Semver("3")),
         (
             {"newest": 2, "semver": "3", "prereleases": True, "variant": "*"},
-            Semver("3", 2, prereleases=True, variant="*"),
+            newest(2, "3", prereleases=True, variant="*"),
+        ),
+        ({"semver": ["1", "3"]}, AnyOf((Semver("1"), Semver("3")))),
+        ({"semver": "1", "variant": ["", "slim"]}, Semver("1", variant=("", "slim"))),
+        ({"regex": "a.*", "glob": "*b"}, Entry((Glob("*b"), Regex("a.*")))),
+        (
+            {"glob": "*", "exclude": ["b", {"glob": "c*"}], "newest": 1, "per": "major", "lines": 2, "floating": True},
+            Entry((Glob("*"),), (Exact("b"), Glob("c*")), Kept(1, ("major",), 2, floating=True)),
         ),
     ],
 )
@@ -161,7 +203,8 @@ def test_selection_is_a_pure_subset(
     assert names == sorted(set(names))
     named = {pattern.tag for pattern in tags if isinstance(pattern, Named)}
     assert set(names) <= set(listed) | named
-    assert all(one.pattern in tags and one.tag in one.pattern.matching({*listed}) for one in found)
+    assert all(one.pattern in tags for one in found)
+    assert all(one.pattern.may_choose(one.tag) for one in found)
     assert not any(one.tag in pattern.matching([one.tag]) for one in found for pattern in exclude if _is_plain(pattern))
     shuffled = list(listed) * 2
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
@@ -182,21 +225,22 @@ REAL = {
     ("name", "pattern", "tags"),
     [
         ("alpine", Semver(">=3.19 <4"), "3.19 3.19.4 3.20 3.20.0 3.20.3"),
-        ("alpine", Semver(">=3.19 <4", newest=2), "3.20.0 3.20.3"),
-        ("alpine", Semver(">=3.19", newest=1), "20240807"),
-        ("clickhouse", Semver(">=24.8", newest=2), "24.10.1.2812 24.9.2.42"),
-        ("clickhouse", Semver(">=24.8", newest=1, variant="alpine"), "24.9.2.42-alpine"),
-        ("clickhouse", Semver("~24.8", newest=1), "24.8.4.13"),
+        ("alpine", newest(2, ">=3.19 <4"), "3.20.0 3.20.3"),
+        ("alpine", newest(1, ">=3.19"), "3.20.3"),
+        ("alpine", newest(1, ">=20200101"), "20240807"),
+        ("clickhouse", newest(2, ">=24.8"), "24.10.1.2812 24.9.2.42"),
+        ("clickhouse", newest(1, ">=24.8", variant="alpine"), "24.9.2.42-alpine"),
+        ("clickhouse", newest(1, "~24.8"), "24.8.4.13"),
         ("ubuntu", Semver(">=24.04"), "24.04 24.10 25.04"),
         ("ubuntu", Semver("24.04 || 22.04"), "22.04 24.04"),
         ("postgres", Semver(">=16"), "16 16.4 17 17.0"),
-        ("postgres", Semver("^16", newest=1, variant="alpine*"), "16.4-alpine 16.4-alpine3.20"),
-        ("postgres", Semver("^17", prereleases=True, newest=3), "17 17.0 17rc1"),
-        ("golang", Semver("^1.22", newest=2), "1.22.8 1.23.2"),
+        ("postgres", newest(1, "^16", variant="alpine*"), "16.4-alpine 16.4-alpine3.20"),
+        ("postgres", newest(3, "^17", prereleases=True), "17.0 17beta3 17rc1"),
+        ("golang", newest(2, "^1.22"), "1.22.8 1.23.2"),
         ("golang", Semver(">=1.24", prereleases=True), "1.24rc1"),
         ("golang", Semver("~1.22", prereleases=True), "1.22 1.22.0 1.22.8 1.22rc1"),
-        ("node", Semver("22", newest=1, variant="slim"), "22.10.0-slim"),
-        ("node", Semver("22", newest=1, variant="bookworm*"), "22.10.0-bookworm-slim"),
+        ("node", newest(1, "22", variant="slim"), "22.10.0-slim"),
+        ("node", newest(1, "22", variant="bookworm*"), "22.10.0-bookworm-slim"),
     ],
 )
 def test_on_real_lists(name: str, pattern: Pattern, tags: str) -> None:
@@ -219,15 +263,59 @@ def test_a_further_pattern_takes_nothing_away(tags: list[Pattern], further: Patt
     assert before <= {one.tag for one in select([*tags, further], [], [], listed).chosen}
 
 
-@given(st.sampled_from([">=1 <5", "*", "^2"]), st.integers(1, 4), tag_lists)
-def test_newest_is_the_top_of_each_variant(range_: str, newest: int, listed: list[str]) -> None:
-    everything = Semver(range_, variant="*", prereleases=True).matching(listed)
-    top = Semver(range_, newest, variant="*", prereleases=True).matching(listed)
-    assert top <= everything
-    versions = [version for tag in everything if (version := parse_version(tag))]
-    for variant in {version.variant for version in versions}:
-        ordered = sorted((version for version in versions if version.variant == variant), reverse=True)
-        assert {version.tag for version in ordered[:newest]} == {v.tag for v in ordered if v.tag in top}
+RELEASES = st.lists(
+    st.from_regex(r"v?[0-9]\.[0-9]{1,2}\.[0-9]{1,2}(-(rc[0-9]|alpine|slim))?", fullmatch=True), max_size=12
+)
+FLOATING = st.lists(st.from_regex(r"v?[0-9](\.[0-9]{1,2})?(-(alpine|slim))?", fullmatch=True), max_size=6)
+COUNTING = st.builds(
+    newest,
+    st.integers(1, 4),
+    st.sampled_from([">=1 <5", "*", "^2"]),
+    prereleases=st.booleans(),
+    variant=st.sampled_from(["", "*", "alp*"]),
+)
+
+
+def releases(tags: Iterable[str]) -> set[object]:
+    return {version.release for tag in tags if (version := parse_version(tag))}
+
+
+@given(COUNTING, RELEASES)
+def test_newest_chooses_the_newest_versions_and_all_there_are_if_there_are_fewer(
+    pattern: Entry, listed: list[str]
+) -> None:
+    everything = pattern.conditions[0].matching(listed)
+    assert pattern.kept.newest
+    top = sorted(releases(everything), reverse=True)[: pattern.kept.newest]  # type: ignore[type-var]
+    found = pattern.matching(listed)
+    assert releases(found) == set(top)
+    assert found == {tag for tag in everything if releases([tag]) <= set(top)}, "with all their variants"
+
+
+@given(COUNTING, RELEASES, st.from_regex(r"[0-9]\.[0-9]{1,2}\.[0-9]{1,2}", fullmatch=True))
+def test_an_older_tag_takes_no_place(pattern: Entry, listed: list[str], tag: str) -> None:
+    before = pattern.matching(listed)
+    if all(release > one for release in releases([tag]) for one in releases(before)):  # type: ignore[operator]
+        return
+    after = pattern.matching([*listed, tag])
+    older = all(release < one for release in releases([tag]) for one in releases(before))  # type: ignore[operator]
+    assert not older or before <= after
+
+
+@given(COUNTING, RELEASES, FLOATING)
+def test_floating_tags_take_no_place(pattern: Entry, listed: list[str], floating: list[str]) -> None:
+    names = [tag for tag in floating if any(tag.split("-")[0].lstrip("v") + "." in f"{one}" for one in listed)]
+    names = [name for name in names if TagList([*listed, name]).may_float(name)]
+    assert pattern.matching([*listed, *names]) == pattern.matching(listed)
+
+
+@given(RELEASES.filter(bool), FLOATING, st.integers(0, 30))
+def test_a_floating_tag_does_not_depend_on_a_patch_release(listed: list[str], floating: list[str], patch: int) -> None:
+    pattern = newest(1, "*", variant="*", per=("minor",), floating=True)
+    names = [name for name in floating if TagList([*listed, name]).may_float(name)]
+    major, minor = listed[0].lstrip("v").split(".")[:2]
+    there = pattern.matching([*listed, *names]) & set(names)
+    assert there <= pattern.matching([*listed, *names, f"{major}.{minor}.{patch}"])
 
 
 def _is_plain(pattern: Pattern) -> bool:

@@ -15,7 +15,7 @@ from reconciler.cli.render.review import review_document, review_markdown, revie
 from reconciler.edge.config import EdgeConfig
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
-from reconciler.mirrors.patterns import Exact, Glob, Pinned, Regex, Semver
+from reconciler.mirrors.patterns import AnyOf, Entry, Exact, Glob, Kept, Pinned, Regex, Semver
 from reconciler.mirrors.review import Edit, review
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
@@ -82,7 +82,7 @@ def test_an_edit_in_words(tmp_path: Path) -> None:
     assert review_text(found) == (
         "~ library/alpine\n"
         "    platforms: all -> linux/amd64\n"
-        '    tags: + glob "3.2*"; + semver ">1", newest 3, variant "a*"; - 3.17; - glob "3.1*"\n'
+        '    tags: + glob "3.2*"; + semver ">1", variant "a*", newest 3; - 3.17; - glob "3.1*"\n'
         "- library/busybox\n"
         "    no longer mirrored from docker.io/library/busybox; the next apply prunes its tags\n"
         "- library/nginx\n"
@@ -109,7 +109,7 @@ def test_an_edit_in_words(tmp_path: Path) -> None:
         "- `-` **library/busybox**\n"
         "  - no longer mirrored from docker.io/library/busybox; the next apply prunes its tags\n"
     )
-    assert '+ `glob "3.2*"`; + `semver ">1", newest 3, variant "a*"`; - `3.17`' in review_markdown(found)
+    assert '+ `glob "3.2*"`; + `semver ">1", variant "a*", newest 3`; - `3.17`' in review_markdown(found)
 
 
 MIRROR = Mirror("docker.io/a/b", "a/b", (Exact("1"),), (), (), None, True, timedelta(days=7))
@@ -128,6 +128,10 @@ def mirrors(**settings: Any) -> Mirrors:
 OTHERS_OF_NOTHING: dict[str, Any] = {
     "platforms": (Platform("linux", "amd64"),),
     "newest": 4,
+    "lines": 4,
+    "per": ("minor",),
+    "floating": True,
+    "order": "text",
     "max_connections": 4,
     "ca_file": Path("/x"),
     "trusted_root": Path("/x"),
@@ -140,12 +144,13 @@ OTHERS: dict[type, Callable[[Any], Any]] = {
     timedelta: lambda value: 2 * value,
     Digest: lambda _: Digest("sha256", "f" * 64),
     tuple: lambda _: (Exact("x"),),
+    Kept: lambda _: Kept(newest=4),
 }
 
 
 def other(value: Any, name: str) -> Any:
     """A value of the same type that means something else."""
-    if value is None:
+    if value is None or name == "per":
         return OTHERS_OF_NOTHING.get(name, "x")
     return (TrustedKey("k.pub", b""),) if name == "signed_by" else OTHERS[type(value)](value)
 
@@ -163,7 +168,10 @@ PATTERNS = (
     Glob("1*"),
     Regex("1.*"),
     Semver(">=1"),
+    AnyOf((Glob("1*"), Glob("2*"))),
+    Entry((Glob("1*"),)),
 )
+KEPT = Kept(2)
 EDGE_CONFIG = EdgeConfig("example.com", "cr.example.com")
 SIGNERS = (TrustedKey("a.pub", b""), Identity("me@example.com", "https://issuer.example.com"))
 # Of a key only the name is in the file.
@@ -189,6 +197,14 @@ CHANGED = [
         for pattern in PATTERNS
         for name, one in variants(pattern)
         for key in ("tags", "exclude", "immutable")
+    ),
+    *(
+        (
+            f"kept {name}",
+            mirrors(mirrors=(replace(MIRROR, tags=(Entry((Glob("1*"),), kept=KEPT),)),)),
+            mirrors(mirrors=(replace(MIRROR, tags=(Entry((Glob("1*"),), kept=one),)),)),
+        )
+        for name, one in variants(KEPT)
     ),
     *(
         (
@@ -319,7 +335,9 @@ def test_a_new_name_says_what_becomes_of_the_repositories() -> None:
 
 
 def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
-    varied = {type(one) for one in (MIRROR, *STORES, *PATTERNS, *SIGNERS, RegistryConfig(), EDGE_CONFIG, Defaults())}
+    varied = {
+        type(one) for one in (MIRROR, *STORES, *PATTERNS, KEPT, *SIGNERS, RegistryConfig(), EDGE_CONFIG, Defaults())
+    }
     assert {Mirrors, *varied} == configuration_types()
 
 

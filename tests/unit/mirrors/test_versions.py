@@ -15,33 +15,55 @@ VERSIONS = (
 
 
 @pytest.mark.parametrize(
-    ("tag", "numbers", "prerelease", "variant"),
+    ("tag", "numbers", "prerelease", "revision", "variant"),
     [
-        ("3", (3, 0, 0, 0), "", ""),
-        ("v1.2.3", (1, 2, 3, 0), "", ""),
-        ("24.04", (24, 4, 0, 0), "", ""),
-        ("24.8.4.13", (24, 8, 4, 13), "", ""),
-        ("24.8.4.13-alpine", (24, 8, 4, 13), "", "alpine"),
-        ("1.27.3-alpine3.20", (1, 27, 3, 0), "", "alpine3.20"),
-        ("22-bookworm-slim", (22, 0, 0, 0), "", "bookworm-slim"),
-        ("1.22rc1", (1, 22, 0, 0), "rc", ""),
-        ("1.22rc1-alpine3.20", (1, 22, 0, 0), "rc", "alpine3.20"),
-        ("16beta2-bookworm", (16, 0, 0, 0), "beta", "bookworm"),
-        ("1.0.0-RC.2", (1, 0, 0, 0), "rc", ""),
-        ("1.0.0-rc-2", (1, 0, 0, 0), "rc", ""),
-        ("1.0-SNAPSHOT", (1, 0, 0, 0), "snapshot", ""),
-        ("2.0.0_build5", (2, 0, 0, 0), "", "build5"),
-        ("2022.01.1+git5", (2022, 1, 1, 0), "", "git5"),
-        ("3.14.0a1-slim", (3, 14, 0, 0), "a", "slim"),
-        ("1.2.3-rc1-alpine", (1, 2, 3, 0), "rc", "alpine"),
-        ("1.2.3-alpine-rc1", (1, 2, 3, 0), "rc", "alpine"),
-        ("20240329", (20240329, 0, 0, 0), "", ""),
+        ("3", (3,), "", (), ""),
+        ("v1.2.3", (1, 2, 3), "", (), ""),
+        ("V1.2.3", (1, 2, 3), "", (), ""),
+        ("24.04", (24, 4), "", (), ""),
+        ("24.8.4.13", (24, 8, 4, 13), "", (), ""),
+        ("1.2.3.4.5", (1, 2, 3, 4, 5), "", (), ""),
+        ("24.8.4.13-alpine", (24, 8, 4, 13), "", (), "alpine"),
+        ("1.27.3-alpine3.20", (1, 27, 3), "", (), "alpine3.20"),
+        ("22-bookworm-slim", (22,), "", (), "bookworm-slim"),
+        ("1.22rc1", (1, 22), "rc", (), ""),
+        ("1.22rc1-alpine3.20", (1, 22), "rc", (), "alpine3.20"),
+        ("16beta2-bookworm", (16,), "beta", (), "bookworm"),
+        ("1.0.0-RC.2", (1, 0, 0), "rc", (), ""),
+        ("1.0.0-rc-2", (1, 0, 0), "rc", (), ""),
+        ("1.0-SNAPSHOT", (1, 0), "snapshot", (), ""),
+        ("2024.3.0.dev20240210", (2024, 3, 0), "dev", (), ""),
+        ("27.0.0.Alpha1", (27, 0, 0), "alpha", (), ""),
+        ("27.0.0.CR1", (27, 0, 0), "cr", (), ""),
+        ("27.0.1.Final", (27, 0, 1), "", (), ""),
+        ("2.3.0.RELEASE", (2, 3, 0), "", (), ""),
+        ("2.0.0_build5", (2, 0, 0), "", (5,), ""),
+        ("17.0.20_8-jdk-jammy", (17, 0, 20), "", (8,), "jdk-jammy"),
+        ("5.7.21-r12", (5, 7, 21), "", (12,), ""),
+        ("16.1.0-debian-11-r20", (16, 1, 0), "", (20,), "debian-11"),
+        ("3.12.0-1", (3, 12, 0), "", (1,), ""),
+        ("15.0.0-ce.0", (15, 0, 0), "", (0,), ""),
+        ("4.0.0-ls331", (4, 0, 0), "", (331,), ""),
+        ("v1.19.1-k3s2", (1, 19, 1), "", (2,), ""),
+        ("v1.26.10-rke2r2-build20231102", (1, 26, 10), "", (2, 20231102), ""),
+        ("4.8.0-20230131", (4, 8, 0), "", (20230131,), ""),
+        ("3.1.0-alpine-20230131", (3, 1, 0), "", (20230131,), "alpine"),
+        ("3.2-jdk-nanoserver-1809", (3, 2), "", (), "jdk-nanoserver-1809"),
+        ("1.2.3-7f3e2a1", (1, 2, 3), "", (), ""),
+        ("1.2.3-5-g7f3e2a1-slim", (1, 2, 3), "", (5,), "slim"),
+        ("2022.01.1+git5", (2022, 1, 1), "", (), "git5"),
+        ("3.14.0a1-slim", (3, 14, 0), "a", (), "slim"),
+        ("1.2.3-rc1-alpine", (1, 2, 3), "rc", (), "alpine"),
+        ("1.2.3-alpine-rc1", (1, 2, 3), "rc", (), "alpine"),
+        ("20240329", (20240329,), "", (), ""),
     ],
 )
-def test_what_a_tag_says(tag: str, numbers: tuple[int, ...], prerelease: str, variant: str) -> None:
+def test_what_a_tag_says(
+    tag: str, numbers: tuple[int, ...], prerelease: str, revision: tuple[int, ...], variant: str
+) -> None:
     version = parse_version(tag)
     assert version is not None
-    assert (version.numbers, version.variant) == (numbers, variant)
+    assert (version.numbers, version.revision, version.variant) == (numbers, revision, variant)
     assert (version.prerelease[0][0] if version.prerelease else "") == prerelease
 
 
@@ -52,7 +74,8 @@ def test_what_a_tag_says(tag: str, numbers: tuple[int, ...], prerelease: str, va
         "noble-20241015",
         "edge",
         "v",
-        "1.2.3.4.5",
+        ".".join("1" * 17),
+        "1.2.x",
         "sha-1a2b3c",
         "1..2",
         "-1",
@@ -67,9 +90,31 @@ def test_not_a_version(tag: str) -> None:
 
 
 def test_the_order_of_versions() -> None:
-    rising = ["1.9", "1.10.0-alpha1", "1.10.0-beta", "1.10.0-rc2", "1.10.0-rc10", "1.10", "1.10.0", "1.10.0.1", "2"]
+    rising = [
+        *("1.9", "1.10.0-alpha1", "1.10.0-beta", "1.10.0-rc2", "1.10.0-rc10", "1.10", "1.10.0"),
+        *("1.10.0-r2", "1.10.0-r10", "1.10.0.1", "2", "2.0.0.0.0.1"),
+    ]
     versions = [version for tag in reversed(rising) if (version := parse_version(tag))]
     assert [version.tag for version in sorted(versions)] == rising
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("v1.2.3", "1.2.3"),
+        ("1.2.3.Final", "1.2.3"),
+        ("3.20", "3.20.0"),
+        ("1.2.3-alpine", "1.2.3-slim"),
+        ("1.2.3-7f3e2a1", "1.2.3-8a3e2a1"),
+        ("1.2.3-r1-alpine", "1.2.3-alpine-r1"),
+    ],
+)
+def test_tags_of_one_version(one: str, other: str) -> None:
+    first, second = parse_version(one), parse_version(other)
+    assert first
+    assert second
+    assert first.release == second.release
+    assert first != second
 
 
 @given(TAGS)

@@ -14,7 +14,7 @@ import pytest
 
 from reconciler.apply.outcome import Done, Failed, NotMirrored
 from reconciler.errors import NotFound
-from reconciler.mirrors.patterns import Exact, Glob, Pattern, Pinned, Semver
+from reconciler.mirrors.patterns import Entry, Exact, Glob, Kept, Pattern, Pinned, Semver
 from reconciler.oci.spec import Digest, Platform
 from reconciler.target.index import LeftOut
 from reconciler.target.index_changes import begun
@@ -149,7 +149,7 @@ def test_who_has_a_place_among_the_newest(
     before: tuple[int, ...], after: tuple[int, ...], there: set[int], gone: set[int]
 ) -> None:
     """What is gone takes nobody's place, and keeps or loses its own as if it were still listed."""
-    newest = mirror("a", Semver(">=1", 3))
+    newest = mirror("a", Entry((Semver(">=1"),), kept=Kept(newest=3)))
     bench = Bench.of(a=versions(*before))
     bench.apply(bench.plan(newest))
     bench = bench.again()
