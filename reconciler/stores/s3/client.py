@@ -18,6 +18,7 @@ from reconciler.http.clock import header_time
 from reconciler.http.proxies import read_proxies
 from reconciler.stores.s3 import patience
 from reconciler.stores.s3.pace import keep_pace
+from reconciler.stores.s3.signing import sign_known_digests
 
 if TYPE_CHECKING:
     from boto3.session import Session
@@ -52,6 +53,7 @@ def make_client(session: Session, endpoint: str | None, region: str | None, work
     )
     client.meta.events.unregister("before-call.s3", add_expect_header)
     keep_pace(client)
+    sign_known_digests(client)
     return client
 
 

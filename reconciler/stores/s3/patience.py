@@ -34,8 +34,15 @@ BROKEN_CONNECTION = (boto.ConnectionError, boto.HTTPClientError, boto.Incomplete
 
 _BUSY = (429, 500, 502, 503, 504)
 
-# `BadDigest` is here because a body that was damaged on its way arrives intact the next time.
-_BUSY_CODES = ("ConditionalRequestConflict", "RequestTimeout", "SlowDown", "TooManyRequests", "BadDigest")
+_BUSY_CODES = (
+    "ConditionalRequestConflict",
+    "RequestTimeout",
+    "SlowDown",
+    "TooManyRequests",
+    # A body that was damaged on its way arrives intact the next time.
+    "BadDigest",
+    "XAmzContentSHA256Mismatch",
+)
 
 
 def may_pass(error: BaseException) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from boto3.session import Session
-from botocore.loaders import Loader
+from botocore.loaders import JSONFileLoader, Loader
 from botocore.session import get_session
 
 from reconciler.errors import StoreDenied
@@ -40,8 +44,19 @@ class _Models(Loader):
     """Takes every folder for a service. The library's own opens the folders of 400 services before it reads one."""
 
     def __init__(self, paths: Sequence[str]) -> None:
-        super().__init__(extra_search_paths=list(paths), include_default_search_paths=False)
+        super().__init__(extra_search_paths=list(paths), include_default_search_paths=False, file_loader=_JsonFiles())
 
     def list_available_services(self, type_name: str) -> list[str]:
         del type_name
         return [name for path in self.search_paths if os.path.isdir(path) for name in os.listdir(path)]  # noqa: PTH112, PTH208 they are strings
+
+
+class _JsonFiles(JSONFileLoader):
+    """Reads models as plain dictionaries: the library's OrderedDicts take 10 ms longer, for the same order."""
+
+    def load_file(self, file_path: str) -> Any:
+        for suffix, read in ((".json", Path.read_bytes), (".json.gz", lambda path: gzip.decompress(path.read_bytes()))):
+            path = Path(file_path + suffix)
+            if path.is_file():
+                return json.loads(read(path))
+        return None
