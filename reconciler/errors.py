@@ -163,6 +163,10 @@ class Unsupported(BadAnswer):
     """A manifest that is not mirrored, because no client pulls it: Docker's schema 1, or too large."""
 
 
+class ImmutableMoved(SourceError):
+    """An immutable tag points to another digest at its source than the one that is mirrored."""
+
+
 class SignatureRefused(SourceError):
     """An image, or one of its signatures, does not satisfy `signed_by`. `what` is the image, or the signature."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 _ODD = "\N{REPLACEMENT CHARACTER}"
 _COLOR = re.compile(r"(\x1b\[[0-9;]*m)")
@@ -43,6 +44,15 @@ def size_words(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} TiB"
+
+
+def duration_words(duration: timedelta) -> str:
+    """Writes a duration as mirrors.yaml has it, e.g. `36h`."""
+    seconds = int(duration.total_seconds())
+    for unit, length in (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds and seconds % length == 0 and (unit != "w" or seconds // length > 1):
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
 
 
 def time_words(seconds: float) -> str:

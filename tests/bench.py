@@ -16,6 +16,7 @@ from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Event, Failed, Outcome, Skipped
 from reconciler.apply.settings import Resources, Settings
 from reconciler.oci.spec import Digest
+from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.plan import Plan, plan_for
 from reconciler.plan.resolve import resolve
 from reconciler.signatures.gate import OPEN
@@ -128,13 +129,20 @@ class Bench:
     def open_source(self, source: str) -> MemorySource:
         return self.sources[source.removeprefix("memory/")]
 
-    def plan(self, *entries: Mirror, recheck: bool = False) -> Plan:
+    def plan(self, *entries: Mirror, recheck: bool = False, consent: Consent = NO_CONSENT) -> Plan:
         """A plan of `entries`, or of every source with all its tags; it leaves no operation behind."""
         wanted = mirrors(*(entries or [mirror(target, when_gone=self.when_gone) for target in self.sources]))
         observed = read_index(MemoryStore(self.store.objects))
         with ThreadPoolExecutor(1) as executor:
             desired = resolve(
-                wanted, lambda: observed.index, self.open_source, executor, recheck=recheck, gate=self.gate
+                wanted,
+                lambda: observed.index,
+                self.open_source,
+                executor,
+                recheck=recheck,
+                gate=self.gate,
+                now=lambda: self.now,
+                consent=consent,
             )
         return plan_for(desired, observed.index, observed.etag, wanted.sha256)
 

@@ -27,6 +27,7 @@ from reconciler.stores.folder import Folder
 from reconciler.target.layout import JSON_HEADERS, LOCK
 
 if TYPE_CHECKING:
+    from reconciler.mirrors.min_age import MinAge
     from reconciler.mirrors.patterns import Pattern
     from reconciler.stores.headers import Headers
     from tests.parts.images import Image
@@ -361,6 +362,8 @@ def mirror(
     platforms: tuple[Platform, ...] | None = None,
     referrers: bool = False,
     when_gone: str = "keep",
+    min_age: MinAge | None = None,
+    immutable: tuple[Pattern, ...] = (),
 ) -> Mirror:
     """A mirror of the memory source `memory/<target>`; with no `tags` every one of them."""
     patterns = tags or (Glob("*"),)
@@ -369,12 +372,13 @@ def mirror(
         target,
         patterns,
         (),
-        (),
+        immutable,
         platforms,
         prune,
         timedelta(days=7),
         referrers=referrers,
         when_gone=when_gone,
+        min_age=min_age,
     )
 
 

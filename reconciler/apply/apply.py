@@ -18,14 +18,15 @@ lock is not taken and nothing is written. `run` has the order of writes.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.apply.outcome import Replanned
+from reconciler.apply.outcome import ImmutableTagMoved, Replanned
 from reconciler.apply.settings import Resources, Settings
 from reconciler.apply.watch import UNWATCHED, Watch
+from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
 from reconciler.plan.owners import is_unclaimed
 from reconciler.plan.plan import noted_all, without_prunes
@@ -62,6 +63,7 @@ class Options:
     lock_timeout    seconds to wait for another run
     wait_for_quota  wait for a registry's quota instead of skipping what does not fit
     deadline        when the run has to end, finished or not
+    consent         what is published although it waits for its time, or is immutable
     """
 
     command: str
@@ -74,11 +76,14 @@ class Options:
     lock_timeout: float = 0.0
     wait_for_quota: bool = False
     deadline: Deadline = NEVER
+    consent: Consent = NO_CONSENT
 
 
 def made_for_apply(mirrors: Mirrors, connections: Connections, options: Options, stage: Stage = in_silence) -> Made:
     """Makes the plan that an apply with these options applies. Raises as `make` does."""
-    made = make(mirrors, connections, options.only, allow_prune=options.allow_prune, stage=stage)
+    made = make(
+        mirrors, connections, options.only, allow_prune=options.allow_prune, consent=options.consent, stage=stage
+    )
     return _within(made, options)
 
 
@@ -133,6 +138,7 @@ def apply(
     A change that fails is an event. Raises `LockHeld`, `LockLost`, `PlanRefused` if the index is not the one that the
     plan was made from, and `StoreError` if the store itself fails. What was done by then is recorded.
     """
+    yield from moved_tags(plan)
     if not plan.has_changes and not _has_other_work(plan, resources.state, settings, observed):
         return
     # Most runs find nothing new: they do not pay for importing what copies.
@@ -147,12 +153,20 @@ def apply(
                 raise moved_on(plan, observed)
             plan = settings.plan_again()
             yield Replanned(plan)
+            yield from moved_tags(plan)
             observed = read_index(resources.state)
         # If this run is killed or fails from here on, its lock stays behind as a sign: the next run that takes it over
         # publishes all lists again and collects what this one left half done.
         lease.unfinished = True
         yield from Run(plan, resources, settings, observed, lease).events()
         lease.unfinished = False
+
+
+def moved_tags(plan: Plan) -> Iterator[ImmutableTagMoved]:
+    """Yields the immutable tags that moved at their sources."""
+    for repository in plan.repositories:
+        for one in repository.ages.moved:
+            yield ImmutableTagMoved(repository.target, one.tag, one.before, one.after)
 
 
 def _has_other_work(plan: Plan, state: Store, settings: Settings, observed: StoredIndex | None) -> bool:

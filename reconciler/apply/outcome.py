@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from reconciler.oci.spec import Digest
     from reconciler.plan.diff import Change
     from reconciler.plan.plan import Plan
     from reconciler.target.garbage import Garbage, NotCollected
@@ -59,6 +60,16 @@ class NotMirrored:
 
 
 @dataclass(frozen=True)
+class ImmutableTagMoved:
+    """An immutable tag that points to another digest at its source, and that stays as it is mirrored: an error."""
+
+    target: str
+    tag: str
+    before: Digest
+    after: Digest
+
+
+@dataclass(frozen=True)
 class Replanned:
     """The plan that is applied from here on, because the mirror index had changed since the first one was made."""
 
@@ -68,5 +79,5 @@ class Replanned:
 Outcome: TypeAlias = Done | Failed | Skipped
 
 
-Event: TypeAlias = "Outcome | NotMirrored | Replanned | Garbage | NotCollected"
-"""What a run yields: its changes, the tags that it leaves out, another plan, and the garbage that it collected."""
+Event: TypeAlias = "Outcome | NotMirrored | ImmutableTagMoved | Replanned | Garbage | NotCollected"
+"""What a run yields: its changes, the tags that it leaves out or that moved, another plan, and collected garbage."""

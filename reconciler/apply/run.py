@@ -119,7 +119,8 @@ class Run:
         Also news of the sources that are no changes, e.g. tags that are left out: those are reported when first noted.
         """
         known = {target: state.left_out for target, state in self._observed.index.repositories.items()}
-        at = self._observed.at
+        # The first time of a digest is by the store's clock even if there is no index yet that could tell it.
+        at = self._observed.at if self._observed.etag else self._lease.now()
 
         def change(index: MirrorIndex) -> MirrorIndex:
             index = noted_all(index, self._plan, at)
@@ -308,4 +309,4 @@ class Run:
 def _tag_states(work: ImageWork, copied: CopiedImage, now: datetime) -> dict[str, TagState]:
     root, platforms = copied.root, work.repository.platforms
     state = TagState(root.digest, root.media_type, root.size, platforms, now, copied.images)
-    return {change.tag: state for change in work.changes}
+    return {change.tag: replace(state, by=change.by) if change.by else state for change in work.changes}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, fields
 from enum import StrEnum
 from inspect import Parameter, Signature
@@ -13,6 +13,7 @@ import typer
 
 from reconciler.cli.log import log_by
 from reconciler.cli.render.formats import FORMATS
+from reconciler.plan.ages import Consent
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -92,6 +93,33 @@ LockTimeoutOption = Annotated[
         "--lock-timeout", metavar="SECONDS", parser=seconds, help="How long to wait for another run to finish."
     ),
 ]
+
+NowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--now", metavar="TARGET:TAG", help="Publish a tag that waits for `min_age` at once; may be repeated."
+    ),
+]
+AcceptPresentOption = Annotated[
+    bool,
+    typer.Option(
+        "--accept-present",
+        help="Treat all that the sources have now as old enough for `min_age`, e.g. for a first run.",
+    ),
+]
+AcceptMovedOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept-moved",
+        metavar="TARGET:TAG",
+        help="Mirror an immutable tag again, at the digest that it has moved to; may be repeated.",
+    ),
+]
+
+
+def consent_of(now: Iterable[str] | None, moved: Iterable[str] | None, *, present: bool = False) -> Consent:
+    """Returns what these options let through."""
+    return Consent(frozenset(now or ()), present, frozenset(moved or ()))
 
 
 def taking(kind: type[Call]) -> Callable[[Callable[[Call], int]], Callable[..., int]]:

@@ -14,6 +14,7 @@ from reconciler.sources.kinds import parse_source
 
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
+    from reconciler.mirrors.min_age import MinAge
     from reconciler.mirrors.patterns import Pattern
     from reconciler.signatures.signers import Signer
     from reconciler.sources.config import RegistryConfig
@@ -36,6 +37,7 @@ class Mirror:
     referrers  whether signatures, SBOMs and the like are mirrored with their image
     when_gone  what happens to a tag that the source no longer lists: `keep` or `prune`
     entry      the hash of the entry as it is written, without the defaults
+    min_age    how long a digest has to have been seen under its tag before it is published; None: no time
     """
 
     source: str
@@ -50,6 +52,7 @@ class Mirror:
     referrers: bool = False
     when_gone: str = "keep"
     entry: str = field(default="", compare=False)
+    min_age: MinAge | None = None
 
     @property
     def repository(self) -> RepositoryName | None:
@@ -76,6 +79,7 @@ class Defaults:
     signed_by: tuple[Signer, ...] = ()
     referrers: bool = False
     when_gone: str = "keep"
+    min_age: MinAge | None = None
 
 
 @dataclass(frozen=True)

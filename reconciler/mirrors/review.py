@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deepdiff import DeepDiff
 
+from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.patterns import Pattern
 from reconciler.oci.spec import Platform
 from reconciler.signatures.signers import Identity, TrustedKey
+from reconciler.words import duration_words
 
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
@@ -89,7 +91,7 @@ def _sections(
         elif name not in new:
             yield Edit(about, name, "removed", tuple((line,) for line in farewell(old[name])))
         else:
-            details = tuple(_differences(_facts(old[name]), _facts(new[name])))
+            details = (*_differences(_facts(old[name]), _facts(new[name])), *_shortened(old[name], new[name]))
             if details:
                 yield Edit(about, name, "changed", details)
 
@@ -105,6 +107,17 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[tuple[str
             yield (f"{key}: ", *(piece for number, sign in enumerate(signs) for piece in _listed(number, *sign)))
         else:
             yield (f"{key}: ", *_value(before), " -> ", *_value(after))
+
+
+def _shortened(old: object, new: object) -> Iterator[tuple[str, ...]]:
+    """A line where images are to be published sooner than before, which an edit should do only on purpose."""
+    before, after = (getattr(one, "min_age", None) for one in (old, new))
+    if before and (after is None or after.age < before.age):
+        yield (f"min_age is lowered: images that wait are published sooner, after {_waiting_time(after)}",)
+
+
+def _waiting_time(min_age: MinAge | None) -> str:
+    return duration_words(min_age.age) if min_age else "no time at all"
 
 
 def _listed(number: int, sign: str, one: str) -> tuple[str, str]:
@@ -147,12 +160,12 @@ def _spelled(value: Any) -> str:
     match value:
         case Identity(trusted_root=root) if root:
             return Code(f"{value}, trusted root {root}")
-        case Pattern() | Identity() | TrustedKey() | Platform():
+        case Pattern() | Identity() | TrustedKey() | Platform() | MinAge():
             return Code(value)
         case bool():
             return str(value).lower()
         case timedelta():
-            return _duration(value)
+            return duration_words(value)
         case _:
             return Code(value)
 
@@ -180,11 +193,3 @@ def _value(value: Any) -> tuple[str, ...]:
     if not isinstance(value, frozenset):
         return (value,)
     return tuple(piece for number, one in enumerate(sorted(value)) for piece in _listed(number, "", one))
-
-
-def _duration(duration: timedelta) -> str:
-    seconds = int(duration.total_seconds())
-    for unit, length in (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds and seconds % length == 0 and (unit != "w" or seconds // length > 1):
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s"

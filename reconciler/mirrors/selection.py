@@ -56,18 +56,23 @@ def needs_listing(patterns: Iterable[Pattern]) -> bool:
 
 
 def select(
-    tags: Iterable[Pattern], exclude: Iterable[Pattern], immutable: Iterable[Pattern], listed: Iterable[str]
+    tags: Iterable[Pattern],
+    exclude: Iterable[Pattern],
+    immutable: Iterable[Pattern],
+    listed: Iterable[str],
+    passing: Collection[str] = (),
 ) -> Selection:
     """Selects the tags that a mirror wants.
 
     Named tags are wanted whether they are listed or not. What is excluded is not counted: it takes no place among the
     newest. Where several patterns choose a tag, a pin is recorded rather than a name, and a name rather than the first
-    of the other patterns.
+    of the other patterns. Tags that are `passing` are not chosen now, as if they were excluded.
     """
     tags, source = tuple(tags), TagList(listed)
     excluded = _excluded(tags, exclude, source)
-    others = source.without(excluded)
-    found = [(pattern, pattern.matching(source, others) - excluded.keys()) for pattern in tags]
+    out = excluded.keys() | passing
+    others = source.without(out)
+    found = [(pattern, pattern.matching(source, others) - out) for pattern in tags]
     chosen: dict[str, Pattern] = {}
     for pattern, matching in sorted(found, key=lambda one: one[0].precedence):
         for tag in matching:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Descriptor, Digest, Platform
+from reconciler.plan.ages import NO_AGES, Ages
 from reconciler.plan.draft import HELD
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Desired:
     left_out   tag that a pattern chooses -> why it cannot be mirrored as configured; None: not known
     held       tags that stay as a restore has left them
     released   holds that an edit of mirrors.yaml has ended
+    ages       which digests are not old enough to be published
     """
 
     target: str
@@ -67,6 +69,7 @@ class Desired:
     left_out: Mapping[str, LeftOut] | None = None
     held: Mapping[str, Held] = field(default_factory=lambda: MappingProxyType({}))
     released: Mapping[str, Held] = field(default_factory=lambda: MappingProxyType({}))
+    ages: Ages = NO_AGES
 
 
 def desire(draft: Draft, now: datetime) -> Desired:
@@ -95,6 +98,7 @@ def desire(draft: Draft, now: datetime) -> Desired:
         left_out=draft.left_out,
         held=draft.held,
         released=_released(observed, draft.held),
+        ages=draft.ages,
     )
 
 
@@ -139,6 +143,7 @@ def _others(draft: Draft, wanted: Collection[str]) -> tuple[dict[str, str], dict
 def desire_nothing(target: str, observed: RepositoryState, moved_to: str | None = None, *, prune: bool) -> Desired:
     """Returns a repository of the index that mirrors.yaml no longer names, or now names `moved_to`."""
     left = dict.fromkeys(observed.pending - observed.tags.keys(), CUT_OFF)
+    forgotten = Ages(sightings={} if observed.seen else None)
     held = observed.holds(None)
     staying = observed.tags.keys() & held.keys() if prune else observed.tags.keys()
     why = f"moved to {moved_to} in mirrors.yaml" if moved_to else "no longer in mirrors.yaml"
@@ -147,4 +152,6 @@ def desire_nothing(target: str, observed: RepositoryState, moved_to: str | None 
     unsettled = {tag: observed.tags[tag].descriptor for tag in staying if tag in observed.pending}
     kept = {tag: HELD if tag in held else "prune: false" for tag in staying - unsettled.keys()}
     released = _released(observed, held)
-    return Desired(target, observed.source, None, unsettled, kept, unwanted, held=held, released=released)
+    return Desired(
+        target, observed.source, None, unsettled, kept, unwanted, held=held, released=released, ages=forgotten
+    )

@@ -39,6 +39,7 @@ class Change:
     after      None for a prune
     reason     why, if the digests do not explain it
     signature  what is known of the image's signatures, if it has to be signed
+    by         the option that publishes it although it waits for its time, or is immutable
     """
 
     action: Action
@@ -47,6 +48,7 @@ class Change:
     after: Descriptor | None
     reason: str | None = None
     signature: Knowledge | None = None
+    by: str | None = None
 
 
 def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
@@ -66,7 +68,7 @@ def _arrivals(desired: Desired, state: RepositoryState) -> Iterator[Change]:
     for tag, after in desired.wanted.items():
         change = arrival(tag, after, state, desired.platforms, desired.news)
         if change:
-            yield replace(change, signature=desired.known.get(after.digest))
+            yield replace(change, signature=desired.known.get(after.digest), by=desired.ages.early.get(tag))
 
 
 def arrival(

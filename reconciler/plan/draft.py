@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from reconciler.errors import NotFound, SignatureRefused, SourceError, Unsupported
 from reconciler.mirrors.patterns import Pinned
 from reconciler.oci.spec import Descriptor, Digest
+from reconciler.plan.ages import NO_AGES, Ages
 from reconciler.target.index import LeftOut
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Draft:
     warnings  what deserves attention, although nothing failed
     tallies   how many tags each pattern chooses; none if the source could not be listed
     held      tags that stay as a restore has left them; they are in none of the others
+    ages      which digests are not old enough to be published
     """
 
     mirror: Mirror
@@ -69,6 +71,8 @@ class Draft:
         """What held tags point to that are pending. The bucket has their images, whatever the source answers."""
         tags, unsettled = self.observed.tags, self.observed.pending - self.failures.keys()
         return {tag: tags[tag].descriptor for tag in self.held if tag in tags and tag in unsettled}
+
+    ages: Ages = NO_AGES
 
     @property
     def all_wanted(self) -> dict[str, Descriptor]:
@@ -101,6 +105,8 @@ class Draft:
                 return HELD
             if tag in self.gone and self.mirror.when_gone == "keep":
                 return GONE
+            if tag in self.ages.tags:
+                return "what it points at now waits for its time"
             if tag in self.left_out:
                 return "what it points at now cannot be mirrored as asked"
             if not self.mirror.prune:

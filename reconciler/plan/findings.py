@@ -10,6 +10,7 @@ from reconciler.errors import SourceError
 from reconciler.mirrors.selection import Tally, select
 from reconciler.oci.referrers import ListedAttachments, is_attachment_tag, news
 from reconciler.oci.spec import Descriptor, Digest
+from reconciler.plan.ages import NO_AGES, Ages
 from reconciler.plan.draft import Draft, draft
 from reconciler.plan.owners import conflict
 
@@ -34,6 +35,8 @@ class Findings:
     attachments  what is attached now to digests that are mirrored already
     tallies      what each of its patterns chooses
     warnings     about patterns that choose nothing
+    ages         which of their digests are old enough
+    passing      listed tags that take no place, since they wait or would
     """
 
     mirror: Mirror
@@ -43,6 +46,8 @@ class Findings:
     attachments: Mapping[Digest, ListedAttachments | SourceError]
     tallies: tuple[Tally, ...] = ()
     warnings: tuple[str, ...] = ()
+    ages: Ages = NO_AGES
+    passing: frozenset[str] = frozenset()
 
 
 def draft_of(found: Findings, name: str) -> Draft:
@@ -77,8 +82,10 @@ def _why_blocked(found: Findings) -> str | None:
 def _draft(found: Findings) -> Draft:
     mirror, observed, listed = found.mirror, found.observed, found.listed
     attached, failed = _news(found) if mirror.referrers else ({}, {})
-    still = _still_chosen(mirror, observed, listed) if isinstance(listed, tuple) else frozenset[str]()
-    return draft(mirror, observed, found.resolved, still=still, failed=failed, news=attached)
+    still = _still_chosen(mirror, observed, listed, found.passing) if isinstance(listed, tuple) else frozenset[str]()
+    failed = {**failed, **found.ages.failures(mirror)}
+    made = draft(mirror, observed, found.resolved, still=still, failed=failed, news=attached)
+    return replace(made, ages=found.ages, warnings=(*made.warnings, *found.ages.warnings(mirror)))
 
 
 def choosable(mirror: Mirror, listed: tuple[str, ...], observed: Callable[[], RepositoryState]) -> tuple[str, ...]:
@@ -130,7 +137,9 @@ def _refusals(attachments: Mapping[Digest, ListedAttachments | SourceError]) -> 
     )
 
 
-def _still_chosen(mirror: Mirror, observed: RepositoryState, listed: tuple[str, ...]) -> frozenset[str]:
+def _still_chosen(
+    mirror: Mirror, observed: RepositoryState, listed: tuple[str, ...], passing: frozenset[str]
+) -> frozenset[str]:
     """The mirrored tags that are no longer listed, and that would be chosen if they were listed with the others.
 
     A tag that was deleted at the source is among them. One that is no longer among the newest is not: it would be
@@ -140,5 +149,6 @@ def _still_chosen(mirror: Mirror, observed: RepositoryState, listed: tuple[str, 
     if not lost:
         return frozenset()
     # `immutable` decides only what is resolved again, and nothing is resolved here.
-    selection = select(mirror.tags, mirror.exclude, (), choosable(mirror, (*listed, *lost), lambda: observed))
+    among = choosable(mirror, (*listed, *lost), lambda: observed)
+    selection = select(mirror.tags, mirror.exclude, (), among, passing)
     return frozenset(one.tag for one in selection.chosen) & lost

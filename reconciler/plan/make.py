@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import PlanRefused
+from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.cost.quotas import estimate_pulls, spendings
 from reconciler.plan.files import read_plan
 from reconciler.plan.image_work import image_work
@@ -67,6 +68,7 @@ def make(
     *,
     recheck: bool = False,
     allow_prune: bool = False,
+    consent: Consent = NO_CONSENT,
     stage: Stage = in_silence,
 ) -> Made:
     """Resolves the tags of all mirrors and compares them with the mirror index.
@@ -75,6 +77,7 @@ def make(
         only: globs of the targets to plan for; empty: all
         recheck: also resolve immutable and pinned tags, and verify the signatures of images already mirrored
         allow_prune: let the plan prune more than the guards allow
+        consent: what is published although it waits or is immutable
         stage: shows what is under way
 
     A source that fails is an error in the plan. Raises `StoreError`, `IndexInvalid`, and `UsageError` for a glob that
@@ -86,7 +89,15 @@ def make(
     try:
         with stage("Resolving tags ..."), readers(RESOLVE_WORKERS) as executor:
             desired = resolve(
-                mirrors, lambda: read().index, connections.open_source, executor, list(only), recheck=recheck, gate=gate
+                mirrors,
+                lambda: read().index,
+                connections.open_source,
+                executor,
+                list(only),
+                recheck=recheck,
+                gate=gate,
+                now=lambda: read().at,
+                consent=consent,
             )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("there is no plan yet, and nothing was written") from None
@@ -110,7 +121,7 @@ def load_made(path: Path, mirrors: Mirrors, file: Path, connections: Connections
         raise PlanRefused((f"{path}: {file} has been edited since this plan was made; nothing was done. Plan again",))
     observed = read_index(connections.stores.state)
     if plan.etag == observed.etag:
-        return Made(checked(plan, mirrors, observed.index, str(path)), observed)
+        return Made(checked(plan, mirrors, observed.index, str(path), observed.at), observed)
     # A plan without changes is done, whatever the index has become since.
     if plan.has_changes:
         raise moved_on(plan, observed)

@@ -12,8 +12,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Digest, Platform
+from reconciler.plan.ages import NO_AGES, Ages
 from reconciler.plan.diff import Action, Change, diff
-from reconciler.target.index_changes import noted
+from reconciler.target.index_changes import noted, saw
 
 if TYPE_CHECKING:
     from reconciler.mirrors.selection import Tally
@@ -46,6 +47,7 @@ class RepositoryPlan:
     left_out   tags that a pattern chooses and that cannot be mirrored as configured; None: not known
     held       tags that stay as a restore has left them; they count as unchanged
     released   holds that an edit of mirrors.yaml has ended
+    ages       tags that wait for `min_age`, and what was seen of them
     """
 
     target: str
@@ -62,6 +64,7 @@ class RepositoryPlan:
     left_out: Mapping[str, LeftOut] | None = None
     held: Mapping[str, Held] = field(default_factory=dict)
     released: Mapping[str, Held] = field(default_factory=dict)
+    ages: Ages = NO_AGES
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -102,12 +105,15 @@ class Plan:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Returns the summary: the number of each action, of unchanged tags, and of repositories with an error."""
+        """Returns the summary: the number of each action, of unchanged tags, of repositories with an error, and of
+        tags that wait, if any do."""
+        waiting = sum(len(repository.ages.waiting) for repository in self.repositories)
         actions = Counter(change.action for repository in self.repositories for change in repository.changes)
         return {
             **{action.value: actions[action] for action in Action},
             "unchanged": sum(repository.unchanged for repository in self.repositories),
             "errors": sum(repository.error is not None for repository in self.repositories),
+            **({"waiting": waiting} if waiting else {}),
         }
 
     @property
@@ -148,12 +154,14 @@ def leaving_out(plan: Plan, found: Mapping[str, Mapping[str, LeftOut]]) -> Plan:
 
 
 def noted_all(index: MirrorIndex, plan: Plan, now: datetime) -> MirrorIndex:
-    """Returns `index` with the tags that the plan found gone at the sources, or not mirrorable.
+    """Returns `index` with the tags that the plan found gone at the sources, not mirrorable, or not old enough.
 
     It is `index` itself if it has them all, so that nothing is written.
     """
     for one in plan.repositories:
         index = noted(index, one.target, one.source, now, gone=one.gone, left_out=one.left_out, released=one.released)
+        if one.ages.sightings is not None:
+            index = saw(index, one.target, one.source, one.ages.sightings, now)
     return index
 
 
@@ -201,4 +209,5 @@ def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:
         desired.left_out,
         desired.held,
         desired.released,
+        desired.ages,
     )

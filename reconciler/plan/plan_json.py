@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import Malformed, UsageError
 from reconciler.mirrors.selection import Tally
 from reconciler.oci.spec import Descriptor, Digest, is_tag, load_json, parse_media_type
+from reconciler.plan.ages_json import ages_document, parse_ages
 from reconciler.plan.cost.prices import months_document, requests_document
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.guards import held_back
@@ -64,6 +65,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
                 **({} if repository.left_out is None else {"left_out": _left_out_document(repository.left_out)}),
                 **({"held": held_document(repository.held)} if repository.held else {}),
                 **({"released": held_document(repository.released)} if repository.released else {}),
+                **ages_document(repository.ages),
                 **({"patterns": [asdict(tally) for tally in repository.tallies]} if repository.tallies else {}),
             }
             for repository in plan.repositories
@@ -89,6 +91,7 @@ def change_document(change: Change) -> dict[str, Any]:
         "after": {"digest": str(after.digest), "mediaType": after.media_type, "size": after.size} if after else None,
         **reason,
         **signature,
+        **({"by": change.by} if change.by else {}),
     }
 
 
@@ -193,6 +196,7 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
                 left_out,
                 parse_held(entry.get("held", {}), target),
                 parse_held(entry.get("released", {}), target),
+                parse_ages(entry, target),
             )
         case _:
             raise Malformed("a repository of the plan", "expected target, source, unchanged, changes and error")
@@ -248,8 +252,12 @@ def _parse_change(entry: Any, target: str) -> Change:
     if not is_tag(change.tag):
         raise Malformed(f"a change of {target}", f"{change.tag[:90]!r} is not a tag")
     if change.after and "signature" in entry:
-        return replace(change, signature=parse_knowledge(entry["signature"], f"a change of {target}"))
-    return change
+        change = replace(change, signature=parse_knowledge(entry["signature"], f"a change of {target}"))
+    match entry.get("by"):
+        case str() | None as by:
+            return replace(change, by=by) if by else change
+        case _:
+            raise Malformed(f"a change of {target}", "expected by to be the name of an option")
 
 
 def _manifests_document(manifests: Mapping[Digest, bytes]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError
 from reconciler.mirrors.only import check_only, matches_only
+from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.desire import Desired, desire, desire_nothing
 from reconciler.plan.findings import draft_of
 from reconciler.plan.rounds import Rounds
@@ -37,12 +38,15 @@ def resolve(
     recheck: bool = False,
     gate: Gate = OPEN,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    consent: Consent = NO_CONSENT,
 ) -> tuple[Desired, ...]:
     """Returns every repository of the mirrors and of the index as it should be, sorted by target.
 
     read     reads the mirror index; it runs beside the first requests
     only     globs of targets; if there are any, other repositories are left out altogether
     recheck  resolve immutable tags too, and check the signatures of what is mirrored
+    now      the time by the store's clock; called once the index is read
+    consent  what is published although it waits or is immutable
 
     Raises whatever `read` raises, and `UsageError` for a glob that matches nothing; never `SourceError`.
     """
@@ -50,7 +54,7 @@ def resolve(
     _open_each(wanted, open_source)
     reading = executor.submit(read)
     check_only(only, mirrors, lambda: reading.result().repositories)
-    found = Rounds(wanted, reading, open_source, executor, recheck=recheck).findings()
+    found = Rounds(wanted, reading, open_source, executor, recheck=recheck, now=now, consent=consent).findings()
     drafts = [draft_of(one, mirrors.name) for one in found]
     drafts = check_signatures(drafts, open_source, executor, gate, recheck=recheck)
     # The index has whole seconds: a date that was rounded only there would differ from the plan's.
@@ -77,5 +81,5 @@ def _unnamed(mirrors: Mirrors, index: MirrorIndex, only: Sequence[str]) -> Itera
     moved = {mirror.source: mirror.target for mirror in mirrors.mirrors if mirror.target not in index.repositories}
     for target, observed in index.repositories.items():
         is_ours = target not in named and mirrors.owns(target, observed.owner)
-        if is_ours and (observed.tags or observed.pending) and matches_only(target, only):
+        if is_ours and (observed.tags or observed.pending or observed.seen) and matches_only(target, only):
             yield desire_nothing(target, observed, moved.get(observed.source), prune=mirrors.defaults.prune)

@@ -4,7 +4,8 @@ In rounds, each on all threads, since what a round requests depends on the answe
 
 1. the tag list of every mirror that needs one
 2. what each chosen tag points to, except for immutable and pinned tags that are mirrored already
-3. of mirrors with `referrers`, what is attached to the images that are mirrored already
+3. of mirrors with `min_age`, what those tags point to that take the places of the ones that wait
+4. of mirrors with `referrers`, what is attached to the images that are mirrored already
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from reconciler.errors import SourceError
@@ -20,6 +22,7 @@ from reconciler.mirrors.near_misses import empty_handed
 from reconciler.mirrors.patterns import Pinned
 from reconciler.mirrors.selection import Chosen, Tally, needs_listing, select
 from reconciler.oci.spec import Descriptor, Digest
+from reconciler.plan.ages import Ages, Consent, ages
 from reconciler.plan.findings import Findings, choosable, is_there
 from reconciler.plan.image_work import registry_of
 from reconciler.target.index import MirrorIndex, RepositoryState
@@ -48,17 +51,26 @@ class _Selected:
     answers   tag -> what it points to, or will turn out to
     tallies   what each of its patterns chooses
     warnings  about patterns that choose nothing
+    chosen    the tags that are chosen, and in earlier rounds were
+    last      those that are chosen now
+    listed    the listed tags that they are chosen from
+    passing   those of them that wait, or would
     """
 
     answers: Mapping[str, Descriptor | Future[Resolved]]
     tallies: tuple[Tally, ...] = ()
     warnings: tuple[str, ...] = ()
+    chosen: Mapping[str, Chosen] = field(default_factory=dict)
+    last: frozenset[str] = frozenset()
+    listed: tuple[str, ...] = ()
+    passing: frozenset[str] = frozenset()
 
 
 class Rounds:
     """The rounds of requests for some mirrors, of which the first begins at once.
 
     `reading`: the mirror index, which may still be read. `recheck`: resolve immutable and pinned tags too.
+    `now`: the time by the store's clock, called once the index is read. `consent`: what is let through before its time.
     """
 
     def __init__(
@@ -69,11 +81,15 @@ class Rounds:
         executor: Executor,
         *,
         recheck: bool,
+        now: Callable[[], datetime],
+        consent: Consent,
     ) -> None:
         self._mirrors = mirrors
         self._reading = reading
         self._open_source = open_source
         self._recheck = recheck
+        self._now = now
+        self._consent = consent
         # A registry whose lists are submitted first must not take the threads that the others are about to need.
         coming = [registry_of(mirror.source) for mirror in mirrors]
         shares = Shares(executor, RESOLVE_WORKERS, lambda: tuple(coming))
@@ -87,6 +103,7 @@ class Rounds:
         Raises whatever reading the mirror index raises; the failure of a source is a value beside its answers.
         """
         selected = [self._select(mirror) for mirror in self._mirrors]
+        selected = self._selected_by_age(selected)
         subjects = [self._subjects(*one) for one in zip(self._mirrors, selected, strict=True)]
         self._list_those_with(subjects)
         attachments = [self._list_attachments(*one) for one in zip(self._mirrors, subjects, strict=True)]
@@ -107,11 +124,65 @@ class Rounds:
             logger.info("%s: %s chooses %d of %d tags", mirror.target, tally.pattern, tally.chosen, len(listed))
         answers = {one.tag: self._known(one, mirror) or self._resolve(one, mirror) for one in selection.chosen}
         warnings = empty_handed(mirror.tags, selection.tallies, listed if listing else None)
-        return _Selected(answers, selection.tallies, warnings)
+        chosen = {one.tag: one for one in selection.chosen}
+        return _Selected(answers, selection.tallies, warnings, chosen, frozenset(chosen), listed)
+
+    def _selected_by_age(self, selected: list[_Selected]) -> list[_Selected]:
+        """Chooses again without the tags that wait, until no more of them do."""
+        while True:
+            again = [self._select_again(*one) for one in zip(self._mirrors, selected, strict=True)]
+            if all(new is old for new, old in zip(again, selected, strict=True)):
+                return selected
+            selected = again
+
+    def _select_again(self, mirror: Mirror, selected: _Selected) -> _Selected:
+        """Chooses without the tags that wait, which take no place among the newest. One that is mirrored keeps its.
+
+        Only what is mirrored or was seen takes their places: everything else would wait as well, and all older tags
+        would be resolved in vain.
+        """
+        if mirror.min_age is None or not selected.last:
+            return selected
+        observed = self._observed(mirror)
+        new = (self._ages(mirror, selected).tags & selected.last) - observed.tags.keys()
+        if not new:
+            return selected
+        known = observed.tags.keys() | observed.seen.keys() | selected.chosen.keys()
+        unseen = {tag for tag in selected.listed if tag not in known and not mirror.min_age.exempts(tag)}
+        passing = selected.passing | new | unseen
+        again = select(mirror.tags, mirror.exclude, mirror.immutable, selected.listed, passing)
+        chosen = {one.tag: one for one in again.chosen}
+        more = {
+            tag: self._known(one, mirror) or self._resolve(one, mirror)
+            for tag, one in chosen.items()
+            if tag not in selected.answers
+        }
+        return replace(
+            selected,
+            answers={**selected.answers, **more},
+            chosen={**selected.chosen, **chosen},
+            last=frozenset(chosen),
+            passing=passing,
+        )
+
+    def _ages(self, mirror: Mirror, selected: _Selected) -> Ages:
+        listing = self._listings.get(mirror.target) if needs_listing(mirror.tags) else None
+        listed = listing.result() if listing else None
+        resolved = {tag: one.result() if isinstance(one, Future) else one for tag, one in selected.answers.items()}
+        return ages(
+            mirror,
+            self._observed(mirror),
+            selected.chosen,
+            resolved,
+            listed if isinstance(listed, tuple) else None,
+            self._now(),
+            self._consent,
+        )
 
     def _known(self, chosen: Chosen, mirror: Mirror) -> Descriptor | None:
         """What the tag points to if that needs no request: it is mirrored, and does not move."""
-        if self._recheck or not (chosen.immutable or isinstance(chosen.pattern, Pinned)):
+        accepted = f"{mirror.target}:{chosen.tag}" in self._consent.moved
+        if self._recheck or accepted or not (chosen.immutable or isinstance(chosen.pattern, Pinned)):
             return None
         observed = self._observed(mirror).tags.get(chosen.tag)
         if observed is None or (isinstance(chosen.pattern, Pinned) and chosen.pattern.digest != observed.digest):
@@ -151,14 +222,18 @@ class Rounds:
         """Waits for all that was requested for a mirror."""
         # A list that was fetched only for the attachments must not decide which tags are gone.
         listing = self._listings.get(mirror.target) if needs_listing(mirror.tags) else None
+        found = self._ages(mirror, selected)
+        resolved = {tag: one for tag, one in selected.answers.items() if tag in selected.last - found.tags}
         return Findings(
             mirror,
             self._observed(mirror),
             listing.result() if listing else None,
-            {tag: one.result() if isinstance(one, Future) else one for tag, one in selected.answers.items()},
+            {tag: one.result() if isinstance(one, Future) else one for tag, one in resolved.items()},
             {subject: one.result() for subject, one in attachments.items()},
             selected.tallies,
             selected.warnings,
+            found,
+            selected.passing,
         )
 
     def _observed(self, mirror: Mirror) -> RepositoryState:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.errors import PlanRefused
 from reconciler.mirrors.patterns import Pinned
+from reconciler.plan.ages import MOVED, wait
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.owners import is_another_s
 from reconciler.plan.plan import extent_of
@@ -27,15 +29,17 @@ SHOWN = 10
 """How many reasons are shown."""
 
 
-def checked(plan: Plan, mirrors: Mirrors, index: MirrorIndex, where: str) -> Plan:
-    """Returns the plan with its counts from `index`, the one that it was made from.
+def checked(plan: Plan, mirrors: Mirrors, index: MirrorIndex, where: str, now: datetime) -> Plan:
+    """Returns the plan with its counts from `index`, the one that it was made from; `now` is the store's time.
 
     Raises `PlanRefused` if the plan could not have been made for `mirrors`.
     """
     reasons = [*_twice(one.target for one in plan.repositories)]
     named = {mirror.target: mirror for mirror in mirrors.mirrors}
     for repository in plan.repositories:
-        problems = _problems(repository, named.get(repository.target), mirrors, index)
+        mirror = named.get(repository.target)
+        problems = [*_problems(repository, mirror, mirrors, index)]
+        problems += _too_young(repository, mirror, index, now) if mirror else []
         reasons += [f"{repository.target}: {problem}" for problem in problems]
     if reasons:
         head = f"{where}: is not a plan for this mirrors file; nothing was done. Plan again"
@@ -49,7 +53,9 @@ def checked(plan: Plan, mirrors: Mirrors, index: MirrorIndex, where: str) -> Pla
 def _problems(repository: RepositoryPlan, mirror: Mirror | None, mirrors: Mirrors, index: MirrorIndex) -> Iterator[str]:
     state = index.repositories.get(repository.target)
     yield from _twice(change.tag for change in repository.changes)
-    if (repository.changes or repository.gone or repository.left_out) and is_another_s(state, mirrors.name):
+    if (repository.changes or repository.gone or repository.left_out or repository.ages.sightings) and is_another_s(
+        state, mirrors.name
+    ):
         yield "it belongs to another mirrors file"
     observed = state or RepositoryState(repository.source)
     yield from (problem for one in repository.changes if (problem := _out_of_step(one, observed)))
@@ -88,6 +94,15 @@ def _unlike(repository: RepositoryPlan, mirror: Mirror) -> Iterator[str]:
     for change in repository.of(Action.ADD, Action.UPDATE):
         if not _may_be_chosen(change, mirror):
             yield f"{change.tag}: no pattern of mirrors.yaml chooses it"
+
+
+def _too_young(repository: RepositoryPlan, mirror: Mirror, index: MirrorIndex, now: datetime) -> Iterator[str]:
+    """The images that have to wait, by what the index has seen: the plan's own word for it does not count."""
+    state = index.repositories.get(repository.target, RepositoryState(repository.source))
+    for change in repository.of(Action.ADD, Action.UPDATE):
+        waiting = change.after and wait(mirror, state, change.tag, change.after.digest, now)
+        if waiting and change.by != MOVED:
+            yield f"{change.tag}: {waiting.digest} is not old enough for min_age"
 
 
 def _may_be_chosen(change: Change, mirror: Mirror) -> bool:

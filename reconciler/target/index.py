@@ -32,9 +32,10 @@ class TagState:
     size       bytes of the manifest
     platforms  None: all of them
     images     platform -> bytes that a client downloads, as `downloads` gives it; None: not recorded
+    by         the option that published it although it was waiting for its time, or is immutable; None: nothing special
     unknown    fields of a newer release
 
-    States that differ in the last two alone are equal.
+    States that differ in the last three alone are equal.
     """
 
     digest: Digest
@@ -44,6 +45,7 @@ class TagState:
     synced_at: datetime
     images: Mapping[str, int] | None = field(default=None, compare=False)
     unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, compare=False)
+    by: str | None = field(default=None, compare=False)
 
     @property
     def descriptor(self) -> Descriptor:

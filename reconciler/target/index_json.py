@@ -155,7 +155,8 @@ def left_out_document(one: LeftOut) -> dict[str, Any]:
 
 def _tag_entry(state: TagState) -> dict[str, Any]:
     images = {} if state.images is None else {"images": dict(state.images)}
-    return {**dict(sorted(state.unknown.items())), **tag_document(state), **images}
+    by = {"by": state.by} if state.by else {}
+    return {**dict(sorted(state.unknown.items())), **tag_document(state), **images, **by}
 
 
 def tag_document(state: TagState) -> dict[str, Any]:
@@ -280,7 +281,7 @@ _INDEX_FIELDS = frozenset({"version", "min_writer", "serial", "updated_at", "gen
 _REPOSITORY_FIELDS = frozenset(
     {"source", "tags", "retired", "pending", "attached", "owner", "gone", "left_out", "seen", "held"}
 )
-_TAG_FIELDS = frozenset({"digest", "mediaType", "size", "platforms", "synced_at", "images"})
+_TAG_FIELDS = frozenset({"digest", "mediaType", "size", "platforms", "synced_at", "images", "by"})
 
 
 def _unknown(entry: dict[str, Any], known: frozenset[str]) -> Mapping[str, Any]:
@@ -312,9 +313,16 @@ def parse_tag_document(entry: Any, what: str) -> TagState:
                 parse_time(synced_at),
                 _parse_images(entry.get("images"), what),
                 _unknown(entry, _TAG_FIELDS),
+                _parse_by(entry.get("by"), what),
             )
         case _:
             raise Malformed(what, "expected digest, mediaType, size, platforms and synced_at")
+
+
+def _parse_by(entry: Any, what: str) -> str | None:
+    if not isinstance(entry, str | None):
+        raise Malformed(what, "expected by to be the option that published the tag before its time")
+    return entry
 
 
 def _parse_images(entry: Any, what: str) -> Mapping[str, int] | None:

@@ -20,15 +20,19 @@ from reconciler.cli.inputs import load
 from reconciler.cli.malloc import share_arenas
 from reconciler.cli.options import (
     MIRRORS,
+    AcceptMovedOption,
+    AcceptPresentOption,
     AllowPruneOption,
     FileOption,
     LockTimeoutOption,
+    NowOption,
     OnlyOption,
     PlainFormatOption,
     StrictOption,
     TimeoutOption,
     VerboseOption,
     YesOption,
+    consent_of,
     taking,
 )
 from reconciler.cli.progress import shown, waiting
@@ -38,6 +42,7 @@ from reconciler.cli.render.plan import plan_text, summary_line
 from reconciler.errors import MirrorError, UsageError
 from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import Connections, connect
+from reconciler.plan.consent import check_consent
 from reconciler.plan.guards import will_fail
 from reconciler.plan.make import Made
 from reconciler.plan.plan import Plan
@@ -99,6 +104,9 @@ class Call:
             "--wait-for-quota", help="If the pull quota is exhausted, wait for it to reset instead of skipping images."
         ),
     ] = False
+    now: NowOption = None
+    accept_present: AcceptPresentOption = False
+    accept_moved: AcceptMovedOption = None
     strict: StrictOption = False
     output: PlainFormatOption = TEXT
     _verbose: VerboseOption = 0
@@ -113,6 +121,10 @@ def apply(call: Call) -> int:
     """
     if call.plan_file and call.only:
         raise UsageError("a saved plan is applied as a whole: leave out --only, or plan again with it")
+    if call.plan_file and (call.now or call.accept_present or call.accept_moved):
+        raise UsageError(
+            "a saved plan is applied as it is: leave out --now, --accept-present and --accept-moved, or the plan"
+        )
     mirrors, deadline = load(call.file), Deadline(call.timeout)
     with (
         _cluster(call, mirrors) as cluster,
@@ -123,6 +135,7 @@ def apply(call: Call) -> int:
             made = saved_for_apply(call.plan_file, mirrors, call.file, connections, options)
         else:
             made = made_for_apply(mirrors, connections, options, waiting)
+            check_consent(made.plan, options.consent)
         if call.dry_run:
             show_result(PLAN, made.plan, call.output)
             return 1 if will_fail(made.plan, strict=call.strict) else 0
@@ -142,6 +155,7 @@ def _options(call: Call, cluster: Cluster | None, deadline: Deadline) -> Options
         lock_timeout=call.lock_timeout,
         wait_for_quota=call.wait_for_quota,
         deadline=deadline,
+        consent=consent_of(call.now, call.accept_moved, present=call.accept_present),
     )
 
 

@@ -13,6 +13,7 @@ from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load
 from reconciler.cli.options import (
     MIRRORS,
+    AcceptMovedOption,
     AllowPruneOption,
     DetailedOption,
     FileOption,
@@ -21,6 +22,7 @@ from reconciler.cli.options import (
     StrictOption,
     TimeoutOption,
     VerboseOption,
+    consent_of,
     taking,
 )
 from reconciler.cli.progress import waiting
@@ -30,6 +32,7 @@ from reconciler.cli.render.plan import pulls_words, summary_line
 from reconciler.errors import UsageError
 from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import connect
+from reconciler.plan.consent import check_consent
 from reconciler.plan.estimate import with_sizes
 from reconciler.plan.files import check_place, manifests_in, save
 from reconciler.plan.guards import will_fail
@@ -62,6 +65,7 @@ class PlanOptions:
         bool, typer.Option("--sizes", help="Also fetch new manifests and estimate transfer size, requests and cost.")
     ] = False
     allow_prune: AllowPruneOption = False
+    accept_moved: AcceptMovedOption = None
     strict: StrictOption = False
     timeout: TimeoutOption = None
     _verbose: VerboseOption = 0
@@ -89,6 +93,7 @@ def plan(options: PlanOptions) -> int:
 
 def _make(options: PlanOptions, mirrors: Mirrors) -> Made:
     """Makes the plan, with its sizes where they are asked for."""
+    consent = consent_of((), options.accept_moved)
     with connect(mirrors, os.environ, deadline=Deadline(options.timeout)) as connections:
         made = make(
             mirrors,
@@ -96,8 +101,10 @@ def _make(options: PlanOptions, mirrors: Mirrors) -> Made:
             options.only or (),
             recheck=options.recheck,
             allow_prune=options.allow_prune,
+            consent=consent,
             stage=waiting,
         )
+        check_consent(made.plan, consent)
         if not options.sizes:
             return made
         # With --out the plan holds the manifests, so that their pulls are spent only once.

@@ -26,7 +26,13 @@ def digests_words(change: Change) -> str:
 
 def remark(change: Change) -> str:
     """Why a tag changes, where its digests do not show it, and what is known of its signature."""
-    return "; ".join(str(part) for part in (change.reason, change.signature) if part)
+    return "; ".join(str(part) for part in (why(change), change.signature) if part)
+
+
+def why(change: Change) -> str | None:
+    """Why a tag changes, where its digests do not show it."""
+    by = f"published by {change.by}" if change.by else None
+    return "; ".join(filter(None, (change.reason, by))) or None
 
 
 def _short(state: TagState | Descriptor) -> str:

@@ -16,6 +16,7 @@ from reconciler.cli.render.plan import (
     plan_text,
     shared_words,
     summary_line,
+    waiting_rows,
 )
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.guards import held_back
@@ -51,7 +52,7 @@ def plan_blocks(plan: Plan) -> tuple[Block, ...]:
     standing = [
         f"| `{sign}` | `{one.target}:{tag}` | {escaped(words)} |"
         for one in plan.repositories
-        for sign, tag, words in (*held_rows(one), *gone_rows(one), *left_out_rows(one))
+        for sign, tag, words in (*held_rows(one), *waiting_rows(one), *gone_rows(one), *left_out_rows(one))
     ]
     return (
         Block([f"**:no_entry: {escaped(reason)}**" for reason in held_back(plan)]),
@@ -68,7 +69,7 @@ def plan_blocks(plan: Plan) -> tuple[Block, ...]:
         Block(
             standing,
             _TABLE,
-            fold=f"{count(len(standing), 'tag')} held, gone at the source or left out"
+            fold=f"{count(len(standing), 'tag')} held, waiting, gone at the source or left out"
             if len(standing) > FOLD_AFTER
             else "",
         ),

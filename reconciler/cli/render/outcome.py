@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
-from reconciler.apply.outcome import Done, Failed, NotMirrored, Skipped
-from reconciler.cli.render.changes import SIGNS, STYLES, digests_words
+from reconciler.apply.outcome import Done, Failed, ImmutableTagMoved, NotMirrored, Skipped
+from reconciler.cli.render.changes import SIGNS, STYLES, digests_words, why
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
@@ -64,6 +64,7 @@ def outcome_summary(plan: Plan, events: Sequence[Event], took: Took, *, interrup
         (sum(isinstance(outcome, Skipped) for outcome in outcomes), "skipped"),
         (troubled, f"{'repository' if troubled == 1 else 'repositories'} with errors"),
         (dirty, f"{'repository' if dirty == 1 else 'repositories'} with garbage that could not be removed"),
+        (plan.counts.get("waiting", 0), "waiting"),
         (len(plan.all_warnings), "warning" if len(plan.all_warnings) == 1 else "warnings"),
     ]
     rest = "".join(f"; {number} {what}" for number, what in wrong if number)
@@ -100,6 +101,11 @@ def outcome_document(plan: Plan, events: Sequence[Event], took: Took, *, interru
         for repository in plan.repositories
         for trouble in repository.troubles
     ]
+    moved = [
+        {"target": one.target, "tag": one.tag, "before": str(one.before), "after": str(one.after)}
+        for one in events
+        if isinstance(one, ImmutableTagMoved)
+    ]
     return {
         "version": 1,
         "outcomes": entries,
@@ -110,6 +116,8 @@ def outcome_document(plan: Plan, events: Sequence[Event], took: Took, *, interru
             for one in events
             if isinstance(one, NotMirrored)
         ],
+        **({"moved": moved} if moved else {}),
+        **({"waiting": plan.counts["waiting"]} if "waiting" in plan.counts else {}),
         "garbage": [garbage_entry(one, keys=False) for one in swept(events)],
         "summary": summary,
         "bytes": took.size,
@@ -146,7 +154,7 @@ def _status(outcome: Outcome) -> str:
 def _reason(outcome: Outcome) -> str | None:
     match outcome:
         case Done():
-            return outcome.change.reason
+            return why(outcome.change)
         case Failed(error=reason) | Skipped(reason=reason):
             return reason
         case _:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.render.changes import SIGNS, STYLES, digests_words, remark, short_digest
 from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
+from reconciler.plan.ages import moment
 from reconciler.plan.cost.prices import month, share
 from reconciler.plan.diff import Action
 from reconciler.plan.guards import held_back
@@ -58,7 +59,8 @@ def summary_line(plan: Plan) -> str:
     )
     errors = f"; {count(counts['errors'], 'repository', 'repositories')} with errors" if counts["errors"] else ""
     warnings = f"; {count(len(plan.all_warnings), 'warning')}" if plan.all_warnings else ""
-    return f"{line}; {counts['unchanged']} unchanged{errors}{warnings}."
+    waiting = f"; {counts['waiting']} waiting" if "waiting" in counts else ""
+    return f"{line}; {counts['unchanged']} unchanged{waiting}{errors}{warnings}."
 
 
 def figure_lines(plan: Plan) -> Iterator[str]:
@@ -156,7 +158,7 @@ def _changes_table(repository: RepositoryPlan) -> Grid:
 
 def _standing(repository: RepositoryPlan) -> Iterator[Part]:
     """The tags that do not change although the source has changed: a line each, the first `STANDING_SHOWN` of them."""
-    rows = [*held_rows(repository), *gone_rows(repository), *left_out_rows(repository)]
+    rows = [*held_rows(repository), *waiting_rows(repository), *gone_rows(repository), *left_out_rows(repository)]
     table = Grid()
     for sign, tag, words in rows[:STANDING_SHOWN]:
         table.row(f"  {sign} {tag}", words)
@@ -173,6 +175,21 @@ def held_rows(repository: RepositoryPlan) -> Iterator[tuple[str, str, str]]:
         yield "=", tag, f"held by restore: {digest}, since {one.since:%Y-%m-%d %H:%M} UTC"
     for tag in repository.released:
         yield "=", tag, "no longer held by restore: its entry in mirrors.yaml was edited"
+
+
+def waiting_rows(repository: RepositoryPlan) -> Iterator[tuple[str, str, str]]:
+    """The tags whose digests are not old enough, and until when they wait."""
+    for one in repository.ages.waiting:
+        since = moment(one.since)
+        if one.until:
+            yield ".", one.tag, f"waits until {moment(one.until)} (first seen {since})"
+        else:
+            allow = f"--now {repository.target}:{one.tag}"
+            yield (
+                "!",
+                one.tag,
+                f"not published: left the tag before its time (first seen {since}); {allow} publishes it",
+            )
 
 
 def gone_rows(repository: RepositoryPlan) -> Iterator[tuple[str, str, str]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reconciler.errors import Malformed
 from reconciler.mirrors.document import spell
+from reconciler.mirrors.min_age import INDEX, LONGEST, MinAge
 from reconciler.mirrors.model import Defaults, Mirror
 from reconciler.mirrors.patterns import Named, PatternError, Pinned, parse_pattern
 from reconciler.mirrors.text_values import duration, path
@@ -57,6 +58,7 @@ def read_settings(document: Document, place: KeyPath, base: Settings, signers: S
         signed_by=signers((*place, "signed_by"), said["signed_by"]) if "signed_by" in said else before.signed_by,
         referrers=said.get("referrers", before.referrers),
         when_gone=said.get("when_gone", before.when_gone),
+        min_age=_min_age(document, (*place, "min_age"), said["min_age"]) if "min_age" in said else before.min_age,
     )
     return Settings(
         _patterns(document, (*place, "exclude"), said["exclude"]) if "exclude" in said else base.exclude,
@@ -146,6 +148,17 @@ def _pattern(document: Document, place: KeyPath, entry: Any, *, pins: bool) -> P
         document.problem(place, f"digests are not allowed here; use {pattern.tag}")
         return None
     return pattern
+
+
+def _min_age(document: Document, place: KeyPath, value: Any) -> MinAge | None:
+    """A waiting time, None for one of no length."""
+    said: Mapping[str, Any] = {"age": value} if isinstance(value, str) else value
+    age = duration(said["age"])
+    if age > LONGEST:
+        document.problem(place, f"{said['age']} is longer than a year; write e.g. 3d")
+    exempt = _patterns(document, (*place, "except"), said.get("except", []))
+    witnesses = tuple(said.get("seen_by", (INDEX,)))
+    return MinAge(age, witnesses, tuple(exempt.values())) if age else None
 
 
 def _platforms(document: Document, place: KeyPath, value: Any) -> tuple[Platform, ...] | None:

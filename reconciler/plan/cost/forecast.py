@@ -276,6 +276,8 @@ def _index_after(before: MirrorIndex, changes: Iterable[_RepositoryWork], now: d
 def _begun(index: MirrorIndex, change: _RepositoryWork, now: datetime) -> MirrorIndex:
     plan = change.plan
     index = index_changes.noted(index, plan.target, plan.source, now, gone=plan.gone, left_out=plan.left_out)
+    if plan.ages.sightings is not None:
+        index = index_changes.saw(index, plan.target, plan.source, plan.ages.sightings, now)
     tags = [one.tag for one in change.plan.of(Action.ADD, Action.UPDATE)]
     return index_changes.begun(index, change.plan.target, change.plan.source, tags) if tags else index
 

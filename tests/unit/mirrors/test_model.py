@@ -11,6 +11,7 @@ import pytest
 
 from reconciler.edge.config import EdgeConfig
 from reconciler.mirrors import patterns
+from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.signatures.signers import Signer
@@ -31,6 +32,7 @@ CONFIGURATIONS: dict[str, Collection[type]] = {
     "registry": [RegistryConfig],
     "edge": [EdgeConfig],
     "signer": get_args(Signer),
+    "min_age": [MinAge],
     "pattern": [*patterns.KINDS.values(), patterns.Entry, patterns.Kept],  # type: ignore[list-item]  # callables that are classes
     **{name: [kind] for name, kind in kinds.KINDS.items()},
 }
@@ -42,6 +44,7 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("signer", "name"): {"key"},
     ("signer", "pem"): set(),  # what the file `key` holds
     ("signer", "is_regex"): {"identity_regex"},
+    ("min_age", "exempt"): {"except"},
     ("pattern", "pattern"): {"glob", "regex"},
     ("pattern", "range"): {"semver"},
     ("pattern", "conditions"): set(patterns.KINDS),

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from reconciler.cli.render.review import review_document, review_markdown, review_text
 from reconciler.edge.config import EdgeConfig
 from reconciler.mirrors.load import load_mirrors
+from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.patterns import AnyOf, Entry, Exact, Glob, Kept, Pinned, Regex, Semver
 from reconciler.mirrors.review import Edit, review
@@ -132,6 +133,7 @@ OTHERS_OF_NOTHING: dict[str, Any] = {
     "per": ("minor",),
     "floating": True,
     "order": "text",
+    "min_age": MinAge(timedelta(days=1)),
     "max_connections": 4,
     "ca_file": Path("/x"),
     "trusted_root": Path("/x"),
@@ -152,6 +154,8 @@ def other(value: Any, name: str) -> Any:
     """A value of the same type that means something else."""
     if value is None or name == "per":
         return OTHERS_OF_NOTHING.get(name, "x")
+    if name == "seen_by":
+        return ("index", "another")
     return (TrustedKey("k.pub", b""),) if name == "signed_by" else OTHERS[type(value)](value)
 
 
@@ -174,6 +178,7 @@ PATTERNS = (
 KEPT = Kept(2)
 EDGE_CONFIG = EdgeConfig("example.com", "cr.example.com")
 SIGNERS = (TrustedKey("a.pub", b""), Identity("me@example.com", "https://issuer.example.com"))
+MIN_AGE = MinAge(timedelta(days=3))
 # Of a key only the name is in the file.
 CHANGED = [
     ("name", mirrors(), mirrors(name="team")),
@@ -214,6 +219,14 @@ CHANGED = [
         )
         for signer in SIGNERS
         for name, one in variants(signer, left_out=frozenset({"pem"}))
+    ),
+    *(
+        (
+            f"min_age {name}",
+            mirrors(mirrors=(replace(MIRROR, min_age=MIN_AGE),)),
+            mirrors(mirrors=(replace(MIRROR, min_age=one),)),
+        )
+        for name, one in variants(MIN_AGE)
     ),
     *((f"defaults {name}", mirrors(), mirrors(defaults=one)) for name, one in variants(Defaults())),
 ]
@@ -334,9 +347,22 @@ def test_a_new_name_says_what_becomes_of_the_repositories() -> None:
     )
 
 
+def test_a_waiting_time_that_is_lowered_is_said_to_be() -> None:
+    long, short = (replace(MIRROR, min_age=MinAge(timedelta(days=days), exempt=(Glob("n*"),))) for days in (3, 1))
+    assert review_text(review(mirrors(mirrors=(long,)), mirrors(mirrors=(short,)))) == (
+        '~ a/b\n    min_age: 3d, except glob "n*" -> 1d, except glob "n*"\n'
+        "    min_age is lowered: images that wait are published sooner, after 1d\n"
+        "mirrors.yaml: 0 added, 1 changed, 0 removed.\n"
+    )
+    gone = review_text(review(mirrors(mirrors=(long,)), mirrors()))
+    assert "published sooner, after no time at all" in gone
+    assert "lowered" not in review_text(review(mirrors(mirrors=(short,)), mirrors(mirrors=(long,))))
+
+
 def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
     varied = {
-        type(one) for one in (MIRROR, *STORES, *PATTERNS, KEPT, *SIGNERS, RegistryConfig(), EDGE_CONFIG, Defaults())
+        type(one)
+        for one in (MIRROR, *STORES, *PATTERNS, KEPT, *SIGNERS, RegistryConfig(), EDGE_CONFIG, Defaults(), MIN_AGE)
     }
     assert {Mirrors, *varied} == configuration_types()
 

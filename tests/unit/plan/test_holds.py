@@ -102,6 +102,6 @@ def test_a_saved_plan_cannot_move_a_held_tag() -> None:
     free = replace(OBSERVED, held={})
     file = mirrors(replace(MIRROR, tags=(Exact("1"),)))
     plan = plan_for([desire(draft(file.mirrors[0], free, {"1": NEW}), NOW)], MirrorIndex(1, {"a": free}), "x", "0" * 64)
-    assert checked(plan, file, MirrorIndex(1, {"a": free}), "plan.json").has_changes
+    assert checked(plan, file, MirrorIndex(1, {"a": free}), "plan.json", NOW).has_changes
     with pytest.raises(PlanRefused, match="1: it is held by a restore; `r2mirror release a:1` ends that"):
-        checked(plan, file, MirrorIndex(1, {"a": OBSERVED}), "plan.json")
+        checked(plan, file, MirrorIndex(1, {"a": OBSERVED}), "plan.json", NOW)

@@ -1,0 +1,242 @@
+"""Decides which digests are old enough to be published, where a mirror has `min_age`. Pure.
+
+A digest is as old as the time since an apply first saw it under its tag, by the store's clock; what an image says about
+itself never counts. One that its tag left before it was old enough is not published if it comes back: a moved tag that
+is put right within days has never been mirrored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from reconciler.errors import ImmutableMoved, NotFound
+from reconciler.mirrors.patterns import Pinned
+from reconciler.oci.spec import Descriptor, Digest
+from reconciler.words import duration_words
+
+if TYPE_CHECKING:
+    from reconciler.errors import SourceError
+    from reconciler.mirrors.model import Mirror
+    from reconciler.mirrors.selection import Chosen
+    from reconciler.target.index import RepositoryState
+
+NOW, PRESENT, MOVED = "--now", "--accept-present", "--accept-moved"
+"""By which option a person lets an image through."""
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What a person lets through in one run; tags are written `TARGET:TAG`.
+
+    now      tags that do not wait
+    present  whether nothing waits that the sources have now
+    moved    immutable tags that may move
+    """
+
+    now: frozenset[str] = frozenset()
+    present: bool = False
+    moved: frozenset[str] = frozenset()
+
+    def past_waiting(self, target: str, waiting: Waiting) -> str | None:
+        """Returns the option that lets a tag through although it waits, None if there is none."""
+        if f"{target}:{waiting.tag}" in self.now:
+            return NOW
+        return PRESENT if self.present and waiting.until else None
+
+
+NO_CONSENT = Consent()
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A digest that is not published under its tag yet.
+
+    since  when it was seen there first
+    until  when it is old enough; None: never, as the tag has left it before that and come back
+    """
+
+    tag: str
+    digest: Digest
+    since: datetime
+    until: datetime | None
+
+
+@dataclass(frozen=True)
+class Vanished:
+    """A digest that the source no longer has under a tag, and that was not published."""
+
+    tag: str
+    digest: Digest
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Moved:
+    """An immutable tag that points to another digest at its source than the one that is mirrored."""
+
+    tag: str
+    before: Digest
+    after: Digest
+
+
+@dataclass(frozen=True)
+class Ages:
+    """What is known of the ages of a mirror's digests, and of immutable tags that moved.
+
+    waiting    tags whose digests are not old enough
+    vanished   what was seen and has gone, since the last apply
+    sightings  tag -> its digest, or None if the source failed: what an apply notes; None: nothing is noted
+    early      tag that is published although it waits or has moved -> the option that says so
+    moved      immutable tags that moved and stay as they are mirrored
+    """
+
+    waiting: tuple[Waiting, ...] = ()
+    vanished: tuple[Vanished, ...] = ()
+    sightings: Mapping[str, Digest | None] | None = None
+    early: Mapping[str, str] = field(default_factory=dict)
+    moved: tuple[Moved, ...] = ()
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """The tags that wait."""
+        return frozenset(one.tag for one in self.waiting)
+
+    def warnings(self, mirror: Mirror) -> Iterator[str]:
+        """Yields what deserves attention: images that were withdrawn before their time, or let through."""
+        for one in self.vanished:
+            yield (
+                f"{one.tag}: {one.digest} was first seen {moment(one.since)}, and has gone before it was published; "
+                "it never will be"
+            )
+        let = sorted(tag for tag, by in self.early.items() if by == PRESENT)
+        if let and mirror.min_age:
+            yield (
+                f"{PRESENT}: {len(let)} of the tags have not been seen for {duration_words(mirror.min_age.age)}, and "
+                f"are published all the same: {', '.join(let[:5])}{', ...' if len(let) > 5 else ''}"
+            )
+
+    def failures(self, mirror: Mirror) -> dict[str, SourceError]:
+        """Returns the tags that must not move, with the reason."""
+        return {
+            one.tag: ImmutableMoved(
+                f"{mirror.source}:{one.tag}",
+                f"is immutable, and has moved: mirrored is {one.before}, the source has {one.after}; it stays so; "
+                f"once the new image is checked, {MOVED} {mirror.target}:{one.tag} mirrors it",
+            )
+            for one in self.moved
+        }
+
+
+NO_AGES = Ages()
+
+
+def ages(
+    mirror: Mirror,
+    observed: RepositoryState,
+    chosen: Mapping[str, Chosen],
+    resolved: Mapping[str, Descriptor | SourceError],
+    listed: tuple[str, ...] | None,
+    now: datetime,
+    consent: Consent,
+) -> Ages:
+    """Returns the ages of what the tags of a mirror point to.
+
+    chosen    every tag that was resolved, and how it was chosen
+    listed    the source's tag list, None if there is none
+    """
+    held = observed.holds(mirror.entry)
+    digests = {tag: one.digest for tag, one in resolved.items() if isinstance(one, Descriptor) and tag not in held}
+    moves = [move for tag, digest in digests.items() if (move := _move(observed, chosen[tag], digest))]
+    moving = {one.tag for one in moves}
+    waits = [
+        waiting
+        for tag, digest in digests.items()
+        if tag not in moving and (waiting := wait(mirror, observed, tag, digest, now))
+    ]
+    early = {one.tag: by for one in waits if (by := consent.past_waiting(mirror.target, one))}
+    early |= {one.tag: MOVED for one in moves if f"{mirror.target}:{one.tag}" in consent.moved}
+    sightings = _sightings(mirror, observed, resolved)
+    return Ages(
+        tuple(sorted((one for one in waits if one.tag not in early), key=lambda one: one.tag)),
+        tuple(_vanished(observed, resolved, listed)) if mirror.min_age else (),
+        sightings,
+        early,
+        tuple(one for one in moves if one.tag not in early),
+    )
+
+
+def wait(mirror: Mirror, observed: RepositoryState, tag: str, digest: Digest, now: datetime) -> Waiting | None:
+    """Returns since when and until when a digest waits under a tag; None if it may be published, or is already."""
+    recorded = observed.tags.get(tag)
+    if mirror.min_age is None or not _may_wait(mirror, tag) or (recorded and recorded.digest == digest):
+        return None
+    seen = next((one for one in observed.seen.get(tag, ()) if one.digest == digest), None)
+    since = seen.since if seen else now
+    if seen and seen.gone:
+        return Waiting(tag, digest, since, None)
+    # The difference of any two times is in range, a sum need not be.
+    return Waiting(tag, digest, since, _later(since, mirror.min_age.age)) if now - since < mirror.min_age.age else None
+
+
+def moment(time: datetime) -> str:
+    """Writes a time for people, in UTC to the minute."""
+    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
+def _move(observed: RepositoryState, chosen: Chosen, digest: Digest) -> Moved | None:
+    recorded = observed.tags.get(chosen.tag)
+    # An edit of a pin moves its tag on purpose.
+    if not chosen.immutable or isinstance(chosen.pattern, Pinned) or recorded is None or recorded.digest == digest:
+        return None
+    return Moved(chosen.tag, recorded.digest, digest)
+
+
+def _may_wait(mirror: Mirror, tag: str) -> bool:
+    """Whether a new digest of the tag has to wait. A pin names its digest, which was therefore checked by a person."""
+    min_age = mirror.min_age
+    return min_age is not None and not isinstance(mirror.named.get(tag), Pinned) and not min_age.exempts(tag)
+
+
+def _later(since: datetime, age: timedelta) -> datetime:
+    try:
+        return since + age
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC, microsecond=0)
+
+
+def _sightings(
+    mirror: Mirror, observed: RepositoryState, resolved: Mapping[str, Descriptor | SourceError]
+) -> Mapping[str, Digest | None] | None:
+    if not mirror.min_age:
+        return {} if observed.seen else None
+    found: dict[str, Digest | None] = {}
+    for tag, one in resolved.items():
+        if not _may_wait(mirror, tag) or isinstance(one, NotFound):
+            continue
+        recorded = observed.tags.get(tag)
+        if tag in observed.seen:
+            found[tag] = one.digest if isinstance(one, Descriptor) else None
+        elif isinstance(one, Descriptor) and not (recorded and recorded.digest == one.digest):
+            found[tag] = one.digest
+    return found
+
+
+def _vanished(
+    observed: RepositoryState, resolved: Mapping[str, Descriptor | SourceError], listed: tuple[str, ...] | None
+) -> Iterator[Vanished]:
+    there = None if listed is None else frozenset(listed)
+    for tag, some in observed.seen.items():
+        match resolved.get(tag):
+            case Descriptor() as one:
+                lost = [seen for seen in some if seen.digest != one.digest]
+            case NotFound():
+                lost = [*some]
+            # A tag that the patterns do not choose any more is not resolved, and may be there.
+            case None if there is not None and tag not in there:
+                lost = [*some]
+            case _:
+                lost = []
+        yield from (Vanished(tag, seen.digest, seen.since) for seen in lost if not seen.gone)
