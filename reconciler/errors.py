@@ -22,7 +22,8 @@
     |   |   |-- StoreDenied           credentials or permissions
     |   |   |-- StoreUnreachable      no usable answer, after retries
     |   |   |-- PreconditionFailed    a conditional write failed: the object has changed since it was read
-    |   |   `-- ConditionsRefused     the server has no conditional writes
+    |   |   |-- ConditionsRefused     the server has no conditional writes
+    |   |   `-- TagImmutable          the registry does not let a tag be overwritten or deleted
     |   |-- EdgeError             Cloudflare's API
     |   |   |-- EdgeDenied            the token, or a permission that it lacks
     |   |   `-- EdgeUnreachable       no usable answer, after retries
@@ -197,6 +198,10 @@ class PreconditionFailed(StoreError):
 
 class ConditionsRefused(StoreError):
     """The server does not support conditional writes, without which nothing can be published."""
+
+
+class TagImmutable(StoreError):
+    """The registry does not let a tag be overwritten or deleted. `what` is the tag."""
 
 
 class EdgeError(NamedError):

@@ -1,0 +1,39 @@
+"""The API of a cloud, for what its registry does not do by the specification."""
+
+from __future__ import annotations
+
+import threading
+from typing import Protocol
+
+
+class CloudApi(Protocol):
+    """Such an API, e.g. that of `ecr`. Raises `StoreError` and its kinds."""
+
+    def create(self, path: str) -> None:
+        """Creates a repository unless it is there."""
+        ...
+
+    def delete_tag(self, path: str, tag: str) -> bool:
+        """Deletes a tag, and leaves the other tags of its digest. Returns whether it was there."""
+        ...
+
+
+class Cloud:
+    """The API that one registry has beside the specification's. Shared by all threads."""
+
+    def __init__(self, api: CloudApi) -> None:
+        self._api = api
+        self._created: set[str] = set()
+        self._lock = threading.Lock()
+
+    def create(self, path: str) -> None:
+        """Creates a repository, once a run."""
+        # Held meanwhile: the layers of an image come here at once, and one of them creates.
+        with self._lock:
+            if path not in self._created:
+                self._api.create(path)
+                self._created.add(path)
+
+    def delete_tag(self, path: str, tag: str) -> bool:
+        """Deletes a tag. Returns whether it was there."""
+        return self._api.delete_tag(path, tag)

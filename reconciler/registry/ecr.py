@@ -1,0 +1,195 @@
+"""Amazon ECR's own API: logins, which live twelve hours, repositories, and the deletion of tags.
+
+    api = EcrApi.of("123456789012.dkr.ecr.eu-central-1.amazonaws.com", EcrSettings())
+    api.login()
+
+Imported for ECR's hosts only, because botocore takes 0.2 s to load. The credentials are those that the AWS command line
+finds. The registry itself is pushed to by the specification, as any other.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as NotConnected
+
+from reconciler.errors import LoginRefused, StoreDenied, StoreError, StoreUnreachable
+from reconciler.sources.credentials import Credentials
+
+if TYPE_CHECKING:
+    from reconciler.sources.access import Logins
+
+PUBLIC = "public.ecr.aws"
+PUBLIC_REGION = "us-east-1"
+_PRIVATE = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.")
+
+RENEWED_BEFORE = 15 * 60.0
+"""Seconds before its end that a login is renewed."""
+
+SHORTEST_LOGIN = 60.0
+"""Seconds for which a login is used, however soon it is said to end: its clock may not be ours."""
+
+_DENIED = ("AccessDenied", "UnrecognizedClient", "InvalidSignature", "ExpiredToken", "InvalidClientToken")
+
+
+@dataclass(frozen=True)
+class EcrSettings:
+    """The settings of repositories that are created.
+
+    immutable  keep tags as they are
+    scan       scan images when they are pushed
+    lifecycle  the JSON of a lifecycle policy; empty for none
+    tags       of the repository, for the bill
+    """
+
+    immutable: bool = False
+    scan: bool = False
+    lifecycle: str = ""
+    tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class EcrApi:
+    """The API of one registry. Shared by all threads.
+
+    client    botocore's, for `ecr` or `ecr-public`
+    account   the registry's account; empty for the public one, whose paths begin with an alias
+    """
+
+    def __init__(self, host: str, client: Any, account: str, settings: EcrSettings) -> None:
+        self._host = host
+        self._client = client
+        self._account = account
+        self._settings = settings
+
+    @classmethod
+    def of(cls, host: str, settings: EcrSettings) -> EcrApi:
+        """Returns the API of a registry by its host. Raises `StoreError` if it is not one of ECR's."""
+        session = botocore.session.get_session()
+        if host == PUBLIC:
+            return cls(host, session.create_client("ecr-public", region_name=PUBLIC_REGION), "", settings)
+        private = _PRIVATE.match(host)
+        if private is None:
+            raise StoreError(host, "this is not a host of ECR; expected <account>.dkr.ecr.<region>.amazonaws.com")
+        return cls(host, session.create_client("ecr", region_name=private[2]), private[1], settings)
+
+    def login(self) -> Credentials:
+        """Fetches a login. Raises `LoginRefused`."""
+        try:
+            with _told(self._host, "ecr:GetAuthorizationToken"):
+                answer = self._client.get_authorization_token()
+        except StoreError as error:
+            raise LoginRefused(self._host, error.why) from None
+        data = answer["authorizationData"]
+        one = data if isinstance(data, dict) else data[0]
+        try:
+            name, _, password = base64.b64decode(one["authorizationToken"]).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise LoginRefused(self._host, "GetAuthorizationToken answered with a token that is not base64") from None
+        left = (one["expiresAt"] - datetime.now(UTC)).total_seconds()
+        until = time.monotonic() + max(left - RENEWED_BEFORE, SHORTEST_LOGIN)
+        return Credentials(name, password, where="ECR's GetAuthorizationToken", until=until)
+
+    def create(self, path: str) -> None:
+        """Creates a repository with the settings, unless it is there. Raises `StoreError` and its kinds."""
+        what = f"{self._host}/{path}"
+        with _told(what, "ecr:CreateRepository"):
+            try:
+                self._client.create_repository(**self._named(path), **self._wanted())
+            except ClientError as error:
+                if _code(error) == "RepositoryAlreadyExistsException":
+                    return
+                raise
+        if self._settings.lifecycle and self._account:
+            with _told(what, "ecr:PutLifecyclePolicy"):
+                policy = self._settings.lifecycle
+                self._client.put_lifecycle_policy(**self._named(path), lifecyclePolicyText=policy)
+
+    def delete_tag(self, path: str, tag: str) -> bool:
+        """Deletes a tag. The image goes with its last tag. Raises `StoreError` and its kinds."""
+        what = f"{self._host}/{path}:{tag}"
+        with _told(what, "ecr:BatchDeleteImage"):
+            answer = self._client.batch_delete_image(**self._named(path), imageIds=[{"imageTag": tag}])
+        # A refusal is not an error of the call.
+        for failure in answer.get("failures", ()):
+            if failure.get("failureCode") == "ImageNotFound":
+                return False
+            said = f"{failure.get('failureCode')}: {failure.get('failureReason', '')}"[:300]
+            raise StoreError(what, f"ECR did not delete it: {said}")
+        return True
+
+    def _named(self, path: str) -> dict[str, str]:
+        if not self._account:
+            # public.ecr.aws/<alias>/<repository>
+            return {"repositoryName": path.partition("/")[2]}
+        return {"registryId": self._account, "repositoryName": path}
+
+    def _wanted(self) -> dict[str, Any]:
+        tags = {"tags": [{"Key": key, "Value": value} for key, value in self._settings.tags.items()]}
+        if not self._account:
+            return tags
+        mutability = "IMMUTABLE" if self._settings.immutable else "MUTABLE"
+        scanning = {"scanOnPush": self._settings.scan}
+        return {**tags, "imageTagMutability": mutability, "imageScanningConfiguration": scanning}
+
+
+class EcrLogins:
+    """Finds logins where docker keeps them, and else asks ECR for one. Shared by all threads."""
+
+    def __init__(self, api: EcrApi, kept: Logins) -> None:
+        self._api = api
+        self._kept = kept
+        self._login: Credentials | None = None
+        self._lock = threading.Lock()
+
+    def find(self, path: str) -> Credentials | None:
+        """Finds the login for a repository. Raises `LoginRefused`."""
+        return self._kept.find(path) or self._asked(None)
+
+    def again(self, path: str, refused: Credentials) -> Credentials | None:
+        """Finds another login after one was refused; the same one if there is no other."""
+        kept = self._kept.again(path, refused)
+        return kept or self._asked(refused)
+
+    def _asked(self, refused: Credentials | None) -> Credentials:
+        # Held meanwhile: all threads wait for the same login.
+        with self._lock:
+            login = self._login
+            if login is None or login == refused or time.monotonic() >= login.until:
+                login = self._login = self._api.login()
+            return login
+
+
+@contextlib.contextmanager
+def _told(what: str, right: str) -> Iterator[None]:
+    """Raises a `StoreError` for botocore's exceptions. `right`: what the login has to be allowed."""
+    try:
+        yield
+    except NoCredentialsError:
+        raise StoreDenied(
+            what, "no AWS credentials were found; set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ) from None
+    except ClientError as error:
+        said = f"AWS answered {_code(error)}: {error.response.get('Error', {}).get('Message', '')}"[:300]
+        if _code(error).startswith(_DENIED):
+            raise StoreDenied(what, f"{said}; the login needs {right}") from None
+        raise StoreError(what, said) from None
+    except (NotConnected, HTTPClientError) as error:
+        raise StoreUnreachable(what, f"cannot connect to AWS: {error}; check the network and the region") from None
+    except BotoCoreError as error:
+        raise StoreError(what, f"{error}; check the configuration of AWS") from None
+
+
+def _code(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

@@ -1,0 +1,32 @@
+"""One registry that is a target: its connections, shared by all threads, and what it is known to be able to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.registry.kinds import kind_of
+from reconciler.registry.powers import Known
+from reconciler.registry.repository import TargetRepository
+
+if TYPE_CHECKING:
+    from reconciler.registry.cloud import Cloud
+    from reconciler.registry.kinds import RegistryKind
+    from reconciler.sources.registry import Registry
+
+
+class TargetRegistry:
+    """A registry that is pushed to. Shared by all threads.
+
+    registry  its client; closed by whoever opened it
+    cloud     the API of its cloud; None for all that need none
+    """
+
+    def __init__(self, registry: Registry, kind: RegistryKind | None = None, cloud: Cloud | None = None) -> None:
+        self.registry = registry
+        self.kind = kind or kind_of(registry.name, {})
+        self.known = Known(self.kind.powers)
+        self.cloud = cloud
+
+    def repository(self, path: str, *, may_delete: bool = False) -> TargetRepository:
+        """Returns a repository. `may_delete`: its tokens are to allow deletions, which some logins may not."""
+        return TargetRepository(self.registry, path, self.known, self.cloud, may_delete)
