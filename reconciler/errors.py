@@ -2,7 +2,8 @@
 
     MirrorError
     |-- UsageError            the call: a flag, a file that is not there, a plan that cannot be read
-    |   `-- ExtraMissing          it needs an extra of r2mirror that is not installed
+    |   |-- ExtraMissing          it needs an extra of r2mirror that is not installed
+    |   `-- PatternsInvalid       its patterns: every problem
     |-- MirrorsInvalid        mirrors.yaml: every problem, each with line and column
     |-- NamedError            about one thing, which the error names
     |   |-- Malformed             a document from outside that breaks its own format
@@ -70,6 +71,17 @@ class ExtraMissing(UsageError):
 
     def __str__(self) -> str:
         return plain(f"{self.feature} needs packages that are not installed; install r2mirror's extra `{self.extra}`")
+
+
+class PatternsInvalid(UsageError):
+    """Patterns on the command line cannot be used; `problems` is never empty."""
+
+    def __init__(self, problems: tuple[str, ...]) -> None:
+        super().__init__(problems)
+        self.problems = problems
+
+    def __str__(self) -> str:
+        return "\n".join(map(plain, self.problems))
 
 
 @dataclass(frozen=True, order=True)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.errors import UsageError
 from reconciler.mirrors.load import load_mirrors
+from reconciler.oci.spec import is_tag
 from reconciler.target.digest_by_tag import open_target
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
     from reconciler.stores import Stores
+
+STDIN = Path("-")
+MAX_LIST_BYTES = 128 * 1024 * 1024
+"""A million tags of the longest kind."""
 
 
 def load(file: Path) -> Mirrors:
@@ -22,3 +29,26 @@ def load(file: Path) -> Mirrors:
 def open_bucket(mirrors: Mirrors) -> Stores:
     """Opens the store of a mirrors file. Sends nothing yet."""
     return open_target(mirrors.store, os.environ)
+
+
+def read_tag_list(path: Path) -> tuple[str, ...]:
+    """Reads tags from a file, or from stdin if its name is `-`: one a line, blanks around it ignored.
+
+    Raises `UsageError` for a file that cannot be read, and for a line that is not a tag.
+    """
+    name = "stdin" if path == STDIN else str(path)
+    try:
+        with path.open("rb") if path != STDIN else sys.stdin.buffer as file:
+            body = file.read(MAX_LIST_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"{name}: cannot be read: {error.strerror}") from None
+    if len(body) > MAX_LIST_BYTES:
+        raise UsageError(f"{name}: is larger than {MAX_LIST_BYTES} bytes; that is not a list of tags")
+    found: dict[str, None] = {}
+    for number, line in enumerate(body.decode("utf-8-sig", "replace").splitlines(), 1):
+        tag = line.strip()
+        if tag and not is_tag(tag):
+            raise UsageError(f"{name}:{number}: {tag[:90]!r} is not a valid tag; write one tag a line")
+        if tag:
+            found[tag] = None
+    return tuple(found)

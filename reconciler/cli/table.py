@@ -29,6 +29,7 @@ SECTIONS = {
         Row("validate", "validate:validate", "Check mirrors files, offline and without credentials."),
         Row("plan", "plan:plan", "Show what apply would do."),
         Row("apply", "apply:apply", "Apply mirrors.yaml to the bucket."),
+        Row("tags", "tags:tags", "Show what patterns choose of a source's tags."),
         Row("diff", "diff:diff", "Summarize what an edit to a mirrors file means."),
         Row("review", "review:review", "Write a pull-request comment about an edit and a plan."),
         Row("schema", "schema:schema", "Print the JSON Schema of mirrors.yaml or of an output."),

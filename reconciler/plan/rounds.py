@@ -21,6 +21,7 @@ from reconciler.errors import SourceError
 from reconciler.mirrors.near_misses import empty_handed
 from reconciler.mirrors.patterns import Pinned
 from reconciler.mirrors.selection import Chosen, Tally, needs_listing, select
+from reconciler.mirrors.surprises import surprises
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.ages import Ages, Consent, ages
 from reconciler.plan.findings import Findings, choosable, is_there
@@ -123,7 +124,8 @@ class Rounds:
         for tally in selection.tallies:
             logger.info("%s: %s chooses %d of %d tags", mirror.target, tally.pattern, tally.chosen, len(listed))
         answers = {one.tag: self._known(one, mirror) or self._resolve(one, mirror) for one in selection.chosen}
-        warnings = empty_handed(mirror.tags, selection.tallies, listed if listing else None)
+        empty = empty_handed(mirror.tags, selection.tallies, listed if listing else None)
+        warnings = (*empty, *surprises(selection.chosen, listed))
         chosen = {one.tag: one for one in selection.chosen}
         return _Selected(answers, selection.tallies, warnings, chosen, frozenset(chosen), listed)
 

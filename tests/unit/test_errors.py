@@ -54,6 +54,7 @@ def test_what_an_error_quotes_cannot_begin_a_line_nor_reach_a_terminal(kind: typ
         errors.MirrorsInvalid: ((errors.Problem(odd, 3, 5, odd, odd),),),
         errors.RateLimited: (odd, odd, 1.0),
         errors.PlanRefused: ((odd,),),
+        errors.PatternsInvalid: ((odd,),),
         errors.LockHeld: (odd, odd, odd, 1),
         errors.ExtraMissing: (odd, odd),
         errors.NoPlatform: (odd, odd, odd),
