@@ -40,6 +40,7 @@ from reconciler.upkeep.adopt import adopt
 from reconciler.upkeep.survey import Survey, survey
 from reconciler.upkeep.verify import Verification, verify
 from reconciler.work.deadline import NEVER
+from tests.chain import without_kept
 from tests.memory import EPOCH, Fault, MemorySource, MemoryStore, mirror, mirrors
 from tests.parts.images import Image, attestation, image, index
 from tests.world import walk
@@ -223,8 +224,8 @@ def shown(page: bytes) -> dict[str, dict[str, str]]:
 
 
 def final(store: MemoryStore) -> dict[str, object]:
-    """What is in the bucket, without times, serial and the order of writes."""
-    state: dict[str, object] = dict(store.objects)
+    """What is in the bucket, without times, serial, the order of writes and earlier roots."""
+    state: dict[str, object] = dict(without_kept(store.objects))
     recorded = parse(store.objects[MIRROR_INDEX], "it").repositories
     state[MIRROR_INDEX] = {
         target: ({tag: entry.digest for tag, entry in one.tags.items()}, set(one.retired), one.pending, one.attachments)

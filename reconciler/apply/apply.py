@@ -120,6 +120,7 @@ def apply_made(
         plan_again if options.plan_again else None,
         named=mirrors.naming(),
         gate=gate_for(mirrors),
+        saved_plan=made.saved,
     )
     stores, open_source = connections.stores, connections.open_source
     with threads(image_workers(workers)) as images, threads(workers) as blobs:
@@ -147,14 +148,15 @@ def apply(
     patience = min(settings.lock_timeout, settings.deadline.left)
     with held(resources.state, settings.command, patience, settings.waiting) as lease:
         # Read again under the lock: another run may have written it between the plan and here.
-        observed = read_index(resources.state)
+        observed = read_index(resources.state, observed)
         if plan.etag != observed.etag:
             if settings.plan_again is None:
                 raise moved_on(plan, observed)
             plan = settings.plan_again()
+            settings = replace(settings, saved_plan=None)
             yield Replanned(plan)
             yield from moved_tags(plan)
-            observed = read_index(resources.state)
+            observed = read_index(resources.state, observed)
         # If this run is killed or fails from here on, its lock stays behind as a sign: the next run that takes it over
         # publishes all lists again and collects what this one left half done.
         lease.unfinished = True

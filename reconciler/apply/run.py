@@ -41,7 +41,7 @@ from reconciler.target.catalog import published_lists
 from reconciler.target.garbage import Garbage, NotCollected, collect, discard_uploads, forgotten
 from reconciler.target.index import TagState
 from reconciler.target.layout import ManifestKey
-from reconciler.target.ledger import StoredIndex, write_index
+from reconciler.target.ledger import StoredIndex, write_index, writer
 from reconciler.target.lists import publish_lists
 from reconciler.target.repository import delete
 from reconciler.work.deadline import REASON
@@ -79,6 +79,7 @@ class Run:
             resources, public=resources.public.guarded(lease.check), state=resources.state.guarded(lease.confirm)
         )
         self._settings = settings
+        self._by = writer(settings.command, settings.saved_plan)
         self._observed = observed
         self._unrecorded: list[tuple[ImageWork, CopiedImage]] = []
         self._left_out: list[tuple[RepositoryPlan, Mapping[str, LeftOut]]] = []
@@ -303,7 +304,7 @@ class Run:
         self._write(change)
 
     def _write(self, change: Callable[[MirrorIndex], MirrorIndex]) -> None:
-        self._observed = write_index(self._resources.state, self._observed, change)
+        self._observed = write_index(self._resources.state, self._observed, change, self._by)
 
 
 def _tag_states(work: ImageWork, copied: CopiedImage, now: datetime) -> dict[str, TagState]:

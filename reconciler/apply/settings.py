@@ -17,6 +17,7 @@ from reconciler.work.threads import BLOB_WORKERS
 if TYPE_CHECKING:
     from reconciler.apply.cluster import Cluster
     from reconciler.apply.watch import Progress
+    from reconciler.oci.spec import Digest
     from reconciler.plan.plan import Plan
     from reconciler.signatures.gate import Gate
     from reconciler.sources import OpenSource
@@ -61,6 +62,7 @@ class Settings:
     deadline       when the run has to end, finished or not
     plan_again     makes the plan anew if the index has changed since; None: the plan is refused
     named          target -> the tags that mirrors.yaml names exactly: one that cannot be mirrored is a failure
+    saved_plan     the sha256 of the file that the plan was saved in; None: it was not saved
     gate           verifies who has signed an image: for every image to be published, whatever the plan says
     """
 
@@ -74,3 +76,4 @@ class Settings:
     plan_again: Callable[[], Plan] | None = None
     named: Callable[[str], Collection[str]] = lambda _: ()
     gate: Gate = OPEN
+    saved_plan: Digest | None = None

@@ -20,6 +20,7 @@ from reconciler.oci.image import choose_platforms, walk
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, load_json, parse_manifest
 from reconciler.target.index_json import parse
 from reconciler.target.layout import MIRROR_INDEX, blob_key, manifest_key, tags_key
+from reconciler.target.states import StateReader
 
 if TYPE_CHECKING:
     from reconciler.stores.config import Advice
@@ -110,9 +111,13 @@ def _connection_fix(notes: Notes, why: str) -> str:
 
 
 def _public_index(probe: Probe) -> MirrorIndex | None:
+    def get(key: str) -> bytes | None:
+        part = probe.request("GET", f"/{key}", {"Accept-Encoding": "identity"})
+        return part.body if part.status == 200 else None
+
     reply = probe.request("GET", f"/{MIRROR_INDEX}", {"Accept-Encoding": "identity"})
     try:
-        return parse(reply.body, probe.url) if reply.status == 200 else None
+        return parse(reply.body, probe.url, StateReader(probe.url, get)) if reply.status == 200 else None
     except IndexInvalid:
         return None
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Plan
 
 
-def read_plan(path: Path) -> Plan:
-    """Reads a saved plan. Raises `UsageError` if there is none."""
+def read_plan(path: Path) -> tuple[Plan, Digest]:
+    """Reads a saved plan, and the sha256 of its file. Raises `UsageError` if there is none."""
     try:
         body = path.read_bytes()
     except OSError as error:
@@ -28,7 +28,7 @@ def read_plan(path: Path) -> Plan:
         ) from None
     if path.suffix in (".yaml", ".yml"):
         raise UsageError(f"{path}: is not a plan, but a mirrors file by its name; did you mean -f {path}?")
-    return parse_plan(body, str(path))
+    return parse_plan(body, str(path)), Digest.of(body)
 
 
 def check_place(path: Path) -> None:

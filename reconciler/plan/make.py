@@ -40,6 +40,7 @@ from reconciler.work.threads import RESOLVE_WORKERS, readers
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
+    from reconciler.oci.spec import Digest
     from reconciler.plan.connections import Connections
     from reconciler.plan.plan import Plan
     from reconciler.target.ledger import StoredIndex
@@ -50,10 +51,11 @@ Stage: TypeAlias = "Callable[[str], AbstractContextManager[None]]"
 
 @dataclass(frozen=True)
 class Made:
-    """A plan, and the mirror index that it was made from."""
+    """A plan, and the mirror index that it was made from. `saved`: the sha256 of its file; None: it was just made."""
 
     plan: Plan
     observed: StoredIndex
+    saved: Digest | None = None
 
 
 def in_silence(_: str) -> AbstractContextManager[None]:
@@ -107,7 +109,7 @@ def make(
     notes = tuple(left_alone(observed.index, mirrors.owns))
     private = _private(plan, observed, mirrors, connections)
     warnings = (*plan.warnings, *_lost_index(mirrors, observed, connections), *private)
-    plan = replace(plan, spendings=spent, notes=notes, warnings=warnings, allow_prune=allow_prune)
+    plan = replace(plan, spendings=spent, notes=notes, warnings=warnings, allow_prune=allow_prune, root=observed.digest)
     return Made(plan, observed)
 
 
@@ -116,16 +118,16 @@ def load_made(path: Path, mirrors: Mirrors, file: Path, connections: Connections
 
     Raises `PlanRefused` if the file or the index has changed since, and `UsageError` where there is no plan.
     """
-    plan = read_plan(path)
+    plan, saved = read_plan(path)
     if plan.mirrors_sha256 != mirrors.sha256:
         raise PlanRefused((f"{path}: {file} has been edited since this plan was made; nothing was done. Plan again",))
     observed = read_index(connections.stores.state)
     if plan.etag == observed.etag:
-        return Made(checked(plan, mirrors, observed.index, str(path), observed.at), observed)
+        return Made(checked(plan, mirrors, observed.index, str(path), observed.at), observed, saved)
     # A plan without changes is done, whatever the index has become since.
     if plan.has_changes:
         raise moved_on(plan, observed)
-    return Made(plan, observed)
+    return Made(plan, observed, saved)
 
 
 def moved_on(plan: Plan, observed: StoredIndex) -> PlanRefused:

@@ -88,6 +88,7 @@ class Plan:
     warnings     those that are not about one repository
     notes        information that needs no action
     extent       what the mirror index has, by which the guards judge whether the prunes are many
+    root         the sha256 of the root of the mirror index; None: none yet, or the plan is of an older release
     allow_prune  whether many prunes at once are allowed
     """
 
@@ -102,6 +103,7 @@ class Plan:
     notes: tuple[str, ...] = ()
     extent: Extent = Extent()
     allow_prune: bool = False
+    root: Digest | None = None
 
     @property
     def counts(self) -> dict[str, int]:

@@ -47,6 +47,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "index": {
             "serial": plan.serial,
             "etag": plan.etag,
+            **({"root": str(plan.root)} if plan.root else {}),
             "tags": plan.extent.tags,
             "repositories": plan.extent.repositories,
         },
@@ -150,8 +151,18 @@ def parse_plan(body: bytes, where: str) -> Plan:
                 warnings = _parse_lines("warnings", rest.get("warnings", []), "the plan")
                 notes = _parse_lines("notes", rest.get("notes", []), "the plan")
                 extent = _parse_extent(counts)
+                named = counts.get("root")
+                root = Digest.parse(named) if isinstance(named, str) else None
                 return Plan(
-                    mirrors_sha256, serial, etag, parsed, manifests, warnings=warnings, notes=notes, extent=extent
+                    mirrors_sha256,
+                    serial,
+                    etag,
+                    parsed,
+                    manifests,
+                    warnings=warnings,
+                    notes=notes,
+                    extent=extent,
+                    root=root,
                 )
             case _:
                 raise Malformed(where, "expected version, mirrors_sha256, index and repositories")

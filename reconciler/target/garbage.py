@@ -21,7 +21,7 @@ from reconciler.oci.spec import Digest
 from reconciler.stores import discard, unfinished
 from reconciler.target.index_changes import collected, expired
 from reconciler.target.layout import BlobKey, ManifestKey, parse_key
-from reconciler.target.ledger import read_index, write_index
+from reconciler.target.ledger import read_index, write_index, writer
 from reconciler.target.reach import Reader
 from reconciler.target.repository import Repository, delete
 
@@ -148,7 +148,7 @@ def collect_garbage(
     if lease:
         # `check` before a removal costs no request. The index is what other runs build on, so `confirm` reads the lock.
         state = stores.state.guarded(lease.confirm)
-        write_index(state, observed, lambda index: forgotten(index, removed))
+        write_index(state, observed, lambda index: forgotten(index, removed), writer(lease.command))
 
 
 def forgotten(index: MirrorIndex, garbage: Iterable[Garbage]) -> MirrorIndex:

@@ -17,7 +17,7 @@ from reconciler.oci.spec import Descriptor, Digest, Platform
 if TYPE_CHECKING:
     from reconciler.oci.referrers import Record
 
-WRITER = 2
+WRITER = 3
 """An index whose `min_writer` is higher is read only: it needs a release that knows what its fields ask of a writer."""
 
 

@@ -6,65 +6,112 @@ Times, platforms and tags look the same in a plan, which uses the functions for 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reconciler.errors import IndexInvalid, IndexVersion, Malformed
 from reconciler.oci.platform_sizes import MAX_PLATFORMS, is_platform_name
 from reconciler.oci.referrers import parse_record, record_document
 from reconciler.oci.spec import Digest, Platform, is_tag, load_json, parse_media_type
 from reconciler.target.index import WRITER, Held, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
+from reconciler.target.index_origin import NO_ORIGIN, ORIGIN_FIELDS, Origin, origin_document
 from reconciler.target.layout import target_problem
 
 if TYPE_CHECKING:
     from reconciler.oci.referrers import Record
 
-VERSION = 2
-"""What is written. Version 1, of releases up to 0.1, is read as well and becomes version 2 with the next write."""
+VERSION = 3
+"""What is written. Versions 1 and 2, of earlier releases, are read as well and become version 3 with the next write."""
+
+States: TypeAlias = "Callable[[dict[str, Any]], Mapping[str, RepositoryState]]"
+"""Reads the repositories of a root that only names the objects that hold them."""
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-def serialise(index: MirrorIndex, now: datetime, generator: str) -> bytes:
-    """Returns the bytes of the index object, sorted, so that equal states at one time give equal bytes."""
-    document = {
-        **dict(sorted(index.unknown.items())),
+def serialise(
+    index: MirrorIndex, now: datetime, generator: str, origin: Origin = NO_ORIGIN, content: bytes | None = None
+) -> bytes:
+    """Returns the bytes of the index object, sorted, so that equal states at one time give equal bytes.
+
+    origin   where this version comes from: who wrote it, and over what
+    content  the last fields, which say where the repositories are; None: here
+    """
+    head = {
         "version": VERSION,
         "min_writer": max(WRITER, index.min_writer),
         "serial": index.serial,
         "updated_at": format_time(now),
         "generator": generator,
-        "repositories": {target: _repository_document(state) for target, state in sorted(index.repositories.items())},
+        **origin_document(origin),
+        **_owners(index),
+        **dict(sorted(index.unknown.items())),
     }
-    return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+    # The content comes last: the first few kilobytes of a root of any size say what it is.
+    last = repositories_content(map(repository_piece, *_columns(index))) if content is None else content
+    return json.dumps(head, separators=(",", ":")).encode()[:-1] + b"," + last + b"}\n"
 
 
-def parse(body: bytes, where: str) -> MirrorIndex:
-    """Reads an index. Raises `IndexInvalid`, which names `where` it is, for what `serialise` would not have written."""
+def _owners(index: MirrorIndex) -> dict[str, dict[str, int]]:
+    """How many repositories each mirrors file owns; absent if none has claimed one."""
+    owners = Counter(state.owner for state in index.repositories.values() if state.owner is not None)
+    return {"owners": dict(sorted(owners.items()))} if owners else {}
+
+
+def _columns(index: MirrorIndex) -> tuple[list[str], list[RepositoryState]]:
+    names = sorted(index.repositories)
+    return names, [index.repositories[name] for name in names]
+
+
+def repositories_content(pieces: Iterable[bytes]) -> bytes:
+    """Returns the field `repositories` with what `repository_piece` wrote of each, in the order of their names."""
+    return b'"repositories":{' + b",".join(pieces) + b"}"
+
+
+def repository_piece(target: str, state: RepositoryState) -> bytes:
+    """Returns a repository's field of `repositories`."""
+    return f"{json.dumps(target)}:{json.dumps(_repository_document(state), separators=(',', ':'))}".encode()
+
+
+def parse(body: bytes, where: str, states: States | None = None) -> MirrorIndex:
+    """Reads an index. Raises `IndexInvalid`, which names `where` it is, for what `serialise` would not have written.
+
+    states  reads the repositories of an index that keeps them in other objects; None: such an index is invalid
+    """
     try:
         document = load_json(body, where)
         match document:
-            case {"version": int(version)} if version not in (1, VERSION):
+            case {"version": int(version)} if version not in (1, 2, VERSION):
                 raise IndexVersion(
                     where,
-                    f"the mirror index has version {version}, this r2mirror reads versions 1 and {VERSION}; "
+                    f"the mirror index has version {version}, this r2mirror reads versions 1 to {VERSION}; "
                     "use the release that wrote it, or a newer one",
                 )
+            case {"serial": int(serial), "version": int()} if serial >= 0 and states and "states" in document:
+                return _index(serial, document, states(document))
             case {"serial": int(serial), "repositories": dict(repositories), "version": int()} if serial >= 0:
-                states = {target: _repository(target, entry) for target, entry in repositories.items()}
-                min_writer = _min_writer(document)
-                return MirrorIndex(serial, MappingProxyType(states), min_writer, _unknown(document, _INDEX_FIELDS))
+                return _index(serial, document, parse_repositories(repositories))
             case _:
                 raise Malformed(where, "expected an object with version, serial and repositories")
     except Malformed as error:
         raise IndexInvalid(
             where,
-            f"the mirror index is damaged ({error.what}: {error.why}); put a good copy back under this key, "
-            "or let `r2mirror adopt` build it anew from what the bucket holds",
+            f"the mirror index is damaged ({error.what}: {error.why}); put a good copy back under this key, e.g. the "
+            "newest below _mirror/roots/, or let `r2mirror adopt` build it anew from what the bucket holds",
         ) from None
+
+
+def _index(serial: int, document: dict[str, Any], states: Mapping[str, RepositoryState]) -> MirrorIndex:
+    return MirrorIndex(serial, MappingProxyType(states), _min_writer(document), _unknown(document, _INDEX_FIELDS))
+
+
+def parse_repositories(repositories: Mapping[str, Any]) -> dict[str, RepositoryState]:
+    """Reads the field `repositories`. Raises `Malformed`."""
+    return {target: _repository(target, entry) for target, entry in repositories.items()}
 
 
 @lru_cache(maxsize=4096)
@@ -180,7 +227,7 @@ def _repository(target: str, entry: Any) -> RepositoryState:
                 source,
                 MappingProxyType({tag: _tag(tag, state, target) for tag, state in tags.items()}),
                 MappingProxyType({Digest.parse(digest): _time(since, target) for digest, since in retired.items()}),
-                _pending(entry.get("pending", []), target),
+                parse_pending(entry.get("pending", []), target),
                 _attachments(entry.get("attached", {}), target),
                 _owner(entry.get("owner"), target),
                 parse_gone(entry.get("gone", {}), target),
@@ -193,7 +240,8 @@ def _repository(target: str, entry: Any) -> RepositoryState:
             raise Malformed(f"repository {target}", "expected source, tags and retired")
 
 
-def _pending(entry: Any, target: str) -> frozenset[str]:
+def parse_pending(entry: Any, target: str) -> frozenset[str]:
+    """Reads a list of pending tags. Raises `Malformed`."""
     if not isinstance(entry, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in entry):
         raise Malformed(f"repository {target}", "expected pending to be a list of tags")
     return frozenset(entry)
@@ -277,7 +325,20 @@ def _min_writer(document: dict[str, Any]) -> int:
     return max(WRITER, value)
 
 
-_INDEX_FIELDS = frozenset({"version", "min_writer", "serial", "updated_at", "generator", "repositories"})
+_INDEX_FIELDS = frozenset(
+    {
+        "version",
+        "min_writer",
+        "serial",
+        "updated_at",
+        "generator",
+        "repositories",
+        "states",
+        "pending",
+        "owners",
+        *ORIGIN_FIELDS,
+    }
+)
 _REPOSITORY_FIELDS = frozenset(
     {"source", "tags", "retired", "pending", "attached", "owner", "gone", "left_out", "seen", "held"}
 )

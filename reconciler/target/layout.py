@@ -6,6 +6,7 @@ front of it only has to map `/v2/` to `v2/_ping`.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -18,6 +19,8 @@ PING = "v2/_ping"
 PAGE = "index.html"
 MIRROR_INDEX = "_mirror/index.json"
 LOCK = "_mirror/lock.json"
+STATES = "_mirror/state/"
+ROOTS = "_mirror/roots/"
 
 RESERVED_COMPONENTS = frozenset({"manifests", "blobs", "tags", "referrers"})
 """Words that a repository's path cannot contain here: with them, one key could be read in two ways."""
@@ -32,6 +35,7 @@ JSON_HEADERS = Headers("application/json", _FRESH)
 PAGE_HEADERS = Headers("text/html; charset=utf-8", _FRESH)
 REFERRERS_HEADERS = Headers(OCI_INDEX, _FRESH)
 LOCK_HEADERS = Headers("application/json", "no-store")
+STATE_HEADERS = Headers("application/json", _FOREVER)
 
 
 def manifest_headers(media_type: str, reference: Digest | str) -> Headers:
@@ -71,6 +75,32 @@ def referrers_key(repository: str, subject: Digest) -> str:
 
 def referrers_prefix(repository: str) -> str:
     return f"v2/{repository}/referrers/"
+
+
+def state_key(digest: Digest) -> str:
+    """Returns the key of an immutable part of the mirror index, which its hash names."""
+    return f"{STATES}{digest.algorithm}-{digest.hex}.json"
+
+
+def root_key(serial: int, digest: Digest) -> str:
+    """Returns the key under which a root of the mirror index is kept. In the order of keys, roots are in their own."""
+    return f"{ROOTS}{serial:010}-{digest.algorithm}-{digest.hex}.json"
+
+
+_STATE_KEY = re.compile(rf"{STATES}sha256-([0-9a-f]{{64}})\.json")
+_ROOT_KEY = re.compile(rf"{ROOTS}([0-9]{{10,18}})-sha256-([0-9a-f]{{64}})\.json")
+
+
+def parse_state_key(key: str) -> Digest | None:
+    """Parses what `state_key` spelled; None for any other key."""
+    found = _STATE_KEY.fullmatch(key)
+    return Digest("sha256", found[1]) if found else None
+
+
+def parse_root_key(key: str) -> tuple[int, Digest] | None:
+    """Parses what `root_key` spelled; None for any other key."""
+    found = _ROOT_KEY.fullmatch(key)
+    return (int(found[1]), Digest("sha256", found[2])) if found else None
 
 
 @dataclass(frozen=True)

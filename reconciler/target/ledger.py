@@ -1,5 +1,9 @@
 """Reads the mirror index from the store and writes it back, so that no write of another apply is ever lost.
 
+`_mirror/index.json` is its root, and the only object that is compared and swapped. Each root names the one before it by
+its hash and is kept below `_mirror/roots/`, so that they are a chain (`roots`). What a large root refers to is
+immutable, and written before it (`states`).
+
 A write is conditional on the ETag that was read. If another writer was faster, the index is read again and the same
 changes are made to it: they are statements about single tags, true whatever else has changed.
 """
@@ -7,6 +11,8 @@ changes are made to it: they are statements about single tags, true whatever els
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,13 +20,17 @@ from typing import TYPE_CHECKING
 
 from reconciler import __version__
 from reconciler.errors import IndexInvalid, IndexVersion, PreconditionFailed
+from reconciler.oci.spec import Digest
 from reconciler.stores import Absent, Matches
 from reconciler.target.index import WRITER, MirrorIndex
 from reconciler.target.index_json import parse, serialise
-from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX
+from reconciler.target.index_origin import By, Origin, by
+from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX, STATE_HEADERS, root_key
+from reconciler.target.roots import newest_serial
+from reconciler.target.states import NOTHING_KNOWN, Known, put_states, state_reader
 
 if TYPE_CHECKING:
-    from reconciler.stores import Store
+    from reconciler.stores import Store, Stored
 
 logger = logging.getLogger(__name__)
 
@@ -31,21 +41,33 @@ WRITE_ATTEMPTS = 5
 class StoredIndex:
     """The mirror index as it was read.
 
-    etag  None: the bucket has no index yet
-    at    when it was read, by the store's clock; without an index by this machine's, as there is nothing to compare
+    etag    None: the bucket has no index yet
+    at      when it was read, by the store's clock; without an index by this machine's, as there is nothing to compare
+    digest  the sha256 of the root; None: there is none
+    known   the groups of repositories that it has, if it is large
     """
 
     index: MirrorIndex
     etag: str | None
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
+    digest: Digest | None = field(default=None, compare=False)
+    known: Known = field(default=NOTHING_KNOWN, compare=False, repr=False)
 
 
-def read_index(state: Store) -> StoredIndex:
-    """Reads the mirror index; an empty one if there is none. Raises `IndexInvalid` for a damaged one, `StoreError`."""
+def read_index(state: Store, before: StoredIndex | None = None) -> StoredIndex:
+    """Reads the mirror index; an empty one if there is none. Raises `IndexInvalid` for a damaged one, `StoreError`.
+
+    before  as it was read earlier: of a large index, only what has changed since is read
+    """
     stored = state.get(MIRROR_INDEX)
-    if stored is None:
-        return StoredIndex(MirrorIndex(), None)
-    return StoredIndex(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag, stored.now)
+    return StoredIndex(MirrorIndex(), None) if stored is None else _read(state, stored, before)
+
+
+def _read(state: Store, stored: Stored, before: StoredIndex | None = None) -> StoredIndex:
+    reader = state_reader(state, before.known if before else NOTHING_KNOWN)
+    index = parse(stored.body, f"{state.name}/{MIRROR_INDEX}", reader)
+    known = Known(index.repositories, reader.table, reader.digest) if reader.digest else NOTHING_KNOWN
+    return StoredIndex(index, stored.etag, stored.now, Digest.of(stored.body), known)
 
 
 def salvage_index(state: Store) -> tuple[StoredIndex, str | None]:
@@ -57,17 +79,20 @@ def salvage_index(state: Store) -> tuple[StoredIndex, str | None]:
     if stored is None:
         return StoredIndex(MirrorIndex(), None), None
     try:
-        return StoredIndex(parse(stored.body, f"{state.name}/{MIRROR_INDEX}"), stored.etag, stored.now), None
+        return _read(state, stored), None
     except IndexVersion:
         # Not damaged, but another release's: to build it anew would lose what that one has recorded.
         raise
     except IndexInvalid as error:
-        return StoredIndex(MirrorIndex(), stored.etag, stored.now), error.why
+        return StoredIndex(MirrorIndex(), stored.etag, stored.now, Digest.of(stored.body)), error.why
 
 
-def write_index(state: Store, observed: StoredIndex, change: Callable[[MirrorIndex], MirrorIndex]) -> StoredIndex:
+def write_index(
+    state: Store, observed: StoredIndex, change: Callable[[MirrorIndex], MirrorIndex], by: By | None = None
+) -> StoredIndex:
     """Applies `change` to the index, writes it unless it stays equal, and returns what is stored now.
 
+    First what the new root names is written, then the root is kept under its own name, and at last it is swapped in.
     Raises `PreconditionFailed` if other writers were faster `WRITE_ATTEMPTS` times in a row, and `IndexVersion` if only
     a newer release may write the index.
     """
@@ -76,20 +101,31 @@ def write_index(state: Store, observed: StoredIndex, change: Callable[[MirrorInd
         if after == observed.index:
             return observed
         _check_writer(state, observed.index)
-        after = replace(after, serial=observed.index.serial + 1)
-        body = serialise(after, datetime.now(UTC), f"r2mirror {__version__}")
-        condition = Matches(observed.etag) if observed.etag else Absent()
+        after = replace(after, serial=(observed.index.serial or newest_serial(state)) + 1)
         try:
-            etag = state.put(MIRROR_INDEX, body, JSON_HEADERS, condition)
+            return _write(state, observed, after, by or writer("r2mirror"))
         except PreconditionFailed:
             if attempt == WRITE_ATTEMPTS:
                 raise
             logger.info("another process wrote the mirror index meanwhile; making the same changes to its version")
-            observed = read_index(state)
-        else:
-            logger.info("wrote the mirror index, serial %d, %d bytes", after.serial, len(body))
-            return StoredIndex(after, etag, observed.at)
+            observed = read_index(state, observed)
     raise AssertionError("unreachable")
+
+
+def _write(state: Store, observed: StoredIndex, after: MirrorIndex, by: By) -> StoredIndex:
+    content, known = put_states(state, after, observed.known)
+    origin = Origin(by, observed.digest)
+    body = serialise(after, datetime.now(UTC), f"r2mirror {__version__}", origin, content)
+    digest = Digest.of(body)
+    state.put(root_key(after.serial, digest), body, STATE_HEADERS)
+    etag = state.put(MIRROR_INDEX, body, JSON_HEADERS, Matches(observed.etag) if observed.etag else Absent())
+    logger.info("wrote the mirror index, serial %d, %d bytes", after.serial, len(body))
+    return StoredIndex(after, etag, observed.at, digest, known)
+
+
+def writer(command: str, plan: Digest | None = None) -> By:
+    """Returns who this process is, for the roots that it writes. `plan`: the sha256 of a saved plan that it applies."""
+    return by(socket.gethostname(), command, os.environ, plan)
 
 
 def _check_writer(state: Store, index: MirrorIndex) -> None:

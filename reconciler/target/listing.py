@@ -19,6 +19,7 @@ from reconciler.errors import IndexInvalid, IndexVersion, Malformed, PublicError
 from reconciler.oci.spec import is_tag, load_json
 from reconciler.target.index_json import parse
 from reconciler.target.layout import CATALOG, MIRROR_INDEX, tags_key, target_problem
+from reconciler.target.states import StateReader
 from reconciler.work.threads import BLOB_WORKERS, completed
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 MAX_INDEX_BYTES = 64 * 1024 * 1024
 MAX_LIST_BYTES = 8 * 1024 * 1024
 """Bytes that are read from a public URL, which can be any server's: enough for an index or a list of 200,000 tags."""
+
+MAX_STATES_BYTES = 512 * 1024 * 1024
+"""Bytes of all parts of an index that is too large for one object: two million tags."""
 
 MAX_VALUES = 3_000_000
 """JSON values in such an index or list, more than r2mirror ever writes."""
@@ -98,7 +102,7 @@ def from_public(bucket: PublicBucket, pattern: str | None, executor: Executor) -
     """Lists what a public URL publishes. Raises `PublicError`, and `IndexVersion` for an index of another release."""
     answer = bucket.get(MIRROR_INDEX, MAX_INDEX_BYTES)
     if answer.status == 200:
-        return from_index(_index(answer), pattern)
+        return from_index(_index(answer, bucket), pattern)
     names = [name for name in _names(bucket) if _matches(name, pattern)]
     found: dict[str, tuple[str, ...]] = {}
     number = 0
@@ -122,16 +126,26 @@ def from_public(bucket: PublicBucket, pattern: str | None, executor: Executor) -
     return Listing(tuple(one for one in repositories if one.tags), whole=False)
 
 
-def _index(answer: PublicAnswer) -> MirrorIndex:
+def _index(answer: PublicAnswer, bucket: PublicBucket) -> MirrorIndex:
     if answer.body.count(b",") > MAX_VALUES:
         raise PublicError(answer.url, f"a mirror index of more than {MAX_VALUES} values; list it with -f")
     try:
-        return parse(answer.body, answer.url)
+        return parse(answer.body, answer.url, _states(bucket))
     except IndexVersion:
         raise
     except IndexInvalid:
         why = "its answer is not a valid mirror index; check the address, or ask the operator of this mirror"
         raise PublicError(answer.url, why) from None
+
+
+def _states(bucket: PublicBucket) -> StateReader:
+    """Returns what reads the parts of an index that is too large for one object."""
+
+    def get(key: str) -> bytes | None:
+        answer = bucket.get(key, MAX_INDEX_BYTES)
+        return answer.body if answer.status == 200 and answer.body.count(b",") <= MAX_VALUES else None
+
+    return StateReader(bucket.url, get, most=MAX_STATES_BYTES)
 
 
 def _names(bucket: PublicBucket) -> Iterator[str]:

@@ -99,6 +99,11 @@ class Lease:
         """What the lock object names its holder by, no two holders the same."""
         return self._owner
 
+    @property
+    def command(self) -> str:
+        """What holds the lock, e.g. `r2mirror gc`."""
+        return self._command
+
     def check(self) -> None:
         """Raises `LockLost` if the lock may not be ours any more, as far as that can be told without a request."""
         if self._lost:

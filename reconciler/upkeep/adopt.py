@@ -34,7 +34,7 @@ from reconciler.oci.spec import Descriptor
 from reconciler.target.catalog import published_lists
 from reconciler.target.index_changes import claimed, published, retire
 from reconciler.target.layout import MIRROR_INDEX
-from reconciler.target.ledger import write_index
+from reconciler.target.ledger import write_index, writer
 from reconciler.target.lists import publish_lists
 from reconciler.upkeep.repair import repair
 from reconciler.upkeep.survey import survey
@@ -118,7 +118,7 @@ def adopt(stores: Stores, found: Survey, executor: Executor, lease: Lease) -> tu
             index = claimed(index, target, index.repositories[target].source, found.name)
         return index
 
-    written = write_index(state, found.observed, change)
+    written = write_index(state, found.observed, change, writer(lease.command))
     if found.damaged and written is found.observed:
         # Nothing to take over, so no index was written over the damaged one. Without it, the next apply starts anew.
         state.delete([MIRROR_INDEX])

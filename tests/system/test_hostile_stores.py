@@ -22,7 +22,7 @@ from reconciler.stores.buckets import S3
 from reconciler.stores.parts import MIB
 from reconciler.stores.s3 import patience
 from reconciler.target.index_json import parse
-from reconciler.target.layout import MIRROR_INDEX, PAGE
+from reconciler.target.layout import MIRROR_INDEX, PAGE, ROOTS
 from reconciler.target.lock import LIFETIME, break_lock, held, read_lock
 from tests.bench import shown
 from tests.parts.faulty_s3 import FaultyS3, Trouble, start_faulty_s3
@@ -69,7 +69,9 @@ def _opened(bucket: S3Bucket, url: str) -> Store:
 def content(bucket: S3Bucket) -> dict[str, object]:
     """Everything in the bucket, but for times and the serial of the mirror index."""
     read = from_url(bucket.public_url)
-    found: dict[str, object] = {row.key: read(row.key) for row in open_store(bucket).list("")}
+    found: dict[str, object] = {
+        row.key: read(row.key) for row in open_store(bucket).list("") if not row.key.startswith(ROOTS)
+    }
     recorded = parse(read(MIRROR_INDEX), "it").repositories
     found[MIRROR_INDEX] = {
         target: ({tag: one.digest for tag, one in state.tags.items()}, set(state.retired), state.pending)
@@ -110,6 +112,7 @@ WHERE = {
     "a new tag": f"PUT {BUCKET}/v2/a/manifests/2$",
     "a tag that moves": f"PUT {BUCKET}/v2/a/manifests/latest",
     "looking at a tag": f"GET {BUCKET}/v2/a/manifests/latest",
+    "keeping the root of the mirror index": f"PUT {BUCKET}/_mirror/roots/",
     "the mirror index": f"PUT {BUCKET}/_mirror/index.json",
     "reading the mirror index": f"GET {BUCKET}/_mirror/index.json",
     "the lock": f"PUT {BUCKET}/_mirror/lock.json",

@@ -34,7 +34,7 @@ def review(
     `<!-- r2mirror -->`, so that a workflow can find and replace its earlier comment.
     """
 
-    planned = plan_blocks(read_plan(plan)) if plan else ()
+    planned = plan_blocks(read_plan(plan)[0]) if plan else ()
     blocks = (Block(["<!-- r2mirror -->"]), *review_blocks(edits_between(old, new)), *planned)
     show(fitted(blocks, max_chars))
     return 0

@@ -12,7 +12,7 @@ from reconciler.errors import MirrorError
 from reconciler.stores import folder
 from reconciler.stores.folder import FolderStore
 from reconciler.target.index_json import parse
-from reconciler.target.layout import LOCK, MIRROR_INDEX, PAGE
+from reconciler.target.layout import LOCK, MIRROR_INDEX, PAGE, ROOTS
 from reconciler.target.lock import break_lock, read_lock
 from tests.bench import shown
 from tests.parts.runs import AFTER, BEFORE, run
@@ -50,7 +50,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 def content(root: Path) -> dict[str, object]:
     read = from_folder(root)
     keys = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
-    found: dict[str, object] = {key: read(key) for key in keys if not key.startswith(".r2mirror")}
+    found: dict[str, object] = {key: read(key) for key in keys if not key.startswith((".r2mirror", ROOTS))}
     found[MIRROR_INDEX] = {
         target: ({tag: one.digest for tag, one in state.tags.items()}, set(state.retired), state.pending)
         for target, state in parse(read(MIRROR_INDEX), "it").repositories.items()

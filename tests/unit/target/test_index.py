@@ -150,7 +150,7 @@ LAST_RELEASE = Path(__file__).parents[2] / "data" / "index-version-1.json"
 """As 0.1.0 wrote it: images, attachments, pending tags, a retired digest."""
 
 
-def test_an_index_of_the_last_release_is_read_whole_and_becomes_version_2() -> None:
+def test_an_index_of_the_last_release_is_read_whole_and_becomes_version_3() -> None:
     body = LAST_RELEASE.read_bytes()
     index = parse(body, "it")
     assert {target: sorted(state.tags) for target, state in index.repositories.items()} == {
@@ -159,7 +159,7 @@ def test_an_index_of_the_last_release_is_read_whole_and_becomes_version_2() -> N
     }
     assert [state.owner for state in index.repositories.values()] == [None, None], "no file has claimed them"
     written = json.loads(serialise(index, NOW, "r2mirror 0.1.0"))
-    assert written == {**json.loads(body), "version": 2, "min_writer": 2}, "nothing is lost, nothing invented"
+    assert written == {**json.loads(body), "version": 3, "min_writer": 3}, "nothing is lost, nothing invented"
     assert parse(json.dumps(written).encode(), "it") == index
 
 
@@ -174,7 +174,7 @@ def test_the_last_release_refuses_what_is_written_now() -> None:
 
 def test_what_a_newer_release_noted_is_written_back() -> None:
     entry = tag(first_seen="yesterday")["repositories"]["a"]
-    newer = document(history=[1], min_writer=3, repositories={"a": {**entry, "schedule": "daily"}})
+    newer = document(history=[1], min_writer=4, repositories={"a": {**entry, "schedule": "daily"}})
     index = parse(json.dumps(newer).encode(), "it")
     other = tag_state(b"22")
     for changed in (
@@ -185,7 +185,7 @@ def test_what_a_newer_release_noted_is_written_back() -> None:
         claimed(index, "a", "s", "team"),
     ):
         written = json.loads(serialise(changed, NOW, "test"))
-        assert (written["history"], written["min_writer"]) == ([1], 3)
+        assert (written["history"], written["min_writer"]) == ([1], 4)
         assert written["repositories"]["a"]["schedule"] == "daily"
         assert written["repositories"]["a"]["tags"]["x"]["first_seen"] == "yesterday"
     moved = json.loads(serialise(published(index, "a", "s", {"x": other}, NOW), NOW, "test"))
@@ -252,7 +252,7 @@ def test_a_tag_that_moves_on_and_on_does_not_make_the_index_grow() -> None:
 
 
 INVALID: dict[str, tuple[Any, str]] = {
-    "another version": (document(version=3), "has version 3, this r2mirror reads versions 1 and 2"),
+    "another version": (document(version=4), "has version 4, this r2mirror reads versions 1 to 3"),
     "a writer that is none": (document(min_writer="new"), "min_writer"),
     "an owner that is none": (repository(owner=1), "owner"),
     "an owner without a name": (repository(owner=""), "owner"),

@@ -14,6 +14,7 @@ from reconciler.target.index import MirrorIndex, TagState
 from reconciler.target.index_changes import published
 from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX
 from reconciler.target.ledger import WRITE_ATTEMPTS, StoredIndex, read_index, write_index
+from tests.chain import other_writes, without_kept
 from tests.memory import MemoryStore, Operation
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def test_after_a_few_conflicts_it_gives_up() -> None:
     with pytest.raises(PreconditionFailed):
         write_index(store, read_index(store), tagging("1"))
     # Each attempt is a write of the other and one of ours; after the last there is no more reading.
-    assert store.writes == [Operation("put", MIRROR_INDEX)] * 2 * WRITE_ATTEMPTS
+    assert other_writes(store) == [Operation("put", MIRROR_INDEX)] * 2 * WRITE_ATTEMPTS
     assert store.operations.count(Operation("get", MIRROR_INDEX)) == WRITE_ATTEMPTS
 
 
@@ -82,7 +83,7 @@ def test_an_index_that_asks_for_a_newer_writer_is_read_and_not_written() -> None
     observed = read_index(store)
     assert observed.index.serial == 3
     assert write_index(store, observed, lambda index: index) is observed
-    with pytest.raises(IndexVersion, match="asks for writer 9, this r2mirror is writer 2"):
+    with pytest.raises(IndexVersion, match="asks for writer 9, this r2mirror is writer 3"):
         write_index(store, observed, tagging("1"))
     assert store.objects == before
 
@@ -93,4 +94,4 @@ def test_a_damaged_index_is_named_and_never_written_over() -> None:
         read_index(store)
     with pytest.raises(IndexInvalid):
         write_index(store, StoredIndex(MirrorIndex(), None), tagging("1"))
-    assert store.objects == {MIRROR_INDEX: b"{"}
+    assert without_kept(store.objects) == {MIRROR_INDEX: b"{"}

@@ -160,8 +160,8 @@ def test_an_address_that_is_not_a_mirror_is_named(case: str) -> None:
 
 
 def test_an_index_of_another_release_is_named() -> None:
-    with pytest.raises(IndexVersion, match="version 3"):
-        listed({MIRROR_INDEX: b'{"version":3}'})
+    with pytest.raises(IndexVersion, match="version 4"):
+        listed({MIRROR_INDEX: b'{"version":4}'})
 
 
 def test_the_command_with_a_mirrors_file_and_with_nothing_but_a_url(tmp_path: Path) -> None:
