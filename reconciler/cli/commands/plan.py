@@ -136,6 +136,6 @@ def _note_what_is_public(mirrors: Mirrors, observed: StoredIndex) -> None:
     if observed.etag or not store.shows_state or not store.public_url:
         return
     note(
-        f"note: {store.public_url}/{MIRROR_INDEX} will be public like the rest of the bucket: it holds names and "
-        "digests, no secret. store.state_bucket keeps it in another bucket."
+        f"note: {store.public_url}/{MIRROR_INDEX} and its earlier versions will be public like the rest of the bucket: "
+        "they hold names, digests, and who changed them from which host, no secret. store.state_bucket keeps them in another bucket."
     )
