@@ -5,6 +5,7 @@ Nothing depends on it: a folder that cannot be used safely is not used, and ever
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import stat
@@ -38,6 +39,7 @@ class StateCache:
             return None
         path = self._folder / digest.hex
         try:
+            _check_private(self._folder)
             with open_regular(path, follow=False) as file:
                 body = file.read(LIMIT + 1)
             os.utime(path)
@@ -50,6 +52,9 @@ class StateCache:
         if self._folder is None or len(body) > LIMIT // 4:
             return
         try:
+            # Made only now, so that a small mirror leaves nothing behind.
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_private(self._folder)
             handle, name = tempfile.mkstemp(dir=self._folder)
             with os.fdopen(handle, "wb") as file:
                 file.write(body)
@@ -84,12 +89,16 @@ def user_cache(environ: Mapping[str, str] = os.environ) -> StateCache:
         # A home that does not exist is not made, e.g. /nonexistent; nor is one of another user used, e.g. under sudo.
         if not environ.get("XDG_CACHE_HOME") and not _is_ours(Path(environ["HOME"]).stat()):
             return StateCache(None)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = folder.lstat()
     except OSError:
         return StateCache(None)
-    private = stat.S_ISDIR(status.st_mode) and _is_ours(status) and not status.st_mode & 0o077
-    return StateCache(folder if private else None)
+    return StateCache(folder)
+
+
+def _check_private(folder: Path) -> None:
+    """Raises `OSError` unless `folder` is there, ours, and closed to others."""
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or not _is_ours(status) or status.st_mode & 0o077:
+        raise OSError(errno.EPERM, "not a folder that only this user can read")
 
 
 def _is_ours(status: os.stat_result) -> bool:

@@ -137,5 +137,6 @@ def _note_what_is_public(mirrors: Mirrors, observed: StoredIndex) -> None:
         return
     note(
         f"note: {store.public_url}/{MIRROR_INDEX} and its earlier versions will be public like the rest of the bucket: "
-        "they hold names, digests, and who changed them from which host, no secret. store.state_bucket keeps them in another bucket."
+        "they hold names, digests, and who changed them from which host, no secret. "
+        "store.state_bucket keeps them in another bucket."
     )
