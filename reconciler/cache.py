@@ -1,7 +1,7 @@
 """Remembers results from run to run in the user's cache folder: `r2mirror` in `$XDG_CACHE_HOME` or `~/.cache`.
 
 A result that is not there is worked out again, so every failure here only costs time and is ignored. The folder is used
-only if it belongs to the user and is closed to all others: no one else can put an entry in.
+only if no other user can put an entry in.
 """
 
 from __future__ import annotations
@@ -96,12 +96,12 @@ def _create() -> None:
 
 @contextmanager
 def _opened() -> Iterator[int]:
-    """Opens the folder. Raises `OSError` if it is not there, is a link, or if others own it or may enter it."""
+    """Opens the folder. Raises `OSError` if it is not there, is a link, or if others own it or may write to it."""
     # All else is done relative to the descriptor: the path could lead elsewhere a moment later.
     folder = os.open(_place(), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         found = os.fstat(folder)
-        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
+        if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o022:
             raise PermissionError
         yield folder
     finally:

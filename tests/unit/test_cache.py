@@ -88,7 +88,7 @@ def _link(folder: Path) -> None:
 
 
 def _open_to_all(folder: Path) -> None:
-    folder.chmod(0o755)
+    folder.chmod(0o770)
 
 
 def _file(folder: Path) -> None:
