@@ -18,8 +18,8 @@ _INTERRUPTED = 130
 def main() -> NoReturn:
     """Runs the program. The exit code is what `app.run` returns."""
     _heed(_leave)
-    # httpx imports its own command line where click is installed, e.g. for uvicorn, and with it rich and pygments: 30 ms
-    # of each run. None in this place means that there is no such module, which httpx is prepared for.
+    # Where click is installed, e.g. for uvicorn, httpx imports its own command line, and with it rich and pygments: 30
+    # ms of each run. None in this place means that there is no such module, which httpx is prepared for.
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     try:
         # Not at the top: these import all the rest, and Ctrl-C meanwhile would print a traceback.

@@ -6,7 +6,8 @@
     bucket     what every request to one bucket has in common: retries, guards, errors
     client     boto3's client, set up for servers that are not Amazon's
     session    credentials, and the files that boto3 reads its service from
-    signing    signatures by digests that are known already
+    signing    signatures without hashing a body once more
+    checksums  checksums of parts, which take the place of a hash over TLS
     patience   which failures are retried, and for how long
     errors     what an error means to the user
 

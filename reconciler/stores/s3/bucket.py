@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from tenacity import Retrying
 
+    from reconciler.stores.s3.checksums import PartChecksums
     from reconciler.stores.s3.contact import Contact
 
 Result = TypeVar("Result")
@@ -41,6 +42,7 @@ class BucketClient:
     name: str
     client: S3Client
     contact: Contact
+    checksums: PartChecksums
     check: Callable[[], None] = lambda: None
 
     def what(self, key: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from reconciler.stores import parts
 from reconciler.stores.s3.patience import code_of, status_of
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CreateMultipartUploadOutputTypeDef
 
     from reconciler.stores.headers import Headers
     from reconciler.stores.s3.bucket import BucketClient
@@ -35,7 +35,9 @@ class Multipart:
 
     def upload(self, key: str, body: Body, part_size: int, headers: Headers) -> None:
         """Sends a stream in parts of `part_size` bytes, the last of which may be shorter."""
-        self._multipart(key, body.size, headers, lambda upload_id: self._send_parts(key, upload_id, body, part_size))
+        self._multipart(
+            key, body.size, self._begin_checked(key, headers), lambda name: self._send_parts(key, name, body, part_size)
+        )
 
     def copy(self, origin: str, key: str, size: int, headers: Headers) -> None:
         """Has the server copy an object in parts. Raises `NotCopied` where it cannot."""
@@ -48,7 +50,7 @@ class Multipart:
                     copies.append(self._senders.submit(self._copy_part, origin, key, upload_id, number, wanted))
                 return [future.result() for future in copies]
 
-        self._multipart(key, size, headers, send)
+        self._multipart(key, size, self._begin(key, headers, {})["UploadId"], send)
 
     def _copy_part(self, origin: str, key: str, upload_id: str, number: int, wanted: str) -> CompletedPartTypeDef:
         with not_copied():
@@ -67,18 +69,38 @@ class Multipart:
             raise NotCopied
         return {"ETag": etag, "PartNumber": number}
 
+    def _begin_checked(self, key: str, headers: Headers) -> str:
+        """Begins an upload whose parts have checksums, if the server takes them."""
+        announced = self._bucket.checksums.announced()
+        try:
+            answer = self._begin(key, headers, announced)
+        except ChecksumRefused:
+            answer = self._begin(key, headers, {})
+            self._bucket.checksums.refused()
+        self._bucket.checksums.confirmed(answer)
+        return answer["UploadId"]
+
+    def _begin(self, key: str, headers: Headers, announced: Mapping[str, Any]) -> CreateMultipartUploadOutputTypeDef:
+        """Begins an upload. Raises `ChecksumRefused` for an error that the announced checksum may explain."""
+        with self._bucket.explained(key):
+            try:
+                return self._bucket.writing()(
+                    self._bucket.client.create_multipart_upload,
+                    Bucket=self._bucket.name,
+                    Key=key,
+                    ContentType=headers.content_type,
+                    CacheControl=headers.cache_control,
+                    **announced,
+                )
+            except boto.ClientError as error:
+                if announced and status_of(error) in (400, 501):
+                    raise ChecksumRefused from error
+                raise
+
     def _multipart(
-        self, key: str, size: int, headers: Headers, send: Callable[[str], Sequence[CompletedPartTypeDef]]
+        self, key: str, size: int, upload_id: str, send: Callable[[str], Sequence[CompletedPartTypeDef]]
     ) -> None:
         """Uploads the parts that `send` sends. Any error aborts the upload, so that no part is kept and paid for."""
-        with self._bucket.explained(key):
-            upload_id = self._bucket.writing()(
-                self._bucket.client.create_multipart_upload,
-                Bucket=self._bucket.name,
-                Key=key,
-                ContentType=headers.content_type,
-                CacheControl=headers.cache_control,
-            )["UploadId"]
         try:
             sent = send(upload_id)
             with self._bucket.explained(key):
@@ -126,8 +148,11 @@ class Multipart:
                 UploadId=upload_id,
                 PartNumber=number,
                 Body=body,
+                **self._bucket.checksums.of(body),
             )
-            return {"ETag": answer["ETag"], "PartNumber": number}
+            part: CompletedPartTypeDef = {"ETag": answer["ETag"], "PartNumber": number}
+            confirmed = self._bucket.checksums.confirmed(answer)
+            return {**part, "ChecksumCRC32C": confirmed} if confirmed else part
 
     def _complete(self, key: str, upload_id: str, sent: Sequence[CompletedPartTypeDef], size: int) -> None:
         """Completes the upload. If the answer does not confirm that the object exists, a listing has to."""
@@ -152,6 +177,10 @@ class Multipart:
                     f"the server answered 200 to the last request of an upload, but has no object of {size} bytes "
                     "there; nothing was published. Apply again; if that does not help, see the server's log",
                 )
+
+
+class ChecksumRefused(Exception):
+    """The server may not know the checksum that was announced for the parts of an upload."""
 
 
 class NotCopied(Exception):

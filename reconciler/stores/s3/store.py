@@ -28,6 +28,7 @@ from reconciler.stores.parts import MAX_SIZE, MIB
 from reconciler.stores.s3 import buffers, multipart, patience
 from reconciler.stores.s3.bucket import BucketClient, size_of
 from reconciler.stores.s3.buffers import Body, Buffers
+from reconciler.stores.s3.checksums import PartChecksums
 from reconciler.stores.s3.client import WebPage, base64_of, is_page, make_client, watch
 from reconciler.stores.s3.contact import Contact
 from reconciler.stores.s3.errors import answer_of, translated
@@ -78,7 +79,9 @@ def open_bucket(server: Server, bucket: str, environ: Mapping[str, str], workers
         contact = Contact(f"{name} at {client.meta.endpoint_url}", patience.FIRST_ANSWER)
         watch(client, contact)
         senders = ThreadPoolExecutor(workers, thread_name_prefix="part")
-        return S3Store(BucketClient(name, bucket, client, contact), senders, Buffers(buffers.BUFFER_BYTES))
+        return S3Store(
+            BucketClient(name, bucket, client, contact, PartChecksums(client)), senders, Buffers(buffers.BUFFER_BYTES)
+        )
     except (boto.BotoCoreError, ValueError) as error:
         raise translated(name, error) from error
     except Unreachable as error:
