@@ -73,7 +73,8 @@ class TagList(Collection[str]):
 
     @cached_property
     def _lines(self) -> frozenset[Numbers]:
-        written = {version.numbers for version in self._versions}
+        # A candidate, 1.3.1-rc1, does not make 1.3 one of its names: it comes before the release.
+        written = {version.numbers for version in self._versions if not version.prerelease}
         return frozenset(numbers[:length] for numbers in written for length in range(1, len(numbers)))
 
     @cached_property
