@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import MirrorsInvalid
+from reconciler.mirrors.changed import changed_entries
 from reconciler.mirrors.document import read_document
 from reconciler.mirrors.model import DEFAULT_NAME, Mirrors
 from reconciler.mirrors.schema_check import check_schema
@@ -27,6 +28,7 @@ from reconciler.mirrors.text_values import path as path_at
 from reconciler.stores.buckets import R2
 
 if TYPE_CHECKING:
+    from reconciler.errors import Problem
     from reconciler.mirrors.document import KeyPath
     from reconciler.signatures.signers import Signer
 
@@ -41,6 +43,16 @@ def load_mirrors(
     for_clients  whether an address that no client could pull from is a problem; plan and apply work without one
 
     Raises `MirrorsInvalid` with every problem in the file.
+    """
+    return load_with_notes(path, environ, read_files=read_files, for_clients=for_clients)[0]
+
+
+def load_with_notes(
+    path: Path, environ: Mapping[str, str] | None, *, read_files: bool = True, for_clients: bool = False
+) -> tuple[Mirrors, tuple[Problem, ...]]:
+    """Reads and checks a file as `load_mirrors` does.
+
+    Returns notes too, about entries that may choose other tags than in earlier releases.
     """
     document = read_document(path)
     folder = path.resolve().parent
@@ -60,4 +72,5 @@ def load_mirrors(
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     sha256 = hashlib.sha256(document.body).hexdigest()
     name = document.value.get("name", DEFAULT_NAME)
-    return Mirrors(store, registries, mirrors, defaults.values, folder, sha256, edge, name)
+    content = Mirrors(store, registries, mirrors, defaults.values, folder, sha256, edge, name)
+    return content, tuple(changed_entries(document))

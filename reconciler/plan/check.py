@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import MirrorsInvalid
-from reconciler.mirrors.load import load_mirrors
+from reconciler.mirrors.load import load_with_notes
 from reconciler.plan.owners import clashes, namesakes
 
 if TYPE_CHECKING:
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckedFile:
-    """A mirrors file that was read: its content, or its problems."""
+    """A mirrors file that was read: its content and notes about it, or its problems."""
 
     path: Path
     mirrors: Mirrors | None
     problems: tuple[Problem, ...] = ()
+    notes: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def check_files(paths: Iterable[Path]) -> Check:
 
 def _check(path: Path) -> CheckedFile:
     try:
-        return CheckedFile(path, load_mirrors(path, None, for_clients=True))
+        mirrors, notes = load_with_notes(path, None, for_clients=True)
     except MirrorsInvalid as error:
         return CheckedFile(path, None, error.problems)
+    return CheckedFile(path, mirrors, notes=notes)

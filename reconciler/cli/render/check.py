@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.render.formats import View
@@ -13,9 +13,12 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.plan.check import Check, CheckedFile
 
+MAX_NAMED = 20
+"""How many further entries a note names."""
+
 
 def check_text(check: Check, *, color: bool = False, width: int = WIDE) -> str:  # noqa: ARG001 as every view
-    """Every problem, a line each, and how many mirrors a valid file has."""
+    """Every problem, a line each; how many mirrors a valid file has, and a line for each kind of note about it."""
     lines = [line for one in check.files for line in _lines(one)]
     return "".join(f"{plain(line)}\n" for line in (*lines, *check.clashes))
 
@@ -38,6 +41,16 @@ def _lines(one: CheckedFile) -> Iterator[str]:
     yield from map(str, one.problems)
     if one.mirrors:
         yield f"{one.path}: valid, {count(len(one.mirrors.mirrors), 'mirror')}"
+        yield from _notes(one.notes)
+
+
+def _notes(notes: Sequence[Problem]) -> Iterator[str]:
+    """A line for each kind of note, at the first entry that it concerns."""
+    for words in dict.fromkeys(note.message for note in notes):
+        first, *others = (note for note in notes if note.message == words)
+        also = f"; also {', '.join(f'{one.where} (line {one.line})' for one in others[:MAX_NAMED])}" if others else ""
+        more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
+        yield f"{first.file}:{first.line}:{first.column}: {first.where}: note: {words}{also}{more}"
 
 
 def _entry(one: CheckedFile) -> dict[str, Any]:
@@ -46,6 +59,7 @@ def _entry(one: CheckedFile) -> dict[str, Any]:
         "valid": one.mirrors is not None,
         "mirrors": len(one.mirrors.mirrors) if one.mirrors else None,
         "problems": [_remark(problem) for problem in one.problems],
+        "notes": [_remark(note) for note in one.notes],
     }
 
 

@@ -24,7 +24,7 @@ def test_the_json_of_valid_and_invalid_files(world: World) -> None:
     printed = json.loads(world.run("validate", "mirrors.yaml", "bad.yaml", "--format", "json", code=1).stdout)
     Draft202012Validator(load_schema("validate")).validate(printed)
     good, bad = printed["files"]
-    assert good == {"file": "mirrors.yaml", "valid": True, "mirrors": 1, "problems": []}
+    assert good == {"file": "mirrors.yaml", "valid": True, "mirrors": 1, "problems": [], "notes": []}
     assert not printed["valid"]
     assert (bad["valid"], bad["mirrors"]) == (False, None)
     assert [(one["line"], one["where"]) for one in bad["problems"]] == [(2, "mirrors")]
@@ -39,3 +39,18 @@ def test_the_json_names_files_that_clash_and_files_that_would_prune_each_other(w
     printed = json.loads(world.run("validate", "mirrors.yaml", "other.yaml", "--format", "json", code=1).stdout)
     assert "target app is that of mirrors.yaml too" in printed["clashes"][0]
     assert [one["valid"] for one in printed["files"]] == [True, True]
+
+
+def test_a_note_names_every_entry_once_and_the_file_stays_valid(world: World) -> None:
+    entry = {"semver": ">=1 <4", "newest": 3, "variant": "*-alpine"}
+    world.mirrors({"source": "docker.io/library/app", "target": "app", "tags": ["1", entry, *[entry] * 22]})
+    printed = world.run("validate").stdout
+    valid, variants, floating = printed.splitlines()
+    assert valid == "mirrors.yaml: valid, 1 mirror"
+    assert "mirrors[0].tags[1]: note: `newest` counts a version once with all its variants" in variants
+    assert "add `per: variant`; also mirrors[0].tags[2] (line " in variants
+    assert variants.endswith(" and 2 more")
+    assert "`floating: true` adds those of the chosen lines" in floating
+    (file,) = json.loads(world.run("validate", "--format", "json").stdout)["files"]
+    assert len(file["notes"]) == 46
+    assert file["notes"][0]["where"] == "mirrors[0].tags[1]"
