@@ -19,6 +19,7 @@ from reconciler.http.reason import LONGEST, reason
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.ranges import compile_range
 from reconciler.mirrors.selection import select
+from reconciler.mirrors.typed import parse_typed
 from reconciler.oci.referrers import parse_fallback
 from reconciler.oci.spec import (
     INDEX_TYPES,
@@ -32,6 +33,7 @@ from reconciler.oci.spec import (
     parse_manifest,
 )
 from reconciler.plan.plan_json import parse_plan, serialise_plan
+from reconciler.plan.tags import choose as choose_tags
 from reconciler.serve.answers import byte_range, is_current, page
 from reconciler.signatures.formats import (
     SIMPLE_SIGNING,
@@ -227,6 +229,11 @@ def version_range(body: bytes) -> None:
         assert compiled.contains(numbers) == compiled.contains((*numbers, 0, 0, 0, 0, 0, 0)), "what is not written is 0"
 
 
+def typed(body: bytes) -> None:
+    patterns = parse_typed([part.decode("utf-8", "surrogateescape") for part in body.split(b"\n")])
+    assert {row.tag for row in choose_tags("it", patterns, (), LISTED).rows} == set(LISTED)
+
+
 def manifest(body: bytes) -> None:
     for media_type in (*MANIFEST_TYPES, *INDEX_TYPES, "application/json"):
         with suppress(Malformed):
@@ -379,6 +386,12 @@ TARGETS = {
     "ranges": Target(
         texts(">=3.18 <4 || ~1.2, !=v1.2.3", "v1.2 - 1.4.5.6 || ^0.0.x", ">=1.0.0-rc.1 <2-0 - 1.*", "~> 024.04-alpine"),
         version_range,
+    ),
+    "typed patterns": Target(
+        texts(
+            '{semver: ">=3.18 <4", newest: 3, per: minor}\nlatest', f"3.20@{DIGEST}", '{"glob": "3.*", exclude: [edge]}'
+        ),
+        typed,
     ),
     "manifests": Target(trees(IMAGE, MANY), manifest),
     "mirror index": Target(trees(INDEX), mirror_index),

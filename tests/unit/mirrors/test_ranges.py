@@ -62,6 +62,15 @@ def test_what_a_range_contains(text: str, inside: str, outside: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [" >= 1.2.3", "> v1.2.3", ">= 1", ">= 1.2", ">= 1.2.3 < 2.0.0", ">= v1.2 < v2.0", ">= v1.2.3-0", ">= v1.2.3-alpha.4", ">=v1.2.3", "1.2.3", "v1.2.3 - v1.4.0"],
+)  # fmt: skip
+def test_the_forms_of_a_large_configuration(text: str) -> None:
+    """These are the forms of all but two of the 612 constraints in the images/ folder of giantswarm/retagger."""
+    assert compile_range(text).contains((1, 2, 3)) is (text != "> v1.2.3")
+
+
+@pytest.mark.parametrize(
     ("text", "prereleases", "inside", "outside"),
     [
         # Compared by their numbers where the range names none.
