@@ -115,14 +115,14 @@ KINDS = (
     RegistryKind(
         "Artifactory",
         r"[a-z0-9-]+\.jfrog\.io",
-        r"(x-jfrog-version|x-artifactory-id|server: artifactory)",
+        r"(x-jfrog-version|x-artifactory-id|server: (.*[ ,])?artifactory)",
         Powers(tag_deletion=YES, monolithic=NO, chunked=YES, creates=YES),
         ("the local repository must exist",),
     ),
     RegistryKind(
         "Nexus",
         "",
-        r"server: nexus",
+        r"server: (.*[ ,])?nexus",
         Powers(tag_deletion=NO, digest_deletion=YES, creates=YES),
         ("the repository must exist", "with redeployment disabled, tags are immutable"),
     ),

@@ -277,6 +277,19 @@ class Registry:
         finish(response)
         return Sent(response, is_inside)
 
+    def greeting(self) -> Mapping[str, str]:
+        """Returns the headers of the answer to `GET /v2/` without a login: they tell products apart.
+
+        Raises what `translated` translates.
+        """
+
+        def once() -> Mapping[str, str]:
+            response = self._session.send("GET", f"{self.url}/v2/", {})
+            finish(response)
+            return response.headers
+
+        return self._session.patiently(once)
+
     def renew(self, scope: str) -> None:
         """Replaces the token of a scope unless it is new."""
         self._accesses[self._origin].renew(scope, self._fetch_token)

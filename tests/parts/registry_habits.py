@@ -189,7 +189,7 @@ class MemoryRegistry:
             return self._put_manifest(asked, at, rest)
         if asked.method == "DELETE" and not self.habits.deletes:
             return _error(405, "UNSUPPORTED")
-        if asked.method == "DELETE" and rest == digest:
+        if asked.method == "DELETE" and ":" in rest:
             at.tags = {tag: named for tag, named in at.tags.items() if named != digest}
             return Answer(202) if at.manifests.pop(digest, None) else _error(404, "MANIFEST_UNKNOWN")
         if asked.method == "DELETE" and self.habits.deletes_tags != 202:

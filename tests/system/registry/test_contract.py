@@ -19,6 +19,8 @@ from reconciler.registry.cloud import Cloud
 from reconciler.registry.host import TargetRegistry
 from reconciler.registry.kinds import KINDS, OTHER
 from reconciler.registry.opening import opened
+from reconciler.registry.powers import Can
+from reconciler.registry.probing import probe
 from reconciler.registry.referrers import attach, listed
 from reconciler.registry.repository import Pushed, Removed, TargetRepository
 from reconciler.sources.config import RegistryConfig
@@ -246,3 +248,22 @@ def test_a_long_list_of_tags_is_read_to_its_end(case: Case) -> None:
     for name in names:
         case.at.put_manifest(name, OCI_MANIFEST, body)
     assert sorted(case.at.tags()) == names
+
+
+def test_a_probe_finds_what_the_registry_can_do_and_leaves_no_trace(case: Case) -> None:
+    host = TargetRegistry(case.at.registry, OTHER, case.at.cloud)
+    digest, body = manifest_of(case.at, 1)
+    case.at.put_manifest("1", OCI_MANIFEST, body)
+    found = probe(host, case.at.path)
+    assert found.may_push is Can.YES
+    assert case.at.tags() == ("1",)
+    if case.name in REAL:
+        can_delete = Can.YES if REAL[case.name] else Can.NO
+        assert (found.powers.tag_deletion, found.powers.digest_deletion) == (Can.NO, can_delete)
+        assert found.powers.referrers is Can.NO
+    again = host.repository(case.at.path, may_delete=True)
+    for removed, can in ((again.delete_tag("1"), "tag_deletion"), (again.delete_digest(digest), "digest_deletion")):
+        if found.powers.abilities()[can] is Can.NO:
+            assert removed is Removed.UNSUPPORTED
+        else:
+            assert removed in (Removed.REMOVED, Removed.GONE)

@@ -391,7 +391,7 @@ def test_a_redirected_put_is_sent_where_it_leads(start: Callable[..., Target]) -
 # What is read
 
 
-def test_a_source_that_fails_is_not_the_registrys_fault(start: Callable[..., Target]) -> None:
+def test_a_source_that_fails_is_no_fault_of_the_registry(start: Callable[..., Target]) -> None:
     def failing() -> Iterator[bytes]:
         yield BODY[:50_000]
         raise Unreachable("docker.io/library/x", "the connection broke")
