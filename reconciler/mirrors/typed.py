@@ -27,6 +27,8 @@ mirrors:
 
 _WHERE = re.compile(r"mirrors\[0\]\.tags\[(?P<number>[0-9]+)\]\.?(?P<inner>.*)")
 
+_BARE = re.compile(r"(?P<kind>glob|regex|semver)\s*[:=]\s*(?P<value>.+)|(?P<range>[<>=~^!].*)", re.DOTALL)
+
 
 def parse_typed(texts: Sequence[str]) -> tuple[Pattern, ...]:
     """Parses patterns: a YAML or JSON mapping in braces, e.g. `{semver: ">=3.18", newest: 3}`, or an exact tag.
@@ -74,4 +76,13 @@ def _reworded(texts: Sequence[str], problems: Sequence[Problem]) -> Iterator[str
         where = _WHERE.fullmatch(problem.where)
         text = texts[int(where["number"])] if where else texts[0]
         inner = f"{where['inner']}: " if where and where["inner"] else ""
-        yield f"pattern {text[:200]}: {inner}{problem.message}"
+        yield f"pattern {text[:200]}: {inner}{problem.message}{_in_braces(text)}"
+
+
+def _in_braces(text: str) -> str:
+    """Returns what to write for a pattern that lacks its braces, e.g. `semver: ">=3"` or `>=3`; nothing for others."""
+    match = _BARE.fullmatch(text.strip())
+    if not match:
+        return ""
+    kind, value = (match["kind"] or "semver"), (match["value"] or match["range"]).strip("\"'")
+    return f"; write {{{kind}: {json.dumps(value[:200])}}}"
