@@ -166,7 +166,7 @@ def _tag_state(store: Store, mirror: Mirror, there: Inventory, tag: str, now: da
     if stored is None:
         raise Malformed(tag, "was deleted since it was listed")
     parsed = parse_manifest(stored.body, "", tag)
-    platforms = _platforms_there(parsed, mirror, there, tag) if isinstance(parsed, Index) else mirror.platforms
+    platforms = platforms_there(parsed, mirror.platforms, there, tag) if isinstance(parsed, Index) else mirror.platforms
     return TagState(Digest.of(stored.body), parsed.media_type, len(stored.body), platforms, now)
 
 
@@ -174,9 +174,14 @@ def _with_images(state: TagState, report: Report) -> TagState:
     return replace(state, images=report.images.get(state.digest))
 
 
-def _platforms_there(index: Index, mirror: Mirror, there: Inventory, tag: str) -> tuple[Platform, ...] | None:
-    """Which platforms are there: those that the mirror wants, else all of the index, else the ones that are there."""
-    for platforms in (mirror.platforms, None):
+def platforms_there(
+    index: Index, wanted: tuple[Platform, ...] | None, there: Inventory, tag: str
+) -> tuple[Platform, ...] | None:
+    """Returns the platforms that are there: the wanted ones, else all of the index, else those with a manifest.
+
+    Raises `Malformed` if there are none.
+    """
+    for platforms in (wanted, None):
         with suppress(Malformed):
             if all(child.digest in there.manifests for child in choose_platforms(index, platforms, tag)):
                 return platforms

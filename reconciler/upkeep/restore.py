@@ -1,0 +1,238 @@
+"""Points tags back to digests that the bucket still has, without any source, and holds them there. Prints nothing.
+
+    from reconciler.mirrors.load import load_mirrors
+    from reconciler.target.digest_by_tag import open_target
+    from reconciler.upkeep.caller import Caller
+    from reconciler.upkeep.goals import OneRun
+    from reconciler.upkeep.restore import restore_bucket
+
+    mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
+    stores = open_target(mirrors.store, os.environ)
+    restored = restore_bucket(mirrors, stores, Caller("my program"), OneRun(41))
+    for step in restored.steps:
+        print(step.target, step.tag, step.after)
+
+The order of writes is that of an apply: the mirror index says which tags are pending, then come the tags' objects, then
+the index has them, each with its hold, then the published lists. A restore that is killed leaves pending tags, which
+the next apply settles; to restore again is safe at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from reconciler.apply.publish import publish_image
+from reconciler.errors import PlanRefused, UsageError
+from reconciler.target.catalog import published_lists
+from reconciler.target.index import Held, MirrorIndex, RepositoryState
+from reconciler.target.index_changes import begun, published, removed, settled, with_holds, without_holds
+from reconciler.target.layout import ManifestKey
+from reconciler.target.ledger import read_index, write_index, writer
+from reconciler.target.lists import publish_lists
+from reconciler.target.repository import Repository, delete
+from reconciler.upkeep.goals import Goal, Refusal, goals
+from reconciler.upkeep.history import Past
+from reconciler.upkeep.stored_images import NotThere, StoredImages
+from reconciler.work.threads import BLOB_WORKERS, threads
+
+if TYPE_CHECKING:
+    from reconciler.mirrors.model import Mirrors
+    from reconciler.oci.spec import Digest
+    from reconciler.stores import Stores
+    from reconciler.target.ledger import StoredIndex
+    from reconciler.target.lock import Lease
+    from reconciler.upkeep.caller import Caller
+    from reconciler.upkeep.goals import Request
+    from reconciler.upkeep.stored_images import StoredImage
+
+
+@dataclass(frozen=True)
+class Step:
+    """One tag that is restored.
+
+    before  the digest that it has now; None: it has none
+    image   what it is to point to; None: it is removed
+    """
+
+    target: str
+    tag: str
+    source: str
+    before: Digest | None
+    image: StoredImage | None
+    reason: str
+
+    @property
+    def after(self) -> Digest | None:
+        return self.image.state.digest if self.image else None
+
+
+@dataclass(frozen=True)
+class Restoration:
+    """What a restore does, or has done. `refused`: tags that it leaves alone."""
+
+    steps: tuple[Step, ...]
+    refused: tuple[Refusal, ...] = ()
+
+
+@dataclass(frozen=True)
+class Released:
+    """A tag that is no longer held, and the hold that it had."""
+
+    target: str
+    tag: str
+    hold: Held
+
+
+def plan_restore(mirrors: Mirrors, stores: Stores, request: Request) -> Restoration:
+    """Returns what a restore would do, without a lock. Changes nothing, and sends nothing to any source.
+
+    Raises `UsageError` if it is not known what to restore, or the bucket does not have it; `IndexInvalid`, `StoreError`.
+    """
+    return _restoration(mirrors, stores, read_index(stores.state), request)
+
+
+def restore_bucket(
+    mirrors: Mirrors, stores: Stores, caller: Caller, request: Request, expected: Restoration | None = None
+) -> Restoration:
+    """Restores tags, under the lock.
+
+    `expected` is the restoration that was agreed to, None for any. Raises `PlanRefused` if it would be another one by
+    now, `LockHeld`, `LockLost`, and as `plan_restore` does.
+    """
+    with caller.locked(stores) as lease, caller.looking(), threads(BLOB_WORKERS) as executor:
+        observed = read_index(stores.state)
+        found = _restoration(mirrors, stores, observed, request)
+        if expected and found != expected:
+            raise PlanRefused(("the mirror has changed since this was shown; nothing was restored. Restore again",))
+        if found.steps:
+            _Restore(mirrors, stores, caller, lease).run(found.steps, observed, executor)
+        return found
+
+
+def release_tags(
+    mirrors: Mirrors, stores: Stores, caller: Caller, names: Sequence[tuple[str, str]]
+) -> tuple[Released, ...]:
+    """Ends the holds of tags, so that the next apply treats them like all others.
+
+    `names`: targets and tags. Raises `UsageError` if one is not held, `LockHeld`, `LockLost` and `StoreError`.
+    """
+    with caller.locked(stores) as lease:
+        observed = read_index(stores.state)
+        found = tuple(_hold_of(mirrors, observed.index, *name) for name in dict.fromkeys(names))
+
+        def change(index: MirrorIndex) -> MirrorIndex:
+            for one in found:
+                index = without_holds(index, one.target, {one.tag: one.hold})
+            return index
+
+        write_index(stores.state.guarded(lease.confirm), observed, change, writer(caller.command))
+        return found
+
+
+def _hold_of(mirrors: Mirrors, index: MirrorIndex, target: str, tag: str) -> Released:
+    state = index.repositories.get(target)
+    hold = state.held.get(tag) if state else None
+    if state is None or hold is None:
+        raise UsageError(f"{target}:{tag} is not held; `r2mirror plan` shows the tags that are")
+    _check_owner(mirrors, target, state)
+    return Released(target, tag, hold)
+
+
+def _check_owner(mirrors: Mirrors, target: str, state: RepositoryState) -> None:
+    if not mirrors.owns(target, state.owner):
+        owner = f"the mirrors file with `name: {state.owner}`" if state.owner else "no mirrors file"
+        raise UsageError(f"{target} belongs to {owner}, and this one has `name: {mirrors.name}`; use that file")
+
+
+def _restoration(mirrors: Mirrors, stores: Stores, observed: StoredIndex, request: Request) -> Restoration:
+    images = StoredImages(stores.public, mirrors.retention(), observed.at)
+    found = list(goals(request, observed.index, Past(stores.state)))
+    steps: list[Step] = []
+    refused = [one for one in found if isinstance(one, Refusal)]
+    for goal in [one for one in found if isinstance(one, Goal)]:
+        try:
+            steps += _steps(mirrors, observed.index, goal, images)
+        except (NotThere, UsageError) as error:
+            # Of a run, what can be undone is. A single tag that cannot be restored is an error.
+            if len(found) == 1:
+                raise UsageError(f"{goal.target}:{goal.tag}: {error}") from None
+            refused.append(Refusal(goal.target, goal.tag, str(error)))
+    return Restoration(tuple(steps), tuple(refused))
+
+
+def _steps(mirrors: Mirrors, index: MirrorIndex, goal: Goal, images: StoredImages) -> Iterator[Step]:
+    state = index.repositories.get(goal.target, RepositoryState(goal.source))
+    _check_owner(mirrors, goal.target, state)
+    now, hold = state.tags.get(goal.tag), state.holds(_entry(mirrors, goal.target)).get(goal.tag)
+    before = now.digest if now else None
+    is_there = before == goal.digest and (now and now.platforms) == (goal.recorded and goal.recorded.platforms)
+    is_nothing = before is None and goal.digest is None
+    if is_nothing or (is_there and hold and goal.tag not in state.pending):
+        return
+    image = images.read(goal.target, state, goal.digest, goal.recorded) if goal.digest else None
+    yield Step(goal.target, goal.tag, goal.source, before, image, goal.reason)
+
+
+def _entry(mirrors: Mirrors, target: str) -> str | None:
+    return next((mirror.entry for mirror in mirrors.mirrors if mirror.target == target), None)
+
+
+class _Restore:
+    """The writes of one restore, under the lock."""
+
+    def __init__(self, mirrors: Mirrors, stores: Stores, caller: Caller, lease: Lease) -> None:
+        self._mirrors = mirrors
+        self._public = stores.public.guarded(lease.check)
+        self._state = stores.state.guarded(lease.confirm)
+        self._by = writer(caller.command)
+        self._lease = lease
+
+    def run(self, steps: tuple[Step, ...], observed: StoredIndex, executor: Executor) -> None:
+        """Raises `LockLost` and `StoreError`."""
+        now = self._lease.now()
+        back = [step for step in steps if step.image]
+        away = [step for step in steps if not step.image]
+        # If this run is killed from here on, its lock stays behind, and the next apply publishes all lists again.
+        self._lease.unfinished = True
+        observed = write_index(self._state, observed, lambda index: _begun(index, back, away, now), self._by)
+        for step in back:
+            self._publish(step)
+        self._remove(away, observed.index)
+        observed = write_index(self._state, observed, lambda index: self._done(index, steps, now), self._by)
+        publish_lists(self._public, published_lists(observed.index, {step.target for step in steps}), executor)
+        # What an earlier run left is still for an apply to clear up.
+        self._lease.unfinished = self._lease.taken_over
+
+    def _publish(self, step: Step) -> None:
+        if step.image:
+            image = step.image.image
+            there = {one.digest: len(one.body) for one in image.manifests}
+            publish_image(Repository(self._public, step.target), image, [step.tag], there)
+
+    def _remove(self, steps: Iterable[Step], index: MirrorIndex) -> None:
+        # A tag that came along with an image, e.g. a signature, stays, although it is no tag of its own any more.
+        along = {step.target: index.repositories[step.target].attachment_tags for step in steps}
+        delete(self._public, (ManifestKey(one.target, one.tag) for one in steps if one.tag not in along[one.target]))
+
+    def _done(self, index: MirrorIndex, steps: Iterable[Step], now: datetime) -> MirrorIndex:
+        by = f"{self._by.command} on {self._by.host}"
+        for step in steps:
+            target, entry = step.target, _entry(self._mirrors, step.target)
+            if step.image:
+                index = published(index, target, step.source, {step.tag: replace(step.image.state, synced_at=now)}, now)
+            else:
+                index = settled(index, target, [step.tag])
+            index = with_holds(index, target, {step.tag: Held(step.after, now, by, step.reason, entry)})
+        return index
+
+
+def _begun(index: MirrorIndex, back: Iterable[Step], away: Iterable[Step], now: datetime) -> MirrorIndex:
+    for step in back:
+        index = begun(index, step.target, step.source, [step.tag])
+    for step in away:
+        index = removed(index, step.target, [step.tag], now)
+    return index
