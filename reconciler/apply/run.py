@@ -79,7 +79,7 @@ class Run:
             resources, public=resources.public.guarded(lease.check), state=resources.state.guarded(lease.confirm)
         )
         self._settings = settings
-        self._by = writer(settings.command, settings.saved_plan)
+        self._by = writer(settings.command, settings.saved_plan, lease.owner)
         self._observed = observed
         self._unrecorded: list[tuple[ImageWork, CopiedImage]] = []
         self._left_out: list[tuple[RepositoryPlan, Mapping[str, LeftOut]]] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, fields
+from datetime import UTC, datetime
 from enum import StrEnum
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -13,7 +14,11 @@ import typer
 
 from reconciler.cli.log import log_by
 from reconciler.cli.render.formats import FORMATS
+from reconciler.errors import UsageError
+from reconciler.oci.spec import is_tag
 from reconciler.plan.ages import Consent
+from reconciler.target.layout import target_problem
+from reconciler.upkeep.moments import parse_moment
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -76,6 +81,25 @@ def seconds(text: str) -> float:
     if 0 <= value <= LONGEST_WAIT:
         return value
     raise typer.BadParameter(f"{text!r} is not a number of seconds from 0 to {LONGEST_WAIT} (a week)")
+
+
+def moment(text: str) -> datetime:
+    """Parses a time in the past."""
+    try:
+        return parse_moment(text, datetime.now(UTC))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def named_tag(name: str) -> tuple[str, str | None]:
+    """Parses `REPO` or `REPO:TAG`. Raises `UsageError`."""
+    target, colon, tag = name.partition(":")
+    problem = target_problem(target)
+    if problem:
+        raise UsageError(f"{target[:90]!r} is not a valid repository: {problem}")
+    if colon and not is_tag(tag):
+        raise UsageError(f"{tag[:90]!r} is not a valid tag; write e.g. library/alpine:3.20")
+    return target, tag if colon else None
 
 
 TimeoutOption = Annotated[

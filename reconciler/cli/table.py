@@ -36,6 +36,9 @@ SECTIONS = {
     ),
     "Maintain": (
         Row("list", "list:list_", "List the repositories of the bucket, or the tags of one."),
+        Row("history", "history:history", "Show what changed in the mirror, when and by whom."),
+        Row("restore", "restore:restore", "Point tags back to digests that the bucket still has."),
+        Row("release", "release:release", "Let applies change restored tags again."),
         Row("verify", "verify:verify", "Compare the bucket with the mirror index."),
         Row("gc", "gc:gc", "Remove blobs and manifests that nothing references any more."),
         Row("adopt", "adopt:adopt", "Take over what is already in the bucket; copies no blob."),

@@ -148,7 +148,7 @@ def collect_garbage(
     if lease:
         # `check` before a removal costs no request. The index is what other runs build on, so `confirm` reads the lock.
         state = stores.state.guarded(lease.confirm)
-        write_index(state, observed, lambda index: forgotten(index, removed), writer(lease.command))
+        write_index(state, observed, lambda index: forgotten(index, removed), writer(lease.command, lock=lease.owner))
 
 
 def forgotten(index: MirrorIndex, garbage: Iterable[Garbage]) -> MirrorIndex:

@@ -114,7 +114,9 @@ def runs(roots: Iterable[Root]) -> Iterator[Run]:
         yield Run(tuple(group), None)
 
 
-def events(before: MirrorIndex, after: MirrorIndex, target: str | None = None, tag: str | None = None) -> Iterator[Event]:
+def events(
+    before: MirrorIndex, after: MirrorIndex, target: str | None = None, tag: str | None = None
+) -> Iterator[Event]:
     """Yields what happened between two states, by target and tag; of one `target` or one `tag` of it if they are given.
 
     A tag that was written again as it was is no event.

@@ -24,6 +24,7 @@ class By:
     pull_request  its number, if CI ran for one
     run           the URL of the run in CI
     plan          the sha256 of the saved plan that was applied; None: the plan was not saved
+    lock          what the lock was held by, no two runs the same; None: an earlier release, or no lock was held
     """
 
     host: str
@@ -32,6 +33,7 @@ class By:
     pull_request: str | None = None
     run: str | None = None
     plan: Digest | None = None
+    lock: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ _URL = re.compile(r"https?://[^\s@?#]+")
 """Without a login, a query or a fragment, which could hold a secret."""
 
 
-def by(host: str, command: str, environ: Mapping[str, str], plan: Digest | None = None) -> By:
+def by(host: str, command: str, environ: Mapping[str, str], plan: Digest | None = None, lock: str | None = None) -> By:
     """Returns who writes, with what the CI system says in its documented variables of what it runs for."""
     github = all(environ.get(name) for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID"))
     pull = _GITHUB_PULL.fullmatch(environ.get("GITHUB_REF", ""))
@@ -66,6 +68,7 @@ def by(host: str, command: str, environ: Mapping[str, str], plan: Digest | None 
         _first(_NUMBER, numbers),
         _first(_URL, (run, environ.get("CI_JOB_URL", ""), environ.get("BUILD_URL", ""))),
         plan,
+        lock[:MAX_TEXT] if lock else None,
     )
 
 
@@ -77,7 +80,7 @@ def origin_document(origin: Origin) -> dict[str, Any]:
     """Writes an origin as fields of a root; what is not known is absent."""
     document: dict[str, Any] = {}
     if origin.by:
-        known = ("host", "command", "commit", "pull_request", "run")
+        known = ("host", "command", "commit", "pull_request", "run", "lock")
         values = {name: getattr(origin.by, name) for name in known}
         document["by"] = {name: value for name, value in values.items() if value is not None}
     if origin.previous:
@@ -97,8 +100,8 @@ def _parse_by(document: Mapping[str, Any]) -> By | None:
         case None:
             return None
         case {"host": str(host), "command": str(command), **rest}:
-            commit, pull, run = (_text(rest.get(name)) for name in ("commit", "pull_request", "run"))
-            return By(host[:MAX_TEXT], command[:MAX_TEXT], commit, pull, run, _digest(document, "plan"))
+            commit, pull, run, lock = (_text(rest.get(name)) for name in ("commit", "pull_request", "run", "lock"))
+            return By(host[:MAX_TEXT], command[:MAX_TEXT], commit, pull, run, _digest(document, "plan"), lock)
         case _:
             raise Malformed("by", "expected an object with host and command")
 

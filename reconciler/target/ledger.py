@@ -123,9 +123,13 @@ def _write(state: Store, observed: StoredIndex, after: MirrorIndex, by: By) -> S
     return StoredIndex(after, etag, observed.at, digest, known)
 
 
-def writer(command: str, plan: Digest | None = None) -> By:
-    """Returns who this process is, for the roots that it writes. `plan`: the sha256 of a saved plan that it applies."""
-    return by(socket.gethostname(), command, os.environ, plan)
+def writer(command: str, plan: Digest | None = None, lock: str | None = None) -> By:
+    """Returns who this process is, for the roots that it writes.
+
+    plan  the sha256 of a saved plan that it applies
+    lock  the holder of its lock, which tells its run from others
+    """
+    return by(socket.gethostname(), command, os.environ, plan, lock)
 
 
 def _check_writer(state: Store, index: MirrorIndex) -> None:

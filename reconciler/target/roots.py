@@ -76,12 +76,22 @@ def read_head(state: Store, serial: int, digest: Digest) -> Root | None:
     return root
 
 
-def load_root(state: Store, root: Root, known: Known = NOTHING_KNOWN) -> MirrorIndex:
-    """Reads the index that a kept root was. Raises `IndexInvalid` if it, or what it names, is missing or damaged."""
+def load_root(state: Store, root: Root) -> MirrorIndex:
+    """Reads the index that a kept root was. Raises as `read_root` does."""
+    return read_root(state, root)[0]
+
+
+def read_root(state: Store, root: Root, known: Known = NOTHING_KNOWN) -> tuple[MirrorIndex, Known]:
+    """Reads the index that a kept root was, and what of it another root can share; `known`: that of one read before.
+
+    Raises `IndexInvalid` if it, or what it names, is missing or damaged.
+    """
     where = f"{state.name}/{root.key}"
     stored = state.get(root.key)
     if stored is None:
         raise damaged_state(where, "is missing")
     if not root.digest.matches(stored.body):
         raise damaged_state(where, "has other bytes than those that its name is the hash of")
-    return parse(stored.body, where, state_reader(state, known))
+    reader = state_reader(state, known)
+    index = parse(stored.body, where, reader)
+    return index, Known(index.repositories, reader.table, reader.digest) if reader.digest else NOTHING_KNOWN

@@ -118,7 +118,7 @@ def adopt(stores: Stores, found: Survey, executor: Executor, lease: Lease) -> tu
             index = claimed(index, target, index.repositories[target].source, found.name)
         return index
 
-    written = write_index(state, found.observed, change, writer(lease.command))
+    written = write_index(state, found.observed, change, writer(lease.command, lock=lease.owner))
     if found.damaged and written is found.observed:
         # Nothing to take over, so no index was written over the damaged one. Without it, the next apply starts anew.
         state.delete([MIRROR_INDEX])

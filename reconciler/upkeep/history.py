@@ -26,7 +26,7 @@ from reconciler.errors import UsageError
 from reconciler.target.history import Happened, events, runs
 from reconciler.target.index import MirrorIndex
 from reconciler.target.index_json import format_time
-from reconciler.target.roots import load_root, roots
+from reconciler.target.roots import read_root, roots
 from reconciler.target.states import NOTHING_KNOWN
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class Past:
     def index(self, root: Root) -> MirrorIndex:
         """Reads the index that a root was. Raises `IndexInvalid` and `StoreError`."""
         if self._last is None or self._last[0] != root:
-            self._last = root, load_root(self._state, root, self._known)
+            index, self._known = read_root(self._state, root, self._known)
+            self._last = root, index
         return self._last[1]
 
     def at(self, at: datetime) -> Served:

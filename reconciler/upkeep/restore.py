@@ -90,7 +90,7 @@ class Released:
 def plan_restore(mirrors: Mirrors, stores: Stores, request: Request) -> Restoration:
     """Returns what a restore would do, without a lock. Changes nothing, and sends nothing to any source.
 
-    Raises `UsageError` if it is not known what to restore, or the bucket does not have it; `IndexInvalid`, `StoreError`.
+    Raises `UsageError` if it is not known what to restore or the bucket lacks it, `IndexInvalid` and `StoreError`.
     """
     return _restoration(mirrors, stores, read_index(stores.state), request)
 
@@ -109,7 +109,7 @@ def restore_bucket(
         if expected and found != expected:
             raise PlanRefused(("the mirror has changed since this was shown; nothing was restored. Restore again",))
         if found.steps:
-            _Restore(mirrors, stores, caller, lease).run(found.steps, observed, executor)
+            _Restore(mirrors, stores, lease).run(found.steps, observed, executor)
         return found
 
 
@@ -129,7 +129,7 @@ def release_tags(
                 index = without_holds(index, one.target, {one.tag: one.hold})
             return index
 
-        write_index(stores.state.guarded(lease.confirm), observed, change, writer(caller.command))
+        write_index(stores.state.guarded(lease.confirm), observed, change, writer(lease.command, lock=lease.owner))
         return found
 
 
@@ -184,11 +184,11 @@ def _entry(mirrors: Mirrors, target: str) -> str | None:
 class _Restore:
     """The writes of one restore, under the lock."""
 
-    def __init__(self, mirrors: Mirrors, stores: Stores, caller: Caller, lease: Lease) -> None:
+    def __init__(self, mirrors: Mirrors, stores: Stores, lease: Lease) -> None:
         self._mirrors = mirrors
         self._public = stores.public.guarded(lease.check)
         self._state = stores.state.guarded(lease.confirm)
-        self._by = writer(caller.command)
+        self._by = writer(lease.command, lock=lease.owner)
         self._lease = lease
 
     def run(self, steps: tuple[Step, ...], observed: StoredIndex, executor: Executor) -> None:

@@ -58,8 +58,8 @@ class StoredImages:
         """
         if digest not in observed.digests:
             raise NotThere(
-                f"{digest}: the mirror does not keep it any more; it is removed {_words(self._retain(target))} after it "
-                "has lost its last tag (`retain`)"
+                f"{digest}: the mirror does not keep it any more; it is removed {_words(self._retain(target))} after "
+                "it has lost its last tag (`retain`)"
             )
         try:
             return self._read(target, digest, recorded)

@@ -10,13 +10,15 @@ import typer
 
 from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load, open_bucket
-from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, VerboseOption
+from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, VerboseOption, moment
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.listing import listing_view
 from reconciler.errors import UsageError
+from reconciler.target.index_json import format_time
 from reconciler.target.ledger import read_index
 from reconciler.target.listing import Listing, from_index, from_public
+from reconciler.upkeep.history import served_at
 from reconciler.work.threads import BLOB_WORKERS, readers
 
 
@@ -37,6 +39,15 @@ def list_(
             "needed then.",
         ),
     ] = None,
+    at: Annotated[
+        datetime | None,
+        typer.Option(
+            "--at",
+            metavar="TIME",
+            parser=moment,
+            help="List what was served at this time, e.g. 2026-11-24T03:00Z, 2026-11-24, or 2d for two days ago.",
+        ),
+    ] = None,
     output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
@@ -46,7 +57,9 @@ def list_(
     if the index is not public, reads the published lists, which have names only. Exits with 1 if REPO does not exist.
     """
 
-    found = _from_url(url, repository) if url else _from_bucket(file, repository)
+    if url and at:
+        raise UsageError("the history is not public: leave out --url, or --at")
+    found = _from_url(url, repository) if url else _from_bucket(file, repository, at)
     if repository and not found.repositories:
         raise UsageError(f"{repository}: no repository with tags has this name; `r2mirror list` shows all")
     show_result(listing_view(datetime.now(UTC), tags=repository is not None), found, output)
@@ -55,10 +68,16 @@ def list_(
     return 0
 
 
-def _from_bucket(file: Path, pattern: str | None) -> Listing:
+def _from_bucket(file: Path, pattern: str | None, at: datetime | None) -> Listing:
     if file == MIRRORS and not file.exists():
         raise UsageError(f"{file}: does not exist; name one with -f, or give the address of a mirror with --url")
-    return from_index(read_index(open_bucket(load(file)).state).index, pattern)
+    state = open_bucket(load(file)).state
+    if at is None:
+        return from_index(read_index(state).index, pattern)
+    with waiting("Reading ..."):
+        served = served_at(state, at)
+    note(f"note: as of serial {served.root.serial}, written at {format_time(served.root.at)}")
+    return from_index(served.index, pattern)
 
 
 def _from_url(url: str, pattern: str | None) -> Listing:
