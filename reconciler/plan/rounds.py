@@ -186,10 +186,12 @@ class Rounds:
         accepted = f"{mirror.target}:{chosen.tag}" in self._consent.moved
         if self._recheck or accepted or not (chosen.immutable or isinstance(chosen.pattern, Pinned)):
             return None
-        observed = self._observed(mirror).tags.get(chosen.tag)
-        if observed is None or (isinstance(chosen.pattern, Pinned) and chosen.pattern.digest != observed.digest):
-            return None
-        return observed.descriptor
+        observed = self._observed(mirror)
+        if isinstance(chosen.pattern, Pinned):
+            # Whatever tag has it: the bucket holds the image, and a digest cannot mean another one.
+            return observed.descriptors.get(chosen.pattern.digest)
+        state = observed.tags.get(chosen.tag)
+        return state.descriptor if state else None
 
     def _subjects(self, mirror: Mirror, selected: _Selected) -> list[Digest]:
         """The digests of images that were resolved, and that are mirrored as they are at the source."""

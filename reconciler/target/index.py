@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +134,11 @@ class RepositoryState:
     def holds(self, entry: str | None) -> Mapping[str, Held]:
         """The holds that are in force while the mirror's entry is `entry`, None without one."""
         return {tag: one for tag, one in self.held.items() if one.entry == entry}
+
+    @cached_property
+    def descriptors(self) -> Mapping[Digest, Descriptor]:
+        """The digests that have a tag, with what a registry says of each."""
+        return {state.digest: state.descriptor for state in self.tags.values()}
 
     @property
     def own_tags(self) -> frozenset[str]:

@@ -68,8 +68,8 @@ class StateCache:
         """Removes the oldest objects beyond `LIMIT`, if any were added."""
         if self._folder is None or not self._has_grown:
             return
-        with suppress(OSError):
-            found = [(entry.stat(follow_symlinks=False), entry.path) for entry in os.scandir(self._folder)]
+        with suppress(OSError), os.scandir(self._folder) as entries:
+            found = [(entry.stat(follow_symlinks=False), entry.path) for entry in entries]
             held = sum(status.st_size for status, _ in found)
             for status, path in sorted(found, key=lambda one: one[0].st_mtime):
                 if held <= LIMIT:

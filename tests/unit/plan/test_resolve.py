@@ -128,6 +128,7 @@ def test_a_pin_is_asked_for_by_digest_and_only_until_it_is_there() -> None:
         (MirrorIndex(), [V1.digest]),
         (index_of(a={"1": V2}), [V1.digest]),
         (index_of(a={"1": V1}), []),
+        (index_of(a={"1": V2, "other": V1}), []),
     ):
         source.operations.clear()
         desired = ask([pinned], index, {"a": source})["a"]

@@ -44,6 +44,7 @@ def written() -> MemoryStore:
     store = MemoryStore()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(index_states, "INLINE", 4096)
+        patch.setenv("XDG_CACHE_HOME", "/dev/null")
         for number in range(RUNS):
             write(store, number)
     return store
@@ -51,7 +52,7 @@ def written() -> MemoryStore:
 
 @pytest.fixture
 def store(written: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> MemoryStore:
-    monkeypatch.setenv("XDG_CACHE_HOME", "/nonexistent")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
     return MemoryStore(written.objects)
 
 
