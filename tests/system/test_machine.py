@@ -7,10 +7,12 @@ sources, and nothing that nothing reaches. `R2MIRROR_EXAMPLES` sets the number o
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,7 +24,9 @@ from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Failed, Skipped
 from reconciler.apply.settings import Resources, Settings
 from reconciler.errors import LockHeld, LockLost, MirrorError, StoreUnreachable, Unreachable
+from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.patterns import Glob
+from reconciler.oci.spec import Digest
 from reconciler.plan.diff import Action
 from reconciler.plan.plan import Plan, plan_for
 from reconciler.plan.resolve import resolve
@@ -71,6 +75,8 @@ faults = st.builds(
 
 
 class Life(RuleBasedStateMachine):
+    min_age: MinAge | None = None
+
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
@@ -251,7 +257,7 @@ class Life(RuleBasedStateMachine):
     def mirrors(self) -> Mirrors:
         return mirrors(
             *(
-                mirror(target, glob, prune=prune, when_gone=when_gone)
+                mirror(target, glob, prune=prune, when_gone=when_gone, min_age=self.min_age)
                 for target, (glob, prune, when_gone) in self.wanted.items()
             )
         )
@@ -271,7 +277,13 @@ class Life(RuleBasedStateMachine):
         def planned() -> Plan:
             observed = read_index(self.bucket.shared())
             with ThreadPoolExecutor(1) as executor:
-                desired = resolve(wanted, lambda: observed.index, lambda source: sources[source[7:]], executor)
+                desired = resolve(
+                    wanted,
+                    lambda: observed.index,
+                    lambda source: sources[source[7:]],
+                    executor,
+                    now=lambda: self.bucket.now,
+                )
             return plan_for(desired, observed.index, observed.etag, wanted.sha256)
 
         plans = [planned()]
@@ -339,6 +351,47 @@ class Life(RuleBasedStateMachine):
         assert LOCK not in self.bucket.objects
 
 
+class PatientLife(Life):
+    """The same with `min_age`: no tag shows an image that its source had there for less than that."""
+
+    min_age = MinAge(timedelta(days=2))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.since: dict[tuple[str, str], tuple[str, datetime]] = {}
+        self.shown: dict[tuple[str, str], set[str]] = {}
+
+    @invariant()
+    def nothing_young_is_published(self) -> None:
+        # The sources change only between runs, and this is called after each step.
+        there = {(of, tag): one.digest for of, tags in self.upstream.items() for tag, one in tags.items()}
+        for place, digest in there.items():
+            if self.since.get(place, ("",))[0] != digest:
+                self.since[place] = (digest, self.bucket.now)
+        for place in self.since.keys() - there.keys():
+            del self.since[place]
+        for of, tag in itertools.product(TARGETS, TAGS):
+            body = self.bucket.objects.get(manifest_key(of, tag))
+            shown = self.shown.setdefault((of, tag), set())
+            if body is None:
+                shown.clear()
+            elif (digest := str(Digest.of(body))) not in shown:
+                since = self.since[of, tag]
+                assert since[0] == digest
+                assert self.bucket.now - since[1] >= self.min_age.age
+                # An interrupted run may publish it again, whatever the source has by then.
+                shown.add(digest)
+
+    def check_model(self, before: MirrorIndex) -> None:
+        """What was old enough at the start of a run that ended well is published."""
+        for target, state in self.index().repositories.items():
+            assert not state.pending
+            for tag, some in state.seen.items():
+                for one in some:
+                    young = self.bucket.now - one.since < self.min_age.age
+                    assert one.gone or young, (target, tag)
+
+
 def matches(glob: Glob, tag: str) -> bool:
     from fnmatch import fnmatchcase
 
@@ -352,3 +405,5 @@ Life.TestCase.settings = settings(
     suppress_health_check=list(HealthCheck),
 )
 TestLife = Life.TestCase
+PatientLife.TestCase.settings = Life.TestCase.settings
+TestPatientLife = PatientLife.TestCase

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shutil
 from collections.abc import Mapping
 from datetime import timedelta
 from itertools import count
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +31,8 @@ from reconciler.target.index_json import parse
 from reconciler.target.layout import LOCK, MIRROR_INDEX
 from tests.bench import V1, V2, V3, Bench, app, check_visible, expire_lock
 from tests.memory import Fault, Killed, mirror, mirrors
+from tests.parts.images import image, write_layout
+from tests.world import InProcess, World
 
 if TYPE_CHECKING:
     from reconciler.plan.plan import Plan
@@ -377,3 +383,45 @@ def test_nothing_is_published_before_it_was_seen_for_long_enough(steps: list[tup
                     assert since[one][0] == digest
                     assert days.bench.now - since[one][1] >= AGE.age
             served = now
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    """A folder store and an image layout with two tags, of which none is mirrored yet."""
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
+    write_layout(tmp_path / "images", {tag: image({"v": tag}) for tag in ("1.0", "2.0")})
+    world.mirrors({"source": "oci:./images", "target": "app", "tags": [{"glob": "*"}], "min_age": "3d"})
+    return world
+
+
+def test_the_commands_say_what_waits_and_let_it_through_by_name(world: World) -> None:
+    text = world.run("plan", "--detailed-exitcode").stdout
+    line = r"  \. 1\.0  waits until 20\d\d-\d\d-\d\d \d\d:\d\d \(first seen 20\d\d-\d\d-\d\d \d\d:\d\d\)\n"
+    assert re.match(rf"app  from oci:\./images\n{line}{line.replace('1', '2', 1)}", text)
+    assert text.endswith("No changes; 0 unchanged; 2 waiting.\n")
+    assert "| `.` | `app:1.0` | waits until 20" in world.run("plan", "--format", "markdown").stdout
+    assert world.run("apply", "--yes").stdout == "Nothing to do; 2 waiting.\n"
+    assert set(json.loads((world.folder / "mirror" / MIRROR_INDEX).read_text())["repositories"]["app"]["seen"]) == {
+        "1.0",
+        "2.0",
+    }
+    assert "+ app:1.0  added" in world.run("apply", "--yes", "--now", "app:1.0").stdout
+    assert "--now app:1.0: this tag does not wait" in world.run("apply", "--yes", "--now", "app:1.0", code=1).stderr
+    world.run("plan", "--out", "plan.json")
+    assert "leave out --now" in world.run("apply", "plan.json", "--now", "app:2.0", code=1).stderr
+    done = world.run("apply", "--yes", "--accept-present", "--format", "json")
+    assert "have not been seen for 3d" in done.stderr
+    assert json.loads(done.stdout)["outcomes"][0]["reason"] == "published by --accept-present"
+
+
+def test_the_commands_refuse_an_immutable_tag_that_moved_until_it_is_accepted(world: World) -> None:
+    world.mirrors({"source": "oci:./images", "target": "app", "tags": [{"glob": "*"}], "immutable": [{"glob": "1*"}]})
+    world.run("apply", "--yes")
+    shutil.rmtree(world.folder / "images")
+    write_layout(world.folder / "images", {"1.0": image({"v": "moved"}), "2.0": image({"v": "2.0"})})
+    assert "No changes" in world.run("plan").stdout
+    told = world.run("plan", "--recheck", code=1).stdout
+    assert "oci:./images:1.0: is immutable, and has moved" in told
+    assert "~ app:1.0  updated" in world.run("apply", "--yes", "--accept-moved", "app:1.0").stdout
+    assert "No changes" in world.run("plan", "--recheck").stdout
+    assert "has not moved" in world.run("plan", "--accept-moved", "app:1.0", code=1).stderr
