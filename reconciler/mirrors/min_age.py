@@ -11,8 +11,8 @@ from reconciler.words import duration_words
 if TYPE_CHECKING:
     from reconciler.mirrors.patterns import Pattern
 
-INDEX = "index"
-"""The witness that is always there: the mirror index, with the times at which an apply saw a digest first."""
+INDEX, LOG, PUSH = "index", "log", "push"
+"""The witnesses: the mirror index, which always counts, a transparency log, and Docker Hub's date of a push."""
 
 LONGEST = timedelta(days=366)
 
@@ -34,6 +34,11 @@ class MinAge:
         witnesses = "" if self.seen_by == (INDEX,) else f", seen by {', '.join(self.seen_by)}"
         exempt = f", except {', '.join(map(str, self.exempt))}" if self.exempt else ""
         return f"{duration_words(self.age)}{witnesses}{exempt}"
+
+    @property
+    def has_others(self) -> bool:
+        """Whether the word of others than the mirror index counts."""
+        return self.seen_by != (INDEX,)
 
     def exempts(self, tag: str) -> bool:
         """Returns whether the tag does not wait."""

@@ -65,6 +65,14 @@ class Waiting:
 
 
 @dataclass(frozen=True)
+class Testimony:
+    """What another witness than the mirror index says of a digest under a tag: since when it has been there."""
+
+    by: str
+    since: datetime
+
+
+@dataclass(frozen=True)
 class Vanished:
     """A digest that the source no longer has under a tag, and that was not published."""
 
@@ -89,7 +97,7 @@ class Ages:
     waiting    tags whose digests are not old enough
     vanished   what was seen and has gone, since the last apply
     sightings  tag -> its digest, or None if the source failed: what an apply notes; None: nothing is noted
-    early      tag that is published although it waits or has moved -> the option that says so
+    early      tag that would wait or has moved, and is published -> the witness or the option that says so
     moved      immutable tags that moved and stay as they are mirrored
     """
 
@@ -141,11 +149,13 @@ def ages(
     listed: tuple[str, ...] | None,
     now: datetime,
     consent: Consent,
+    testimonies: Mapping[str, Testimony | None],
 ) -> Ages:
     """Returns the ages of what the tags of a mirror point to.
 
-    chosen    every tag that was resolved, and how it was chosen
-    listed    the source's tag list, None if there is none
+    chosen       every tag that was resolved, and how it was chosen
+    listed       the source's tag list, None if there is none
+    testimonies  by tag, what other witnesses say of digests that would wait
     """
     held = observed.holds(mirror.entry)
     digests = {tag: one.digest for tag, one in resolved.items() if isinstance(one, Descriptor) and tag not in held}
@@ -156,7 +166,11 @@ def ages(
         for tag, digest in digests.items()
         if tag not in moving and (waiting := wait(mirror, observed, tag, digest, now))
     ]
-    early = {one.tag: by for one in waits if (by := consent.past_waiting(mirror.target, one))}
+    early = {
+        one.tag: by
+        for one in waits
+        if (by := _by(one, testimonies.get(one.tag)) or consent.past_waiting(mirror.target, one))
+    }
     early |= {one.tag: MOVED for one in moves if f"{mirror.target}:{one.tag}" in consent.moved}
     sightings = _sightings(mirror, observed, resolved)
     return Ages(
@@ -179,6 +193,11 @@ def wait(mirror: Mirror, observed: RepositoryState, tag: str, digest: Digest, no
         return Waiting(tag, digest, since, None)
     # The difference of any two times is in range, a sum need not be.
     return Waiting(tag, digest, since, _later(since, mirror.min_age.age)) if now - since < mirror.min_age.age else None
+
+
+def _by(waiting: Waiting, testimony: Testimony | None) -> str | None:
+    # What has left its tag and come back is in doubt, however old it is.
+    return testimony.by if testimony and waiting.until else None
 
 
 def moment(time: datetime) -> str:

@@ -19,6 +19,7 @@ from reconciler.plan.desire import Desired, desire, desire_nothing
 from reconciler.plan.findings import draft_of
 from reconciler.plan.rounds import Rounds
 from reconciler.plan.signatures import check_signatures
+from reconciler.plan.witnesses import HUB, Witnesses
 from reconciler.signatures.gate import OPEN
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def resolve(
     gate: Gate = OPEN,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     consent: Consent = NO_CONSENT,
+    hub: str = HUB,
 ) -> tuple[Desired, ...]:
     """Returns every repository of the mirrors and of the index as it should be, sorted by target.
 
@@ -47,6 +49,7 @@ def resolve(
     recheck  resolve immutable tags too, and check the signatures of what is mirrored
     now      the time by the store's clock; called once the index is read
     consent  what is published although it waits or is immutable
+    hub      the address of Docker Hub's API, for dates of pushes
 
     Raises whatever `read` raises, and `UsageError` for a glob that matches nothing; never `SourceError`.
     """
@@ -54,7 +57,11 @@ def resolve(
     _open_each(wanted, open_source)
     reading = executor.submit(read)
     check_only(only, mirrors, lambda: reading.result().repositories)
-    found = Rounds(wanted, reading, open_source, executor, recheck=recheck, now=now, consent=consent).findings()
+    with Witnesses(open_source, gate, hub) as witnesses:
+        rounds = Rounds(
+            wanted, reading, open_source, executor, recheck=recheck, now=now, consent=consent, witnesses=witnesses
+        )
+        found = rounds.findings()
     drafts = [draft_of(one, mirrors.name) for one in found]
     drafts = check_signatures(drafts, open_source, executor, gate, recheck=recheck)
     # The index has whole seconds: a date that was rounded only there would differ from the plan's.

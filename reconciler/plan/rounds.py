@@ -23,7 +23,7 @@ from reconciler.mirrors.patterns import Pinned
 from reconciler.mirrors.selection import Chosen, Tally, needs_listing, select
 from reconciler.mirrors.surprises import surprises
 from reconciler.oci.spec import Descriptor, Digest
-from reconciler.plan.ages import Ages, Consent, ages
+from reconciler.plan.ages import Ages, Consent, Testimony, Waiting, ages
 from reconciler.plan.findings import Findings, choosable, is_there
 from reconciler.plan.image_work import registry_of
 from reconciler.target.index import MirrorIndex, RepositoryState
@@ -35,11 +35,15 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror
     from reconciler.oci.referrers import ListedAttachments
     from reconciler.plan.findings import Listed, Resolved
+    from reconciler.plan.witnesses import Witnesses
     from reconciler.sources import OpenSource, Source
 
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
+
+ROUNDS = 4
+"""How often tags that take the places of others are resolved, where another witness may know that they are old."""
 
 _Attachments: TypeAlias = "Mapping[Digest, Future[ListedAttachments | SourceError]]"
 """Digest -> what is attached to it now, once that is known."""
@@ -56,6 +60,7 @@ class _Selected:
     last      those that are chosen now
     listed    the listed tags that they are chosen from
     passing   those of them that wait, or would
+    rounds    how often they were chosen
     """
 
     answers: Mapping[str, Descriptor | Future[Resolved]]
@@ -65,6 +70,7 @@ class _Selected:
     last: frozenset[str] = frozenset()
     listed: tuple[str, ...] = ()
     passing: frozenset[str] = frozenset()
+    rounds: int = 1
 
 
 class Rounds:
@@ -84,6 +90,7 @@ class Rounds:
         recheck: bool,
         now: Callable[[], datetime],
         consent: Consent,
+        witnesses: Witnesses,
     ) -> None:
         self._mirrors = mirrors
         self._reading = reading
@@ -91,6 +98,8 @@ class Rounds:
         self._recheck = recheck
         self._now = now
         self._consent = consent
+        self._witnesses = witnesses
+        self._testimonies: dict[tuple[str, str], Future[Testimony | None]] = {}
         # A registry whose lists are submitted first must not take the threads that the others are about to need.
         coming = [registry_of(mirror.source) for mirror in mirrors]
         shares = Shares(executor, RESOLVE_WORKERS, lambda: tuple(coming))
@@ -150,7 +159,8 @@ class Rounds:
         if not new:
             return selected
         known = observed.tags.keys() | observed.seen.keys() | selected.chosen.keys()
-        unseen = {tag for tag in selected.listed if tag not in known and not mirror.min_age.exempts(tag)}
+        asks = mirror.min_age.has_others and selected.rounds < ROUNDS
+        unseen = {tag for tag in selected.listed if not (asks or tag in known or mirror.min_age.exempts(tag))}
         passing = selected.passing | new | unseen
         again = select(mirror.tags, mirror.exclude, mirror.immutable, selected.listed, passing)
         chosen = {one.tag: one for one in again.chosen}
@@ -165,21 +175,33 @@ class Rounds:
             chosen={**selected.chosen, **chosen},
             last=frozenset(chosen),
             passing=passing,
+            rounds=selected.rounds + 1,
         )
 
     def _ages(self, mirror: Mirror, selected: _Selected) -> Ages:
         listing = self._listings.get(mirror.target) if needs_listing(mirror.tags) else None
         listed = listing.result() if listing else None
         resolved = {tag: one.result() if isinstance(one, Future) else one for tag, one in selected.answers.items()}
-        return ages(
-            mirror,
-            self._observed(mirror),
-            selected.chosen,
-            resolved,
-            listed if isinstance(listed, tuple) else None,
-            self._now(),
-            self._consent,
-        )
+        observed, now = self._observed(mirror), self._now()
+
+        def with_(testimonies: Mapping[str, Testimony | None]) -> Ages:
+            lists = listed if isinstance(listed, tuple) else None
+            return ages(mirror, observed, selected.chosen, resolved, lists, now, self._consent, testimonies)
+
+        found = with_({})
+        if not mirror.min_age or not mirror.min_age.has_others:
+            return found
+        asked = {one.tag: self._testimony(mirror, one, now) for one in found.waiting if one.until}
+        return with_({tag: one.result() for tag, one in asked.items()})
+
+    def _testimony(self, mirror: Mirror, waiting: Waiting, now: datetime) -> Future[Testimony | None]:
+        """Asks the other witnesses, once for each tag."""
+        place = (mirror.target, waiting.tag)
+        if place not in self._testimonies:
+            self._testimonies[place] = self._threads.submit(
+                lambda *_: self._witnesses.testify(mirror, waiting.tag, waiting.digest, now), mirror.source
+            )
+        return self._testimonies[place]
 
     def _known(self, chosen: Chosen, mirror: Mirror) -> Descriptor | None:
         """What the tag points to if that needs no request: it is mirrored, and does not move."""

@@ -101,7 +101,8 @@ def _too_young(repository: RepositoryPlan, mirror: Mirror, index: MirrorIndex, n
     state = index.repositories.get(repository.target, RepositoryState(repository.source))
     for change in repository.of(Action.ADD, Action.UPDATE):
         waiting = change.after and wait(mirror, state, change.tag, change.after.digest, now)
-        if waiting and change.by != MOVED:
+        trusted = {MOVED, *(mirror.min_age.seen_by if mirror.min_age else ())}
+        if waiting and change.by not in trusted:
             yield f"{change.tag}: {waiting.digest} is not old enough for min_age"
 
 

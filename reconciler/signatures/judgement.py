@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, assert_never
 
@@ -35,11 +36,11 @@ def judge(
             continue
         for signer in signers:
             try:
-                check(signature, digest, signer)
+                at = check(signature, digest, signer)
             except (SignatureRefused, Malformed) as error:
                 reasons[str(error) if len(signers) == 1 else f"{error} ({signer})"] = None
             else:
-                return Verified(str(signer))
+                return Verified(str(signer), at)
     raise not_signed(what, signers, list(reasons))
 
 
@@ -52,13 +53,17 @@ def not_signed(what: str, signers: Sequence[Signer], reasons: Sequence[str] = ()
     return SignatureRefused(what, f"not signed by {by}: {'; '.join(reasons[:MAX_REASONS])}{more}")
 
 
-def check(signature: Signature, digest: Digest, signer: Signer) -> None:
-    """Raises `SignatureRefused` or `Malformed` unless `signer` made this signature for the image of this digest."""
+def check(signature: Signature, digest: Digest, signer: Signer) -> datetime | None:
+    """Returns when a log took the signature up, None if that is not known.
+
+    Raises `SignatureRefused` or `Malformed` unless `signer` made this signature for the image of this digest.
+    """
     match signer:
         case TrustedKey(name, pem):
             _check_with_key(signature, digest, _loaded(pem, name))
+            return None
         case Identity():
-            _check_with_identity(signature, digest, signer)
+            return _check_with_identity(signature, digest, signer)
         case _:
             assert_never(signer)
 
@@ -87,17 +92,18 @@ def _check_with_key(signature: Signature, digest: Digest, key: PublicKey) -> Non
             assert_never(signature)
 
 
-def _check_with_identity(signature: Signature, digest: Digest, signer: Identity) -> None:
+def _check_with_identity(signature: Signature, digest: Digest, signer: Identity) -> datetime | None:
     # sigstore takes half a second to import, which signatures made with keys do not need.
     from reconciler.signatures.keyless import check_bundle, check_simple, load_trust
 
     match signature:
         case Simple(name, payload):
-            check_simple(load_trust(signer.trusted_root), signer, signature)
+            at = check_simple(load_trust(signer.trusted_root), signer, signature)
             check_payload(payload, digest, name)
+            return at
         case Bundle(name, has_certificate=False):
             raise SignatureRefused(name, "has no certificate: it was made with a key")
         case Bundle():
-            check_bundle(load_trust(signer.trusted_root), signer, signature, digest)
+            return check_bundle(load_trust(signer.trusted_root), signer, signature, digest)
         case _:
             assert_never(signature)

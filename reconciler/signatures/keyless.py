@@ -93,23 +93,37 @@ def _trust(path: Path) -> Trust:
         raise Malformed(str(path), f"is not a Sigstore trusted root: {reason[:200]}") from None
 
 
-def check_bundle(trust: Trust, signer: Identity, bundle: Bundle, digest: Digest) -> None:
-    """Raises `SignatureRefused` unless `signer` signed the image of this digest with this bundle."""
+def check_bundle(trust: Trust, signer: Identity, bundle: Bundle, digest: Digest) -> datetime | None:
+    """Returns when the log took the signature up, None if the log has not promised a time.
+
+    Raises `SignatureRefused` unless `signer` signed the image of this digest with this bundle.
+    """
     policy = _Policy(signer)
     try:
         parsed = Parsed.from_json(bundle.body)
         if bundle.envelope is None:
             hashed = Hashed(algorithm=HashAlgorithm.SHA2_256, digest=bytes.fromhex(digest.hex))
             trust.verifier.verify_artifact(hashed, parsed, policy)
-            return
+            return _promised_time(parsed)
         kind, payload = trust.verifier.verify_dsse(parsed, policy)
     except Exception as error:  # noqa: BLE001 whatever the library raises, the signature is not verified
         raise _refused(bundle.name, error) from None
     check_statement(kind, payload, digest, bundle.name)
+    return _promised_time(parsed)
 
 
-def check_simple(trust: Trust, signer: Identity, simple: Simple) -> None:
-    """Raises `SignatureRefused` unless `signer` signed the payload of this signature, whatever that says."""
+def _promised_time(verified: Parsed) -> datetime | None:
+    # Without the log's promise, the time in the bundle is only what its writer says.
+    entry = verified.log_entry._inner
+    time = int(entry.integrated_time or 0)
+    return datetime.fromtimestamp(time, UTC) if entry.inclusion_promise and 0 < time < LATEST else None
+
+
+def check_simple(trust: Trust, signer: Identity, simple: Simple) -> datetime:
+    """Returns when the log took the signature up.
+
+    Raises `SignatureRefused` unless `signer` signed the payload of this signature, whatever that says.
+    """
     if simple.certificate is None:
         raise SignatureRefused(simple.name, "has no certificate: it was made with a key")
     if simple.log is None:
@@ -124,6 +138,7 @@ def check_simple(trust: Trust, signer: Identity, simple: Simple) -> None:
         _Policy(signer).verify(certificate)
         check_message(certificate.public_key(), simple.signature, simple.payload, simple.name)  # type: ignore[arg-type]  # Fulcio's are of these kinds; others fail
         _check_entry(entry["body"], certificate, simple)
+        return datetime.fromtimestamp(entry["integratedTime"], UTC)
     except (SignatureRefused, Malformed):
         raise
     except Exception as error:  # noqa: BLE001 whatever the library raises, the signature is not verified

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -43,9 +44,13 @@ Signer: TypeAlias = TrustedKey | Identity
 
 @dataclass(frozen=True)
 class Verified:
-    """An image that is signed `by` a trusted signer."""
+    """An image that is signed `by` a trusted signer.
+
+    at  when a transparency log took the signature up, None if that is not known
+    """
 
     by: str
+    at: datetime | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"signed by {self.by}"

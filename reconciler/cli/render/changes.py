@@ -31,7 +31,7 @@ def remark(change: Change) -> str:
 
 def why(change: Change) -> str | None:
     """Why a tag changes, where its digests do not show it."""
-    by = f"published by {change.by}" if change.by else None
+    by = f"{'published by' if change.by.startswith('--') else 'old enough by'} {change.by}" if change.by else None
     return "; ".join(filter(None, (change.reason, by))) or None
 
 

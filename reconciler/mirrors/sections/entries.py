@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reconciler.errors import Malformed
 from reconciler.mirrors.document import spell
-from reconciler.mirrors.min_age import INDEX, LONGEST, MinAge
+from reconciler.mirrors.min_age import INDEX, LOG, LONGEST, PUSH, MinAge
 from reconciler.mirrors.model import Defaults, Mirror
 from reconciler.mirrors.patterns import Named, PatternError, Pinned, parse_pattern
 from reconciler.mirrors.text_values import duration, path
+from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import Digest, Platform
+from reconciler.signatures.signers import Identity
 from reconciler.sources.kinds import parse_source
 from reconciler.target.layout import target_problem
 
@@ -78,6 +80,8 @@ def read_mirrors(document: Document, defaults: Settings, signers: Signers) -> It
         tags = _patterns(document, (*place, "tags"), said.get("tags", []))
         _check_contradictions(document, tags, settings.exclude)
         ends = _ends(document, place, said)
+        if ends and isinstance(said.get("min_age"), dict):
+            _check_witnesses(document, place, ends[0], settings.others)
         if ends:
             _check_target(document, place, ends[1], targets)
         if ends and not document.wrong(place):
@@ -152,13 +156,23 @@ def _pattern(document: Document, place: KeyPath, entry: Any, *, pins: bool) -> P
 
 def _min_age(document: Document, place: KeyPath, value: Any) -> MinAge | None:
     """A waiting time, None for one of no length."""
-    said: Mapping[str, Any] = {"age": value} if isinstance(value, str) else value
-    age = duration(said["age"])
+    said: Mapping[str, Any] = {"age": value} if isinstance(value, str) else document.sound(place)
+    age = duration(said.get("age", "0s"))
     if age > LONGEST:
         document.problem(place, f"{said['age']} is longer than a year; write e.g. 3d")
     exempt = _patterns(document, (*place, "except"), said.get("except", []))
     witnesses = tuple(said.get("seen_by", (INDEX,)))
     return MinAge(age, witnesses, tuple(exempt.values())) if age else None
+
+
+def _check_witnesses(document: Document, place: KeyPath, source: str, settings: Defaults) -> None:
+    """Records the witnesses of a mirror that can never say anything. Those of `defaults` may suit other mirrors."""
+    repository, where = parse_source(source).repository, (*place, "min_age", "seen_by")
+    seen_by = settings.min_age.seen_by if settings.min_age else ()
+    if PUSH in seen_by and not (repository and repository.registry == DOCKER_HUB):
+        document.problem(where, f"push is Docker Hub's date, and {source} is not at docker.io; remove it")
+    if LOG in seen_by and not any(isinstance(one, Identity) for one in settings.signed_by):
+        document.problem(where, "log needs signed_by with an identity; add it, or remove log")
 
 
 def _platforms(document: Document, place: KeyPath, value: Any) -> tuple[Platform, ...] | None:

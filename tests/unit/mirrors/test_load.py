@@ -22,6 +22,7 @@ from reconciler.edge.config import EdgeConfig
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.document import MAX_BYTES, parse_document
 from reconciler.mirrors.load import load_mirrors
+from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.patterns import Entry, Exact, Glob, Kept, Pinned, Regex, Semver
 from reconciler.mirrors.schema_check import MAX_PROBLEMS
 from reconciler.mirrors.schema_files import load_schema
@@ -533,3 +534,30 @@ def test_the_hash_of_an_entry_changes_with_what_it_says_alone(tmp_path: Path) ->
     assert len(one) == 64
     assert entry("{tags: ['latest'], source: alpine} # as before", "defaults: {prune: false}\n") == one
     assert entry("{source: alpine, tags: [latest, edge]}") != one
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("min_age: 3d", MinAge(timedelta(days=3))),
+        ("min_age: 0s", None),
+        ("min_age: {age: 1w, except: [nightly]}", MinAge(timedelta(days=7), exempt=(Exact("nightly"),))),
+        ("min_age: {age: 3d, seen_by: [index, push]}", MinAge(timedelta(days=3), ("index", "push"))),
+    ],
+)
+def test_a_waiting_time(tmp_path: Path, written: str, expected: MinAge | None) -> None:
+    assert load(tmp_path, mirror(f"tags: [a]\n    {written}")).mirrors[0].min_age == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("min_age: 400d", "mirrors[0].min_age: 400d is longer than a year"),
+        ("min_age: {except: [a]}", "mirrors[0].min_age"),
+        ("min_age: {age: 3d, seen_by: [log]}", "log needs signed_by with an identity"),
+        ("min_age: {age: 3d, seen_by: [created]}", "mirrors[0].min_age.seen_by[0]"),
+        ("min_age: {age: 3d, except: [{regex: '('}]}", "mirrors[0].min_age.except[0].regex"),
+    ],
+)
+def test_a_waiting_time_that_cannot_be(tmp_path: Path, written: str, problem: str) -> None:
+    assert any(problem in one for one in problems(tmp_path, mirror(f"tags: [a]\n    {written}")))

@@ -109,9 +109,12 @@ def test_a_key_signs_in_the_simple_form_and_in_bundles(key: PrivateKey, algorith
 
 
 def test_an_identity_signs_in_the_simple_form_and_in_bundles(someone: Identity) -> None:
-    check(parsed(SIGSTORE.simple(payload_for(ONE.digest))), DIGEST, someone)
-    check(bundled(SIGSTORE.bundle(statement_for(ONE.digest))), DIGEST, someone)
-    check(bundled(SIGSTORE.message_bundle(ONE.body)), DIGEST, someone)
+    times = {
+        check(parsed(SIGSTORE.simple(payload_for(ONE.digest))), DIGEST, someone),
+        check(bundled(SIGSTORE.bundle(statement_for(ONE.digest))), DIGEST, someone),
+        check(bundled(SIGSTORE.message_bundle(ONE.body)), DIGEST, someone),
+    }
+    assert times == {SIGSTORE.time.replace(microsecond=0)}, "when the log took them up"
 
 
 @pytest.mark.parametrize(
