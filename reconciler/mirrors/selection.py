@@ -31,7 +31,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Tally:
-    """How many tags a pattern, as mirrors.yaml spells it, has matched, and how many of those are not excluded."""
+    """How many tags a pattern, as mirrors.yaml spells it, has chosen, and how many with those that are excluded."""
 
     pattern: str
     matched: int
@@ -81,10 +81,14 @@ def select(
     return Selection(
         tuple(Chosen(tag, chosen[tag], tag in frozen) for tag in sorted(chosen)),
         tuple(
-            Tally(str(pattern), len(pattern.matching(source)) if excluded else len(matching), len(matching))
-            for pattern, matching in found
+            Tally(str(one), len(matching) + _wanted_but_excluded(one, source, excluded), len(matching))
+            for one, matching in found
         ),
     )
+
+
+def _wanted_but_excluded(pattern: Pattern, source: TagList, excluded: Collection[str]) -> int:
+    return len(pattern.uncounted.matching(source, excluded) & set(excluded)) if excluded else 0
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ _HASH = re.compile(r"g?[0-9a-f]{7,40}")
 
 
 @total_ordering
-@dataclass(frozen=True, eq=True)
+@dataclass(frozen=True, eq=True, slots=True)
 class Version:
     """A tag read as a version. Versions compare by their releases.
 
@@ -96,10 +96,8 @@ def parse_version(tag: str) -> Version | None:
     numbers = tuple(map(int, written.split(".")))
     if not (glued or dotted or rest):
         return Version(tag, numbers)
-    if (glued and not _PRERELEASE.fullmatch(glued)) or (dotted and _kind(dotted) in _ONLY_SUFFIXES):
-        return None
-    suffixes = [glued or dotted] if glued or dotted else []
-    return _with_suffixes(tag, numbers, [*suffixes, *_SEPARATOR.split(rest)[1:]])
+    suffixes = _suffixes(glued, dotted, rest)
+    return Version(tag, numbers, *suffixes) if suffixes else None
 
 
 def in_order(tag: str) -> tuple[Any, ...]:
@@ -118,12 +116,17 @@ _SEPARATOR = re.compile(r"[-_+]")
 _ONLY_SUFFIXES = frozenset({"number", "variant"})
 
 
-def _with_suffixes(tag: str, numbers: Numbers, suffixes: list[str]) -> Version:
+# Few lists have many suffixes, and some have very many tags.
+@lru_cache(maxsize=4096)
+def _suffixes(glued: str | None, dotted: str | None, rest: str) -> tuple[Prerelease, Numbers, str, str] | None:
+    """What follows the numbers, as the fields of a version. None if the tag is not one."""
+    if (glued and not _PRERELEASE.fullmatch(glued)) or (dotted and _kind(dotted) in _ONLY_SUFFIXES):
+        return None
     prerelease: list[tuple[str, Numbers]] = []
     revision: list[int] = []
     variant: list[str] = []
     raw: list[str] = []
-    for suffix in suffixes:
+    for suffix in [*filter(None, (glued, dotted)), *_SEPARATOR.split(rest)[1:]]:
         kind = _kind(suffix)
         if kind == "prerelease":
             prerelease.append(_prerelease(suffix))
@@ -139,10 +142,9 @@ def _with_suffixes(tag: str, numbers: Numbers, suffixes: list[str]) -> Version:
             variant.append(suffix)
         elif kind in ("number", "revision"):
             revision += _numbers(suffix)
-    return Version(tag, numbers, tuple(prerelease), tuple(revision), "-".join(variant), "-".join(raw))
+    return tuple(prerelease), tuple(revision), "-".join(variant), "-".join(raw)
 
 
-@lru_cache(maxsize=4096)
 def _kind(suffix: str) -> str:
     """Returns what a suffix is: prerelease, number, revision, passed over or variant."""
     if _PRERELEASE.fullmatch(suffix):
@@ -154,7 +156,6 @@ def _kind(suffix: str) -> str:
     return "passed over" if _RELEASED.fullmatch(suffix) or _HASH.fullmatch(suffix) else "variant"
 
 
-@lru_cache(maxsize=4096)
 def _prerelease(suffix: str) -> tuple[str, Numbers]:
     word = _PRERELEASE.fullmatch(suffix)
     assert word is not None

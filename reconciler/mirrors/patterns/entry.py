@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.mirrors.patterns.kept import Kept
@@ -60,6 +60,10 @@ class Entry(Pattern):
         return not self.kept.is_all or any(one.is_relative for one in self.exclude)
 
     @property
+    def uncounted(self) -> Entry:
+        return replace(self, kept=Kept())
+
+    @property
     def means_versions(self) -> bool:
         return bool(self._of_versions) and not self.kept.floating
 
@@ -76,7 +80,9 @@ class Entry(Pattern):
         """What orders each tag that meets the conditions on its text, and why the other tags do not meet them."""
         conditions = [one for one in self.conditions if not one.means_versions]
         everything = {tag: tag for tag in among}
-        out = _refusals(everything, [one.refusal for one in conditions], TagList(())) if conditions else {}
+        if not conditions:
+            return everything, {}
+        out = _refusals(everything, [one.refusal for one in conditions], TagList(()))
         parts = ((tag, (one.ordered_by(tag) for one in conditions)) for tag in everything.keys() - out.keys())
         return {tag: next((part for part in found if part is not None), tag) for tag, found in parts}, out
 

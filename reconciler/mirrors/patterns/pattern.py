@@ -63,6 +63,11 @@ class Pattern(ABC):
         """Whether it speaks of versions, so that as `immutable` it leaves out the names that move between them."""
         return False
 
+    @property
+    def uncounted(self) -> Pattern:
+        """The pattern without what it counts: all tags that meet its conditions."""
+        return self
+
     def alternatives(self) -> Iterator[Mapping[str, Any]]:
         """Yields entries that the author may have meant, the nearest first, for a pattern that chooses nothing.
 

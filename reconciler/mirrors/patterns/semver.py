@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from reconciler.mirrors.patterns.condition import Condition
@@ -75,14 +76,13 @@ class Semver(Condition):
     def _refusal_of_name(self, version: Version, range_: Range) -> str | None:
         if version.prerelease and not (self.prereleases or range_.prereleases):
             return "a pre-release"
-        return None if any(_is_of_variant(version, glob) for glob in self._variants) else "of another variant"
+        return None if _is_of_variant(self._variants, version.variant, version.suffix) else "of another variant"
 
 
-def _is_of_variant(version: Version, glob: str) -> bool:
-    if not glob:
-        return not version.variant
+@lru_cache(maxsize=4096)
+def _is_of_variant(globs: tuple[str, ...], variant: str, suffix: str) -> bool:
     # Builds and revisions were once part of the variant: `r*` still means 5.7.21-r13.
-    return fnmatchcase(version.variant, glob) or fnmatchcase(version.suffix, glob)
+    return any(not variant if not glob else fnmatchcase(variant, glob) or fnmatchcase(suffix, glob) for glob in globs)
 
 
 def _stray(version: Version, range_: Range, listed: TagList) -> str | None:
