@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.patterns import Condition, Entry, PatternError, parse_pattern
+from reconciler.mirrors.tag_list import is_lone_number
 from reconciler.mirrors.versions import Version, parse_version
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def newest_of(tags: Iterable[str]) -> str | None:
     Releases win over pre-releases, and versions without a variant over others.
     """
     versions = [version for tag in tags if (version := parse_version(tag))]
+    versions = [version for version in versions if not is_lone_number(version.numbers)] or versions
     return max(versions, key=_standing).tag if versions else None
 
 

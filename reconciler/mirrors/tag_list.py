@@ -49,8 +49,11 @@ class TagList(Collection[str]):
 
     def floats(self, version: Version) -> bool:
         """Returns whether the tag is the name of another listed version, e.g. 3.20 beside 3.20.1."""
-        if version.prerelease or version.revision or (version.suffix and not version.variant):
+        if version.suffix != version.variant:
             return False
+        if version.prerelease:
+            word, number = version.prerelease[-1]
+            return not number and (version.numbers, word) in self._numbered_prereleases
         return version.numbers in self._lines or (version.numbers, version.variant) in self._revised
 
     def may_float(self, tag: str) -> bool:
@@ -81,6 +84,17 @@ class TagList(Collection[str]):
     def _revised(self) -> frozenset[tuple[Numbers, str]]:
         """What has revisions. A tag without one is the name of the newest: 4.0.0 beside 4.0.0-ls331."""
         return frozenset((version.numbers, version.variant) for version in self._versions if version.revision)
+
+    @cached_property
+    def _numbered_prereleases(self) -> frozenset[tuple[Numbers, str]]:
+        """What has numbered pre-releases. One without a number is the name of the newest: 1.26-rc beside 1.26rc2."""
+        numbered = {(version.numbers, version.prerelease[-1]) for version in self._versions if version.prerelease}
+        return frozenset(
+            (numbers[:length], word)
+            for numbers, (word, number) in numbered
+            if number
+            for length in range(1, len(numbers) + 1)
+        )
 
 
 def is_lone_number(numbers: Numbers) -> bool:

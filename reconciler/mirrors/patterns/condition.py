@@ -28,6 +28,11 @@ class Condition(Pattern):
         """Returns why a floating tag is refused that comes along with a chosen version."""
         return self.refusal(tag, listed)
 
+    @property
+    def captures(self) -> bool:
+        """Whether `ordered_by` may return a part of a tag."""
+        return False
+
     def ordered_by(self, tag: str) -> str | None:  # noqa: ARG002 it is for regexes
         """Returns the part of a matching tag that orders it, None if the condition does not say."""
         return None
@@ -51,6 +56,10 @@ class AnyOf(Condition):
 
     def refusal_of_name(self, tag: str, listed: TagList) -> str | None:
         return _all_refuse(one.refusal_of_name(tag, listed) for one in self.conditions)
+
+    @property
+    def captures(self) -> bool:
+        return any(one.captures for one in self.conditions)
 
     def ordered_by(self, tag: str) -> str | None:
         return next((part for one in self.conditions if (part := one.ordered_by(tag)) is not None), None)

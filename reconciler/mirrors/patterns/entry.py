@@ -30,7 +30,7 @@ class Entry(Pattern):
     def reasons(self, listed: TagList, among: Collection[str]) -> dict[str, str]:
         captured, out = self._captured(among)
         texts = self._texts(captured, listed)
-        context = self._context(texts, listed)
+        context = self._context(texts, listed, among)
         refused = _refusals(texts, [one.refusal for one in self._of_versions], context)
         excluded = self._excluded(listed, texts.keys() - refused.keys())
         matching = texts.keys() - refused.keys() - excluded.keys()
@@ -48,7 +48,7 @@ class Entry(Pattern):
         texts = self._texts(self._captured([tag])[0], alone)
         if not texts or any(not one.is_relative and tag in one.matching(alone) for one in self.exclude):
             return False
-        context = self._context(texts, alone)
+        context = TagList(texts.values())
         refusals = [one.refusal for one in self._of_versions]
         names = [one.refusal_of_name for one in self._of_versions]
         return not _refusals(texts, refusals, context) or (
@@ -76,6 +76,10 @@ class Entry(Pattern):
     def _of_versions(self) -> list[Condition]:
         return [one for one in self.conditions if one.means_versions]
 
+    @property
+    def _captures(self) -> bool:
+        return any(one.captures for one in self.conditions)
+
     def _captured(self, among: Iterable[str]) -> tuple[dict[str, str], dict[str, str]]:
         """What orders each tag that meets the conditions on its text, and why the other tags do not meet them."""
         conditions = [one for one in self.conditions if not one.means_versions]
@@ -83,19 +87,23 @@ class Entry(Pattern):
         if not conditions:
             return everything, {}
         out = _refusals(everything, [one.refusal for one in conditions], TagList(()))
-        parts = ((tag, (one.ordered_by(tag) for one in conditions)) for tag in everything.keys() - out.keys())
+        capturing = [one for one in conditions if one.captures]
+        parts = ((tag, (one.ordered_by(tag) for one in capturing)) for tag in everything.keys() - out.keys())
         return {tag: next((part for part in found if part is not None), tag) for tag, found in parts}, out
 
     def _texts(self, captured: Texts, listed: TagList) -> dict[str, str]:
         """The part of each tag that is its version: a tag that is one needs no group of a regex to say so."""
+        if not self._captures:
+            return dict(captured)
         whole = bool(self._of_versions)
         return {tag: tag if whole and listed.version(tag) else text for tag, text in captured.items()}
 
-    def _context(self, texts: Texts, listed: TagList) -> TagList:
+    def _context(self, texts: Texts, listed: TagList, among: Collection[str]) -> TagList:
         """What decides which of the texts are floating tags, or versions at all: those of all tags in the list."""
-        if all(tag == text for tag, text in texts.items()):
+        if not self._captures:
             return listed
-        return TagList({**self._texts(self._captured(listed)[0], listed), **texts}.values())
+        others = self._texts(self._captured(listed.without(among))[0], listed)
+        return TagList([*others.values(), *texts.values()])
 
     def _excluded(self, listed: TagList, among: Collection[str]) -> dict[str, str]:
         return {tag: f"excluded by {one} in the entry" for one in self.exclude for tag in one.matching(listed, among)}

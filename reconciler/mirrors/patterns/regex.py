@@ -29,9 +29,13 @@ class Regex(Condition):
     def refusal(self, tag: str, listed: TagList) -> str | None:  # noqa: ARG002 it looks at the tag alone
         return None if compile_regex(self.pattern).fullmatch(tag) else "does not match the regex"
 
+    @property
+    def captures(self) -> bool:
+        return bool(compile_regex(self.pattern).groups)
+
     def ordered_by(self, tag: str) -> str | None:
-        match = compile_regex(self.pattern).fullmatch(tag)
-        captured: str | None = match.group(1) if match and match.re.groups else None
+        match = compile_regex(self.pattern).fullmatch(tag) if self.captures else None
+        captured: str | None = match.group(1) if match else None
         return captured
 
     def __str__(self) -> str:
