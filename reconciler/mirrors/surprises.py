@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from reconciler.mirrors.patterns import AnyOf, Entry, Semver
 from reconciler.mirrors.ranges import compile_range
 from reconciler.mirrors.tag_list import TagList, is_dated
+from reconciler.mirrors.versions import parse_version
 
 if TYPE_CHECKING:
     from reconciler.mirrors.patterns import Pattern
@@ -28,14 +29,14 @@ def surprises(chosen: Iterable[Chosen], listed: Collection[str]) -> tuple[str, .
 
     A range that begins at numbers of that size means them.
     """
-    taken: defaultdict[Pattern, list[str]] = defaultdict(list)
+    large: defaultdict[Pattern, list[Version]] = defaultdict(list)
     for one in chosen:
-        if one.pattern.is_relative:
-            taken[one.pattern].append(one.tag)
-    if not taken:
-        return ()
-    line = _Line(TagList(listed))
-    return tuple(words for pattern, tags in taken.items() if (words := _surprise(pattern, tags, line)))
+        version = parse_version(one.tag) if one.pattern.is_relative else None
+        if version and version.numbers[0] > FAR_ABOVE * (_begins(one.pattern) + 1):
+            large[one.pattern].append(version)
+    # Most lists have no such numbers, and need not be parsed.
+    line = _Line(TagList(listed)) if large else None
+    return tuple(words for one, versions in large.items() if line and (words := _surprise(one, versions, line)))
 
 
 class _Line:
@@ -46,11 +47,6 @@ class _Line:
         versions = [version for tag in tags if (version := tags.version(tag)) and not version.prerelease]
         self._ceiling = _ceiling(Counter(version.numbers[0] for version in versions))
         self.newest = max((one for one in versions if not self.is_left_by(one)), default=None)
-
-    def left_by(self, tags: Iterable[str]) -> list[Version]:
-        """Returns the versions among tags that are out of line."""
-        versions = (self._tags.version(tag) for tag in tags)
-        return [version for version in versions if version and self.is_left_by(version)]
 
     def is_left_by(self, version: Version) -> bool:
         is_date = is_dated(version.numbers) and self._tags.dates_are_strays
@@ -67,9 +63,8 @@ def _ceiling(majors: Mapping[int, int]) -> int | None:
     return None
 
 
-def _surprise(pattern: Pattern, taken: Iterable[str], line: _Line) -> str | None:
-    begins = _begins(pattern)
-    odd = sorted(version for version in line.left_by(taken) if version.numbers[0] > FAR_ABOVE * (begins + 1))
+def _surprise(pattern: Pattern, large: Iterable[Version], line: _Line) -> str | None:
+    odd = sorted(filter(line.is_left_by, large))
     if not odd or not line.newest:
         return None
     names = ", ".join(version.tag for version in odd[:NAMED]) + (f" and {len(odd) - NAMED} more" if odd[NAMED:] else "")
