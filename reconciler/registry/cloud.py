@@ -3,7 +3,26 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
+
+
+@dataclass(frozen=True)
+class RepositorySettings:
+    """The settings of repositories that are created.
+
+    immutable  keep tags as they are
+    scan       scan images when they are pushed
+    lifecycle  the JSON of a lifecycle policy; empty for none
+    tags       of the repository, for the bill
+    """
+
+    immutable: bool = False
+    scan: bool = False
+    lifecycle: str = ""
+    tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class CloudApi(Protocol):

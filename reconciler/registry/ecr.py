@@ -1,6 +1,6 @@
 """Amazon ECR's own API: logins, which live twelve hours, repositories, and the deletion of tags.
 
-    api = EcrApi.of("123456789012.dkr.ecr.eu-central-1.amazonaws.com", EcrSettings())
+    api = EcrApi.of("123456789012.dkr.ecr.eu-central-1.amazonaws.com", RepositorySettings())
     api.login()
 
 Imported for ECR's hosts only, because botocore takes 0.2 s to load. The credentials are those that the AWS command line
@@ -15,10 +15,8 @@ import contextlib
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
@@ -29,6 +27,7 @@ from reconciler.errors import LoginRefused, StoreDenied, StoreError, StoreUnreac
 from reconciler.sources.credentials import Credentials
 
 if TYPE_CHECKING:
+    from reconciler.registry.cloud import RepositorySettings
     from reconciler.sources.access import Logins
 
 PUBLIC = "public.ecr.aws"
@@ -44,22 +43,6 @@ SHORTEST_LOGIN = 60.0
 _DENIED = ("AccessDenied", "UnrecognizedClient", "InvalidSignature", "ExpiredToken", "InvalidClientToken")
 
 
-@dataclass(frozen=True)
-class EcrSettings:
-    """The settings of repositories that are created.
-
-    immutable  keep tags as they are
-    scan       scan images when they are pushed
-    lifecycle  the JSON of a lifecycle policy; empty for none
-    tags       of the repository, for the bill
-    """
-
-    immutable: bool = False
-    scan: bool = False
-    lifecycle: str = ""
-    tags: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
-
-
 class EcrApi:
     """The API of one registry. Shared by all threads.
 
@@ -67,14 +50,14 @@ class EcrApi:
     account   the registry's account; empty for the public one, whose paths begin with an alias
     """
 
-    def __init__(self, host: str, client: Any, account: str, settings: EcrSettings) -> None:
+    def __init__(self, host: str, client: Any, account: str, settings: RepositorySettings) -> None:
         self._host = host
         self._client = client
         self._account = account
         self._settings = settings
 
     @classmethod
-    def of(cls, host: str, settings: EcrSettings) -> EcrApi:
+    def of(cls, host: str, settings: RepositorySettings) -> EcrApi:
         """Returns the API of a registry by its host. Raises `StoreError` if it is not one of ECR's."""
         session = botocore.session.get_session()
         if host == PUBLIC:

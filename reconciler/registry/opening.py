@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.http.patience import Patience
 from reconciler.http.rate import Rate
-from reconciler.registry.cloud import Cloud
+from reconciler.registry.cloud import Cloud, RepositorySettings
 from reconciler.registry.host import TargetRegistry
 from reconciler.registry.kinds import kind_of
 from reconciler.registry.refusals import told
@@ -34,11 +34,13 @@ def opened(
     environ: Mapping[str, str],
     deadline: Deadline = NEVER,
     rate: float | None = None,
+    created: RepositorySettings = RepositorySettings(),  # noqa: B008 a frozen value
     sleep: Callable[[float], None] = time.sleep,
 ) -> Iterator[TargetRegistry]:
     """Yields a registry by its host[:port]. Sends nothing yet.
 
-    rate  the requests a second that it gets; None: what is known of its product
+    rate     the requests a second that it gets; None: what is known of its product
+    created  the settings of repositories that have to be created
 
     Raises `StoreError` if it cannot be one.
     """
@@ -47,7 +49,7 @@ def opened(
     patience = Patience(sleep=sleep, limits=LIMITS)
     kept = Keychain(name, config, environ)
     with told(name, name):
-        logins, api = _logins(name, kept)
+        logins, api = _logins(name, kept, created)
         registry = Registry(name, config, logins, patience, deadline=deadline, rate=budget)
     try:
         yield TargetRegistry(registry, kind, Cloud(api) if api else None)
@@ -55,12 +57,12 @@ def opened(
         registry.close()
 
 
-def _logins(name: str, kept: Logins) -> tuple[Logins, CloudApi | None]:
+def _logins(name: str, kept: Logins, created: RepositorySettings) -> tuple[Logins, CloudApi | None]:
     """Returns what finds the logins of a registry, and the API of its cloud."""
     if kind_of(name, {}).name.startswith("Amazon ECR"):
         # botocore takes 0.2 s to load.
-        from reconciler.registry.ecr import EcrApi, EcrLogins, EcrSettings
+        from reconciler.registry.ecr import EcrApi, EcrLogins
 
-        api = EcrApi.of(name, EcrSettings())
+        api = EcrApi.of(name, created)
         return EcrLogins(api, kept), api
     return kept, None

@@ -13,7 +13,8 @@ import botocore.session
 import pytest
 
 from reconciler.errors import LoginRefused, StoreDenied, StoreError, StoreUnreachable
-from reconciler.registry.ecr import PUBLIC, RENEWED_BEFORE, EcrApi, EcrLogins, EcrSettings
+from reconciler.registry.cloud import RepositorySettings
+from reconciler.registry.ecr import PUBLIC, RENEWED_BEFORE, EcrApi, EcrLogins
 from reconciler.registry.opening import opened
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
@@ -62,7 +63,7 @@ def tags(ecr: Any, path: str) -> list[str]:
 
 
 def test_a_login_ends_before_its_twelve_hours_are_over(ecr: Any) -> None:
-    login = EcrApi.of(HOST, EcrSettings()).login()
+    login = EcrApi.of(HOST, RepositorySettings()).login()
     assert login.username == "AWS"
     assert login.password
     assert login.password not in repr(login)
@@ -70,7 +71,7 @@ def test_a_login_ends_before_its_twelve_hours_are_over(ecr: Any) -> None:
 
 
 def test_a_login_is_fetched_once_and_again_when_it_is_refused_or_old(ecr: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    api, asked = EcrApi.of(HOST, EcrSettings()), iter(range(10))
+    api, asked = EcrApi.of(HOST, RepositorySettings()), iter(range(10))
     until = {"at": float("inf")}
     monkeypatch.setattr(api, "login", lambda: Credentials("AWS", str(next(asked)), until=until["at"]))
     logins = EcrLogins(api, Given())
@@ -89,7 +90,7 @@ def test_a_login_is_fetched_once_and_again_when_it_is_refused_or_old(ecr: Any, m
 
 def test_a_login_that_docker_keeps_comes_first(ecr: Any) -> None:
     kept = Credentials("AWS", "from docker's helper")
-    assert EcrLogins(EcrApi.of(HOST, EcrSettings()), Given(kept)).find("a") is kept
+    assert EcrLogins(EcrApi.of(HOST, RepositorySettings()), Given(kept)).find("a") is kept
 
 
 def test_a_login_that_ends_soon_is_used_for_a_minute(ecr: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +99,7 @@ def test_a_login_that_ends_soon_is_used_for_a_minute(ecr: Any, monkeypatch: pyte
             ends = datetime.now(UTC) + timedelta(seconds=RENEWED_BEFORE / 2)
             return {"authorizationData": {"authorizationToken": "QVdTOnNlY3JldA==", "expiresAt": ends}}
 
-    login = EcrApi(PUBLIC, Client(), "", EcrSettings()).login()
+    login = EcrApi(PUBLIC, Client(), "", RepositorySettings()).login()
     assert (login.username, login.password) == ("AWS", "secret")
     assert 50 < login.until - time.monotonic() <= 60
 
@@ -113,7 +114,9 @@ def test_a_repository_is_created_with_its_settings(ecr: Any) -> None:
             }
         ]
     }
-    api = EcrApi.of(HOST, EcrSettings(immutable=True, scan=True, lifecycle=json.dumps(policy), tags={"team": "a"}))
+    api = EcrApi.of(
+        HOST, RepositorySettings(immutable=True, scan=True, lifecycle=json.dumps(policy), tags={"team": "a"})
+    )
     api.create("mirror/alpine")
     api.create("mirror/alpine")
     [found] = ecr.describe_repositories()["repositories"]
@@ -125,7 +128,7 @@ def test_a_repository_is_created_with_its_settings(ecr: Any) -> None:
 
 
 def test_deleting_a_tag_leaves_the_others(ecr: Any) -> None:
-    api = EcrApi.of(HOST, EcrSettings())
+    api = EcrApi.of(HOST, RepositorySettings())
     api.create("app")
     for tag in ("1", "1.0"):
         put(ecr, "app", tag)
@@ -142,19 +145,19 @@ def test_a_failure_in_the_answer_is_an_error() -> None:
             }
 
     with pytest.raises(StoreError, match="ImageReferencedByManifestList: it is in an index"):
-        EcrApi(HOST, Client(), "123456789012", EcrSettings()).delete_tag("app", "1")
+        EcrApi(HOST, Client(), "123456789012", RepositorySettings()).delete_tag("app", "1")
 
 
 def test_a_missing_repository_is_an_error(ecr: Any) -> None:
     with pytest.raises(StoreError, match="RepositoryNotFoundException"):
-        EcrApi.of(HOST, EcrSettings()).delete_tag("nowhere", "1")
+        EcrApi.of(HOST, RepositorySettings()).delete_tag("nowhere", "1")
 
 
 def test_without_credentials(ecr: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    api = EcrApi.of(HOST, EcrSettings())
+    api = EcrApi.of(HOST, RepositorySettings())
     with pytest.raises(LoginRefused, match="no AWS credentials were found"):
         api.login()
     with pytest.raises(StoreDenied, match="no AWS credentials were found"):
@@ -165,7 +168,7 @@ def test_an_api_that_does_not_answer(ecr: Any, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(StoreUnreachable, match="cannot connect to AWS"):
-        EcrApi.of(HOST, EcrSettings()).create("app")
+        EcrApi.of(HOST, RepositorySettings()).create("app")
 
 
 def test_it_is_opened_for_its_hosts_only(ecr: Any) -> None:
