@@ -65,14 +65,13 @@ class Draft:
     warnings: tuple[str, ...] = ()
     tallies: tuple[Tally, ...] = ()
     held: Mapping[str, Held] = field(default_factory=dict)
+    ages: Ages = NO_AGES
 
     @property
     def settling(self) -> dict[str, Descriptor]:
         """What held tags point to that are pending. The bucket has their images, whatever the source answers."""
         tags, unsettled = self.observed.tags, self.observed.pending - self.failures.keys()
         return {tag: tags[tag].descriptor for tag in self.held if tag in tags and tag in unsettled}
-
-    ages: Ages = NO_AGES
 
     @property
     def all_wanted(self) -> dict[str, Descriptor]:

@@ -106,7 +106,7 @@ def served_at(state: Store, at: datetime) -> Served:
 def _too_short(at: datetime, oldest: Root | None) -> str:
     """Says that the history does not reach back to a time, and how far it does."""
     if oldest is None:
-        return "the bucket has no mirror index, so there is no history; `r2mirror apply` begins one"
+        return "no history is kept yet; the next `r2mirror apply` that changes something begins it"
     return (
         f"the history does not reach back to {format_time(at)}: it begins at {format_time(oldest.at)}, with serial "
         f"{oldest.serial}"

@@ -241,3 +241,24 @@ def test_of_many_applies_at_once_none_loses_a_tag(
 def reader(world: World, bucket: S3Bucket) -> Callable[[str], bytes]:
     """Reads a key of the world's store."""
     return from_folder(world.folder / "mirror") if world.store["type"] == "file" else from_url(bucket.public_url)
+
+
+def test_a_wrong_prune_is_undone_from_the_bucket_alone_and_stays_undone(
+    world: World, docker_registry: DockerRegistry, s3_bucket: S3Bucket
+) -> None:
+    world.run("apply", "--yes")
+    source = {"source": f"{docker_registry.host}/app"}
+    world.mirrors({**source, "tags": ["1"]})
+    world.run("apply", "--yes")
+    (run, _) = run_json(world, "history", "history", "app")["runs"]
+    assert [(one["kind"], one["tag"]) for one in run["events"]] == [("pruned", "2")]
+
+    # The source is gone: nothing listens there any more.
+    world.mirrors({"source": "127.0.0.1:9/app", "target": "app", "tags": ["1"]})
+    restored = run_json(world, "restore", "restore", "--run", str(run["serials"][1]), "--yes")
+    assert [(one["tag"], one["after"]) for one in restored["restored"]] == [("2", app("2").digest)]
+    assert walk(reader(world, s3_bucket), "app", "2")
+    world.run("verify")
+    plan = world.plan(code=1)
+    assert changes(plan) == []
+    assert set(plan["repositories"][0]["held"]) == {"2"}

@@ -92,5 +92,5 @@ def test_what_is_older_than_what_is_kept_is_not_guessed_at(store: MemoryStore) -
     with pytest.raises(UsageError, match=words):
         served_at(store, oldest.at - timedelta(seconds=1))
     assert served_at(store, kept[0].at + timedelta(hours=1)).root == kept[0]
-    with pytest.raises(UsageError, match="no mirror index"):
+    with pytest.raises(UsageError, match="no history is kept yet"):
         served_at(MemoryStore(), EPOCH)
