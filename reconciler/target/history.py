@@ -50,6 +50,7 @@ class Event:
 
     before  the digest until then; None: there was no such tag
     after   the digest from then on; None: there is no such tag any more
+    early   the witness or the option by which the digest came before the mirror index had seen it for `min_age`
     """
 
     kind: Kind
@@ -57,6 +58,7 @@ class Event:
     tag: str | None
     before: Digest | None
     after: Digest | None
+    early: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,8 @@ def _of_repository(target: str, old: RepositoryState, new: RepositoryState, tag:
         before, after = old.tags.get(name), new.tags.get(name)
         kind = _kind(before, after, old.held.get(name), new.held.get(name))
         if kind:
-            yield Event(kind, target, name, before.digest if before else None, after.digest if after else None)
+            early = after.by if after and kind in (Kind.ADDED, Kind.MOVED) else None
+            yield Event(kind, target, name, before.digest if before else None, after.digest if after else None, early)
     if tag is None:
         gone = sorted(old.digests - new.digests)
         yield from (Event(Kind.COLLECTED, target, None, digest, None) for digest in gone)

@@ -81,6 +81,7 @@ def _place(event: Event) -> tuple[Any, ...]:
 def _event(event: Event) -> Line:
     sign, style, remark = _SIGNS[event.kind]
     name = event.target if event.tag is None else f"{event.target}:{event.tag}"
+    remark = remark or (f"before its time, by {event.early}" if event.early else "")
     digests = [str(one) for one in dict.fromkeys((event.before, event.after)) if one]
     gone = " -> removed" if event.kind is Kind.RESTORED and event.after is None else ""
     return Line((f"  {sign} {name}", style), f" {' -> '.join(digests)}{gone}", f"  {remark}" if remark else "")
@@ -106,6 +107,7 @@ def _event_entry(event: Event) -> dict[str, Any]:
         "tag": event.tag,
         "before": str(event.before) if event.before else None,
         "after": str(event.after) if event.after else None,
+        **({"early": event.early} if event.early else {}),
     }
 
 

@@ -407,6 +407,9 @@ def test_the_commands_say_what_waits_and_let_it_through_by_name(world: World) ->
     }
     assert "+ app:1.0  added" in world.run("apply", "--yes", "--now", "app:1.0").stdout
     assert "--now app:1.0: this tag does not wait" in world.run("apply", "--yes", "--now", "app:1.0", code=1).stderr
+    assert re.search(r"\+ app:1\.0 sha256:\w+  before its time, by --now\n", world.run("history").stdout)
+    (run, *_) = json.loads(world.run("history", "--format", "json").stdout)["runs"]
+    assert run["events"][0]["early"] == "--now"
     world.run("plan", "--out", "plan.json")
     assert "leave out --now" in world.run("apply", "plan.json", "--now", "app:2.0", code=1).stderr
     done = world.run("apply", "--yes", "--accept-present", "--format", "json")

@@ -56,6 +56,11 @@ def test_it_names_full_digests_before_and_after() -> None:
     assert next(events(*indexes, "a")) == Event(Kind.MOVED, "a", "x", ONE.digest, TWO.digest)
 
 
+def test_it_says_by_what_a_digest_came_before_its_time() -> None:
+    indexes = MirrorIndex(1, {"a": state(ONE)}), MirrorIndex(2, {"a": state(replace(TWO, by="--now"))})
+    assert next(events(*indexes, "a")).early == "--now"
+
+
 @given(draw.indexes, draw.indexes)
 def test_every_change_of_a_digest_is_told_once_and_nothing_else_is(before: MirrorIndex, after: MirrorIndex) -> None:
     assert not list(events(before, before))
