@@ -20,12 +20,12 @@ from reconciler.errors import Malformed, PublicError, SourceError
 from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import Digest, load_json
 from reconciler.plan.ages import Testimony
-from reconciler.target.public import PublicBucket
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror
     from reconciler.signatures.gate import Gate
     from reconciler.sources import OpenSource
+    from reconciler.target.public import PublicBucket
 
 logger = logging.getLogger(__name__)
 
@@ -104,6 +104,9 @@ class Witnesses:
 
     @cached_property
     def _hub(self) -> PublicBucket:
+        # Most files name no such witness, and need not load an HTTP client before anything else does.
+        from reconciler.target.public import PublicBucket
+
         return self._closing.enter_context(PublicBucket(self._url))
 
 
