@@ -45,7 +45,6 @@ KINDS = (
             chunked=NO,
             creates=NO,
             largest_blob=52_000 * MIB,
-            rate=20.0,
         ),
         ("repositories are created by its API before the first push", "tags may be set immutable per repository"),
     ),
@@ -53,7 +52,7 @@ KINDS = (
         "Amazon ECR Public",
         r"public\.ecr\.aws",
         "",
-        Powers(tag_deletion=YES, digest_deletion=YES, monolithic=YES, chunked=NO, creates=NO, rate=10.0),
+        Powers(tag_deletion=YES, digest_deletion=YES, monolithic=YES, chunked=NO, creates=NO),
         ("repositories are created by its API before the first push",),
     ),
     RegistryKind(
@@ -74,8 +73,8 @@ KINDS = (
         "Azure Container Registry",
         r"[a-z0-9]+(-[a-z0-9]+)*\.azurecr\.(io|cn|us)",
         "",
-        Powers(digest_deletion=YES, referrers=YES, creates=YES, largest_blob=200 * GIB, rate=8.0),
-        ("Basic takes 100 writes a minute, Standard 500, Premium 2,000",),
+        Powers(digest_deletion=YES, referrers=YES, creates=YES, largest_blob=200 * GIB, rate=16.0),
+        ("Basic takes 1,000 reads and 100 writes a minute, Standard 3,000 and 500, Premium 10,000 and 2,000",),
     ),
     RegistryKind(
         "Docker Hub",

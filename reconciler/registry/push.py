@@ -85,10 +85,11 @@ class _Breaks:
         self._failures = 0
         self._limited = 0.0
 
-    def wait(self, failure: _Again, gained: int) -> None:
+    def wait(self, failure: _Again, gained: int, left: float) -> None:
         """Waits for the next attempt. Raises `StoreUnreachable` if there is to be none.
 
         gained  the bytes that the last attempt brought
+        left    the seconds that the run has left
         """
         self._spare = min(self._spare + max(0, gained) / BYTES_A_BREAK, BREAKS) - failure.costs
         if self._spare < 0 or self._limited > self._patience.limits:
@@ -97,6 +98,8 @@ class _Breaks:
         if not failure.costs and failure.wait is None:
             return
         pause = self._patience.pause(self._failures, failure.wait)
+        if pause > left:
+            raise StoreUnreachable(self._what, f"its upload was not done when the time of the run ended: {failure.why}")
         # A rate limit says itself when it ends, so that it is no break; but it has a bound of its own.
         self._limited += 0.0 if failure.costs else pause
         self._patience.sleep(pause)
@@ -136,7 +139,7 @@ class Upload:
             failure = self._tried()
             if failure is None or (self._is_last and self._at.has_blob(self._blob)):
                 return
-            breaks.wait(failure, self._reached - before)
+            breaks.wait(failure, self._reached - before, self._registry.time_left)
             if failure.costs and self._session:
                 self._session = replace(self._session, offset=None)
 

@@ -143,6 +143,11 @@ class Registry:
         self._session.close()
 
     @property
+    def time_left(self) -> float:
+        """The seconds for which requests may still be sent."""
+        return self._deadline.left
+
+    @property
     def counts_pulls(self) -> bool:
         """Whether a GET of a manifest may count against a quota."""
         return self.name == DOCKER_HUB or self.quota is not None
