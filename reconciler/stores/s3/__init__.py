@@ -12,7 +12,8 @@
     errors     what an error means to the user
 
 R2 requires the following, and other servers accept it: no checksum trailers (`when_required`), so that every body is
-sent plainly with its SHA-256 in the signature; no `Expect: 100-continue`, which R2 never answers; parts of equal size.
+sent plainly, with its SHA-256 in the signature or, over TLS, a CRC32C in a header; no `Expect: 100-continue`, which R2
+never answers; parts of equal size.
 
 A stream of up to `PART_SIZE` bytes is one PutObject, which carries the digest for the server to verify. A longer one is
 a multipart upload: its parts are filled one after the other and sent by a pool of threads that all uploads of the store

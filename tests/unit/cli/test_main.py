@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,6 +19,9 @@ from reconciler.cli.table import ROWS
 from tests.parts.images import image, write_layout
 from tests.parts.terminal import on_a_terminal
 from tests.world import InProcess, World
+
+if TYPE_CHECKING:
+    from tests.parts.lying_registry import LyingRegistry
 
 
 @pytest.fixture
@@ -111,6 +116,18 @@ def test_an_apply_that_finds_nothing_new_loads_nothing_that_copies(world: World)
         "ctypes",
         "re2",
     }
+
+
+def test_a_plan_from_a_registry_loads_no_command_line_of_httpx(world: World, lying: LyingRegistry) -> None:
+    """It would load click, rich and pygments, wherever click is installed, as it is here."""
+    assert find_spec("click"), "without it, httpx does not load them anyway"
+    world.registries = {lying.host: {"plain_http": True}}
+    world.mirrors({"source": f"{lying.host}/team/app", "target": "app", "tags": ["1.0"]})
+    call = [sys.executable, "-X", "importtime", "-m", "reconciler", "plan"]
+    done = subprocess.run(call, cwd=world.folder, env=world.environment, capture_output=True, text=True, check=False)
+    modules = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert modules & {"httpx"}, "the list of modules is read rightly"
+    assert "click" not in modules
 
 
 def test_what_speaks_to_buckets_and_registries_loads_no_more_than_it_needs() -> None:
