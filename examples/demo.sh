@@ -15,9 +15,6 @@ r2mirror() {
   printf '%s$ r2mirror %s%s\n' "$bold" "$*" "$plain"
   (cd "$demo" && "$python" -m reconciler "$@")
 }
-# The upper bound excludes dates: docker.io/library/alpine has snapshots, e.g. 20240329, beside its releases.
-range='>=0'
-[ -z "${SOURCE:-}" ] || range='>=0 <1000'
 
 mirrors() { # NEWEST: writes a mirrors.yaml that selects this many of the newest versions
   cat <<YAML
@@ -29,8 +26,9 @@ mirrors:
   - source: ${SOURCE:-oci:./images}
     target: demo/app
     tags:
-      - semver: "$range"
+      - semver: "*"
         newest: $1
+        floating: true
 YAML
 }
 

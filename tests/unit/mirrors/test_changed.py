@@ -73,3 +73,7 @@ def test_defaults_are_read_too(tmp_path: Path) -> None:
     (note,) = load_with_notes(path, None)[1]
     assert (note.where, note.line, note.column) == ("defaults.immutable[0]", 5, 7)
     assert FROZEN in note.message
+
+
+def test_the_commented_example_is_written_for_this_release() -> None:
+    assert load_with_notes(Path(__file__).parents[3] / "mirrors.yaml", None)[1] == ()
