@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from reconciler.cache import Cache
 from reconciler.errors import IndexInvalid, Malformed
 from reconciler.oci.spec import Digest
 from reconciler.target import index_states
@@ -29,15 +30,16 @@ from reconciler.target.index_states import (
     with_pending,
 )
 from reconciler.target.layout import STATE_HEADERS, state_key
-from reconciler.target.state_cache import user_cache
 from reconciler.work.threads import BLOB_WORKERS, each, threads
 
 if TYPE_CHECKING:
     from reconciler.stores import Store
     from reconciler.target.index import MirrorIndex, RepositoryState
-    from reconciler.target.state_cache import StateCache
 
 Parsed = TypeVar("Parsed")
+
+CACHE = Cache("state", entries=4000, entry_bytes=512 * 1024)
+"""The groups of an index of a million tags, about 100 KiB each."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,6 @@ class StateReader:
         self._get = get
         self._known = known
         self._most = most
-        self._cache = user_cache()
         self.table: Table = ()
         self.digest: Digest | None = None
 
@@ -81,21 +82,21 @@ class StateReader:
         if self._most is not None and sum(row.size for row in self.table) > self._most:
             raise Malformed("states", f"expected at most {self._most} bytes of them")
         repositories = self._held(self.table)
-        self._cache.trim()
         return with_pending(repositories, self._pending(pending) if pending else document.get("pending", {}))
 
     def body(self, digest: Digest, size: int | None = None) -> bytes:
         """Returns the object that `digest` names. Raises `IndexInvalid` if it is missing or damaged."""
         where = f"{self._name}/{state_key(digest)}"
-        cached = self._cache.get(digest)
-        if cached is not None:
+        cached = CACHE.get(digest.hex)
+        # A power failure can cut an entry short.
+        if cached is not None and digest.matches(cached):
             return cached
         body = self._get(state_key(digest))
         if body is None:
             raise damaged_state(where, "is missing")
         if not digest.matches(body) or size not in (None, len(body)):
             raise damaged_state(where, "has other bytes than those that its name is the hash of")
-        self._cache.put(digest, body)
+        CACHE.put(digest.hex, body)
         return body
 
     def _table(self, digest: Digest) -> Table:
@@ -157,17 +158,15 @@ def put_states(state: Store, after: MirrorIndex, known: Known) -> tuple[bytes | 
     content = inline(after, known.table)
     if content is not None:
         return content, NOTHING_KNOWN
-    cache = user_cache()
     rows = []
     for row, body in regrouped(after.repositories, known.repositories, known.table):
         if body is not None:
-            _put(state, cache, row.digest, body)
+            _put(state, row.digest, body)
         rows.append(row)
     table = table_body(rows)
     digest = Digest.of(table)
     if digest != known.digest:
-        _put(state, cache, digest, table)
-    cache.trim()
+        _put(state, digest, table)
     return states_content(digest, _put_pending(state, after)), Known(after.repositories, tuple(rows), digest)
 
 
@@ -181,10 +180,10 @@ def _put_pending(state: Store, after: MirrorIndex) -> dict[str, list[str]] | Dig
     return digest
 
 
-def _put(state: Store, cache: StateCache, digest: Digest, body: bytes) -> None:
+def _put(state: Store, digest: Digest, body: bytes) -> None:
     # Without a condition: what is there under this name already has these bytes, or is damaged.
     state.put(state_key(digest), body, STATE_HEADERS)
-    cache.put(digest, body)
+    CACHE.put(digest.hex, body)
 
 
 def damaged_state(where: str, why: str) -> IndexInvalid:

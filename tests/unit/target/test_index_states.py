@@ -36,6 +36,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", "/nonexistent")
 
 
 def state(number: int) -> TagState:
@@ -186,7 +187,7 @@ def test_what_the_cache_has_is_never_trusted(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     store = MemoryStore()
     write_index(store, read_index(store), lambda index: replaced(index, mirror_of(8, 3)))
-    folder = tmp_path / "r2mirror" / "state"
+    folder = tmp_path / "r2mirror"
     assert folder.stat().st_mode & 0o777 == 0o700
     for path in folder.iterdir():
         path.write_bytes(b'{"repositories":{}}')
