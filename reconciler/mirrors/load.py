@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.changed import changed_entries
 from reconciler.mirrors.document import read_document
-from reconciler.mirrors.model import DEFAULT_NAME, Mirrors
+from reconciler.mirrors.model import DEFAULT_HISTORY, DEFAULT_NAME, Mirrors
 from reconciler.mirrors.schema_check import check_schema
 from reconciler.mirrors.sections.edge import read_edge
 from reconciler.mirrors.sections.entries import Settings, read_mirrors, read_settings
 from reconciler.mirrors.sections.registries import read_registries
 from reconciler.mirrors.sections.store import read_store
 from reconciler.mirrors.signed_by import read_signed_by
+from reconciler.mirrors.text_values import duration
 from reconciler.mirrors.text_values import path as path_at
 from reconciler.stores.buckets import R2
 
@@ -72,5 +73,6 @@ def load_with_notes(
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     sha256 = hashlib.sha256(document.body).hexdigest()
     name = document.value.get("name", DEFAULT_NAME)
-    content = Mirrors(store, registries, mirrors, defaults.values, folder, sha256, edge, name)
+    history = duration(document.value.get("history", DEFAULT_HISTORY))
+    content = Mirrors(store, registries, mirrors, defaults.values, folder, sha256, edge, name, history)
     return content, tuple(changed_entries(document))

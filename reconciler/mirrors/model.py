@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from reconciler.sources.config import RegistryConfig
     from reconciler.stores.config import StoreConfig
 
+DEFAULT_HISTORY = "400d"
 DEFAULT_NAME = "default"
 
 
@@ -91,6 +92,7 @@ class Mirrors:
     folder      where relative paths in the file start
     sha256      the hash of the file's bytes
     name        tells the file from others with the same store
+    history     how long earlier versions of the mirror index are kept
     """
 
     store: StoreConfig
@@ -101,6 +103,7 @@ class Mirrors:
     sha256: str
     edge: EdgeConfig | None = None
     name: str = DEFAULT_NAME
+    history: timedelta = timedelta(days=400)
 
     @property
     def is_at_r2(self) -> bool:

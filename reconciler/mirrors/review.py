@@ -65,6 +65,7 @@ def review(old: Mirrors | None, new: Mirrors) -> tuple[Edit, ...]:
         *_sections("edge", _edges(old), _edges(new), _left_rules),
         *_sections("defaults", {"defaults": old.defaults} if old else {}, {"defaults": new.defaults}, lambda _: ()),
         *_renamed(old, new),
+        *_kept_for(old, new),
     )
 
 
@@ -75,6 +76,12 @@ def _renamed(old: Mirrors | None, new: Mirrors) -> Iterator[Edit]:
         yield Edit(
             "file", "name", "changed", (("name: ", Code(old.name), " -> ", Code(new.name)), (*words, Code(new.name)))
         )
+
+
+def _kept_for(old: Mirrors | None, new: Mirrors) -> Iterator[Edit]:
+    if old and old.history != new.history:
+        before, after = duration_words(old.history), duration_words(new.history)
+        yield Edit("file", "history", "changed", (("history: ", before, " -> ", after),))
 
 
 def _sections(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import StoreError
 from reconciler.oci.spec import Digest
 from reconciler.stores import discard, unfinished
+from reconciler.target.compaction import Outdated, compact, outdated
 from reconciler.target.index_changes import collected, expired
 from reconciler.target.layout import BlobKey, ManifestKey, parse_key
 from reconciler.target.ledger import read_index, write_index, writer
@@ -131,8 +132,11 @@ def collect_garbage(
     retain: Callable[[str], timedelta],
     executor: Executor,
     lease: Lease | None,
-) -> Iterator[Garbage | NotCollected]:
+    history: timedelta | None = None,
+) -> Iterator[Garbage | NotCollected | Outdated]:
     """Removes the garbage of every repository of the mirror index that is `wanted`, and records it there.
+
+    history  how long earlier versions of the mirror index are kept; None: they stay
 
     Without a lease it only finds garbage. Raises `IndexInvalid`, `LockLost` and `StoreError`.
     """
@@ -149,6 +153,11 @@ def collect_garbage(
         # `check` before a removal costs no request. The index is what other runs build on, so `confirm` reads the lock.
         state = stores.state.guarded(lease.confirm)
         write_index(state, observed, lambda index: forgotten(index, removed), writer(lease.command, lock=lease.owner))
+    if history is not None:
+        left = outdated(stores.state, history, now)
+        if lease:
+            compact(stores.state.guarded(lease.confirm), left)
+        yield left
 
 
 def forgotten(index: MirrorIndex, garbage: Iterable[Garbage]) -> MirrorIndex:

@@ -42,8 +42,10 @@ class Root:
         return root_key(self.serial, self.digest)
 
 
-def parse_head(body: bytes, serial: int, digest: Digest) -> Root | None:
+def parse_head(body: bytes, serial: int | None, digest: Digest) -> Root | None:
     """Reads a root's head from all of its bytes or the first `HEAD` of them; None if those are too few.
+
+    serial  what it has to have; None: any
 
     Raises `Malformed`.
     """
@@ -54,13 +56,13 @@ def parse_head(body: bytes, serial: int, digest: Digest) -> Root | None:
     return _root(body, serial, digest) if body.endswith(b"}\n") else None
 
 
-def _root(body: bytes, serial: int, digest: Digest) -> Root:
-    what = f"root {serial}"
+def _root(body: bytes, serial: int | None, digest: Digest) -> Root:
+    what = f"root {digest}"
     document = load_json(body, what)
     match document:
-        case {"serial": int(found), "updated_at": str(at), "generator": str(generator)} if found == serial:
+        case {"serial": int(found), "updated_at": str(at), "generator": str(generator)} if serial in (None, found):
             origin, (states, pending) = parse_origin(document), named_objects(document)
-            return Root(serial, digest, parse_time(at), generator[:100], origin, states, pending)
+            return Root(found, digest, parse_time(at), generator[:100], origin, states, pending)
         case _:
             raise Malformed(what, "expected serial, updated_at and generator")
 

@@ -76,6 +76,15 @@ def read_head(state: Store, serial: int, digest: Digest) -> Root | None:
     return root
 
 
+def verified_root(state: Store, serial: int, digest: Digest) -> Root | None:
+    """Reads a whole kept root and returns its head; None if it is missing, or its bytes are not those of its name."""
+    stored = state.get(root_key(serial, digest))
+    try:
+        return parse_head(stored.body, serial, digest) if stored and digest.matches(stored.body) else None
+    except Malformed:
+        return None
+
+
 def load_root(state: Store, root: Root) -> MirrorIndex:
     """Reads the index that a kept root was. Raises as `read_root` does."""
     return read_root(state, root)[0]

@@ -57,19 +57,27 @@ NOTHING_KNOWN = Known({})
 class StateReader:
     """Reads the repositories of a root that names a table: the `States` of `index_json.parse`. `table` is it then.
 
-    name   of the store, or its URL
-    get    returns the object under a key, None if there is none
-    known  groups that need not be read
-    most   bytes that may be read; None: any number
+    name    of the store, or its URL
+    get     returns the object under a key, None if there is none
+    known   groups that need not be read
+    most    bytes that may be read; None: any number
+    cached  whether what this machine has cached counts
     """
 
     def __init__(
-        self, name: str, get: Callable[[str], bytes | None], known: Known = NOTHING_KNOWN, most: int | None = None
+        self,
+        name: str,
+        get: Callable[[str], bytes | None],
+        known: Known = NOTHING_KNOWN,
+        most: int | None = None,
+        *,
+        cached: bool = True,
     ) -> None:
         self._name = name
         self._get = get
         self._known = known
         self._most = most
+        self._cached = cached
         self.table: Table = ()
         self.digest: Digest | None = None
 
@@ -78,7 +86,7 @@ class StateReader:
         self.digest, pending = named_objects(document)
         if self.digest is None:
             raise Malformed("states", "expected a sha256 digest")
-        self.table = self._known.table if self.digest == self._known.digest else self._table(self.digest)
+        self.table = self._known.table if self.digest == self._known.digest else self.read_table(self.digest)
         if self._most is not None and sum(row.size for row in self.table) > self._most:
             raise Malformed("states", f"expected at most {self._most} bytes of them")
         repositories = self._held(self.table)
@@ -87,7 +95,7 @@ class StateReader:
     def body(self, digest: Digest, size: int | None = None) -> bytes:
         """Returns the object that `digest` names. Raises `IndexInvalid` if it is missing or damaged."""
         where = f"{self._name}/{state_key(digest)}"
-        cached = CACHE.get(digest.hex)
+        cached = CACHE.get(digest.hex) if self._cached else None
         # A power failure can cut an entry short.
         if cached is not None and digest.matches(cached):
             return cached
@@ -99,7 +107,8 @@ class StateReader:
         CACHE.put(digest.hex, body)
         return body
 
-    def _table(self, digest: Digest) -> Table:
+    def read_table(self, digest: Digest) -> Table:
+        """Returns the groups that a table names. Raises `IndexInvalid` for a damaged one, and `StoreError`."""
         return self._parsed(digest, parse_table)
 
     def _pending(self, digest: Digest) -> Any:
@@ -139,14 +148,14 @@ class StateReader:
         return members(self._known.repositories, self._known.table) if self._known.table else []
 
 
-def state_reader(state: Store, known: Known = NOTHING_KNOWN) -> StateReader:
+def state_reader(state: Store, known: Known = NOTHING_KNOWN, *, cached: bool = True) -> StateReader:
     """Returns what reads the repositories of a root in the store `state`."""
 
     def get(key: str) -> bytes | None:
         stored = state.get(key)
         return stored.body if stored else None
 
-    return StateReader(state.name, get, known)
+    return StateReader(state.name, get, known, cached=cached)
 
 
 def put_states(state: Store, after: MirrorIndex, known: Known) -> tuple[bytes | None, Known]:

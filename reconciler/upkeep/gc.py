@@ -27,6 +27,7 @@ from reconciler.work.threads import BLOB_WORKERS, threads
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
     from reconciler.stores import Stores
+    from reconciler.target.compaction import Outdated
     from reconciler.target.garbage import Garbage, NotCollected
     from reconciler.target.index import RepositoryState
     from reconciler.upkeep.caller import Caller
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
 
 def remove_garbage(
     mirrors: Mirrors, stores: Stores, caller: Caller, only: Sequence[str] = (), *, dry_run: bool = False
-) -> tuple[Garbage | NotCollected, ...]:
+) -> tuple[Garbage | NotCollected | Outdated, ...]:
     """Removes the garbage of every repository in the mirror index that belongs to this mirrors file.
+
+    Without `only`, also versions of the mirror index that are older than `history`, and what only they name.
 
     Args:
         only: globs of the targets to search; empty: all
@@ -51,4 +54,6 @@ def remove_garbage(
     # Without the lock nothing may be removed: a blob that another run is publishing is not reached by any tag yet.
     lock = nullcontext() if dry_run else caller.locked(stores)
     with threads(BLOB_WORKERS) as executor, lock as lease, caller.looking():
-        return tuple(collect_garbage(stores, wanted, mirrors.retention(), executor, lease))
+        return tuple(
+            collect_garbage(stores, wanted, mirrors.retention(), executor, lease, None if only else mirrors.history)
+        )

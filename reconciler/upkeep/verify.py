@@ -32,6 +32,7 @@ from reconciler.target.ledger import read_index
 from reconciler.target.lists import publish_lists
 from reconciler.target.lock import read_lock
 from reconciler.target.repository import Repository
+from reconciler.upkeep.chain import check_chain, mend_chain
 from reconciler.upkeep.check import check_repository
 from reconciler.upkeep.defects import Defect, DefectKind
 from reconciler.upkeep.lists import check_lists
@@ -89,6 +90,8 @@ def verify_bucket(
 ) -> Verification:
     """Compares the bucket with the mirror index.
 
+    Without `only`, also the chain of the earlier versions of the mirror index.
+
     Args:
         only: globs of the targets to verify; empty: all
         deep: also read every blob and verify its digest
@@ -110,9 +113,20 @@ def verify_bucket(
             deep=deep,
             open_source=connections.open_source if repairs else None,
         )
+        if not only:
+            found = _with_chain(
+                found, stores.state.guarded(lease.confirm) if lease else stores.state, mends=bool(lease)
+            )
     if observed.etag is None:
         return _without_index(found, {mirror.target for mirror in mirrors.mirrors})
     return found
+
+
+def _with_chain(found: Verification, state: Store, *, mends: bool) -> Verification:
+    """Adds what is wrong with the chain of the mirror index."""
+    defects = check_chain(state)
+    mended = mend_chain(state, defects) if mends else frozenset()
+    return replace(found, defects=(*found.defects, *defects), repaired=found.repaired | mended)
 
 
 @dataclass

@@ -22,6 +22,7 @@ from reconciler.cli.options import (
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.upkeep import garbage_summary, garbage_text, garbage_view
+from reconciler.target.compaction import Outdated
 from reconciler.target.garbage import Garbage, NotCollected
 from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.gc import remove_garbage
@@ -40,7 +41,8 @@ def gc(
 
     An object is kept if a tag references it, or a digest that lost its last tag less than `retain` ago. Every apply
     collects the garbage it knows of; gc checks every repository of the mirror index that belongs to the file's `name`.
-    Asks for confirmation on a terminal.
+    Without --only, it also removes versions of the mirror index that are older than `history`. Asks for confirmation on
+    a terminal.
     """
     mirrors = load(file)
     stores = open_bucket(mirrors)
@@ -52,8 +54,8 @@ def gc(
     return 1 if any(isinstance(one, NotCollected) for one in found) else 0
 
 
-def _confirm(seen: Sequence[Garbage | NotCollected]) -> None:
+def _confirm(seen: Sequence[Garbage | NotCollected | Outdated]) -> None:
     """Raises `PlanRefused` unless what would be removed is agreed to on the terminal."""
-    if any(isinstance(one, Garbage) and one.objects for one in seen):
+    if any(isinstance(one, Garbage | Outdated) and one.objects for one in seen):
         shown = partial(garbage_text, seen, dry_run=True)
         agreed(garbage_summary(seen, dry_run=True), shown, "Remove it?", "remove", "Nothing was removed.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
+from reconciler.target.compaction import Outdated
 from reconciler.target.garbage import Garbage
 from reconciler.target.index_json import platforms_document
 from reconciler.upkeep.defects import DefectKind
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def garbage_text(
-    events: Sequence[Garbage | NotCollected], *, dry_run: bool, color: bool = False, width: int = WIDE
+    events: Sequence[Garbage | NotCollected | Outdated], *, dry_run: bool, color: bool = False, width: int = WIDE
 ) -> str:
     """What a garbage collection removed, a line for each repository; of a dry run every key, in order of removal."""
     parts: list[Part] = []
@@ -32,22 +33,37 @@ def garbage_text(
         parts.append(garbage_line(one, "to remove" if dry_run else "removed"))
         if dry_run and isinstance(one, Garbage):
             parts += [Line((f"  - {key}", "red")) for step in one.steps() for key in step]
+    for left in (one for one in events if isinstance(one, Outdated) and one.objects):
+        words = f"{count(len(left.roots), 'version')} and {count(len(left.states), 'part')}"
+        parts.append(Line(f"mirror index: {words} older than `history` {'to remove' if dry_run else 'removed'}"))
+        if dry_run:
+            parts += [Line((f"  - {key}", "red")) for key in left.keys]
     return rendered(
         [*parts, *([EMPTY] if parts else []), bold(garbage_summary(events, dry_run=dry_run))], color=color, width=width
     )
 
 
-def garbage_summary(events: Sequence[Garbage | NotCollected], *, dry_run: bool) -> str:
+def garbage_summary(events: Sequence[Garbage | NotCollected | Outdated], *, dry_run: bool) -> str:
     """Counts what a garbage collection removed, e.g. `Removed 3 objects, 3.4 MiB.`"""
     garbage = [one for one in events if isinstance(one, Garbage)]
-    objects, size = sum(one.objects for one in garbage), sum(one.size for one in garbage)
+    objects = sum(one.objects for one in events if isinstance(one, Garbage | Outdated))
+    size = sum(one.size for one in garbage)
     verb = "Would remove" if dry_run else "Removed"
     return f"{verb} {count(objects, 'object')}, {size_words(size)}." if objects else "Nothing to remove."
 
 
-def garbage_document(events: Sequence[Garbage | NotCollected], *, dry_run: bool) -> dict[str, Any]:
+def garbage_document(events: Sequence[Garbage | NotCollected | Outdated], *, dry_run: bool) -> dict[str, Any]:
     """What a garbage collection removed as `schema/gc.schema.json` has it."""
-    return {"version": 1, "dry_run": dry_run, "garbage": [garbage_entry(one, keys=dry_run) for one in swept(events)]}
+    outdated = [one for one in events if isinstance(one, Outdated)]
+    return {
+        "version": 1,
+        "dry_run": dry_run,
+        "garbage": [garbage_entry(one, keys=dry_run) for one in swept(events)],
+        "index": {
+            "versions": sum(len(one.roots) for one in outdated),
+            "parts": sum(len(one.states) for one in outdated),
+        },
+    }
 
 
 def verification_text(found: Verification, *, color: bool = False, width: int = WIDE) -> str:
@@ -170,7 +186,7 @@ def _adoption_entry(one: Adoption) -> dict[str, Any]:
 VERIFICATION: View[Verification] = View(verification_text, verification_document)
 
 
-def garbage_view(*, dry_run: bool) -> View[Sequence[Garbage | NotCollected]]:
+def garbage_view(*, dry_run: bool) -> View[Sequence[Garbage | NotCollected | Outdated]]:
     """The formats of a garbage collection."""
     return View(partial(garbage_text, dry_run=dry_run), partial(garbage_document, dry_run=dry_run))
 

@@ -182,6 +182,7 @@ MIN_AGE = MinAge(timedelta(days=3))
 # Of a key only the name is in the file.
 CHANGED = [
     ("name", mirrors(), mirrors(name="team")),
+    ("history", mirrors(), mirrors(history=timedelta(days=30))),
     *((f"mirror {name}", mirrors(mirrors=(MIRROR,)), mirrors(mirrors=(one,))) for name, one in variants(MIRROR)),
     *(
         (f"{type(store).__name__} {name}", mirrors(store=store), mirrors(store=one))
@@ -344,6 +345,12 @@ def test_a_new_name_says_what_becomes_of_the_repositories() -> None:
         "~ name\n    name: default -> team-b\n"
         "    its repositories still belong to default: r2mirror adopt gives them to team-b\n"
         "mirrors.yaml: 0 added, 1 changed, 0 removed.\n"
+    )
+
+
+def test_a_shorter_history_is_shown() -> None:
+    assert review_text(review(mirrors(), mirrors(history=timedelta(days=30)))) == (
+        "~ history\n    history: 400d -> 30d\nmirrors.yaml: 0 added, 1 changed, 0 removed.\n"
     )
 
 

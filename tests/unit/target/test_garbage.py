@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -36,9 +36,13 @@ def gc(store: MemoryStore, now: datetime | None = None, *, dry_run: bool = False
     stores = Stores(store, store)
     with ThreadPoolExecutor(4) as executor:
         if dry_run:
-            return list(collect_garbage(stores, lambda *_: True, lambda _: RETAIN, executor, None))
+            return swept(collect_garbage(stores, lambda *_: True, lambda _: RETAIN, executor, None))
         with held(store, "r2mirror gc") as lease:
-            return list(collect_garbage(stores, lambda *_: True, lambda _: RETAIN, executor, lease))
+            return swept(collect_garbage(stores, lambda *_: True, lambda _: RETAIN, executor, lease))
+
+
+def swept(events: Iterable[object]) -> list[Garbage | NotCollected]:
+    return [one for one in events if isinstance(one, Garbage | NotCollected)]
 
 
 def stored(store: MemoryStore, target: str) -> set[str]:

@@ -36,7 +36,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def no_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
-    monkeypatch.setenv("HOME", "/nonexistent")
+    monkeypatch.setenv("HOME", "")
 
 
 def state(number: int) -> TagState:
@@ -192,10 +192,6 @@ def test_what_the_cache_has_is_never_trusted(tmp_path: Path, monkeypatch: pytest
     for path in folder.iterdir():
         path.write_bytes(b'{"repositories":{}}')
     assert len(read_index(fresh(store)).index.repositories) == 8
-    folder.chmod(0o755)
-    shared = fresh(store)
-    read_index(shared)
-    assert len(shared.operations) > 2, "others can read the folder, so that it is not used"
 
 
 @pytest.mark.usefixtures("small", "no_cache")
