@@ -49,6 +49,8 @@ _REVISION = re.compile(
 _DOTTED_REVISION = re.compile(r"(?:[A-Za-z][A-Za-z0-9]*)?[A-Za-z]\.[0-9]+")
 _RELEASED = re.compile(r"final|release|ga", re.IGNORECASE)
 _HASH = re.compile(r"g?[0-9a-f]{7,40}")
+_HASH_OF_DIGITS = re.compile(r"[0-9]{7,8}|[0-9]{40}")
+"""Digits alone are a short hash or a whole one, unless they are a date. Those of other lengths are a build's number."""
 
 
 @total_ordering
@@ -151,7 +153,7 @@ def _kind(suffix: str) -> str:
         return "prerelease"
     if _DATE.fullmatch(suffix) or _REVISION.fullmatch(suffix) or _DOTTED_REVISION.fullmatch(suffix):
         return "revision"
-    if _COUNTED.fullmatch(suffix):
+    if _COUNTED.fullmatch(suffix) and not _HASH_OF_DIGITS.fullmatch(suffix):
         return "number"
     return "passed over" if _RELEASED.fullmatch(suffix) or _HASH.fullmatch(suffix) else "variant"
 
