@@ -108,10 +108,11 @@ def in_order(tag: str) -> tuple[Any, ...]:
     return (0, *version._order) if version else (1, natural(tag), tag)
 
 
-def natural(text: str) -> list[str | int]:
+def natural(text: str) -> tuple[str | int, ...]:
     """Returns a key that compares numbers as numbers."""
     # Digits and the rest take turns, so that a number is only ever compared with a number.
-    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", text))]
+    parts = enumerate(re.split(r"([0-9]+)", text))
+    return tuple(int(part) if place % 2 else part for place, part in parts)
 
 
 _SEPARATOR = re.compile(r"[-_+]")

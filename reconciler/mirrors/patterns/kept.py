@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from heapq import nlargest
 from typing import Any, TypeVar
 
 from reconciler.mirrors.tag_list import TagList, is_lone_number
@@ -131,12 +132,8 @@ def newest_of(items: Iterable[str], count: int | None, key: Callable[[str], Any]
     if count is None:
         return set(items)
     keys = {item: key(item) for item in items}
-    if not keys:
-        return set()
-    limit = sorted(keys.values(), reverse=True)
-    distinct = [one for place, one in enumerate(limit) if not place or one != limit[place - 1]]
-    lowest = distinct[:count][-1]
-    return {item for item, one in keys.items() if one >= lowest}
+    newest = set(nlargest(count, set(keys.values())))
+    return {item for item, one in keys.items() if one in newest}
 
 
 def _grouped(items: Iterable[str], key: Callable[[str], Hashable]) -> dict[Any, set[str]]:
