@@ -31,6 +31,7 @@ from reconciler.target.index_changes import (
     without_holds,
 )
 from reconciler.target.index_json import parse, parse_time, serialise, tag_document
+from reconciler.target.index_origin import By, Origin
 from tests import strategies as draw
 from tests.world import InProcess
 
@@ -163,13 +164,27 @@ def test_an_index_of_the_last_release_is_read_whole_and_becomes_version_3() -> N
     assert parse(json.dumps(written).encode(), "it") == index
 
 
-def test_the_last_release_refuses_what_is_written_now() -> None:
-    """Its parser has `case {"version": int(version)} if version != 1: raise IndexVersion`, before it reads a field."""
+@pytest.mark.parametrize("known", [(1,), (1, 2)])
+def test_releases_before_refuse_what_is_written_now(known: tuple[int, ...]) -> None:
+    """Theirs have `case {"version": int(version)} if version not in known: raise IndexVersion` before any field."""
     match json.loads(serialise(MirrorIndex(), NOW, "test")):
-        case {"version": int(version)} if version != 1:
+        case {"version": int(version)} if version not in known:
             pass
         case _:
-            pytest.fail("0.1.0 would read it, and drop every field that it does not know")
+            pytest.fail("they would read it, and drop every field that they do not know")
+
+
+def test_these_are_the_bytes_of_version_3() -> None:
+    index = replace(claimed(begun(MirrorIndex(), "a", "s", ["x"]), "a", "s", "team"), serial=7)
+    origin = Origin(By("host", "r2mirror apply", "c" * 40, "17", "https://ci.example/1", Digest("sha256", "d" * 64)))
+    origin = replace(origin, previous=Digest("sha256", "e" * 64))
+    assert serialise(index, NOW, "r2mirror 0.2.0", origin).decode() == (
+        '{"version":3,"min_writer":3,"serial":7,"updated_at":"2026-11-20T10:00:00Z","generator":"r2mirror 0.2.0",'
+        '"by":{"host":"host","command":"r2mirror apply","commit":"' + "c" * 40 + '","pull_request":"17",'
+        '"run":"https://ci.example/1"},"previous":"sha256:' + "e" * 64 + '","plan":"sha256:' + "d" * 64 + '",'
+        '"owners":{"team":1},"repositories":{"a":{"owner":"team","source":"s","tags":{},"retired":{},'
+        '"pending":["x"]}}}\n'
+    )
 
 
 def test_what_a_newer_release_noted_is_written_back() -> None:
