@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from bench.installed import install, version
 from bench.measure import MIB, spread
-from bench.scenarios import OURS, SCENARIOS, Table, ground
+from bench.scenarios import OURS, SCENARIOS, Table, ground, say
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
@@ -25,9 +25,11 @@ def main() -> None:
     parser.add_argument("--program", type=Path, help="the r2mirror to measure; else this one is installed for it")
     options = parser.parse_args()
     with TemporaryDirectory(prefix="r2mirror-bench-") as folder:
+        say("installing r2mirror from its wheel" if not options.program else f"measuring {options.program}")
         program = options.program or install(Path(folder))
         texts = [_heading(sys.argv[1:], program)]
         for name in options.names or SCENARIOS:
+            say(f"{name}: starting the servers, and filling the registry")
             with ground(program) as place:
                 for table in SCENARIOS[name](place, options.rounds, options.small):
                     texts.append(_markdown(table))
@@ -44,10 +46,10 @@ def _heading(arguments: list[str], program: Path) -> str:
 
 
 def _markdown(table: Table) -> str:
-    """Seconds and peak memory of each tool, and what ours takes of its time, round by round."""
+    """Seconds, CPU time and peak memory of each tool, and what ours takes of its time, round by round."""
     lines = [f"### {table.title}", ""]
     if table.costs:
-        lines += ["| | seconds | peak memory | r2mirror takes |", "| --- | --- | --- | --- |"]
+        lines += ["| | seconds | CPU seconds | peak memory | r2mirror takes |", "| --- | --- | --- | --- | --- |"]
     ours = [cost.seconds for cost in table.costs.get(OURS, [])]
     for tool, costs in table.costs.items():
         seconds = [cost.seconds for cost in costs]
@@ -55,7 +57,8 @@ def _markdown(table: Table) -> str:
         ratios = [mine / theirs for mine, theirs in pairs]
         ratio = f"{spread(ratios):{'.3f' if min(ratios) < 0.1 else '.2f'}} x its time" if ratios else ""
         peak = max(cost.peak for cost in costs) / MIB
-        lines.append(f"| {tool} | {spread(seconds)} | {peak:.0f} MiB | {ratio} |")
+        cpu = spread([cost.cpu for cost in costs])
+        lines.append(f"| {tool} | {spread(seconds)} | {cpu} | {peak:.0f} MiB | {ratio} |")
     return "\n".join([*lines, "", *(f"- {note}" for note in table.notes), ""])
 
 

@@ -1,10 +1,11 @@
-"""Measures one command: wall-clock seconds, and the peak memory of its largest process."""
+"""Measures one command: wall-clock and CPU seconds, and the peak memory of its largest process."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import re
+import resource
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +21,17 @@ LOOK_EVERY = 0.02
 
 @dataclass(frozen=True)
 class Cost:
-    """`seconds` by the wall; `peak` is the kernel's high-water mark of the largest process (VmHWM), in bytes.
+    """What a command took.
 
-    Not ru_maxrss, which a process has from the one that started it.
+    seconds  by the wall
+    peak     the kernel's high-water mark of the largest process (VmHWM), in bytes; not ru_maxrss, which a process has
+             from the one that started it
+    cpu      seconds of CPU time of all its processes, user and system; those of the servers are not among them
     """
 
     seconds: float
     peak: int
+    cpu: float
 
 
 class CommandFailed(Exception):
@@ -41,6 +46,7 @@ def run(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Cos
     os.sync()
     log = folder / "bench.log"
     with log.open("wb") as output:
+        worked = _cpu_of_children()
         started = time.monotonic()
         process = subprocess.Popen(
             command,
@@ -58,7 +64,13 @@ def run(command: Sequence[str], folder: Path, environ: Mapping[str, str]) -> Cos
         seconds = time.monotonic() - started
     if process.returncode:
         raise CommandFailed(f"{' '.join(command)} ended with {process.returncode}:\n{log.read_text()[-3000:]}")
-    return Cost(seconds, peak)
+    return Cost(seconds, peak, _cpu_of_children() - worked)
+
+
+def _cpu_of_children() -> float:
+    """Of all that have ended and been waited for. The servers run on, so they do not count."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _high_water_marks(pid: int) -> Iterator[int]:

@@ -30,6 +30,11 @@ OURS = "r2mirror"
 NOT_COUNTED = "a first round, in which the servers grow to what they need, at the cost of whoever comes first"
 
 
+def say(line: str) -> None:
+    """Prints a line of progress. On a busy machine a round takes minutes, and a table comes only after all of them."""
+    print(line, file=sys.stderr, flush=True)
+
+
 @dataclass
 class Table:
     """The figures of a scenario: for each tool what each round cost, and the requests to the source."""
@@ -40,6 +45,7 @@ class Table:
 
     def add(self, tool: str, cost: Cost) -> None:
         self.costs.setdefault(tool, []).append(cost)
+        say(f"{self.title}: {tool} took {cost.seconds:.2f} s")
 
 
 @dataclass(frozen=True)
