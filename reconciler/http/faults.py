@@ -13,6 +13,8 @@ _TLS_ALERT = "illegal request line"
 """In h11's message about an answer that begins with a control character, e.g. with a TLS alert."""
 
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+_IDENTITY = re.compile(r"ALERT_(CERTIFICATE_(REQUIRED|EXPIRED|REVOKED|UNKNOWN)|BAD_CERTIFICATE|UNKNOWN_CA)")
+"""In OpenSSL's message about the alert of a server that refuses our certificate, or that we have none."""
 _NO_TLS = ("wrong version number", "wrong_version_number", "record layer failure")
 """In OpenSSL's message about an answer that is not TLS; the words depend on its release."""
 
@@ -25,6 +27,7 @@ class Fault(Enum):
 
     PROXY = "the proxy"
     UNTRUSTED = "the certificate"
+    IDENTITY = "our certificate"
     SPEAKS_HTTP = "plain http in answer to https"
     SPEAKS_HTTPS = "https in answer to plain http"
     CONNECT = "the connection"
@@ -36,6 +39,7 @@ class Fault(Enum):
 ADVICE: Mapping[Fault, str] = {
     Fault.PROXY: "check the proxy and its login",
     Fault.UNTRUSTED: "if its authority is your own, put that into the system's bundle or into SSL_CERT_FILE",
+    Fault.IDENTITY: "it requires a client certificate that it trusts",
     Fault.SPEAKS_HTTP: "it does not speak https",
     Fault.SPEAKS_HTTPS: "it may speak https",
     Fault.CONNECT: "check the name and the network",
@@ -43,7 +47,7 @@ ADVICE: Mapping[Fault, str] = {
     Fault.BROKEN: "try again later",
 }
 
-_SETTLED = (Fault.UNTRUSTED, Fault.SPEAKS_HTTP, Fault.SPEAKS_HTTPS)
+_SETTLED = (Fault.UNTRUSTED, Fault.IDENTITY, Fault.SPEAKS_HTTP, Fault.SPEAKS_HTTPS)
 
 NOT_ANSWERED = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict)
 """Everything that httpx raises."""
@@ -61,6 +65,8 @@ def fault(error: Exception) -> Fault:
             return Fault.UNTRUSTED
         case httpx.ConnectError() if any(one in words.lower() for one in _NO_TLS):
             return Fault.SPEAKS_HTTP
+        case httpx.TransportError() if _IDENTITY.search(words):
+            return Fault.IDENTITY
         case httpx.ConnectError() | httpx.ConnectTimeout():
             return Fault.CONNECT
         case httpx.TimeoutException():

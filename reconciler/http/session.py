@@ -15,7 +15,7 @@ from reconciler.http.client import CONNECT_TIMEOUT, HEADERS, READ_TIMEOUT
 from reconciler.http.faults import fault_words
 from reconciler.http.lanes import Content, Lanes
 from reconciler.http.patience import Retry, is_temporary, retry_after
-from reconciler.http.transport import Transport
+from reconciler.http.transport import Home, Transport
 from reconciler.work.deadline import NEVER
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Session:
     patience  the policy for retries
     deadline  once it is over, no request is sent
     rate      limits the requests a second
+    home      the place that has a TLS context of its own
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Session:
         patience: Patience,
         deadline: Deadline = NEVER,
         rate: Rate | None = None,
+        home: Home | None = None,
     ) -> None:
         self._name = name
         self._rate = rate
@@ -67,7 +69,7 @@ class Session:
         self._retry = Retry(patience, self._breakers, deadline)
         timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
         # Two connections for each lane: one to the registry, one to the host that it redirects to.
-        self._lanes = Lanes(lambda: Transport(2, KEEP_ALIVE, floor, trust), connections, POOL_TIMEOUT, timeout)
+        self._lanes = Lanes(lambda: Transport(2, KEEP_ALIVE, floor, trust, home), connections, POOL_TIMEOUT, timeout)
 
     def close(self) -> None:
         self._lanes.close()

@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpcore
 import httpx
@@ -53,6 +53,23 @@ _FAULTS = tuple(_KINDS)
 _NOT_MADE = (httpcore.ConnectError, httpcore.ConnectTimeout, httpcore.ProxyError)
 
 
+Place: TypeAlias = "tuple[str, str, int | None]"
+"""Scheme, host and port as httpx spells them: without a port that is the scheme's."""
+
+
+@dataclass(frozen=True)
+class Home:
+    """The one place that sees our client certificate, and the TLS context for it."""
+
+    place: Place
+    trust: ssl.SSLContext
+
+    @classmethod
+    def at(cls, url: str, trust: ssl.SSLContext) -> Home:
+        parsed = httpx.URL(url)
+        return cls((parsed.scheme, parsed.host, parsed.port), trust)
+
+
 @dataclass(frozen=True)
 class _Pool:
     """The connections that hosts share: all direct ones, or all through one proxy; those over TLS apart."""
@@ -68,6 +85,7 @@ class Transport(httpx.BaseTransport):
     keep         seconds for which an idle one is kept
     floor        the bytes a second that each has to bring
     trust        makes the TLS context when it is first needed
+    home         the place that has a TLS context of its own
     """
 
     def __init__(
@@ -76,14 +94,16 @@ class Transport(httpx.BaseTransport):
         keep: float = 5.0,
         floor: float = SLOWEST,
         trust: Callable[[], ssl.SSLContext] = shared_trust,
+        home: Home | None = None,
     ) -> None:
         self._connections = connections
         self._keep = keep
         self._floor = floor
         self._trust = trust
+        self._home = home
         self._proxies = read_proxies(os.environ)
-        self._by_place: dict[tuple[str, str, int | None], _Pool] = {}
-        self._made: dict[tuple[Proxy | None, bool], _Pool] = {}
+        self._by_place: dict[Place, _Pool] = {}
+        self._made: dict[tuple[Proxy | None, bool, Home | None], _Pool] = {}
         self._lock = threading.Lock()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -121,15 +141,17 @@ class Transport(httpx.BaseTransport):
     def _pool_for(self, scheme: str, host: str, port: int | None) -> _Pool:
         # Those in plain HTTP are apart, so that a run without TLS never loads the certificates, which takes 20 ms.
         proxy, is_plain = self._proxies.of(scheme, host, port), scheme == "http"
+        home = self._home if self._home and self._home.place == (scheme, host, port) else None
         with self._lock:
-            if (proxy, is_plain) not in self._made:
-                self._made[proxy, is_plain] = _Pool(self._open(proxy, is_plain=is_plain), proxy)
-            found = self._by_place[scheme, host, port] = self._made[proxy, is_plain]
+            if (proxy, is_plain, home) not in self._made:
+                trust = None if is_plain else home.trust if home else self._trust()
+                self._made[proxy, is_plain, home] = _Pool(self._open(proxy, trust), proxy)
+            found = self._by_place[scheme, host, port] = self._made[proxy, is_plain, home]
         return found
 
-    def _open(self, proxy: Proxy | None, *, is_plain: bool) -> httpcore.ConnectionPool:
+    def _open(self, proxy: Proxy | None, trust: ssl.SSLContext | None) -> httpcore.ConnectionPool:
         return httpcore.ConnectionPool(
-            ssl_context=None if is_plain else self._trust(),
+            ssl_context=trust,
             proxy=self._proxy(proxy) if proxy else None,
             max_connections=self._connections,
             max_keepalive_connections=self._connections,

@@ -1,7 +1,7 @@
 """Loads the certificate authorities to trust: the public ones, and those that this system trusts as well.
 
     shared_trust  for all our TLS connections
-    own_trust     the same, and the authorities of one file
+    own_trust     a context of its own: the same, and the authorities of one file
     bundle        a file with the authorities, for libraries that open their own connections
 
 A company puts its own authority into the system's bundle, where curl, skopeo and docker find it. SSL_CERT_FILE and
@@ -62,9 +62,14 @@ def _load(file: str | None, folder: str | None) -> ssl.SSLContext:
 _shared = cache(_load)
 
 
-def own_trust(ca_file: Path, name: str) -> ssl.SSLContext:
-    """Returns a TLS context that also trusts `ca_file`. The others stay: the registry `name` may redirect to a CDN."""
+def own_trust(ca_file: Path | None, name: str) -> ssl.SSLContext:
+    """Returns a TLS context of its own, which also trusts `ca_file`.
+
+    The other authorities stay: the registry `name` may redirect to a CDN.
+    """
     context = _load(*_named_authorities())
+    if ca_file is None:
+        return context
     try:
         context.load_verify_locations(cafile=ca_file)
     except (OSError, ssl.SSLError) as error:

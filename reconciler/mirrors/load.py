@@ -64,7 +64,7 @@ def load_with_notes(
 
     defaults = read_settings(document, ("defaults",), Settings(), signers)
     mirrors = tuple(read_mirrors(document, defaults, signers))
-    registries = dict(read_registries(document, folder, environ))
+    registries = dict(read_registries(document, folder, environ, read_files=read_files))
     store = read_store(document, folder, environ, for_clients=for_clients)
     edge = read_edge(document, store)
     if edge and isinstance(store, R2):

@@ -13,6 +13,7 @@ class RegistryConfig:
     username_env, password_env  names of environment variables, never their values
     plain_http                  None: https, or on this machine whichever the registry speaks
     ca_file                     certificate authorities to trust in addition to the usual ones
+    client_cert, client_key     what identifies us to the registry itself, and to no host that it refers to
     max_connections             connections at once
     min_speed                   bytes a second below which a connection is given up
     redirects_to                hosts, host:port or networks; http:// before a host that speaks plain http
@@ -27,3 +28,5 @@ class RegistryConfig:
     min_speed: float | None = None
     redirects_to: tuple[str, ...] = ()
     token_servers: tuple[str, ...] = ()
+    client_cert: Path | None = None
+    client_key: Path | None = None

@@ -10,9 +10,13 @@ import httpx
 
 from reconciler.errors import BadAnswer, Denied, NotFound, SourceError
 from reconciler.http.answers import answered, refusal
+from reconciler.sources.translated import CERTIFICATE_ADVICE
 
 if TYPE_CHECKING:
     from reconciler.sources.registry import Registry
+
+_NO_CERTIFICATE = "SSL certificate"
+"""In nginx's answers to a client without a certificate, or with one that it does not trust."""
 
 _REFUSALS: Mapping[int, type[SourceError]] = {
     httpx.codes.UNAUTHORIZED: Denied,
@@ -59,6 +63,8 @@ class Endpoint:
             raise BadAnswer(
                 what, f"{answered(who, status, why)}; it speaks https: remove its plain_http in mirrors.yaml"
             )
+        if status == httpx.codes.BAD_REQUEST and _NO_CERTIFICATE in why:
+            raise BadAnswer(what, f"{answered(who, status, why)}; {CERTIFICATE_ADVICE}")
         # Neither another login nor a corrected name helps against a refusal by a storage host.
         if not self.registry.is_from(response):
             sent = f"{self.registry.name} redirects there for a {kind}; try again later, or contact its operator"

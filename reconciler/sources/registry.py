@@ -27,6 +27,7 @@ from reconciler.http.patience import Patience, Unavailable, is_temporary, unavai
 from reconciler.http.redirects import follow, origin
 from reconciler.http.session import Session
 from reconciler.http.speed import SLOWEST
+from reconciler.http.transport import Home
 from reconciler.http.trust import own_trust, shared_trust
 from reconciler.oci.docker_hub import DOCKER_HUB, api_host
 from reconciler.sources.access import Access
@@ -92,7 +93,7 @@ class Registry:
 
     `large_answers` is held while a document is read that takes much memory, so that one is read at a time.
 
-    Raises `Unreachable` for a name that is not a host, or a `ca_file` that cannot be used.
+    Raises `Unreachable` for a name that is not a host, or certificates that cannot be used.
     """
 
     def __init__(
@@ -110,7 +111,9 @@ class Registry:
         self.name = name
         if split_url(f"https://{host}") is None:
             raise Unreachable(name, "this is not a host[:port] that can be connected to; correct it in mirrors.yaml")
-        is_plain = speaks_plain_http(host) if config.plain_http is None else config.plain_http
+        # A client certificate is only shown over TLS.
+        may_be_plain = config.plain_http is None and config.client_cert is None
+        is_plain = speaks_plain_http(host) if may_be_plain else bool(config.plain_http)
         self.url = f"{'http' if is_plain else 'https'}://{host}"
         self.patience = patience or Patience()
         self._origin = origin(self.url)
@@ -122,7 +125,8 @@ class Registry:
         # Loaded now, so that a bad ca_file fails here; the shared trust takes 20 ms, when TLS is first spoken.
         own = own_trust(config.ca_file, name) if config.ca_file else None
         trust, floor = (lambda: own) if own else shared_trust, config.min_speed or SLOWEST
-        self._session = Session(name, connections, floor, trust, self.patience, deadline, rate)
+        home = _home(name, self.url, config)
+        self._session = Session(name, connections, floor, trust, self.patience, deadline, rate, home)
         self._downloads = threading.BoundedSemaphore(connections)
         self.large_answers = threading.Lock()
         self._bandwidth = bandwidth
@@ -375,6 +379,16 @@ class Registry:
 
     def _fetch_token(self, request: TokenRequest, check: CheckRealm) -> Token:
         return fetch_token(self.name, self._session.send, request, check)
+
+
+def _home(name: str, url: str, config: RegistryConfig) -> Home | None:
+    """Returns the place that sees our client certificate: the registry itself. None without one."""
+    if config.client_cert is None or config.client_key is None:
+        return None
+    from reconciler.http.identity import ClientIdentity, identified
+
+    identity = ClientIdentity(config.client_cert, config.client_key)
+    return Home.at(url, identified(own_trust(config.ca_file, name), identity, name))
 
 
 def _with(headers: Mapping[str, str], authorization: str | None) -> Mapping[str, str]:

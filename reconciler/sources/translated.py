@@ -12,9 +12,13 @@ from reconciler.http.faults import ADVICE, NOT_ANSWERED, Fault, attempts, explai
 from reconciler.http.patience import Unavailable
 from reconciler.http.redirects import TooManyRedirects
 
+CERTIFICATE_ADVICE = (
+    "it requires a client certificate that it trusts: name one by client_cert and client_key under registries"
+)
 _ADVICE = {
     **ADVICE,
     Fault.UNTRUSTED: f"{ADVICE[Fault.UNTRUSTED]}, or name a ca_file for it under registries",
+    Fault.IDENTITY: CERTIFICATE_ADVICE,
     Fault.SPEAKS_HTTP: "it does not speak https; if it speaks http, set plain_http for it under registries",
     Fault.SPEAKS_HTTPS: "if it speaks https, remove its plain_http in mirrors.yaml",
 }

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 
 def read_registries(
-    document: Document, folder: Path, environ: Mapping[str, str] | None
+    document: Document, folder: Path, environ: Mapping[str, str] | None, *, read_files: bool
 ) -> Iterator[tuple[str, RegistryConfig]]:
-    """Yields the registries by host, spelled as sources spell it; records what is wrong with them."""
+    """Yields the registries by host, spelled as sources spell it; records what is wrong with them.
+
+    read_files  whether client certificates have to be usable; without an environment, only those that are there
+    """
     seen: dict[str, str] = {}
     for name in document.sound(("registries",)):
         place: KeyPath = ("registries", name)
@@ -29,7 +32,10 @@ def read_registries(
             document.problem(place, "expected a registry's host or host:port, e.g. ghcr.io", at_key=True)
         elif seen.setdefault(registry, name) != name:
             document.problem(place, f"{name} and {seen[registry]} are the same registry; keep one", at_key=True)
-        yield registry, _registry(document, place, registry or name, folder, environ)
+        config = _registry(document, place, registry or name, folder, environ)
+        if read_files and config.client_cert and config.client_key:
+            _check_identity(document, place, config.client_cert, config.client_key, is_offline=environ is None)
+        yield registry, config
 
 
 def _host(name: str) -> str:
@@ -50,14 +56,33 @@ def _registry(
         problem = login_problem(said[key], registry) if key in said else None
         if problem:
             document.problem((*place, key), problem)
-    ca_file = filled(document, (*place, "ca_file"), said["ca_file"], environ) if "ca_file" in said else None
+    if "client_cert" in said and said.get("plain_http"):
+        document.problem((*place, "client_cert"), "needs TLS; remove it, or plain_http")
+
+    def file(key: str) -> Path | None:
+        text = filled(document, (*place, key), said[key], environ) if key in said else None
+        return path(document, (*place, key), text, folder) if text else None
+
     return RegistryConfig(
         said.get("username_env"),
         said.get("password_env"),
         said.get("plain_http"),
-        path(document, (*place, "ca_file"), ca_file, folder) if ca_file else None,
+        file("ca_file"),
         said.get("max_connections"),
         speed(document, (*place, "min_speed"), said["min_speed"]) if "min_speed" in said else None,
         hosts(document, (*place, "redirects_to"), said.get("redirects_to", [])),
         hosts(document, (*place, "token_servers"), said.get("token_servers", [])),
+        file("client_cert"),
+        file("client_key"),
     )
+
+
+def _check_identity(document: Document, place: KeyPath, cert: Path, key: Path, *, is_offline: bool) -> None:
+    """Records what is wrong with a client certificate. A key need not be where a file is only validated."""
+    from reconciler.http.identity import ClientIdentity, wrong_file
+
+    if is_offline and not (cert.exists() and key.exists()):
+        return
+    wrong = wrong_file(ClientIdentity(cert, key))
+    if wrong:
+        document.problem((*place, wrong.key), wrong.why)

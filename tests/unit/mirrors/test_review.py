@@ -136,6 +136,8 @@ OTHERS_OF_NOTHING: dict[str, Any] = {
     "min_age": MinAge(timedelta(days=1)),
     "max_connections": 4,
     "ca_file": Path("/x"),
+    "client_cert": Path("/x"),
+    "client_key": Path("/x"),
     "trusted_root": Path("/x"),
 }
 OTHERS: dict[type, Callable[[Any], Any]] = {
