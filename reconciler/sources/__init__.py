@@ -1,4 +1,4 @@
-"""Sources of images: one protocol for repositories at registries and for OCI image layout folders."""
+"""Sources of images: one protocol for repositories at registries, image layout folders and mirrors of ours."""
 
 from __future__ import annotations
 

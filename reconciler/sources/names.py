@@ -25,6 +25,7 @@ class SourceName:
     queue       sources with the same value share connections and quota, so they take turns
     repository  its name at a registry; None if it is not at a registry
     path        its place on this machine; None if other machines can reach it, too
+    within      its repository in a mirror of ours; None if it is in none
     """
 
     text: str
@@ -32,6 +33,12 @@ class SourceName:
     queue: str
     repository: RepositoryName | None = None
     path: str | None = None
+    within: str | None = None
+
+    @property
+    def target(self) -> str | None:
+        """The target of a mirror that names none; None if it has to."""
+        return self.repository.path if self.repository else self.within
 
 
 @dataclass(frozen=True)

@@ -243,6 +243,32 @@ def write_layout(folder: Path, tags: Mapping[str, Image]) -> None:
     index_file.write_bytes(_json({"schemaVersion": 2, "manifests": entries}))
 
 
+def write_mirror(folder: Path, repository: str, tags: Mapping[str, Image], *referrers: Image) -> None:
+    """Writes a repository as r2mirror lays it out; each of the `referrers` names its subject."""
+    base = folder / "v2" / repository
+    lists: dict[str, list[dict[str, Any]]] = {}
+    for one in referrers:
+        document = json.loads(one.body)
+        row = {**one.descriptor(), "artifactType": document.get("artifactType") or document["config"]["mediaType"]}
+        lists.setdefault(document["subject"]["digest"], []).append(row)
+    for tag, tagged in tags.items():
+        _write(base / "manifests" / tag, tagged.body)
+    for one in (*tags.values(), *referrers):
+        for manifest in one.manifests():
+            _write(base / "manifests" / manifest.digest, manifest.body)
+            for digest, body in manifest.blobs.items():
+                _write(base / "blobs" / digest, body)
+    for subject, rows in lists.items():
+        body = _json({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": rows})
+        _write(base / "referrers" / subject, body)
+    _write(base / "tags/list", _json({"name": repository, "tags": sorted(tags)}))
+
+
+def _write(path: Path, body: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body)
+
+
 def push(image: Image, host: str, repository: str, tag: str, auth: tuple[str, str] | None = None) -> None:
     """Puts an image into the registry at `host` over plain http: blobs, child manifests, then the tag.
 

@@ -167,6 +167,23 @@ def test_every_shape_from_an_image_layout(shape: str, tmp_path: Path) -> None:
     assert walk(read, "shapes", one.digest) >= {manifest.digest for manifest in one.manifests()} | set(one.all_blobs())
 
 
+def test_a_folder_that_was_mirrored_is_a_source_for_the_next(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    write_layout(tmp_path / "images", {"1": app("1", "linux/amd64", "linux/arm64"), "2": app("2")})
+    world = World(tmp_path, {"type": "file", "path": "./office"})
+    world.mirrors({"source": "oci:./images", "target": "team/app", "tags": [{"glob": "*"}], "referrers": True})
+    world.apply()
+    again = World(tmp_path, {"type": "file", "path": "./branch"})
+    again.mirrors({"source": "mirror:./office//team/app", "tags": [{"glob": "*"}], "referrers": True})
+    assert changes(again.plan()) == [("add", "team/app", "1"), ("add", "team/app", "2")]
+    again.apply()
+    for tag in ("1", "2"):
+        assert walk(from_folder(tmp_path / "branch"), "team/app", tag) == walk(
+            from_folder(tmp_path / "office"), "team/app", tag
+        )
+    assert changes(again.plan()) == []
+
+
 def test_a_mirror_of_some_platforms_keeps_the_index_byte_for_byte(
     folder_world: World, docker_registry: DockerRegistry
 ) -> None:

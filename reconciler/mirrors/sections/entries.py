@@ -104,7 +104,7 @@ def _ends(document: Document, place: KeyPath, said: Mapping[str, Any]) -> tuple[
         return None
     if name.path is not None:
         path(document, (*place, "source"), name.path, Path())
-    target = said.get("target") or (name.repository.path if name.repository else None)
+    target = said.get("target") or name.target
     if target is None:
         document.problem((*place, "target"), "is missing; this source has no repository path that it could come from")
         return None

@@ -1,4 +1,4 @@
-"""What every kind of source does: one suite for a real registry and for an OCI image layout folder."""
+"""What every kind of source does: one suite for a registry, an OCI image layout folder and a mirror of ours."""
 
 from __future__ import annotations
 
@@ -17,7 +17,17 @@ from reconciler.sources import quota_of
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.opening import open_sources
 from tests.memory import described
-from tests.parts.images import ForeignLayer, Image, artifact, image, index, push, push_referrer, write_layout
+from tests.parts.images import (
+    ForeignLayer,
+    Image,
+    artifact,
+    image,
+    index,
+    push,
+    push_referrer,
+    write_layout,
+    write_mirror,
+)
 
 if TYPE_CHECKING:
     from reconciler.sources import OpenSource, Source
@@ -39,7 +49,7 @@ SIGNATURE = artifact("application/vnd.example.signature", [("text/plain", b"sign
 COSIGN = f"{fallback_tag(Digest.parse(APP.digest))}.sig"
 
 
-@pytest.fixture(params=["registry", "layout"])
+@pytest.fixture(params=["registry", "layout", "mirror"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[OpenSource, str]]:
     """How to open sources, and where a repository is that does not exist."""
     environ = {"DOCKER_CONFIG": str(tmp_path)}
@@ -47,6 +57,11 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ope
         write_layout(tmp_path / "images", IMAGES)
         with open_sources({}, tmp_path, environ) as open_source:
             yield open_source, "oci:./images"
+        return
+    if request.param == "mirror":
+        write_mirror(tmp_path / "office", "team/app", IMAGES)
+        with open_sources({}, tmp_path, environ) as open_source:
+            yield open_source, "mirror:./office//team/app"
         return
     registry = request.getfixturevalue("docker_registry")
     for tag, one in IMAGES.items():
@@ -108,6 +123,8 @@ def test_what_is_attached_to_a_digest(opened: tuple[OpenSource, str], tmp_path: 
     if name.startswith("oci:"):
         attached = index(SBOM, SIGNATURE)
         write_layout(tmp_path / "images", {"attached": attached, COSIGN: image(b"a signature")})
+    elif name.startswith("mirror:"):
+        write_mirror(tmp_path / "office", "team/app", {**IMAGES, COSIGN: image(b"a signature")}, SBOM, SIGNATURE)
     else:
         host = name.partition("/")[0]
         for one in (SBOM, SIGNATURE):

@@ -21,13 +21,33 @@ from reconciler.sources.names import SourceName
         ),
         ("ghcr.io/a/b", SourceName("ghcr.io/a/b", "ghcr.io", "ghcr.io", RepositoryName("ghcr.io", "a/b"))),
         ("oci:./images", SourceName("oci:./images", "oci:./images", "oci:", path="./images")),
+        (
+            "mirror:../a//b//library/alpine",
+            SourceName(
+                "mirror:../a//b//library/alpine", "mirror:../a//b", "mirror:", path="../a//b", within="library/alpine"
+            ),
+        ),
     ],
 )
 def test_a_name_is_understood_by_its_kind(text: str, name: SourceName) -> None:
     assert parse_source(text) == name
 
 
-@pytest.mark.parametrize("text", ["", "oci:", "ghcr.io/a:1", "docker-archive:x.tar", "OCI:x"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "oci:",
+        "ghcr.io/a:1",
+        "docker-archive:x.tar",
+        "OCI:x",
+        "mirror:",
+        "mirror:x",
+        "mirror://x",
+        "mirror:x//",
+        "mirror:x//A",
+    ],
+)
 def test_what_is_not_a_name_of_any_kind(text: str) -> None:
     with pytest.raises(Malformed):
         parse_source(text)
