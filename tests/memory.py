@@ -238,7 +238,7 @@ def put_lock(store: MemoryStore, command: str, age: float = 0.0) -> None:
 class Account:
     """What a registry counts for us over all its repositories: `left` of `limit`; each look `grants` some more.
 
-    `others` is what somebody else takes with each pull of ours.
+    `others` is what somebody else takes with each pull of ours, `reserved` what is kept for them.
     """
 
     left: int
@@ -246,6 +246,7 @@ class Account:
     grants: int = 0
     others: int = 0
     window: int = 21_600
+    reserved: int = 0
     pulls: list[str] = field(default_factory=list)
     refused: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -261,7 +262,7 @@ class Account:
     def quota(self, *, again: bool) -> Quota:
         with self.lock:
             self.left = min(self.left + self.grants * again, self.limit)
-            return Quota("memory", self.limit, self.left, self.window)
+            return Quota("memory", self.limit, self.left, self.window, self.reserved)
 
 
 @dataclass

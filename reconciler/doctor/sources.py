@@ -69,7 +69,7 @@ def _quota(notes: Notes, quota: Quota | None) -> tuple[CheckResult, ...]:
     """Checks what is left of a registry's quota, if it has one."""
     if quota is None:
         return ()
-    if quota.remaining:
+    if quota.usable:
         return (notes.ok("quota", str(quota)),)
     fix = "log in for a higher limit, or run `apply --wait-for-quota`"
     return (notes.warning("quota", f"{quota}: an apply cannot fetch manifests now", fix),)

@@ -14,6 +14,7 @@ class RegistryConfig:
     plain_http                  None: https, or on this machine whichever the registry speaks
     ca_file                     certificate authorities to trust in addition to the usual ones
     client_cert, client_key     what identifies us to the registry itself, and to no host that it refers to
+    quota_reserve               pulls of its quota that are left for other clients
     max_connections             connections at once
     min_speed                   bytes a second below which a connection is given up
     redirects_to                hosts, host:port or networks; http:// before a host that speaks plain http
@@ -30,3 +31,4 @@ class RegistryConfig:
     token_servers: tuple[str, ...] = ()
     client_cert: Path | None = None
     client_key: Path | None = None
+    quota_reserve: int = 0

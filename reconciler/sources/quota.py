@@ -23,15 +23,30 @@ _COUNT = re.compile(r"([0-9]{1,9});\s*w=([0-9]{1,9})")
 
 @dataclass(frozen=True)
 class Quota:
-    """A quota of `limit` manifests within `window` seconds; `remaining` are left for our account or address."""
+    """A quota of `limit` manifests within `window` seconds; `remaining` are left for our account or address.
+
+    reserved  how many of them are kept for other clients (`quota_reserve`)
+    """
 
     registry: str
     limit: int
     remaining: int
     window: int
+    reserved: int = 0
 
     def __str__(self) -> str:
-        return f"{self.registry} has {self.remaining} of {self.limit} left, counted over {duration(self.window)}"
+        kept = f", {self.reserved} of them reserved for others" if self.reserved else ""
+        return f"{self.registry} has {self.remaining} of {self.limit} left{kept}, counted over {duration(self.window)}"
+
+    @property
+    def usable(self) -> int:
+        """What is left for us."""
+        return max(self.remaining - self.reserved, 0)
+
+    @property
+    def most(self) -> int:
+        """What could ever be left for us at once."""
+        return max(self.limit - self.reserved, 0)
 
 
 @dataclass(frozen=True)
@@ -47,16 +62,16 @@ class Spending:
 
     @property
     def fits(self) -> bool:
-        return self.pulls <= self.quota.remaining
+        return self.pulls <= self.quota.usable
 
 
-def parse_quota(registry: str, headers: Mapping[str, str]) -> Quota | None:
+def parse_quota(registry: str, headers: Mapping[str, str], reserved: int = 0) -> Quota | None:
     """Parses the headers of an answer; None if it does not have Docker Hub's headers, i.e. if there is no limit."""
     limit = _COUNT.fullmatch(headers.get("ratelimit-limit", "").strip())
     remaining = _COUNT.fullmatch(headers.get("ratelimit-remaining", "").strip())
     if not limit or not remaining:
         return None
-    return Quota(registry, int(limit[1]), int(remaining[1]), int(limit[2]))
+    return Quota(registry, int(limit[1]), int(remaining[1]), int(limit[2]), reserved)
 
 
 def spending_document(spending: Spending) -> dict[str, Any]:
@@ -67,6 +82,7 @@ def spending_document(spending: Spending) -> dict[str, Any]:
         "limit": quota.limit,
         "remaining": quota.remaining,
         "window_seconds": quota.window,
+        **({"reserved": quota.reserved} if quota.reserved else {}),
         "pulls": spending.pulls,
         "exact": spending.exact,
     }

@@ -133,6 +133,7 @@ class Registry:
         self._deadline = deadline
         self.blobs = Breaker(name, self.patience.clock)
         self.quota: Quota | None = None
+        self._reserved = config.quota_reserve
         self.has_told_quota = False
         self.wrong_heads: Counter[str] = Counter()
         self._warned: set[str] = set()
@@ -158,7 +159,7 @@ class Registry:
 
     def note_quota(self, headers: Mapping[str, str]) -> None:
         """Notes the quota in an answer about a manifest, or that it has none."""
-        self.quota = parse_quota(self.name, headers)
+        self.quota = parse_quota(self.name, headers, self._reserved)
         self.has_told_quota = True
 
     @contextlib.contextmanager

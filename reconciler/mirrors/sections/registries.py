@@ -74,6 +74,7 @@ def _registry(
         hosts(document, (*place, "token_servers"), said.get("token_servers", [])),
         file("client_cert"),
         file("client_key"),
+        said.get("quota_reserve", 0),
     )
 
 

@@ -188,10 +188,10 @@ class _ImageReading:
     def _afford(self, needed: int) -> None:
         """Returns once so many pulls are left. Raises `QuotaSpent`."""
         pulls, quota = self._pulls, quota_of(self._reading.source)
-        if quota is None or (needed <= quota.remaining and not self._is_risky(quota)):
+        if quota is None or (needed <= quota.usable and not self._is_risky(quota)):
             return
         # What needs more than the whole quota never fits, however long it is waited for.
-        if pulls.waiting and needed + self._spent <= quota.limit and self._has_come(pulls.waiting, needed, quota):
+        if pulls.waiting and needed + self._spent <= quota.most and self._has_come(pulls.waiting, needed, quota):
             return
         if self._spent:
             pulls.in_vain.add(quota.registry)
@@ -216,7 +216,7 @@ class _ImageReading:
             waited += LOOK_AGAIN
             now = quota_of(self._reading.source, self._reading.root, again=True)
             logger.info("%s", now or "no quota any more")
-            if now is None or needed <= now.remaining:
+            if now is None or needed <= now.usable:
                 return True
         return False
 
@@ -248,6 +248,8 @@ class _Kept:
 
 def _why(quota: Quota, needed: int, spent: int) -> str:
     short = f"needs {needed} {'more ' if spent else ''}pulls, and {quota}"
+    if quota.most < needed + spent <= quota.limit:
+        return f"{short}: never as many at once for us. Lower quota_reserve of {quota.registry} under registries"
     if needed + spent > quota.limit:
         return f"{short}: never as many at once. Mirror fewer platforms of it, or log in to an account that has more"
     back = datetime.now(UTC) + timedelta(seconds=quota.window)

@@ -124,7 +124,7 @@ def test_a_plan(etag: str | None) -> None:
 @pytest.mark.parametrize("prices", [None, R2_PRICES])
 def test_a_plan_with_its_sizes(requests: RequestCounts | None, prices: Prices | None) -> None:
     sizes = Sizes(5, 1, 2, 7, 0, 10, 17, 0, requests, (Unread("a/b", "1", "too few pulls"),), prices)
-    spendings = (Spending(Quota("docker.io", 100, 76, 21_600), 17, exact=False),)
+    spendings = (Spending(Quota("docker.io", 100, 76, 21_600, 20), 17, exact=False),)
     plan = Plan("0" * 64, 3, None, (), {Digest.of(b"{}"): b"{}"}, spendings, sizes)
     validator = Draft202012Validator(load_schema("plan"))
     written = json.loads(serialise_with_manifests(plan))

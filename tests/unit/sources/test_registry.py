@@ -800,6 +800,13 @@ def test_every_answer_about_a_manifest_tells_the_quota(lying: LyingRegistry, sou
     assert lying.requests() == [head, get, head, head]
 
 
+def test_a_reserve_is_part_of_the_quota(lying: LyingRegistry, open_at: Callable[..., RegistrySource]) -> None:
+    lying.on(f"HEAD /v2/team/app/manifests/{DIGEST}", counting(76, manifest()))
+    quota = open_at(lying.host, None, RegistryConfig(plain_http=True, quota_reserve=80)).quota(ROOT)
+    assert quota
+    assert (quota, quota.usable, quota.most) == (Quota(lying.host, 100, 76, 21_600, 80), 0, 20)
+
+
 def test_a_registry_without_a_quota_is_asked_once(lying: LyingRegistry, source: RegistrySource) -> None:
     lying.on(f"HEAD /v2/team/app/manifests/{DIGEST}", manifest())
     assert source.quota(ROOT) is source.quota(ROOT) is None

@@ -173,6 +173,7 @@ SIZES = Sizes(
 SPENDINGS = (
     Spending(Quota("docker.io", 100, 76, 21_600), 17, exact=True),
     Spending(Quota("hub.example", 100, 2, 21_600), 3, exact=False),
+    Spending(Quota("kept.example", 100, 22, 21_600, 20), 3, exact=True),
 )
 
 
@@ -183,6 +184,8 @@ def test_what_a_plan_takes_and_costs() -> None:
         "Pulls: apply needs 17 pulls; docker.io has 76 of 100 left, counted over 6 h.\n"
         "Pulls: apply needs about 3 pulls, or more once indexes are read; hub.example has 2 of 100 left, counted over "
         "6 h; what does not fit is left for another run, or --wait-for-quota waits.\n"
+        "Pulls: apply needs 3 pulls; kept.example has 22 of 100 left, 20 of them reserved for others, counted over 6 h; "
+        "what does not fit is left for another run, or --wait-for-quota waits.\n"
         "Sizes: downloads 3.0 GiB (40 blobs, 17 manifests), uploads 3.0 GiB, copies 1.0 MiB within the bucket.\n"
         "Stored: 0 B now, 23.3 GiB after, with 1 retired digest not collected yet.\n"
         "Requests: 504 of class A, 90 of class B (120 PutObject, 384 UploadPart, 90 GetObject, 1 DeleteObjects).\n"

@@ -62,14 +62,15 @@ def split(outcomes: list[Outcome]) -> tuple[set[str], set[str]]:
     st.sets(st.sampled_from(sorted(IMAGES))),
     st.sampled_from([1, 8]),
     st.integers(0, 2),
+    st.integers(0, 8),
 )
-def test_any_budget(left: int, some: set[str], others: set[str], threads: int, taken: int) -> None:
-    account = Account(left, others=taken)
+def test_any_budget(left: int, some: set[str], others: set[str], threads: int, taken: int, reserved: int) -> None:
+    account = Account(left, others=taken, reserved=reserved)
     images = {"a": {tag: IMAGES[tag] for tag in some}, "b": {tag: IMAGES[tag] for tag in others}}
     bench = limited(account, images, threads)
     done, skipped = split(bench.apply())
     assert account.refused == 0
-    assert len(account.pulls) <= left
+    assert len(account.pulls) <= max(left - reserved, 0)
     assert done | skipped == {f"{target}:{tag}" for target, tags in images.items() for tag in tags}
     check_visible(bench.store)
     published = {
@@ -78,7 +79,9 @@ def test_any_budget(left: int, some: set[str], others: set[str], threads: int, t
     }  # fmt: skip
     in_vain = len(account.pulls) - len(published)
     assert in_vain <= 2 or taken, "one index at the most is read for nothing, with the index in it"
-    if left >= len({(t, m.digest) for t, tags in images.items() for tag in tags for m in IMAGES[tag].manifests()}):
+    if left - reserved >= len(
+        {(t, m.digest) for t, tags in images.items() for tag in tags for m in IMAGES[tag].manifests()}
+    ):
         assert not skipped or taken
 
     rest = again(bench, None)
@@ -116,6 +119,22 @@ def test_no_thread_waits_for_what_can_never_come(monkeypatch: pytest.MonkeyPatch
     assert isinstance(skipped, Skipped)
     assert "never as many at once" in skipped.reason
     assert not told
+
+
+def test_a_wait_leaves_the_reserve_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulls_module, "LOOK_AGAIN", 0.001)
+    account = Account(left=10, limit=20, grants=1, reserved=10)
+    bench, told = limited(account, {"a": {"1": V1}}), list[str]()
+    (done,) = waiting(bench, told)
+    assert isinstance(done, Done)
+    assert account.left == 10
+    assert "memory has 10 of 20 left, 10 of them reserved for others, counted over 6 h" in told[0]
+
+
+def test_a_reserve_that_leaves_too_little_is_to_be_lowered() -> None:
+    (skipped,) = limited(Account(left=20, limit=20, reserved=19), {"a": {"1": V1}}).apply()
+    assert isinstance(skipped, Skipped)
+    assert "never as many at once for us. Lower quota_reserve of memory under registries" in skipped.reason
 
 
 def reading(source: MemorySource) -> Reading:
