@@ -16,6 +16,7 @@
     |   |   |-- Unreachable           no usable answer, after retries
     |   |   |-- BadAnswer             an answer that contradicts itself, its digest or the specification
     |   |   |   `-- Unsupported           a manifest of a kind that is not mirrored
+    |   |   |-- ImmutableMoved        an immutable tag points to another digest than the mirrored one
     |   |   |-- SignatureRefused      its image is not signed as `signed_by` requires
     |   |   |-- Unforeseen            a fault of r2mirror, triggered by its data
     |   |   `-- OutOfTime             it gets no more requests, because the run has to end

@@ -52,7 +52,7 @@ class World:
         home = {
             "HOME": str(self.folder),
             "DOCKER_CONFIG": str(self.folder),
-            "XDG_CACHE_HOME": str(self.folder / ".cache"),
+            "XDG_CACHE_HOME": f"{self.folder}-cache",
         }
         return {**os.environ, **home, "PYTHONWARNINGS": "error", **self.environ}
 
