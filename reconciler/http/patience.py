@@ -39,6 +39,9 @@ Result = TypeVar("Result")
 LONG_PAUSE = 10.0
 """Seconds. A wait of at least this is logged as a warning."""
 
+MOST_DOUBLINGS = 30
+"""Beyond them the wait is centuries, and in the end no number."""
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -59,7 +62,7 @@ class Patience:
 
     def pause(self, failures: int, asked: float | None = None) -> float:
         """Returns the seconds to wait after a number of failures: doubling, with jitter, at least what was asked."""
-        own = 2.0 ** (failures - 1) * random.uniform(0.25, 0.5)  # noqa: S311 jitter is no secret
+        own = 2.0 ** min(failures - 1, MOST_DOUBLINGS) * random.uniform(0.25, 0.5)  # noqa: S311 jitter is no secret
         return min(max(asked or 0.0, own), self.longest)
 
 
@@ -112,7 +115,7 @@ class Retry:
                 is_late = is_late or pause > self.deadline.left
                 is_last = attempt >= self.patience.attempts or breaker.is_down
                 # A host that limits our rate is not down, and says itself that it will answer.
-                is_last = is_last and not (is_limit and waited + pause <= self.patience.limits)
+                is_last = is_last and not (is_limit and 0 < waited + pause <= self.patience.limits)
                 if is_last or is_late or is_settled(error):
                     breaker.gave_up(_words(error), clock() - sent, is_limit=is_limit)
                     error.add_note(f"after {counted(attempt, 'attempt')}")

@@ -30,6 +30,23 @@ def test_faults_that_may_pass_are_waited_out() -> None:
     assert [0.25 <= host.waits[0] <= 0.5, 0.5 <= host.waits[1] <= 1.0] == [True, True]
 
 
+def test_a_rate_limit_without_any_wait_is_tried_as_often_as_others() -> None:
+    """It would be tried for ever otherwise: no waiting time ever adds up."""
+    sent = []
+
+    def send() -> None:
+        sent.append(1)
+        raise Unavailable(429, "example.com", None)
+
+    with pytest.raises(Unavailable):
+        Retry(Patience(attempts=3, longest=0.0, limits=100.0))(send)
+    assert len(sent) == 3
+
+
+def test_a_wait_has_a_bound_after_any_number_of_failures() -> None:
+    assert Patience(longest=60.0).pause(10_000) == 60.0
+
+
 def test_the_last_fault_says_how_many_attempts_there_were() -> None:
     host = Host(*(httpx.ReadError("broke") for _ in range(3)))
     with pytest.raises(httpx.ReadError) as caught:
