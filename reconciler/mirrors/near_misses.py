@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.patterns import Condition, Entry, PatternError, parse_pattern
-from reconciler.mirrors.tag_list import is_lone_number
-from reconciler.mirrors.versions import Version, parse_version
+from reconciler.mirrors.tag_list import as_tag_list, is_lone_number
 
 if TYPE_CHECKING:
     from reconciler.mirrors.patterns import Pattern
     from reconciler.mirrors.selection import Tally
+    from reconciler.mirrors.tag_list import TagList
+    from reconciler.mirrors.versions import Version
 
 
 def empty_handed(
@@ -29,12 +30,13 @@ def empty_handed(
     """
     if listed is None:
         return ()
+    tags = as_tag_list(listed)
     return tuple(
-        _why(pattern, tally, listed) for pattern, tally in zip(patterns, tallies, strict=True) if not tally.chosen
+        _why(pattern, tally, tags) for pattern, tally in zip(patterns, tallies, strict=True) if not tally.chosen
     )
 
 
-def _why(pattern: Pattern, tally: Tally, listed: Collection[str]) -> str:
+def _why(pattern: Pattern, tally: Tally, listed: TagList) -> str:
     words = f"{tally.pattern} chooses none of {len(listed)} tag{'s' * (len(listed) != 1)}"
     if tally.matched:
         return f"{words}: exclude removes all {tally.matched} that match"
@@ -46,7 +48,7 @@ def _why(pattern: Pattern, tally: Tally, listed: Collection[str]) -> str:
     if near is None:
         return words
     other, found = near
-    return f"{words}; {other} would choose {len(found)}, e.g. {newest_of(found) or min(found)}"
+    return f"{words}; {other} would choose {len(found)}, e.g. {newest_of(listed.of(found)) or min(found)}"
 
 
 def newest_of(tags: Iterable[str]) -> str | None:
@@ -54,7 +56,8 @@ def newest_of(tags: Iterable[str]) -> str | None:
 
     Releases win over pre-releases, and versions without a variant over others.
     """
-    versions = [version for tag in tags if (version := parse_version(tag))]
+    listed = as_tag_list(tags)
+    versions = [version for tag in listed if (version := listed.version(tag))]
     versions = [version for version in versions if not is_lone_number(version.numbers)] or versions
     return max(versions, key=_standing).tag if versions else None
 

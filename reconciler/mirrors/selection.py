@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.patterns import Named
-from reconciler.mirrors.tag_list import TagList
+from reconciler.mirrors.tag_list import as_tag_list
 
 if TYPE_CHECKING:
     from reconciler.mirrors.patterns import Pattern
+    from reconciler.mirrors.tag_list import TagList
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def select(
     newest. Where several patterns choose a tag, a pin is recorded rather than a name, and a name rather than the first
     of the other patterns. Tags that are `passing` are not chosen now, as if they were excluded.
     """
-    tags, source = tuple(tags), TagList(listed)
+    tags, source = tuple(tags), as_tag_list(listed)
     excluded = _excluded(tags, exclude, source)
     out = excluded.keys() | passing
     others = source.without(out)
@@ -106,18 +107,17 @@ class Explained:
 
 def explain(tags: Iterable[Pattern], exclude: Iterable[Pattern], listed: Iterable[str]) -> tuple[Explained, ...]:
     """Returns for each listed tag, sorted by name, why it is chosen or not. It agrees with `select`."""
-    tags, source = tuple(tags), TagList(listed)
-    chosen = {one.tag: one.pattern for one in select(tags, exclude, (), source).chosen}
+    tags, source = tuple(tags), as_tag_list(listed)
     excluded = _excluded(tags, exclude, source)
     others = source.without(excluded)
     reasons = [(pattern, pattern.reasons(source, others)) for pattern in tags]
+    ranked = sorted(reasons, key=lambda one: one[0].precedence)
 
     def explained(tag: str) -> Explained:
-        if tag in chosen:
-            return Explained(tag, chosen[tag])
         if tag in excluded:
             return Explained(tag, None, ((excluded[tag], "excluded"),))
-        return Explained(tag, None, tuple((pattern, why[tag]) for pattern, why in reasons))
+        chosen = next((pattern for pattern, why in ranked if tag not in why), None)
+        return Explained(tag, chosen) if chosen else Explained(tag, None, tuple((p, why[tag]) for p, why in reasons))
 
     return tuple(explained(tag) for tag in sorted(source))
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from reconciler.mirrors.patterns import AnyOf, Entry, Semver
 from reconciler.mirrors.ranges import compile_range
-from reconciler.mirrors.tag_list import TagList, is_dated
-from reconciler.mirrors.versions import parse_version
+from reconciler.mirrors.tag_list import as_tag_list, is_dated
 
 if TYPE_CHECKING:
     from reconciler.mirrors.patterns import Pattern
     from reconciler.mirrors.selection import Chosen
+    from reconciler.mirrors.tag_list import TagList
     from reconciler.mirrors.versions import Version
 
 FAR_ABOVE = 10
@@ -29,13 +29,14 @@ def surprises(chosen: Iterable[Chosen], listed: Collection[str]) -> tuple[str, .
 
     A range that begins at numbers of that size means them.
     """
+    tags = as_tag_list(listed)
     large: defaultdict[Pattern, list[Version]] = defaultdict(list)
     for one in chosen:
-        version = parse_version(one.tag) if one.pattern.is_relative else None
+        version = tags.version(one.tag) if one.pattern.is_relative else None
         if version and version.numbers[0] > FAR_ABOVE * (_begins(one.pattern) + 1):
             large[one.pattern].append(version)
     # Most lists have no such numbers, and need not be parsed.
-    line = _Line(TagList(listed)) if large else None
+    line = _Line(tags) if large else None
     return tuple(words for one, versions in large.items() if line and (words := _surprise(one, versions, line)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 
-from reconciler.mirrors.versions import Numbers, Version, parse_version
+from reconciler.mirrors.versions import Numbers, Version, parse_version, place
 
 HUGE = 10_000
 """A number of five or more digits is a date, a build or a commit."""
@@ -23,6 +23,12 @@ class TagList(Collection[str]):
         self._tags = frozenset(tags)
         self._parsed: dict[str, Version | None] = {}
 
+    def of(self, tags: Iterable[str]) -> TagList:
+        """Returns a list of other tags. What is parsed for one of the two lists is not parsed again for the other."""
+        other = TagList(tags)
+        other._parsed = self._parsed
+        return other
+
     def __contains__(self, tag: object) -> bool:
         return tag in self._tags
 
@@ -38,6 +44,10 @@ class TagList(Collection[str]):
             return self._parsed[tag]
         except KeyError:
             return self._parsed.setdefault(tag, parse_version(tag))
+
+    def in_order(self) -> list[str]:
+        """Returns the tags: versions from the oldest on, then other names."""
+        return sorted(self._tags, key=lambda tag: place(tag, self.version(tag)))
 
     @property
     def tags(self) -> frozenset[str]:
@@ -95,6 +105,11 @@ class TagList(Collection[str]):
             if number
             for length in range(1, len(numbers) + 1)
         )
+
+
+def as_tag_list(listed: Iterable[str]) -> TagList:
+    """Returns the list itself if it is one, so that its versions are parsed once."""
+    return listed if isinstance(listed, TagList) else TagList(listed)
 
 
 def is_lone_number(numbers: Numbers) -> bool:

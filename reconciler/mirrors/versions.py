@@ -104,7 +104,11 @@ def parse_version(tag: str) -> Version | None:
 
 def in_order(tag: str) -> tuple[Any, ...]:
     """Returns a key to sort tags for people: versions from the oldest on, then other names, `b9` before `b10`."""
-    version = parse_version(tag)
+    return place(tag, parse_version(tag))
+
+
+def place(tag: str, version: Version | None) -> tuple[Any, ...]:
+    """Returns the same for a tag that is parsed already."""
     return (0, *version._order) if version else (1, natural(tag), tag)
 
 

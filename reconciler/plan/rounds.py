@@ -22,6 +22,7 @@ from reconciler.mirrors.near_misses import empty_handed
 from reconciler.mirrors.patterns import Pinned
 from reconciler.mirrors.selection import Chosen, Tally, needs_listing, select
 from reconciler.mirrors.surprises import surprises
+from reconciler.mirrors.tag_list import TagList
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.ages import Ages, Consent, Testimony, Waiting, ages
 from reconciler.plan.findings import Findings, choosable, is_there
@@ -68,7 +69,7 @@ class _Selected:
     warnings: tuple[str, ...] = ()
     chosen: Mapping[str, Chosen] = field(default_factory=dict)
     last: frozenset[str] = frozenset()
-    listed: tuple[str, ...] = ()
+    listed: TagList = field(default_factory=lambda: TagList(()))
     passing: frozenset[str] = frozenset()
     rounds: int = 1
 
@@ -124,11 +125,11 @@ class Rounds:
         if self._reading.done():
             self._reading.result()  # If it failed, there is no reason to wait for the other sources.
         listing = self._listings.get(mirror.target)
-        listed = listing.result() if listing else ()
-        if isinstance(listed, SourceError):
+        offered = listing.result() if listing else ()
+        if isinstance(offered, SourceError):
             return _Selected({})
         # The index may still be read, and is waited for only by mirrors whose choice depends on it.
-        listed = choosable(mirror, listed, lambda: self._observed(mirror))
+        listed = TagList(choosable(mirror, offered, lambda: self._observed(mirror)))
         selection = select(mirror.tags, mirror.exclude, mirror.immutable, listed)
         for tally in selection.tallies:
             logger.info("%s: %s chooses %d of %d tags", mirror.target, tally.pattern, tally.chosen, len(listed))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from reconciler.mirrors.near_misses import empty_handed
 from reconciler.mirrors.selection import explain, select
 from reconciler.mirrors.surprises import surprises
+from reconciler.mirrors.tag_list import TagList
 from reconciler.mirrors.versions import in_order
 from reconciler.plan.findings import choosable
 from reconciler.sources.opening import open_sources
@@ -78,17 +79,17 @@ def list_tags(
 def choose(source: str, patterns: Sequence[Pattern], exclude: Sequence[Pattern], listed: Collection[str]) -> Choice:
     """Returns what the patterns choose."""
     names = tuple(map(str, patterns)), tuple(map(str, exclude))
-    tags = sorted(listed, key=in_order)
+    tags = TagList(listed)
     if not patterns:
-        return Choice(source, *names, tuple(map(Row, tags)))
-    selection = select(patterns, exclude, (), listed)
-    explained = {one.tag: one for one in explain(patterns, exclude, listed)}
+        return Choice(source, *names, tuple(map(Row, tags.in_order())))
+    selection = select(patterns, exclude, (), tags)
+    explained = {one.tag: one for one in explain(patterns, exclude, tags)}
     return Choice(
         source,
         *names,
-        tuple(_row(explained[tag]) for tag in tags),
+        tuple(_row(explained[tag]) for tag in tags.in_order()),
         tuple(one.tag for one in selection.chosen if one.tag not in explained),
-        (*empty_handed(patterns, selection.tallies, listed), *surprises(selection.chosen, listed)),
+        (*empty_handed(patterns, selection.tallies, tags), *surprises(selection.chosen, tags)),
     )
 
 

@@ -48,7 +48,7 @@ class Entry(Pattern):
         texts = self._texts(self._captured([tag])[0], alone)
         if not texts or any(not one.is_relative and tag in one.matching(alone) for one in self.exclude):
             return False
-        context = TagList(texts.values())
+        context = alone.of(texts.values())
         refusals = [one.refusal for one in self._of_versions]
         names = [one.refusal_of_name for one in self._of_versions]
         return not _refusals(texts, refusals, context) or (
@@ -103,7 +103,7 @@ class Entry(Pattern):
         if not self._captures:
             return listed
         others = self._texts(self._captured(listed.without(among))[0], listed)
-        return TagList([*others.values(), *texts.values()])
+        return listed.of([*others.values(), *texts.values()])
 
     def _excluded(self, listed: TagList, among: Collection[str]) -> dict[str, str]:
         return {tag: f"excluded by {one} in the entry" for one in self.exclude for tag in one.matching(listed, among)}

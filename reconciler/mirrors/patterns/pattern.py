@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
-from reconciler.mirrors.tag_list import TagList
+from reconciler.mirrors.tag_list import TagList, as_tag_list
 
 
 class PatternError(ValueError):
@@ -74,8 +74,3 @@ class Pattern(ABC):
         Some of them may not be valid.
         """
         yield from ()
-
-
-def as_tag_list(listed: Iterable[str]) -> TagList:
-    """Returns the list itself if it is one, so that its versions are parsed once."""
-    return listed if isinstance(listed, TagList) else TagList(listed)

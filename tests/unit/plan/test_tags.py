@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,11 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import Malformed, NotFound
+from reconciler.mirrors import tag_list
 from reconciler.mirrors.model import Mirror
 from reconciler.mirrors.patterns import parse_pattern
 from reconciler.mirrors.selection import select
 from reconciler.mirrors.typed import parse_typed
-from reconciler.mirrors.versions import in_order
+from reconciler.mirrors.versions import Version, in_order, parse_version
 from reconciler.plan.tags import ATTACHED, Choice, choose, choose_for, list_tags
 from tests.parts.images import app, write_layout
 
@@ -62,6 +64,28 @@ def test_patterns_are_named_where_their_reasons_differ() -> None:
 def test_tags_that_are_named_and_not_listed() -> None:
     choice = choose("alpine", parse_typed(["3.18.0", "4.0"]), (), ALPINE)
     assert (chosen(choice), choice.missing) == (["3.18.0"], ("4.0",))
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ['{semver: ">=3.18", newest: 2}', '{semver: "*", variant: "*", per: minor, newest: 1, floating: true}'],
+        [r"{regex: '(.+)\.\d+', newest: 2}", '{semver: "=77"}', "{glob: 'x*'}"],
+        [r"{regex: '(\d.*)-rc1', semver: '*', newest: 1, exclude: [{semver: '>=4'}]}"],
+    ],
+)
+def test_each_text_is_parsed_once_however_much_is_asked_about_it(
+    typed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: Counter[str] = Counter()
+
+    def counting(text: str) -> Version | None:
+        asked[text] += 1
+        return parse_version(text)
+
+    monkeypatch.setattr(tag_list, "parse_version", counting)
+    choose("alpine", parse_typed(typed), parse_typed(['{semver: "3.17"}']), [*ALPINE, "20240329.1", "3.18.1-slim"])
+    assert set(asked.values()) == {1}
 
 
 def test_a_pattern_that_chooses_nothing_is_a_warning() -> None:
