@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -50,7 +50,7 @@ class Public:
 
 def public(mirrors: Mirrors) -> Public:
     """Builds the public view of the mirrors. Raises `UsageError` if clients cannot pull from `store.public_url`."""
-    url = mirrors.store.public_url
+    url, prefix = mirrors.store.pull_url, mirrors.store.prefix
     if url is None:
         raise UsageError(
             "store.public_url is missing, so clients have no address to pull from; "
@@ -59,8 +59,11 @@ def public(mirrors: Mirrors) -> Public:
     # Clients request /v2/ at the root of the host, which is all that an image's name has.
     if urlsplit(url).path:
         raise UsageError(f"store.public_url {url} {PATHS_ARE_NOT_FOR_CLIENTS}")
-    found = upstreams(mirrors.mirrors, mirrors.registries)
-    return Public(url, mirrors.mirrors, found, mirrors.is_at_r2)
+    # What clients pull from a registry that has a prefix is below it.
+    named = tuple(
+        replace(mirror, target=f"{prefix}/{mirror.target}" if prefix else mirror.target) for mirror in mirrors.mirrors
+    )
+    return Public(url, named, upstreams(named, mirrors.registries), mirrors.is_at_r2)
 
 
 def quoted(text: str) -> str:

@@ -19,6 +19,7 @@ from reconciler.mirrors.changed import changed_entries
 from reconciler.mirrors.document import read_document
 from reconciler.mirrors.model import DEFAULT_HISTORY, DEFAULT_NAME, Mirrors
 from reconciler.mirrors.schema_check import check_schema
+from reconciler.mirrors.sections.destination import destination_problem
 from reconciler.mirrors.sections.edge import read_edge
 from reconciler.mirrors.sections.entries import Settings, read_mirrors, read_settings
 from reconciler.mirrors.sections.registries import read_registries
@@ -27,6 +28,7 @@ from reconciler.mirrors.signed_by import read_signed_by
 from reconciler.mirrors.text_values import duration
 from reconciler.mirrors.text_values import path as path_at
 from reconciler.stores.buckets import R2
+from reconciler.stores.registry import RegistryStore
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem
@@ -62,13 +64,15 @@ def load_with_notes(
     def signers(place: KeyPath, value: Any) -> tuple[Signer, ...]:
         return read_signed_by(document, place, value, partial(path_at, document, folder=folder), read_files=read_files)
 
-    defaults = read_settings(document, ("defaults",), Settings(), signers)
-    mirrors = tuple(read_mirrors(document, defaults, signers))
     registries = dict(read_registries(document, folder, environ, read_files=read_files))
     store = read_store(document, folder, environ, for_clients=for_clients)
+    defaults = read_settings(document, ("defaults",), Settings(), signers)
+    mirrors = tuple(read_mirrors(document, defaults, signers, partial(destination_problem, store)))
     edge = read_edge(document, store)
     if edge and isinstance(store, R2):
         store = replace(store, digest_by_tag=edge.digest_by_tag)
+    if isinstance(store, RegistryStore) and store.registry in registries:
+        store = replace(store, plain_http=bool(registries[store.registry].plain_http))
     if document.problems or store is None:
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     sha256 = hashlib.sha256(document.body).hexdigest()

@@ -7,8 +7,9 @@ count, and no field can be forgotten. deepdiff finds the facts that differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import timedelta
+from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deepdiff import DeepDiff
@@ -133,6 +134,9 @@ def _listed(number: int, sign: str, one: str) -> tuple[str, str]:
 
 _UNSET = "not set"
 
+_TEXTS = (Pattern, Identity, TrustedKey, Platform, MinAge)
+"""Configuration types that the file spells as one text."""
+
 _NAME = "target"
 """The field that is the name of a thing, and so no fact about it."""
 
@@ -142,14 +146,17 @@ def _facts(config: Any, *, defaults: bool = True) -> dict[str, Any]:
 
     Without `defaults`, fields that have the value which they have if a file does not set them are left out.
     """
-    kind = {"type": config.type} if hasattr(config, "type") else {}
-    said = (field for field in fields(config) if field.name != _NAME and field.compare)
-    values = ((field, getattr(config, field.name)) for field in said)
-    return kind | {
-        field.name: _fact(value)
-        for field, value in values
-        if (value is not None or field.name == "platforms") and (defaults or value != field.default)
-    }
+    facts = {"type": config.type} if hasattr(config, "type") else {}
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if field.name == _NAME or not field.compare or (not defaults and value == field.default):
+            continue
+        if is_dataclass(value) and not isinstance(value, _TEXTS):
+            inner = _facts(value, defaults=defaults)
+            facts |= {f"{field.name}.{key}": fact for key, fact in inner.items()}
+        elif value is not None or field.name == "platforms":
+            facts[field.name] = _fact(value)
+    return facts
 
 
 def _fact(value: Any) -> Any:
@@ -167,8 +174,10 @@ def _spelled(value: Any) -> str:
     match value:
         case Identity(trusted_root=root) if root:
             return Code(f"{value}, trusted root {root}")
-        case Pattern() | Identity() | TrustedKey() | Platform() | MinAge():
-            return Code(value)
+        case Enum():
+            return Code(value.value)
+        case (str(key), str(text)):
+            return Code(f"{key}: {text}")
         case bool():
             return str(value).lower()
         case timedelta():

@@ -139,8 +139,17 @@ _LONG_KEY = 40
 _CREDENTIAL_WORDS = re.compile(r"secret|password|token|access_key|credential|username|user")
 
 
+_NOT_HERE = {
+    ("store of type registry", "public_url"): "is not valid here: clients pull from the registry itself; remove it",
+    ("store of type registry", "state_bucket"): "is not valid here; name that bucket as state.bucket",
+}
+"""What to do about keys that only stores of other types have."""
+
+
 @cache
 def _unknown_key(key: str, known: tuple[str, ...], where: str) -> str:
+    if (where, key) in _NOT_HERE:
+        return _NOT_HERE[where, key]
     close = get_close_matches(key[:_LONG_KEY], known, 1)
     if not close and _CREDENTIAL_WORDS.search(key.lower()):
         if where == "entry of registries":
@@ -173,6 +182,7 @@ _KINDS = {
     "string": "text",
     "boolean": "true or false",
     "integer": "a whole number",
+    "number": "a number",
 }
 
 

@@ -164,6 +164,16 @@ class RepositoryName:
         return f"{self.registry}/{self.path}"
 
 
+def registry_named(host: str) -> str:
+    """Returns the registry at a host[:port] as names of images spell it; empty if none can be there."""
+    try:
+        registry = RepositoryName.parse(f"{host}/a/b").registry
+    except Malformed:
+        return ""
+    # A name that is not a host is read as the first part of a path at Docker Hub.
+    return "" if "/" in host or (registry == DOCKER_HUB and "docker.io" not in host) else registry
+
+
 @dataclass(frozen=True)
 class Descriptor:
     """A reference to content (descriptor.md).

@@ -24,6 +24,9 @@ class RegistryKind:
     says    matches `header: value` of its answer to `GET /v2/`; empty if nothing tells
     powers  what it can do
     notes   what to know before pushing to it
+    least_parts   the parts that the path of a repository has at least, e.g. 2 for `owner/name`
+    shape         what these parts are called
+    has_settings  whether repositories are created with settings, by its own API
     """
 
     name: str
@@ -31,6 +34,18 @@ class RegistryKind:
     says: str
     powers: Powers
     notes: tuple[str, ...] = ()
+    least_parts: int = 1
+    shape: str = ""
+    has_settings: bool = False
+
+    def path_problem(self, path: str) -> str | None:
+        """Explains why a path cannot be the one of a repository there, None if it can."""
+        parts, most = path.count("/") + 1, self.powers.path_parts
+        if parts < self.least_parts:
+            return f"is too short for {self.name}: expected {self.shape}"
+        if most and parts > most:
+            return f"has {parts} parts, and {self.name} takes {most}: {self.shape}"
+        return None
 
 
 KINDS = (
@@ -47,6 +62,7 @@ KINDS = (
             largest_blob=52_000 * MIB,
         ),
         ("repositories are created by its API before the first push", "tags may be set immutable per repository"),
+        has_settings=True,
     ),
     RegistryKind(
         "Amazon ECR Public",
@@ -54,6 +70,9 @@ KINDS = (
         "",
         Powers(tag_deletion=YES, digest_deletion=YES, monolithic=YES, chunked=NO, creates=NO),
         ("repositories are created by its API before the first push",),
+        least_parts=2,
+        shape="alias/name",
+        has_settings=True,
     ),
     RegistryKind(
         "Google Artifact Registry",
@@ -61,6 +80,8 @@ KINDS = (
         "",
         Powers(tag_deletion=YES, digest_deletion=YES, creates=YES, rate=300.0),
         ("the repository must exist, paths below it need not", "18,000 writes a minute and project"),
+        least_parts=2,
+        shape="project/repository/name, or project/name at gcr.io",
     ),
     RegistryKind(
         "GitHub Container Registry",
@@ -68,6 +89,8 @@ KINDS = (
         "",
         Powers(tag_deletion=NO, digest_deletion=NO, referrers=NO, creates=YES, largest_blob=10 * GB),
         ("a new package is private", "an upload may take 10 minutes"),
+        least_parts=2,
+        shape="owner/name",
     ),
     RegistryKind(
         "Azure Container Registry",
@@ -82,6 +105,8 @@ KINDS = (
         "",
         Powers(tag_deletion=NO, referrers=NO, creates=YES, path_parts=2),
         ("only untagged digests can be deleted",),
+        least_parts=2,
+        shape="namespace/name",
     ),
     RegistryKind(
         "Quay",

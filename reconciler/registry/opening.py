@@ -39,13 +39,13 @@ def opened(
 ) -> Iterator[TargetRegistry]:
     """Yields a registry by its host[:port]. Sends nothing yet.
 
-    rate     the requests a second that it gets; None: what is known of its product
+    rate     the requests a second that it gets; None: those of `config`, or else what is known of its product
     created  the settings of repositories that have to be created
 
     Raises `StoreError` if it cannot be one.
     """
     kind = kind_of(name, {})
-    budget = Rate(rate or kind.powers.rate, sleep=sleep)
+    budget = Rate(rate or config.rate or kind.powers.rate, sleep=sleep)
     patience = Patience(sleep=sleep, limits=LIMITS)
     kept = Keychain(name, config, environ)
     with told(name, name):

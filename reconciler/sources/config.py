@@ -19,6 +19,7 @@ class RegistryConfig:
     min_speed                   bytes a second below which a connection is given up
     redirects_to                hosts, host:port or networks; http:// before a host that speaks plain http
     token_servers               as `redirects_to`
+    rate                        requests a second; None: no limit
     """
 
     username_env: str | None = None
@@ -32,3 +33,4 @@ class RegistryConfig:
     client_cert: Path | None = None
     client_key: Path | None = None
     quota_reserve: int = 0
+    rate: float | None = None

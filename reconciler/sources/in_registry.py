@@ -47,6 +47,7 @@ class Registries:
 
 
 def _open_registry(name: str, settings: SourceSettings) -> Registry:
+    from reconciler.http.rate import Rate
     from reconciler.sources.keychain import Keychain
     from reconciler.sources.registry import MAX_CONNECTIONS, Registry
 
@@ -60,6 +61,7 @@ def _open_registry(name: str, settings: SourceSettings) -> Registry:
         bandwidth=settings.limit,
         elsewhere=lambda url: _access_elsewhere(url, settings.registries, settings.environ),
         deadline=settings.deadline,
+        rate=Rate(config.rate) if config.rate else None,
     )
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from reconciler.stores import Stores
@@ -84,6 +84,14 @@ class R2:
         return "auto"
 
     @property
+    def pull_url(self) -> str | None:
+        return self.public_url
+
+    @property
+    def prefix(self) -> str:
+        return ""
+
+    @property
     def shows_state(self) -> bool:
         return not self.state_bucket
 
@@ -111,7 +119,7 @@ class R2:
         yield from ()
 
     @classmethod
-    def parse(cls, values: Mapping[str, str], folder: Path) -> Self:
+    def parse(cls, values: Mapping[str, Any], folder: Path) -> Self:
         del folder
         return cls(
             values["account_id"],
@@ -147,6 +155,14 @@ class S3:
     requests: ClassVar[Requests | None] = S3_REQUESTS
 
     @property
+    def pull_url(self) -> str | None:
+        return self.public_url
+
+    @property
+    def prefix(self) -> str:
+        return ""
+
+    @property
     def shows_state(self) -> bool:
         return not self.state_bucket
 
@@ -168,7 +184,7 @@ class S3:
             yield "endpoint_url", _ENDPOINT_WITH_BUCKET
 
     @classmethod
-    def parse(cls, values: Mapping[str, str], folder: Path) -> Self:
+    def parse(cls, values: Mapping[str, Any], folder: Path) -> Self:
         del folder
         return cls(
             values["bucket"],

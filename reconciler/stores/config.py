@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -56,6 +56,16 @@ class StoreConfig(Protocol):
         ...
 
     @property
+    def pull_url(self) -> str | None:
+        """The URL of the host that clients pull from: `public_url`, or that of the registry which is the target."""
+        ...
+
+    @property
+    def prefix(self) -> str:
+        """The path before each target in what clients pull; empty for none."""
+        ...
+
+    @property
     def state_bucket(self) -> str | None:
         """The bucket that keeps the mirror index and the lock, if it is named."""
         ...
@@ -94,8 +104,11 @@ class StoreConfig(Protocol):
         ...
 
     @classmethod
-    def parse(cls, values: Mapping[str, str], folder: Path) -> Self:
-        """Makes a configuration from sound values. Relative paths start from `folder`."""
+    def parse(cls, values: Mapping[str, Any], folder: Path) -> Self:
+        """Makes a configuration from sound values: text, or the configuration that a nested key holds.
+
+        Relative paths start from `folder`.
+        """
         ...
 
     def open(self, environ: Mapping[str, str], workers: int = ...) -> Stores:
@@ -145,7 +158,7 @@ def url_problem(text: str) -> str | None:
     return None
 
 
-def base_url(values: Mapping[str, str]) -> str | None:
+def base_url(values: Mapping[str, Any]) -> str | None:
     """Returns the public URL without a slash at its end, None if there is none."""
     url = values.get("public_url")
     return url.rstrip("/") if url else None

@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, ClassVar, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
 from reconciler.files import check_regular, open_regular
@@ -90,6 +90,14 @@ class Folder:
         return None
 
     @property
+    def pull_url(self) -> str | None:
+        return self.public_url
+
+    @property
+    def prefix(self) -> str:
+        return ""
+
+    @property
     def shows_state(self) -> bool:
         return False
 
@@ -117,7 +125,7 @@ class Folder:
         yield from ()
 
     @classmethod
-    def parse(cls, values: Mapping[str, str], folder: Path) -> Self:
+    def parse(cls, values: Mapping[str, Any], folder: Path) -> Self:
         return cls(folder / Path(values["path"]).expanduser(), base_url(values))
 
     def open(self, environ: Mapping[str, str], workers: int = BLOB_WORKERS) -> Stores:

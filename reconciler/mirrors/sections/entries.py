@@ -69,7 +69,13 @@ def read_settings(document: Document, place: KeyPath, base: Settings, signers: S
     )
 
 
-def read_mirrors(document: Document, defaults: Settings, signers: Signers) -> Iterator[Mirror]:
+Destinations: TypeAlias = "Callable[[str, str], str | None]"
+"""Explains why a source cannot be mirrored to a target; None if it can."""
+
+
+def read_mirrors(
+    document: Document, defaults: Settings, signers: Signers, problem_at: Destinations = lambda _, __: None
+) -> Iterator[Mirror]:
     """Yields the valid mirrors. In the others, every value that has the right shape is checked too."""
     entries = document.value.get("mirrors") if isinstance(document.value, dict) else None
     targets: dict[str, KeyPath] = {}
@@ -83,7 +89,7 @@ def read_mirrors(document: Document, defaults: Settings, signers: Signers) -> It
         if ends and isinstance(said.get("min_age"), dict):
             _check_witnesses(document, place, ends[0], settings.others)
         if ends:
-            _check_target(document, place, ends[1], targets)
+            _check_target(document, place, ends[1], targets, problem_at(*ends))
         if ends and not document.wrong(place):
             yield Mirror(*ends, tuple(tags.values()), **vars(settings.values), entry=_hash(said))
 
@@ -111,8 +117,13 @@ def _ends(document: Document, place: KeyPath, said: Mapping[str, Any]) -> tuple[
     return name.text, target
 
 
-def _check_target(document: Document, place: KeyPath, target: str, targets: dict[str, KeyPath]) -> None:
-    """Records why this cannot be a target, or that an earlier mirror has it; `targets` are those so far."""
+def _check_target(
+    document: Document, place: KeyPath, target: str, targets: dict[str, KeyPath], destination: str | None
+) -> None:
+    """Records why this cannot be a target, or that an earlier mirror has it; `targets` are those so far.
+
+    `destination` is what is wrong with it at the registry that is the target.
+    """
     where: KeyPath = (*place, "target")
     # Without a `target` of its own, the mirror has its source's path as target.
     if where not in document.written:
@@ -120,6 +131,8 @@ def _check_target(document: Document, place: KeyPath, target: str, targets: dict
     problem = target_problem(target)
     if problem:
         document.problem(where, f"{target[:90]!r} cannot be a target: {problem}")
+    elif destination:
+        document.problem(where, destination)
     earlier = targets.setdefault(target, place)
     if earlier != place:
         line = document.written[earlier].line

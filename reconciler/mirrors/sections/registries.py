@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Malformed
 from reconciler.mirrors.text_values import filled, hosts, path, speed
 from reconciler.mirrors.variables import login_problem
-from reconciler.oci.docker_hub import DOCKER_HUB
-from reconciler.oci.spec import RepositoryName
+from reconciler.oci.spec import registry_named
 from reconciler.sources.config import RegistryConfig
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ def read_registries(
     seen: dict[str, str] = {}
     for name in document.sound(("registries",)):
         place: KeyPath = ("registries", name)
-        registry = _host(name)
+        registry = registry_named(name)
         if not registry:
             document.problem(place, "expected a registry's host or host:port, e.g. ghcr.io", at_key=True)
         elif seen.setdefault(registry, name) != name:
@@ -36,16 +34,6 @@ def read_registries(
         if read_files and config.client_cert and config.client_key:
             _check_identity(document, place, config.client_cert, config.client_key, is_offline=environ is None)
         yield registry, config
-
-
-def _host(name: str) -> str:
-    """The registry's host as sources spell it, empty if `name` is not the name of a registry."""
-    try:
-        registry = RepositoryName.parse(f"{name}/a/b").registry
-    except Malformed:
-        return ""
-    # A name that is not a host is read as the first part of a path at Docker Hub.
-    return "" if "/" in name or (registry == DOCKER_HUB and "docker.io" not in name) else registry
 
 
 def _registry(
@@ -75,6 +63,7 @@ def _registry(
         file("client_cert"),
         file("client_key"),
         said.get("quota_reserve", 0),
+        said.get("rate"),
     )
 
 

@@ -17,6 +17,7 @@ from reconciler.mirrors.schema_files import load_schema
 from reconciler.signatures.signers import Signer
 from reconciler.sources.config import RegistryConfig
 from reconciler.stores import kinds
+from reconciler.stores.registry import Creation
 from tests.parts.configurations import configuration_types
 
 SCHEMA = load_schema("mirrors")
@@ -29,7 +30,8 @@ CONFIGURATIONS: dict[str, Collection[type]] = {
     "mirrors.yaml": [Mirrors],
     "defaults": [Defaults],
     "mirror": [Mirror],
-    "registry": [RegistryConfig],
+    "host": [RegistryConfig],
+    "create": [Creation],
     "edge": [EdgeConfig],
     "signer": get_args(Signer),
     "min_age": [MinAge],
@@ -41,6 +43,7 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("mirrors.yaml", "sha256"): set(),  # how it is written
     ("mirror", "entry"): set(),  # how it is written
     ("r2", "digest_by_tag"): set(),  # a key of `edge`
+    ("registry", "plain_http"): set(),  # a key of `registries`
     ("signer", "name"): {"key"},
     ("signer", "pem"): set(),  # what the file `key` holds
     ("signer", "is_regex"): {"identity_regex"},

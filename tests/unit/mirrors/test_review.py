@@ -24,6 +24,7 @@ from reconciler.signatures.signers import Identity, TrustedKey
 from reconciler.sources.config import RegistryConfig
 from reconciler.stores.buckets import R2, S3
 from reconciler.stores.folder import Folder
+from reconciler.stores.registry import Creation, Deletion, RegistryStore
 from tests.parts.configurations import configuration_types
 from tests.parts.images import image, write_layout
 from tests.world import InProcess
@@ -118,6 +119,7 @@ STORES: tuple[StoreConfig, ...] = (
     R2("a" * 32, "abc", "default", None, None),
     S3("abc", None, None, None, None),
     Folder(Path("/m"), None),
+    RegistryStore("registry.example.com", Folder(Path("/m"), None), create=Creation()),
 )
 
 
@@ -139,6 +141,7 @@ OTHERS_OF_NOTHING: dict[str, Any] = {
     "client_cert": Path("/x"),
     "client_key": Path("/x"),
     "trusted_root": Path("/x"),
+    "lifecycle_policy_file": Path("/x"),
 }
 OTHERS: dict[type, Callable[[Any], Any]] = {
     bool: lambda value: not value,
@@ -149,6 +152,9 @@ OTHERS: dict[type, Callable[[Any], Any]] = {
     Digest: lambda _: Digest("sha256", "f" * 64),
     tuple: lambda _: (Exact("x"),),
     Kept: lambda _: Kept(newest=4),
+    Folder: lambda value: replace(value, path=value.path / "x"),
+    Creation: lambda value: replace(value, scan_on_push=not value.scan_on_push),
+    Deletion: lambda _: Deletion.UNTAG,
 }
 
 
@@ -165,7 +171,11 @@ def variants(thing: Any, *, left_out: frozenset[str] = frozenset()) -> Iterator[
     """A thing with one field changed, for each of its fields."""
     for field in fields(thing):
         if field.compare and field.name not in left_out:
-            yield field.name, replace(thing, **{field.name: other(getattr(thing, field.name), field.name)})
+            value = getattr(thing, field.name)
+            changed = (
+                (("team", "x"),) if isinstance(thing, Creation) and field.name == "tags" else other(value, field.name)
+            )
+            yield field.name, replace(thing, **{field.name: changed})
 
 
 PATTERNS = (
@@ -190,6 +200,10 @@ CHANGED = [
         (f"{type(store).__name__} {name}", mirrors(store=store), mirrors(store=one))
         for store in STORES
         for name, one in variants(store)
+    ),
+    *(
+        (f"Creation {name}", mirrors(store=STORES[3]), mirrors(store=replace(STORES[3], create=one)))  # type: ignore[type-var]
+        for name, one in variants(Creation())
     ),
     *(
         (f"registry {name}", mirrors(registries={"a.b": RegistryConfig()}), mirrors(registries={"a.b": one}))
@@ -371,7 +385,18 @@ def test_a_waiting_time_that_is_lowered_is_said_to_be() -> None:
 def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
     varied = {
         type(one)
-        for one in (MIRROR, *STORES, *PATTERNS, KEPT, *SIGNERS, RegistryConfig(), EDGE_CONFIG, Defaults(), MIN_AGE)
+        for one in (
+            MIRROR,
+            *STORES,
+            Creation(),
+            *PATTERNS,
+            KEPT,
+            *SIGNERS,
+            RegistryConfig(),
+            EDGE_CONFIG,
+            Defaults(),
+            MIN_AGE,
+        )
     }
     assert {Mirrors, *varied} == configuration_types()
 

@@ -30,11 +30,12 @@ def test_a_name_that_is_no_host() -> None:
         pass
 
 
-def test_the_rate_is_kept() -> None:
+@pytest.mark.parametrize(("said", "rate"), [(None, 0.5), (0.5, None), (100, 0.5)])
+def test_the_rate_is_kept(said: float | None, rate: float | None) -> None:
     sleeps: list[float] = []
     with start_registry() as registry:
-        config = RegistryConfig(plain_http=True)
-        with opened(registry.host, config, {}, rate=0.5, sleep=sleeps.append) as host:
+        config = RegistryConfig(plain_http=True, rate=said)
+        with opened(registry.host, config, {}, rate=rate, sleep=sleeps.append) as host:
             at = host.repository("team/app")
             for _ in range(3):
                 at.head("1")

@@ -1,0 +1,26 @@
+"""Checks where a registry that is the target would keep the images of a mirror. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.oci.spec import MAX_REPOSITORY_LENGTH
+from reconciler.registry.kinds import kind_of
+from reconciler.stores.registry import RegistryStore
+
+if TYPE_CHECKING:
+    from reconciler.stores.config import StoreConfig
+
+
+def destination_problem(store: StoreConfig | None, source: str, target: str) -> str | None:
+    """Explains why a mirror of `source` cannot be at `target`, None if it can, or if the store is no registry."""
+    if not isinstance(store, RegistryStore) or "${" in store.registry + store.prefix:
+        return None
+    path = store.path(target)
+    if f"{store.registry}/{path}" == source:
+        return f"{source[:90]} would be copied to itself; give it another target, or a store.prefix"
+    if len(path) > MAX_REPOSITORY_LENGTH:
+        most = MAX_REPOSITORY_LENGTH - len(store.prefix) - 1
+        return f"has {len(target)} characters, the maximum is {most} after the prefix {store.prefix[:90]}/"
+    problem = kind_of(store.registry, {}).path_problem(path)
+    return f"{path[:90]} {problem}; change the target or store.prefix" if problem else None
