@@ -29,7 +29,7 @@ from reconciler.apply.watch import UNWATCHED, Watch
 from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
 from reconciler.plan.owners import is_unclaimed
-from reconciler.plan.plan import noted_all, without_prunes
+from reconciler.plan.plan import noted_all, only_adds, without_prunes
 from reconciler.plan.signatures import gate_for
 from reconciler.target.index_changes import expired
 from reconciler.target.ledger import read_index
@@ -56,6 +56,7 @@ class Options:
     command         what the lock names this run by
     only            globs of the targets to apply; empty: all
     no_prune        add and update only
+    only_missing    add only
     allow_prune     prune more than the guards allow
     plan_again      if the mirror index has changed since the plan was made, plan again instead of refusing
     workers         blobs to copy in parallel; None: as many as the cluster has threads, or 8
@@ -69,6 +70,7 @@ class Options:
     command: str
     only: tuple[str, ...] = ()
     no_prune: bool = False
+    only_missing: bool = False
     allow_prune: bool = False
     plan_again: bool = False
     workers: int | None = None
@@ -82,7 +84,13 @@ class Options:
 def made_for_apply(mirrors: Mirrors, connections: Connections, options: Options, stage: Stage = in_silence) -> Made:
     """Makes the plan that an apply with these options applies. Raises as `make` does."""
     made = make(
-        mirrors, connections, options.only, allow_prune=options.allow_prune, consent=options.consent, stage=stage
+        mirrors,
+        connections,
+        options.only,
+        allow_prune=options.allow_prune,
+        consent=options.consent,
+        only_missing=options.only_missing,
+        stage=stage,
     )
     return _within(made, options)
 
@@ -94,6 +102,8 @@ def saved_for_apply(path: Path, mirrors: Mirrors, file: Path, connections: Conne
 
 
 def _within(made: Made, options: Options) -> Made:
+    if options.only_missing:
+        return replace(made, plan=only_adds(made.plan))
     return replace(made, plan=without_prunes(made.plan)) if options.no_prune else made
 
 

@@ -54,6 +54,10 @@ OnlyOption = Annotated[
 ]
 FormatOption = Annotated[AnyFormat, typer.Option("--format", help="The output format.")]
 PlainFormatOption = Annotated[PlainFormat, typer.Option("--format", help="The output format.")]
+OnlyMissingOption = Annotated[
+    bool,
+    typer.Option("--only-missing", help="Add tags that are not mirrored yet; update and prune nothing."),
+]
 DetailedOption = Annotated[bool, typer.Option("--detailed-exitcode", help="Exit with 2 if there are changes.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Exit with 1 if there are warnings.")]
 AllowPruneOption = Annotated[

@@ -29,7 +29,7 @@ from reconciler.plan.cost.quotas import estimate_pulls, spendings
 from reconciler.plan.files import read_plan
 from reconciler.plan.image_work import image_work
 from reconciler.plan.owners import left_alone
-from reconciler.plan.plan import plan_for
+from reconciler.plan.plan import only_adds, plan_for
 from reconciler.plan.private import private_sources, warning_of
 from reconciler.plan.resolve import resolve
 from reconciler.plan.saved import checked
@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from reconciler.plan.connections import Connections
     from reconciler.plan.plan import Plan
     from reconciler.target.ledger import StoredIndex
+
+ONLY_MISSING = "only missing tags are planned: those that are mirrored are neither updated nor pruned"
 
 Stage: TypeAlias = "Callable[[str], AbstractContextManager[None]]"
 """Gets the words for a stage that takes a while, and returns a context that is entered for as long as it lasts."""
@@ -71,6 +73,7 @@ def make(
     recheck: bool = False,
     allow_prune: bool = False,
     consent: Consent = NO_CONSENT,
+    only_missing: bool = False,
     stage: Stage = in_silence,
 ) -> Made:
     """Resolves the tags of all mirrors and compares them with the mirror index.
@@ -80,6 +83,7 @@ def make(
         recheck: also resolve immutable and pinned tags, and verify the signatures of images already mirrored
         allow_prune: let the plan prune more than the guards allow
         consent: what is published although it waits or is immutable
+        only_missing: plan no updates and no prunes, and do not resolve tags that are mirrored
         stage: shows what is under way
 
     A source that fails is an error in the plan. Raises `StoreError`, `IndexInvalid`, and `UsageError` for a glob that
@@ -100,13 +104,15 @@ def make(
                 gate=gate,
                 now=lambda: read().at,
                 consent=consent,
+                only_missing=only_missing,
             )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("there is no plan yet, and nothing was written") from None
     observed = read()
     plan = plan_for(desired, observed.index, observed.etag, mirrors.sha256, mirrors.name)
+    plan = only_adds(plan) if only_missing else plan
     spent = spendings(estimate_pulls(image_work(plan), observed.index), connections.open_source)
-    notes = tuple(left_alone(observed.index, mirrors.owns))
+    notes = (*((ONLY_MISSING,) if only_missing else ()), *left_alone(observed.index, mirrors.owns))
     private = _private(plan, observed, mirrors, connections)
     warnings = (*plan.warnings, *_lost_index(mirrors, observed, connections), *private)
     plan = replace(plan, spendings=spent, notes=notes, warnings=warnings, allow_prune=allow_prune, root=observed.digest)

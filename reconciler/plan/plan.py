@@ -175,7 +175,12 @@ def extent_of(index: MirrorIndex, name: str, targets: Collection[str]) -> Extent
 
 def without_prunes(plan: Plan) -> Plan:
     """Returns the plan for `--no-prune`, which counts the tags of prunes as unchanged."""
-    return replace(plan, repositories=tuple(_without_prunes(repository) for repository in plan.repositories))
+    return replace(plan, repositories=tuple(_only(one, Action.ADD, Action.UPDATE) for one in plan.repositories))
+
+
+def only_adds(plan: Plan) -> Plan:
+    """Returns the plan for `--only-missing`, which counts the tags of updates and prunes as unchanged."""
+    return replace(plan, repositories=tuple(_only(repository, Action.ADD) for repository in plan.repositories))
 
 
 def _leaving_out(repository: RepositoryPlan, found: Mapping[str, LeftOut]) -> RepositoryPlan:
@@ -185,9 +190,10 @@ def _leaving_out(repository: RepositoryPlan, found: Mapping[str, LeftOut]) -> Re
     return replace(repository, changes=tuple(staying), unchanged=unchanged, left_out=left_out)
 
 
-def _without_prunes(repository: RepositoryPlan) -> RepositoryPlan:
-    unchanged = repository.unchanged + sum(change.before is not None for change in repository.of(Action.PRUNE))
-    return replace(repository, unchanged=unchanged, changes=repository.of(Action.ADD, Action.UPDATE))
+def _only(repository: RepositoryPlan, *actions: Action) -> RepositoryPlan:
+    left = [change for change in repository.changes if change.action not in actions]
+    unchanged = repository.unchanged + sum(change.before is not None for change in left)
+    return replace(repository, unchanged=unchanged, changes=repository.of(*actions))
 
 
 def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:

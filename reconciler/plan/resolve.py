@@ -41,6 +41,7 @@ def resolve(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     consent: Consent = NO_CONSENT,
     hub: str = HUB,
+    only_missing: bool = False,
 ) -> tuple[Desired, ...]:
     """Returns every repository of the mirrors and of the index as it should be, sorted by target.
 
@@ -50,6 +51,7 @@ def resolve(
     now      the time by the store's clock; called once the index is read
     consent  what is published although it waits or is immutable
     hub      the address of Docker Hub's API, for dates of pushes
+    only_missing  do not resolve tags that are mirrored
 
     Raises whatever `read` raises, and `UsageError` for a glob that matches nothing; never `SourceError`.
     """
@@ -59,7 +61,15 @@ def resolve(
     check_only(only, mirrors, lambda: reading.result().repositories)
     with Witnesses(open_source, gate, hub) as witnesses:
         rounds = Rounds(
-            wanted, reading, open_source, executor, recheck=recheck, now=now, consent=consent, witnesses=witnesses
+            wanted,
+            reading,
+            open_source,
+            executor,
+            recheck=recheck,
+            now=now,
+            consent=consent,
+            witnesses=witnesses,
+            only_missing=only_missing,
         )
         found = rounds.findings()
     drafts = [draft_of(one, mirrors.name) for one in found]

@@ -79,6 +79,7 @@ class Rounds:
 
     `reading`: the mirror index, which may still be read. `recheck`: resolve immutable and pinned tags too.
     `now`: the time by the store's clock, called once the index is read. `consent`: what is let through before its time.
+    `only_missing`: do not resolve tags that are mirrored.
     """
 
     def __init__(
@@ -92,11 +93,13 @@ class Rounds:
         now: Callable[[], datetime],
         consent: Consent,
         witnesses: Witnesses,
+        only_missing: bool = False,
     ) -> None:
         self._mirrors = mirrors
         self._reading = reading
         self._open_source = open_source
         self._recheck = recheck
+        self._only_missing = only_missing
         self._now = now
         self._consent = consent
         self._witnesses = witnesses
@@ -205,9 +208,11 @@ class Rounds:
         return self._testimonies[place]
 
     def _known(self, chosen: Chosen, mirror: Mirror) -> Descriptor | None:
-        """What the tag points to if that needs no request: it is mirrored, and does not move."""
+        """What the tag points to if that needs no request: it is mirrored, and does not move here."""
         accepted = f"{mirror.target}:{chosen.tag}" in self._consent.moved
-        if self._recheck or accepted or not (chosen.immutable or isinstance(chosen.pattern, Pinned)):
+        # A tag that waits for min_age is resolved anyway, or it would lose the time that it has waited.
+        is_fixed = chosen.immutable or (self._only_missing and mirror.min_age is None)
+        if self._recheck or accepted or not (is_fixed or isinstance(chosen.pattern, Pinned)):
             return None
         observed = self._observed(mirror)
         if isinstance(chosen.pattern, Pinned):

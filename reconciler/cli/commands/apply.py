@@ -26,6 +26,7 @@ from reconciler.cli.options import (
     FileOption,
     LockTimeoutOption,
     NowOption,
+    OnlyMissingOption,
     OnlyOption,
     PlainFormatOption,
     StrictOption,
@@ -72,6 +73,7 @@ class Call:
     ] = None
     file: FileOption = MIRRORS
     only: OnlyOption = None
+    only_missing: OnlyMissingOption = False
     yes: YesOption = False
     no_prune: Annotated[bool, typer.Option("--no-prune", help="Add and update only; prune nothing.")] = False
     allow_prune: AllowPruneOption = False
@@ -148,6 +150,7 @@ def _options(call: Call, cluster: Cluster | None, deadline: Deadline) -> Options
         command_line(),
         tuple(call.only or ()),
         no_prune=call.no_prune,
+        only_missing=call.only_missing,
         allow_prune=call.allow_prune,
         plan_again=call.yes and not call.plan_file,
         workers=call.workers,

@@ -18,6 +18,7 @@ from reconciler.cli.options import (
     DetailedOption,
     FileOption,
     FormatOption,
+    OnlyMissingOption,
     OnlyOption,
     StrictOption,
     TimeoutOption,
@@ -49,6 +50,7 @@ class PlanOptions:
 
     file: FileOption = MIRRORS
     only: OnlyOption = None
+    only_missing: OnlyMissingOption = False
     output: FormatOption = TEXT
     out: Annotated[
         Path | None, typer.Option("--out", metavar="PLAN", help="Also save the plan, for `r2mirror apply PLAN`.")
@@ -102,6 +104,7 @@ def _make(options: PlanOptions, mirrors: Mirrors) -> Made:
             recheck=options.recheck,
             allow_prune=options.allow_prune,
             consent=consent,
+            only_missing=options.only_missing,
             stage=waiting,
         )
         check_consent(made.plan, consent)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.errors import NotFound, StoreUnreachable, Unreachable
+from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.patterns import Exact, Glob, Pinned
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.resolve import resolve
@@ -84,12 +85,21 @@ def ask(
     only: tuple[str, ...] = (),
     prune: bool = True,
     recheck: bool = False,
+    only_missing: bool = False,
 ) -> dict[str, Desired]:
     def open_source(source: str) -> MemorySource:
         return sources[source.removeprefix("memory/")]
 
     with ThreadPoolExecutor(4) as executor:
-        desired = resolve(mirrors(*entries, prune=prune), lambda: index, open_source, executor, only, recheck=recheck)
+        desired = resolve(
+            mirrors(*entries, prune=prune),
+            lambda: index,
+            open_source,
+            executor,
+            only,
+            recheck=recheck,
+            only_missing=only_missing,
+        )
     assert [one.target for one in desired] == sorted(one.target for one in desired)
     return {one.target: one for one in desired}
 
@@ -100,6 +110,19 @@ def test_one_list_and_one_question_a_tag() -> None:
     assert {tag: str(one.digest) for tag, one in desired.wanted.items()} == {"1": V1.digest, "latest": V2.digest}
     assert sorted(source.asked("resolve")) == ["1", "latest"]
     assert len(source.asked("tags")) == 1
+
+
+def test_only_missing_resolves_no_tag_that_is_mirrored() -> None:
+    source = MemorySource({"1": V2, "2": V2})
+    waiting = replace(mirror("b"), min_age=MinAge(timedelta(days=3)))
+    others = MemorySource({"1": V2})
+    index = index_of(a={"1": V1}, b={"1": V1})
+    found = ask([mirror("a"), waiting], index, {"a": source, "b": others}, only_missing=True)
+    assert source.asked("resolve") == ["2"]
+    assert str(found["a"].wanted["1"].digest) == V1.digest
+    # What waits keeps the time since when it was seen.
+    assert others.asked("resolve") == ["1"]
+    assert [str(one.digest) for one in found["b"].ages.waiting] == [V2.digest]
 
 
 def test_names_alone_need_no_list() -> None:
