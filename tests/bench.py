@@ -20,8 +20,8 @@ from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.plan import Plan, plan_for
 from reconciler.plan.resolve import resolve
 from reconciler.signatures.gate import OPEN
-from reconciler.stores import Stores
 from reconciler.stores.headers import Headers
+from reconciler.target.in_store import InStore
 from reconciler.target.index_json import parse
 from reconciler.target.layout import (
     LOCK,
@@ -152,7 +152,9 @@ class Bench:
         self, plan: Plan, *, allow_prune: bool = False, waiting_quota: Callable[[str], None] | None = None
     ) -> Iterator[Iterator[Event]]:
         with ThreadPoolExecutor(self.threads) as images, ThreadPoolExecutor(self.threads) as blobs:
-            resources = Resources(self.open_source, self.store, self.store, images, blobs, self.progress, self.threads)
+            resources = Resources(
+                self.open_source, InStore(self.store, self.store), images, blobs, self.progress, self.threads
+            )
             settings = Settings(
                 "r2mirror apply",
                 lambda _: RETAIN,
@@ -267,19 +269,19 @@ def put(store: MemoryStore, key: str, body: bytes) -> None:
 def take_over(store: MemoryStore, *mirrors: Mirror) -> Survey:
     """What `r2mirror adopt --yes` does."""
     named = {one.target: one for one in mirrors or (mirror("a"),)}
-    stores = Stores(store, store)
+    target = InStore(store, store)
     with ThreadPoolExecutor(4) as executor:
-        found = survey(stores, named, NOW, executor)
+        found = survey(target, named, NOW, executor)
         if found.has_changes:
             with held(store, "r2mirror adopt") as lease:
-                assert adopt(stores, found, executor, lease) == ()
+                assert adopt(target, found, executor, lease) == ()
     return found
 
 
 def look(bench: Bench, *, deep: bool = False, repair: bool = False) -> Verification:
     with ThreadPoolExecutor(4) as executor:
         return verify(
-            bench.store,
+            InStore(bench.store, bench.store),
             read_index(MemoryStore(bench.store.objects)).index,
             lambda _: True,
             executor,

@@ -132,11 +132,9 @@ def apply_made(
         gate=gate_for(mirrors),
         saved_plan=made.saved,
     )
-    stores, open_source = connections.stores, connections.open_source
+    target, open_source = connections.target, connections.open_source
     with threads(image_workers(workers)) as images, threads(workers) as blobs:
-        resources = Resources(
-            open_source, stores.public, stores.state, images, blobs, watch.progress, workers, options.cluster
-        )
+        resources = Resources(open_source, target, images, blobs, watch.progress, workers, options.cluster)
         yield from apply(made.plan, resources, settings, made.observed)
 
 
@@ -150,15 +148,15 @@ def apply(
     plan was made from, and `StoreError` if the store itself fails. What was done by then is recorded.
     """
     yield from moved_tags(plan)
-    if not plan.has_changes and not _has_other_work(plan, resources.state, settings, observed):
+    if not plan.has_changes and not _has_other_work(plan, resources.target.state, settings, observed):
         return
     # Most runs find nothing new: they do not pay for importing what copies.
     from reconciler.apply.run import Run
 
     patience = min(settings.lock_timeout, settings.deadline.left)
-    with held(resources.state, settings.command, patience, settings.waiting) as lease:
+    with held(resources.target.state, settings.command, patience, settings.waiting) as lease:
         # Read again under the lock: another run may have written it between the plan and here.
-        observed = read_index(resources.state, observed)
+        observed = read_index(resources.target.state, observed)
         if plan.etag != observed.etag:
             if settings.plan_again is None:
                 raise moved_on(plan, observed)
@@ -166,7 +164,7 @@ def apply(
             settings = replace(settings, saved_plan=None)
             yield Replanned(plan)
             yield from moved_tags(plan)
-            observed = read_index(resources.state, observed)
+            observed = read_index(resources.target.state, observed)
         # If this run is killed or fails from here on, its lock stays behind as a sign: the next run that takes it over
         # publishes all lists again and collects what this one left half done.
         lease.unfinished = True

@@ -23,14 +23,14 @@ from reconciler.errors import BadAnswer, Malformed, NotFound, SourceError
 from reconciler.oci.image import MAX_IMAGE_MANIFESTS, Image, read_image
 from reconciler.oci.referrers import MAX_REFERRERS, TOO_MANY, CopiedAttachments, merged, parse_fallback
 from reconciler.oci.spec import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Index
-from reconciler.target.referrer_list import published_list
+from reconciler.target.protocol import Referrers
 
 if TYPE_CHECKING:
     from reconciler.oci.image import Fetch
     from reconciler.oci.referrers import ListedAttachments, Record
     from reconciler.sources import Source
     from reconciler.target.index import RepositoryState
-    from reconciler.target.repository import Repository
+    from reconciler.target.protocol import TargetRepository
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Route:
     name: str
     source: Source
     listed: frozenset[str] | None
-    target: Repository
+    target: TargetRepository
     recorded: Record
     own_tags: frozenset[str]
     present: Mapping[Digest, int]
@@ -77,7 +77,7 @@ class Route:
 
 
 def open_route(
-    source: Source, target: Repository, state: RepositoryState, present: Mapping[Digest, int], fetch: Fetch
+    source: Source, target: TargetRepository, state: RepositoryState, present: Mapping[Digest, int], fetch: Fetch
 ) -> Route:
     """Opens a route. One listing of the source's tags saves requests for the four tags of each digest."""
     try:
@@ -194,5 +194,5 @@ def publish_attachments(route: Route, attachments: FetchedAttachments) -> None:
     for tag, image in attachments.tags.items():
         publish_tags(route.target, image, [tag])
     roots = [image.root for image in attachments.referrers]
-    entries = [(one.digest, len(one.body), one.parsed) for one in roots]
-    route.target.publish(published_list(route.target.name, attachments.subject, entries, route.own_tags))
+    entries = tuple((one.digest, len(one.body), one.parsed) for one in roots)
+    route.target.publish_referrers(Referrers(attachments.subject, entries, route.own_tags))

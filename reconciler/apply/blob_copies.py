@@ -56,7 +56,7 @@ class BlobCopies:
         self._owner = owner
         self._check = check
         self._threads = Shares(resources.blobs, resources.workers, registries)
-        self._holders = BlobHolders(resources.public, sources)
+        self._holders = BlobHolders(resources.target, sources)
         self._arrivals = Arrivals()
         self._brought: Once[tuple[str, Digest], None] = Once()
         # Digest -> the repository that gets the blob from a source, and from which registry; all others copy it there.
@@ -129,7 +129,7 @@ class BlobCopies:
         if cluster is None and wanted.holder is None:
             return self._download(wanted)
         if cluster is None or parse_source(wanted.source).path is not None:
-            return transfer(wanted, self._resources.open_source, self._resources.public, self._copied)
+            return transfer(wanted, self._resources.open_source, self._resources.target, self._copied)
         done = cluster.carry(wanted, self._owner, self._check)
         if wanted.holder is None:
             self._copied(wanted.blob.size)
@@ -144,7 +144,7 @@ class BlobCopies:
             came(max(size, 0))
 
         try:
-            return transfer(wanted, self._resources.open_source, self._resources.public, copied)
+            return transfer(wanted, self._resources.open_source, self._resources.target, copied)
         finally:
             came(-1)
 

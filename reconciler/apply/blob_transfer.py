@@ -1,10 +1,10 @@
 """Transfers one blob into a repository of the target: streaming, its bytes verified as they pass.
 
     Transfer   the unit of work: names and digests, no connection and no credential
-    transfer   does it, in a thread of this process or on a machine that opens the sources and the store itself
+    transfer   does it, in a thread of this process or on a machine that opens the sources and the target itself
     copy_blob  downloads a blob; wrong bytes never appear under its key
 
-Memory: of a blob what the store buffers.
+Memory: of a blob what the target buffers.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import BadAnswer
 from reconciler.oci.spec import Descriptor
-from reconciler.target.repository import Repository
 
 if TYPE_CHECKING:
     from reconciler.sources import Contents, OpenSource
-    from reconciler.stores import Store
+    from reconciler.target.protocol import Target, TargetRepository
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +40,7 @@ class Transfer:
 
     what    names it in errors
     source  the source to download it from, as mirrors.yaml spells it
-    holder  the repository of the bucket to copy it from instead
+    holder  the repository of the target to copy it from instead
     """
 
     what: str
@@ -51,29 +50,28 @@ class Transfer:
     holder: str | None = None
 
 
-def transfer(wanted: Transfer, open_source: OpenSource, store: Store, copied: Arrived) -> bool:
+def transfer(wanted: Transfer, open_source: OpenSource, destination: Target, copied: Arrived) -> bool:
     """Transfers a blob, and calls `copied` for bytes that are downloaded. Returns False if the holder lacks the blob.
 
     Raises `SourceError` and `StoreError`. The bytes of a download are verified as they pass.
     """
-    target = Repository(store, wanted.target)
+    target = destination.repository(wanted.target)
     if wanted.holder is None:
         copy_blob(open_source(wanted.source), target, wanted.what, wanted.blob, copied)
         return True
     done = target.mount_blob(wanted.blob, wanted.holder)
     if done:
-        logger.info("copied %s from %s within the bucket, %d bytes", wanted.what, wanted.holder, wanted.blob.size)
+        logger.info("copied %s from %s within the target, %d bytes", wanted.what, wanted.holder, wanted.blob.size)
     else:
         logger.info("%s cannot be copied from %s", wanted.what, wanted.holder)
     return done
 
 
-def copy_blob(source: Contents, target: Repository, what: str, blob: Descriptor, copied: Arrived) -> None:
+def copy_blob(source: Contents, target: TargetRepository, what: str, blob: Descriptor, copied: Arrived) -> None:
     """Downloads one blob into `target`; wrong bytes are fetched again. Raises `SourceError` and `StoreError`."""
     for attempt in range(1, BLOB_ATTEMPTS + 1):
-        chunks = verified(source.blob(blob), blob, f"{what}@{blob.digest}", copied)
         try:
-            target.put_blob(blob, chunks)
+            target.put_blob(blob, _opener(source, target, f"{what}@{blob.digest}", blob, copied))
         except BadAnswer as error:
             if attempt == BLOB_ATTEMPTS:
                 raise
@@ -81,6 +79,30 @@ def copy_blob(source: Contents, target: Repository, what: str, blob: Descriptor,
         else:
             logger.info("copied %s, %d bytes", what, blob.size)
             return
+
+
+def _opener(
+    source: Contents, target: TargetRepository, what: str, blob: Descriptor, copied: Arrived
+) -> Callable[[], Iterator[bytes]]:
+    """Returns what opens the bytes of a blob: verified as they pass, unless the target verifies them itself."""
+    if not target.verifies:
+        return lambda: verified(source.blob(blob), blob, what, copied)
+    passed: list[int] = []
+
+    def counted() -> Iterator[bytes]:
+        # Opened again: what came so far comes once more.
+        copied(-sum(passed))
+        passed.clear()
+        chunks = source.blob(blob)
+        try:
+            for chunk in chunks:
+                passed.append(len(chunk))
+                copied(len(chunk))
+                yield chunk
+        finally:
+            _close(chunks)
+
+    return counted
 
 
 def verified(chunks: Iterator[bytes], blob: Descriptor, what: str, copied: Arrived) -> Iterator[bytes]:

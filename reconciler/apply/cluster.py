@@ -32,7 +32,7 @@ from reconciler import __version__
 from reconciler.apply.blob_transfer import transfer
 from reconciler.errors import ClusterError, ExtraMissing, MirrorError, UsageError
 from reconciler.sources.opening import open_sources
-from reconciler.target.digest_by_tag import open_target
+from reconciler.target.kinds import open_target
 from reconciler.target.lock import Witness
 from reconciler.work.threads import awaited
 
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
     from reconciler.sources import OpenSource
     from reconciler.sources.config import RegistryConfig
-    from reconciler.stores import Store
     from reconciler.stores.config import StoreConfig
+    from reconciler.target.protocol import Target
 
 CONNECT_TIMEOUT = 10
 LOOK_EVERY = 0.5
@@ -119,7 +119,7 @@ def carry(config: WorkerConfig, owner: str, wanted: Transfer) -> bool:
     # One thread opens, the others wait: `lru_cache` alone would let each of them open the same connections.
     with _opening:
         at_hand = _opened(config, owner, os.getpid())
-    return transfer(wanted, at_hand.open_source, at_hand.store, lambda _: None)
+    return transfer(wanted, at_hand.open_source, at_hand.target, lambda _: None)
 
 
 _opening = threading.Lock()
@@ -134,7 +134,7 @@ class _Opened:
 
     sources: AbstractContextManager[OpenSource]
     open_source: OpenSource
-    store: Store
+    target: Target
 
 
 @lru_cache(RUNS_AT_HAND)
@@ -142,8 +142,8 @@ def _opened(config: WorkerConfig, owner: str, process: int) -> _Opened:
     """Opens the sources and the store, until this process ends or newer runs take their place."""
     del process  # A child must not go on with its parent's connections.
     sources = open_sources(dict(config.registries), Path(), os.environ, bandwidth=config.bandwidth)
-    stores = open_target(config.store, os.environ)
-    return _Opened(sources, sources.__enter__(), stores.public.guarded(Witness(stores.state, owner).check))
+    target = open_target(config.store, os.environ, registries=dict(config.registries))
+    return _Opened(sources, sources.__enter__(), target.guarded(Witness(target.state, owner).check))
 
 
 # Else the connections would be closed by a garbage collection at exit, when the modules they need are half gone.

@@ -7,23 +7,22 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Descriptor, Digest
-from reconciler.target.repository import Repository
 from reconciler.target.reuse import Download, is_worth_listing, nearest, requests_for, way
 
 if TYPE_CHECKING:
-    from reconciler.stores import Store
+    from reconciler.target.protocol import Target
     from reconciler.target.reuse import Way
 
 
 class BlobHolders:
     """The holders of blobs, for many threads.
 
-    store    the bucket
-    sources  target -> source of the repositories that may be copied from
+    destination  the target
+    sources      target -> source of the repositories that may be copied from
     """
 
-    def __init__(self, store: Store, sources: Mapping[str, str]) -> None:
-        self._store = store
+    def __init__(self, destination: Target, sources: Mapping[str, str]) -> None:
+        self._destination = destination
         self._unlisted = dict(sources)
         self._holders: dict[tuple[Digest, int], str] = {}
         self._lacked: set[Digest] = set()
@@ -73,7 +72,7 @@ class BlobHolders:
                 return False
             repository = nearest(source, self._unlisted)
             del self._unlisted[repository]
-        found = Repository(self._store, repository).blobs()
+        found = self._destination.repository(repository).blobs()
         with self._knowing:
             self._requests += requests_for(len(found))
             self._note(repository, found)

@@ -30,7 +30,6 @@ from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.cost.pulls import Pulls, Reading
 from reconciler.plan.image_work import registry_of
 from reconciler.target.index import RepositoryState
-from reconciler.target.repository import Repository
 from reconciler.work.shares import Shares
 from reconciler.work.threads import Once, image_workers
 
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from reconciler.plan.image_work import ImageWork
     from reconciler.target.index import MirrorIndex
     from reconciler.target.inventory import Inventory
+    from reconciler.target.protocol import TargetRepository
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ class ImageCopies:
 
         return fetch
 
-    def _target(self, work: ImageWork) -> Repository:
-        return Repository(self._resources.public, work.repository.target)
+    def _target(self, work: ImageWork) -> TargetRepository:
+        return self._resources.target.repository(work.repository.target)
 
     def _check(self) -> None:
         if self.stop.is_set():

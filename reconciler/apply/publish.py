@@ -14,18 +14,18 @@ from reconciler.oci.spec import Digest
 
 if TYPE_CHECKING:
     from reconciler.oci.image import Image
-    from reconciler.target.repository import Repository
+    from reconciler.target.protocol import TargetRepository
 
 logger = logging.getLogger(__name__)
 
 
-def publish_image(target: Repository, image: Image, tags: Iterable[str], present: Mapping[Digest, int]) -> None:
+def publish_image(target: TargetRepository, image: Image, tags: Iterable[str], present: Mapping[Digest, int]) -> None:
     """Writes the manifests that `target` lacks, then the root under each of `tags`."""
     publish_manifests(target, image, present)
     publish_tags(target, image, tags)
 
 
-def publish_manifests(target: Repository, image: Image, present: Mapping[Digest, int]) -> None:
+def publish_manifests(target: TargetRepository, image: Image, present: Mapping[Digest, int]) -> None:
     """Writes the manifests that `target` lacks under their digests, children before parents."""
     for manifest in image.manifests:
         # By size too: an object of another size under this key was damaged, and the listing shows it for free.
@@ -33,7 +33,9 @@ def publish_manifests(target: Repository, image: Image, present: Mapping[Digest,
             target.put_manifest(manifest.digest, manifest.body, manifest.parsed.media_type)
 
 
-def publish_tags(target: Repository, image: Image, tags: Iterable[str], listed: Container[str] | None = None) -> None:
+def publish_tags(
+    target: TargetRepository, image: Image, tags: Iterable[str], listed: Container[str] | None = None
+) -> None:
     """Writes the root under each of `tags`. Raises as `put_changed` does.
 
     `listed`: the tags in a listing of this run. One that is not among them is written without a request for what is

@@ -43,7 +43,6 @@ from reconciler.target.index import TagState
 from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import StoredIndex, write_index, writer
 from reconciler.target.lists import publish_lists
-from reconciler.target.repository import delete
 from reconciler.work.deadline import REASON
 from reconciler.work.shares import Balanced
 from reconciler.work.threads import completed, image_workers
@@ -75,9 +74,8 @@ class Run:
         self._plan = plan
         # Objects that clients pull are many: before each write the lock is checked without a request. The index is
         # what all runs go by: before each write to it, the store is asked who holds the lock.
-        self._resources = replace(
-            resources, public=resources.public.guarded(lease.check), state=resources.state.guarded(lease.confirm)
-        )
+        self._resources = replace(resources, target=resources.target.guarded(lease.check))
+        self._state = resources.target.state.guarded(lease.confirm)
         self._settings = settings
         self._by = writer(settings.command, settings.saved_plan, lease.owner)
         self._observed = observed
@@ -246,7 +244,7 @@ class Run:
         # One call for all repositories: a request deletes 1,000 keys, and most prunes are a few.
         pruned = ((target, one.tag) for target, prunes in allowed for one in prunes)
         keys = (ManifestKey(target, tag) for target, tag in pruned if tag not in staying[target])
-        delete(self._resources.public, keys)
+        self._resources.target.delete(keys)
         self._write_each(allowed, index_changes.settled)
         yield from (Done(target, change) for target, prunes in allowed for change in prunes)
 
@@ -266,7 +264,7 @@ class Run:
         if not self._touched:
             return
         lists = published_lists(self._observed.index, self._touched)
-        publish_lists(self._resources.public, lists, self._resources.blobs)
+        publish_lists(self._resources.target, lists, self._resources.blobs)
         self._touched.clear()
 
     def _collect(self) -> Iterator[Garbage | NotCollected]:
@@ -280,12 +278,12 @@ class Run:
             or (target in self._cut_off and not state.pending)
         ]
         removed = []
-        store, retain = self._resources.public, self._settings.retain
+        destination, retain = self._resources.target, self._settings.retain
         if self._resources.cluster:
             # A worker that died half-way left an unfinished upload, and another did its work: nothing else shows it.
             worked_for = {one.target for one in self._plan.repositories if one.of(Action.ADD, Action.UPDATE)}
-            yield from discard_uploads(store, worked_for - self._failed)
-        for event in collect(store, due, retain, now, self._resources.blobs):
+            yield from discard_uploads(destination, worked_for - self._failed)
+        for event in collect(destination, due, retain, now, self._resources.blobs):
             if isinstance(event, Garbage):
                 removed.append(event)
             yield event
@@ -304,7 +302,7 @@ class Run:
         self._write(change)
 
     def _write(self, change: Callable[[MirrorIndex], MirrorIndex]) -> None:
-        self._observed = write_index(self._resources.state, self._observed, change, self._by)
+        self._observed = write_index(self._state, self._observed, change, self._by)
 
 
 def _tag_states(work: ImageWork, copied: CopiedImage, now: datetime) -> dict[str, TagState]:

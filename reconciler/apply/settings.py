@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Plan
     from reconciler.signatures.gate import Gate
     from reconciler.sources import OpenSource
-    from reconciler.stores import Store
+    from reconciler.target.protocol import Target
     from reconciler.work.deadline import Deadline
 
 
@@ -30,8 +30,7 @@ class Resources:
     """What a run works with.
 
     open_source  opens a source by its name in mirrors.yaml
-    public       the bucket that clients pull from
-    state        the bucket with the mirror index and the lock
+    target       what images are published in
     images       threads for images, which mostly wait for their blobs
     blobs        threads for blobs, `workers` of them
     progress     is told what is under way
@@ -40,8 +39,7 @@ class Resources:
     """
 
     open_source: OpenSource
-    public: Store
-    state: Store
+    target: Target
     images: Executor
     blobs: Executor
     progress: Progress

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from reconciler.errors import UsageError
 from reconciler.mirrors.load import load_mirrors
 from reconciler.oci.spec import is_tag
-from reconciler.target.digest_by_tag import open_target
+from reconciler.target.kinds import open_target
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
-    from reconciler.stores import Stores
+    from reconciler.target.protocol import Target
 
 STDIN = Path("-")
 MAX_LIST_BYTES = 128 * 1024 * 1024
@@ -26,9 +26,9 @@ def load(file: Path) -> Mirrors:
     return load_mirrors(file, os.environ)
 
 
-def open_bucket(mirrors: Mirrors) -> Stores:
-    """Opens the store of a mirrors file. Sends nothing yet."""
-    return open_target(mirrors.store, os.environ)
+def open_bucket(mirrors: Mirrors) -> Target:
+    """Opens the target of a mirrors file. Sends nothing yet."""
+    return open_target(mirrors.store, os.environ, registries=mirrors.registries)
 
 
 def read_tag_list(path: Path) -> tuple[str, ...]:

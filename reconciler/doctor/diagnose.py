@@ -16,7 +16,7 @@ from reconciler.doctor.results import Notes
 from reconciler.doctor.sources import check_sources
 from reconciler.errors import StoreError, UsageError
 from reconciler.sources.opening import open_sources
-from reconciler.target.digest_by_tag import open_target
+from reconciler.target.digest_by_tag import open_stores
 from reconciler.work.threads import BLOB_WORKERS, RESOLVE_WORKERS, readers
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _behind(
     """Checks the store and the sources; returns the mirror index, or None if it cannot be read."""
     index = None
     try:
-        stores = open_target(mirrors.store, environ)
+        stores = open_stores(mirrors.store, environ)
         index = yield from _store(mirrors, stores, advice)
         yield from check_clock(stores.public.name, mirrors.store.endpoint_url, advice)
         with (

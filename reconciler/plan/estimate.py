@@ -36,10 +36,10 @@ def with_sizes(
     Raises `StoreError`.
     """
     plan, observed, open_source = made.plan, made.observed, connections.open_source
-    store, requests = connections.stores.public, mirrors.store.requests
+    target, requests = connections.target, mirrors.store.requests
     with stage("Reading manifests ..."), readers(RESOLVE_WORKERS) as executor:
         found = measure(
-            plan, observed.index, store, open_source, executor, requests, observed.at, held, named=mirrors.naming()
+            plan, observed.index, target, open_source, executor, requests, observed.at, held, named=mirrors.naming()
         )
     spent = spendings(found.pulls, open_source)
     sizes = replace(found.sizes, prices=mirrors.store.prices)

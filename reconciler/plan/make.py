@@ -34,7 +34,7 @@ from reconciler.plan.private import private_sources, warning_of
 from reconciler.plan.resolve import resolve
 from reconciler.plan.saved import checked
 from reconciler.plan.signatures import gate_for
-from reconciler.target.inventory import INDEX_GONE, held_of
+from reconciler.target.inventory import INDEX_GONE
 from reconciler.target.ledger import read_index
 from reconciler.work.threads import RESOLVE_WORKERS, readers
 
@@ -91,7 +91,7 @@ def make(
     """
     gate = gate_for(mirrors)
     # A thread of `resolve` reads it beside the first requests to the sources; the second call finds it in the cache.
-    read = cache(lambda: read_index(connections.stores.state))
+    read = cache(lambda: read_index(connections.target.state))
     try:
         with stage("Resolving tags ..."), readers(RESOLVE_WORKERS) as executor:
             desired = resolve(
@@ -127,7 +127,7 @@ def load_made(path: Path, mirrors: Mirrors, file: Path, connections: Connections
     plan, saved = read_plan(path)
     if plan.mirrors_sha256 != mirrors.sha256:
         raise PlanRefused((f"{path}: {file} has been edited since this plan was made; nothing was done. Plan again",))
-    observed = read_index(connections.stores.state)
+    observed = read_index(connections.target.state)
     if plan.etag == observed.etag:
         return Made(checked(plan, mirrors, observed.index, str(path), observed.at), observed, saved)
     # A plan without changes is done, whatever the index has become since.
@@ -149,7 +149,7 @@ def _lost_index(mirrors: Mirrors, observed: StoredIndex, connections: Connection
     """Warns where there is no mirror index, although the bucket has repositories that it should list."""
     # Without the index an apply would add every tag again, and prune none that are no longer wanted.
     if observed.etag is None:
-        found = held_of(connections.stores.public, [mirror.target for mirror in mirrors.mirrors])
+        found = connections.target.holds_any([mirror.target for mirror in mirrors.mirrors])
         if found:
             yield INDEX_GONE.format(found)
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from reconciler.stores.headers import Headers
 
 
-def open_target(config: StoreConfig, environ: Mapping[str, str], workers: int = BLOB_WORKERS) -> Stores:
-    """Opens the stores of a target as `StoreConfig.open` does; tags get their digest if the configuration says so."""
+def open_stores(config: StoreConfig, environ: Mapping[str, str], workers: int = BLOB_WORKERS) -> Stores:
+    """Opens stores as `StoreConfig.open` does; tags get their digest if the configuration says so."""
     stores = config.open(environ, workers)
     if isinstance(config, R2) and config.digest_by_tag:
         return Stores(DigestByTag(stores.public), stores.state)

@@ -23,14 +23,16 @@ from reconciler.target.compaction import Outdated, compact, outdated
 from reconciler.target.index_changes import collected, expired
 from reconciler.target.layout import BlobKey, ManifestKey, parse_key
 from reconciler.target.ledger import read_index, write_index, writer
+from reconciler.target.protocol import KeepsObjects
 from reconciler.target.reach import Reader
-from reconciler.target.repository import Repository, delete
+from reconciler.target.repository import Repository
 
 if TYPE_CHECKING:
-    from reconciler.stores import Store, Stores, Unfinished
+    from reconciler.stores import Unfinished
     from reconciler.target.index import MirrorIndex, RepositoryState
     from reconciler.target.layout import Key
     from reconciler.target.lock import Lease
+    from reconciler.target.protocol import Target
 
 
 logger = logging.getLogger(__name__)
@@ -83,7 +85,7 @@ class NotCollected:
 
 
 def collect(
-    store: Store,
+    destination: Target,
     repositories: Iterable[tuple[str, RepositoryState]],
     retain: Callable[[str], timedelta],
     now: datetime,
@@ -98,9 +100,9 @@ def collect(
     """
     for target, state in repositories:
         try:
-            garbage = find_garbage(store, target, state, retain(target), now, executor)
+            garbage = find_garbage(destination, target, state, retain(target), now, executor)
             if not dry_run:
-                remove(store, garbage)
+                remove(destination, garbage)
         except StoreError as error:
             yield NotCollected(target, str(error))
         else:
@@ -108,13 +110,13 @@ def collect(
                 yield garbage
 
 
-def discard_uploads(store: Store, repositories: Collection[str]) -> Iterator[Garbage]:
+def discard_uploads(destination: Target, repositories: Collection[str]) -> Iterator[Garbage]:
     """Discards every unfinished upload to the repositories, when no upload is under way any more.
 
     Lists the uploads of the whole bucket once, and yields each repository that had some. Raises `StoreError`.
     """
     found: dict[str, list[Unfinished]] = {}
-    for upload in unfinished(store, "v2/"):
+    for upload in unfinished(destination.public, "v2/") if isinstance(destination, KeepsObjects) else ():
         match parse_key(upload.key):
             case BlobKey(repository, _) if repository in repositories:
                 found.setdefault(repository, []).append(upload)
@@ -122,12 +124,12 @@ def discard_uploads(store: Store, repositories: Collection[str]) -> Iterator[Gar
                 pass
     for repository, uploads in found.items():
         garbage = Garbage(repository, (), {}, tuple(uploads), frozenset(), 0)
-        remove(store, garbage)
+        remove(destination, garbage)
         yield garbage
 
 
 def collect_garbage(
-    stores: Stores,
+    destination: Target,
     wanted: Callable[[str, RepositoryState], bool],
     retain: Callable[[str], timedelta],
     executor: Executor,
@@ -140,23 +142,23 @@ def collect_garbage(
 
     Without a lease it only finds garbage. Raises `IndexInvalid`, `LockLost` and `StoreError`.
     """
-    observed = read_index(stores.state)
+    observed = read_index(destination.state)
     repositories = [one for one in observed.index.repositories.items() if wanted(*one)]
     removed = []
     now = lease.now() if lease else observed.at
-    store = stores.public.guarded(lease.check) if lease else stores.public
-    for event in collect(store, repositories, retain, now, executor, dry_run=lease is None):
+    guarded = destination.guarded(lease.check) if lease else destination
+    for event in collect(guarded, repositories, retain, now, executor, dry_run=lease is None):
         if isinstance(event, Garbage):
             removed.append(event)
         yield event
     if lease:
         # `check` before a removal costs no request. The index is what other runs build on, so `confirm` reads the lock.
-        state = stores.state.guarded(lease.confirm)
+        state = destination.state.guarded(lease.confirm)
         write_index(state, observed, lambda index: forgotten(index, removed), writer(lease.command, lock=lease.owner))
     if history is not None:
-        left = outdated(stores.state, history, now)
+        left = outdated(destination.state, history, now)
         if lease:
-            compact(stores.state.guarded(lease.confirm), left)
+            compact(destination.state.guarded(lease.confirm), left)
         yield left
 
 
@@ -168,14 +170,16 @@ def forgotten(index: MirrorIndex, garbage: Iterable[Garbage]) -> MirrorIndex:
 
 
 def find_garbage(
-    store: Store, target: str, state: RepositoryState, retain: timedelta, now: datetime, executor: Executor
+    destination: Target, target: str, state: RepositoryState, retain: timedelta, now: datetime, executor: Executor
 ) -> Garbage:
     """Finds what can go from a repository, and changes nothing.
 
     Raises `StoreError`, also if a manifest that is reached is damaged or missing.
     """
     over = expired(state, retain, now)
-    repository = Repository(store, target)
+    if not isinstance(destination, KeepsObjects):
+        return Garbage(target, (), {}, (), over, 0)
+    repository = Repository(destination.public, target)
     there = repository.inventory()
     reader = Reader(repository, there, executor)
     reach = reader.reach(state, state.digests - over, repository.subjects())
@@ -194,12 +198,13 @@ def find_garbage(
     )
 
 
-def remove(store: Store, garbage: Garbage) -> None:
+def remove(destination: Target, garbage: Garbage) -> None:
     """Removes garbage, step by step. Raises `StoreError`."""
-    for upload in garbage.uploads:
-        discard(store, upload)
+    if isinstance(destination, KeepsObjects):
+        for upload in garbage.uploads:
+            discard(destination.public, upload)
     for step in garbage.steps():
-        delete(store, step)
+        destination.delete(step)
         logger.info("removed %d objects that nothing reached from %s", len(step), garbage.target)
 
 

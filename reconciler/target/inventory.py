@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -22,9 +22,9 @@ INDEX_GONE = "the mirror index is gone: there is none, and {} is in the bucket; 
 class Inventory:
     """The blobs, the manifests by digest and the tags of a repository, each with its size in bytes."""
 
-    blobs: dict[Digest, int] = field(default_factory=dict)
-    manifests: dict[Digest, int] = field(default_factory=dict)
-    tags: dict[str, int] = field(default_factory=dict)
+    blobs: Mapping[Digest, int] = field(default_factory=dict)
+    manifests: Mapping[Digest, int] = field(default_factory=dict)
+    tags: Mapping[str, int] = field(default_factory=dict)
 
 
 FIRST_KEYS = 1000
@@ -48,15 +48,15 @@ def held_of(store: Store, targets: Sequence[str]) -> str | None:
 
 def inventories(rows: Iterable[Listed]) -> dict[str, Inventory]:
     """Sorts the rows of a listing by repository, and leaves out keys that are not of the layout. Pure."""
-    found: dict[str, Inventory] = {}
+    found: dict[str, tuple[dict[Digest, int], dict[Digest, int], dict[str, int]]] = {}
     for row in rows:
         match parse_key(row.key):
             case BlobKey(target, digest):
-                found.setdefault(target, Inventory()).blobs[digest] = row.size
+                found.setdefault(target, ({}, {}, {}))[0][digest] = row.size
             case ManifestKey(target, Digest() as digest):
-                found.setdefault(target, Inventory()).manifests[digest] = row.size
+                found.setdefault(target, ({}, {}, {}))[1][digest] = row.size
             case ManifestKey(target, str(tag)):
-                found.setdefault(target, Inventory()).tags[tag] = row.size
+                found.setdefault(target, ({}, {}, {}))[2][tag] = row.size
             case _:
                 pass
-    return found
+    return {target: Inventory(*kinds) for target, kinds in found.items()}

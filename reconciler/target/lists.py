@@ -10,19 +10,24 @@ from typing import TYPE_CHECKING
 from reconciler.target.catalog import is_foreign
 from reconciler.target.conditional_writes import put_over
 from reconciler.target.layout import list_headers
+from reconciler.target.protocol import KeepsObjects
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
-    from reconciler.stores import Store
+    from reconciler.target.protocol import Target
 
 logger = logging.getLogger(__name__)
 
 
-def publish_lists(store: Store, lists: Mapping[str, bytes | None], executor: Executor) -> None:
+def publish_lists(destination: Target, lists: Mapping[str, bytes | None], executor: Executor) -> None:
     """Writes the lists that differ from what is stored, and removes those that are None. Raises as `put_changed` does.
 
-    An `index.html` that r2mirror did not write stays as it is: the bucket may have had one before.
+    An `index.html` that r2mirror did not write stays as it is: the bucket may have had one before. A target that is not
+    made of objects lists by itself.
     """
+    if not isinstance(destination, KeepsObjects):
+        return
+    store = destination.public
 
     def publish(item: tuple[str, bytes | None]) -> None:
         key, body = item

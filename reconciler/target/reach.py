@@ -27,10 +27,10 @@ from reconciler.target.layout import ManifestKey, ReferrersKey
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
-    from reconciler.stores import Stored
     from reconciler.target.index import RepositoryState
     from reconciler.target.inventory import Inventory
     from reconciler.target.layout import Key
+    from reconciler.target.protocol import Found
     from reconciler.target.repository import Repository
 
 
@@ -180,7 +180,7 @@ class Reader:
         except Malformed as error:
             raise StoreError(what, f"cannot be read ({error.why}); {_ADVICE}") from None
 
-    def _get(self, key: Key) -> Stored | None:
+    def _get(self, key: Key) -> Found | None:
         match key:
             case ManifestKey(_, reference):
                 return self._repository.manifest(reference)

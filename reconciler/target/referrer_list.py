@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.oci.referrers import fallback_tag, list_bytes
-from reconciler.oci.spec import OCI_INDEX, Digest, Index, Manifest
+from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.target.layout import REFERRERS_HEADERS, manifest_headers, manifest_key, referrers_key
 
 if TYPE_CHECKING:
     from reconciler.stores.headers import Headers
+    from reconciler.target.protocol import Referrers
 
 
 @dataclass(frozen=True)
@@ -23,23 +23,13 @@ class PublishedList:
     headers: Headers
 
 
-def published_list(
-    target: str, subject: Digest, referrers: Iterable[tuple[Digest, int, Manifest | Index]], own_tags: frozenset[str]
-) -> tuple[PublishedList, ...]:
-    """Returns the objects of a list of referrers, in the order in which they are written.
-
-    subject    the digest that is referred to
-    referrers  digest, size in bytes and manifest of each
-    own_tags   tags of the repository that a pattern chose; a list never takes the place of one
-
-    Raises as `list_bytes` does.
-    """
+def published_list(target: str, wanted: Referrers) -> tuple[PublishedList, ...]:
+    """Returns the objects of a list of referrers in the order in which they are written. Raises as `list_bytes`."""
     # An empty list is published too: clients that have found one list take a 404 for another as an error. Under the
     # fallback tag (distribution specification 1.1, "Referrers Tag Schema") an empty one would only be a stray tag.
-    entries = tuple(referrers)
-    body, tag = list_bytes(entries, subject), fallback_tag(subject)
-    listed = PublishedList(referrers_key(target, subject), body, REFERRERS_HEADERS)
-    if not entries or tag in own_tags:
+    body, tag = list_bytes(wanted.entries, wanted.subject), fallback_tag(wanted.subject)
+    listed = PublishedList(referrers_key(target, wanted.subject), body, REFERRERS_HEADERS)
+    if not wanted.entries or tag in wanted.own_tags:
         return (listed,)
     names: tuple[Digest | str, ...] = (Digest.of(body), tag)
     tagged = (PublishedList(manifest_key(target, n), body, manifest_headers(OCI_INDEX, n)) for n in names)

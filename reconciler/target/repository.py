@@ -1,10 +1,9 @@
-"""One repository of the target, in the registry's words: manifests, tags, blobs, referrers.
+"""One repository of a target that is made of objects in a store: manifests, tags, blobs, referrers.
 
-The only module that turns those words into objects of a bucket. What copies, verifies and collects speaks to a
-`Repository`, so that a target that is not a bucket, e.g. a registry, has a place to be: here.
+The only module that turns the words of a registry into objects of a bucket.
 
     repository = Repository(store, "library/alpine")
-    repository.put_blob(blob, chunks)
+    repository.put_blob(blob, lambda: source.blob(blob))
     repository.put_manifest(digest, body, media_type)
     repository.put_tag("3.20", body, media_type)
     repository.inventory().tags
@@ -12,12 +11,13 @@ The only module that turns those words into objects of a bucket. What copies, ve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.stores import Absent, unfinished
+from reconciler.stores.headers import headers_differ
 from reconciler.target.conditional_writes import put_changed
 from reconciler.target.inventory import Inventory, inventories
 from reconciler.target.layout import (
@@ -32,11 +32,12 @@ from reconciler.target.layout import (
     referrers_key,
     referrers_prefix,
 )
+from reconciler.target.protocol import Found
+from reconciler.target.referrer_list import published_list
 
 if TYPE_CHECKING:
     from reconciler.stores import Store, Stored, Unfinished
-    from reconciler.target.layout import Key
-    from reconciler.target.referrer_list import PublishedList
+    from reconciler.target.protocol import Referrers
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,14 @@ class Repository:
         """Returns what findings call a blob."""
         return blob_key(self.name, digest)
 
-    def manifest(self, reference: Digest | str) -> Stored | None:
+    @property
+    def verifies(self) -> bool:
+        """What is written is hashed by whoever reads it."""
+        return False
+
+    def manifest(self, reference: Digest | str) -> Found | None:
         """Gets a manifest by digest or tag, unverified; None if it is not there."""
-        return self.store.get(self.manifest_key(reference))
+        return _found(self.store.get(self.manifest_key(reference)))
 
     def manifest_body(self, reference: Digest | str) -> bytes | None:
         """Gets the bytes of a manifest by digest or tag, unverified; None if it is not there."""
@@ -87,39 +93,50 @@ class Repository:
         """Reads a blob in chunks, unverified; None if it is not there."""
         return self.store.read(self.blob_key(digest))
 
-    def put_blob(self, blob: Descriptor, chunks: Iterator[bytes]) -> None:
-        """Writes a blob as it arrives. What `chunks` raises is passed on, and nothing is visible then."""
-        self.store.upload(self.blob_key(blob.digest), chunks, blob.size, blob.digest, BLOB_HEADERS)
+    def put_blob(self, blob: Descriptor, open_bytes: Callable[[], Iterator[bytes]]) -> None:
+        """Writes a blob as it arrives. What its bytes raise is passed on, and nothing is visible then."""
+        self.store.upload(self.blob_key(blob.digest), open_bytes(), blob.size, blob.digest, BLOB_HEADERS)
 
     def mount_blob(self, blob: Descriptor, origin: str) -> bool:
         """Copies a blob from the repository `origin` within the target; False if it is not there."""
         key, found = self.blob_key(blob.digest), blob_key(origin, blob.digest)
         return self.store.copy(found, key, blob.size, BLOB_HEADERS)
 
-    def referrers(self, subject: Digest) -> Stored | None:
+    def referrers(self, subject: Digest) -> Found | None:
         """Gets the list of a digest's referrers; None if there is no list."""
-        return self.store.get(referrers_key(self.name, subject))
+        return _found(self.store.get(referrers_key(self.name, subject)))
 
     def subjects(self) -> frozenset[Digest]:
         """Lists the digests that have a list of referrers."""
         keys = (parse_key(row.key) for row in self.store.list(referrers_prefix(self.name)))
         return frozenset(key.subject for key in keys if isinstance(key, ReferrersKey))
 
-    def published(self, one: PublishedList) -> Stored | None:
-        """Gets what is there of one object of a list of referrers."""
-        return self.store.get(one.key)
-
-    def publish(self, lists: Iterable[PublishedList]) -> None:
+    def publish_referrers(self, wanted: Referrers) -> None:
         """Writes the objects of a list of referrers in their order. Raises as `put_changed` does."""
-        for one in lists:
+        for one in published_list(self.name, wanted):
             put_changed(self.store, one.key, one.body, one.headers)
+
+    def wrong_referrers(self, wanted: Referrers) -> Iterator[tuple[str, str]]:
+        """Compares the objects of a list of referrers; yields what is wrong, by key."""
+        for one in published_list(self.name, wanted):
+            stored = self.store.get(one.key)
+            if stored is None:
+                yield one.key, "is missing"
+            elif stored.body != one.body:
+                yield one.key, "lists other referrers than the mirror index"
+            elif differ := headers_differ(stored.headers, one.headers):
+                yield one.key, differ
 
     def inventory(self) -> Inventory:
         """Lists what is there."""
         rows = (row for prefix in (blobs_prefix, manifests_prefix) for row in self.store.list(prefix(self.name)))
         return inventories(rows).get(self.name, Inventory())
 
-    def blobs(self) -> dict[Digest, int]:
+    def contents(self) -> Inventory:
+        """Lists what is there: a listing shows all of it."""
+        return self.inventory()
+
+    def blobs(self) -> Mapping[Digest, int]:
         """Lists the blobs alone, each with its size in bytes."""
         return inventories(self.store.list(blobs_prefix(self.name))).get(self.name, Inventory()).blobs
 
@@ -128,9 +145,5 @@ class Repository:
         return tuple(unfinished(self.store, blobs_prefix(self.name)))
 
 
-def delete(store: Store, keys: Iterable[Key]) -> None:
-    """Deletes manifests, tags, blobs and lists of referrers, of any repositories, in as few requests as there can be.
-
-    What is not there is not an error. Raises `StoreError`.
-    """
-    store.delete(str(key) for key in keys)
+def _found(stored: Stored | None) -> Found | None:
+    return Found(stored.body, stored.headers) if stored else None

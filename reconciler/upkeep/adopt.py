@@ -1,13 +1,13 @@
 """Adopts what is in the bucket already: builds the mirror index from it, without copying a blob. Prints nothing.
 
     from reconciler.mirrors.load import load_mirrors
-    from reconciler.target.digest_by_tag import open_target
+    from reconciler.target.kinds import open_target
     from reconciler.upkeep.adopt import adopt_bucket
     from reconciler.upkeep.caller import Caller
 
     mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
-    stores = open_target(mirrors.store, os.environ)
-    adopted = adopt_bucket(mirrors, stores, Caller("my program"))
+    target = open_target(mirrors.store, os.environ)
+    adopted = adopt_bucket(mirrors, destination, Caller("my program"))
     for one in adopted.survey.adoptions:
         print(one.target, sorted(one.tags))
 
@@ -42,9 +42,9 @@ from reconciler.work.threads import BLOB_WORKERS, threads
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror, Mirrors
-    from reconciler.stores import Stores
     from reconciler.target.index import MirrorIndex
     from reconciler.target.lock import Lease
+    from reconciler.target.protocol import Target
     from reconciler.upkeep.caller import Caller
     from reconciler.upkeep.survey import Survey
 
@@ -57,7 +57,7 @@ class Adopted:
     failures: tuple[str, ...]
 
 
-def survey_bucket(mirrors: Mirrors, stores: Stores, caller: Caller, only: Sequence[str] = ()) -> Survey:
+def survey_bucket(mirrors: Mirrors, destination: Target, caller: Caller, only: Sequence[str] = ()) -> Survey:
     """Returns what could be taken over, without a lock. Changes nothing.
 
     `only`: globs of the targets to adopt; empty: all. Raises `UsageError` for one that matches nothing, `IndexVersion`
@@ -65,11 +65,11 @@ def survey_bucket(mirrors: Mirrors, stores: Stores, caller: Caller, only: Sequen
     """
     wanted = _wanted(mirrors, only)
     with threads(BLOB_WORKERS) as executor, caller.looking():
-        return survey(stores, wanted, _now(), executor, mirrors.name)
+        return survey(destination, wanted, _now(), executor, mirrors.name)
 
 
 def adopt_bucket(
-    mirrors: Mirrors, stores: Stores, caller: Caller, only: Sequence[str] = (), expected: Survey | None = None
+    mirrors: Mirrors, destination: Target, caller: Caller, only: Sequence[str] = (), expected: Survey | None = None
 ) -> Adopted:
     """Takes over what is there, under the lock.
 
@@ -78,12 +78,12 @@ def adopt_bucket(
     """
     wanted = _wanted(mirrors, only)
     now = expected.at if expected else _now()
-    with threads(BLOB_WORKERS) as executor, caller.locked(stores) as lease:
+    with threads(BLOB_WORKERS) as executor, caller.locked(destination) as lease:
         # Surveyed again: what was found before the lock was held may have been changed by another run.
-        found = survey(stores, wanted, now, executor, mirrors.name)
+        found = survey(destination, wanted, now, executor, mirrors.name)
         if expected and found != expected:
             raise PlanRefused(("the bucket has changed since it was surveyed; nothing was done. Adopt again",))
-        return Adopted(found, adopt(stores, found, executor, lease))
+        return Adopted(found, adopt(destination, found, executor, lease))
 
 
 def _wanted(mirrors: Mirrors, only: Sequence[str]) -> dict[str, Mirror]:
@@ -95,12 +95,12 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def adopt(stores: Stores, found: Survey, executor: Executor, lease: Lease) -> tuple[str, ...]:
+def adopt(destination: Target, found: Survey, executor: Executor, lease: Lease) -> tuple[str, ...]:
     """Takes over what a survey found; returns why some of it could not be repaired after all.
 
     Raises `LockLost` and `StoreError`.
     """
-    public, state = stores.public.guarded(lease.check), stores.state.guarded(lease.confirm)
+    public, state = destination.guarded(lease.check), destination.state.guarded(lease.confirm)
     failures = []
     # Before the index: once it has a tag, clients and later runs rely on the tag's objects.
     for one in found.adoptions:

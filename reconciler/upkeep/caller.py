@@ -12,8 +12,8 @@ from reconciler.plan.make import Stage, in_silence
 from reconciler.target.lock import held
 
 if TYPE_CHECKING:
-    from reconciler.stores import Stores
     from reconciler.target.lock import Lease
+    from reconciler.target.protocol import Target
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Caller:
     waiting: Callable[[LockHeld], None] = lambda _: None
     stage: Stage = in_silence
 
-    def locked(self, stores: Stores) -> AbstractContextManager[Lease]:
+    def locked(self, destination: Target) -> AbstractContextManager[Lease]:
         """Holds the lock for the length of the block. Raises `LockHeld` if another run has it for too long."""
-        return held(stores.state, self.command, self.lock_timeout, self.waiting)
+        return held(destination.state, self.command, self.lock_timeout, self.waiting)
 
     def looking(self) -> AbstractContextManager[None]:
         """The stage that every use case of this package has."""

@@ -20,18 +20,17 @@ from reconciler.oci.image import walk, walk_waves
 from reconciler.oci.platform_sizes import downloads
 from reconciler.oci.referrers import merged
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, parse_manifest
+from reconciler.stores.headers import headers_differ
 from reconciler.target.layout import manifest_headers
-from reconciler.target.referrer_list import published_list
-from reconciler.target.repository import Repository
-from reconciler.upkeep.defects import Defect, DefectKind, headers_differ
+from reconciler.target.protocol import Referrers
+from reconciler.upkeep.defects import Defect, DefectKind
 from reconciler.upkeep.roots import Root, expected_tags, roots_of
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
-    from reconciler.stores import Store, Stored
     from reconciler.target.index import RepositoryState
     from reconciler.target.inventory import Inventory
-    from reconciler.target.referrer_list import PublishedList
+    from reconciler.target.protocol import Found, Target, TargetRepository
 
 
 @dataclass(frozen=True)
@@ -53,15 +52,15 @@ class Report:
     broken: frozenset[Digest]
     hurt: Mapping[Root, frozenset[str]]
     bodies: Mapping[Digest, bytes]
-    lists: tuple[PublishedList, ...]
+    lists: tuple[Referrers, ...]
     images: Mapping[Digest, Mapping[str, int] | None]
 
 
 def check_repository(
-    store: Store, target: str, state: RepositoryState, executor: Executor, *, deep: bool = False
+    destination: Target, target: str, state: RepositoryState, executor: Executor, *, deep: bool = False
 ) -> Report:
     """Compares one repository with its entry in the mirror index. Raises `StoreError` if the store itself fails."""
-    return _Check(Repository(store, target), state, executor).report(deep=deep)
+    return _Check(destination.repository(target), state, executor).report(deep=deep)
 
 
 Parsed: TypeAlias = Manifest | Index
@@ -89,17 +88,17 @@ class _Step(NamedTuple):
 class _Check:
     """The check of one repository, whose manifests are read level by level, each level in parallel."""
 
-    def __init__(self, repository: Repository, state: RepositoryState, executor: Executor) -> None:
+    def __init__(self, repository: TargetRepository, state: RepositoryState, executor: Executor) -> None:
         self._repository = repository
         self._target = repository.name
         self._state = state
         self._attachments = merged(state.attachments.values())
         self._tags = expected_tags(state, self._attachments)
-        self._there = repository.inventory()
+        self._there = repository.contents()
         self._executor = executor
         self._seen = _Seen()
         self._wrong_tags: set[str] = set()
-        self._lists: list[PublishedList] = []
+        self._lists: list[Referrers] = []
 
     def report(self, *, deep: bool) -> Report:
         roots = roots_of(self._state, self._tags, self._attachments)
@@ -133,7 +132,7 @@ class _Check:
                 defect = (DefectKind.OUT_OF_STEP, f"points at {found}, the mirror index says {state.digest}")
             else:
                 self._seen.bodies[state.digest] = stored.body
-                differ = headers_differ(stored, manifest_headers(state.media_type, tag))
+                differ = headers_differ(stored.headers, manifest_headers(state.media_type, tag))
                 if not differ:
                     continue
                 defect = (DefectKind.WRONG_HEADERS, differ)
@@ -160,7 +159,7 @@ class _Check:
         children = step.root.choose(parsed, self._there) if isinstance(parsed, Index) else ()
         return [_Step(step.root, child.digest, child.media_type) for child in children]
 
-    def _parsed(self, digest: Digest, media_type: str, stored: Stored | None) -> Parsed | None:
+    def _parsed(self, digest: Digest, media_type: str, stored: Found | None) -> Parsed | None:
         """Notes what is wrong with a manifest, and returns it; None if its right bytes are not in the bucket."""
         key = self._repository.manifest_key(digest)
         body = stored.body if stored and digest.matches(stored.body) else None
@@ -178,7 +177,7 @@ class _Check:
         except Malformed as error:
             self._note(digest, key, DefectKind.WRONG_BYTES, error.why)
             return None
-        differ = stored and headers_differ(stored, manifest_headers(media_type or parsed.media_type, digest))
+        differ = stored and headers_differ(stored.headers, manifest_headers(media_type or parsed.media_type, digest))
         if differ and digest not in self._seen.broken:
             self._note(digest, key, DefectKind.WRONG_HEADERS, differ)
         self._seen.manifests[digest] = parsed
@@ -202,25 +201,22 @@ class _Check:
                     self._note(digest, self._repository.blob_key(digest), DefectKind.WRONG_BYTES, detail)
 
     def _check_referrers(self) -> None:
-        for expected, stored in each(self._executor, self._repository.published, self._expected_lists()):
-            if stored is None:
-                found: str | None = "is missing"
-            elif stored.body != expected.body:
-                found = "lists other referrers than the mirror index"
-            else:
-                found = headers_differ(stored, expected.headers)
+        def compare(expected: Referrers) -> list[tuple[str, str]]:
+            return list(self._repository.wrong_referrers(expected))
+
+        for expected, found in each(self._executor, compare, self._expected_lists()):
             if found:
                 self._lists.append(expected)
-                self._seen.defects.append(Defect(self._target, expected.key, DefectKind.OUT_OF_STEP, found))
+            self._seen.defects += [Defect(self._target, key, DefectKind.OUT_OF_STEP, why) for key, why in found]
 
-    def _expected_lists(self) -> Iterator[PublishedList]:
+    def _expected_lists(self) -> Iterator[Referrers]:
         """Yields the lists of referrers as they should be, except where a referrer is broken, a defect of its own."""
         own_tags = self._state.own_tags
         for subject, one in self._attachments.items():
             parsed = {digest: self._seen.manifests.get(digest) for digest in one.referrers}
-            entries = [(digest, self._there.manifests.get(digest, 0), it) for digest, it in parsed.items() if it]
+            entries = tuple((digest, self._there.manifests.get(digest, 0), it) for digest, it in parsed.items() if it)
             if len(entries) == len(parsed):
-                yield from published_list(self._target, subject, entries, own_tags)
+                yield Referrers(subject, entries, own_tags)
 
     def _wrong_with(self, root: Root) -> Iterator[str]:
         """Yields the wrong keys among those that the root reaches."""
@@ -241,7 +237,7 @@ class _Check:
         self._seen.broken.add(digest)
         self._seen.defects.append(Defect(self._target, key, kind, detail))
 
-    def _get_digest(self, one: tuple[Digest, str]) -> Stored | None:
+    def _get_digest(self, one: tuple[Digest, str]) -> Found | None:
         return self._repository.manifest(one[0])
 
     def _hash(self, digest: Digest) -> Digest | None:

@@ -1,13 +1,13 @@
 """Removes the blobs and manifests that nothing references any more. Prints nothing.
 
     from reconciler.mirrors.load import load_mirrors
-    from reconciler.target.digest_by_tag import open_target
+    from reconciler.target.kinds import open_target
     from reconciler.upkeep.caller import Caller
     from reconciler.upkeep.gc import remove_garbage
 
     mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
-    stores = open_target(mirrors.store, os.environ)
-    for event in remove_garbage(mirrors, stores, Caller("my program")):
+    target = open_target(mirrors.store, os.environ)
+    for event in remove_garbage(mirrors, destination, Caller("my program")):
         print(event)
 
 `reconciler.target.garbage` decides what is garbage in one repository.
@@ -26,15 +26,15 @@ from reconciler.work.threads import BLOB_WORKERS, threads
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
-    from reconciler.stores import Stores
     from reconciler.target.compaction import Outdated
     from reconciler.target.garbage import Garbage, NotCollected
     from reconciler.target.index import RepositoryState
+    from reconciler.target.protocol import Target
     from reconciler.upkeep.caller import Caller
 
 
 def remove_garbage(
-    mirrors: Mirrors, stores: Stores, caller: Caller, only: Sequence[str] = (), *, dry_run: bool = False
+    mirrors: Mirrors, destination: Target, caller: Caller, only: Sequence[str] = (), *, dry_run: bool = False
 ) -> tuple[Garbage | NotCollected | Outdated, ...]:
     """Removes the garbage of every repository in the mirror index that belongs to this mirrors file.
 
@@ -46,14 +46,16 @@ def remove_garbage(
 
     Raises `UsageError` for a glob that matches nothing, `LockHeld`, `LockLost`, `IndexInvalid` and `StoreError`.
     """
-    check_only(only, mirrors, lambda: read_index(stores.state).index.repositories)
+    check_only(only, mirrors, lambda: read_index(destination.state).index.repositories)
 
     def wanted(target: str, state: RepositoryState) -> bool:
         return matches_only(target, only) and mirrors.owns(target, state.owner)
 
     # Without the lock nothing may be removed: a blob that another run is publishing is not reached by any tag yet.
-    lock = nullcontext() if dry_run else caller.locked(stores)
+    lock = nullcontext() if dry_run else caller.locked(destination)
     with threads(BLOB_WORKERS) as executor, lock as lease, caller.looking():
         return tuple(
-            collect_garbage(stores, wanted, mirrors.retention(), executor, lease, None if only else mirrors.history)
+            collect_garbage(
+                destination, wanted, mirrors.retention(), executor, lease, None if only else mirrors.history
+            )
         )

@@ -3,7 +3,7 @@
     from itertools import islice
 
     from reconciler.mirrors.load import load_mirrors
-    from reconciler.target.digest_by_tag import open_target
+    from reconciler.target.kinds import open_target
     from reconciler.upkeep.history import happened
 
     mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)

@@ -6,18 +6,26 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
+from reconciler.stores.headers import headers_differ
 from reconciler.target.catalog import in_step, is_foreign, published_lists
 from reconciler.target.layout import list_headers, parse_key
-from reconciler.upkeep.defects import Defect, DefectKind, headers_differ
+from reconciler.target.protocol import KeepsObjects
+from reconciler.upkeep.defects import Defect, DefectKind
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
-    from reconciler.stores import Store
     from reconciler.target.index import MirrorIndex
+    from reconciler.target.protocol import Target
 
 
-def check_lists(store: Store, index: MirrorIndex, targets: Iterable[str], executor: Executor) -> Iterator[Defect]:
+def check_lists(
+    destination: Target, index: MirrorIndex, targets: Iterable[str], executor: Executor
+) -> Iterator[Defect]:
     """Compares the lists of `targets`, and those of the whole bucket, with what `index` makes of them."""
+
+    if not isinstance(destination, KeepsObjects):
+        return
+    store = destination.public
 
     def check(item: tuple[str, bytes | None]) -> Defect | None:
         key, body = item
@@ -37,7 +45,7 @@ def check_lists(store: Store, index: MirrorIndex, targets: Iterable[str], execut
         elif not in_step(key, stored.body, body):
             found = "differs from what the mirror index says"
         else:
-            found = headers_differ(stored, list_headers(key))
+            found = headers_differ(stored.headers, list_headers(key))
         return Defect(target, key, DefectKind.OUT_OF_STEP, found) if found else None
 
     for _, defect in each(executor, check, published_lists(index, targets).items()):

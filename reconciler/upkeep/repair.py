@@ -6,7 +6,7 @@ for another check to say.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,12 +17,11 @@ from reconciler.errors import LockLost, MirrorError, StoreDenied
 from reconciler.oci.image import missing_blobs, read_image
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.sources.reading import stored_first
-from reconciler.target.repository import Repository
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
     from reconciler.sources import Contents
-    from reconciler.stores import Store
+    from reconciler.target.protocol import Target
     from reconciler.upkeep.check import Report
     from reconciler.upkeep.roots import Root
 
@@ -36,9 +35,9 @@ class Unrepaired:
     error: str
 
 
-def repair(store: Store, report: Report, source: Contents, executor: Executor) -> Iterator[Unrepaired]:
+def repair(destination: Target, report: Report, source: Contents, executor: Executor) -> Iterator[Unrepaired]:
     """Writes again what is broken in a repository; yields the images for which that failed."""
-    repairing = _Repair(store, report, source, executor)
+    repairing = _Repair(destination, report, source, executor)
     for root in report.hurt:
         try:
             repairing.restore(root)
@@ -51,8 +50,8 @@ def repair(store: Store, report: Report, source: Contents, executor: Executor) -
 class _Repair:
     """The repair of one repository. It keeps track of what is intact, so that no blob is fetched for two images."""
 
-    def __init__(self, store: Store, report: Report, source: Contents, executor: Executor) -> None:
-        self._target = Repository(store, report.target)
+    def __init__(self, destination: Target, report: Report, source: Contents, executor: Executor) -> None:
+        self._target = destination.repository(report.target)
         self._report = report
         self._source = source
         self._executor = executor
@@ -84,5 +83,5 @@ class _Repair:
         return stored_first(self._source, self._target.manifest_body, self._report.there.manifests)(descriptor)
 
 
-def _without(sizes: dict[Digest, int], broken: frozenset[Digest]) -> dict[Digest, int]:
+def _without(sizes: Mapping[Digest, int], broken: frozenset[Digest]) -> dict[Digest, int]:
     return {digest: size for digest, size in sizes.items() if digest not in broken}

@@ -1,14 +1,14 @@
 """Points tags back to digests that the bucket still has, without any source, and holds them there. Prints nothing.
 
     from reconciler.mirrors.load import load_mirrors
-    from reconciler.target.digest_by_tag import open_target
+    from reconciler.target.kinds import open_target
     from reconciler.upkeep.caller import Caller
     from reconciler.upkeep.goals import OneRun
     from reconciler.upkeep.restore import restore_bucket
 
     mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
-    stores = open_target(mirrors.store, os.environ)
-    restored = restore_bucket(mirrors, stores, Caller("my program"), OneRun(41))
+    target = open_target(mirrors.store, os.environ)
+    restored = restore_bucket(mirrors, destination, Caller("my program"), OneRun(41))
     for step in restored.steps:
         print(step.target, step.tag, step.after)
 
@@ -33,7 +33,6 @@ from reconciler.target.index_changes import begun, published, removed, settled, 
 from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import read_index, write_index, writer
 from reconciler.target.lists import publish_lists
-from reconciler.target.repository import Repository, delete
 from reconciler.upkeep.goals import Goal, Refusal, goals
 from reconciler.upkeep.history import Past
 from reconciler.upkeep.stored_images import NotThere, StoredImages
@@ -42,9 +41,9 @@ from reconciler.work.threads import BLOB_WORKERS, threads
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
     from reconciler.oci.spec import Digest
-    from reconciler.stores import Stores
     from reconciler.target.ledger import StoredIndex
     from reconciler.target.lock import Lease
+    from reconciler.target.protocol import Target
     from reconciler.upkeep.caller import Caller
     from reconciler.upkeep.goals import Request
     from reconciler.upkeep.stored_images import StoredImage
@@ -87,41 +86,41 @@ class Released:
     hold: Held
 
 
-def plan_restore(mirrors: Mirrors, stores: Stores, request: Request) -> Restoration:
+def plan_restore(mirrors: Mirrors, destination: Target, request: Request) -> Restoration:
     """Returns what a restore would do, without a lock. Changes nothing, and sends nothing to any source.
 
     Raises `UsageError` if it is not known what to restore or the bucket lacks it, `IndexInvalid` and `StoreError`.
     """
-    return _restoration(mirrors, stores, read_index(stores.state), request)
+    return _restoration(mirrors, destination, read_index(destination.state), request)
 
 
 def restore_bucket(
-    mirrors: Mirrors, stores: Stores, caller: Caller, request: Request, expected: Restoration | None = None
+    mirrors: Mirrors, destination: Target, caller: Caller, request: Request, expected: Restoration | None = None
 ) -> Restoration:
     """Restores tags, under the lock.
 
     `expected` is the restoration that was agreed to, None for any. Raises `PlanRefused` if it would be another one by
     now, `LockHeld`, `LockLost`, and as `plan_restore` does.
     """
-    with caller.locked(stores) as lease, caller.looking(), threads(BLOB_WORKERS) as executor:
-        observed = read_index(stores.state)
-        found = _restoration(mirrors, stores, observed, request)
+    with caller.locked(destination) as lease, caller.looking(), threads(BLOB_WORKERS) as executor:
+        observed = read_index(destination.state)
+        found = _restoration(mirrors, destination, observed, request)
         if expected and found != expected:
             raise PlanRefused(("the mirror has changed since this was shown; nothing was restored. Restore again",))
         if found.steps:
-            _Restore(mirrors, stores, lease).run(found.steps, observed, executor)
+            _Restore(mirrors, destination, lease).run(found.steps, observed, executor)
         return found
 
 
 def release_tags(
-    mirrors: Mirrors, stores: Stores, caller: Caller, names: Sequence[tuple[str, str]]
+    mirrors: Mirrors, destination: Target, caller: Caller, names: Sequence[tuple[str, str]]
 ) -> tuple[Released, ...]:
     """Ends the holds of tags, so that the next apply treats them like all others.
 
     `names`: targets and tags. Raises `UsageError` if one is not held, `LockHeld`, `LockLost` and `StoreError`.
     """
-    with caller.locked(stores) as lease:
-        observed = read_index(stores.state)
+    with caller.locked(destination) as lease:
+        observed = read_index(destination.state)
         found = tuple(_hold_of(mirrors, observed.index, *name) for name in dict.fromkeys(names))
 
         def change(index: MirrorIndex) -> MirrorIndex:
@@ -129,7 +128,7 @@ def release_tags(
                 index = without_holds(index, one.target, {one.tag: one.hold})
             return index
 
-        write_index(stores.state.guarded(lease.confirm), observed, change, writer(lease.command, lock=lease.owner))
+        write_index(destination.state.guarded(lease.confirm), observed, change, writer(lease.command, lock=lease.owner))
         return found
 
 
@@ -148,9 +147,9 @@ def _check_owner(mirrors: Mirrors, target: str, state: RepositoryState) -> None:
         raise UsageError(f"{target} belongs to {owner}, and this one has `name: {mirrors.name}`; use that file")
 
 
-def _restoration(mirrors: Mirrors, stores: Stores, observed: StoredIndex, request: Request) -> Restoration:
-    images = StoredImages(stores.public, mirrors.retention(), observed.at)
-    found = list(goals(request, observed.index, Past(stores.state)))
+def _restoration(mirrors: Mirrors, destination: Target, observed: StoredIndex, request: Request) -> Restoration:
+    images = StoredImages(destination, mirrors.retention(), observed.at)
+    found = list(goals(request, observed.index, Past(destination.state)))
     steps: list[Step] = []
     refused = [one for one in found if isinstance(one, Refusal)]
     for goal in [one for one in found if isinstance(one, Goal)]:
@@ -184,10 +183,10 @@ def _entry(mirrors: Mirrors, target: str) -> str | None:
 class _Restore:
     """The writes of one restore, under the lock."""
 
-    def __init__(self, mirrors: Mirrors, stores: Stores, lease: Lease) -> None:
+    def __init__(self, mirrors: Mirrors, destination: Target, lease: Lease) -> None:
         self._mirrors = mirrors
-        self._public = stores.public.guarded(lease.check)
-        self._state = stores.state.guarded(lease.confirm)
+        self._public = destination.guarded(lease.check)
+        self._state = destination.state.guarded(lease.confirm)
         self._by = writer(lease.command, lock=lease.owner)
         self._lease = lease
 
@@ -211,12 +210,12 @@ class _Restore:
         if step.image:
             image = step.image.image
             there = {one.digest: len(one.body) for one in image.manifests}
-            publish_image(Repository(self._public, step.target), image, [step.tag], there)
+            publish_image(self._public.repository(step.target), image, [step.tag], there)
 
     def _remove(self, steps: Iterable[Step], index: MirrorIndex) -> None:
         # A tag that came along with an image, e.g. a signature, stays, although it is no tag of its own any more.
         along = {step.target: index.repositories[step.target].attachment_tags for step in steps}
-        delete(self._public, (ManifestKey(one.target, one.tag) for one in steps if one.tag not in along[one.target]))
+        self._public.delete(ManifestKey(one.target, one.tag) for one in steps if one.tag not in along[one.target])
 
     def _done(self, index: MirrorIndex, steps: Iterable[Step], now: datetime) -> MirrorIndex:
         by = f"{self._by.command} on {self._by.host}"

@@ -14,14 +14,13 @@ from reconciler.oci.spec import Descriptor, Digest, Index, Platform, parse_manif
 from reconciler.target.index import TagState
 from reconciler.target.index_changes import expired
 from reconciler.target.index_json import format_time
-from reconciler.target.repository import Repository
 from reconciler.upkeep.survey import platforms_there
 
 if TYPE_CHECKING:
     from reconciler.oci.image import Image
-    from reconciler.stores import Store
     from reconciler.target.index import RepositoryState
     from reconciler.target.inventory import Inventory
+    from reconciler.target.protocol import Target
 
 
 class NotThere(MirrorError):
@@ -43,11 +42,11 @@ class StoredImages:
     retain  how long a target keeps a digest without tags
     """
 
-    def __init__(self, public: Store, retain: Callable[[str], timedelta], now: datetime) -> None:
+    def __init__(self, destination: Target, retain: Callable[[str], timedelta], now: datetime) -> None:
         self._retain = retain
         self._now = now
-        self._public = public
-        self.there = cache(lambda target: Repository(public, target).inventory())
+        self._destination = destination
+        self.there = cache(lambda target: destination.repository(target).contents())
 
     def read(self, target: str, observed: RepositoryState, digest: Digest, recorded: TagState | None) -> StoredImage:
         """Reads an image by its digest.
@@ -67,7 +66,7 @@ class StoredImages:
             raise NotThere(f"{digest}: {self._why(target, observed, digest)} ({error})") from None
 
     def _read(self, target: str, digest: Digest, recorded: TagState | None) -> StoredImage:
-        repository, there, what = Repository(self._public, target), self.there(target), f"{target}@{digest}"
+        repository, there, what = self._destination.repository(target), self.there(target), f"{target}@{digest}"
 
         def fetch(descriptor: Descriptor) -> bytes:
             body = repository.manifest_body(descriptor.digest) if descriptor.digest in there.manifests else None

@@ -22,18 +22,16 @@ from reconciler.oci.referrers import is_attachment_tag
 from reconciler.oci.spec import Digest, Index, Platform, parse_manifest
 from reconciler.target.garbage import find_garbage
 from reconciler.target.index import RepositoryState, TagState
-from reconciler.target.inventory import inventories
 from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import StoredIndex, salvage_index
-from reconciler.target.repository import Repository
 from reconciler.upkeep.check import check_repository
 from reconciler.upkeep.defects import DefectKind
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror
-    from reconciler.stores import Store, Stores
     from reconciler.target.inventory import Inventory
+    from reconciler.target.protocol import Target
     from reconciler.upkeep.check import Report
     from reconciler.upkeep.defects import Defect
 
@@ -86,7 +84,7 @@ class Survey:
 
 
 def survey(
-    stores: Stores, mirrors: Mapping[str, Mirror], now: datetime, executor: Executor, name: str = DEFAULT_NAME
+    destination: Target, mirrors: Mapping[str, Mirror], now: datetime, executor: Executor, name: str = DEFAULT_NAME
 ) -> Survey:
     """Surveys a bucket by its listing and its manifests. Changes nothing.
 
@@ -97,11 +95,11 @@ def survey(
 
     Raises `IndexVersion` and `StoreError`.
     """
-    observed, damaged = salvage_index(stores.state)
-    found = inventories(stores.public.list("v2/"))
+    observed, damaged = salvage_index(destination.state)
+    _, found = destination.inventories(mirrors)
     known = observed.index.repositories
     adoptions = [
-        _survey_repository(stores.public, mirrors[target], there, known.get(target), now, executor)
+        _survey_repository(destination, mirrors[target], there, known.get(target), now, executor)
         for target, there in sorted(found.items())
         if target in mirrors
     ]
@@ -119,7 +117,7 @@ def survey(
 
 
 def _survey_repository(
-    store: Store,
+    destination: Target,
     mirror: Mirror,
     there: Inventory,
     known: RepositoryState | None,
@@ -134,7 +132,7 @@ def _survey_repository(
 
     def read(tag: str) -> TagState | str:
         try:
-            return _tag_state(store, mirror, there, tag, now)
+            return _tag_state(destination, mirror, there, tag, now)
         except Malformed as error:
             return error.why
 
@@ -142,7 +140,7 @@ def _survey_repository(
     tags = {tag: state for tag, state in found.items() if isinstance(state, TagState)}
     refused = {tag: why for tag, why in found.items() if isinstance(why, str)}
     # As `verify` would check them if they were in the index already.
-    report = check_repository(store, mirror.target, RepositoryState(mirror.source, tags), executor)
+    report = check_repository(destination, mirror.target, RepositoryState(mirror.source, tags), executor)
     lost = {defect.key: defect for defect in report.defects if not _can_be_put_right(defect, report)}
     for root, wrong in report.hurt.items():
         for key in sorted(wrong & lost.keys()):
@@ -154,15 +152,15 @@ def _survey_repository(
         MappingProxyType(
             {tag: _with_images(tags[tag], report) for tag in sorted(tags.keys() - refused.keys(), key=in_order)}
         ),
-        _without_tag(store, mirror, now, executor) if known is None else frozenset(),
+        _without_tag(destination, mirror, now, executor) if known is None else frozenset(),
         MappingProxyType(dict(sorted(refused.items()))),
         replace(report, hurt=whole),
     )
 
 
-def _tag_state(store: Store, mirror: Mirror, there: Inventory, tag: str, now: datetime) -> TagState:
+def _tag_state(destination: Target, mirror: Mirror, there: Inventory, tag: str, now: datetime) -> TagState:
     """Reads the tag's object. Raises `Malformed` if it is not a manifest, or an index without any of its images."""
-    stored = Repository(store, mirror.target).manifest(tag)
+    stored = destination.repository(mirror.target).manifest(tag)
     if stored is None:
         raise Malformed(tag, "was deleted since it was listed")
     parsed = parse_manifest(stored.body, "", tag)
@@ -198,11 +196,11 @@ def _can_be_put_right(defect: Defect, report: Report) -> bool:
     return defect.kind is DefectKind.WRONG_HEADERS or defect.key in named
 
 
-def _without_tag(store: Store, mirror: Mirror, now: datetime, executor: Executor) -> frozenset[Digest]:
+def _without_tag(destination: Target, mirror: Mirror, now: datetime, executor: Executor) -> frozenset[Digest]:
     """The digests that nothing in the repository refers to; none if a manifest that would tell is broken."""
     nothing_known = RepositoryState(mirror.source)
     try:
-        garbage = find_garbage(store, mirror.target, nothing_known, mirror.retain, now, executor)
+        garbage = find_garbage(destination, mirror.target, nothing_known, mirror.retain, now, executor)
     except StoreError:
         return frozenset()
     return frozenset(garbage.manifests[0]) if garbage.manifests else frozenset()

@@ -27,11 +27,10 @@ from reconciler.oci.referrers import is_attachment_tag
 from reconciler.target.catalog import published_lists
 from reconciler.target.index_changes import without_expired
 from reconciler.target.inventory import INDEX_GONE
-from reconciler.target.layout import MIRROR_INDEX, ManifestKey, parse_key
+from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.ledger import read_index
 from reconciler.target.lists import publish_lists
 from reconciler.target.lock import read_lock
-from reconciler.target.repository import Repository
 from reconciler.upkeep.chain import check_chain, mend_chain
 from reconciler.upkeep.check import check_repository
 from reconciler.upkeep.defects import Defect, DefectKind
@@ -46,6 +45,7 @@ if TYPE_CHECKING:
     from reconciler.stores import Store
     from reconciler.target.index import MirrorIndex
     from reconciler.target.lock import Holder
+    from reconciler.target.protocol import Target
     from reconciler.upkeep.caller import Caller
     from reconciler.upkeep.repair import Unrepaired
 
@@ -99,14 +99,14 @@ def verify_bucket(
 
     Raises `UsageError` for a glob that matches nothing, `LockHeld`, `LockLost`, `IndexInvalid` and `StoreError`.
     """
-    stores = connections.stores
-    check_only(only, mirrors, lambda: read_index(stores.state).index.repositories)
-    lock = caller.locked(stores) if repairs else nullcontext()
+    destination = connections.target
+    check_only(only, mirrors, lambda: read_index(destination.state).index.repositories)
+    lock = caller.locked(destination) if repairs else nullcontext()
     with lock as lease, caller.looking(), threads(BLOB_WORKERS) as executor:
-        observed = read_index(stores.state)
+        observed = read_index(destination.state)
         # A digest whose time is over may be collected at any moment: its absence is no defect.
         found = verify(
-            stores.public.guarded(lease.check) if lease else stores.public,
+            destination.guarded(lease.check) if lease else destination,
             without_expired(observed.index, mirrors.retention(), observed.at),
             lambda target: matches_only(target, only),
             executor,
@@ -115,7 +115,7 @@ def verify_bucket(
         )
         if not only:
             found = _with_chain(
-                found, stores.state.guarded(lease.confirm) if lease else stores.state, mends=bool(lease)
+                found, destination.state.guarded(lease.confirm) if lease else destination.state, mends=bool(lease)
             )
     if observed.etag is None:
         return _without_index(found, {mirror.target for mirror in mirrors.mirrors})
@@ -137,7 +137,7 @@ class _Found:
 
 
 def verify(
-    store: Store,
+    destination: Target,
     index: MirrorIndex,
     wanted: Callable[[str], bool],
     executor: Executor,
@@ -152,24 +152,25 @@ def verify(
     found = _Found()
     states = {target: state for target, state in index.repositories.items() if wanted(target)}
     for target, state in states.items():
-        report = check_repository(store, target, state, executor, deep=deep)
+        report = check_repository(destination, target, state, executor, deep=deep)
         found.defects += report.defects
         if (report.hurt or report.lists) and open_source:
-            found.unrepaired += repair(store, report, open_source(state.source), executor)
+            found.unrepaired += repair(destination, report, open_source(state.source), executor)
             # Checked again: only what is gone counts as repaired. And a list of referrers can be made only when its
             # referrers are intact, which some may be since the repair.
-            after = check_repository(store, target, state, executor, deep=deep)
+            after = check_repository(destination, target, state, executor, deep=deep)
             if after.lists:
-                Repository(store, target).publish(after.lists)
-                after = check_repository(store, target, state, executor, deep=deep)
+                for one in after.lists:
+                    destination.repository(target).publish_referrers(one)
+                after = check_repository(destination, target, state, executor, deep=deep)
             found.repaired.update(set(report.defects) - set(after.defects))
     # Serial 0 is no index at all: then an apply never published any lists here.
-    lists = list(check_lists(store, index, states, executor)) if index.serial else []
+    lists = list(check_lists(destination, index, states, executor)) if index.serial else []
     found.defects += lists
     if lists and open_source:
-        publish_lists(store, published_lists(index, states), executor)
-        found.repaired.update(set(lists) - set(check_lists(store, index, states, executor)))
-    unknown, foreign = _unknown_tags(store, index, wanted)
+        publish_lists(destination, published_lists(index, states), executor)
+        found.repaired.update(set(lists) - set(check_lists(destination, index, states, executor)))
+    unknown, foreign = _unknown_tags(destination, index, wanted)
     tags = sum(len(state.tags) for state in states.values())
     defects = (*found.defects, *unknown)
     return Verification(len(states), tags, foreign, defects, frozenset(found.repaired), tuple(found.unrepaired))
@@ -185,24 +186,23 @@ def _without_index(found: Verification, targets: Collection[str]) -> Verificatio
 
 
 def _unknown_tags(
-    store: Store, index: MirrorIndex, wanted: Callable[[str], bool]
+    destination: Target, index: MirrorIndex, wanted: Callable[[str], bool]
 ) -> tuple[list[Defect], frozenset[str]]:
     """Lists the bucket for tag objects in our repositories that the mirror index does not have.
 
     Also returns the names of repositories that are not ours.
     """
     defects, foreign = [], set()
-    for row in store.list("v2/"):
-        match parse_key(row.key):
-            case ManifestKey(target, str(tag)) if wanted(target):
-                state = index.repositories.get(target)
-                if state is None:
-                    foreign.add(target)
-                elif state.attachments and is_attachment_tag(tag):
-                    continue
-                elif tag not in state.tags and tag not in state.pending:
-                    detail = "a tag that the mirror index does not know; `r2mirror adopt` takes it over, or remove it"
-                    defects.append(Defect(target, row.key, DefectKind.UNKNOWN, detail))
-            case _:
-                pass
+    for target, tag in destination.tags(name for name in index.repositories if wanted(name)):
+        if not wanted(target):
+            continue
+        state = index.repositories.get(target)
+        if state is None:
+            foreign.add(target)
+        elif state.attachments and is_attachment_tag(tag):
+            continue
+        elif tag not in state.tags and tag not in state.pending:
+            detail = "a tag that the mirror index does not know; `r2mirror adopt` takes it over, or remove it"
+            key = destination.repository(target).manifest_key(tag)
+            defects.append(Defect(target, key, DefectKind.UNKNOWN, detail))
     return defects, frozenset(foreign)

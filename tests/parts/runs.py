@@ -13,6 +13,7 @@ from reconciler.plan.cost.measure import Measured, measure
 from reconciler.plan.plan import plan_for
 from reconciler.plan.resolve import resolve
 from reconciler.stores.buckets import S3_REQUESTS
+from reconciler.target.in_store import InStore
 from reconciler.target.ledger import read_index
 from tests.bench import NOW, RETAIN, Silent
 from tests.memory import MemorySource, mirror, mirrors
@@ -45,7 +46,7 @@ def run(store: Store, images: dict[str, dict[str, Image]]) -> list[Event]:
         observed = read_index(store)
         desired = resolve(wanted, lambda: observed.index, lambda source: sources[source[7:]], one)
         plan = plan_for(desired, observed.index, observed.etag, wanted.sha256)
-        resources = Resources(lambda source: sources[source[7:]], store, store, one, two, Silent())
+        resources = Resources(lambda source: sources[source[7:]], InStore(store, store), one, two, Silent())
         return list(apply(plan, resources, Settings("apply", lambda _: RETAIN)))
 
 
@@ -72,12 +73,14 @@ class Runs:
 
     def measure(self, plan: Plan, index: MirrorIndex) -> Measured:
         with ThreadPoolExecutor(4) as executor:
-            return measure(plan, index, self.store, self.open_source, executor, S3_REQUESTS, NOW, {})
+            return measure(
+                plan, index, InStore(self.store, self.store), self.open_source, executor, S3_REQUESTS, NOW, {}
+            )
 
     def apply(self, plan: Plan) -> None:
         """One image at a time: which repository has a shared blob first is then no matter of chance."""
         with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(4) as two:
-            resources = Resources(self.open_source, self.store, self.store, one, two, Silent())
+            resources = Resources(self.open_source, InStore(self.store, self.store), one, two, Silent())
             assert all(isinstance(event, Done) for event in apply(plan, resources, Settings("apply", lambda _: RETAIN)))
 
     def stored(self) -> int:

@@ -30,9 +30,9 @@ from reconciler.oci.spec import Digest
 from reconciler.plan.diff import Action
 from reconciler.plan.plan import Plan, plan_for
 from reconciler.plan.resolve import resolve
-from reconciler.stores import Stores
 from reconciler.target import lock
 from reconciler.target.garbage import collect_garbage
+from reconciler.target.in_store import InStore
 from reconciler.target.index import MirrorIndex
 from reconciler.target.index_changes import without_expired
 from reconciler.target.index_json import parse
@@ -178,8 +178,8 @@ class Life(RuleBasedStateMachine):
         with ThreadPoolExecutor(1) as executor:
             try:
                 with held(store, "gc") as lease:
-                    stores = Stores(store, store)
-                    for _ in collect_garbage(stores, lambda *_: True, lambda _: RETAIN, executor, lease):
+                    target = InStore(store, store)
+                    for _ in collect_garbage(target, lambda *_: True, lambda _: RETAIN, executor, lease):
                         pass
             except (Killed, MirrorError):
                 pass
@@ -197,12 +197,12 @@ class Life(RuleBasedStateMachine):
             store = self.bucket.shared(broken)
             with ThreadPoolExecutor(1) as executor:
                 try:
-                    stores = Stores(store, store)
+                    target = InStore(store, store)
                     named = {one.target: one for one in self.mirrors().mirrors}
-                    found = survey(stores, named, self.bucket.now, executor)
+                    found = survey(target, named, self.bucket.now, executor)
                     if found.has_changes:
                         with held(store, "adopt") as lease:
-                            adopt(stores, found, executor, lease)
+                            adopt(target, found, executor, lease)
                 except (Killed, MirrorError):
                     self.pass_seconds(LIFETIME + 1)
 
@@ -210,7 +210,9 @@ class Life(RuleBasedStateMachine):
     def nothing_is_found_wrong(self) -> None:
         with ThreadPoolExecutor(1) as executor:
             promised = without_expired(self.index(), lambda _: RETAIN, self.bucket.now)
-            found = verify(self.bucket.shared(), promised, lambda _: True, executor, deep=True)
+            found = verify(
+                InStore(self.bucket.shared(), self.bucket.shared()), promised, lambda _: True, executor, deep=True
+            )
         wrong = {defect.key for defect in found.defects if "has not recorded" not in defect.detail}
         assert all(key.endswith("tags/list") or key.startswith("v2/_") or key == PAGE for key in wrong), found.defects
 
@@ -295,7 +297,7 @@ class Life(RuleBasedStateMachine):
         settings = Settings("apply", lambda _: RETAIN, plan_again=plan_again)
         events: list[Event] = []
         with ThreadPoolExecutor(1) as images, ThreadPoolExecutor(1) as blobs:
-            resources = Resources(lambda source: sources[source[7:]], store, store, images, blobs, Silent())
+            resources = Resources(lambda source: sources[source[7:]], InStore(store, store), images, blobs, Silent())
             try:
                 with closing(apply(plans[0], resources, settings)) as running:
                     events.extend(running)

@@ -41,13 +41,13 @@ def adopt(
     it will do, and asks for confirmation on a terminal. Leaves alone what mirrors.yaml does not name.
     """
     mirrors = load(file)
-    stores = open_bucket(mirrors)
+    target = open_bucket(mirrors)
     caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
-    found = survey_bucket(mirrors, stores, caller, only or ())
+    found = survey_bucket(mirrors, target, caller, only or ())
     failures: tuple[str, ...] = ()
     if found.has_changes and not dry_run:
         _confirm(found, yes=yes)
-        adopted = adopt_bucket(mirrors, stores, caller, only or (), None if yes else found)
+        adopted = adopt_bucket(mirrors, target, caller, only or (), None if yes else found)
         found, failures = adopted.survey, adopted.failures
     show_result(survey_view(failures, dry_run=dry_run), found, output)
     for failure in failures:

@@ -45,11 +45,11 @@ def gc(
     a terminal.
     """
     mirrors = load(file)
-    stores = open_bucket(mirrors)
+    target = open_bucket(mirrors)
     caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
     if not (dry_run or yes) and sys.stdin.isatty():
-        _confirm(remove_garbage(mirrors, stores, caller, only or (), dry_run=True))
-    found = remove_garbage(mirrors, stores, caller, only or (), dry_run=dry_run)
+        _confirm(remove_garbage(mirrors, target, caller, only or (), dry_run=True))
+    found = remove_garbage(mirrors, target, caller, only or (), dry_run=dry_run)
     show_result(garbage_view(dry_run=dry_run), found, output)
     return 1 if any(isinstance(one, NotCollected) for one in found) else 0
 

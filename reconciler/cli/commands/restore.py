@@ -86,13 +86,13 @@ def restore(call: Call) -> int:
     confirmation on a terminal.
     """
     request, mirrors = _request(call), load(call.file)
-    stores = open_bucket(mirrors)
+    target = open_bucket(mirrors)
     caller = Caller(command_line(), call.lock_timeout, tell_waiting, waiting)
     with waiting("Reading ..."):
-        found = plan_restore(mirrors, stores, request)
+        found = plan_restore(mirrors, target, request)
     if found.steps and not call.dry_run:
         _confirm(found, yes=call.yes)
-        found = restore_bucket(mirrors, stores, caller, request, None if call.yes else found)
+        found = restore_bucket(mirrors, target, caller, request, None if call.yes else found)
     show_result(restoration_view(dry_run=call.dry_run), found, call.output)
     return 1 if found.refused else 0
 

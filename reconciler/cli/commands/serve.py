@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Annotated
 
 import typer
 
 from reconciler.cli.console import note
-from reconciler.cli.inputs import load, open_bucket
+from reconciler.cli.inputs import load
 from reconciler.cli.log import log_from
 from reconciler.cli.options import MIRRORS, FileOption, VerboseOption
 from reconciler.cli.render.serve import announcement
 from reconciler.errors import ExtraMissing
 from reconciler.serve.lists import an_image
+from reconciler.target.digest_by_tag import open_stores
 
 
 def serve(
@@ -36,7 +38,7 @@ def serve(
             raise
         raise ExtraMissing("serve", "serve") from None
     log_from(logging.WARNING)
-    store = open_bucket(load(file)).public
+    store = open_stores(load(file).store, os.environ).public
     image = an_image(store)
     with server.listen(host, port) as listener:
         address, bound = listener.getsockname()[:2]

@@ -46,7 +46,7 @@ def verify(
     mirrors = load(file)
     caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
     with connect(mirrors, os.environ) as connections:
-        holder = None if repair else run_at_work(connections.stores.state)
+        holder = None if repair else run_at_work(connections.target.state)
         if holder:
             note(f"note: {holder.who} is at work; what it is changing may show up here")
         found = verify_bucket(mirrors, connections, caller, only or (), deep=deep, repairs=repair)

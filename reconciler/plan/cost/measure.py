@@ -8,7 +8,7 @@ them and an apply does not fetch them again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing
 from dataclasses import dataclass
@@ -23,8 +23,7 @@ from reconciler.plan.cost.quotas import PullEstimate, estimate_pulls
 from reconciler.plan.image_work import image_work, in_turn, left_out_of
 from reconciler.plan.plan import leaving_out
 from reconciler.plan.sizes import Unread
-from reconciler.target.inventory import Inventory, inventories
-from reconciler.target.repository import Repository
+from reconciler.target.inventory import Inventory
 from reconciler.work.shares import Balanced, Shares
 from reconciler.work.threads import RESOLVE_WORKERS, completed
 from reconciler.work.unforeseen import foreseen
@@ -35,9 +34,9 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Plan
     from reconciler.plan.sizes import Sizes
     from reconciler.sources import OpenSource
-    from reconciler.stores import Listed, Store
     from reconciler.stores.requests import Requests
     from reconciler.target.index import LeftOut, MirrorIndex
+    from reconciler.target.protocol import Target
 
 MAX_BODIES = 32 * 1024 * 1024
 """Bytes of manifests that a saved plan holds at most; in the file they are a third longer, as base64."""
@@ -62,7 +61,7 @@ class Measured:
 def measure(
     plan: Plan,
     index: MirrorIndex,
-    store: Store,
+    destination: Target,
     open_source: OpenSource,
     executor: Executor,
     requests: Requests | None,
@@ -79,11 +78,11 @@ def measure(
 
     An image that cannot be read is named among the sizes. Raises `StoreError`.
     """
-    size, there = _listed(store)
+    size, there = destination.inventories(one.target for one in plan.repositories)
     totals = _Totals(there, hold=held is not None)
     pulls = Pulls(threading.Event(), held or {}, fetched=totals.fetched.__setitem__)
     works = in_turn(image_work(plan), open_source)
-    with closing(_read_each(works, store, there, open_source, executor, pulls)) as results:
+    with closing(_read_each(works, destination, there, open_source, executor, pulls)) as results:
         for work, read in results:
             if isinstance(read, MirrorError):
                 totals.leave_out(work, read, named(work.repository.target))
@@ -98,7 +97,7 @@ def measure(
 
 def _read_each(
     works: Sequence[ImageWork],
-    store: Store,
+    destination: Target,
     there: Mapping[str, Inventory],
     open_source: OpenSource,
     executor: Executor,
@@ -110,7 +109,7 @@ def _read_each(
         target, platforms = work.repository.target, work.repository.platforms
         present = there.get(target, Inventory()).manifests
         source = open_source(work.repository.source)
-        return pulls.read(Reading(source, Repository(store, target), work.what, work.root, platforms, present))
+        return pulls.read(Reading(source, destination.repository(target), work.what, work.root, platforms, present))
 
     balanced = Balanced(works, lambda work: work.registry)
     # Twice the threads, so that none is idle between two images, and a place at least for each registry.
@@ -132,20 +131,6 @@ def _image_or_error(work: ImageWork, future: Future[Image]) -> Image | MirrorErr
     if isinstance(error, StoreError) or not isinstance(error, Exception):
         raise error
     return foreseen(work.what, error)
-
-
-def _listed(store: Store) -> tuple[int, dict[str, Inventory]]:
-    """The bytes under the layout's keys, and the inventory of each repository, from one listing."""
-    size = 0
-
-    def rows() -> Iterator[Listed]:
-        nonlocal size
-        for row in store.list("v2/"):
-            size += row.size
-            yield row
-
-    there = inventories(rows())
-    return size, there
 
 
 class _Totals:

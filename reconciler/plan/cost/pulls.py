@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from reconciler.oci.image import Image
     from reconciler.sources import Source
     from reconciler.sources.quota import Quota
-    from reconciler.target.repository import Repository
+    from reconciler.target.protocol import TargetRepository
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Reading:
     """
 
     source: Source
-    target: Repository
+    target: TargetRepository
     what: str
     root: Descriptor
     platforms: tuple[Platform, ...] | None

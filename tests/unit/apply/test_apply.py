@@ -26,6 +26,7 @@ from reconciler.errors import (
 from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.target.garbage import Garbage
+from reconciler.target.in_store import InStore
 from reconciler.target.index import TagState
 from reconciler.target.index_changes import published
 from reconciler.target.index_json import parse
@@ -118,7 +119,7 @@ def test_nothing_to_do_is_found_out_with_one_look_at_the_lock() -> None:
     bench = bench.again()
     observed = read_index(MemoryStore(bench.store.objects))
     with ThreadPoolExecutor(1) as executor:
-        resources = Resources(bench.open_source, bench.store, bench.store, executor, executor, bench.progress)
+        resources = Resources(bench.open_source, InStore(bench.store, bench.store), executor, executor, bench.progress)
         assert list(apply(bench.plan(), resources, Settings("r2mirror apply", lambda _: RETAIN), observed)) == []
     assert [(one.kind, one.key) for one in bench.store.operations] == [("get", LOCK)]
 

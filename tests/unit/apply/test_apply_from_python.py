@@ -67,7 +67,7 @@ def test_stages_are_told(mirrors: Mirrors) -> None:
 def test_an_index_that_moved_on_refuses_the_plan_or_has_it_made_again(mirrors: Mirrors) -> None:
     with connect(mirrors, {}) as connections:
         made = make(mirrors, connections)
-        state = connections.stores.state
+        state = connections.target.state
         write_index(state, read_index(state), lambda index: claimed(index, "other", "oci:./other", "another"))
         with pytest.raises(PlanRefused, match="the mirror index has moved on"):
             list(apply_made(made, mirrors, connections, Options("a program")))

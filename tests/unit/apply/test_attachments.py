@@ -19,6 +19,7 @@ from reconciler.oci.spec import OCI_INDEX, Digest, Platform
 from reconciler.plan.diff import Action
 from reconciler.plan.plan_json import parse_plan, serialise_plan
 from reconciler.target.garbage import Garbage, find_garbage
+from reconciler.target.in_store import InStore
 from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX, blob_key, manifest_key, referrers_key, tags_key
 from reconciler.target.ledger import read_index
 from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, check_visible, expire_lock, final, look, take_over
@@ -241,7 +242,7 @@ def test_a_list_that_grew_leaves_garbage() -> None:
     bench.apply(bench.plan(WANTED))
     state = read_index(bench.store).index.repositories["a"]
     with ThreadPoolExecutor(1) as executor:
-        garbage = find_garbage(bench.store, "a", state, RETAIN, bench.now, executor)
+        garbage = find_garbage(InStore(bench.store, bench.store), "a", state, RETAIN, bench.now, executor)
     assert [str(key) for key in chain.from_iterable(garbage.steps())] == [before]
     assert look(bench).defects == ()
 

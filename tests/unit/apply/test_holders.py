@@ -12,6 +12,7 @@ import pytest
 from reconciler.apply.holders import BlobHolders
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.target import reuse
+from reconciler.target.in_store import InStore
 from reconciler.target.layout import blob_key
 from reconciler.target.reuse import CopyFrom, Download
 from tests.memory import MemoryStore
@@ -43,7 +44,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_blob_that_is_known_does_not_wait_for_the_listing_that_looks_for_another() -> None:
     store = SlowStore({blob_key("b", WANTED.digest): b"wanted"})
-    holders = BlobHolders(store, {"b": "docker.io/b"})
+    holders = BlobHolders(InStore(store, store), {"b": "docker.io/b"})
     holders.lacks([WANTED])
     with ThreadPoolExecutor(2) as threads:
         looking = [threads.submit(holders.way, WANTED, "docker.io/c") for _ in range(2)]
@@ -58,7 +59,7 @@ def test_a_blob_that_is_known_does_not_wait_for_the_listing_that_looks_for_anoth
 
 def test_no_repository_is_listed_twice() -> None:
     store = MemoryStore({blob_key("a", KNOWN.digest): b"known"})
-    holders = BlobHolders(store, SOURCES)
+    holders = BlobHolders(InStore(store, store), SOURCES)
     holders.lacks([UNKNOWN])
     holders.listed("b", {})
     assert holders.way(UNKNOWN, "docker.io/c") == Download()

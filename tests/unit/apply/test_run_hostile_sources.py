@@ -33,6 +33,7 @@ from reconciler.sources.credentials import Credentials
 from reconciler.sources.registry import Registry
 from reconciler.sources.repository import RegistrySource
 from reconciler.stores.folder import Folder, FolderStore
+from reconciler.target.in_store import InStore
 from reconciler.target.index_json import parse
 from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.ledger import read_index
@@ -115,7 +116,7 @@ class Scene:
             observed = read_index(store)
             desired = resolve(mirrors, lambda: observed.index, open_source, one)
             plan = plan_for(desired, observed.index, observed.etag, mirrors.sha256)
-            resources = Resources(open_source, store, store, one, two, Silent())
+            resources = Resources(open_source, InStore(store, store), one, two, Silent())
             return plan, list(apply(plan, resources, Settings("apply", lambda _: timedelta(days=7))))
 
 

@@ -10,7 +10,7 @@ import pytest
 from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.stores.buckets import R2
 from reconciler.stores.folder import Folder, FolderStore
-from reconciler.target.digest_by_tag import DigestByTag, open_target
+from reconciler.target.digest_by_tag import DigestByTag, open_stores
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS, blob_key, manifest_headers, manifest_key, tags_key
 from tests.memory import MemoryStore
 
@@ -50,11 +50,11 @@ def test_a_tag_without_its_digest_has_other_headers_than_those_given(language: s
 
 def test_the_configuration_decides() -> None:
     config = R2("0" * 32, "abc", "default", None, "state")
-    off = open_target(config, CREDENTIALS)
-    on = open_target(replace(config, digest_by_tag=True), CREDENTIALS)
+    off = open_stores(config, CREDENTIALS)
+    on = open_stores(replace(config, digest_by_tag=True), CREDENTIALS)
     assert [isinstance(one, DigestByTag) for one in (off.public, on.public, on.state)] == [False, True, False]
     assert on.public.name == off.public.name == "r2://abc"
-    assert isinstance(open_target(Folder(Path("m"), None), {}).public, FolderStore)
+    assert isinstance(open_stores(Folder(Path("m"), None), {}).public, FolderStore)
 
 
 def test_a_guard_is_kept() -> None:

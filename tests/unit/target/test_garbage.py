@@ -16,8 +16,9 @@ from reconciler.errors import MirrorError
 from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Digest, Platform
 from reconciler.plan.desire import CUT_OFF
-from reconciler.stores import Stores, Unfinished
+from reconciler.stores import Unfinished
 from reconciler.target.garbage import Garbage, NotCollected, collect_garbage, discard_uploads, parents_first
+from reconciler.target.in_store import InStore
 from reconciler.target.index_json import parse
 from reconciler.target.layout import LOCK, MIRROR_INDEX, BlobKey, ManifestKey, blob_key, manifest_key, parse_key
 from reconciler.target.lock import held
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 def gc(store: MemoryStore, now: datetime | None = None, *, dry_run: bool = False) -> list[Garbage | NotCollected]:
     """What `r2mirror gc` does, when the store's clock shows `now`."""
     store.seconds = (now - NOW).total_seconds() if now else store.seconds
-    stores = Stores(store, store)
+    stores = InStore(store, store)
     with ThreadPoolExecutor(4) as executor:
         if dry_run:
             return swept(collect_garbage(stores, lambda *_: True, lambda _: RETAIN, executor, None))
@@ -314,7 +315,7 @@ def test_unfinished_uploads_are_aborted_in_the_named_repositories_only() -> None
     digest = Digest.of(b"x")
     keys = [blob_key("a", digest), blob_key("a/b", digest), blob_key("c", digest), "v2/a/blobs/other", "v2/a/tags/list"]
     store.uploads = [Unfinished(key, str(number)) for number, key in enumerate(keys)]
-    found = list(discard_uploads(store, {"a", "c", "d"}))
+    found = list(discard_uploads(InStore(store, store), {"a", "c", "d"}))
     assert [(one.target, len(one.uploads), one.objects) for one in found] == [("a", 1, 0), ("c", 1, 0)]
     assert [upload.key for upload in store.uploads] == keys[1:2] + keys[3:]
     assert [operation.kind for operation in store.operations] == ["unfinished", "discard", "discard"]

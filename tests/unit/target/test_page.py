@@ -19,6 +19,7 @@ from hypothesis import given
 from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.stores.headers import Headers
 from reconciler.target import page
+from reconciler.target.in_store import InStore
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 from reconciler.target.layout import PAGE, PAGE_HEADERS
 from reconciler.target.lists import publish_lists
@@ -133,7 +134,7 @@ def test_a_page_that_appears_while_we_write_ours_stays() -> None:
 
     store.meanwhile = appear
     with ThreadPoolExecutor(1) as executor, pytest.raises(Exception, match=r"index\.html"):
-        publish_lists(store, {PAGE: page.render(MirrorIndex())}, executor)
+        publish_lists(InStore(store, store), {PAGE: page.render(MirrorIndex())}, executor)
     assert store.objects[PAGE] == b"theirs"
 
 

@@ -7,9 +7,10 @@ import pytest
 from reconciler.errors import PreconditionFailed
 from reconciler.oci.referrers import fallback_tag
 from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest, parse_manifest
+from reconciler.target.in_store import InStore
 from reconciler.target.layout import BLOB_HEADERS, BlobKey, Key, ManifestKey, manifest_headers, parse_key, referrers_key
-from reconciler.target.referrer_list import published_list
-from reconciler.target.repository import Repository, delete
+from reconciler.target.protocol import Referrers
+from reconciler.target.repository import Repository
 from tests.memory import MemoryStore, Operation
 from tests.parts.images import artifact, image
 
@@ -30,7 +31,7 @@ def repository(store: MemoryStore) -> Repository:
 
 
 def test_what_was_put_is_there_under_its_key_and_headers(store: MemoryStore, repository: Repository) -> None:
-    repository.put_blob(BLOB, iter([b"blob"]))
+    repository.put_blob(BLOB, lambda: iter([b"blob"]))
     repository.put_manifest(DIGEST, BODY, OCI_MANIFEST)
     repository.put_tag("1", BODY, OCI_MANIFEST, is_new=True)
     assert store.operations == [Operation("upload", BLOB_KEY), Operation("put", DIGEST_KEY), Operation("put", TAG_KEY)]
@@ -80,21 +81,22 @@ def test_a_list_of_referrers_is_published_before_it_is_found(store: MemoryStore,
     referrer = artifact("application/vnd.example.signature", subject=subject)
     digest = Digest.parse(subject.digest)
     entry = (Digest.parse(referrer.digest), referrer.size, parse_manifest(referrer.body, referrer.media_type, "it"))
-    lists = published_list("a", digest, [entry], frozenset())
-    repository.publish(lists)
+    wanted = Referrers(digest, (entry,))
+    assert [why for _, why in repository.wrong_referrers(wanted)] == ["is missing"] * 3
+    repository.publish_referrers(wanted)
     assert [operation.key for operation in store.writes][1:] == [
         f"v2/a/manifests/{fallback_tag(digest)}",
         referrers_key("a", digest),
     ]
     assert repository.subjects() == {digest}
-    assert all((found := repository.published(one)) and found.body == one.body for one in lists)
-    repository.publish(lists)
+    assert list(repository.wrong_referrers(wanted)) == []
+    repository.publish_referrers(wanted)
     assert len(store.writes) == 3
 
 
 def test_deleting_takes_one_call_for_all_repositories(store: MemoryStore) -> None:
     keys: list[Key] = [ManifestKey("a", "1"), BlobKey("b", BLOB.digest)]
     store.objects |= dict.fromkeys(map(str, keys), b"")
-    delete(store, keys)
+    InStore(store, store).delete(keys)
     assert not store.objects
     assert [parse_key(str(key)) for key in keys] == keys

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.errors import IndexVersion, MirrorError
 from reconciler.oci.spec import DOCKER_LIST, OCI_INDEX, Digest, Platform
-from reconciler.stores import Stores
+from reconciler.target.in_store import InStore
 from reconciler.target.index_json import parse
 from reconciler.target.layout import (
     CATALOG,
@@ -86,7 +86,7 @@ def test_it_shows_first_and_changes_nothing() -> None:
     store = filled_by_hand(a={"1": V1})
     before = dict(store.objects)
     with ThreadPoolExecutor(2) as executor:
-        found = survey(Stores(store, store), {"a": mirror("a")}, NOW, executor)
+        found = survey(InStore(store, store), {"a": mirror("a")}, NOW, executor)
     assert found.has_changes
     assert len(found.adoptions[0].fixes) == 1 + len(list(V1.manifests()))
     assert (store.objects, store.writes) == (before, [])

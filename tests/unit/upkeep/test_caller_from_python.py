@@ -18,7 +18,7 @@ from reconciler.errors import LockHeld, PlanRefused, UsageError
 from reconciler.mirrors.load import load_mirrors
 from reconciler.plan.connections import connect
 from reconciler.plan.make import in_silence, make
-from reconciler.target.layout import MIRROR_INDEX
+from reconciler.target.layout import MIRROR_INDEX, ManifestKey
 from reconciler.target.lock import held
 from reconciler.upkeep.adopt import adopt_bucket, survey_bucket
 from reconciler.upkeep.caller import Caller
@@ -68,34 +68,34 @@ def test_a_broken_tag_is_found_and_repaired_from_its_source(
 
 
 def test_a_run_at_work_is_told_from_none(mirrors: Mirrors, connections: Connections) -> None:
-    state = connections.stores.state
+    state = connections.target.state
     assert run_at_work(state) is None
     with held(state, "another"):
         holder = run_at_work(state)
         with pytest.raises(LockHeld):
-            remove_garbage(mirrors, connections.stores, ME)
+            remove_garbage(mirrors, connections.target, ME)
     assert holder
     assert holder.who
 
 
 def test_a_lost_index_is_built_again_from_the_bucket(mirrors: Mirrors, connections: Connections) -> None:
-    stores = connections.stores
-    stores.state.delete([MIRROR_INDEX])
-    found = survey_bucket(mirrors, stores, ME)
+    target = connections.target
+    target.state.delete([MIRROR_INDEX])
+    found = survey_bucket(mirrors, target, ME)
     assert found.has_changes
-    adopted = adopt_bucket(mirrors, stores, ME, expected=found)
+    adopted = adopt_bucket(mirrors, target, ME, expected=found)
     assert ([sorted(one.tags) for one in adopted.survey.adoptions], adopted.failures) == ([["1.0"]], ())
     assert not make(mirrors, connections).plan.has_changes
 
 
 def test_a_bucket_that_changed_since_it_was_surveyed_is_not_adopted(mirrors: Mirrors, connections: Connections) -> None:
-    stores = connections.stores
-    stores.state.delete([MIRROR_INDEX])
-    found = survey_bucket(mirrors, stores, ME)
-    stores.public.delete([str(TAG)])
+    target = connections.target
+    target.state.delete([MIRROR_INDEX])
+    found = survey_bucket(mirrors, target, ME)
+    target.delete([ManifestKey("team/app", "1.0")])
     with pytest.raises(PlanRefused, match="the bucket has changed"):
-        adopt_bucket(mirrors, stores, ME, expected=found)
-    assert stores.state.get(MIRROR_INDEX) is None
+        adopt_bucket(mirrors, target, ME, expected=found)
+    assert target.state.get(MIRROR_INDEX) is None
 
 
 def test_garbage_is_shown_before_it_is_removed(mirrors: Mirrors, connections: Connections, tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ def test_garbage_is_shown_before_it_is_removed(mirrors: Mirrors, connections: Co
         return in_silence(words)
 
     caller = Caller("a program", stage=stage)
-    shown = remove_garbage(mirrors, connections.stores, caller, dry_run=True)
+    shown = remove_garbage(mirrors, connections.target, caller, dry_run=True)
     assert loose.exists()
-    assert remove_garbage(mirrors, connections.stores, caller) == shown != ()
+    assert remove_garbage(mirrors, connections.target, caller) == shown != ()
     assert not loose.exists()
     assert told == ["Looking through the bucket ..."] * 2
 
@@ -118,8 +118,8 @@ def test_garbage_is_shown_before_it_is_removed(mirrors: Mirrors, connections: Co
 def test_a_glob_that_matches_nothing_is_refused(mirrors: Mirrors, connections: Connections) -> None:
     for case in (
         lambda: verify_bucket(mirrors, connections, ME, ["nothing"]),
-        lambda: survey_bucket(mirrors, connections.stores, ME, ["nothing"]),
-        lambda: remove_garbage(mirrors, connections.stores, ME, ["nothing"]),
+        lambda: survey_bucket(mirrors, connections.target, ME, ["nothing"]),
+        lambda: remove_garbage(mirrors, connections.target, ME, ["nothing"]),
     ):
         with pytest.raises(UsageError, match="no target matches"):
             case()

@@ -14,7 +14,7 @@ import pytest
 from reconciler.errors import LockHeld, MirrorError, PlanRefused, Unreachable, UsageError
 from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Digest, Platform
-from reconciler.stores import Stores
+from reconciler.target.in_store import InStore
 from reconciler.target.layout import CATALOG, LOCK, MIRROR_INDEX, PAGE, blob_key, manifest_key, tags_key
 from reconciler.target.ledger import read_index
 from reconciler.upkeep.caller import Caller
@@ -38,12 +38,12 @@ def digest(image: Image) -> Digest:
 
 def restore(bench: Bench, request: Request, *entries: Mirror, expected: Restoration | None = None) -> Restoration:
     file = mirrors(*(entries or [mirror(target) for target in bench.sources]))
-    return restore_bucket(file, Stores(bench.store, bench.store), Caller("r2mirror restore"), request, expected)
+    return restore_bucket(file, InStore(bench.store, bench.store), Caller("r2mirror restore"), request, expected)
 
 
 def release(bench: Bench, *names: tuple[str, str]) -> int:
     file = mirrors(*(mirror(target) for target in bench.sources))
-    return len(release_tags(file, Stores(bench.store, bench.store), Caller("r2mirror release"), names))
+    return len(release_tags(file, InStore(bench.store, bench.store), Caller("r2mirror release"), names))
 
 
 def index_of(bench: Bench) -> MirrorIndex:
@@ -223,7 +223,7 @@ def test_the_history_that_it_needs_may_be_missing_and_is_named() -> None:
 
 def test_what_was_agreed_to_is_what_is_done() -> None:
     bench = moved()
-    file, stores = mirrors(mirror("a"), mirror("b")), Stores(bench.store, bench.store)
+    file, stores = mirrors(mirror("a"), mirror("b")), InStore(bench.store, bench.store)
     seen = plan_restore(file, stores, OneTag("a", "1"))
     assert bench.store.writes == []
     bench.sources["a"].images["1"] = V2
@@ -329,7 +329,7 @@ def test_garbage_collection_after_a_restore_keeps_what_is_held() -> None:
     bench = moved()
     undo(bench)
     bench.store.seconds += (2 * RETAIN).total_seconds()
-    remove_garbage(mirrors(mirror("a"), mirror("b")), Stores(bench.store, bench.store), Caller("r2mirror gc"))
+    remove_garbage(mirrors(mirror("a"), mirror("b")), InStore(bench.store, bench.store), Caller("r2mirror gc"))
     assert served(bench) == {"1": digest(V1), "2": digest(V2), "kept": digest(V3)}
     check_visible(bench.store)
 

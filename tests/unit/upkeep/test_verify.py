@@ -13,6 +13,7 @@ from reconciler.errors import Unreachable
 from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Digest, Platform
 from reconciler.stores.headers import Headers
+from reconciler.target.in_store import InStore
 from reconciler.target.index import MirrorIndex
 from reconciler.target.layout import (
     CATALOG,
@@ -266,7 +267,7 @@ def test_only_what_is_wanted_is_looked_at() -> None:
     index = read_index(bench.store).index
     bench.store.operations.clear()
     with ThreadPoolExecutor(1) as executor:
-        found = verify(bench.store, index, lambda target: target == "b", executor)
+        found = verify(InStore(bench.store, bench.store), index, lambda target: target == "b", executor)
     assert found.defects == ()
     assert not [key for _, key in bench.store.operations if key.startswith("v2/a/")]
 

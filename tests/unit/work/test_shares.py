@@ -17,6 +17,7 @@ from reconciler.oci.spec import Descriptor
 from reconciler.plan.cost.measure import measure
 from reconciler.plan.plan import plan_for
 from reconciler.plan.resolve import resolve
+from reconciler.target.in_store import InStore
 from reconciler.target.index import MirrorIndex
 from reconciler.work.shares import Balanced, Shares
 from reconciler.work.threads import RESOLVE_WORKERS
@@ -232,5 +233,5 @@ def test_a_plan_asks_the_others_while_one_registry_is_slow(kind: str) -> None:
         desired = resolve(wanted, MirrorIndex, sources.__getitem__, executor)
         plan = plan_for(desired, MirrorIndex(), None, wanted.sha256)
         assert (plan.counts["add"], plan.counts["errors"]) == (43, 0)
-        found = measure(plan, MirrorIndex(), store, sources.__getitem__, executor, None, NOW, None)
+        found = measure(plan, MirrorIndex(), InStore(store, store), sources.__getitem__, executor, None, NOW, None)
         assert not found.sizes.unread

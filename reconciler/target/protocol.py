@@ -1,0 +1,207 @@
+"""The interface of a target: what images are published in, in the registry's words, whatever it is built on.
+
+    Target            a place for repositories, and the store that keeps the state: mirror index, history and lock
+    TargetRepository  one repository: manifests, tags, blobs, referrers
+    KeepsObjects      a target that is made of objects in a store, whose lists and garbage are r2mirror's work
+
+Each kind is a module, and `kinds` chooses one by the configuration. What copies, verifies and collects knows no kind:
+one contract suite (tests/system/target) runs against all of them. Items are named by the `Key`s of `layout`, which are
+the paths of a registry's own API.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
+
+from reconciler.oci.spec import Descriptor, Digest, Index, Manifest
+
+if TYPE_CHECKING:
+    from reconciler.stores import Store
+    from reconciler.stores.headers import Headers
+    from reconciler.target.inventory import Inventory
+    from reconciler.target.layout import Key
+
+
+@dataclass(frozen=True)
+class Found:
+    """A manifest as it was read. `headers`: None where the target keeps none that could be wrong."""
+
+    body: bytes
+    headers: Headers | None
+
+
+@dataclass(frozen=True)
+class Referrers:
+    """What is to be listed as the referrers of a digest.
+
+    entries   digest, size in bytes and manifest of each
+    own_tags  tags of the repository that a pattern chose; a list never takes the place of one
+    """
+
+    subject: Digest
+    entries: tuple[tuple[Digest, int, Manifest | Index], ...]
+    own_tags: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A tag that was to be deleted and is still there. `is_drift`: another writer has moved it."""
+
+    item: Key
+    why: str
+    is_drift: bool = False
+
+
+Knows: TypeAlias = "Callable[[str, str, Digest], bool]"
+"""Whether a digest under a tag of a repository is r2mirror's own work, by the mirror index."""
+
+
+class TargetRepository(Protocol):
+    """One repository of a target. Every method but those that name items can raise `StoreError`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def verifies(self) -> bool:
+        """Whether `put_blob` hashes the bytes that it is given, so that nothing else has to."""
+        ...
+
+    def manifest_key(self, reference: Digest | str) -> str:
+        """Returns what findings call a manifest or a tag."""
+        ...
+
+    def blob_key(self, digest: Digest) -> str:
+        """Returns what findings call a blob."""
+        ...
+
+    def manifest(self, reference: Digest | str) -> Found | None:
+        """Gets a manifest by digest or tag, unverified; None if it is not there."""
+        ...
+
+    def manifest_body(self, reference: Digest | str) -> bytes | None:
+        """Gets the bytes of a manifest by digest or tag, unverified; None if it is not there."""
+        ...
+
+    def has_manifest(self, digest: Digest) -> bool:
+        """Checks for a manifest without a listing."""
+        ...
+
+    def put_manifest(self, digest: Digest, body: bytes, media_type: str) -> None:
+        """Writes a manifest under its digest."""
+        ...
+
+    def put_tag(self, tag: str, body: bytes, media_type: str, *, is_new: bool = False) -> None:
+        """Points a tag at a manifest, whose bytes these are.
+
+        is_new  a listing of this run does not have the tag: it is written without a look at it
+
+        Raises `PreconditionFailed` if another writer changes it meanwhile, as far as the target can tell, and `Drift`
+        if the target has a digest there that is not r2mirror's own.
+        """
+        ...
+
+    def blob(self, digest: Digest) -> Iterator[bytes] | None:
+        """Reads a blob in chunks, unverified; None if it is not there."""
+        ...
+
+    def put_blob(self, blob: Descriptor, open_bytes: Callable[[], Iterator[bytes]]) -> None:
+        """Writes a blob as it arrives. What its bytes raise is passed on, and nothing is visible then.
+
+        open_bytes  opens its bytes from the beginning, again if a target has to begin anew
+        """
+        ...
+
+    def mount_blob(self, blob: Descriptor, origin: str) -> bool:
+        """Copies a blob from the repository `origin` within the target; False if that cannot be done."""
+        ...
+
+    def publish_referrers(self, wanted: Referrers) -> None:
+        """Makes sure that a digest's referrers are listed. Raises as `put_tag` does."""
+        ...
+
+    def wrong_referrers(self, wanted: Referrers) -> Iterator[tuple[str, str]]:
+        """Compares the list of a digest's referrers: yields what is wrong, by the name of the item."""
+        ...
+
+    def inventory(self) -> Inventory:
+        """Lists what is there, as far as the target lists it."""
+        ...
+
+    def contents(self) -> Inventory:
+        """Lists what is there; what a target does not list is asked for when it is looked up, a request each."""
+        ...
+
+    def blobs(self) -> Mapping[Digest, int]:
+        """Lists the blobs alone, each with its size in bytes, as far as the target lists them."""
+        ...
+
+
+class Target(Protocol):
+    """A place for images. Safe to share between threads."""
+
+    @property
+    def name(self) -> str:
+        """The name of the target in messages, without credentials."""
+        ...
+
+    @property
+    def state(self) -> Store:
+        """The store that keeps the mirror index, its history and the lock."""
+        ...
+
+    def repository(self, name: str) -> TargetRepository:
+        """Returns a repository, whether it is there or not."""
+        ...
+
+    def delete(self, items: Iterable[Key]) -> tuple[Kept, ...]:
+        """Deletes manifests, tags, blobs and lists of referrers, of any repositories, in few requests.
+
+        What is not there is not an error. Returns the tags that had to stay. Raises `StoreError`.
+        """
+        ...
+
+    def tags(self, repositories: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Lists repositories with their tags: all of them where the target can, and else those that are named.
+
+        Raises `StoreError`.
+        """
+        ...
+
+    def inventories(self, repositories: Iterable[str]) -> tuple[int, Mapping[str, Inventory]]:
+        """Returns the bytes that are there, as far as known, and the contents of repositories, chosen as by `tags`."""
+        ...
+
+    def holds_any(self, repositories: Iterable[str]) -> str | None:
+        """Finds one of the repositories that is there, as far as a few requests tell. Raises `StoreError`."""
+        ...
+
+    def guarded(self, check: Callable[[], None]) -> Target:
+        """Returns the same target, which calls `check` before it changes something that clients see.
+
+        The state is not guarded by it. Whatever `check` raises is passed on, and then nothing was written.
+        """
+        ...
+
+    def owning(self, knows: Knows) -> Target:
+        """Returns the same target, which moves and deletes only tags whose digests `knows` approves of.
+
+        For targets with other writers. Where only r2mirror writes, it makes no difference.
+        """
+        ...
+
+    def close(self) -> None:
+        """Closes the connections."""
+        ...
+
+
+@runtime_checkable
+class KeepsObjects(Protocol):
+    """A target made of objects in a store: r2mirror publishes its lists, keeps their headers, collects its garbage."""
+
+    @property
+    def public(self) -> Store:
+        """The store that clients pull from."""
+        ...
