@@ -13,7 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ImmutableMoved, NotFound
+from reconciler.mirrors.min_age import LOG, PUSH
 from reconciler.mirrors.patterns import Pinned
+from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.words import duration_words
 
@@ -172,7 +174,8 @@ def ages(
         if (by := _by(one, testimonies.get(one.tag)) or consent.past_waiting(mirror.target, one))
     }
     early |= {one.tag: MOVED for one in moves if f"{mirror.target}:{one.tag}" in consent.moved}
-    sightings = _sightings(mirror, observed, resolved)
+    # A tag that must not move does not wait either: without a recheck it would seem to have left what it moved to.
+    sightings = _sightings(mirror, observed, {tag: one for tag, one in resolved.items() if tag not in moving})
     return Ages(
         tuple(sorted((one for one in waits if one.tag not in early), key=lambda one: one.tag)),
         tuple(_vanished(observed, resolved, listed)) if mirror.min_age else (),
@@ -193,6 +196,15 @@ def wait(mirror: Mirror, observed: RepositoryState, tag: str, digest: Digest, no
         return Waiting(tag, digest, since, None)
     # The difference of any two times is in range, a sum need not be.
     return Waiting(tag, digest, since, _later(since, mirror.min_age.age)) if now - since < mirror.min_age.age else None
+
+
+def may_testify(witness: str, mirror: Mirror) -> bool:
+    """Returns whether a mirror lets another witness than the mirror index decide, and can have one of this kind."""
+    if mirror.min_age is None or witness not in mirror.min_age.seen_by:
+        return False
+    is_at_hub = mirror.repository is not None and mirror.repository.registry == DOCKER_HUB
+    # A plan does not fetch signatures from Docker Hub.
+    return (witness == PUSH and is_at_hub) or (witness == LOG and not is_at_hub and bool(mirror.signed_by))
 
 
 def _by(waiting: Waiting, testimony: Testimony | None) -> str | None:

@@ -104,8 +104,6 @@ class Draft:
                 return HELD
             if tag in self.gone and self.mirror.when_gone == "keep":
                 return GONE
-            if tag in self.ages.tags:
-                return "what it points at now waits for its time"
             if tag in self.left_out:
                 return "what it points at now cannot be mirrored as asked"
             if not self.mirror.prune:

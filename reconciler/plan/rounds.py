@@ -118,10 +118,11 @@ class Rounds:
         """
         selected = [self._select(mirror) for mirror in self._mirrors]
         selected = self._selected_by_age(selected)
-        subjects = [self._subjects(*one) for one in zip(self._mirrors, selected, strict=True)]
+        aged = [self._ages(*one) for one in zip(self._mirrors, selected, strict=True)]
+        subjects = [self._subjects(*one) for one in zip(self._mirrors, selected, aged, strict=True)]
         self._list_those_with(subjects)
         attachments = [self._list_attachments(*one) for one in zip(self._mirrors, subjects, strict=True)]
-        return [self._settled(*one) for one in zip(self._mirrors, selected, attachments, strict=True)]
+        return [self._settled(*one) for one in zip(self._mirrors, selected, aged, attachments, strict=True)]
 
     def _select(self, mirror: Mirror) -> _Selected:
         """Chooses the tags of a mirror, and begins to resolve those that are not known already."""
@@ -221,7 +222,7 @@ class Rounds:
         state = observed.tags.get(chosen.tag)
         return state.descriptor if state else None
 
-    def _subjects(self, mirror: Mirror, selected: _Selected) -> list[Digest]:
+    def _subjects(self, mirror: Mirror, selected: _Selected, aged: Ages) -> list[Digest]:
         """The digests of images that were resolved, and that are mirrored as they are at the source."""
         if not mirror.referrers or mirror.target not in self._reading.result().repositories:
             return []
@@ -231,6 +232,7 @@ class Rounds:
         unchanged = {
             one.digest for tag, one in resolved.items() if isinstance(one, Descriptor) and is_there(observed, tag, one)
         }
+        unchanged |= {one.digest for one in _served(observed, aged).values()}
         return sorted({subject for digest in unchanged for subject in observed.attachments.get(digest, {})})
 
     def _list_those_with(self, subjects: Sequence[Sequence[Digest]]) -> None:
@@ -250,21 +252,22 @@ class Rounds:
         tags = frozenset(listed) if listed and isinstance(listed, tuple) else None
         return {subject: self._attachments(mirror, subject, tags) for subject in subjects}
 
-    def _settled(self, mirror: Mirror, selected: _Selected, attachments: _Attachments) -> Findings:
+    def _settled(self, mirror: Mirror, selected: _Selected, aged: Ages, attachments: _Attachments) -> Findings:
         """Waits for all that was requested for a mirror."""
         # A list that was fetched only for the attachments must not decide which tags are gone.
         listing = self._listings.get(mirror.target) if needs_listing(mirror.tags) else None
-        found = self._ages(mirror, selected)
-        resolved = {tag: one for tag, one in selected.answers.items() if tag in selected.last - found.tags}
+        observed = self._observed(mirror)
+        resolved = {tag: one for tag, one in selected.answers.items() if tag in selected.last - aged.tags}
+        answers = {tag: one.result() if isinstance(one, Future) else one for tag, one in resolved.items()}
         return Findings(
             mirror,
-            self._observed(mirror),
+            observed,
             listing.result() if listing else None,
-            {tag: one.result() if isinstance(one, Future) else one for tag, one in resolved.items()},
+            {**answers, **_served(observed, aged)},
             {subject: one.result() for subject, one in attachments.items()},
             selected.tallies,
             selected.warnings,
-            found,
+            aged,
             selected.passing,
         )
 
@@ -294,3 +297,8 @@ class Rounds:
             return error
         except Exception as error:  # noqa: BLE001 it is that source's failure, whatever it is
             return unforeseen(what, error)
+
+
+def _served(observed: RepositoryState, aged: Ages) -> dict[str, Descriptor]:
+    """What is mirrored of the tags whose updates wait: meanwhile it is what they are to point to, as configured."""
+    return {tag: observed.tags[tag].descriptor for tag in aged.tags & observed.tags.keys()}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import PlanRefused
 from reconciler.mirrors.patterns import Pinned
-from reconciler.plan.ages import MOVED, wait
+from reconciler.plan.ages import MOVED, may_testify, wait
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.owners import is_another_s
 from reconciler.plan.plan import extent_of
@@ -39,7 +39,7 @@ def checked(plan: Plan, mirrors: Mirrors, index: MirrorIndex, where: str, now: d
     for repository in plan.repositories:
         mirror = named.get(repository.target)
         problems = [*_problems(repository, mirror, mirrors, index)]
-        problems += _too_young(repository, mirror, index, now) if mirror else []
+        problems += [*_too_young(repository, mirror, index, now), *_moved(repository, mirror)] if mirror else []
         reasons += [f"{repository.target}: {problem}" for problem in problems]
     if reasons:
         head = f"{where}: is not a plan for this mirrors file; nothing was done. Plan again"
@@ -97,13 +97,31 @@ def _unlike(repository: RepositoryPlan, mirror: Mirror) -> Iterator[str]:
 
 
 def _too_young(repository: RepositoryPlan, mirror: Mirror, index: MirrorIndex, now: datetime) -> Iterator[str]:
-    """The images that have to wait, by what the index has seen: the plan's own word for it does not count."""
+    """The images that have to wait, by what the index has seen.
+
+    The plan's word counts only where nothing but a request could verify it: for the time of another witness.
+    """
     state = index.repositories.get(repository.target, RepositoryState(repository.source))
     for change in repository.of(Action.ADD, Action.UPDATE):
         waiting = change.after and wait(mirror, state, change.tag, change.after.digest, now)
-        trusted = {MOVED, *(mirror.min_age.seen_by if mirror.min_age else ())}
-        if waiting and change.by not in trusted:
+        if waiting and change.by != MOVED and not (change.by and waiting.until and may_testify(change.by, mirror)):
             yield f"{change.tag}: {waiting.digest} is not old enough for min_age"
+
+
+def _moved(repository: RepositoryPlan, mirror: Mirror) -> Iterator[str]:
+    """The immutable tags that move without consent, and consents to what cannot need any."""
+    for change in repository.of(Action.ADD, Action.UPDATE):
+        moves = change.before and change.after and change.before.digest != change.after.digest
+        if change.by == MOVED and not (moves and any(one.may_choose(change.tag) for one in mirror.immutable)):
+            yield f"{change.tag}: {MOVED} is not for this tag, which is not immutable or has not moved"
+        elif moves and change.by != MOVED and _is_frozen(mirror, change.tag):
+            yield f"{change.tag}: it is immutable, and moves without {MOVED}"
+
+
+def _is_frozen(mirror: Mirror, tag: str) -> bool:
+    """Whether `immutable` freezes a tag whatever else the source lists. An edit of a pin moves it on purpose."""
+    certain = (one for one in mirror.immutable if not (one.is_relative or one.means_versions))
+    return not isinstance(mirror.named.get(tag), Pinned) and any(one.may_choose(tag) for one in certain)
 
 
 def _may_be_chosen(change: Change, mirror: Mirror) -> bool:

@@ -9,17 +9,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from reconciler.apply.outcome import Done, ImmutableTagMoved
+from reconciler.apply.outcome import ImmutableTagMoved
 from reconciler.errors import PlanRefused, Unreachable, UsageError
 from reconciler.mirrors.min_age import MinAge
-from reconciler.mirrors.patterns import Entry, Exact, Glob, Kept, Pinned, Semver
+from reconciler.mirrors.patterns import Exact, Glob, Pinned
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest
 from reconciler.plan.ages import Consent
@@ -30,56 +29,10 @@ from reconciler.plan.saved import checked
 from reconciler.target.index_json import parse
 from reconciler.target.layout import LOCK, MIRROR_INDEX
 from tests.bench import V1, V2, V3, Bench, app, check_visible, expire_lock
+from tests.days import AGE, HOUR, SETTLED, Days, newest
 from tests.memory import Fault, Killed, mirror, mirrors
 from tests.parts.images import image, write_layout
 from tests.world import InProcess, World
-
-if TYPE_CHECKING:
-    from reconciler.plan.plan import Plan
-    from reconciler.target.index import RepositoryState
-    from tests.parts.images import Image
-
-AGE = MinAge(timedelta(days=3))
-HOUR = timedelta(hours=1)
-SETTLED = Consent(present=True)
-
-
-def newest(number: int) -> Entry:
-    return Entry((Semver(">=0"),), kept=Kept(newest=number))
-
-
-class Days:
-    """A bench with one mirror that has `min_age`, and days that pass."""
-
-    def __init__(self, *patterns: object, age: MinAge = AGE, **images: Image) -> None:
-        self.bench = Bench.of(a={name.removeprefix("v").replace("_", "."): one for name, one in images.items()})
-        self.mirror = mirror("a", *patterns, min_age=age)  # type: ignore[arg-type]  # patterns
-
-    def pass_days(self, days: float) -> None:
-        self.bench.store.seconds += days * 86_400
-
-    def push(self, **images: Image) -> None:
-        source = self.bench.sources["a"].images
-        source.update({name.removeprefix("v").replace("_", "."): one for name, one in images.items()})
-
-    def plan(self, **options: bool | Consent) -> Plan:
-        return self.bench.plan(self.mirror, **options)  # type: ignore[arg-type]  # each to its own
-
-    def apply(self, consent: Consent | None = None) -> list[str]:
-        """Applies, and returns the tags that were changed with their signs."""
-        plan = self.plan(consent=consent) if consent else self.plan()
-        told = self.bench.apply(plan)
-        assert all(isinstance(one, Done) for one in told)
-        check_visible(self.bench.store)
-        return sorted(f"{one.change.action[0]}{one.change.tag}" for one in told)
-
-    @property
-    def state(self) -> RepositoryState:
-        return parse(self.bench.store.objects[MIRROR_INDEX], "it").repositories["a"]
-
-    @property
-    def served(self) -> Mapping[str, str]:
-        return {tag: str(one.digest) for tag, one in self.state.tags.items()}
 
 
 def test_what_is_new_is_published_once_it_was_seen_for_as_long_as_it_has_to_be() -> None:
