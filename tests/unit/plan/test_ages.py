@@ -6,7 +6,8 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 
@@ -310,32 +311,28 @@ def test_an_immutable_tag_that_moved_is_refused_with_both_digests_until_it_is_ac
     )
 )
 def test_nothing_is_published_before_it_was_seen_for_long_enough(steps: list[tuple[str, str, int]]) -> None:
-    """Whatever the order of pushes and applies; what `since` an image is under its tag is told by the test alone."""
-    images = (V1, V2, V3)
+    """Whatever the order of pushes and applies. Since when a digest was seen at each apply is told by the test alone."""
     days = Days(v1=V1)
-    since = {"1": (V1.digest, days.bench.now)}
+    since: dict[str, tuple[str, datetime]] = {}
     served: Mapping[str, str] = {}
     for what, tag, number in steps:
         if what == "push":
-            if since.get(tag, ("",))[0] != images[number].digest:
-                since[tag] = (images[number].digest, days.bench.now)
-            days.push(**{f"v{tag}": images[number]})
+            days.push(**{f"v{tag}": (V1, V2, V3)[number]})
         elif what == "pass":
             days.pass_days(number + 0.5)
         else:
+            for one, pushed in days.bench.sources["a"].images.items():
+                if since.get(one, ("",))[0] != pushed.digest:
+                    since[one] = (pushed.digest, days.bench.now)
             plan = days.plan()
             if what == "race":
                 days.apply()
-            try:
+            with suppress(PlanRefused):
                 days.bench.apply(plan)
-            except PlanRefused:
-                continue
-            now = days.served
-            for one, digest in now.items():
-                if served.get(one) != digest:
-                    assert since[one][0] == digest
-                    assert days.bench.now - since[one][1] >= AGE.age
-            served = now
+            for one in {one for one, digest in days.served.items() if served.get(one) != digest}:
+                assert since[one][0] == days.served[one]
+                assert days.bench.now - since[one][1] >= AGE.age
+            served = days.served
 
 
 @pytest.fixture
