@@ -17,7 +17,7 @@ from reconciler.plan.diff import Action
 from reconciler.plan.saved import checked
 from reconciler.signatures.gate import Gate
 from reconciler.signatures.signers import TrustedKey
-from reconciler.stores import Stores
+from reconciler.target.in_store import InStore
 from reconciler.target.index_json import parse
 from reconciler.target.layout import MIRROR_INDEX
 from reconciler.upkeep.caller import Caller
@@ -160,12 +160,12 @@ def test_what_waits_neither_counts_as_a_prune_nor_holds_prunes_back() -> None:
 def restored(days: Days, to: Image) -> None:
     store = days.bench.store
     request = OneTag("a", "1", to=Digest.parse(to.digest))
-    restore_bucket(mirrors(days.mirror), Stores(store, store), Caller("r2mirror restore"), request)
+    restore_bucket(mirrors(days.mirror), InStore(store, store), Caller("r2mirror restore"), request)
 
 
 def released(days: Days) -> None:
     store = days.bench.store
-    release_tags(mirrors(days.mirror), Stores(store, store), Caller("r2mirror release"), [("a", "1")])
+    release_tags(mirrors(days.mirror), InStore(store, store), Caller("r2mirror release"), [("a", "1")])
 
 
 def test_a_restored_tag_is_held_however_old_the_new_digest_gets() -> None:
