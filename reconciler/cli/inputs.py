@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import UsageError
+from reconciler.mirrors.document import STDIN
 from reconciler.mirrors.load import load_mirrors
 from reconciler.oci.spec import is_tag
 from reconciler.target.kinds import open_target
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
     from reconciler.target.protocol import Target
 
-STDIN = Path("-")
 MAX_LIST_BYTES = 128 * 1024 * 1024
 """A million tags of the longest kind."""
 

@@ -47,7 +47,7 @@ VerboseOption = Annotated[
         help="Log what is done; -vv: log each request.",
     ),
 ]
-FileOption = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="The mirrors file.")]
+FileOption = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="The mirrors file; - for stdin.")]
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="GLOB", help="Limit to targets that match, e.g. 'library/*'; may be repeated."),

@@ -6,7 +6,9 @@ counts as often as it is used. Duplicate keys are reported. Only YAML's plain ty
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -24,6 +26,9 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_NODES = 20_000
 """The parser takes about four seconds a megabyte. A mirror has some 200 bytes and 20 values."""
+
+STDIN = Path("-")
+"""Stands for a file that is read from stdin. Relative paths in it start in the working directory."""
 
 _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")}
 _MERGE = "tag:yaml.org,2002:merge"
@@ -102,8 +107,13 @@ def spell(place: KeyPath) -> str:
 
 
 def read_document(path: Path) -> Document:
-    """Reads and parses a file. Raises `MirrorsInvalid` if it is not text, not YAML, or too large."""
-    return parse_document(_read(path), str(path))
+    """Reads and parses a file, or stdin. Raises `MirrorsInvalid` if it is not text, not YAML, or too large."""
+    return parse_document(_read(path), file_name(path))
+
+
+def file_name(path: Path) -> str:
+    """Returns the name of a mirrors file for messages."""
+    return "stdin" if path == STDIN else str(path)
 
 
 def parse_document(body: bytes, file: str) -> Document:
@@ -130,16 +140,17 @@ def parse_document(body: bytes, file: str) -> Document:
 
 
 def _read(path: Path) -> bytes:
+    name = file_name(path)
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if path != STDIN else nullcontext(sys.stdin.buffer) as file:
             body = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise _fatal(str(path), "does not exist; name another one with -f, or write it (docs/mirrors.md)") from None
+        raise _fatal(name, "does not exist; name another one with -f, or write it (docs/mirrors.md)") from None
     except OSError as error:
-        raise _fatal(str(path), f"cannot be read: {error.strerror}") from None
+        raise _fatal(name, f"cannot be read: {error.strerror}") from None
     if len(body) > MAX_BYTES:
         how = "replace lists of tags with patterns, or split the file (docs/mirrors.md, Several files, one bucket)"
-        raise _fatal(str(path), f"larger than {MAX_BYTES // 1024} KiB; {how}")
+        raise _fatal(name, f"larger than {MAX_BYTES // 1024} KiB; {how}")
     return body
 
 

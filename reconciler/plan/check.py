@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import MirrorsInvalid
+from reconciler.mirrors.document import file_name
 from reconciler.mirrors.load import load_with_notes
 from reconciler.plan.owners import clashes, namesakes
 
@@ -46,7 +47,7 @@ class Check:
 def check_files(paths: Iterable[Path]) -> Check:
     """Reads and checks mirrors files. Environment variables in them need not be set."""
     files = tuple(map(_check, paths))
-    valid = {str(one.path): one.mirrors for one in files if one.mirrors}
+    valid = {file_name(one.path): one.mirrors for one in files if one.mirrors}
     return Check(files, tuple(clashes(valid)), tuple(namesakes(valid)))
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import PlanRefused
+from reconciler.mirrors.document import STDIN
 from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.cost.quotas import estimate_pulls, spendings
 from reconciler.plan.files import read_plan
@@ -126,7 +127,9 @@ def load_made(path: Path, mirrors: Mirrors, file: Path, connections: Connections
     """
     plan, saved = read_plan(path)
     if plan.mirrors_sha256 != mirrors.sha256:
-        raise PlanRefused((f"{path}: {file} has been edited since this plan was made; nothing was done. Plan again",))
+        edited = f"{file} has been edited since this plan was made"
+        other = "this plan was made from another mirrors file than the one on stdin"
+        raise PlanRefused((f"{path}: {other if file == STDIN else edited}; nothing was done. Plan again",))
     observed = read_index(connections.target.state)
     if plan.etag == observed.etag:
         return Made(checked(plan, mirrors, observed.index, str(path), observed.at), observed, saved)

@@ -11,12 +11,14 @@ from reconciler.cli.console import show_result, warn
 from reconciler.cli.options import MIRRORS, PlainFormatOption
 from reconciler.cli.render.check import check_view
 from reconciler.cli.render.formats import TEXT
+from reconciler.errors import UsageError
+from reconciler.mirrors.document import STDIN
 from reconciler.plan.check import check_files
 
 
 def validate(
     files: Annotated[
-        list[Path] | None, typer.Argument(metavar="FILE", help="Mirrors files (default: mirrors.yaml).")
+        list[Path] | None, typer.Argument(metavar="FILE", help="Mirrors files (default: mirrors.yaml); - for stdin.")
     ] = None,
     also: Annotated[
         list[Path] | None,
@@ -31,7 +33,10 @@ def validate(
     Prints every problem as FILE:LINE:COLUMN: where: what is wrong, and what to write instead. Environment variables in
     a file need not be set.
     """
-    check = check_files([*(files or []), *(also or [])] or [MIRRORS])
+    named = [*(files or []), *(also or [])] or [MIRRORS]
+    if named.count(STDIN) > 1:
+        raise UsageError("stdin can be read only once; name - once")
+    check = check_files(named)
     show_result(check_view, check, output)
     for words in check.namesakes:
         warn(words)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.sheet import WIDE
+from reconciler.mirrors.document import file_name
 from reconciler.words import count, plain
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ check_view = View(check_text, check_document)
 def _lines(one: CheckedFile) -> Iterator[str]:
     yield from map(str, one.problems)
     if one.mirrors:
-        yield f"{one.path}: valid, {count(len(one.mirrors.mirrors), 'mirror')}"
+        yield f"{file_name(one.path)}: valid, {count(len(one.mirrors.mirrors), 'mirror')}"
         yield from _notes(one.notes)
 
 
@@ -55,7 +56,7 @@ def _notes(notes: Sequence[Problem]) -> Iterator[str]:
 
 def _entry(one: CheckedFile) -> dict[str, Any]:
     return {
-        "file": str(one.path),
+        "file": file_name(one.path),
         "valid": one.mirrors is not None,
         "mirrors": len(one.mirrors.mirrors) if one.mirrors else None,
         "problems": [_remark(problem) for problem in one.problems],

@@ -11,8 +11,9 @@ from unittest.mock import patch
 import pytest
 from jsonschema import Draft202012Validator
 
-from reconciler.cli.inputs import STDIN, read_tag_list
+from reconciler.cli.inputs import read_tag_list
 from reconciler.errors import UsageError
+from reconciler.mirrors.document import STDIN
 from reconciler.mirrors.schema_files import load_schema
 from tests.parts.images import app, write_layout
 from tests.world import InProcess, World
