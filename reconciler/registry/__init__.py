@@ -15,6 +15,8 @@
     powers       what a registry can do; `kinds` has a row for each product
     probing      finds out what it can do, and leaves no trace
     ecr          Amazon's own API: logins, repositories, tags
+    google       logins at Google's Artifact Registry
+    azure        logins at Azure Container Registry
     refusals     turns refusals into errors of a store
 
 An error of the registry is a `StoreError`. One of the place that a blob is read from is passed on as it is.

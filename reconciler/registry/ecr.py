@@ -13,8 +13,6 @@ import base64
 import binascii
 import contextlib
 import re
-import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -24,11 +22,11 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 from botocore.exceptions import ConnectionError as NotConnected
 
 from reconciler.errors import LoginRefused, StoreDenied, StoreError, StoreUnreachable
+from reconciler.registry.fetched import used_until
 from reconciler.sources.credentials import Credentials
 
 if TYPE_CHECKING:
     from reconciler.registry.cloud import RepositorySettings
-    from reconciler.sources.access import Logins
 
 PUBLIC = "public.ecr.aws"
 PUBLIC_REGION = "us-east-1"
@@ -36,9 +34,6 @@ _PRIVATE = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.")
 
 RENEWED_BEFORE = 15 * 60.0
 """Seconds before its end that a login is renewed."""
-
-SHORTEST_LOGIN = 60.0
-"""Seconds for which a login is used, however soon it is said to end: its clock may not be ours."""
 
 _DENIED = ("AccessDenied", "UnrecognizedClient", "InvalidSignature", "ExpiredToken", "InvalidClientToken")
 
@@ -81,7 +76,7 @@ class EcrApi:
         except (binascii.Error, UnicodeDecodeError):
             raise LoginRefused(self._host, "GetAuthorizationToken answered with a token that is not base64") from None
         left = (one["expiresAt"] - datetime.now(UTC)).total_seconds()
-        until = time.monotonic() + max(left - RENEWED_BEFORE, SHORTEST_LOGIN)
+        until = used_until(left, RENEWED_BEFORE)
         return Credentials(name, password, where="ECR's GetAuthorizationToken", until=until)
 
     def create(self, path: str) -> None:
@@ -125,33 +120,6 @@ class EcrApi:
         mutability = "IMMUTABLE" if self._settings.immutable else "MUTABLE"
         scanning = {"scanOnPush": self._settings.scan}
         return {**tags, "imageTagMutability": mutability, "imageScanningConfiguration": scanning}
-
-
-class EcrLogins:
-    """Finds logins where docker keeps them, and else asks ECR for one. Shared by all threads."""
-
-    def __init__(self, api: EcrApi, kept: Logins) -> None:
-        self._api = api
-        self._kept = kept
-        self._login: Credentials | None = None
-        self._lock = threading.Lock()
-
-    def find(self, path: str) -> Credentials | None:
-        """Finds the login for a repository. Raises `LoginRefused`."""
-        return self._kept.find(path) or self._asked(None)
-
-    def again(self, path: str, refused: Credentials) -> Credentials | None:
-        """Finds another login after one was refused; the same one if there is no other."""
-        kept = self._kept.again(path, refused)
-        return kept or self._asked(refused)
-
-    def _asked(self, refused: Credentials | None) -> Credentials:
-        # Held meanwhile: all threads wait for the same login.
-        with self._lock:
-            login = self._login
-            if login is None or login == refused or time.monotonic() >= login.until:
-                login = self._login = self._api.login()
-            return login
 
 
 @contextlib.contextmanager

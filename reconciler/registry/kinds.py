@@ -9,11 +9,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from reconciler.registry.powers import Can, Powers
 
 YES, NO, UNKNOWN = Can.YES, Can.NO, Can.UNKNOWN
 GB, GIB, MIB = 1000**3, 1024**3, 1024**2
+
+
+class Login(Enum):
+    """Where a login comes from if docker and podman keep none."""
+
+    KEPT = "docker's and podman's logins, or the variables that mirrors.yaml names"
+    AWS = "the credentials of the AWS command line"
+    GOOGLE = "Google's application default credentials"
+    AZURE = "Microsoft Entra"
 
 
 @dataclass(frozen=True)
@@ -26,6 +36,7 @@ class RegistryKind:
     notes   what to know before pushing to it
     least_parts   the parts that the path of a repository has at least, e.g. 2 for `owner/name`
     shape         what these parts are called
+    login         where a login comes from if docker and podman keep none
     has_settings  whether repositories are created with settings, by its own API
     """
 
@@ -36,6 +47,7 @@ class RegistryKind:
     notes: tuple[str, ...] = ()
     least_parts: int = 1
     shape: str = ""
+    login: Login = Login.KEPT
     has_settings: bool = False
 
     def path_problem(self, path: str) -> str | None:
@@ -62,6 +74,7 @@ KINDS = (
             largest_blob=52_000 * MIB,
         ),
         ("repositories are created by its API before the first push", "tags may be set immutable per repository"),
+        login=Login.AWS,
         has_settings=True,
     ),
     RegistryKind(
@@ -72,6 +85,7 @@ KINDS = (
         ("repositories are created by its API before the first push",),
         least_parts=2,
         shape="alias/name",
+        login=Login.AWS,
         has_settings=True,
     ),
     RegistryKind(
@@ -82,6 +96,7 @@ KINDS = (
         ("the repository must exist, paths below it need not", "18,000 writes a minute and project"),
         least_parts=2,
         shape="project/repository/name, or project/name at gcr.io",
+        login=Login.GOOGLE,
     ),
     RegistryKind(
         "GitHub Container Registry",
@@ -98,6 +113,7 @@ KINDS = (
         "",
         Powers(digest_deletion=YES, referrers=YES, creates=YES, largest_blob=200 * GIB, rate=16.0),
         ("Basic takes 1,000 reads and 100 writes a minute, Standard 3,000 and 500, Premium 10,000 and 2,000",),
+        login=Login.AZURE,
     ),
     RegistryKind(
         "Docker Hub",

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from reconciler.http.patience import Patience
 from reconciler.http.rate import Rate
 from reconciler.registry.cloud import Cloud, RepositorySettings
+from reconciler.registry.fetched import FetchedLogins
 from reconciler.registry.host import TargetRegistry
-from reconciler.registry.kinds import kind_of
+from reconciler.registry.kinds import Login, kind_of
 from reconciler.registry.refusals import told
 from reconciler.sources.keychain import Keychain
 from reconciler.sources.registry import Registry
@@ -59,10 +60,20 @@ def opened(
 
 def _logins(name: str, kept: Logins, created: RepositorySettings) -> tuple[Logins, CloudApi | None]:
     """Returns what finds the logins of a registry, and the API of its cloud."""
-    if kind_of(name, {}).name.startswith("Amazon ECR"):
-        # botocore takes 0.2 s to load.
-        from reconciler.registry.ecr import EcrApi, EcrLogins
+    # Imported for their hosts only: botocore alone takes 0.2 s to load.
+    match kind_of(name, {}).login:
+        case Login.KEPT:
+            return kept, None
+        case Login.AWS:
+            from reconciler.registry.ecr import EcrApi
 
-        api = EcrApi.of(name, created)
-        return EcrLogins(api, kept), api
-    return kept, None
+            api = EcrApi.of(name, created)
+            return FetchedLogins(api.login, kept), api
+        case Login.GOOGLE:
+            from reconciler.registry.google import google_login
+
+            return FetchedLogins(lambda: google_login(name), kept), None
+        case Login.AZURE:
+            from reconciler.registry.azure import azure_login
+
+            return FetchedLogins(lambda: azure_login(name), kept), None

@@ -14,7 +14,8 @@ import pytest
 
 from reconciler.errors import LoginRefused, StoreDenied, StoreError, StoreUnreachable
 from reconciler.registry.cloud import RepositorySettings
-from reconciler.registry.ecr import PUBLIC, RENEWED_BEFORE, EcrApi, EcrLogins
+from reconciler.registry.ecr import PUBLIC, RENEWED_BEFORE, EcrApi
+from reconciler.registry.fetched import FetchedLogins
 from reconciler.registry.opening import opened
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
@@ -74,7 +75,7 @@ def test_a_login_is_fetched_once_and_again_when_it_is_refused_or_old(ecr: Any, m
     api, asked = EcrApi.of(HOST, RepositorySettings()), iter(range(10))
     until = {"at": float("inf")}
     monkeypatch.setattr(api, "login", lambda: Credentials("AWS", str(next(asked)), until=until["at"]))
-    logins = EcrLogins(api, Given())
+    logins = FetchedLogins(api.login, Given())
     first = logins.find("a")
     assert first
     assert logins.find("b") is first
@@ -90,7 +91,7 @@ def test_a_login_is_fetched_once_and_again_when_it_is_refused_or_old(ecr: Any, m
 
 def test_a_login_that_docker_keeps_comes_first(ecr: Any) -> None:
     kept = Credentials("AWS", "from docker's helper")
-    assert EcrLogins(EcrApi.of(HOST, RepositorySettings()), Given(kept)).find("a") is kept
+    assert FetchedLogins(EcrApi.of(HOST, RepositorySettings()).login, Given(kept)).find("a") is kept
 
 
 def test_a_login_that_ends_soon_is_used_for_a_minute(ecr: Any, monkeypatch: pytest.MonkeyPatch) -> None:
