@@ -217,6 +217,10 @@ class TagImmutable(StoreError):
     """The registry does not let a tag be overwritten or deleted. `what` is the tag."""
 
 
+class Drift(StoreError):
+    """A tag of the target has a digest that r2mirror did not publish. `what` is the tag."""
+
+
 class EdgeError(NamedError):
     """A call of Cloudflare's API failed. `what` describes the call."""
 

@@ -38,6 +38,7 @@ class RegistryKind:
     shape         what these parts are called
     login         where a login comes from if docker and podman keep none
     has_settings  whether repositories are created with settings, by its own API
+    forgets_untagged  whether a digest goes with its last tag, or some time after it
     """
 
     name: str
@@ -49,6 +50,7 @@ class RegistryKind:
     shape: str = ""
     login: Login = Login.KEPT
     has_settings: bool = False
+    forgets_untagged: bool = False
 
     def path_problem(self, path: str) -> str | None:
         """Explains why a path cannot be the one of a repository there, None if it can."""
@@ -76,6 +78,7 @@ KINDS = (
         ("repositories are created by its API before the first push", "tags may be set immutable per repository"),
         login=Login.AWS,
         has_settings=True,
+        forgets_untagged=True,
     ),
     RegistryKind(
         "Amazon ECR Public",
@@ -87,6 +90,7 @@ KINDS = (
         shape="alias/name",
         login=Login.AWS,
         has_settings=True,
+        forgets_untagged=True,
     ),
     RegistryKind(
         "Google Artifact Registry",
@@ -130,6 +134,7 @@ KINDS = (
         r'www-authenticate: .*realm="[^"]*/v2/auth"',
         Powers(tag_deletion=YES, creates=YES),
         ("the former digest of a moved tag disappears after a while",),
+        forgets_untagged=True,
     ),
     RegistryKind(
         "GitLab",
@@ -158,6 +163,7 @@ KINDS = (
         r"(x-jfrog-version|x-artifactory-id|server: (.*[ ,])?artifactory)",
         Powers(tag_deletion=YES, monolithic=NO, chunked=YES, creates=YES),
         ("the local repository must exist",),
+        forgets_untagged=True,
     ),
     RegistryKind(
         "Nexus",

@@ -60,6 +60,12 @@ class Session:
     least: int = 0
 
 
+def cancel(at: Place, session: Session) -> None:
+    """Cancels a session, so that the registry need not keep what it has of it. Failures change nothing."""
+    with contextlib.suppress(Exception):
+        at.registry.send("DELETE", session.location, at.scope, {})
+
+
 class _Again(Exception):
     """The upload goes on in another way.
 
@@ -208,8 +214,7 @@ class Upload:
         """Cancels the session, so that the registry need not keep what it has of it. Failures change nothing."""
         session, self._session = self._session, None
         if session:
-            with contextlib.suppress(Exception):
-                self._send("DELETE", session.location)
+            cancel(self._at, session)
 
     # Bytes
 

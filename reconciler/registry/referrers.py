@@ -50,6 +50,19 @@ def listed(at: TargetRepository, subject: Digest) -> tuple[Descriptor, ...] | No
     return found
 
 
+def lacking(at: TargetRepository, subject: Digest, referrers: Iterable[Digest]) -> tuple[Digest, ...]:
+    """Returns those of the referrers of a digest that are not listed, by the API or under the fallback tag.
+
+    Raises `StoreError` and its kinds.
+    """
+    found = listed(at, subject)
+    if found is None:
+        known = {str(entry["digest"]) for entry in _entries(at, subject)}
+    else:
+        known = {str(one.digest) for one in found}
+    return tuple(one for one in referrers if str(one) not in known)
+
+
 def attach(
     at: TargetRepository, subject: Digest, referrers: Iterable[tuple[Digest, int, Manifest | Index]]
 ) -> tuple[Digest, ...]:

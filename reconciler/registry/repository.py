@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
@@ -12,9 +13,10 @@ from reconciler.http.patience import Unavailable
 from reconciler.oci.spec import ACCEPT, MAX_MANIFEST_SIZE, Descriptor, Digest, is_tag
 from reconciler.registry.place import Place
 from reconciler.registry.powers import Can
-from reconciler.registry.push import Session, Upload, opened_by
+from reconciler.registry.push import Session, Upload, cancel, opened_by
 from reconciler.registry.reading import ReadFailed, Reading
 from reconciler.registry.refusals import check, immutable, is_about_immutability, refused, told
+from reconciler.sources.blobs import download
 from reconciler.sources.descriptors import descriptor_of
 from reconciler.sources.hints import hinted
 from reconciler.sources.registry import Sent
@@ -39,6 +41,14 @@ class Removed(Enum):
     REMOVED = "it was deleted"
     GONE = "it was not there"
     UNSUPPORTED = "the registry cannot delete it; it was kept"
+
+
+def length_of(response: Response, what: str) -> int:
+    """Returns the length that an answer states. Raises `StoreError` unless it states one."""
+    stated = response.headers.get("Content-Length", "")
+    if not (stated.isascii() and stated.isdecimal() and len(stated) < 19):
+        raise StoreError(what, f"the answer states no length that can be used: {stated[:40]!r}")
+    return int(stated)
 
 
 _UNSUPPORTED = (400, 404, 405, 501)
@@ -78,6 +88,42 @@ class TargetRepository(Place):
         except ReadFailed as failed:
             raise failed.error from None
         return Pushed.UPLOADED
+
+    def mount_blob(self, blob: Descriptor, path: str) -> bool:
+        """Takes a blob from another repository of this registry. Returns whether the repository has it then."""
+        if self.holds(blob):
+            return True
+        if self.known.powers.mount is Can.NO:
+            return False
+        mounted = self._mount(blob, path)
+        if isinstance(mounted, Session):
+            cancel(self, mounted)
+        return mounted is Pushed.MOUNTED
+
+    def blob_size(self, digest: Digest) -> int | None:
+        """Returns the size of a blob in bytes; None if the repository does not have it."""
+        what, url = self.what(str(digest)), self.url(f"blobs/{digest}")
+        with told(what, self.registry.name):
+            head = self.registry.head(url, self.scope, what)
+            if head.status_code == 404:
+                return None
+            if head.is_success and "Content-Length" in head.headers:
+                return length_of(head, what)
+            # The URL at a storage host is not signed for a HEAD.
+            with self.registry.answer(url, self.scope, what) as response:
+                if response.status_code == 404:
+                    return None
+                self._check(response, what, "return this blob")
+                return length_of(response, what)
+
+    def read_blob(self, digest: Digest) -> Iterator[bytes] | None:
+        """Reads a blob in chunks, unverified; None if the repository does not have it."""
+        size = self.blob_size(digest)
+        return None if size is None else self._chunks(Descriptor("", digest, size))
+
+    def _chunks(self, blob: Descriptor) -> Iterator[bytes]:
+        with told(self.what(str(blob.digest)), self.registry.name):
+            yield from download(self, blob)
 
     def _mount(self, blob: Descriptor, path: str) -> Session | Literal[Pushed.MOUNTED] | None:
         """Mounts a blob. Returns `MOUNTED`, or the session that the registry opened instead, or None.

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from reconciler.stores.registry import RegistryStore
 from reconciler.target.digest_by_tag import open_stores
 from reconciler.target.in_store import InStore
 from reconciler.work.deadline import NEVER
@@ -22,13 +23,18 @@ def open_target(
     config: StoreConfig,
     environ: Mapping[str, str],
     workers: int = BLOB_WORKERS,
-    registries: Mapping[str, RegistryConfig] = MappingProxyType({}),  # noqa: ARG001 for the registry kind
-    deadline: Deadline = NEVER,  # noqa: ARG001 for the registry kind
+    registries: Mapping[str, RegistryConfig] = MappingProxyType({}),
+    deadline: Deadline = NEVER,
 ) -> Target:
     """Opens a target, for `workers` uploads at once. Sends nothing yet. Raises as `StoreConfig.open` does.
 
     registries  the settings of registries by their hosts, for a target that is one
     deadline    no request is sent to a registry after it
     """
+    if isinstance(config, RegistryStore):
+        # Its client is not loaded for the other kinds.
+        from reconciler.target.in_registry import open_in_registry
+
+        return open_in_registry(config, environ, workers, registries, deadline)
     stores = open_stores(config, environ, workers)
     return InStore(stores.public, stores.state)
