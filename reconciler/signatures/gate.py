@@ -19,6 +19,7 @@ from reconciler.signatures.signers import Unchecked
 
 if TYPE_CHECKING:
     from reconciler.oci.image import Fetch
+    from reconciler.signatures.find import Signed
     from reconciler.signatures.signers import Knowledge, Signer, Verified
     from reconciler.sources import Source
 
@@ -61,7 +62,7 @@ class Gate:
         raise not_signed(what, signers)
 
     def verify(
-        self, target: str, source: Source, digest: Digest, what: str, fetch: Fetch | None = None
+        self, target: str, source: Signed, digest: Digest, what: str, fetch: Fetch | None = None
     ) -> Verified | None:
         """Verifies an image that is about to be published; None if the target has no signers. Raises as `inspect` does.
 

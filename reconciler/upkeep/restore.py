@@ -26,7 +26,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.apply.publish import publish_image
-from reconciler.errors import PlanRefused, UsageError
+from reconciler.errors import Malformed, PlanRefused, SourceError, UsageError
 from reconciler.target.catalog import published_lists
 from reconciler.target.index import Held, MirrorIndex, RepositoryState
 from reconciler.target.index_changes import begun, published, removed, settled, with_holds, without_holds
@@ -36,11 +36,13 @@ from reconciler.target.lists import publish_lists
 from reconciler.upkeep.goals import Goal, Refusal, goals
 from reconciler.upkeep.history import Past
 from reconciler.upkeep.stored_images import NotThere, StoredImages
+from reconciler.upkeep.stored_signatures import verify_stored
 from reconciler.work.threads import BLOB_WORKERS, threads
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
     from reconciler.oci.spec import Digest
+    from reconciler.signatures.signers import Knowledge
     from reconciler.target.ledger import StoredIndex
     from reconciler.target.lock import Lease
     from reconciler.target.protocol import Target
@@ -53,8 +55,9 @@ if TYPE_CHECKING:
 class Step:
     """One tag that is restored.
 
-    before  the digest that it has now; None: it has none
-    image   what it is to point to; None: it is removed
+    before     the digest that it has now; None: it has none
+    image      what it is to point to; None: it is removed
+    signature  what the bucket shows of the image's signatures, if it has to be signed
     """
 
     target: str
@@ -63,6 +66,7 @@ class Step:
     before: Digest | None
     image: StoredImage | None
     reason: str
+    signature: Knowledge | None = None
 
     @property
     def after(self) -> Digest | None:
@@ -154,8 +158,8 @@ def _restoration(mirrors: Mirrors, destination: Target, observed: StoredIndex, r
     refused = [one for one in found if isinstance(one, Refusal)]
     for goal in [one for one in found if isinstance(one, Goal)]:
         try:
-            steps += _steps(mirrors, observed.index, goal, images)
-        except (NotThere, UsageError) as error:
+            steps += _steps(mirrors, destination, observed.index, goal, images)
+        except (NotThere, UsageError, SourceError, Malformed) as error:
             # Of a run, what can be undone is. A single tag that cannot be restored is an error.
             if len(found) == 1:
                 raise UsageError(f"{goal.target}:{goal.tag}: {error}") from None
@@ -163,7 +167,9 @@ def _restoration(mirrors: Mirrors, destination: Target, observed: StoredIndex, r
     return Restoration(tuple(steps), tuple(refused))
 
 
-def _steps(mirrors: Mirrors, index: MirrorIndex, goal: Goal, images: StoredImages) -> Iterator[Step]:
+def _steps(
+    mirrors: Mirrors, destination: Target, index: MirrorIndex, goal: Goal, images: StoredImages
+) -> Iterator[Step]:
     state = index.repositories.get(goal.target, RepositoryState(goal.source))
     _check_owner(mirrors, goal.target, state)
     now, hold = state.tags.get(goal.tag), state.holds(_entry(mirrors, goal.target)).get(goal.tag)
@@ -172,8 +178,12 @@ def _steps(mirrors: Mirrors, index: MirrorIndex, goal: Goal, images: StoredImage
     is_nothing = before is None and goal.digest is None
     if is_nothing or (is_there and hold and goal.tag not in state.pending):
         return
-    image = images.read(goal.target, state, goal.digest, goal.recorded) if goal.digest else None
-    yield Step(goal.target, goal.tag, goal.source, before, image, goal.reason)
+    if goal.digest is None:
+        yield Step(goal.target, goal.tag, goal.source, before, None, goal.reason)
+        return
+    image = images.read(goal.target, state, goal.digest, goal.recorded)
+    signature = verify_stored(mirrors, destination.repository(goal.target), state, goal.digest)
+    yield Step(goal.target, goal.tag, goal.source, before, image, goal.reason, signature)
 
 
 def _entry(mirrors: Mirrors, target: str) -> str | None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
 from reconciler.mirrors.versions import in_order
+from reconciler.signatures.signers import Unchecked, knowledge_document
 from reconciler.words import count
 
 if TYPE_CHECKING:
     from reconciler.cli.render.sheet import Part
+    from reconciler.signatures.signers import Knowledge
     from reconciler.upkeep.restore import Released, Restoration, Step
 
 
@@ -37,7 +39,12 @@ def restoration_summary(found: Restoration, *, dry_run: bool) -> str:
 
 def _line(step: Step) -> Line:
     digests = f"{step.before or 'removed'} -> {step.after or 'removed'}"
-    return Line((f"< {step.target}:{step.tag}", "cyan"), f" {digests}  {step.reason}")
+    known = f", {_signature(step.signature)}" if step.signature else ""
+    return Line((f"< {step.target}:{step.tag}", "cyan"), f" {digests}  {step.reason}{known}")
+
+
+def _signature(known: Knowledge) -> str:
+    return f"signature not verified: {known.why}" if isinstance(known, Unchecked) else str(known)
 
 
 def _place(step: Step) -> tuple[Any, ...]:
@@ -61,6 +68,7 @@ def _entry(step: Step) -> dict[str, Any]:
         "before": str(step.before) if step.before else None,
         "after": str(step.after) if step.after else None,
         "reason": step.reason,
+        **({"signature": knowledge_document(step.signature)} if step.signature else {}),
     }
 
 

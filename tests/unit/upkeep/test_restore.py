@@ -10,10 +10,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from jsonschema import Draft202012Validator
 
+from reconciler.cli.render.restore import restoration_document, restoration_text
 from reconciler.errors import LockHeld, MirrorError, PlanRefused, Unreachable, UsageError
 from reconciler.mirrors.patterns import Exact
+from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
+from reconciler.signatures.signers import TrustedKey, Unchecked, Verified
 from reconciler.target.in_store import InStore
 from reconciler.target.layout import CATALOG, LOCK, MIRROR_INDEX, PAGE, blob_key, manifest_key, tags_key
 from reconciler.target.ledger import read_index
@@ -21,9 +25,20 @@ from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.gc import remove_garbage
 from reconciler.upkeep.goals import OneRun, OneTag, Request
 from reconciler.upkeep.restore import Restoration, plan_restore, release_tags, restore_bucket
-from tests.bench import RETAIN, V1, V2, V3, Bench, check_visible, expire_lock, final
+from tests.bench import RETAIN, V1, V2, V3, Bench, app, check_visible, expire_lock, final
 from tests.chain import other_writes
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, Operation, mirror, mirrors, put_lock
+from tests.parts.signatures import (
+    bundle_image,
+    ec_key,
+    key_bundle,
+    payload_for,
+    public_pem,
+    sig_image,
+    sig_tag,
+    simple,
+    statement_for,
+)
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror
@@ -233,6 +248,70 @@ def test_what_was_agreed_to_is_what_is_done() -> None:
     put_lock(bench.store, "r2mirror apply")
     with pytest.raises(LockHeld):
         restore(bench, OneTag("a", "1"))
+
+
+KEY, OTHER = ec_key(), ec_key()
+SIGNER = TrustedKey("cosign.pub", public_pem(KEY))
+
+
+def signed_mirror(*, referrers: bool = True) -> Bench:
+    """`1` went from V1, signed with `KEY`, to V2, signed with `OTHER`, and to V3, which is not signed."""
+    bench = Bench.of(a={"1": V1})
+    bench.sources["a"].named = {
+        sig_tag(one.digest): sig_image(simple(key, payload_for(one.digest))) for one, key in ((V1, KEY), (V2, OTHER))
+    }
+    bench.sources["a"].along = [bundle_image(key_bundle(KEY, statement_for(V3.digest)), V3)]
+    for image in (V1, V2, V3, app("now")):
+        bench.sources["a"].images["1"] = image
+        bench.apply(bench.plan(mirror("a", Exact("1"), referrers=referrers)))
+    return bench.again()
+
+
+def signed(*signers: TrustedKey) -> Mirror:
+    return replace(mirror("a", Exact("1"), referrers=True), signed_by=signers)
+
+
+@pytest.mark.parametrize("image", [V1, V3], ids=["by tag", "by referrer"])
+def test_the_signatures_that_the_bucket_has_are_verified(image: Image) -> None:
+    bench = signed_mirror()
+    [step] = restore(bench, OneTag("a", "1", to=digest(image)), signed(SIGNER)).steps
+    assert step.signature == Verified("key cosign.pub")
+    assert served(bench)["1"] == digest(image)
+    assert not any(source.operations for source in bench.sources.values())
+    check_visible(bench.store)
+
+
+def test_an_image_whose_signatures_are_not_accepted_is_not_restored() -> None:
+    bench = signed_mirror()
+    before = dict(bench.store.objects)
+    with pytest.raises(UsageError, match=r"a:1: a@sha256:.*: not signed by key cosign\.pub: "):
+        restore(bench, OneTag("a", "1", to=digest(V2)), signed(SIGNER))
+    assert bench.store.objects == before
+    [step] = restore(bench, OneTag("a", "1", to=digest(V2)), signed()).steps
+    assert step.signature is None, "without signed_by it is not asked for"
+
+
+def test_a_damaged_signature_is_named_and_restores_nothing() -> None:
+    bench = signed_mirror()
+    key = manifest_key("a", sig_tag(V1.digest))
+    bench.store.objects[key] = b"damage"
+    with pytest.raises(UsageError, match=key):
+        restore(bench, OneTag("a", "1", to=digest(V1)), signed(SIGNER))
+
+
+def test_an_image_that_was_mirrored_without_its_signatures_is_restored_and_that_is_said() -> None:
+    bench = signed_mirror(referrers=False)
+    [step] = restore(bench, OneTag("a", "1", to=digest(V1)), signed(SIGNER)).steps
+    assert step.signature == Unchecked("the bucket has no signature of it")
+    found = Restoration((step,))
+    assert (
+        restoration_text(found, dry_run=False)
+        .splitlines()[0]
+        .endswith(f"to {V1.digest}, signature not verified: the bucket has no signature of it")
+    )
+    document = restoration_document(found, dry_run=False)
+    Draft202012Validator(load_schema("restore")).validate(document)
+    assert document["restored"][0]["signature"]["status"] == "unchecked"
 
 
 def undo(bench: Bench) -> None:
