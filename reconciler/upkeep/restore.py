@@ -26,7 +26,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.apply.publish import publish_image
-from reconciler.errors import Malformed, PlanRefused, SourceError, UsageError
+from reconciler.errors import BadAnswer, Malformed, NotFound, PlanRefused, SignatureRefused, UsageError
 from reconciler.target.catalog import published_lists
 from reconciler.target.index import Held, MirrorIndex, RepositoryState
 from reconciler.target.index_changes import begun, published, removed, settled, with_holds, without_holds
@@ -159,7 +159,7 @@ def _restoration(mirrors: Mirrors, destination: Target, observed: StoredIndex, r
     for goal in [one for one in found if isinstance(one, Goal)]:
         try:
             steps += _steps(mirrors, destination, observed.index, goal, images)
-        except (NotThere, UsageError, SourceError, Malformed) as error:
+        except (NotThere, UsageError, SignatureRefused, BadAnswer, NotFound, Malformed) as error:
             # Of a run, what can be undone is. A single tag that cannot be restored is an error.
             if len(found) == 1:
                 raise UsageError(f"{goal.target}:{goal.tag}: {error}") from None

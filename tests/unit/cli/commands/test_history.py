@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from jsonschema import Draft202012Validator
 
+from reconciler.cli import options
 from reconciler.mirrors.schema_files import load_schema
+from reconciler.target import ledger
 from tests.parts.images import image, write_layout
 from tests.parts.terminal import on_a_terminal
 from tests.world import InProcess, World
+
+if TYPE_CHECKING:
+    from tests.parts.images import Image
 
 OLD, NEW = image({"a": "1"}), image({"a": "2"})
 
@@ -30,6 +36,77 @@ def world(tmp_path: Path) -> World:
     write_layout(tmp_path / "images", {"1.0": NEW, "3.0": NEW})
     world.run("apply", "--yes")
     return world
+
+
+class Calendar(datetime):
+    """Stands in for `datetime` where commands and the mirror index get the time; `present` is set by the test."""
+
+    present: ClassVar[datetime]
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Calendar:
+        return cls.fromtimestamp(cls.present.timestamp(), tz)
+
+
+@pytest.fixture
+def dated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The same store, written on 1 and 11 November; it is 21 November."""
+    world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
+    world.mirrors({"source": "oci:./images", "target": "app", "tags": [{"glob": "*"}], "when_gone": "prune"})
+    for module in (ledger, options):
+        monkeypatch.setattr(module, "datetime", Calendar)
+    for day, images in ((1, {"1.0": OLD, "2.0": OLD}), (11, {"1.0": NEW, "3.0": NEW})):
+        Calendar.present = datetime(2026, 11, day, 12, tzinfo=UTC)
+        (tmp_path / "images/index.json").unlink(missing_ok=True)
+        write_layout(tmp_path / "images", images)
+        world.run("apply", "--yes")
+    Calendar.present = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    return world
+
+
+def listed(world: World, at: str) -> dict[str, str]:
+    (repository,) = json.loads(world.run("list", "app", "--at", at, "--format", "json").stdout)["repositories"]
+    return {one["tag"]: one["digest"] for one in repository["tags"]}
+
+
+@pytest.mark.parametrize(
+    ("at", "tags"),
+    [
+        ("2026-11-01T12:00Z", {"1.0": OLD, "2.0": OLD}),
+        ("2026-11-11T12:59+01:00", {"1.0": OLD, "2.0": OLD}),
+        ("2026-11-11", {"1.0": OLD, "2.0": OLD}),
+        ("11d", {"1.0": OLD, "2.0": OLD}),
+        ("10d", {"1.0": NEW, "3.0": NEW}),
+        ("2026-11-12", {"1.0": NEW, "3.0": NEW}),
+        ("0m", {"1.0": NEW, "3.0": NEW}),
+    ],
+)
+def test_what_was_served_at_a_time_is_listed(dated: World, at: str, tags: dict[str, Image]) -> None:
+    assert listed(dated, at) == {tag: one.digest for tag, one in tags.items()}
+
+
+def test_a_tag_goes_back_to_what_it_was_at_a_time(dated: World) -> None:
+    found = document(dated, "restore", "app:1.0", "--at", "15d", "--yes")["restored"]
+    assert [(one["before"], one["after"]) for one in found] == [(NEW.digest, OLD.digest)]
+    assert found[0]["reason"] == "as of 2026-11-06T12:00:00Z"
+    assert document(dated, "restore", "app:2.0", "--at", "2026-11-11", "--yes")["restored"][0]["after"] == OLD.digest
+    assert (
+        "app:3.0 was not there at 2026-11-10T00:00:00Z"
+        in dated.run("restore", "app:3.0", "--at", "2026-11-10", code=1).stderr
+    )
+    assert listed(dated, "0m") == {"1.0": OLD.digest, "2.0": OLD.digest, "3.0": NEW.digest}
+    assert listed(dated, "1d") == {"1.0": NEW.digest, "3.0": NEW.digest}, "what was served then stays known"
+    assert events(dated, "--at", "1d") == [
+        [("moved", "1.0"), ("pruned", "2.0"), ("added", "3.0")],
+        [("added", "1.0"), ("added", "2.0")],
+    ]
+
+
+def test_a_time_outside_of_the_history_is_refused_and_the_history_named(dated: World) -> None:
+    for command in (["list", "app"], ["restore", "app:1.0", "--yes"]):
+        refused = dated.run(*command, "--at", "2026-11-01T11:59Z", code=1).stderr
+        assert "does not reach back to 2026-11-01T11:59:00Z: it begins at 2026-11-01T12:00:00Z" in refused
+        assert "is in the future" in dated.run(*command, "--at", "2026-11-22", code=1).stderr
 
 
 def document(world: World, *arguments: str, code: int = 0) -> Any:
