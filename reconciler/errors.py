@@ -31,6 +31,7 @@
     |   |   `-- EdgeUnreachable       no usable answer, after retries
     |   |-- IndexInvalid          the mirror index in the store cannot be read
     |   |   `-- IndexVersion          it is sound, but another release's
+    |   |-- BoxInvalid            a box that is damaged, cut off, or not one
     |   |-- PublicError           the public address of a bucket, read without credentials
     |   |-- QuotaSpent            a registry gives too few manifests just now; the image is left for another run
     |   |-- LockLost              this run's lock has been taken over or broken
@@ -239,6 +240,10 @@ class IndexInvalid(NamedError):
 
 class IndexVersion(IndexInvalid):
     """The mirror index is of a version that this release does not support."""
+
+
+class BoxInvalid(NamedError):
+    """A box cannot be used: its bytes are not those that `export` wrote."""
 
 
 class PublicError(NamedError):

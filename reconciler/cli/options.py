@@ -135,6 +135,15 @@ AcceptPresentOption = Annotated[
         help="Treat all that the sources have now as old enough for `min_age`, e.g. for a first run.",
     ),
 ]
+BoxOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--from",
+        metavar="BOX",
+        help="Take the images from this box, which `r2mirror export` wrote, and contact no source. Parts are found by "
+        "the name of the box, or named in their order.",
+    ),
+]
 AcceptMovedOption = Annotated[
     list[str] | None,
     typer.Option(

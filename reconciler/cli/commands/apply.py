@@ -15,6 +15,7 @@ import typer
 from reconciler.apply.apply import Options, apply_made, made_for_apply, saved_for_apply
 from reconciler.apply.watch import Watch
 from reconciler.cli.apply_report import ApplyReport
+from reconciler.cli.boxes import sourced
 from reconciler.cli.console import agreed, command_line, note, show_result, tell_waiting
 from reconciler.cli.inputs import load
 from reconciler.cli.malloc import share_arenas
@@ -23,6 +24,7 @@ from reconciler.cli.options import (
     AcceptMovedOption,
     AcceptPresentOption,
     AllowPruneOption,
+    BoxOption,
     FileOption,
     LockTimeoutOption,
     NowOption,
@@ -109,6 +111,7 @@ class Call:
     now: NowOption = None
     accept_present: AcceptPresentOption = False
     accept_moved: AcceptMovedOption = None
+    boxes: BoxOption = None
     strict: StrictOption = False
     output: PlainFormatOption = TEXT
     _verbose: VerboseOption = 0
@@ -127,17 +130,22 @@ def apply(call: Call) -> int:
         raise UsageError(
             "a saved plan is applied as it is: leave out --now, --accept-present and --accept-moved, or the plan"
         )
+    if call.boxes and call.dask:
+        raise UsageError("--from and --dask exclude each other: the workers of a cluster do not have the box")
     mirrors, deadline = load(call.file), Deadline(call.timeout)
     with (
         _cluster(call, mirrors) as cluster,
-        connect(mirrors, os.environ, call.workers, call.bandwidth, deadline) as connections,
+        connect(mirrors, os.environ, call.workers, call.bandwidth, deadline) as outside,
+        sourced(call.boxes or (), mirrors, outside, call.only or ()) as given,
     ):
-        options = _options(call, cluster, deadline)
+        mirrors, connections = given.mirrors, given.connections
+        options = _options(call, given.only, cluster, deadline)
         if call.plan_file:
             made = saved_for_apply(call.plan_file, mirrors, call.file, connections, options)
         else:
             made = made_for_apply(mirrors, connections, options, waiting)
             check_consent(made.plan, options.consent)
+        given.check(made.plan)
         if call.dry_run:
             show_result(PLAN, made.plan, call.output)
             return 1 if will_fail(made.plan, strict=call.strict) else 0
@@ -145,14 +153,15 @@ def apply(call: Call) -> int:
         return _apply(made, mirrors, connections, options, call)
 
 
-def _options(call: Call, cluster: Cluster | None, deadline: Deadline) -> Options:
+def _options(call: Call, only: tuple[str, ...], cluster: Cluster | None, deadline: Deadline) -> Options:
     return Options(
         command_line(),
-        tuple(call.only or ()),
+        only,
         no_prune=call.no_prune,
         only_missing=call.only_missing,
         allow_prune=call.allow_prune,
-        plan_again=call.yes and not call.plan_file,
+        # A box was checked for one plan: another one may publish what it lacks.
+        plan_again=call.yes and not call.plan_file and not call.boxes,
         workers=call.workers,
         cluster=cluster,
         lock_timeout=call.lock_timeout,

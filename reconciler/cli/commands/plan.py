@@ -9,12 +9,14 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.boxes import sourced
 from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load
 from reconciler.cli.options import (
     MIRRORS,
     AcceptMovedOption,
     AllowPruneOption,
+    BoxOption,
     DetailedOption,
     FileOption,
     FormatOption,
@@ -68,6 +70,7 @@ class PlanOptions:
     ] = False
     allow_prune: AllowPruneOption = False
     accept_moved: AcceptMovedOption = None
+    boxes: BoxOption = None
     strict: StrictOption = False
     timeout: TimeoutOption = None
     _verbose: VerboseOption = 0
@@ -80,6 +83,8 @@ def plan(options: PlanOptions) -> int:
     With --sizes it fetches the manifests of new images, which Docker Hub counts as pulls. A plan saved with --out
     holds them, so that apply does not fetch them again.
     """
+    if options.boxes and options.recheck:
+        raise UsageError("--from and --recheck exclude each other: a box need not have what is mirrored already")
     mirrors = load(options.file)
     if options.out:
         # Before the sources are resolved: a place that cannot be written to must not cost a whole run.
@@ -96,11 +101,15 @@ def plan(options: PlanOptions) -> int:
 def _make(options: PlanOptions, mirrors: Mirrors) -> Made:
     """Makes the plan, with its sizes where they are asked for."""
     consent = consent_of((), options.accept_moved)
-    with connect(mirrors, os.environ, deadline=Deadline(options.timeout)) as connections:
+    with (
+        connect(mirrors, os.environ, deadline=Deadline(options.timeout)) as outside,
+        sourced(options.boxes or (), mirrors, outside, options.only or ()) as given,
+    ):
+        mirrors, connections = given.mirrors, given.connections
         made = make(
             mirrors,
             connections,
-            options.only or (),
+            given.only,
             recheck=options.recheck,
             allow_prune=options.allow_prune,
             consent=consent,
@@ -108,6 +117,7 @@ def _make(options: PlanOptions, mirrors: Mirrors) -> Made:
             stage=waiting,
         )
         check_consent(made.plan, consent)
+        given.check(made.plan)
         if not options.sizes:
             return made
         # With --out the plan holds the manifests, so that their pulls are spent only once.

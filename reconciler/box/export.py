@@ -1,0 +1,185 @@
+"""Writes boxes: what a target behind an air gap lacks, in one tar or in parts of it. Prints nothing.
+
+    from reconciler.box.export import Wanted, export
+    from reconciler.mirrors.load import load_mirrors
+    from reconciler.target.kinds import open_target
+
+    mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
+    target = open_target(mirrors.store, os.environ)
+    print(export(Path("box.tar"), mirrors, target, Wanted()).manifest.contents)
+
+Only the target is read: no source is contacted, and nothing is written but the box. Equal states of the target give
+equal bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler import __version__
+from reconciler.box.archive import BLOCK, END, manifest_head, padded, places
+from reconciler.box.contents import BoxManifest, Point, serialise
+from reconciler.box.gather import Carried, gathered
+from reconciler.box.parts import PartsWriter
+from reconciler.errors import IndexInvalid, NotFound, UsageError
+from reconciler.mirrors.only import matches_only
+from reconciler.oci.spec import Digest
+from reconciler.target.index import MirrorIndex
+from reconciler.target.index_json import parse
+from reconciler.target.index_json import serialise as serialise_index
+from reconciler.target.ledger import read_index
+from reconciler.target.roots import read_root, roots
+from reconciler.work.threads import BLOB_WORKERS, readers
+
+if TYPE_CHECKING:
+    from reconciler.box.contents import Content
+    from reconciler.mirrors.model import Mirrors
+    from reconciler.stores import Store
+    from reconciler.target.protocol import Target
+
+MAX_INDEX_SIZE = 1024 * 1024 * 1024
+"""Bytes of an index that is brought back, which is read into memory."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a box is to carry.
+
+    only     globs of the targets; empty: all
+    since    what the receiver has: a serial or a time of this mirror's history; None: see `lacking`
+    lacking  the file of the receiver's mirror index; None: it has what it had at `since`, else nothing
+    split    bytes of a part at most; None: one file
+    """
+
+    only: tuple[str, ...] = ()
+    since: int | datetime | None = None
+    lacking: Path | None = None
+    split: int | None = None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A box that was written: its files, the sha256 of its manifest, and its bytes in all."""
+
+    paths: tuple[Path, ...]
+    digest: Digest
+    manifest: BoxManifest
+    size: int
+
+
+@dataclass(frozen=True)
+class _Receiver:
+    start: Point | None
+    index: MirrorIndex
+
+
+def export(path: Path, mirrors: Mirrors, target: Target, wanted: Wanted) -> Exported:
+    """Writes a box.
+
+    Raises `UsageError`, `NotFound` if the target lacks something of its images, `IndexInvalid` and `StoreError`; then
+    there is no box.
+    """
+    observed = read_index(target.state)
+    if observed.digest is None:
+        raise UsageError("there is nothing to export: the target has no mirror index; run `r2mirror apply` first")
+    receiver = _receiver(target.state, wanted)
+    carried = Carried()
+    states = {
+        name: state
+        for name, state in sorted(observed.index.repositories.items())
+        if mirrors.owns(name, state.owner) and matches_only(name, wanted.only)
+    }
+    if not states:
+        raise UsageError("there is nothing to export: the target has no repository that this call is for")
+    with readers(BLOB_WORKERS) as executor:
+        repositories = {
+            name: gathered(target.repository(name), state, receiver.index.repositories.get(name), carried, executor)
+            for name, state in states.items()
+        }
+    end = Point(observed.index.serial, observed.digest)
+    manifest = BoxManifest(mirrors.name, receiver.start, end, repositories, carried.contents)
+    return _written(path, manifest, carried, wanted.split)
+
+
+def _written(path: Path, manifest: BoxManifest, carried: Carried, split: int | None) -> Exported:
+    body = serialise(manifest)
+    digest, found = Digest.of(body), tuple(places(len(body), manifest.contents))
+    total = (found[-1].end if found else BLOCK + padded(len(body))) + len(END)
+    with PartsWriter(path, total, split) as box:
+        box.write(manifest_head(digest, len(body)) + body + bytes(-len(body) % BLOCK))
+        for place in found:
+            box.write(place.head)
+            for chunk in _verified(carried, place.content):
+                box.write(chunk)
+            box.write(bytes(-place.content.size % BLOCK))
+        box.write(END)
+    return Exported(box.paths, digest, manifest, total)
+
+
+def _verified(carried: Carried, content: Content) -> Iterator[bytes]:
+    """Reads a content from the target. Raises `NotFound` unless it is there with the bytes of its digest."""
+    hashed, size = hashlib.new(content.digest.algorithm), 0
+    for chunk in carried.read(content.digest) or ():
+        hashed.update(chunk)
+        size += len(chunk)
+        if size > content.size:
+            break
+        yield chunk
+    if size != content.size or hashed.hexdigest() != content.digest.hex:
+        why = "the target lacks it, or has other bytes; run `r2mirror verify --deep --repair`"
+        raise NotFound(str(content.digest), why)
+
+
+def _receiver(state: Store, wanted: Wanted) -> _Receiver:
+    """What the receiver has already."""
+    if wanted.lacking:
+        return _brought(wanted.lacking)
+    if wanted.since is None:
+        return _Receiver(None, MirrorIndex())
+    oldest = None
+    for root in roots(state):
+        if root.serial == wanted.since if isinstance(wanted.since, int) else root.at <= wanted.since:
+            return _Receiver(Point(root.serial, root.digest), read_root(state, root)[0])
+        oldest = root
+    reach = f"the history begins with serial {oldest.serial}" if oldest else "no history is kept yet"
+    raise UsageError(f"--since: {reach}; `r2mirror history` shows serials. Or bring the receiver's index: --lacking")
+
+
+def _brought(path: Path) -> _Receiver:
+    """Reads the index that was brought back from the receiver."""
+    try:
+        with path.open("rb") as file:
+            body = file.read(MAX_INDEX_SIZE + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(body) > MAX_INDEX_SIZE:
+        raise UsageError(f"{path}: is larger than {MAX_INDEX_SIZE} bytes; that is not a mirror index")
+    try:
+        index = parse(body, str(path))
+    except IndexInvalid as error:
+        raise UsageError(f"{error.what}: {_why(body, error)}") from None
+    return _Receiver(Point(index.serial, Digest.of(body)), index)
+
+
+def _why(body: bytes, error: IndexInvalid) -> str:
+    if b'"states":' in body[: 64 * 1024]:
+        return "is only the root of a large mirror index; write all of it with `r2mirror export --index` over there"
+    return error.why
+
+
+def write_index_file(path: Path, target: Target, at: datetime) -> None:
+    """Writes a target's mirror index as one file, however large it is, for `Wanted.lacking` on the other side.
+
+    Raises `UsageError`, `IndexInvalid` and `StoreError`.
+    """
+    observed = read_index(target.state)
+    if observed.digest is None:
+        raise UsageError("there is no mirror index yet: leave out --lacking on the other side")
+    body = serialise_index(observed.index, at, f"r2mirror {__version__}")
+    with PartsWriter(path, len(body), None) as file:
+        file.write(body)
