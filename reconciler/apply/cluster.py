@@ -82,7 +82,8 @@ class WorkerConfig:
 
 def _share(config: RegistryConfig, workers: int) -> RegistryConfig:
     limit = config.max_connections
-    return replace(config, max_connections=limit and max(1, limit // workers))
+    rate = config.rate and config.rate / workers
+    return replace(config, max_connections=limit and max(1, limit // workers), rate=rate)
 
 
 @dataclass(frozen=True)

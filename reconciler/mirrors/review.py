@@ -18,6 +18,7 @@ from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.patterns import Pattern
 from reconciler.oci.spec import Platform
 from reconciler.signatures.signers import Identity, TrustedKey
+from reconciler.sources.config import MirrorHost
 from reconciler.words import duration_words
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ def _fact(value: Any) -> Any:
     match value:
         case None:
             return "all"
+        case (MirrorHost(), *_):
+            return Code(", ".join(map(str, value)))  # their order counts
         case tuple():
             return frozenset(map(_spelled, value))
         case _:

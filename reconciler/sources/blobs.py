@@ -21,18 +21,21 @@ BYTES_A_BREAK = 64 * 1024 * 1024
 is cut every GiB, e.g. by a proxy's time limit, still brings the largest layer home."""
 
 
-def download(at: Endpoint, descriptor: Descriptor) -> Generator[bytes, None, None]:
-    """Downloads a blob in chunks, and resumes it where its connection breaks. Raises `SourceError` and its kinds."""
-    with at.registry.downloading() as came, contextlib.closing(_whole(at, descriptor)) as chunks:
+def download(at: Endpoint, descriptor: Descriptor, start: int = 0) -> Generator[bytes, None, None]:
+    """Downloads a blob in chunks, and resumes it where its connection breaks. Raises `SourceError` and its kinds.
+
+    start  the number of bytes that are there already
+    """
+    with at.registry.downloading() as came, contextlib.closing(_whole(at, descriptor, start)) as chunks:
         for chunk in chunks:
             came(len(chunk))
             yield chunk
 
 
-def _whole(at: Endpoint, descriptor: Descriptor) -> Generator[bytes, None, None]:
+def _whole(at: Endpoint, descriptor: Descriptor, start: int) -> Generator[bytes, None, None]:
     what = at.what(str(descriptor.digest))
     # At a registry whose blobs keep breaking, a blob gets one attempt.
-    offset, spare = 0, 0.0 if at.registry.blobs.is_down else float(BLOB_BREAKS)
+    offset, spare = start, 0.0 if at.registry.blobs.is_down else float(BLOB_BREAKS)
     started = at.registry.patience.clock()
     while True:
         before, reason = offset, "the answer ended early"

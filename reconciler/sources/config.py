@@ -7,6 +7,28 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
+class MirrorHost:
+    """A host that has the content of a registry.
+
+    host      as `registries` names it, with settings of its own there
+    prefix    the path below which it has the registry's repositories; may be empty
+    resolves  whether its digests of tags are believed
+    """
+
+    host: str
+    prefix: str = ""
+    resolves: bool = False
+
+    def __str__(self) -> str:
+        at = f"{self.host}/{self.prefix}" if self.prefix else self.host
+        return f"{at} (resolve: true)" if self.resolves else at
+
+    def path(self, repository: str) -> str:
+        """Returns where it has a repository of the registry."""
+        return f"{self.prefix}/{repository}" if self.prefix else repository
+
+
+@dataclass(frozen=True)
 class RegistryConfig:
     """How to reach one registry.
 
@@ -19,6 +41,8 @@ class RegistryConfig:
     min_speed                   bytes a second below which a connection is given up
     redirects_to                hosts, host:port or networks; http:// before a host that speaks plain http
     token_servers               as `redirects_to`
+    mirrors                     other hosts that have its content, in the order in which they are asked
+    only_mirrors                whether the registry itself is never asked
     rate                        requests a second; None: no limit
     """
 
@@ -34,3 +58,5 @@ class RegistryConfig:
     client_key: Path | None = None
     quota_reserve: int = 0
     rate: float | None = None
+    mirrors: tuple[MirrorHost, ...] = ()
+    only_mirrors: bool = False

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reconciler.sources.access import Access
     from reconciler.sources.names import SourceSettings
     from reconciler.sources.registry import Registry
+    from reconciler.sources.repository import RegistrySource
 
 
 def parse(text: str) -> SourceName:
@@ -31,15 +32,32 @@ class Registries:
     def __init__(self, settings: SourceSettings) -> None:
         self._settings = settings
         self._opened: dict[str, Registry] = {}
+        self._told: set[str] = set()
 
     def open(self, name: SourceName) -> Source:
+        assert name.repository
+        registry, path = name.repository.registry, name.repository.path
+        config = self._settings.registries.get(registry, RegistryConfig())
+        return self._mirrored(registry, path, config) if config.mirrors else self._at(registry, path)
+
+    def _mirrored(self, registry: str, path: str, config: RegistryConfig) -> Source:
+        from reconciler.sources.mirrored import Hosts, MirroredSource
+
+        # A mirror's own `mirrors` are not used: that could go in a circle.
+        mirrors = [(one, self._at(one.host, one.path(path))) for one in config.mirrors]
+        contents = tuple(source for _, source in mirrors)
+        resolving = tuple(source for one, source in mirrors if one.resolves)
+        if config.only_mirrors:
+            return MirroredSource(Hosts(contents, resolving or contents, resolving or contents, False, self._told))
+        home = self._at(registry, path)
+        return MirroredSource(Hosts((*contents, home), (*resolving, home), (home,), True, self._told))
+
+    def _at(self, registry: str, path: str) -> RegistrySource:
         from reconciler.sources.repository import RegistrySource
 
-        assert name.repository
-        registry = name.repository.registry
         if registry not in self._opened:
             self._opened[registry] = _open_registry(registry, self._settings)
-        return RegistrySource(self._opened[registry], name.repository.path)
+        return RegistrySource(self._opened[registry], path)
 
     def close(self) -> None:
         for registry in self._opened.values():

@@ -37,8 +37,8 @@ class RegistrySource(Endpoint):
     def tags(self) -> tuple[str, ...]:
         return list_tags(self)
 
-    def blob(self, descriptor: Descriptor) -> Generator[bytes, None, None]:
-        return download(self, descriptor)
+    def blob(self, descriptor: Descriptor, start: int = 0) -> Generator[bytes, None, None]:
+        return download(self, descriptor, start)
 
     def resolve(self, reference: str) -> Descriptor:
         return self._resolve(reference, may_be_missing=False)

@@ -161,12 +161,13 @@ def test_what_a_worker_is_told_has_no_secret_in_it(monkeypatch: pytest.MonkeyPat
 def test_limits_are_divided_among_the_workers() -> None:
     registries = (
         ("a", RegistryConfig(max_connections=8)),
-        ("b", RegistryConfig(max_connections=2)),
+        ("b", RegistryConfig(max_connections=2, rate=6.0)),
         ("c", RegistryConfig()),
     )
     shared = WorkerConfig(Folder(Path("x"), None), registries, 9e6).share(3)
     assert shared.bandwidth == 3e6
     assert [config.max_connections for _, config in shared.registries] == [2, 1, None]
+    assert [config.rate for _, config in shared.registries] == [None, 2.0, None]
     assert HERE.share(3).bandwidth is None
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.mirrors.text_values import filled, hosts, path, speed
 from reconciler.mirrors.variables import login_problem
-from reconciler.oci.spec import registry_named
-from reconciler.sources.config import RegistryConfig
+from reconciler.oci.spec import is_repository, registry_named
+from reconciler.sources.config import MirrorHost, RegistryConfig
 
 if TYPE_CHECKING:
     from reconciler.mirrors.document import Document, KeyPath
@@ -64,7 +64,32 @@ def _registry(
         file("client_key"),
         said.get("quota_reserve", 0),
         said.get("rate"),
+        tuple(_mirrors(document, (*place, "mirrors"), said.get("mirrors", []), registry, environ)),
+        said.get("only_mirrors", False),
     )
+
+
+def _mirrors(
+    document: Document, place: KeyPath, entries: list[Any], registry: str, environ: Mapping[str, str] | None
+) -> Iterator[MirrorHost]:
+    """Yields the mirrors of a registry; records those that are not a host, with or without a path."""
+    for number, entry in enumerate(entries):
+        inner: KeyPath = (*place, number)
+        if document.wrong(inner):
+            continue
+        said, where = (entry, (*inner, "host")) if isinstance(entry, dict) else ({"host": entry}, inner)
+        text = filled(document, where, said["host"], environ)
+        if text is None:
+            continue
+        host, _, prefix = text.partition("/")
+        named = registry_named(host)
+        if not named or (prefix and not is_repository(prefix)):
+            wrong = "is not a host[:port], or one with the path of a proxy; write e.g. cache.example.com/docker-hub"
+            document.problem(where, f"{text[:90]!r} {wrong}")
+        elif named == registry:
+            document.problem(where, f"{named} is the registry itself, which is asked last anyway; remove it")
+        else:
+            yield MirrorHost(named, prefix, said.get("resolve", False))
 
 
 def _check_identity(document: Document, place: KeyPath, cert: Path, key: Path, *, is_offline: bool) -> None:

@@ -15,7 +15,7 @@ from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.signatures.signers import Signer
-from reconciler.sources.config import RegistryConfig
+from reconciler.sources.config import MirrorHost, RegistryConfig
 from reconciler.stores import kinds
 from reconciler.stores.registry import Creation
 from tests.parts.configurations import configuration_types
@@ -31,6 +31,7 @@ CONFIGURATIONS: dict[str, Collection[type]] = {
     "defaults": [Defaults],
     "mirror": [Mirror],
     "host": [RegistryConfig],
+    "mirror_host": [MirrorHost],
     "create": [Creation],
     "edge": [EdgeConfig],
     "signer": get_args(Signer),
@@ -44,6 +45,8 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("mirror", "entry"): set(),  # how it is written
     ("r2", "digest_by_tag"): set(),  # a key of `edge`
     ("registry", "plain_http"): set(),  # a key of `registries`
+    ("mirror_host", "prefix"): {"host"},
+    ("mirror_host", "resolves"): {"resolve"},
     ("signer", "name"): {"key"},
     ("signer", "pem"): set(),  # what the file `key` holds
     ("signer", "is_regex"): {"identity_regex"},

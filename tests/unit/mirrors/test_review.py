@@ -21,7 +21,7 @@ from reconciler.mirrors.review import Edit, review
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
 from reconciler.signatures.signers import Identity, TrustedKey
-from reconciler.sources.config import RegistryConfig
+from reconciler.sources.config import MirrorHost, RegistryConfig
 from reconciler.stores.buckets import R2, S3
 from reconciler.stores.folder import Folder
 from reconciler.stores.registry import Creation, Deletion, RegistryStore
@@ -164,6 +164,8 @@ def other(value: Any, name: str) -> Any:
         return OTHERS_OF_NOTHING.get(name, "x")
     if name == "seen_by":
         return ("index", "another")
+    if name == "mirrors":
+        return (MirrorHost("a.example.com"), MirrorHost("b.example.com", "hub", resolves=True))
     return (TrustedKey("k.pub", b""),) if name == "signed_by" else OTHERS[type(value)](value)
 
 
@@ -191,6 +193,7 @@ KEPT = Kept(2)
 EDGE_CONFIG = EdgeConfig("example.com", "cr.example.com")
 SIGNERS = (TrustedKey("a.pub", b""), Identity("me@example.com", "https://issuer.example.com"))
 MIN_AGE = MinAge(timedelta(days=3))
+MIRROR_HOST = MirrorHost("cache.example.com")
 # Of a key only the name is in the file.
 CHANGED = [
     ("name", mirrors(), mirrors(name="team")),
@@ -208,6 +211,14 @@ CHANGED = [
     *(
         (f"registry {name}", mirrors(registries={"a.b": RegistryConfig()}), mirrors(registries={"a.b": one}))
         for name, one in variants(RegistryConfig())
+    ),
+    *(
+        (
+            f"mirror host {name}",
+            mirrors(registries={"a.b": RegistryConfig(mirrors=(MIRROR_HOST,))}),
+            mirrors(registries={"a.b": RegistryConfig(mirrors=(one,))}),
+        )
+        for name, one in variants(MIRROR_HOST)
     ),
     *((f"edge {name}", mirrors(edge=EDGE_CONFIG), mirrors(edge=one)) for name, one in variants(EDGE_CONFIG)),
     *(
@@ -393,6 +404,7 @@ def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
             KEPT,
             *SIGNERS,
             RegistryConfig(),
+            MIRROR_HOST,
             EDGE_CONFIG,
             Defaults(),
             MIN_AGE,
@@ -405,3 +417,11 @@ def test_no_field_of_the_file_as_a_whole_is_left_out_of_the_test_of_reviews() ->
     names = {field.name for field in fields(Mirrors)}
     varied = {name for name in names for _, old, new in CHANGED if getattr(old, name) != getattr(new, name)}
     assert names - varied == {"folder", "sha256"}, "where the file is, and how it is written"
+
+
+def test_the_order_of_mirrors_counts() -> None:
+    hosts = (MirrorHost("a.example.com", "hub"), MirrorHost("b.example.com", resolves=True))
+    before, after = (RegistryConfig(mirrors=one) for one in (hosts, hosts[::-1]))
+    (edit,) = review(mirrors(registries={"a.b": before}), mirrors(registries={"a.b": after}))
+    spelled = ("a.example.com/hub", "b.example.com (resolve: true)")
+    assert edit.words == (f"mirrors: {', '.join(spelled)} -> {', '.join(spelled[::-1])}",)
