@@ -43,9 +43,9 @@ SKEW, REFUSED_SKEW = 60.0, 900.0
 NEVER = '"no object has this etag"'
 
 
-def read_mirror_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None, CheckResult]:
+def read_mirror_index(state: Store, advice: Advice, area: str = "bucket") -> tuple[MirrorIndex | None, CheckResult]:
     """Reads the mirror index. Returns it, or None if that fails, and the result of the check."""
-    notes = Notes("bucket", state.name, advice)
+    notes = Notes(area, state.name, advice)
     try:
         stored = read_index(state)
     except IndexInvalid as error:
@@ -53,7 +53,7 @@ def read_mirror_index(state: Store, advice: Advice) -> tuple[MirrorIndex | None,
     except StoreError as error:
         return None, _failure(notes, "read", error)
     if stored.etag is None:
-        return stored.index, notes.ok("read", "the bucket can be read; it has no mirror index yet")
+        return stored.index, notes.ok("read", f"the {area} can be read; it has no mirror index yet")
     tags = sum(len(one.tags) for one in stored.index.repositories.values())
     words = f"serial {stored.index.serial}, {count(tags, 'tag')}"
     return stored.index, notes.ok("read", f"the mirror index can be read: {words}")
@@ -71,10 +71,10 @@ def check_for_lost_index(public: Store, targets: Sequence[str], advice: Advice) 
         yield notes.error("index", INDEX_GONE.format(found), "run `r2mirror adopt`")
 
 
-def check_bucket(stores: Stores, advice: Advice) -> Iterator[CheckResult]:
+def check_bucket(stores: Stores, advice: Advice, area: str = "bucket") -> Iterator[CheckResult]:
     """Checks the lock, and the permissions that an apply needs."""
-    state = Notes("bucket", stores.state.name, advice)
-    public = Notes("bucket", stores.public.name, advice)
+    state = Notes(area, stores.state.name, advice)
+    public = Notes(area, stores.public.name, advice)
     yield from _check_lock(state, stores.state)
     yield _check(public, "list", "keys can be listed", lambda: next(iter(stores.public.list("v2/")), None))
     yield _check_conditional_write(public, stores.public)
@@ -127,9 +127,9 @@ def _failure(notes: Notes, check: str, error: StoreError) -> CheckResult:
     return notes.error(check, error.why, fix)
 
 
-def check_clock(name: str, endpoint: str | None, advice: Advice) -> Iterator[CheckResult]:
+def check_clock(name: str, endpoint: str | None, advice: Advice, area: str = "bucket") -> Iterator[CheckResult]:
     """Compares this machine's clock with the Date header of the server at `endpoint`. Sends no credentials."""
-    notes = Notes("bucket", name, advice)
+    notes = Notes(area, name, advice)
     if endpoint is None:
         return
     # The Date header has whole seconds, and the request takes a while: an offset of a second or two means nothing.

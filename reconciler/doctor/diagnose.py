@@ -1,4 +1,4 @@
-"""Diagnoses a mirror: the bucket as r2mirror uses it, the sources, and the public URL as clients use it.
+"""Diagnoses a mirror: the target as r2mirror uses it, the sources, and the public URL as clients use it.
 
 mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
 for result in diagnose(mirrors, os.environ):
@@ -12,18 +12,20 @@ from typing import TYPE_CHECKING
 
 from reconciler.doctor.bucket import check_bucket, check_clock, check_for_lost_index, read_mirror_index
 from reconciler.doctor.public import check_private_index, check_public
+from reconciler.doctor.registry import check_registry
 from reconciler.doctor.results import Notes
 from reconciler.doctor.sources import check_sources
 from reconciler.errors import StoreError, UsageError
 from reconciler.sources.opening import open_sources
+from reconciler.stores import Stores
+from reconciler.stores.registry import RegistryStore
 from reconciler.target.digest_by_tag import open_stores
 from reconciler.work.threads import BLOB_WORKERS, RESOLVE_WORKERS, readers
 
 if TYPE_CHECKING:
     from reconciler.doctor.results import CheckResult
     from reconciler.mirrors.model import Mirrors
-    from reconciler.stores import Stores
-    from reconciler.stores.config import Advice
+    from reconciler.stores.config import Advice, StoreConfig
     from reconciler.target.index import MirrorIndex
 
 
@@ -38,6 +40,8 @@ def diagnose(
 
     Raises `UsageError` for an `image` that clients have no URL to pull from.
     """
+    if image and isinstance(mirrors.store, RegistryStore):
+        raise UsageError(f"--image checks what a bucket serves; {mirrors.store.registry} answers clients itself")
     if image and mirrors.store.public_url is None:
         raise UsageError("--image is fetched as a client fetches it: that needs store.public_url in mirrors.yaml")
     # A generator would raise only when it is read, i.e. after the caller has begun to show results.
@@ -47,6 +51,11 @@ def diagnose(
 def _results(mirrors: Mirrors, environ: Mapping[str, str], image: str | None, *, deep: bool) -> Iterator[CheckResult]:
     store = mirrors.store
     advice = store.advice
+    if isinstance(store, RegistryStore):
+        yield from check_registry(store, mirrors, environ)
+        yield from _beside(store.state, environ)
+        yield from _sources(mirrors, environ)
+        return
     index = yield from _behind(mirrors, environ, advice)
     if store.public_url is None:
         found = "store.public_url is not set, so nothing was pulled as a client would pull it"
@@ -67,14 +76,32 @@ def _behind(
         stores = open_stores(mirrors.store, environ)
         index = yield from _store(mirrors, stores, advice)
         yield from check_clock(stores.public.name, mirrors.store.endpoint_url, advice)
-        with (
-            open_sources(mirrors.registries, mirrors.folder, environ, BLOB_WORKERS) as open_source,
-            readers(RESOLVE_WORKERS) as executor,
-        ):
-            yield from check_sources(mirrors, open_source, executor)
+        yield from _sources(mirrors, environ)
     except StoreError as error:
         yield Notes("bucket", error.what, advice).error("open", error.why, "correct it, then run doctor again")
     return index
+
+
+def _beside(state: StoreConfig, environ: Mapping[str, str]) -> Iterator[CheckResult]:
+    """Checks the store that keeps the state of a registry."""
+    advice = state.advice
+    try:
+        store = state.open(environ).state
+        index, result = read_mirror_index(store, advice, "state")
+        yield result
+        if index:
+            yield from check_bucket(Stores(store, store), advice, "state")
+        yield from check_clock(store.name, state.endpoint_url, advice, "state")
+    except StoreError as error:
+        yield Notes("state", error.what, advice).error("open", error.why, "correct it, then run doctor again")
+
+
+def _sources(mirrors: Mirrors, environ: Mapping[str, str]) -> Iterator[CheckResult]:
+    with (
+        open_sources(mirrors.registries, mirrors.folder, environ, BLOB_WORKERS) as open_source,
+        readers(RESOLVE_WORKERS) as executor,
+    ):
+        yield from check_sources(mirrors, open_source, executor)
 
 
 def _store(mirrors: Mirrors, stores: Stores, advice: Advice) -> Generator[CheckResult, None, MirrorIndex | None]:

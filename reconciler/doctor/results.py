@@ -20,7 +20,7 @@ class Status(StrEnum):
 class CheckResult:
     """The result of one check.
 
-    area   `public`, `bucket` or `source`
+    area   `public`, `bucket`, `source`; for a registry as the target, `registry` and `state` instead of `bucket`
     about  the URL, store or registry that was checked
     check  the name of the check, which machines may rely on
     found  the result, for people

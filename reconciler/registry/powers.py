@@ -17,6 +17,14 @@ class Can(Enum):
     UNKNOWN = "unknown"
 
 
+class Says(Enum):
+    """How it is known what a registry can do."""
+
+    TABLE = "known of this product"
+    PROBED = "probed"
+    USED = "it was used"
+
+
 @dataclass(frozen=True)
 class Powers:
     """What one registry can do.
@@ -59,16 +67,26 @@ class Known:
 
     def __init__(self, powers: Powers) -> None:
         self._powers = powers
+        self._says: dict[str, Says] = {}
         self._lock = threading.Lock()
 
     @property
     def powers(self) -> Powers:
         return self._powers
 
+    def says(self, power: str) -> Says:
+        """Returns how a power is known."""
+        return self._says.get(power, Says.TABLE)
+
     def learn(self, **known: Any) -> None:
+        """Replaces fields of the powers with what its use has shown."""
+        self.note(Says.USED, known)
+
+    def note(self, says: Says, known: Mapping[str, Any]) -> None:
         """Replaces fields of the powers."""
         with self._lock:
             self._powers = replace(self._powers, **known)
+            self._says |= dict.fromkeys(known, says)
 
     def takes_at_most(self, size: int) -> None:
         """Notes the largest body of a request that the registry may take."""

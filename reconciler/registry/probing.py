@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Digest
 from reconciler.registry.kinds import kind_of
-from reconciler.registry.powers import Can
+from reconciler.registry.powers import Can, Says
 from reconciler.registry.push import opened_by
 from reconciler.registry.referrers import listed
 from reconciler.registry.refusals import told
@@ -56,10 +56,11 @@ def probe(host: TargetRegistry, path: str) -> Probed:
         may_push = _may_push(at)
         may_delete = _deletion(at)
     if host.cloud:
-        at.known.learn(tag_deletion=Can.YES)
+        at.known.note(Says.TABLE, {"tag_deletion": Can.YES})
     # The API is asked for a repository that may not exist: a refusal then says nothing.
     if may_push is Can.YES and at.known.powers.referrers is Can.UNKNOWN:
         listed(at, Digest.of(secrets.token_bytes(16)))
+        at.known.note(Says.PROBED, {"referrers": at.known.powers.referrers})
     return Probed(kind, at.known.powers, may_push, may_delete)
 
 
@@ -73,7 +74,7 @@ def _adopt(at: TargetRepository, kind: RegistryKind) -> None:
     """Takes over what is known of the kind, where nothing better is known."""
     known = {name: can for name, can in kind.powers.abilities().items() if can is not Can.UNKNOWN}
     ours = at.known.powers.abilities()
-    at.known.learn(**{name: can for name, can in known.items() if ours[name] is Can.UNKNOWN})
+    at.known.note(Says.TABLE, {name: can for name, can in known.items() if ours[name] is Can.UNKNOWN})
 
 
 def _may_push(at: TargetRepository) -> Can:
@@ -101,9 +102,9 @@ def _deletion(at: TargetRepository) -> Can:
         if status in (401, 403):
             return Can.NO
         if status in _CANNOT:
-            at.known.learn(**{power: Can.NO})
+            at.known.note(Says.PROBED, {power: Can.NO})
         # What is not there was looked for. But a registry that does not know the way answers so, too (Nexus).
         elif status in (202, 404) and at.known.powers.abilities()[power] is Can.UNKNOWN:
-            at.known.learn(**{power: Can.YES})
+            at.known.note(Says.PROBED, {power: Can.YES})
             may = Can.YES
     return may
