@@ -98,6 +98,7 @@ repository_states = st.builds(
     st.dictionaries(tags, left_outs, max_size=2).map(MappingProxyType),
     st.dictionaries(tags, sightings, max_size=2).map(MappingProxyType),
     holds,
+    st.frozensets(tags, max_size=2),
     unknown,
 )
 indexes = st.builds(

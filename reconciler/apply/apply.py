@@ -64,6 +64,7 @@ class Options:
     lock_timeout    seconds to wait for another run
     wait_for_quota  wait for a registry's quota instead of skipping what does not fit
     deadline        when the run has to end, finished or not
+    overwrite_drift  move and delete tags that another writer of the target has moved, too
     consent         what is published although it waits for its time, or is immutable
     """
 
@@ -79,6 +80,7 @@ class Options:
     wait_for_quota: bool = False
     deadline: Deadline = NEVER
     consent: Consent = NO_CONSENT
+    overwrite_drift: bool = False
 
 
 def made_for_apply(mirrors: Mirrors, connections: Connections, options: Options, stage: Stage = in_silence) -> Made:
@@ -131,6 +133,7 @@ def apply_made(
         named=mirrors.naming(),
         gate=gate_for(mirrors),
         saved_plan=made.saved,
+        overwrite_drift=options.overwrite_drift,
     )
     target, open_source = connections.target, connections.open_source
     with threads(image_workers(workers)) as images, threads(workers) as blobs:

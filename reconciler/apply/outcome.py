@@ -25,11 +25,13 @@ class Done:
     """A change that was made and is recorded in the mirror index.
 
     `took` is for the whole image, with its other tags; it counts the blobs and manifests that the repository lacked.
+    `kept`: why a tag that was pruned from the mirror index is still there, because the target cannot delete it.
     """
 
     target: str
     change: Change
     took: Took = field(default=Took(), compare=False)
+    kept: str | None = None
 
 
 @dataclass(frozen=True)

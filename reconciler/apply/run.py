@@ -1,5 +1,6 @@
 """Runs a plan under the lock, in an order of writes that keeps every tag complete at every moment.
 
+    drift                                    tags that another writer of the target has moved stay as they are
     the mirror index                         which tags are about to change: pending
     images: blobs, manifests, then the tag   in parallel; the attachments of an image before its tag
     the mirror index                         now and then meanwhile, and once at the end
@@ -18,13 +19,15 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
+from reconciler.apply.drift import find_drift, wanted_of, without_drift
 from reconciler.apply.image_copies import ImageCopies
 from reconciler.apply.outcome import Done, Failed, NotMirrored, Outcome, Skipped
 from reconciler.errors import Interrupted, LockLost, NoPlatform, OutOfTime, QuotaSpent, StoreDenied
@@ -43,6 +46,8 @@ from reconciler.target.index import TagState
 from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import StoredIndex, write_index, writer
 from reconciler.target.lists import publish_lists
+from reconciler.target.own_digests import own_digests
+from reconciler.target.protocol import DRIFT
 from reconciler.work.deadline import REASON
 from reconciler.work.shares import Balanced
 from reconciler.work.threads import completed, image_workers
@@ -57,6 +62,7 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Plan, RepositoryPlan
     from reconciler.target.index import LeftOut, MirrorIndex
     from reconciler.target.lock import Lease
+    from reconciler.target.protocol import Kept
 
 RECORD_EVERY = 10.0
 """Seconds between two writes of the mirror index while images are copied: as much is published again after a kill."""
@@ -74,23 +80,27 @@ class Run:
         self._plan = plan
         # Objects that clients pull are many: before each write the lock is checked without a request. The index is
         # what all runs go by: before each write to it, the store is asked who holds the lock.
-        self._resources = replace(resources, target=resources.target.guarded(lease.check))
+        self._cut_off = {target: one.pending for target, one in observed.index.repositories.items() if one.pending}
+        self._observed = observed
+        knows = own_digests(lambda: self._observed.index, wanted_of(plan))
+        guarded = resources.target.guarded(lease.check)
+        target = guarded if settings.overwrite_drift else guarded.owning(knows)
+        self._resources = replace(resources, target=target)
         self._state = resources.target.state.guarded(lease.confirm)
         self._settings = settings
         self._by = writer(settings.command, settings.saved_plan, lease.owner)
-        self._observed = observed
         self._unrecorded: list[tuple[ImageWork, CopiedImage]] = []
         self._left_out: list[tuple[RepositoryPlan, Mapping[str, LeftOut]]] = []
         self._recorded_at = time.monotonic()
         self._failed: set[str] = set()
         self._lease = lease
-        self._cut_off = {target: one.pending for target, one in observed.index.repositories.items() if one.pending}
         # A run that was killed may have published tags without their lists, in any repository.
         self._touched: set[str] = set(observed.index.repositories) if lease.taken_over else set()
 
     def events(self) -> Iterator[Event]:
         """Does the run and yields its events. However it ends, images that are published are recorded and listed."""
         try:
+            yield from self._leave_drift()
             yield from self._begin()
             yield from self._publish()
             yield from self._prune()
@@ -111,6 +121,15 @@ class Run:
         # Last, and only if nothing is being copied any more: a blob on its way is not reached by any tag yet.
         if not self._settings.deadline.is_over:
             yield from self._collect()
+
+    def _leave_drift(self) -> Iterator[Failed]:
+        """Takes tags that another writer has moved out of the plan."""
+        # Before they are noted as pending: what is pending counts as ours.
+        drifted = find_drift(self._plan, self._resources.target, self._resources.blobs)
+        self._plan, left = without_drift(self._plan, drifted)
+        for target, change, digest in left:
+            self._failed.add(target)
+            yield Failed(target, change, DRIFT.format(digest))
 
     def _begin(self) -> Iterator[NotMirrored]:
         """Writes to the index who owns the repositories, and which tags are pending, in case this run dies.
@@ -244,9 +263,12 @@ class Run:
         # One call for all repositories: a request deletes 1,000 keys, and most prunes are a few.
         pruned = ((target, one.tag) for target, prunes in allowed for one in prunes)
         keys = (ManifestKey(target, tag) for target, tag in pruned if tag not in staying[target])
-        self._resources.target.delete(keys)
-        self._write_each(allowed, index_changes.settled)
-        yield from (Done(target, change) for target, prunes in allowed for change in prunes)
+        kept = {(one.item.repository, str(one.item.reference)): one for one in self._resources.target.delete(keys)}
+        undeleted = [name for name, one in kept.items() if not one.is_drift]
+        self._write_each(allowed, partial(_settled, undeleted))
+        for target, prunes in allowed:
+            for change in prunes:
+                yield _pruned(target, change, kept.get((target, change.tag)))
 
     def _attachment_tags(self, target: str) -> frozenset[str]:
         """The tags that are attachments of images: their objects stay, although a pattern chooses them no more."""
@@ -303,6 +325,20 @@ class Run:
 
     def _write(self, change: Callable[[MirrorIndex], MirrorIndex]) -> None:
         self._observed = write_index(self._state, self._observed, change, self._by)
+
+
+def _settled(
+    undeleted: Collection[tuple[str, str]], index: MirrorIndex, target: str, tags: Iterable[str]
+) -> MirrorIndex:
+    """`index` after the objects of `tags` were removed, except for those that the target cannot remove."""
+    tags = tuple(tags)
+    return index_changes.settled(index, target, tags, undeleted=[tag for tag in tags if (target, tag) in undeleted])
+
+
+def _pruned(target: str, change: Change, kept: Kept | None) -> Done | Failed:
+    if kept is None:
+        return Done(target, change)
+    return Failed(target, change, kept.why) if kept.is_drift else Done(target, change, kept=kept.why)
 
 
 def _tag_states(work: ImageWork, copied: CopiedImage, now: datetime) -> dict[str, TagState]:

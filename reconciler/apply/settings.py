@@ -60,6 +60,7 @@ class Settings:
     deadline       when the run has to end, finished or not
     plan_again     makes the plan anew if the index has changed since; None: the plan is refused
     named          target -> the tags that mirrors.yaml names exactly: one that cannot be mirrored is a failure
+    overwrite_drift  move and delete tags that another writer of the target has moved, too
     saved_plan     the sha256 of the file that the plan was saved in; None: it was not saved
     gate           verifies who has signed an image: for every image to be published, whatever the plan says
     """
@@ -75,3 +76,4 @@ class Settings:
     named: Callable[[str], Collection[str]] = lambda _: ()
     gate: Gate = OPEN
     saved_plan: Digest | None = None
+    overwrite_drift: bool = False

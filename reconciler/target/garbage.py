@@ -178,7 +178,7 @@ def find_garbage(
     """
     over = expired(state, retain, now)
     if not isinstance(destination, KeepsObjects):
-        return Garbage(target, (), {}, (), over, 0)
+        return _retained(destination, target, state, over)
     repository = Repository(destination.public, target)
     there = repository.inventory()
     reader = Reader(repository, there, executor)
@@ -196,6 +196,12 @@ def find_garbage(
         sum(there.manifests[digest] for digest in loose) + sum(blobs.values()),
         reach.detached,
     )
+
+
+def _retained(destination: Target, target: str, state: RepositoryState, over: frozenset[Digest]) -> Garbage:
+    """The tags that keep digests which need not be kept. All other garbage is for the target itself to collect."""
+    tags = destination.repository(target).retained_without(state.retired.keys() - over)
+    return Garbage(target, (), {}, (), over, 0, tuple(ManifestKey(target, tag) for tag in tags))
 
 
 def remove(destination: Target, garbage: Garbage) -> None:

@@ -8,7 +8,7 @@ retained-<12 hex>`, which keep a digest without a tag where the registry would f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from reconciler.stores.registry import Deletion
 from reconciler.target.asked import Asked
 from reconciler.target.inventory import LOOKED_AT, Inventory
 from reconciler.target.layout import ManifestKey, blob_key, manifest_key, referrers_key
-from reconciler.target.protocol import Found, Kept
+from reconciler.target.protocol import DRIFT, Found, Kept
 
 if TYPE_CHECKING:
     from reconciler.registry.host import TargetRegistry
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from reconciler.work.deadline import Deadline
 
 NO_TAG_DELETION = "the registry does not delete tags; it stays there until it is removed by hand"
-DRIFT = "the registry has {} there, which r2mirror did not publish; it stays as it is, unless --overwrite-drift"
 
 
 def open_in_registry(
@@ -97,7 +96,7 @@ class InRegistry:
                 case ManifestKey(name, str(tag)):
                     why = self.repository(name).delete_tag(tag)
                     if why:
-                        kept.append(Kept(item, *why))
+                        kept.append(Kept(ManifestKey(name, tag), *why))
                 case _:
                     # Digests and blobs that nothing refers to are collected by the registry itself.
                     pass
@@ -116,6 +115,9 @@ class InRegistry:
     def holds_any(self, repositories: Iterable[str]) -> str | None:
         first = [name for name, _ in zip(repositories, range(LOOKED_AT), strict=False)]
         return next((name for name, _ in self.tags(first)), None)
+
+    def drifted(self, repository: str, tag: str) -> Digest | None:
+        return self.repository(repository).drifted(tag)
 
     def guarded(self, check: Callable[[], None]) -> InRegistry:
         return replace(self, check=check)
@@ -193,9 +195,9 @@ class RepositoryInRegistry:
         found = self.at.head(tag)
         if found is None:
             return None
-        if not self.target.knows(self.name, tag, found.digest):
-            return DRIFT.format(found.digest), True
         if not is_retained_tag(tag):
+            if not self.target.knows(self.name, tag, found.digest):
+                return DRIFT.format(found.digest), True
             self._retain(found)
         self.target.check()
         removed = self.at.delete_tag(tag)
@@ -246,6 +248,10 @@ class RepositoryInRegistry:
         return fallback_tag(wanted.subject) in wanted.own_tags and listed(self.at, wanted.subject) is None
 
     # What is there
+
+    def retained_without(self, digests: Collection[Digest]) -> tuple[str, ...]:
+        needed = {retained_tag(digest) for digest in digests}
+        return tuple(tag for tag in self.at.tags() if is_retained_tag(tag) and tag not in needed)
 
     def inventory(self) -> Inventory:
         # Manifests by digest are looked up only where there are tags: a new repository costs no request.

@@ -111,6 +111,7 @@ class RepositoryState:
     left_out     tag of the source -> why it is not mirrored, although a pattern chooses it
     seen         tag of a mirror with `min_age` -> digests that it pointed at and that are not published, oldest first
     held         tag -> why it stays as it is; no other digest is under it
+    undeleted    tags that were pruned, and that the target cannot delete
     unknown      fields of a newer release, which are written back as they were read
     """
 
@@ -124,6 +125,7 @@ class RepositoryState:
     left_out: Mapping[str, LeftOut] = field(default_factory=lambda: MappingProxyType({}))
     seen: Mapping[str, tuple[Sighting, ...]] = field(default_factory=lambda: MappingProxyType({}))
     held: Mapping[str, Held] = field(default_factory=lambda: MappingProxyType({}))
+    undeleted: frozenset[str] = frozenset()
     unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     @property

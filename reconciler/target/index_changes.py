@@ -43,6 +43,7 @@ def published(index: MirrorIndex, target: str, source: str, tags: Mapping[str, T
     left_out = {tag: one for tag, one in before.left_out.items() if tag not in tags}
     pending = before.pending - tags.keys()
     after = replace(after, source=source, pending=pending, left_out=MappingProxyType(left_out))
+    after = replace(after, undeleted=before.undeleted - tags.keys())
     return _with(index, target, replace(after, seen=_still_unpublished(before.seen, tags)))
 
 
@@ -152,10 +153,14 @@ def without_holds(index: MirrorIndex, target: str, holds: Mapping[str, Held]) ->
     return index if held == before.held else _with(index, target, replace(before, held=MappingProxyType(held)))
 
 
-def settled(index: MirrorIndex, target: str, tags: Iterable[str]) -> MirrorIndex:
-    """`index` after the objects of `tags` are as it says."""
+def settled(index: MirrorIndex, target: str, tags: Iterable[str], undeleted: Iterable[str] = ()) -> MirrorIndex:
+    """`index` after the objects of `tags` are as it says, except for those that the target cannot delete."""
     before = index.repositories.get(target)
-    return _with(index, target, replace(before, pending=before.pending - frozenset(tags))) if before else index
+    if before is None:
+        return index
+    gone = frozenset(tags)
+    left = (before.undeleted - gone) | frozenset(undeleted)
+    return _with(index, target, replace(before, pending=before.pending - gone, undeleted=left))
 
 
 def collected(index: MirrorIndex, target: str, digests: Iterable[Digest]) -> MirrorIndex:
@@ -237,7 +242,7 @@ def _carrying(state: TagState, before: TagState | None) -> TagState:
 
 
 def _has_something(state: RepositoryState) -> bool:
-    return bool(state.tags or state.retired or state.pending or state.seen or state.held)
+    return bool(state.tags or state.retired or state.pending or state.seen or state.held or state.undeleted)
 
 
 def _without(index: MirrorIndex, target: str) -> MirrorIndex:

@@ -161,6 +161,7 @@ def _repository_document(state: RepositoryState) -> dict[str, Any]:
         **({"left_out": left_out} if left_out else {}),
         **({"seen": _seen_document(state.seen)} if state.seen else {}),
         **({"held": held_document(state.held)} if state.held else {}),
+        **({"undeleted": sorted(state.undeleted)} if state.undeleted else {}),
     }
 
 
@@ -234,16 +235,17 @@ def _repository(target: str, entry: Any) -> RepositoryState:
                 parse_left_out(entry.get("left_out", {}), target),
                 _seen(entry.get("seen", {}), target),
                 parse_held(entry.get("held", {}), target),
+                parse_pending(entry.get("undeleted", []), target, "undeleted"),
                 _unknown(entry, _REPOSITORY_FIELDS),
             )
         case _:
             raise Malformed(f"repository {target}", "expected source, tags and retired")
 
 
-def parse_pending(entry: Any, target: str) -> frozenset[str]:
-    """Reads a list of pending tags. Raises `Malformed`."""
+def parse_pending(entry: Any, target: str, field: str = "pending") -> frozenset[str]:
+    """Reads a list of tags, e.g. of the pending ones. Raises `Malformed`."""
     if not isinstance(entry, list) or not all(isinstance(tag, str) and is_tag(tag) for tag in entry):
-        raise Malformed(f"repository {target}", "expected pending to be a list of tags")
+        raise Malformed(f"repository {target}", f"expected {field} to be a list of tags")
     return frozenset(entry)
 
 
@@ -340,7 +342,7 @@ _INDEX_FIELDS = frozenset(
     }
 )
 _REPOSITORY_FIELDS = frozenset(
-    {"source", "tags", "retired", "pending", "attached", "owner", "gone", "left_out", "seen", "held"}
+    {"source", "tags", "retired", "pending", "attached", "owner", "gone", "left_out", "seen", "held", "undeleted"}
 )
 _TAG_FIELDS = frozenset({"digest", "mediaType", "size", "platforms", "synced_at", "images", "by"})
 

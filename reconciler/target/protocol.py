@@ -2,6 +2,7 @@
 
     Target            a place for repositories, and the store that keeps the state: mirror index, history and lock
     TargetRepository  one repository: manifests, tags, blobs, referrers
+    HasOtherWriters   a target whose tags may be moved by others
     KeepsObjects      a target that is made of objects in a store, whose lists and garbage are r2mirror's work
 
 Each kind is a module, and `kinds` chooses one by the configuration. What copies, verifies and collects knows no kind:
@@ -11,7 +12,7 @@ the paths of a registry's own API.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.stores import Store
     from reconciler.stores.headers import Headers
     from reconciler.target.inventory import Inventory
-    from reconciler.target.layout import Key
+    from reconciler.target.layout import Key, ManifestKey
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,13 @@ class Referrers:
 class Kept:
     """A tag that was to be deleted and is still there. `is_drift`: another writer has moved it."""
 
-    item: Key
+    item: ManifestKey
     why: str
     is_drift: bool = False
 
+
+DRIFT = "the registry has {} there, which r2mirror did not publish; it stays, unless apply has --overwrite-drift"
+"""The error for a tag that another writer has moved."""
 
 Knows: TypeAlias = "Callable[[str, str, Digest], bool]"
 """Whether a digest under a tag of a repository is r2mirror's own work, by the mirror index."""
@@ -126,6 +130,10 @@ class TargetRepository(Protocol):
         """Compares the list of a digest's referrers: yields what is wrong, by the name of the item."""
         ...
 
+    def retained_without(self, digests: Collection[Digest]) -> tuple[str, ...]:
+        """Lists the tags that r2mirror has made to keep a digest without a tag, except for those of `digests`."""
+        ...
+
     def inventory(self) -> Inventory:
         """Lists what is there, as far as the target lists it."""
         ...
@@ -194,6 +202,15 @@ class Target(Protocol):
 
     def close(self) -> None:
         """Closes the connections."""
+        ...
+
+
+@runtime_checkable
+class HasOtherWriters(Protocol):
+    """A target that others write to as well, without our lock."""
+
+    def drifted(self, repository: str, tag: str) -> Digest | None:
+        """Returns what a tag points to that r2mirror did not publish; None if that is nothing. Raises `StoreError`."""
         ...
 
 

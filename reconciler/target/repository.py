@@ -11,7 +11,7 @@ The only module that turns the words of a registry into objects of a bucket.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -126,6 +126,11 @@ class Repository:
                 yield one.key, "lists other referrers than the mirror index"
             elif differ := headers_differ(stored.headers, one.headers):
                 yield one.key, differ
+
+    def retained_without(self, digests: Collection[Digest]) -> tuple[str, ...]:
+        """None: in a store a digest stays without a tag."""
+        del digests
+        return ()
 
     def inventory(self) -> Inventory:
         """Lists what is there."""

@@ -19,20 +19,22 @@ the next apply settles; to restore again is safe at any time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.apply.publish import publish_image
-from reconciler.errors import BadAnswer, Malformed, NotFound, PlanRefused, SignatureRefused, UsageError
+from reconciler.errors import BadAnswer, Drift, Malformed, NotFound, PlanRefused, SignatureRefused, UsageError
 from reconciler.target.catalog import published_lists
 from reconciler.target.index import Held, MirrorIndex, RepositoryState
 from reconciler.target.index_changes import begun, published, removed, settled, with_holds, without_holds
 from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import read_index, write_index, writer
 from reconciler.target.lists import publish_lists
+from reconciler.target.own_digests import own_digests
+from reconciler.target.protocol import DRIFT, HasOtherWriters
 from reconciler.upkeep.goals import Goal, Refusal, goals
 from reconciler.upkeep.history import Past
 from reconciler.upkeep.stored_images import NotThere, StoredImages
@@ -202,6 +204,9 @@ class _Restore:
 
     def run(self, steps: tuple[Step, ...], observed: StoredIndex, executor: Executor) -> None:
         """Raises `LockLost` and `StoreError`."""
+        before = observed.index
+        self._public = self._public.owning(own_digests(lambda: before))
+        _check_drift(self._public, steps)
         now = self._lease.now()
         back = [step for step in steps if step.image]
         away = [step for step in steps if not step.image]
@@ -210,8 +215,8 @@ class _Restore:
         observed = write_index(self._state, observed, lambda index: _begun(index, back, away, now), self._by)
         for step in back:
             self._publish(step)
-        self._remove(away, observed.index)
-        observed = write_index(self._state, observed, lambda index: self._done(index, steps, now), self._by)
+        kept = self._remove(away, observed.index)
+        observed = write_index(self._state, observed, lambda index: self._done(index, steps, kept, now), self._by)
         publish_lists(self._public, published_lists(observed.index, {step.target for step in steps}), executor)
         # What an earlier run left is still for an apply to clear up.
         self._lease.unfinished = self._lease.taken_over
@@ -222,21 +227,35 @@ class _Restore:
             there = {one.digest: len(one.body) for one in image.manifests}
             publish_image(self._public.repository(step.target), image, [step.tag], there)
 
-    def _remove(self, steps: Iterable[Step], index: MirrorIndex) -> None:
+    def _remove(self, steps: Iterable[Step], index: MirrorIndex) -> frozenset[tuple[str, str]]:
+        """Deletes the tags, and returns those that the target cannot delete."""
         # A tag that came along with an image, e.g. a signature, stays, although it is no tag of its own any more.
         along = {step.target: index.repositories[step.target].attachment_tags for step in steps}
-        self._public.delete(ManifestKey(one.target, one.tag) for one in steps if one.tag not in along[one.target])
+        items = (ManifestKey(one.target, one.tag) for one in steps if one.tag not in along[one.target])
+        return frozenset((one.item.repository, str(one.item.reference)) for one in self._public.delete(items))
 
-    def _done(self, index: MirrorIndex, steps: Iterable[Step], now: datetime) -> MirrorIndex:
+    def _done(
+        self, index: MirrorIndex, steps: Iterable[Step], kept: Collection[tuple[str, str]], now: datetime
+    ) -> MirrorIndex:
         by = f"{self._by.command} on {self._by.host}"
         for step in steps:
             target, entry = step.target, _entry(self._mirrors, step.target)
             if step.image:
                 index = published(index, target, step.source, {step.tag: replace(step.image.state, synced_at=now)}, now)
             else:
-                index = settled(index, target, [step.tag])
+                undeleted = [step.tag] if (target, step.tag) in kept else []
+                index = settled(index, target, [step.tag], undeleted)
             index = with_holds(index, target, {step.tag: Held(step.after, now, by, step.reason, entry)})
         return index
+
+
+def _check_drift(target: Target, steps: Iterable[Step]) -> None:
+    """Raises `Drift` before anything is changed, if another writer of the target has moved one of the tags."""
+    if isinstance(target, HasOtherWriters):
+        for step in steps:
+            found = target.drifted(step.target, step.tag)
+            if found:
+                raise Drift(f"{step.target}:{step.tag}", DRIFT.format(found))
 
 
 def _begun(index: MirrorIndex, back: Iterable[Step], away: Iterable[Step], now: datetime) -> MirrorIndex:

@@ -128,7 +128,7 @@ def _survey_repository(
     state = known or RepositoryState(mirror.source)
     # Tags that belong to a digest by name, e.g. cosign's, come along with their images at the next apply.
     along = {tag for tag in there.tags if is_attachment_tag(tag)} if mirror.referrers else frozenset()
-    unknown = sorted(there.tags.keys() - state.own_tags - along)
+    unknown = sorted(there.tags.keys() - state.own_tags - state.undeleted - along)
 
     def read(tag: str) -> TagState | str:
         try:

@@ -31,6 +31,7 @@ from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.ledger import read_index
 from reconciler.target.lists import publish_lists
 from reconciler.target.lock import read_lock
+from reconciler.target.own_digests import own_digests
 from reconciler.upkeep.chain import check_chain, mend_chain
 from reconciler.upkeep.check import check_repository
 from reconciler.upkeep.defects import Defect, DefectKind
@@ -106,7 +107,7 @@ def verify_bucket(
         observed = read_index(destination.state)
         # A digest whose time is over may be collected at any moment: its absence is no defect.
         found = verify(
-            destination.guarded(lease.check) if lease else destination,
+            destination.guarded(lease.check).owning(own_digests(lambda: observed.index)) if lease else destination,
             without_expired(observed.index, mirrors.retention(), observed.at),
             lambda target: matches_only(target, only),
             executor,
@@ -201,7 +202,7 @@ def _unknown_tags(
             foreign.add(target)
         elif state.attachments and is_attachment_tag(tag):
             continue
-        elif tag not in state.tags and tag not in state.pending:
+        elif tag not in state.tags and tag not in state.pending and tag not in state.undeleted:
             detail = "a tag that the mirror index does not know; `r2mirror adopt` takes it over, or remove it"
             key = destination.repository(target).manifest_key(tag)
             defects.append(Defect(target, key, DefectKind.UNKNOWN, detail))

@@ -112,6 +112,13 @@ class Call:
     accept_present: AcceptPresentOption = False
     accept_moved: AcceptMovedOption = None
     boxes: BoxOption = None
+    overwrite_drift: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite-drift",
+            help="Also move and delete tags that another writer of the target registry has moved.",
+        ),
+    ] = False
     strict: StrictOption = False
     output: PlainFormatOption = TEXT
     _verbose: VerboseOption = 0
@@ -167,6 +174,7 @@ def _options(call: Call, only: tuple[str, ...], cluster: Cluster | None, deadlin
         lock_timeout=call.lock_timeout,
         wait_for_quota=call.wait_for_quota,
         deadline=deadline,
+        overwrite_drift=call.overwrite_drift,
         consent=consent_of(call.now, call.accept_moved, present=call.accept_present),
     )
 

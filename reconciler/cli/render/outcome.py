@@ -130,7 +130,8 @@ def _outcome_words(outcome: Outcome) -> tuple[str, str]:
     match outcome:
         case Done(change=change):
             done = {Action.ADD: "added", Action.UPDATE: "updated", Action.PRUNE: "pruned"}[change.action]
-            return f"{done}  {digests_words(change)}", STYLES[change.action]
+            kept = f"; {outcome.kept}" if outcome.kept else ""
+            return f"{done}  {digests_words(change)}{kept}", STYLES[change.action]
         case Failed(error=error):
             return f"failed: {error}", "bold red"
         case Skipped(reason=reason):
@@ -154,7 +155,7 @@ def _status(outcome: Outcome) -> str:
 def _reason(outcome: Outcome) -> str | None:
     match outcome:
         case Done():
-            return why(outcome.change)
+            return outcome.kept or why(outcome.change)
         case Failed(error=reason) | Skipped(reason=reason):
             return reason
         case _:
