@@ -245,9 +245,10 @@ class Run:
     def _prune(self) -> Iterator[Outcome]:
         """Prunes tags: all of them in the index before the first object is deleted."""
         allowed = []
+        held_back = why_held_back(self._plan)
         for repository in self._plan.repositories:
             prunes = repository.of(Action.PRUNE)
-            refusal = self._refusal(repository)
+            refusal = self._refusal(repository, held_back)
             if refusal:
                 yield from (Skipped(repository.target, change, refusal) for change in prunes)
             elif prunes:
@@ -275,12 +276,12 @@ class Run:
         state = self._observed.index.repositories.get(target)
         return state.attachment_tags if state else frozenset()
 
-    def _refusal(self, repository: RepositoryPlan) -> str | None:
+    def _refusal(self, repository: RepositoryPlan, held_back: Callable[[RepositoryPlan], str | None]) -> str | None:
         if repository.target in self._failed:
             return f"{repository.target}: something else in this repository failed; nothing is pruned in it"
         if self._settings.deadline.is_over:
             return REASON
-        return why_held_back(self._plan, repository)
+        return held_back(repository)
 
     def _publish_lists(self) -> None:
         if not self._touched:

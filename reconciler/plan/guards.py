@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from reconciler.plan.diff import Action
@@ -28,11 +29,13 @@ def will_fail(plan: Plan, *, strict: bool) -> bool:
     return bool(plan.counts["errors"] or held_back(plan) or (strict and plan.all_warnings))
 
 
-def why_held_back(plan: Plan, repository: RepositoryPlan) -> str | None:
-    """Returns why this repository's prunes are held back, None if they are not."""
+def why_held_back(plan: Plan) -> Callable[[RepositoryPlan], str | None]:
+    """Returns what tells of a repository of the plan why its prunes are held back, None if they are not."""
     if plan.allow_prune:
-        return None
-    return next(iter(_too_many_in_all(plan)), None) or _too_many(repository)
+        return lambda _: None
+    # Once for all of them: a plan may have thousands.
+    in_all = next(iter(_too_many_in_all(plan)), None)
+    return lambda repository: in_all or _too_many(repository)
 
 
 IF_MEANT = "if that is meant, add --allow-prune"

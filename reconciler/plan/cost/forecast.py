@@ -141,7 +141,7 @@ def _work(
     skipped: dict[str, set[str]] = {}
     for image in unread:
         skipped.setdefault(image.target, set()).add(image.tag)
-    ways = reuse(plan, stored, needed)
+    ways, held_back = reuse(plan, stored, needed), why_held_back(plan)
     return [
         _RepositoryWork(
             one,
@@ -149,7 +149,7 @@ def _work(
             needed.get(one.target, Needed()),
             ways.get(one.target, Reused({}, {})),
             skipped.get(one.target, set()),
-            () if why_held_back(plan, one) else one.of(Action.PRUNE),
+            () if held_back(one) else one.of(Action.PRUNE),
         )
         for one in plan.repositories
     ]

@@ -165,7 +165,7 @@ def test_the_guard_of_prunes(plan: RepositoryPlan, held: str | None) -> None:
     told = held_back(whole)
     assert (held is None) == (told == ())
     assert held is None or (held in told[0] and "--allow-prune" in told[0])
-    assert why_held_back(whole, plan) == next(iter(told), None)
+    assert why_held_back(whole)(plan) == next(iter(told), None)
     assert held_back(replace(whole, allow_prune=True)) == ()
 
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.apply.outcome import Done
 from reconciler.errors import IndexInvalid, Malformed
+from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import OCI_INDEX, Digest
+from reconciler.plan.diff import Action
 from reconciler.target import index_states
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 from reconciler.target.index_changes import begun, published
@@ -19,7 +25,12 @@ from reconciler.target.index_states import parse_group, parse_table, regrouped, 
 from reconciler.target.layout import LOCK, MIRROR_INDEX, ROOTS, STATES, state_key
 from reconciler.target.ledger import read_index, write_index
 from tests import strategies as draw
-from tests.memory import MemoryStore
+from tests.bench import V1, Bench
+from tests.memory import MemorySource, MemoryStore, mirror
+
+if TYPE_CHECKING:
+    from reconciler.stores import Condition
+    from reconciler.stores.headers import Headers
 
 NOW = datetime(2026, 11, 20, 10, 0, 0, tzinfo=UTC)
 
@@ -136,6 +147,39 @@ def test_of_100000_tags_one_changes_and_an_apply_writes_less_than_256_kib(large:
     assert written[STATES] > 16 * 1024
     assert len(store.writes) == 6, "two roots, each kept, and the second with a group and a table"
     assert read_index(store).index.repositories[target].tags["3.7-alpine"] == state(-1)
+
+
+class Weighing(MemoryStore):
+    """Weighs what is written, by key."""
+
+    def __init__(self, objects: Mapping[str, bytes]) -> None:
+        super().__init__(objects)
+        self.weighed: list[tuple[str, int]] = []
+
+    def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
+        self.weighed.append((key, len(body)))
+        return super().put(key, body, headers, condition)
+
+
+def test_of_100000_tags_one_changes_and_a_whole_apply_writes_less_than_256_kib(large: MemoryStore) -> None:
+    target, tag = "library/repository-0417", "3.7-alpine"
+    store = Weighing(large.objects)
+    bench = Bench({target: MemorySource({tag: V1})}, store)
+    one = mirror(target, Exact(tag), prune=False)
+    plan = bench.plan(one)
+    # The file has this mirror alone; what it no longer names is of no account here.
+    plan = replace(plan, repositories=tuple(each for each in plan.repositories if each.target == target))
+    (done,) = bench.apply(plan)
+    assert isinstance(done, Done)
+    assert done.change.action is Action.UPDATE
+    written = [(key, size) for key, size in store.weighed if key.startswith("_mirror/")]
+    assert 16 * 1024 < sum(size for _, size in written) < 256 * 1024, written
+    assert sum(key.startswith(STATES) for key, _ in written) == 2, "a group and a table"
+    assert len(written) < 10
+
+    again = fresh(store)
+    read_index(again)
+    assert [key for _, key in again.operations] == [MIRROR_INDEX], "the next plan reads the root alone"
 
 
 def test_a_second_reading_on_this_machine_reads_the_root_alone(large: MemoryStore) -> None:
