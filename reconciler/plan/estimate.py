@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,9 @@ from reconciler.plan.cost.measure import measure
 from reconciler.plan.cost.quotas import spendings
 from reconciler.plan.make import in_silence
 from reconciler.plan.plan import leaving_out
+from reconciler.plan.registry_powers import too_large
+from reconciler.registry.kinds import kind_of
+from reconciler.stores.registry import RegistryStore
 from reconciler.work.threads import RESOLVE_WORKERS, readers
 
 if TYPE_CHECKING:
@@ -43,4 +46,13 @@ def with_sizes(
         )
     spent = spendings(found.pulls, open_source)
     sizes = replace(found.sizes, prices=mirrors.store.prices)
-    return replace(leaving_out(plan, found.left_out), sizes=sizes, manifests=found.bodies, spendings=spent)
+    warnings = (*plan.warnings, *_too_large(found.blobs, mirrors))
+    plan = replace(plan, sizes=sizes, manifests=found.bodies, spendings=spent, warnings=warnings)
+    return leaving_out(plan, found.left_out)
+
+
+def _too_large(blobs: Mapping[str, Mapping[Digest, int]], mirrors: Mirrors) -> Iterator[str]:
+    store = mirrors.store
+    if isinstance(store, RegistryStore):
+        # Limits are known of hosts by their names alone.
+        yield from too_large(blobs, store, kind_of(store.registry, {}).powers)

@@ -23,7 +23,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from reconciler.errors import PlanRefused
+from reconciler.errors import PlanRefused, StoreError
 from reconciler.mirrors.document import STDIN
 from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.cost.quotas import estimate_pulls, spendings
@@ -32,9 +32,11 @@ from reconciler.plan.image_work import image_work
 from reconciler.plan.owners import left_alone
 from reconciler.plan.plan import only_adds, plan_for
 from reconciler.plan.private import private_sources, warning_of
+from reconciler.plan.registry_powers import power_notes, power_warnings
 from reconciler.plan.resolve import resolve
 from reconciler.plan.saved import checked
 from reconciler.plan.signatures import gate_for
+from reconciler.stores.registry import RegistryStore
 from reconciler.target.inventory import INDEX_GONE
 from reconciler.target.ledger import read_index
 from reconciler.work.threads import RESOLVE_WORKERS, readers
@@ -117,7 +119,22 @@ def make(
     private = _private(plan, observed, mirrors, connections)
     warnings = (*plan.warnings, *_lost_index(mirrors, observed, connections), *private)
     plan = replace(plan, spendings=spent, notes=notes, warnings=warnings, allow_prune=allow_prune, root=observed.digest)
-    return Made(plan, observed)
+    return Made(_by_powers(plan, mirrors, connections), observed)
+
+
+def _by_powers(plan: Plan, mirrors: Mirrors, connections: Connections) -> Plan:
+    """Returns a plan with what a registry that is the target cannot do of it, or does in another way."""
+    if not isinstance(mirrors.store, RegistryStore) or not plan.has_changes:
+        return plan
+    # Its client is not loaded for the other kinds.
+    from reconciler.target.in_registry import powers_of
+
+    try:
+        powers = powers_of(connections.target)
+    except StoreError as error:
+        return replace(plan, warnings=(*plan.warnings, f"the registry cannot be asked what it can do: {error}"))
+    warnings = (*plan.warnings, *power_warnings(plan, mirrors.store, powers))
+    return replace(plan, warnings=warnings, notes=(*plan.notes, *power_notes(plan, mirrors.store, powers)))
 
 
 def load_made(path: Path, mirrors: Mirrors, file: Path, connections: Connections) -> Made:

@@ -64,6 +64,17 @@ def probe(host: TargetRegistry, path: str) -> Probed:
     return Probed(kind, at.known.powers, may_push, may_delete)
 
 
+def recognize(host: TargetRegistry) -> Powers:
+    """Returns what a registry is known to be able to do, by its name and by its answer to `GET /v2/` without a login.
+
+    Raises `StoreError` and its kinds.
+    """
+    at = host.repository("v2")
+    with told(host.registry.name, host.registry.name):
+        _adopt(at, _kind(at))
+    return host.known.powers
+
+
 def _kind(at: TargetRepository) -> RegistryKind:
     """Returns the row of the registry by its name and by what it answers to `GET /v2/`."""
     headers: Mapping[str, str] = at.registry.greeting()

@@ -18,6 +18,8 @@ from reconciler.oci.referrers import fallback_tag
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.registry.cloud import RepositorySettings
 from reconciler.registry.opening import opened
+from reconciler.registry.powers import Powers
+from reconciler.registry.probing import recognize
 from reconciler.registry.referrers import attach, lacking, listed
 from reconciler.registry.repository import Removed
 from reconciler.registry.untagging import untag
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from reconciler.stores import Store
     from reconciler.stores.registry import RegistryStore
     from reconciler.target.layout import Key
-    from reconciler.target.protocol import Knows, Referrers
+    from reconciler.target.protocol import Knows, Referrers, Target
     from reconciler.work.deadline import Deadline
 
 NO_TAG_DELETION = "the registry does not delete tags; it stays there until it is removed by hand"
@@ -53,6 +55,14 @@ def open_in_registry(
         host = stack.enter_context(opened(config.registry, settings, environ, deadline, created=_created(config)))
         state = config.state.open(environ, workers).state
         return InRegistry(config, host, state, stack.pop_all().close)
+
+
+def powers_of(target: Target) -> Powers:
+    """Returns what a target that is a registry is known to be able to do; nothing is known of others.
+
+    Raises `StoreError`.
+    """
+    return recognize(target.host) if isinstance(target, InRegistry) else Powers()
 
 
 def _created(config: RegistryStore) -> RepositorySettings:

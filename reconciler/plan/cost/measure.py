@@ -50,12 +50,14 @@ class Measured:
     bodies    the manifests for the plan to hold
     pulls     what an apply that holds them still fetches
     left_out  target -> tags that turned out not to be mirrorable as configured, so that the plan can leave them out
+    blobs     target -> digest -> bytes of what its new images need
     """
 
     sizes: Sizes
     bodies: Mapping[Digest, bytes]
     pulls: tuple[PullEstimate, ...]
     left_out: Mapping[str, Mapping[str, LeftOut]]
+    blobs: Mapping[str, Mapping[Digest, int]]
 
 
 def measure(
@@ -92,7 +94,13 @@ def measure(
     before = Contents(there, size, index, requests)
     sizes = forecast(leaving_out(plan, totals.unmirrorable), before, totals.needed, totals.fetched, unread, now)
     still = [PullEstimate(source, len(digests), exact=True) for source, digests in totals.fetches.items()]
-    return Measured(sizes, totals.bodies, (*still, *estimate_pulls(totals.left_out, index)), totals.unmirrorable)
+    return Measured(
+        sizes,
+        totals.bodies,
+        (*still, *estimate_pulls(totals.left_out, index)),
+        totals.unmirrorable,
+        {target: needed.blobs for target, needed in totals.needed.items()},
+    )
 
 
 def _read_each(
