@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 
 from reconciler.oci.spec import Digest
+from reconciler.work.threads import each
 
 
 class Asked(Mapping[Digest, int]):
@@ -16,6 +18,11 @@ class Asked(Mapping[Digest, int]):
     def __init__(self, ask: Callable[[Digest], int | None]) -> None:
         self._ask = ask
         self._known: dict[Digest, int | None] = {}
+
+    def look_up(self, digests: Iterable[Digest], executor: Executor) -> None:
+        """Asks for many sizes side by side."""
+        for _ in each(executor, self.get, [digest for digest in digests if digest not in self._known]):
+            pass
 
     def __getitem__(self, digest: Digest) -> int:
         if digest not in self._known:

@@ -97,7 +97,7 @@ class InRegistry:
         return self.host.registry.name
 
     def repository(self, name: str) -> RepositoryInRegistry:
-        return RepositoryInRegistry(name, self.host.repository(self.config.path(name), may_delete=True), self)
+        return RepositoryInRegistry(name, self.host.repository(self.config.path(name)), self)
 
     def delete(self, items: Iterable[Key]) -> tuple[Kept, ...]:
         kept = []
@@ -210,9 +210,11 @@ class RepositoryInRegistry:
                 return DRIFT.format(found.digest), True
             self._retain(found)
         self.target.check()
-        removed = self.at.delete_tag(tag)
+        # Its tokens may delete. Others may not: some registries refuse a login altogether that wants too much.
+        at = self.target.host.repository(self.at.path, may_delete=True)
+        removed = at.delete_tag(tag)
         if removed is Removed.UNSUPPORTED and self.target.config.delete is Deletion.UNTAG:
-            removed = untag(self.at, tag)
+            removed = untag(at, tag)
         return (NO_TAG_DELETION, False) if removed is Removed.UNSUPPORTED else None
 
     def _refuse_drift(self, tag: str, found: Descriptor) -> None:
@@ -221,7 +223,7 @@ class RepositoryInRegistry:
 
     def _retain(self, found: Descriptor) -> None:
         """Gives a digest that may lose its last tag a tag of our own, where the registry would forget it."""
-        if not self.target.host.kind.forgets_untagged:
+        if not self.target.host.recognised().forgets_untagged:
             return
         tag, there = retained_tag(found.digest), self.at.read(str(found.digest))
         if there:

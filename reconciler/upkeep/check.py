@@ -21,6 +21,7 @@ from reconciler.oci.platform_sizes import downloads
 from reconciler.oci.referrers import merged
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, parse_manifest
 from reconciler.stores.headers import headers_differ
+from reconciler.target.asked import Asked
 from reconciler.target.layout import manifest_headers
 from reconciler.target.protocol import Referrers
 from reconciler.upkeep.defects import Defect, DefectKind
@@ -185,6 +186,8 @@ class _Check:
 
     def _check_blobs(self, *, deep: bool) -> None:
         whole = []
+        if isinstance(self._there.blobs, Asked):
+            self._there.blobs.look_up(self._seen.blobs, self._executor)
         for digest, blob in self._seen.blobs.items():
             size = self._there.blobs.get(digest)
             key = self._repository.blob_key(digest)

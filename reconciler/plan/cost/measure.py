@@ -23,6 +23,7 @@ from reconciler.plan.cost.quotas import PullEstimate, estimate_pulls
 from reconciler.plan.image_work import image_work, in_turn, left_out_of
 from reconciler.plan.plan import leaving_out
 from reconciler.plan.sizes import Unread
+from reconciler.target.asked import Asked
 from reconciler.target.inventory import Inventory
 from reconciler.work.shares import Balanced, Shares
 from reconciler.work.threads import RESOLVE_WORKERS, completed
@@ -90,6 +91,10 @@ def measure(
                 totals.leave_out(work, read, named(work.repository.target))
             else:
                 totals.add(work, read)
+    for target, needed in totals.needed.items():
+        blobs = there[target].blobs if target in there else {}
+        if isinstance(blobs, Asked):
+            blobs.look_up(needed.blobs, executor)
     unread = tuple(sorted(totals.unread, key=lambda one: (one.target, one.tag)))
     before = Contents(there, size, index, requests)
     sizes = forecast(leaving_out(plan, totals.unmirrorable), before, totals.needed, totals.fetched, unread, now)
