@@ -7,11 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.cli.console import warn
 from reconciler.errors import UsageError
 from reconciler.mirrors.document import STDIN
 from reconciler.mirrors.load import load_mirrors
 from reconciler.oci.spec import is_tag
 from reconciler.target.kinds import open_target
+from reconciler.words import count
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
@@ -34,7 +36,8 @@ def open_bucket(mirrors: Mirrors) -> Target:
 def read_tag_list(path: Path) -> tuple[str, ...]:
     """Reads tags from a file, or from stdin if its name is `-`: one a line, blanks around it ignored.
 
-    Raises `UsageError` for a file that cannot be read, and for a line that is not a tag.
+    Lines that are not valid tags are passed over with a warning: lists of a repository's releases have such, e.g.
+    `cmd/ctl/v1.12.0`. Raises `UsageError` for a file that cannot be read, or in which nothing else is.
     """
     name = "stdin" if path == STDIN else str(path)
     try:
@@ -44,11 +47,13 @@ def read_tag_list(path: Path) -> tuple[str, ...]:
         raise UsageError(f"{name}: cannot be read: {error.strerror}") from None
     if len(body) > MAX_LIST_BYTES:
         raise UsageError(f"{name}: is larger than {MAX_LIST_BYTES} bytes; that is not a list of tags")
-    found: dict[str, None] = {}
-    for number, line in enumerate(body.decode("utf-8-sig", "replace").splitlines(), 1):
-        tag = line.strip()
-        if tag and not is_tag(tag):
-            raise UsageError(f"{name}:{number}: {tag[:90]!r} is not a valid tag; write one tag a line")
-        if tag:
-            found[tag] = None
-    return tuple(found)
+    lines = enumerate(map(str.strip, body.decode("utf-8-sig", "replace").splitlines()), 1)
+    written = [(number, line) for number, line in lines if line]
+    others = [(number, line) for number, line in written if not is_tag(line)]
+    if others:
+        number, line = others[0]
+        words = f"{name}:{number}: {line[:90]!r} is not a valid tag"
+        if len(others) == len(written):
+            raise UsageError(f"{words}; write one tag a line")
+        warn(f"{words}; {count(len(others), 'such line is', 'such lines are')} passed over")
+    return tuple(dict.fromkeys(line for _, line in written if is_tag(line)))

@@ -128,8 +128,7 @@ def parse_document(body: bytes, file: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         why = " ".join(part for part in (error.context, error.problem) if part)
-        tab = "; YAML is indented with spaces, not with tabs" if "'\\t'" in why else ""
-        raise _fatal(file, f"not YAML: {why}{tab}", line, column) from None
+        raise _fatal(file, f"not YAML: {why}{_advice(why)}", line, column) from None
     except (YAMLError, ValueError, RecursionError) as error:
         raise _fatal(file, f"not YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
     if root is None:
@@ -137,6 +136,13 @@ def parse_document(body: bytes, file: str) -> Document:
     document = Document(file, body)
     document.value = _Builder(document).build(root, (), None, 0)
     return document
+
+
+def _advice(why: str) -> str:
+    if "'\\t'" in why:
+        return "; YAML is indented with spaces, not with tabs"
+    escape = "; double the backslash, or write the text in single quotes, in which it is only a character"
+    return escape if "escape character" in why else ""
 
 
 def _read(path: Path) -> bytes:

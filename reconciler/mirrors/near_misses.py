@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.mirrors.patterns import Condition, Entry, PatternError, parse_pattern
+from reconciler.mirrors.patterns import Condition, Entry, Kept, PatternError, parse_pattern
 from reconciler.mirrors.tag_list import as_tag_list, is_lone_number
 
 if TYPE_CHECKING:
@@ -43,12 +43,23 @@ def _why(pattern: Pattern, tally: Tally, listed: TagList) -> str:
     if not listed:
         return words
     newest = newest_of(listed)
-    words += f"; newest is {newest}" if newest else f"; none of them is a version, e.g. {min(listed)}"
+    instead = ": choose by glob or regex" if pattern.uncounted.means_versions else ""
+    words += f"; newest is {newest}" if newest else f"; none of them is a version, e.g. {min(listed)}{instead}"
+    words += _met(pattern, listed)
     near = next(((other, found) for other in _alternatives(pattern) if (found := other.matching(listed))), None)
     if near is None:
         return words
     other, found = near
     return f"{words}; {other} would choose {len(found)}, e.g. {newest_of(listed.of(found)) or min(found)}"
+
+
+def _met(pattern: Pattern, listed: TagList) -> str:
+    """How many tags meet the conditions of the pattern, and why the newest of them does not count; empty if none do."""
+    met = pattern.uncounted.matching(listed) if pattern.is_relative else set()
+    if not met:
+        return ""
+    newest = newest_of(listed.of(met)) or min(met)
+    return f"; {len(met)} match, but {newest} is {pattern.reasons(listed, (newest,))[newest]}"
 
 
 def newest_of(tags: Iterable[str]) -> str | None:
@@ -69,6 +80,9 @@ def _standing(version: Version) -> tuple[bool, bool, Version]:
 def _alternatives(pattern: Pattern) -> Iterator[Pattern]:
     """The valid ones of the patterns that may have been meant, the nearest first."""
     if isinstance(pattern, Entry):
+        if pattern.kept.newest and pattern.kept.order is None:
+            # Where all that match are floating tags or no versions, their text has an order.
+            yield replace(pattern, kept=Kept(pattern.kept.newest, order="number"))
         for place, condition in enumerate(pattern.conditions):
             for other in _alternatives(condition):
                 if isinstance(other, Condition):

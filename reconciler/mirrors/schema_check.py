@@ -110,11 +110,17 @@ def _lonely_keys(
             yield (*place, key), f"is only valid with {other}; add {other}, or remove {key}"
 
 
+_CHOICES = re.compile(r"\^\(([a-z|]+)\)\$")
+"""How the schema lists the values of a text that may also be in a list."""
+
+
 def _wrong_value(value: Any, error: Any) -> str:
     expected = error.validator_value
     match error.validator:
         case "const":
             return f"expected {spelled(expected)}, got {spelled(value)}; {_example(error.schema)}"
+        case "pattern" if choices := _CHOICES.fullmatch(expected):
+            return f"expected one of {', '.join(choices[1].split('|'))}, got {spelled(value)}"
         case "enum":
             return f"expected one of {', '.join(map(spelled, expected))}, got {spelled(value)}"
         case "oneOf":

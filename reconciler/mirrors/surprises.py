@@ -1,9 +1,14 @@
-"""Warns of patterns with `newest` whose newest tags are hardly the ones that are meant. Pure."""
+"""Warns of patterns with `newest` whose newest tags are hardly the ones that are meant. Pure.
+
+- numbers far above those of most versions, e.g. a date
+- old versions, because the newest tags that match are floating ones
+- pre-releases, because a glob or a regex does not tell them from releases
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -30,14 +35,55 @@ def surprises(chosen: Iterable[Chosen], listed: Collection[str]) -> tuple[str, .
     A range that begins at numbers of that size means them.
     """
     tags = as_tag_list(listed)
-    large: defaultdict[Pattern, list[Version]] = defaultdict(list)
+    taken: defaultdict[Pattern, list[Version]] = defaultdict(list)
     for one in chosen:
         version = tags.version(one.tag) if one.pattern.is_relative else None
-        if version and version.numbers[0] > FAR_ABOVE * (_begins(one.pattern) + 1):
-            large[one.pattern].append(version)
+        if version:
+            taken[one.pattern].append(version)
+    found = (ask(pattern, versions, tags) for pattern, versions in taken.items() for ask in _ASKED)
+    return tuple(words for words in found if words)
+
+
+def _far_above(pattern: Pattern, taken: Collection[Version], tags: TagList) -> str | None:
+    least = FAR_ABOVE * (_begins(pattern) + 1)
+    large = [version for version in taken if version.numbers[0] > least]
     # Most lists have no such numbers, and need not be parsed.
-    line = _Line(tags) if large else None
-    return tuple(words for one, versions in large.items() if line and (words := _surprise(one, versions, line)))
+    return _out_of_line(pattern, large, _Line(tags)) if large else None
+
+
+def _only_names(pattern: Pattern, taken: Collection[Version], tags: TagList) -> str | None:
+    """Whether the newest of the matching tags are floating ones, while the versions that they name do not match."""
+    if not isinstance(pattern, Entry) or pattern.kept.floating is not None or pattern.kept.order is not None:
+        return None
+    newest = max(taken)
+    versions = (version for tag in tags if (version := tags.version(tag)))
+    newer = sorted(one for one in versions if one.numbers > newest.numbers)
+    names = {one.tag: named for one in newer if (named := tags.named_by(one))}
+    matching = pattern.uncounted.matching(tags, {*names, *(named.tag for named in names.values())})
+    left_out = [tag for tag in names if tag in matching and names[tag].tag not in matching]
+    if not left_out:
+        return None
+    return (
+        f"{pattern} takes {newest.tag} and no newer ones, because {_named(left_out)} are floating tags; "
+        "`order: number` counts those too, `floating: false` says that they are not meant"
+    )
+
+
+def _prereleases(pattern: Pattern, taken: Collection[Version], tags: TagList) -> str | None:
+    """Whether a pattern that says nothing about pre-releases takes them in the place of releases."""
+    found = sorted(version for version in taken if version.prerelease)
+    if not found or _ranges(pattern):
+        return None
+    matching = pattern.uncounted.matching(tags)
+    if not any((version := tags.version(tag)) and not version.prerelease for tag in matching):
+        return None
+    return (
+        f'{pattern} takes pre-releases: {_named([one.tag for one in found])}; add `semver: "*"` to leave them out, and '
+        "`prereleases: true` besides if they are meant"
+    )
+
+
+_ASKED = (_far_above, _only_names, _prereleases)
 
 
 class _Line:
@@ -64,23 +110,31 @@ def _ceiling(majors: Mapping[int, int]) -> int | None:
     return None
 
 
-def _surprise(pattern: Pattern, large: Iterable[Version], line: _Line) -> str | None:
+def _out_of_line(pattern: Pattern, large: Iterable[Version], line: _Line) -> str | None:
     odd = sorted(filter(line.is_left_by, large))
     if not odd or not line.newest:
         return None
-    names = ", ".join(version.tag for version in odd[:NAMED]) + (f" and {len(odd) - NAMED} more" if odd[NAMED:] else "")
+    taken = _named([one.tag for one in odd])
     return (
-        f"{pattern} takes {names}, far above {line.newest.tag}, the newest of most versions; exclude what is a date or "
-        f"a build, or write a semver range that begins at {odd[0].numbers[0]} if it is meant"
+        f"{pattern} takes {taken}, far above {line.newest.tag}, the newest of most versions; "
+        f"exclude what is a date or a build, or write a semver range that begins at {odd[0].numbers[0]} if it is meant"
     )
 
 
-def _begins(pattern: object) -> int:
+def _named(tags: Sequence[str]) -> str:
+    return ", ".join(tags[:NAMED]) + (f" and {len(tags) - NAMED} more" if tags[NAMED:] else "")
+
+
+def _begins(pattern: Pattern) -> int:
     """Returns the largest number that a range of the pattern begins at."""
+    return max((compile_range(one.range).largest for one in _ranges(pattern)), default=0)
+
+
+def _ranges(pattern: Pattern) -> list[Semver]:
     match pattern:
         case Semver():
-            return compile_range(pattern.range).largest
+            return [pattern]
         case Entry() | AnyOf():
-            return max(map(_begins, pattern.conditions), default=0)
+            return [range_ for one in pattern.conditions for range_ in _ranges(one)]
         case _:
-            return 0
+            return []

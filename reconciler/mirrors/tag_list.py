@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
+from itertools import filterfalse
+from typing import TypeAlias
 
 from reconciler.mirrors.versions import Numbers, Version, parse_version, place
 
@@ -14,6 +16,10 @@ _FULL = 3
 LEAST_YEAR = 1990
 _YEARS = range(LEAST_YEAR, 2101)
 _MONTHS = range(1, 13)
+
+
+_Line: TypeAlias = tuple[str, Numbers, str]
+"""The word of a pre-release, the first numbers, and the variant."""
 
 
 class TagList(Collection[str]):
@@ -74,6 +80,10 @@ class TagList(Collection[str]):
         short = not self._tags and len(version.numbers) < _FULL and not (version.prerelease or version.revision)
         return short or self.floats(version)
 
+    def named_by(self, version: Version) -> Version | None:
+        """Returns the version that a floating tag is a name of: the newest of its line and variant, None if none is."""
+        return self._newest_of_line.get(_line(version, len(version.numbers))) if self.floats(version) else None
+
     @cached_property
     def dates_are_strays(self) -> bool:
         """Whether most versions have small numbers, so that 2021.11.28 is a date among them."""
@@ -96,6 +106,15 @@ class TagList(Collection[str]):
         return frozenset((version.numbers, version.variant) for version in self._versions if version.revision)
 
     @cached_property
+    def _newest_of_line(self) -> dict[_Line, Version]:
+        newest: dict[_Line, Version] = {}
+        for version in filterfalse(self.floats, self._versions):
+            for length in range(1, len(version.numbers) + 1):
+                line = _line(version, length)
+                newest[line] = max(newest.get(line, version), version)
+        return newest
+
+    @cached_property
     def _numbered_prereleases(self) -> frozenset[tuple[Numbers, str]]:
         """What has numbered pre-releases. One without a number is the name of the newest: 1.26-rc beside 1.26rc2."""
         numbered = {(version.numbers, version.prerelease[-1]) for version in self._versions if version.prerelease}
@@ -110,6 +129,10 @@ class TagList(Collection[str]):
 def as_tag_list(listed: Iterable[str]) -> TagList:
     """Returns the list itself if it is one, so that its versions are parsed once."""
     return listed if isinstance(listed, TagList) else TagList(listed)
+
+
+def _line(version: Version, length: int) -> _Line:
+    return version.prerelease[-1][0] if version.prerelease else "", version.numbers[:length], version.variant
 
 
 def is_lone_number(numbers: Numbers) -> bool:

@@ -33,11 +33,17 @@ ATTACHED = "attached to an image, with which it comes along"
 
 @dataclass(frozen=True)
 class Row:
-    """A tag, with the pattern that chooses it, or the reason why none does; neither if there are no patterns."""
+    """A tag of a list.
+
+    pattern  the one that chooses it
+    reason   why none does
+    name_of  the version that a floating tag is a name of
+    """
 
     tag: str
     pattern: str | None = None
     reason: str | None = None
+    name_of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def choose(source: str, patterns: Sequence[Pattern], exclude: Sequence[Pattern],
     return Choice(
         source,
         *names,
-        tuple(_row(explained[tag]) for tag in tags.in_order()),
+        tuple(_row(explained[tag], tags) for tag in tags.in_order()),
         tuple(one.tag for one in selection.chosen if one.tag not in explained),
         (*empty_handed(patterns, selection.tallies, tags), *surprises(selection.chosen, tags)),
     )
@@ -101,10 +107,11 @@ def choose_for(mirror: Mirror, listed: tuple[str, ...], patterns: Sequence[Patte
     return replace(choice, rows=tuple(sorted((*choice.rows, *attached), key=lambda row: in_order(row.tag))))
 
 
-def _row(explained: Explained) -> Row:
-    if explained.chosen:
-        return Row(explained.tag, pattern=str(explained.chosen))
-    return Row(explained.tag, reason=_words(explained.reasons))
+def _row(explained: Explained, tags: TagList) -> Row:
+    version = tags.version(explained.tag)
+    named = tags.named_by(version) if version else None
+    chosen, reason = (str(explained.chosen), None) if explained.chosen else (None, _words(explained.reasons))
+    return Row(explained.tag, chosen, reason, named.tag if named else None)
 
 
 def _words(reasons: Sequence[tuple[Pattern, str]]) -> str:

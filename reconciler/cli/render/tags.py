@@ -10,7 +10,7 @@ from reconciler.words import count
 
 if TYPE_CHECKING:
     from reconciler.cli.render.sheet import Part
-    from reconciler.plan.tags import Choice
+    from reconciler.plan.tags import Choice, Row
 
 
 def tags_text(choice: Choice, *, color: bool = False, width: int = WIDE) -> str:
@@ -22,7 +22,9 @@ def tags_text(choice: Choice, *, color: bool = False, width: int = WIDE) -> str:
         if row.pattern is None:
             out.row((f"- {row.tag}", "dim"), (row.reason or "", "dim"))
         else:
-            chosen.row((f"+ {row.tag}", "green"), row.pattern)
+            # A single pattern chooses all of them, and was typed above.
+            pattern = [row.pattern] if len(choice.patterns) > 1 else []
+            chosen.row((f"+ {row.tag}", "green"), *pattern, (_name(row), "dim"))
     missing = [Line((f"! {tag}  is named, but not in the list", "red")) for tag in choice.missing]
     parts: list[Part] = []
     if len(choice.rows) > len(choice.chosen):
@@ -35,6 +37,10 @@ def tags_text(choice: Choice, *, color: bool = False, width: int = WIDE) -> str:
     return rendered([*parts, bold(summary)], color=color, width=width)
 
 
+def _name(row: Row) -> str:
+    return f"a name of {row.name_of}" if row.name_of else ""
+
+
 def tags_document(choice: Choice) -> dict[str, Any]:
     """The choice as `schema/tags.schema.json` has it."""
     return {
@@ -43,7 +49,13 @@ def tags_document(choice: Choice) -> dict[str, Any]:
         "patterns": list(choice.patterns),
         "exclude": list(choice.exclude),
         "tags": [
-            {"tag": row.tag, "chosen": row.pattern is not None, "pattern": row.pattern, "reason": row.reason}
+            {
+                "tag": row.tag,
+                "chosen": row.pattern is not None,
+                "pattern": row.pattern,
+                "reason": row.reason,
+                "name_of": row.name_of,
+            }
             for row in choice.rows
         ],
         "missing": list(choice.missing),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ Item = TypeVar("Item")
 
 LINE_LENGTHS = {"major": 1, "minor": 2}
 """How many numbers the versions of a line have in common."""
+
+_DATE = re.compile(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}(?![0-9])")
+"""In 2024-10-02T17-50-41Z, everything after the year would be a revision or a variant."""
 
 ORDERS: Mapping[str, Callable[[str], Any]] = {"number": natural, "text": str}
 """The orders of texts that need not be versions."""
@@ -59,7 +63,9 @@ class Kept:
         if self.order or self.per or self.floating is not None:
             return self.order not in ORDERS
         versions = (listed.version(text) for text in texts)
-        return all(version and not is_lone_number(version.numbers) for version in versions)
+        return all(
+            version and not (is_lone_number(version.numbers) or _DATE.match(version.tag)) for version in versions
+        )
 
     def left_out(self, texts: Mapping[str, str]) -> dict[str, str]:
         """Returns the tags that are not kept, each with the reason; `texts`: tag -> what orders it."""
@@ -86,7 +92,7 @@ class Kept:
             named = {tag: version for tag, version in named.items() if listed.floats(version)}
             named |= {tag: versions[tag] for tag in floating}
             brought = {tag for tag, version in named.items() if version.numbers in lines}
-        out |= dict.fromkeys(floating - brought, _FLOATING)
+        out |= {tag: _floating_words(listed.named_by(versions[tag])) for tag in floating - brought}
         return brought, out | dict.fromkeys(texts.keys() - versions.keys(), "not a version")
 
     def _outnumbered(self, versions: Mapping[str, Version]) -> dict[str, str]:
@@ -124,7 +130,8 @@ class Kept:
         return f"{newest}{per}{lines}{floating}{f', order {self.order}' if self.order else ''}"
 
 
-_FLOATING = "a floating tag, which is the name of another version"
+def _floating_words(named: Version | None) -> str:
+    return f"a floating tag, a name of {named.tag if named else 'another version'}"
 
 
 def newest_of(items: Iterable[str], count: int | None, key: Callable[[str], Any]) -> set[str]:

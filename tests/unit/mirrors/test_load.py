@@ -143,6 +143,8 @@ def mirror(rest: str) -> str:
         (mirror("tagz: [a]"), "5:5: mirrors[0].tagz: unknown key in entry of mirrors; did you mean tags?"),
         (mirror("tags: [a]\n    platforms: [linux]"), "6:17: mirrors[0].platforms[0]: platform 'linux': expected os/arch"),
         (mirror("tags: [a]\n    platforms: none"), "6:16: mirrors[0].platforms: expected all, got none"),
+        (mirror("tags: [{semver: '1', newest: 1, per: day}]"), "per: expected one of major, minor, variant, got day"),
+        (mirror('tags: [{regex: "\\d"}]'), "double the backslash, or write the text in single quotes"),
         (mirror("tags: [a]\n    retain: 7 days"), '6:13: mirrors[0].retain: "7 days" does not have the expected form'),
         (mirror("tags: [a]\n    target: a/tags/b"), "6:13: mirrors[0].target: 'a/tags/b' cannot be a target: 'tags' is reserved"),
         (mirror("tags: [a]\n    target: _mirror"), "cannot be a target: expected lower-case"),

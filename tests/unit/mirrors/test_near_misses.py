@@ -86,7 +86,15 @@ def told(*patterns: Pattern, listed: list[str], exclude: tuple[Pattern, ...] = (
         (
             Semver(">=1"),
             ["main", "nightly"],
-            'semver ">=1" chooses none of 2 tags; none of them is a version, e.g. main',
+            'semver ">=1" chooses none of 2 tags; none of them is a version, e.g. main: choose by glob or regex',
+        ),
+        (
+            Entry((Glob("3.??"),), kept=Kept(2)),
+            ["3.18", "3.18.1", "3.20", "3.20.5", "latest"],
+            (
+                'glob "3.??", newest 2 chooses none of 5 tags; newest is 3.20.5; 2 match, but 3.20 is a floating tag, '
+                'a name of 3.20.5; glob "3.??", newest 2, order number would choose 2, e.g. 3.20'
+            ),
         ),
         (Glob("["), ["main"], 'glob "[" chooses none of 1 tag; none of them is a version, e.g. main'),
         (Glob("*"), [], 'glob "*" chooses none of 0 tags'),

@@ -38,10 +38,35 @@ def test_a_list_without_a_source(world: World) -> None:
         "- 1.1     older than the newest 1\n"
         "- latest  not a version\n"
         "\n"
-        '+ 1.10  semver ">=1", newest 1\n'
+        "+ 1.10\n"
         "\n"
         "1 of 4 tags chosen.\n"
     )
+
+
+def test_of_several_patterns_each_tag_names_its_own_and_a_floating_one_its_version(world: World) -> None:
+    done = world.run("tags", "--from", "list.txt", NEWEST, "{glob: '1*'}", "latest")
+    assert done.stdout == (
+        '+ 1.0     glob "1*"\n'
+        '+ 1.1     glob "1*"\n'
+        '+ 1.10    semver ">=1", newest 1\n'
+        "+ latest  latest\n"
+        "\n"
+        "4 of 4 tags chosen.\n"
+    )
+    (world.folder / "list.txt").write_text("1\n1.0\n1.1\n2-slim\n2.1-slim\n")
+    done = world.run("tags", "--from", "list.txt", "{semver: '*', newest: 1, floating: true}")
+    assert done.stdout.endswith("\n+ 1    a name of 1.1\n+ 1.1\n\n2 of 5 tags chosen.\n")
+    assert "- 2-slim    of another variant\n" in done.stdout
+    done = world.run("tags", "--from", "list.txt", "{semver: '*', variant: '*', newest: 1}")
+    assert "- 2-slim  a floating tag, a name of 2.1-slim\n" in done.stdout
+
+
+def test_lines_that_are_not_tags(world: World) -> None:
+    (world.folder / "list.txt").write_text("v1.0\ncmd/ctl/v1.12.0\na b\nv1.1\n")
+    done = world.run("tags", "--from", "list.txt", NEWEST)
+    assert "1 of 2 tags chosen" in done.stdout
+    assert done.stderr == "warning: list.txt:2: 'cmd/ctl/v1.12.0' is not a valid tag; 2 such lines are passed over\n"
 
 
 def test_a_list_of_a_source(world: World) -> None:
@@ -63,8 +88,8 @@ def test_a_source(world: World) -> None:
 def test_a_mirror_of_a_mirrors_file(world: World) -> None:
     done = world.run("tags", "-f", "mirrors.yaml", "app")
     assert "- 1.1      excluded by 1.1\n" in done.stdout
-    assert '+ 1.0  semver "*", newest 1\n' in done.stdout
-    assert '+ 2.0-rc1  glob "2*"\n' in world.run("tags", "-f", "mirrors.yaml", "app", "{glob: '2*'}").stdout
+    assert "\n+ 1.0\n" in done.stdout
+    assert "+ 2.0-rc1\n" in world.run("tags", "-f", "mirrors.yaml", "app", "{glob: '2*'}").stdout
 
 
 def test_a_target_that_does_not_exist(world: World) -> None:
@@ -114,9 +139,10 @@ def test_what_a_list_may_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     place = tmp_path / "list"
     place.write_bytes(b"\xef\xbb\xbf1.0\n")
     assert read_tag_list(place) == ("1.0",)
-    place.write_bytes(b"1.0\n\xff\n")
-    with pytest.raises(UsageError, match=r":2: .* is not a valid tag; write one tag a line"):
+    place.write_bytes(b"\xff\n")
+    with pytest.raises(UsageError, match=r":1: .* is not a valid tag; write one tag a line"):
         read_tag_list(place)
+    place.write_bytes(b"1.0\n")
     monkeypatch.setattr("reconciler.cli.inputs.MAX_LIST_BYTES", 3)
     with pytest.raises(UsageError, match="larger than 3 bytes"):
         read_tag_list(place)
