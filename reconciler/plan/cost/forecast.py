@@ -2,8 +2,8 @@
 
 The requests are those of an `apply PLAN` that is not interrupted, one for one as `apply`, `copy`, `ledger`, `lock` and
 the store send them, by the names that the kind of store gives them. An apply without a saved plan reads the mirror
-index once more. What depends on the clock is left out: renewals of the lock and interim writes of the mirror index,
-some twenty requests a minute; garbage whose time is over; and retries.
+index once more. Left out are the parts of a large mirror index; what depends on the clock: renewals of the lock and
+interim writes of the mirror index, some twenty requests a minute; garbage whose time is over; and retries.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def forecast(
         before=stored.size,
         after=stored.size + sum(one.grown for one in work) + lists.grown,
         retired=sum(len(state.retired) for state in after.repositories.values()),
-        requests=_all_requests(stored.requests, work, lists, writes) if stored.requests else None,
+        requests=_all_requests(stored.requests, work, lists, stored.index, writes) if stored.requests else None,
         unread=unread,
     )
 
@@ -156,9 +156,9 @@ def _work(
 
 
 def _all_requests(
-    requests: Requests, work: Sequence[_RepositoryWork], lists: _PublishedLists, writes: int
+    requests: Requests, work: Sequence[_RepositoryWork], lists: _PublishedLists, before: MirrorIndex, writes: int
 ) -> RequestCounts:
-    sent = _state_requests(requests, work, writes) + lists.sent(requests)
+    sent = _state_requests(requests, work, before, writes) + lists.sent(requests)
     sent += requests.deleting(sum(len(one.prunes) for one in work))
     for one in work:
         sent += one.sent(requests)
@@ -301,12 +301,19 @@ def _settled(index: MirrorIndex, change: _RepositoryWork, _: datetime) -> Mirror
     return index_changes.settled(index, change.plan.target, [one.tag for one in change.prunes])
 
 
-def _state_requests(requests: Requests, work: Iterable[_RepositoryWork], writes: int) -> Counter[str]:
-    """The lock taken and released, the mirror index read, and written `writes` times, each after a check of the lock.
+def _state_requests(
+    requests: Requests, work: Iterable[_RepositoryWork], before: MirrorIndex, writes: int
+) -> Counter[str]:
+    """The lock taken and released, the mirror index read, and written `writes` times: a root, then the index itself.
 
-    The store's clock is read after tags are published, before tags are pruned, and before garbage is looked for.
+    The lock is checked before each of these. Before the first index is written, earlier roots are looked for. The
+    store's clock is read after tags are published, before tags are pruned, and before garbage is looked for.
     """
     if not writes and not any(one.plan.changes for one in work):
         return Counter({requests.get: 2})
     clock = 1 + any(one.images for one in work) + any(one.prunes for one in work)
-    return Counter({requests.get: 3 + clock + writes, requests.put: 1 + writes, requests.delete: 1})
+    sent = Counter({requests.get: 3 + clock + 2 * writes, requests.put: 1 + 2 * writes, requests.delete: 1})
+    if writes and not before.serial:
+        sent[requests.get] += 1
+        sent += requests.listing(0)
+    return sent
