@@ -21,13 +21,22 @@ from typing import TYPE_CHECKING
 from reconciler.apply.publish import publish_manifests, publish_tags
 from reconciler.errors import BadAnswer, Malformed, NotFound, SourceError
 from reconciler.oci.image import MAX_IMAGE_MANIFESTS, Image, read_image
-from reconciler.oci.referrers import MAX_REFERRERS, TOO_MANY, CopiedAttachments, merged, parse_fallback
+from reconciler.oci.referrers import (
+    MAX_REFERRERS,
+    TOO_MANY,
+    CopiedAttachments,
+    ListedAttachments,
+    artifact_type,
+    is_of,
+    merged,
+    parse_fallback,
+)
 from reconciler.oci.spec import INDEX_TYPES, MANIFEST_TYPES, Descriptor, Digest, Index
 from reconciler.target.protocol import Referrers
 
 if TYPE_CHECKING:
     from reconciler.oci.image import Fetch
-    from reconciler.oci.referrers import ListedAttachments, Record
+    from reconciler.oci.referrers import Record
     from reconciler.sources import Source
     from reconciler.target.index import RepositoryState
     from reconciler.target.protocol import TargetRepository
@@ -62,6 +71,7 @@ class Route:
     own_tags  tags that a pattern chose: they are mirrored like any other tag, and not touched here
     present   the manifests of `target`, digest -> size in bytes
     fetch     gives the bytes of a manifest, without a request to the source if `target` has it
+    types     globs of the artifact types that are copied; empty: all
     told      the source's refusals that were logged, each of them once
     """
 
@@ -73,11 +83,17 @@ class Route:
     own_tags: frozenset[str]
     present: Mapping[Digest, int]
     fetch: Fetch
+    types: tuple[str, ...] = ()
     told: set[str] = field(default_factory=set)
 
 
 def open_route(
-    source: Source, target: TargetRepository, state: RepositoryState, present: Mapping[Digest, int], fetch: Fetch
+    source: Source,
+    target: TargetRepository,
+    state: RepositoryState,
+    present: Mapping[Digest, int],
+    fetch: Fetch,
+    types: tuple[str, ...] = (),
 ) -> Route:
     """Opens a route. One listing of the source's tags saves requests for the four tags of each digest."""
     try:
@@ -87,22 +103,22 @@ def open_route(
         logger.info("%s; asking for each tag that may belong to a digest", error)
         listed = None
     recorded = merged(state.attachments.values())
-    return Route(state.source, source, listed, target, recorded, state.own_tags, present, fetch)
+    return Route(state.source, source, listed, target, recorded, state.own_tags, present, fetch, types)
 
 
 def fetch_attachments(route: Route, subject: Digest) -> FetchedAttachments:
     """Fetches all that is attached to `subject`. Raises `SourceError`, `StoreError` and `Malformed`."""
     what, recorded = route.name, route.recorded.get(subject, CopiedAttachments())
     fetch = route.fetch
-    attachments = route.source.attachments(subject, route.listed)
+    attachments = route.source.attachments(subject, route.listed).limited(route.types)
     if attachments.refusal and attachments.refusal not in route.told:
         route.told.add(attachments.refusal)
         logger.warning("%s: %s", route.name, attachments.refusal)
-    listed = {one.digest: one for one in _listed(fetch, attachments, f"{what}@{subject}")}
+    listed = {one.digest: one for one in _listed(route, attachments, f"{what}@{subject}")}
     # A source may drop a signature, e.g. when it moves to another registry: what clients verify by stays in the mirror.
     kept = {one: Descriptor("", one, route.present[one]) for one in recorded.referrers if one in route.present}
     found = dict(_read_all(fetch, what, subject, kept | listed))
-    referrers = {one: image for one, image in found.items() if image}
+    referrers = {one: image for one, image in found.items() if image and (one in kept or _is_wanted(route, image))}
     tags = {tag: one for tag, one in attachments.tags.items() if tag not in route.own_tags}
     images = {tag: read_image(fetch, f"{what}:{tag}", one, _all) for tag, one in sorted(tags.items())}
     return FetchedAttachments(
@@ -118,13 +134,19 @@ def fetch_attachments(route: Route, subject: Digest) -> FetchedAttachments:
     )
 
 
-def _listed(fetch: Fetch, attachments: ListedAttachments, what: str) -> tuple[Descriptor, ...]:
+def _is_wanted(route: Route, referrer: Image) -> bool:
+    """Whether a referrer is of one of the types to copy, by its own manifest: a list need not have its type."""
+    return is_of(route.types, artifact_type(referrer.root.parsed))
+
+
+def _listed(route: Route, attachments: ListedAttachments, what: str) -> tuple[Descriptor, ...]:
     """The referrers by the source's list, or by the index at the fallback tag of the OCI distribution specification."""
     if attachments.referrers is not None or attachments.fallback is None:
         return attachments.referrers or ()
-    body = fetch(attachments.fallback)
+    body = route.fetch(attachments.fallback)
     try:
-        return parse_fallback(body, attachments.fallback, what)
+        listed = parse_fallback(body, attachments.fallback, what)
+        return ListedAttachments(listed).limited(route.types).referrers or ()
     except Malformed as error:
         raise BadAnswer(what, f"the index of its referrers is not what it should be: {error.why}") from None
 

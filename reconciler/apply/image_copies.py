@@ -131,7 +131,8 @@ class ImageCopies:
         target, source = self._target(work), self._resources.open_source(work.repository.source)
         state = self._index.repositories.get(target.name, RepositoryState(work.repository.source))
         threads, fetch = self._blobs.threads(work.registry), self._fetch(work, present)
-        opened, _ = self._routes(threads, target.name, open_route, source, target, state, present, fetch)
+        types = work.repository.referrer_types
+        opened, _ = self._routes(threads, target.name, open_route, source, target, state, present, fetch, types)
         return opened.result()
 
     def _all_attachments(self, route: Route, image: Image, what: str) -> tuple[FetchedAttachments, ...]:

@@ -36,6 +36,7 @@ class Mirror:
     retain     how long a digest is kept after it lost its last tag
     signed_by  one of these signers must have signed an image; empty: no signature is needed
     referrers  whether signatures, SBOMs and the like are mirrored with their image
+    referrer_types  globs of the artifact types of those; empty: all
     when_gone  what happens to a tag that the source no longer lists: `keep` or `prune`
     entry      the hash of the entry as it is written, without the defaults
     min_age    how long a digest has to have been seen under its tag before it is published; None: no time
@@ -54,6 +55,7 @@ class Mirror:
     when_gone: str = "keep"
     entry: str = field(default="", compare=False)
     min_age: MinAge | None = None
+    referrer_types: tuple[str, ...] = ()
 
     @property
     def repository(self) -> RepositoryName | None:
@@ -81,6 +83,7 @@ class Defaults:
     referrers: bool = False
     when_gone: str = "keep"
     min_age: MinAge | None = None
+    referrer_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
@@ -37,6 +38,9 @@ MAX_REFERRERS = 1000
 
 _ATTACHMENT_TAG = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 
+_TAG_TYPE = "application/vnd.dev.cosign.artifact.{}.v1+json"
+"""The artifact type that cosign gives to what it otherwise puts at its tag, e.g. `.sig`."""
+
 FEWER = "have some removed at the source, or set referrers: false for this mirror"
 TOO_MANY = f"more than {MAX_REFERRERS} referrers; {FEWER}"
 """What to do about too many, for copies and for signatures alike."""
@@ -56,6 +60,16 @@ class ListedAttachments:
     fallback: Descriptor | None = None
     tags: Mapping[str, Descriptor] = field(default_factory=lambda: MappingProxyType({}))
     refusal: str = ""
+
+    def limited(self, types: tuple[str, ...]) -> ListedAttachments:
+        """Returns those of some artifact types, and those whose type is not listed. See `is_of`."""
+        if not types:
+            return self
+        referrers = self.referrers and tuple(
+            one for one in self.referrers if not one.artifact_type or is_of(types, one.artifact_type)
+        )
+        tags = {tag: one for tag, one in self.tags.items() if is_of(types, _TAG_TYPE.format(tag.rpartition(".")[2]))}
+        return replace(self, referrers=referrers, tags=MappingProxyType(tags))
 
 
 @dataclass(frozen=True)
@@ -79,6 +93,11 @@ Record: TypeAlias = "Mapping[Digest, CopiedAttachments]"
 
 Digests without attachments are in it too: a plan lists the attachments of these digests again, to find new ones.
 """
+
+
+def is_of(types: tuple[str, ...], artifact_type: str) -> bool:
+    """Whether an artifact type matches one of these globs. Without any, all do."""
+    return not types or any(fnmatchcase(artifact_type, one) for one in types)
 
 
 def fallback_tag(subject: Digest) -> str:

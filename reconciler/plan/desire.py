@@ -50,6 +50,7 @@ class Desired:
     held       tags that stay as a restore has left them
     released   holds that an edit of mirrors.yaml has ended
     ages       which digests are not old enough to be published
+    referrer_types  globs of the artifact types of what is attached; empty: all
     """
 
     target: str
@@ -70,6 +71,7 @@ class Desired:
     held: Mapping[str, Held] = field(default_factory=lambda: MappingProxyType({}))
     released: Mapping[str, Held] = field(default_factory=lambda: MappingProxyType({}))
     ages: Ages = NO_AGES
+    referrer_types: tuple[str, ...] = ()
 
 
 def desire(draft: Draft, now: datetime) -> Desired:
@@ -97,6 +99,7 @@ def desire(draft: Draft, now: datetime) -> Desired:
         gone={tag: observed.gone.get(tag, now) for tag in sorted(draft.gone - unwanted.keys())},
         left_out=draft.left_out,
         held=draft.held,
+        referrer_types=mirror.referrer_types,
         released=_released(observed, draft.held),
         ages=draft.ages,
     )

@@ -48,6 +48,7 @@ class RepositoryPlan:
     held       tags that stay as a restore has left them; they count as unchanged
     released   holds that an edit of mirrors.yaml has ended
     ages       tags that wait for `min_age`, and what was seen of them
+    referrer_types  globs of the artifact types of what is attached; empty: all
     """
 
     target: str
@@ -65,6 +66,7 @@ class RepositoryPlan:
     held: Mapping[str, Held] = field(default_factory=dict)
     released: Mapping[str, Held] = field(default_factory=dict)
     ages: Ages = NO_AGES
+    referrer_types: tuple[str, ...] = ()
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -218,4 +220,5 @@ def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:
         desired.held,
         desired.released,
         desired.ages,
+        desired.referrer_types,
     )

@@ -61,6 +61,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
                 "error": repository.error,
                 **({"refused": [_refused_document(one) for one in repository.refused]} if repository.refused else {}),
                 **({"referrers": True} if repository.referrers else {}),
+                **({"referrer_types": list(repository.referrer_types)} if repository.referrer_types else {}),
                 **({"warnings": list(repository.warnings)} if repository.warnings else {}),
                 **({} if repository.gone is None else {"gone": gone_document(repository.gone)}),
                 **({} if repository.left_out is None else {"left_out": _left_out_document(repository.left_out)}),
@@ -188,6 +189,7 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
             referrers = entry.get("referrers", False)
             if not isinstance(referrers, bool):
                 raise Malformed(target, "expected referrers to be true or false")
+            types = _parse_lines("referrer_types", entry.get("referrer_types", []), target)
             warnings = _parse_lines("warnings", entry.get("warnings", []), target)
             tallies = tuple(_parse_tally(one, target) for one in entry.get("patterns", []))
             gone = parse_gone(entry["gone"], target) if "gone" in entry else None
@@ -208,6 +210,7 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
                 parse_held(entry.get("held", {}), target),
                 parse_held(entry.get("released", {}), target),
                 parse_ages(entry, target),
+                types,
             )
         case _:
             raise Malformed("a repository of the plan", "expected target, source, unchanged, changes and error")

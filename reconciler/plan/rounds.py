@@ -285,7 +285,9 @@ class Rounds:
         self, mirror: Mirror, subject: Digest, tags: frozenset[str] | None
     ) -> Future[ListedAttachments | SourceError]:
         what = f"{mirror.source}@{subject}"
-        return self._send(mirror.source, what, lambda source: source.attachments(subject, tags))
+        return self._send(
+            mirror.source, what, lambda source: source.attachments(subject, tags).limited(mirror.referrer_types)
+        )
 
     def _send(self, name: str, what: str, request: Callable[[Source], Answer]) -> Future[Answer | SourceError]:
         return self._threads.submit(self._answer, name, what, request)

@@ -89,6 +89,8 @@ def _unlike(repository: RepositoryPlan, mirror: Mirror) -> Iterator[str]:
         yield f"expected the source {mirror.source}, the plan has {repository.source}"
     if repository.platforms != mirror.platforms:
         yield "expected the platforms of mirrors.yaml, the plan has others"
+    if repository.referrer_types != mirror.referrer_types and repository.of(Action.ADD, Action.UPDATE):
+        yield "expected the types of referrers of mirrors.yaml, the plan has others"
     if repository.referrers != mirror.referrers and repository.of(Action.ADD, Action.UPDATE):
         yield f"expected referrers: {str(mirror.referrers).lower()}, as mirrors.yaml has it"
     for change in repository.of(Action.ADD, Action.UPDATE):

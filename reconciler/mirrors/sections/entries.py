@@ -51,6 +51,7 @@ Signers: TypeAlias = "Callable[[KeyPath, Any], tuple[Signer, ...]]"
 def read_settings(document: Document, place: KeyPath, base: Settings, signers: Signers) -> Settings:
     """Reads the valid settings at `place`; the others come from `base`."""
     said, before = document.sound(place), base.others
+    referrers = said.get("referrers", before.referrers)
     others = Defaults(
         platforms=_platforms(document, (*place, "platforms"), said["platforms"])
         if "platforms" in said
@@ -58,7 +59,8 @@ def read_settings(document: Document, place: KeyPath, base: Settings, signers: S
         prune=said.get("prune", before.prune),
         retain=duration(said["retain"]) if "retain" in said else before.retain,
         signed_by=signers((*place, "signed_by"), said["signed_by"]) if "signed_by" in said else before.signed_by,
-        referrers=said.get("referrers", before.referrers),
+        referrers=bool(referrers),
+        referrer_types=_types(referrers) if "referrers" in said else before.referrer_types,
         when_gone=said.get("when_gone", before.when_gone),
         min_age=_min_age(document, (*place, "min_age"), said["min_age"]) if "min_age" in said else before.min_age,
     )
@@ -71,6 +73,10 @@ def read_settings(document: Document, place: KeyPath, base: Settings, signers: S
 
 Destinations: TypeAlias = "Callable[[str, str], str | None]"
 """Explains why a source cannot be mirrored to a target; None if it can."""
+
+
+def _types(referrers: Any) -> tuple[str, ...]:
+    return tuple(sorted(set(referrers["types"]))) if isinstance(referrers, dict) else ()
 
 
 def read_mirrors(

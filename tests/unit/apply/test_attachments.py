@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ from tests.parts.images import Image, artifact, image
 from tests.world import walk
 
 if TYPE_CHECKING:
+    from reconciler.oci.referrers import ListedAttachments
     from tests.memory import MemoryStore
 
 AMD64 = V1.children[0]
@@ -396,3 +398,47 @@ def test_killed_before_it_was_recorded_and_not_wanted_any_more_nothing_is_left()
     bench.sources["a"] = MemorySource({"2": V2})
     bench.apply(bench.plan(WANTED))
     assert final(bench.store) == final(clean.store)
+
+
+SIGNATURE_TYPE = "application/vnd.dev.cosign.artifact.sig.v1+json"
+
+
+@pytest.mark.parametrize("is_typed", [True, False])
+@pytest.mark.parametrize(
+    "types", [("*.sbom",), ("*sbom", "*.signature"), (SIGNATURE_TYPE, "*/vnd.example.note"), ("x",)]
+)
+def test_only_attachments_of_the_wanted_types_are_copied(types: tuple[str, ...], is_typed: bool) -> None:
+    """Also if the source's list has no types, so that the manifests decide."""
+    source = signed()
+    listing = source.attachments
+
+    def untyped(subject: Digest, listed: frozenset[str] | None) -> ListedAttachments:
+        found = listing(subject, listed)
+        ones = tuple(replace(one, artifact_type="") for one in found.referrers or ())
+        return replace(found, referrers=ones)
+
+    if not is_typed:
+        source.attachments = untyped  # type: ignore[method-assign]
+    wanted = replace(WANTED, referrer_types=types)
+    bench = Bench({"a": source})
+    bench.apply(bench.plan(wanted))
+    kinds = {"application/vnd.example.sbom": SBOM, "application/vnd.example.note": NOTE}
+    expected = {one.digest for kind, one in kinds.items() if any(fnmatchcase(kind, each) for each in types)}
+    assert {*listed(bench.store, V1), *listed(bench.store, AMD64)} == expected
+    assert listed(bench.store, SBOM) == ([SBOM_SIGNATURE.digest] if "*.signature" in types else [])
+    assert (manifest_key("a", NAME) in bench.store.objects) is (SIGNATURE_TYPE in types)
+    again = bench.again()
+    if not is_typed:
+        again.sources["a"].attachments = untyped  # type: ignore[method-assign]
+    assert not again.plan(wanted).has_changes
+
+
+def test_more_types_bring_more_and_fewer_take_nothing_away() -> None:
+    bench = Bench({"a": signed()})
+    bench.apply(bench.plan(replace(WANTED, referrer_types=("*.note",))))
+    assert listed(bench.store, V1) == []
+    bench = bench.again()
+    bench.apply(bench.plan(WANTED))
+    assert listed(bench.store, V1) == [SBOM.digest]
+    bench = bench.again()
+    assert not bench.plan(replace(WANTED, referrer_types=("*.note",))).has_changes

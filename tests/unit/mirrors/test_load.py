@@ -69,7 +69,7 @@ defaults:
   platforms: [linux/arm64/v8, linux/amd64]
   prune: false
   retain: 36h
-  referrers: true
+  referrers: {types: ["application/spdx*", "*.sbom"]}
 mirrors:
   - source: alpine
     tags:
@@ -107,7 +107,8 @@ mirrors:
     assert (images.source, images.target) == ("oci:./images", "my/images")
     assert images.platforms == (Platform("linux", "amd64"), Platform("linux", "arm64", "v8"))
     assert (images.prune, images.retain, mirrors.defaults.prune) == (False, timedelta(hours=36), False)
-    assert (alpine.referrers, images.referrers) == (False, True)
+    assert (alpine.referrers, alpine.referrer_types) == (False, ())
+    assert (images.referrers, images.referrer_types) == (True, ("*.sbom", "application/spdx*"))
 
 
 def test_the_kinds_of_store(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("mirrors.yaml", "folder"): set(),  # where the file is
     ("mirrors.yaml", "sha256"): set(),  # how it is written
     ("mirror", "entry"): set(),  # how it is written
+    ("mirror", "referrer_types"): set(),  # a key of `referrers`
+    ("defaults", "referrer_types"): set(),
     ("r2", "digest_by_tag"): set(),  # a key of `edge`
     ("registry", "plain_http"): set(),  # a key of `registries`
     ("mirror_host", "prefix"): {"host"},

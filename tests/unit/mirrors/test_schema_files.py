@@ -111,7 +111,9 @@ def test_the_mirror_index() -> None:
 def test_a_plan(etag: str | None) -> None:
     repositories = (
         RepositoryPlan("a/b", "docker.io/a/b", None, 4, CHANGES, None),
-        RepositoryPlan("c", "oci:./x", (Platform("linux", "arm64"),), 0, (), "it failed", referrers=True),
+        RepositoryPlan(
+            "c", "oci:./x", (Platform("linux", "arm64"),), 0, (), "it failed", referrers=True, referrer_types=("a*",)
+        ),
     )
     validator = Draft202012Validator(load_schema("plan"))
     written = json.loads(json.dumps(plan_document(Plan("0" * 64, 3, etag, repositories))))

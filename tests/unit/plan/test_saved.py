@@ -57,6 +57,10 @@ def other_platforms(plan: Document) -> None:
     repository(plan, "app")["platforms"] = ["linux/amd64"]
 
 
+def referrer_types(plan: Document) -> None:
+    repository(plan, "app")["referrer_types"] = ["*.sbom"]
+
+
 def referrers(plan: Document) -> None:
     repository(plan, "app")["referrers"] = True
 
@@ -108,6 +112,7 @@ def a_note_of_another_target(plan: Document) -> None:
         (another_target_as_it_is, "evil/app: mirrors.yaml does not have it"),
         (other_platforms, "app: expected the platforms of mirrors.yaml"),
         (referrers, "app: expected referrers: false"),
+        (referrer_types, "app: expected the types of referrers of mirrors.yaml"),
         (a_note_of_another_target, "evil/app: mirrors.yaml does not have it"),
         (a_tag_that_nothing_chooses, "app: x: no pattern of mirrors.yaml chooses it"),
         (a_tag_twice, "app: 2.0 is there twice"),
