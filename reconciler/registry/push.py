@@ -230,7 +230,8 @@ class Upload:
         self._follow(session, sent)
         if sent.status == 413:
             self._shrink(size, session, sent)
-        if sent.status in _OTHER_WAY and not self._is_wrong(sent) and self._known.powers.monolithic is Can.UNKNOWN:
+        # Another upload may have found that out while this one was on its way.
+        if sent.status in _OTHER_WAY and not self._is_wrong(sent) and self._known.powers.monolithic is not Can.YES:
             self._known.learn(monolithic=Can.NO)
             raise self._another_way("it does not take a blob with one request")
         raise self._refusal(sent)
@@ -251,7 +252,7 @@ class Upload:
         if sent.status in _GONE and offset:
             self._session = None
             raise _Again("it has forgotten the upload", costs=True)
-        if sent.status in _OTHER_WAY and offset == 0 and self._known.powers.chunked is Can.UNKNOWN:
+        if sent.status in _OTHER_WAY and offset == 0 and self._known.powers.chunked is not Can.YES:
             self._not_in_chunks()
         raise self._refusal(sent)
 
@@ -276,7 +277,7 @@ class Upload:
         if sent.status in _GONE:
             self._session = None
             raise _Again("it has forgotten the upload", costs=True)
-        if sent.status in _OTHER_WAY and not self._is_wrong(sent) and self._known.powers.chunked is Can.UNKNOWN:
+        if sent.status in _OTHER_WAY and not self._is_wrong(sent) and self._known.powers.chunked is not Can.YES:
             self._not_in_chunks()
         raise self._refusal(sent)
 

@@ -184,6 +184,27 @@ def test_a_registry_that_takes_chunks_only_is_found_out_once(start: Callable[...
     assert target.registry.methods() == ["HEAD", "POST", "PATCH", "PUT"]
 
 
+@pytest.mark.parametrize(
+    ("habits", "most", "found"),
+    [(Habits(takes_whole=False), None, "monolithic"), (Habits(takes_chunks=False), 1000, "chunked")],
+)
+def test_what_another_upload_finds_out_meanwhile_fails_none(
+    start: Callable[..., Target], habits: Habits, most: int | None, found: str
+) -> None:
+    target = start(habits)
+    if most:
+        target.at.known.takes_at_most(most)
+
+    def after(asked: Asked, answer: Answer) -> Answer:
+        if answer.status == 400:
+            target.at.known.learn(**{found: Can.NO})
+        return answer
+
+    target.registry.after = after
+    assert target.push() is Pushed.UPLOADED
+    assert target.arrived
+
+
 def test_ecr_takes_whole_blobs_even_if_chunks_were_tried_first(start: Callable[..., Target]) -> None:
     target = start(ECR)
     target.registry.repository("team/app")
@@ -400,7 +421,8 @@ def test_a_source_that_fails_is_no_fault_of_the_registry(start: Callable[..., Ta
     with pytest.raises(Unreachable, match=r"docker.io/library/x"):
         target.at.push_blob(BLOB, failing)
     assert not target.arrived
-    assert target.registry.methods()[-1] == "DELETE", "the upload is cancelled"
+    # The server may end the broken PUT after it.
+    assert "DELETE" in target.registry.methods(), "the upload is cancelled"
 
 
 def test_a_refused_push_names_the_login(start: Callable[..., Target]) -> None:
