@@ -51,6 +51,9 @@ def length_of(response: Response, what: str) -> int:
     return int(stated)
 
 
+_TAKEN = (201, 202, 204)
+"""Answers that a manifest was taken. Any other success may come from a proxy, e.g. a page that wants a login."""
+
 _UNSUPPORTED = (400, 404, 405, 501)
 """Answers of registries that do not delete tags, or nothing at all: 404 is Nexus's."""
 
@@ -187,17 +190,24 @@ class TargetRepository(Place):
             sent = self.patiently("PUT", f"manifests/{reference}", body, {"Content-Type": media_type})
             if sent.response.is_success:
                 self.compare(sent, digest, what)
+                if sent.status not in _TAKEN and not self._names(reference, digest):
+                    raise StoreError(
+                        what, f"{self.registry.name} answered {sent.status}, and the manifest is not there"
+                    )
                 return
             # A registry that keeps tags as they are refuses even what is there: also what this request put there before
             # its answer was lost.
             is_kept = is_tag(reference) and is_about_immutability(sent)
-            found = self.head(reference) if is_kept else None
-            if found and found.digest == digest:
+            if is_kept and self._names(reference, digest):
                 return
             if is_kept:
                 self.known.learn(immutable=Can.YES)
                 raise immutable(sent, self.registry, what)
             raise refused(sent, self.registry, what, "take this manifest")
+
+    def _names(self, reference: str, digest: Digest) -> bool:
+        found = self.head(reference)
+        return found is not None and found.digest == digest
 
     def tags(self) -> tuple[str, ...]:
         """Lists the tags; none if there is no such repository."""

@@ -69,6 +69,19 @@ def test_a_put_whose_answer_was_lost_at_an_immutable_tag(start: Start) -> None:
     assert registry.repository("team/app").tags["1"] == str(Digest.of(index(1)))
 
 
+@pytest.mark.parametrize("reference", ["1", str(Digest.of(index(1)))])
+def test_a_success_that_is_no_registrys_is_not_believed(start: Start, reference: str) -> None:
+    """E.g. the page of a proxy that wants a login."""
+    registry, at = start()
+    page = Answer(200, {"Content-Type": "text/html"}, b"<html>")
+    registry.judge = lambda asked: page if asked.method == "PUT" else None
+    with pytest.raises(StoreError, match="answered 200, and the manifest is not there"):
+        at.put_manifest(reference, OCI_INDEX, index(1))
+    registry.judge = lambda asked: None
+    registry.after = lambda asked, answer: Answer(200, answer.headers, answer.body)
+    at.put_manifest(reference, OCI_INDEX, index(1))
+
+
 def test_the_exact_bytes_and_type_are_sent(start: Start) -> None:
     registry, at = start()
     body = index(1).replace(b":", b" :  ")
