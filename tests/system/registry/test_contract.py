@@ -25,31 +25,9 @@ from reconciler.registry.referrers import attach, listed
 from reconciler.registry.repository import Pushed, Removed, TargetRepository
 from reconciler.sources.config import RegistryConfig
 from tests.parts.docker_registry import start_docker_registry
-from tests.parts.registry_habits import PRODUCTS, start_registry
+from tests.parts.registry_habits import KIND_OF, PRODUCTS, InMemoryCloud, start_registry
 
 REAL = {"docker-registry": True, "docker-registry without deletion": False}
-KIND = {
-    "ECR": "Amazon ECR",
-    "Artifactory": "Artifactory",
-    "GHCR": "GitHub Container Registry",
-    "Docker Hub": "Docker Hub",
-    "Harbor": "Harbor",
-    "Nexus": "Nexus",
-    "Quay": "Quay",
-}
-
-
-class Creating:
-    """Stands for ECR's own API at a scripted registry."""
-
-    def __init__(self, repositories: dict[str, Any], make: Any) -> None:
-        self.repositories, self.make = repositories, make
-
-    def create(self, path: str) -> None:
-        self.make(path)
-
-    def delete_tag(self, path: str, tag: str) -> bool:
-        return self.repositories[path].tags.pop(tag, None) is not None
 
 
 @dataclass(frozen=True)
@@ -72,9 +50,9 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
             scripted = stack.enter_context(start_registry(PRODUCTS[name]))
             url = scripted.host
             if scripted.habits.must_exist:
-                cloud = Creating(scripted.repositories, scripted.repository)
+                cloud = InMemoryCloud(scripted)
         host = stack.enter_context(opened(url, RegistryConfig(plain_http=True), {}, rate=10_000))
-        kind = next((kind for kind in KINDS if kind.name == KIND.get(name)), OTHER)
+        kind = next((kind for kind in KINDS if kind.name == KIND_OF.get(name)), OTHER)
         host = TargetRegistry(host.registry, kind, Cloud(cloud) if cloud else None)
         yield Case(name, *(host.repository(path, may_delete=True) for path in ("team/app", "team/base")))
 

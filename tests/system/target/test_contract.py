@@ -1,33 +1,44 @@
-"""What every kind of target has to do: so far folders and buckets."""
+"""What every kind of target has to do: folders, buckets, registries, and the habits of products."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.errors import LockLost, MirrorError
 from reconciler.oci.spec import Descriptor, Digest, parse_manifest
+from reconciler.registry.cloud import Cloud
+from reconciler.registry.host import TargetRegistry
+from reconciler.registry.kinds import KINDS, OTHER
+from reconciler.registry.opening import opened
+from reconciler.sources.config import RegistryConfig
 from reconciler.stores.folder import Folder
+from reconciler.stores.registry import RegistryStore
+from reconciler.target.in_registry import InRegistry
 from reconciler.target.in_store import InStore
 from reconciler.target.layout import ManifestKey
 from reconciler.target.protocol import KeepsObjects, Referrers
 from tests.memory import MemoryStore
+from tests.parts.docker_registry import start_docker_registry
 from tests.parts.images import Image, app, artifact, image
+from tests.parts.registry_contents import from_registry
+from tests.parts.registry_habits import KIND_OF, PRODUCTS, InMemoryCloud, start_registry
 from tests.parts.seaweedfs import bucket_store
 from tests.world import walk
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from reconciler.stores import Store
     from reconciler.target.protocol import Target, TargetRepository
 
 STATIC = ("folder", "memory", "seaweedfs", "r2")
+REAL = {"docker-registry": True, "docker-registry without deletion": False}
 
 
 @dataclass(frozen=True)
@@ -43,9 +54,33 @@ class Case:
         return self.target.repository("team/app")
 
 
-@pytest.fixture(params=STATIC)
-def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
-    return _static(request, tmp_path)
+@pytest.fixture(params=[*STATIC, *REAL, *PRODUCTS])
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
+    name: str = request.param
+    if name in STATIC:
+        yield _static(request, tmp_path)
+    elif name in REAL:
+        storage = {"filesystem": {"rootdirectory": str(tmp_path / "data")}, "delete": {"enabled": REAL[name]}}
+        with start_docker_registry(tmp_path, {"storage": storage}) as registry, _pushing(name, registry.host) as case:
+            yield case
+    else:
+        with start_registry(PRODUCTS[name]) as scripted, _pushing(name, scripted.host) as case:
+            if scripted.habits.must_exist:
+                assert isinstance(case.target, InRegistry)
+                case.target.host.cloud = Cloud(InMemoryCloud(scripted))
+            yield case
+
+
+@contextmanager
+def _pushing(name: str, host: str) -> Iterator[Case]:
+    """A target at a registry, which is known by its product as it would be by its name or its answers."""
+    config = RegistryStore(host, Folder(Path("/nowhere"), None), prefix="mirror", plain_http=True)
+    with opened(host, RegistryConfig(plain_http=True), {}, rate=10_000) as client:
+        kind = next((kind for kind in KINDS if kind.name == KIND_OF.get(name)), OTHER)
+        registry = TargetRegistry(client.registry, kind)
+        target = InRegistry(config, registry, MemoryStore(), client.registry.close)
+        read = from_registry(f"http://{host}")
+        yield Case(name, target, lambda path: read(path.replace("v2/", "v2/mirror/", 1)))
 
 
 def _static(request: pytest.FixtureRequest, folder: Path) -> Case:
