@@ -212,6 +212,8 @@ def check_visible(store: MemoryStore) -> None:
         for target, state in parse(store.objects[MIRROR_INDEX], "it").repositories.items():
             for tag, entry in state.tags.items():
                 assert manifest_key(target, entry.digest) in store.objects
+                if tag in state.pending and tag in state.held:
+                    continue  # A restore that was cut off: it has recorded the tag, and may not have written it yet.
                 published = store.objects[manifest_key(target, tag)]
                 assert entry.digest.matches(published) or tag in state.pending
 

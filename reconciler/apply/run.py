@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from reconciler.apply.drift import find_drift, wanted_of, without_drift
 from reconciler.apply.image_copies import ImageCopies
 from reconciler.apply.outcome import Done, Failed, NotMirrored, Outcome, Skipped
+from reconciler.apply.restored import finish_restores
 from reconciler.errors import Interrupted, LockLost, NoPlatform, OutOfTime, QuotaSpent, StoreDenied
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.referrers import Record
@@ -102,6 +103,7 @@ class Run:
         try:
             yield from self._leave_drift()
             yield from self._begin()
+            yield from self._finish_restores()
             yield from self._publish()
             yield from self._prune()
         except LockLost:
@@ -156,6 +158,21 @@ class Run:
             for tag, why in (one.left_out or {}).items():
                 if known.get(one.target, {}).get(tag) != why:
                     yield NotMirrored(one.target, tag, why.reason)
+
+    def _finish_restores(self) -> Iterator[Outcome]:
+        """Settles what a restore was cut off at: it had recorded the tags, with their holds, before it wrote them."""
+        finished = list(finish_restores(self._plan, self._resources.target))
+        done = [one for one in finished if isinstance(one, Done)]
+
+        def change(index: MirrorIndex) -> MirrorIndex:
+            for one in done:
+                index = index_changes.settled(index, one.target, [one.change.tag])
+            return index
+
+        self._write(change)
+        self._touched |= {one.target for one in done}
+        self._failed |= {one.target for one in finished if isinstance(one, Failed)}
+        yield from finished
 
     def _publish(self) -> Iterator[Event]:
         images = in_turn(image_work(self._plan), self._resources.open_source)

@@ -66,7 +66,10 @@ def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
 
 def _arrivals(desired: Desired, state: RepositoryState) -> Iterator[Change]:
     for tag, after in desired.wanted.items():
-        change = arrival(tag, after, state, desired.platforms, desired.news)
+        recorded = state.tags.get(tag)
+        # A restore has brought back the platforms that were there then.
+        platforms = recorded.platforms if recorded and tag in desired.held else desired.platforms
+        change = arrival(tag, after, state, platforms, desired.news)
         if change:
             yield replace(change, signature=desired.known.get(after.digest), by=desired.ages.early.get(tag))
 

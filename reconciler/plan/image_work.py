@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import NoPlatform, SourceError
 from reconciler.oci.spec import Descriptor, Digest
+from reconciler.plan.desire import CUT_OFF
 from reconciler.plan.diff import Action
 from reconciler.sources import quota_of
 from reconciler.sources.kinds import parse_source
@@ -52,12 +53,18 @@ def image_work(plan: Plan) -> Iterator[ImageWork]:
     """Yields the images to copy: one for each digest of a repository, however many tags it has."""
     for repository in plan.repositories:
         images: dict[Digest, list[Change]] = {}
+        others = {change.tag for change in restored(repository)}
         for change in repository.of(Action.ADD, Action.UPDATE):
-            if change.after:
+            if change.after and change.tag not in others:
                 images.setdefault(change.after.digest, []).append(change)
         for changes in images.values():
             if changes[0].after:
                 yield ImageWork(repository, changes[0].after, tuple(changes))
+
+
+def restored(repository: RepositoryPlan) -> tuple[Change, ...]:
+    """Returns the changes that only finish a restore, of images that the bucket has."""
+    return tuple(one for one in repository.of(Action.UPDATE) if one.tag in repository.held and one.reason == CUT_OFF)
 
 
 def left_out_of(work: ImageWork, error: NoPlatform, named: Collection[str]) -> dict[str, LeftOut]:

@@ -79,6 +79,9 @@ def _in_question(draft: Draft, gate: Gate, *, recheck: bool) -> Mapping[Digest, 
     if draft.blocked or not gate.wanted(draft.mirror.target):
         return tags
     for tag, wanted in sorted(draft.all_wanted.items()):
+        # The restore has verified what is to be settled, by what the bucket has.
+        if tag in draft.settling:
+            continue
         if recheck or arrival(tag, wanted, draft.observed, draft.mirror.platforms, draft.news):
             tags[wanted.digest].append(tag)
     return tags

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.oci.referrers import published_tags
@@ -23,9 +24,21 @@ def published_lists(index: MirrorIndex, repositories: Iterable[str]) -> dict[str
 
     A repository without tags is not listed, just as a registry does not know a name before its first push.
     """
+    index = _without_unfinished(index)
     lists: dict[str, bytes | None] = {tags_key(name): _tags(index, name) for name in sorted(repositories)}
     named = sorted(name for name, state in index.repositories.items() if state.tags)
     return {**lists, CATALOG: _json({"repositories": named}), PING: _json({}), PAGE: page.render(index)}
+
+
+def _without_unfinished(index: MirrorIndex) -> MirrorIndex:
+    """`index` without the tags of restores that were cut off, of which it is not known whether they are there yet."""
+    unsure = {name: one.held.keys() & one.pending for name, one in index.repositories.items() if one.pending}
+    found = {
+        name: replace(state, tags={tag: one for tag, one in state.tags.items() if tag not in unsure[name]})
+        for name, state in index.repositories.items()
+        if unsure.get(name)
+    }
+    return replace(index, repositories={**index.repositories, **found}) if found else index
 
 
 def is_foreign(key: str, body: bytes) -> bool:

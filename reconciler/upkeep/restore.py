@@ -12,9 +12,9 @@
     for step in restored.steps:
         print(step.target, step.tag, step.after)
 
-The order of writes is that of an apply: the mirror index says which tags are pending, then come the tags' objects, then
-the index has them, each with its hold, then the published lists. A restore that is killed leaves pending tags, which
-the next apply settles; to restore again is safe at any time.
+The mirror index has the tags first, each with its hold, and as pending; then come the tags' objects, then the index has
+them settled, then the published lists. A restore that is killed leaves pending tags with holds, which the next apply
+points to the same digests, without any source; to restore again is safe at any time.
 """
 
 from __future__ import annotations
@@ -212,11 +212,11 @@ class _Restore:
         away = [step for step in steps if not step.image]
         # If this run is killed from here on, its lock stays behind, and the next apply publishes all lists again.
         self._lease.unfinished = True
-        observed = write_index(self._state, observed, lambda index: _begun(index, back, away, now), self._by)
+        observed = write_index(self._state, observed, lambda index: self._begun(index, steps, now), self._by)
         for step in back:
             self._publish(step)
         kept = self._remove(away, observed.index)
-        observed = write_index(self._state, observed, lambda index: self._done(index, steps, kept, now), self._by)
+        observed = write_index(self._state, observed, lambda index: _settled(index, steps, kept), self._by)
         publish_lists(self._public, published_lists(observed.index, {step.target for step in steps}), executor)
         # What an earlier run left is still for an apply to clear up.
         self._lease.unfinished = self._lease.taken_over
@@ -234,17 +234,15 @@ class _Restore:
         items = (ManifestKey(one.target, one.tag) for one in steps if one.tag not in along[one.target])
         return frozenset((one.item.repository, str(one.item.reference)) for one in self._public.delete(items))
 
-    def _done(
-        self, index: MirrorIndex, steps: Iterable[Step], kept: Collection[tuple[str, str]], now: datetime
-    ) -> MirrorIndex:
+    def _begun(self, index: MirrorIndex, steps: Iterable[Step], now: datetime) -> MirrorIndex:
         by = f"{self._by.command} on {self._by.host}"
         for step in steps:
             target, entry = step.target, _entry(self._mirrors, step.target)
             if step.image:
                 index = published(index, target, step.source, {step.tag: replace(step.image.state, synced_at=now)}, now)
+                index = begun(index, target, step.source, [step.tag])
             else:
-                undeleted = [step.tag] if (target, step.tag) in kept else []
-                index = settled(index, target, [step.tag], undeleted)
+                index = removed(index, target, [step.tag], now)
             index = with_holds(index, target, {step.tag: Held(step.after, now, by, step.reason, entry)})
         return index
 
@@ -258,9 +256,8 @@ def _check_drift(target: Target, steps: Iterable[Step]) -> None:
                 raise Drift(f"{step.target}:{step.tag}", DRIFT.format(found))
 
 
-def _begun(index: MirrorIndex, back: Iterable[Step], away: Iterable[Step], now: datetime) -> MirrorIndex:
-    for step in back:
-        index = begun(index, step.target, step.source, [step.tag])
-    for step in away:
-        index = removed(index, step.target, [step.tag], now)
+def _settled(index: MirrorIndex, steps: Iterable[Step], kept: Collection[tuple[str, str]]) -> MirrorIndex:
+    for step in steps:
+        undeleted = [step.tag] if (step.target, step.tag) in kept else []
+        index = settled(index, step.target, [step.tag], undeleted)
     return index

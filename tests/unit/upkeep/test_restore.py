@@ -17,6 +17,7 @@ from reconciler.errors import LockHeld, MirrorError, PlanRefused, Unreachable, U
 from reconciler.mirrors.patterns import Exact
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
+from reconciler.signatures.gate import Gate
 from reconciler.signatures.signers import TrustedKey, Unchecked, Verified
 from reconciler.target.in_store import InStore
 from reconciler.target.layout import CATALOG, LOCK, MIRROR_INDEX, PAGE, blob_key, manifest_key, tags_key
@@ -377,6 +378,51 @@ def test_stopped_at_any_operation_tags_are_whole_and_the_next_apply_settles_them
         if case == "restore":
             step(bench.again())
     assert len(seen) > 1
+
+
+def test_killed_with_the_source_gone_it_is_finished_from_the_bucket_alone() -> None:
+    """A tag that moved and one that was pruned, with what is attached to them, of an image that has to be signed."""
+    one = replace(mirror("a", referrers=True, when_gone="prune"), signed_by=(SIGNER,))
+    bench = Bench.of(a={"1": V1, "2": V1, "kept": V1})
+    bench.gate = Gate({"a": (SIGNER,)})
+    for image in (V1, V2):
+        bench.sources["a"].named |= {sig_tag(image.digest): sig_image(simple(KEY, payload_for(image.digest)))}
+    bench.apply(bench.plan(one))
+    bench = bench.again()
+    bench.sources["a"].images = {"1": V2, "kept": V1}
+    bench.apply(bench.plan(one))
+    run, finished = last_serial(bench), 0
+    for at in range(100):
+        killed = bench.again(fault=Fault(at, Killed()))
+        try:
+            restore(killed, OneRun(run), one)
+        except Killed:
+            pass
+        else:
+            break
+        check_visible(killed.store)
+        expire_lock(killed.store)
+        had_begun = bool(index_of(killed).repositories["a"].held)
+        other = killed.again()
+        other.sources["b"] = MemorySource({"1": V3})
+        only = other.plan(one, mirror("b"))
+        other.apply(replace(only, repositories=only.repositories[1:]))
+        tags = json.loads(other.store.objects[tags_key("a")])["tags"]
+        assert all(manifest_key("a", tag) in other.store.objects for tag in tags), "no list names what is not there"
+        later = down(killed.again())
+        later.apply(later.plan(one))
+        check_visible(later.store)
+        state = index_of(later).repositories["a"]
+        assert not state.pending
+        assert served(later) == (
+            {"1": digest(V1), "2": digest(V1), "kept": digest(V1)}
+            if had_begun
+            else {"1": digest(V2), "kept": digest(V1)}
+        )
+        assert set(json.loads(later.store.objects[tags_key("a")])["tags"]) >= set(state.tags)
+        assert not later.sources["a"].asked("manifest") + later.sources["a"].asked("blob")
+        finished += had_begun
+    assert finished > 5
 
 
 @pytest.mark.parametrize("at", range(0, 30, 3))
