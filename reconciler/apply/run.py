@@ -27,7 +27,6 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from reconciler.apply.drift import find_drift, wanted_of, without_drift
 from reconciler.apply.image_copies import ImageCopies
 from reconciler.apply.outcome import Done, Failed, NotMirrored, Outcome, Skipped
 from reconciler.apply.restored import finish_restores
@@ -36,6 +35,7 @@ from reconciler.mirrors.versions import in_order
 from reconciler.oci.referrers import Record
 from reconciler.oci.spec import Digest
 from reconciler.plan.diff import Action
+from reconciler.plan.drift import find_drift, wanted_of, without_drift
 from reconciler.plan.guards import why_held_back
 from reconciler.plan.image_work import image_work, in_turn, left_out_of
 from reconciler.plan.owners import is_unclaimed

@@ -142,4 +142,7 @@ class RegistryStore:
 
     def open(self, environ: Mapping[str, str], workers: int = BLOB_WORKERS) -> Stores:
         del environ, workers
-        raise StoreError(self.registry, "this command does not work with a registry as the target yet")
+        raise StoreError(
+            self.registry,
+            "this command works with a bucket or a folder; a registry answers clients and keeps its objects itself",
+        )

@@ -35,6 +35,7 @@ from reconciler.edge.make import bucket_names, connect, make
 from reconciler.edge.plan import EdgePlan
 from reconciler.errors import UsageError
 from reconciler.stores.buckets import R2
+from reconciler.stores.registry import RegistryStore
 
 edge = typer.Typer(
     name="edge",
@@ -107,6 +108,8 @@ def apply(
 
 def _configured(file: Path) -> tuple[EdgeConfig, R2]:
     mirrors = load(file)
+    if isinstance(mirrors.store, RegistryStore):
+        raise UsageError(f"{file}: there is no edge to manage: clients pull from {mirrors.store.registry} itself")
     if mirrors.edge is None or not isinstance(mirrors.store, R2):
         raise UsageError(f"{file}: has no edge section; add one, e.g. `edge: {{zone: example.com}}` (docs/edge.md)")
     return mirrors.edge, mirrors.store

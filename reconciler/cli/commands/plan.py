@@ -36,6 +36,7 @@ from reconciler.errors import UsageError
 from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import connect
 from reconciler.plan.consent import check_consent
+from reconciler.plan.drift import with_drift_shown
 from reconciler.plan.estimate import with_sizes
 from reconciler.plan.files import check_place, manifests_in, save
 from reconciler.plan.guards import will_fail
@@ -118,6 +119,7 @@ def _make(options: PlanOptions, mirrors: Mirrors) -> Made:
         )
         check_consent(made.plan, consent)
         given.check(made.plan)
+        made = with_drift_shown(made, connections.target)
         if not options.sizes:
             return made
         # With --out the plan holds the manifests, so that their pulls are spent only once.

@@ -97,3 +97,13 @@ def test_a_plan_has_the_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr("reconciler.target.in_registry.recognize", silent)
         (warning,) = world.plan()["warnings"]
         assert warning.endswith("cannot be asked what it can do: h.example: does not answer")
+
+
+def test_commands_that_make_no_sense_for_a_registry_say_so(tmp_path: Path) -> None:
+    world = InProcess(tmp_path, {"type": "registry", "registry": "h.example", "state": {"type": "file", "path": "s"}})
+    world.mirrors({"source": "docker.io/library/alpine", "tags": ["a"]})
+    for command in (("serve",), ("edge", "plan")):
+        lines = world.run(*command, code=1).stderr.splitlines()
+        assert len(lines) == 1
+        assert "h.example" in lines[0]
+    assert "docker pull h.example/library/alpine:a" in world.run("client-config", "docker").stdout

@@ -1,4 +1,4 @@
-"""Finds the tags of a plan that another writer of the target has moved, before an apply touches any of them."""
+"""Finds the tags of a plan that another writer of the target has moved: shown by plan, and left alone by apply."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from reconciler.errors import StoreError
 from reconciler.oci.spec import Digest
-from reconciler.target.protocol import HasOtherWriters
-from reconciler.work.threads import each
+from reconciler.target.own_digests import own_digests
+from reconciler.target.protocol import DRIFT, HasOtherWriters
+from reconciler.work.threads import RESOLVE_WORKERS, each, readers
 
 if TYPE_CHECKING:
     from reconciler.plan.diff import Change
+    from reconciler.plan.make import Made
     from reconciler.plan.plan import Plan
     from reconciler.target.protocol import Target
 
@@ -26,6 +29,21 @@ def find_drift(plan: Plan, target: Target, executor: Executor) -> Drifted:
     tags = [(one.target, change.tag) for one in plan.repositories for change in one.changes]
     found = each(executor, lambda name: target.drifted(*name), tags)
     return {name: digest for name, digest in found if digest}
+
+
+def with_drift_shown(made: Made, target: Target) -> Made:
+    """Returns a plan with a warning for each of its tags that another writer of the target has moved."""
+    if not isinstance(target, HasOtherWriters) or not made.plan.has_changes:
+        return made
+    plan, owned = made.plan, target.owning(own_digests(lambda: made.observed.index, wanted_of(made.plan)))
+    try:
+        with readers(RESOLVE_WORKERS) as executor:
+            drifted = find_drift(plan, owned, executor)
+    except StoreError as error:
+        found = [f"the tags at the target cannot be resolved, so changes by other writers are not shown: {error}"]
+    else:
+        found = [f"{name}:{tag}: {DRIFT.format(digest)}" for (name, tag), digest in sorted(drifted.items())]
+    return replace(made, plan=replace(plan, warnings=(*plan.warnings, *found)))
 
 
 def without_drift(plan: Plan, drifted: Drifted) -> tuple[Plan, list[tuple[str, Change, Digest]]]:
