@@ -120,7 +120,8 @@ class BlobCopies:
                 self._resources.progress.wanted(-blob.size)
             case _:
                 # None has it, or the one that had it when it was listed has lost it since.
-                self._transfer(Transfer(work.what, source, target, blob))
+                likely = self._holders.likely(source, target)
+                self._transfer(Transfer(work.what, source, target, blob, likely=likely))
         self._holders.got(target, blob)
 
     def _transfer(self, wanted: Transfer) -> bool:

@@ -41,6 +41,7 @@ class Transfer:
     what    names it in errors
     source  the source to download it from, as mirrors.yaml spells it
     holder  the repository of the target to copy it from instead
+    likely  a repository of the target that may have it, if that is not known
     """
 
     what: str
@@ -48,6 +49,7 @@ class Transfer:
     target: str
     blob: Descriptor
     holder: str | None = None
+    likely: str | None = None
 
 
 def transfer(wanted: Transfer, open_source: OpenSource, destination: Target, copied: Arrived) -> bool:
@@ -57,7 +59,7 @@ def transfer(wanted: Transfer, open_source: OpenSource, destination: Target, cop
     """
     target = destination.repository(wanted.target)
     if wanted.holder is None:
-        copy_blob(open_source(wanted.source), target, wanted.what, wanted.blob, copied)
+        copy_blob(open_source(wanted.source), target, wanted.what, wanted.blob, copied, wanted.likely)
         return True
     done = target.mount_blob(wanted.blob, wanted.holder)
     if done:
@@ -67,11 +69,13 @@ def transfer(wanted: Transfer, open_source: OpenSource, destination: Target, cop
     return done
 
 
-def copy_blob(source: Contents, target: TargetRepository, what: str, blob: Descriptor, copied: Arrived) -> None:
+def copy_blob(
+    source: Contents, target: TargetRepository, what: str, blob: Descriptor, copied: Arrived, likely: str | None = None
+) -> None:
     """Downloads one blob into `target`; wrong bytes are fetched again. Raises `SourceError` and `StoreError`."""
     for attempt in range(1, BLOB_ATTEMPTS + 1):
         try:
-            target.put_blob(blob, _opener(source, target, f"{what}@{blob.digest}", blob, copied))
+            target.put_blob(blob, _opener(source, target, f"{what}@{blob.digest}", blob, copied), likely)
         except BadAnswer as error:
             if attempt == BLOB_ATTEMPTS:
                 raise

@@ -23,6 +23,8 @@ class BlobHolders:
 
     def __init__(self, destination: Target, sources: Mapping[str, str]) -> None:
         self._destination = destination
+        self._sources = dict(sources)
+        self._nearest: dict[str, str | None] = {}
         self._unlisted = dict(sources)
         self._holders: dict[tuple[Digest, int], str] = {}
         self._lacked: set[Digest] = set()
@@ -60,6 +62,13 @@ class BlobHolders:
                 while isinstance(found := self._known(blob), Download) and self._list_next(source):
                     pass
         return found
+
+    def likely(self, source: str, target: str) -> str | None:
+        """Returns the repository that is most likely to share blobs with `target`; None if there is no other."""
+        if target not in self._nearest:
+            others = {name: one for name, one in self._sources.items() if name != target}
+            self._nearest[target] = nearest(source, others) if others else None
+        return self._nearest[target]
 
     def _known(self, blob: Descriptor) -> Way:
         with self._knowing:

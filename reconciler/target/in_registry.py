@@ -235,9 +235,10 @@ class RepositoryInRegistry:
     def blob(self, digest: Digest) -> Iterator[bytes] | None:
         return self.at.read_blob(digest)
 
-    def put_blob(self, blob: Descriptor, open_bytes: Callable[[], Iterator[bytes]]) -> None:
+    def put_blob(self, blob: Descriptor, open_bytes: Callable[[], Iterator[bytes]], likely: str | None = None) -> None:
         self.target.check()
-        self.at.push_blob(blob, open_bytes)
+        # A mount that does not work opens an upload, which is needed then: it costs no request.
+        self.at.push_blob(blob, open_bytes, self.target.config.path(likely) if likely else None)
 
     def mount_blob(self, blob: Descriptor, origin: str) -> bool:
         self.target.check()

@@ -111,10 +111,11 @@ class TargetRepository(Protocol):
         """Reads a blob in chunks, unverified; None if it is not there."""
         ...
 
-    def put_blob(self, blob: Descriptor, open_bytes: Callable[[], Iterator[bytes]]) -> None:
+    def put_blob(self, blob: Descriptor, open_bytes: Callable[[], Iterator[bytes]], likely: str | None = None) -> None:
         """Writes a blob as it arrives. What its bytes raise is passed on, and nothing is visible then.
 
         open_bytes  opens its bytes from the beginning, again if a target has to begin anew
+        likely      a repository that may have the blob, for targets that can tell while they write
         """
         ...
 

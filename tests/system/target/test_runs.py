@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ import pytest
 from reconciler.apply.apply import apply
 from reconciler.apply.outcome import Done, Failed
 from reconciler.apply.settings import Resources, Settings
-from reconciler.oci.spec import Digest
+from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.plan import plan_for
 from reconciler.plan.resolve import resolve
 from reconciler.registry.host import TargetRegistry
@@ -224,6 +225,22 @@ def test_what_other_tools_pushed_is_adopted_and_nothing_is_pushed_again(scripted
     [adoption] = found.adoptions
     assert {tag: str(state.digest) for tag, state in adoption.tags.items()} == {"1": ONE.digest, "2": TWO.digest}
     assert (adoption.refused, adoption.fixes) == ({}, ())
+
+
+def test_a_blob_is_mounted_from_where_it_is_likely_to_be_and_else_uploaded(real: World) -> None:
+    real.apply()
+    digest, body = next(iter(ONE.all_blobs().items()))
+    blob = Descriptor("application/octet-stream", Digest.parse(digest), len(body))
+    opened_for: list[str] = []
+
+    def bytes_for(name: str) -> Iterator[bytes]:
+        opened_for.append(name)
+        yield body
+
+    for name, likely in (("b", "a"), ("c", "nothing/there")):
+        real.target.repository(name).put_blob(blob, partial(bytes_for, name), likely)
+        assert b"".join(real.target.repository(name).blob(blob.digest) or ()) == body
+    assert opened_for == ["c"]
 
 
 def test_a_referrer_is_listed_before_its_subject_has_a_tag(scripted: tuple[World, MemoryRegistry]) -> None:

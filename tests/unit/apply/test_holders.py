@@ -66,3 +66,12 @@ def test_no_repository_is_listed_twice() -> None:
     assert holders.way(UNKNOWN, "docker.io/c") == Download()
     assert [operation.key for operation in store.operations] == ["v2/a/blobs/"]
     assert holders.way(KNOWN, "docker.io/c") == CopyFrom("a")
+
+
+def test_the_likely_holder_has_the_source_most_like_it_and_is_another() -> None:
+    store = MemoryStore()
+    holders = BlobHolders(
+        InStore(store, store), {"a": "docker.io/library/a", "b": "quay.io/x/b", "c": "docker.io/library/c"}
+    )
+    assert [holders.likely("docker.io/library/a", "a") for _ in range(2)] == ["c", "c"]
+    assert BlobHolders(InStore(store, store), {"a": "docker.io/library/a"}).likely("docker.io/library/a", "a") is None
