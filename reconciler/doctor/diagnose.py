@@ -18,6 +18,8 @@ from reconciler.doctor.sources import check_sources
 from reconciler.errors import StoreError, UsageError
 from reconciler.sources.opening import open_sources
 from reconciler.stores import Stores
+from reconciler.stores.folder import Folder
+from reconciler.stores.image_layout import LayoutStore
 from reconciler.stores.registry import RegistryStore
 from reconciler.target.digest_by_tag import open_stores
 from reconciler.work.threads import BLOB_WORKERS, RESOLVE_WORKERS, readers
@@ -42,6 +44,8 @@ def diagnose(
     """
     if image and isinstance(mirrors.store, RegistryStore):
         raise UsageError(f"--image checks what a bucket serves; {mirrors.store.registry} answers clients itself")
+    if image and isinstance(mirrors.store, LayoutStore):
+        raise UsageError("--image checks what a bucket serves; an image layout is read from its folder")
     if image and mirrors.store.public_url is None:
         raise UsageError("--image is fetched as a client fetches it: that needs store.public_url in mirrors.yaml")
     # A generator would raise only when it is read, i.e. after the caller has begun to show results.
@@ -54,6 +58,11 @@ def _results(mirrors: Mirrors, environ: Mapping[str, str], image: str | None, *,
     if isinstance(store, RegistryStore):
         yield from check_registry(store, mirrors, environ)
         yield from _beside(store.state, environ)
+        yield from _sources(mirrors, environ)
+        return
+    if isinstance(store, LayoutStore):
+        # Its content has no address; the folder is what its state is in, too.
+        yield from _beside(Folder(store.path, None), environ)
         yield from _sources(mirrors, environ)
         return
     index = yield from _behind(mirrors, environ, advice)

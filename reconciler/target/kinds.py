@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from reconciler.stores.image_layout import LayoutStore
 from reconciler.stores.registry import RegistryStore
 from reconciler.target.digest_by_tag import open_stores
 from reconciler.target.in_store import InStore
@@ -36,5 +37,9 @@ def open_target(
         from reconciler.target.in_registry import open_in_registry
 
         return open_in_registry(config, environ, workers, registries, deadline)
+    if isinstance(config, LayoutStore):
+        from reconciler.target.in_layout import open_in_layout
+
+        return open_in_layout(config)
     stores = open_stores(config, environ, workers)
     return InStore(stores.public, stores.state)

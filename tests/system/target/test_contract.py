@@ -20,7 +20,9 @@ from reconciler.registry.kinds import KINDS, OTHER
 from reconciler.registry.opening import opened
 from reconciler.sources.config import RegistryConfig
 from reconciler.stores.folder import Folder
+from reconciler.stores.image_layout import LayoutStore
 from reconciler.stores.registry import RegistryStore
+from reconciler.target.in_layout import open_in_layout
 from reconciler.target.in_registry import InRegistry
 from reconciler.target.in_store import InStore
 from reconciler.target.layout import ManifestKey
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 STATIC = ("folder", "memory", "seaweedfs", "r2")
 REAL = {"docker-registry": True, "docker-registry without deletion": False}
+LAYOUT = "image layout"
 
 
 @dataclass(frozen=True)
@@ -54,11 +57,13 @@ class Case:
         return self.target.repository("team/app")
 
 
-@pytest.fixture(params=[*STATIC, *REAL, *PRODUCTS])
+@pytest.fixture(params=[*STATIC, LAYOUT, *REAL, *PRODUCTS])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     name: str = request.param
     if name in STATIC:
         yield _static(request, tmp_path)
+    elif name == LAYOUT:
+        yield _layout(tmp_path / "images")
     elif name in REAL:
         storage = {"filesystem": {"rootdirectory": str(tmp_path / "data")}, "delete": {"enabled": REAL[name]}}
         with start_docker_registry(tmp_path, {"storage": storage}) as registry, _pushing(name, registry.host) as case:
@@ -101,6 +106,20 @@ def _static(request: pytest.FixtureRequest, folder: Path) -> Case:
         return found.body
 
     return Case(request.param, InStore(store, MemoryStore()), read)
+
+
+def _layout(folder: Path) -> Case:
+    target = open_in_layout(LayoutStore(folder))
+
+    def read(path: str) -> bytes:
+        repository, _, name = path.removeprefix("v2/").rpartition("/")
+        if ":" not in name:
+            body = target.repository(repository.removesuffix("/manifests")).manifest_body(name)
+            assert body is not None, path
+            return body
+        return (folder / "blobs" / name.replace(":", "/")).read_bytes()
+
+    return Case(LAYOUT, target, read)
 
 
 def blob_of(body: bytes) -> Descriptor:
@@ -165,7 +184,8 @@ def test_a_blob_is_read_back(case: Case, size: int) -> None:
     put_blob(case.at, body)
     assert has_blob(case.at, body)
     put_blob(case.at, body)
-    assert case.target.repository("other").blob(Digest.of(body)) is None
+    other = case.target.repository("other")
+    assert has_blob(other, body) == (case.name == LAYOUT), "repositories of a layout share their blobs"
 
 
 def test_a_source_that_fails_within_a_blob_leaves_nothing(case: Case) -> None:

@@ -24,6 +24,7 @@ from reconciler.signatures.signers import Identity, TrustedKey
 from reconciler.sources.config import MirrorHost, RegistryConfig
 from reconciler.stores.buckets import R2, S3
 from reconciler.stores.folder import Folder
+from reconciler.stores.image_layout import LayoutStore
 from reconciler.stores.registry import Creation, Deletion, RegistryStore
 from tests.parts.configurations import configuration_types
 from tests.parts.images import image, write_layout
@@ -120,6 +121,7 @@ STORES: tuple[StoreConfig, ...] = (
     S3("abc", None, None, None, None),
     Folder(Path("/m"), None),
     RegistryStore("registry.example.com", Folder(Path("/m"), None), create=Creation()),
+    LayoutStore(Path("/m")),
 )
 
 

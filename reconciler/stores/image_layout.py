@@ -1,0 +1,87 @@
+"""Configures an OCI image layout folder that images are written to, as mirrors.yaml describes it.
+
+The mirror index, its history and the lock are in `_mirror/` within the folder, which other programs pass over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from reconciler.errors import StoreError
+from reconciler.stores.config import Advice
+from reconciler.stores.folder import Folder
+from reconciler.work.threads import BLOB_WORKERS
+
+if TYPE_CHECKING:
+    from reconciler.stores import Stores
+    from reconciler.stores.requests import Requests
+
+
+@dataclass(frozen=True)
+class LayoutStore:
+    """An image layout folder."""
+
+    path: Path
+
+    type: ClassVar[str] = "oci"
+    variables: ClassVar[tuple[str, ...]] = ()
+    advice: ClassVar[Advice] = Advice(
+        edge="an image layout is read from its folder; it has no address",
+        domain="an image layout is read from its folder; it has no address",
+        public="read it with e.g. `skopeo copy oci:PATH:REPOSITORY:TAG ...`",
+        rights="let the user that runs r2mirror read and write the folder",
+        place="check store.path in mirrors.yaml",
+    )
+    requests: ClassVar[Requests | None] = None
+
+    @property
+    def public_url(self) -> None:
+        return None
+
+    @property
+    def pull_url(self) -> None:
+        return None
+
+    @property
+    def prefix(self) -> str:
+        return ""
+
+    @property
+    def state_bucket(self) -> None:
+        return None
+
+    @property
+    def endpoint_url(self) -> None:
+        return None
+
+    @property
+    def shows_state(self) -> bool:
+        return False
+
+    @property
+    def is_at_r2(self) -> bool:
+        return False
+
+    @property
+    def prices(self) -> None:
+        return None
+
+    @classmethod
+    def problem(cls, key: str, value: str) -> str | None:
+        return Folder.problem(key, value)
+
+    @classmethod
+    def contradictions(cls, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        del values
+        yield from ()
+
+    @classmethod
+    def parse(cls, values: Mapping[str, Any], folder: Path) -> Self:
+        return cls(folder / Path(values["path"]).expanduser())
+
+    def open(self, environ: Mapping[str, str], workers: int = BLOB_WORKERS) -> Stores:
+        del environ, workers
+        raise StoreError(f"oci:{self.path}", "this command does not work with an image layout as the target")
