@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.console import show_result, warn
-from reconciler.cli.options import MIRRORS, PlainFormatOption
-from reconciler.cli.render.check import check_view
+from reconciler.cli.options import MIRRORS, PlainFormatOption, VerboseOption
+from reconciler.cli.render.check import check_view, noted_view
 from reconciler.cli.render.formats import TEXT
 from reconciler.errors import UsageError
 from reconciler.mirrors.document import STDIN
@@ -27,17 +27,18 @@ def validate(
         ),
     ] = None,
     output: PlainFormatOption = TEXT,
+    verbose: VerboseOption = 0,
 ) -> int:
     """Check mirrors files, offline and without credentials.
 
     Prints every problem as FILE:LINE:COLUMN: where: what is wrong, and what to write instead. Environment variables in
-    a file need not be set.
+    a file need not be set. With -v, says why entries may choose other tags than in earlier releases.
     """
     named = [*(files or []), *(also or [])] or [MIRRORS]
     if named.count(STDIN) > 1:
         raise UsageError("stdin can be read only once; name - once")
     check = check_files(named)
-    show_result(check_view, check, output)
+    show_result(noted_view if verbose else check_view, check, output)
     for words in check.namesakes:
         warn(words)
     return 0 if check.is_valid else 1

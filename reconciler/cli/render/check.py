@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.render.formats import View
@@ -15,12 +15,21 @@ if TYPE_CHECKING:
     from reconciler.plan.check import Check, CheckedFile
 
 MAX_NAMED = 20
-"""How many further entries a note names."""
+"""How many lines or further entries a note names."""
 
 
 def check_text(check: Check, *, color: bool = False, width: int = WIDE) -> str:  # noqa: ARG001 as every view
-    """Every problem, a line each; how many mirrors a valid file has, and a line for each kind of note about it."""
-    lines = [line for one in check.files for line in _lines(one)]
+    """Every problem, a line each; how many mirrors a valid file has, and a line about the entries that have notes."""
+    return _text(check, _summary)
+
+
+def noted_text(check: Check, *, color: bool = False, width: int = WIDE) -> str:  # noqa: ARG001 as every view
+    """The same with a line for each kind of note."""
+    return _text(check, _notes)
+
+
+def _text(check: Check, about: Callable[[CheckedFile], Iterator[str]]) -> str:
+    lines = [line for one in check.files for line in _lines(one, about)]
     return "".join(f"{plain(line)}\n" for line in (*lines, *check.clashes))
 
 
@@ -36,19 +45,32 @@ def check_document(check: Check) -> dict[str, Any]:
 
 
 check_view = View(check_text, check_document)
+noted_view = View(noted_text, check_document)
 
 
-def _lines(one: CheckedFile) -> Iterator[str]:
+def _lines(one: CheckedFile, about: Callable[[CheckedFile], Iterator[str]]) -> Iterator[str]:
     yield from map(str, one.problems)
     if one.mirrors:
         yield f"{file_name(one.path)}: valid, {count(len(one.mirrors.mirrors), 'mirror')}"
-        yield from _notes(one.notes)
+        yield from about(one)
 
 
-def _notes(notes: Sequence[Problem]) -> Iterator[str]:
+def _summary(one: CheckedFile) -> Iterator[str]:
+    # An entry of a new file has notes too, and for ever: more than a line would be in the way.
+    entries = {note.where: note.line for note in one.notes}
+    if entries:
+        lines = list(dict.fromkeys(map(str, entries.values())))
+        more = f" and {len(lines) - MAX_NAMED} more" if len(lines) > MAX_NAMED else ""
+        where = f"{'line' if len(lines) == 1 else 'lines'} {', '.join(lines[:MAX_NAMED])}{more}"
+        found = f"{count(len(entries), 'entry', 'entries')} ({where})"
+        why = "may choose other tags than in earlier releases; `r2mirror validate -v` says why"
+        yield f"{one.path}: note: {found} {why}"
+
+
+def _notes(one: CheckedFile) -> Iterator[str]:
     """A line for each kind of note, at the first entry that it concerns."""
-    for words in dict.fromkeys(note.message for note in notes):
-        first, *others = (note for note in notes if note.message == words)
+    for words in dict.fromkeys(note.message for note in one.notes):
+        first, *others = (note for note in one.notes if note.message == words)
         also = f"; also {', '.join(f'{one.where} (line {one.line})' for one in others[:MAX_NAMED])}" if others else ""
         more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
         yield f"{first.file}:{first.line}:{first.column}: {first.where}: note: {words}{also}{more}"

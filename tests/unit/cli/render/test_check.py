@@ -44,13 +44,19 @@ def test_the_json_names_files_that_clash_and_files_that_would_prune_each_other(w
 def test_a_note_names_every_entry_once_and_the_file_stays_valid(world: World) -> None:
     entry = {"semver": ">=1 <4", "newest": 3, "variant": "*-alpine"}
     world.mirrors({"source": "docker.io/library/app", "target": "app", "tags": ["1", entry, *[entry] * 22]})
-    printed = world.run("validate").stdout
+    printed = world.run("validate", "-v").stdout
     valid, variants, floating = printed.splitlines()
     assert valid == "mirrors.yaml: valid, 1 mirror"
     assert "mirrors[0].tags[1]: note: `newest` counts a version once with all its variants" in variants
     assert "add `per: variant`; also mirrors[0].tags[2] (line " in variants
     assert variants.endswith(" and 2 more")
     assert "`floating: true` adds those of the chosen lines" in floating
+    valid, summary = world.run("validate").stdout.splitlines()
+    assert valid == "mirrors.yaml: valid, 1 mirror"
+    assert summary.startswith("mirrors.yaml: note: 23 entries (lines ")
+    assert summary.endswith(
+        " and 3 more) may choose other tags than in earlier releases; `r2mirror validate -v` says why"
+    )
     (file,) = json.loads(world.run("validate", "--format", "json").stdout)["files"]
     assert len(file["notes"]) == 46
     assert file["notes"][0]["where"] == "mirrors[0].tags[1]"
