@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from reconciler.mirrors.patterns.condition import AnyOf
 from reconciler.mirrors.patterns.kept import Kept
 from reconciler.mirrors.patterns.pattern import Pattern
 from reconciler.mirrors.tag_list import TagList
@@ -68,7 +69,11 @@ class Entry(Pattern):
         return bool(self._of_versions) and not self.kept.floating
 
     def __str__(self) -> str:
-        conditions = " and ".join(map(str, self.conditions))
+        # Several conditions of one kind are joined by `or`.
+        grouped = (
+            f"({one})" if isinstance(one, AnyOf) and self.conditions[1:] else str(one) for one in self.conditions
+        )
+        conditions = " and ".join(grouped)
         exclude = f", except {' or '.join(map(str, self.exclude))}" if self.exclude else ""
         return f"{conditions}{exclude}{self.kept}"
 

@@ -274,6 +274,29 @@ def test_each_field_of_a_pattern_is_in_its_spelling(pattern: Any) -> None:
     assert len({str(pattern), *spelled}) == len(fields(pattern)) + 1
 
 
+HEAD = "version: 1\nstore: {type: file, path: ./m}\nmirrors:\n"
+WORDS = {
+    "newest: 3": 'semver "1", newest 3',
+    "newest: 1, per: minor": 'semver "1", newest 1, per minor',
+    "newest: 1, per: [major, variant], lines: 2": 'semver "1", newest 1, per major and variant, lines 2',
+    "newest: 3, floating: true": 'semver "1", newest 3, floating true',
+    "newest: 3, floating: false": 'semver "1", newest 3, floating false',
+    "newest: 3, order: number": 'semver "1", newest 3, order number',
+    "variant: [alpine, '']": 'semver "1", variant "alpine" or ""',
+    "exclude: [1.2.3, {glob: '*-rc*'}]": 'semver "1", except 1.2.3 or glob "*-rc*"',
+    "regex: ['a.*', 'b.*']": '(regex "a.*" or regex "b.*") and semver "1"',
+}
+
+
+@pytest.mark.parametrize(("keys", "words"), WORDS.items())
+def test_each_key_of_an_entry_is_told_in_words(keys: str, words: str, tmp_path: Path) -> None:
+    old = f"{HEAD}  - {{source: alpine, tags: [{{semver: '1'}}]}}\n"
+    new = f"{HEAD}  - {{source: alpine, tags: [{{semver: '1', {keys}}}]}}\n"
+    found = edits(tmp_path, old, new)
+    assert f'    tags: + {words}; - semver "1"\n' in review_text(found)
+    assert f'tags: + `{words}`; - `semver "1"`' in review_markdown(found)
+
+
 def test_what_many_mirrors_have_in_common_is_said_once(tmp_path: Path) -> None:
     names = [f"a{number}" for number in range(8)]
     entries = "".join(f"  - {{source: {name}, tags: [latest]}}\n" for name in names)
