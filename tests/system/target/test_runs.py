@@ -29,6 +29,7 @@ from reconciler.stores.registry import Deletion, RegistryStore
 from reconciler.target.in_registry import InRegistry, retained_tag
 from reconciler.target.index_changes import begun
 from reconciler.target.ledger import read_index, write_index, writer
+from reconciler.target.own_digests import own_digests
 from reconciler.upkeep.survey import survey
 from reconciler.upkeep.verify import verify
 from tests.bench import NOW, Silent
@@ -85,10 +86,13 @@ class World:
     def push_foreign(self, tag: str) -> None:
         push(FOREIGN, self.target.host.registry.name, "mirror/a", tag)
 
-    def defects(self) -> list[str]:
+    def defects(self, *, repair: bool = False) -> list[str]:
         with ThreadPoolExecutor(2) as executor:
             index = read_index(self.state).index
-            return [one.detail for one in verify(self.target, index, lambda _: True, executor, deep=True).open]
+            target = self.target.owning(own_digests(lambda: index))
+            open_source = self.open_source if repair else None
+            found = verify(target, index, lambda _: True, executor, deep=True, open_source=open_source)
+            return [one.detail for one in found.open]
 
 
 @contextmanager
@@ -225,6 +229,29 @@ def test_what_other_tools_pushed_is_adopted_and_nothing_is_pushed_again(scripted
     [adoption] = found.adoptions
     assert {tag: str(state.digest) for tag, state in adoption.tags.items()} == {"1": ONE.digest, "2": TWO.digest}
     assert (adoption.refused, adoption.fixes) == ({}, ())
+
+
+def test_what_a_registry_has_lost_or_damaged_is_pushed_again(scripted: tuple[World, MemoryRegistry]) -> None:
+    world, registry = scripted
+    world.apply()
+    at = registry.repositories["mirror/a"]
+    lost, damaged = list(ONE.all_blobs())[:2]
+    del at.blobs[lost]
+    # A registry that holds other bytes under a digest takes no new ones for it: that cannot be repaired from here.
+    at.blobs[damaged] = bytes(len(at.blobs[damaged]))
+    del at.tags["2"]
+    assert len(world.defects()) == 3
+    left = world.defects(repair=True)
+    assert (at.blobs[lost], at.tags["2"]) == (ONE.all_blobs()[lost], TWO.digest)
+    assert all("its bytes have the digest" in why for why in left)
+
+
+def test_a_repair_leaves_a_tag_alone_that_another_writer_moved(real: World) -> None:
+    real.apply()
+    real.push_foreign("1")
+    [before] = real.defects()
+    assert real.defects(repair=True) == [before]
+    assert real.tags["1"] == FOREIGN.digest
 
 
 def test_a_blob_is_mounted_from_where_it_is_likely_to_be_and_else_uploaded(real: World) -> None:
