@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 
 from bench.installed import install, version
 from bench.measure import MIB, spread
-from bench.scenarios import OURS, SCENARIOS, Table, ground, say
+from bench.scenarios import SCENARIOS, Table, ground, say
+from bench.tools import OURS
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from bench import data, tools
 from bench.measure import MIB, Cost, run, spread
+from bench.tools import OURS
 from tests.parts.docker_registry import start_docker_registry
 from tests.parts.faulty_s3 import start_faulty_s3
 from tests.parts.process import find_program
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from tests.parts.seaweedfs import S3Bucket
 
 CREDENTIALS = {"R2_ACCESS_KEY_ID": ACCESS_KEY, "R2_SECRET_ACCESS_KEY": SECRET_KEY}
-OURS = "r2mirror"
 NOT_COUNTED = "a first round, in which the servers grow to what they need, at the cost of whoever comes first"
 
 
@@ -74,6 +74,10 @@ class Ground:
             bucket.client().put_object(Bucket=bucket.bucket, Key="first", Body=b"1")
             empty(bucket)
             yield bucket
+
+    def empty_other(self) -> None:
+        """Removes what the second registry holds; it keeps nothing in memory."""
+        shutil.rmtree(self.other.data / "docker/registry/v2", ignore_errors=True)
 
     def job(self, repositories: tuple[str, ...]) -> tools.Job:
         return tools.Job(self.program, self.registry.host, repositories, self.fresh("job"))
@@ -127,9 +131,7 @@ def many_tags(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
     _cold(place, Table(NOT_COUNTED), ("many/app",))
     for _ in range(rounds):
         _cold(place, cold, ("many/app",), again)
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(place.other.data / "docker/registry/v2/repositories")
-            shutil.rmtree(place.other.data / "docker/registry/v2/blobs")
+        place.empty_other()
         job = place.job(("many/app",))
         for table in (cold, again):
             table.add("skopeo sync", run(tools.skopeo_sync(job, place.other.host), job.folder, {}))
@@ -170,6 +172,27 @@ def scale(_place: Ground, _rounds: int, small: bool) -> Iterator[Table]:
     yield table
 
 
+def registries(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
+    """From registry to registry: one large image and many small ones into an empty one, and again with nothing new."""
+    mib, tags, repositories, wide_tags = (1, 6, 2, 2) if small else (256, 60, 50, 40)
+    data.push_big(place.registry.host, "big/image", 4, mib)
+    data.push_many(place.registry.host, "many/app", tags, 18)
+    data.push_wide(place.registry.host, repositories, wide_tags)
+    wide = tuple(f"wide/app{number:03}" for number in range(repositories))
+    big = Table(f"registry to registry, cold, one image of 4 x {mib} MiB")
+    cold = Table(f"registry to registry, cold, {tags} tags x 2 platforms sharing layers, 18 MiB unique")
+    again = Table("the same with nothing new")
+    all_there = Table(
+        f"registry to registry, {repositories * wide_tags} tags in {repositories} repositories, nothing new"
+    )
+    _pushed(place, Table(NOT_COUNTED), ("many/app",))
+    for _ in range(rounds):
+        _pushed(place, big, ("big/image",))
+        _pushed(place, cold, ("many/app",), again)
+    _nothing_new(place, all_there, wide, rounds)
+    yield from (big, cold, again, all_there)
+
+
 def startup(place: Ground, rounds: int, small: bool) -> Iterator[Table]:
     """`--help`, and `validate` of a 200-line file."""
     folder = place.fresh("startup")
@@ -190,6 +213,7 @@ SCENARIOS: dict[str, Scenario] = {
     "memory": memory,
     "many-tags": many_tags,
     "wide": wide,
+    "registries": registries,
     "scale": scale,
     "startup": startup,
 }
@@ -217,12 +241,42 @@ def _cold(place: Ground, table: Table, repositories: tuple[str, ...], again: Tab
             again.add("by hand", run(by_hand, job.folder, {}))
 
 
-def _asked(registry: DockerRegistry, before: int) -> str:
-    """What r2mirror asked the source for, by its access log."""
+def _pushed(place: Ground, table: Table, repositories: tuple[str, ...], again: Table | None = None) -> None:
+    """One round of each tool, into a registry that is empty at first, and then again with nothing new."""
+    for name, tool in tools.pushers().items():
+        place.empty_other()
+        job = place.job(repositories)
+        command = tool(job, place.other.host)
+        for one in filter(None, (table, again)):
+            before, there = len(place.registry.requests()), len(place.other.requests())
+            one.add(name, run(command, job.folder, {}))
+            if name == OURS:
+                one.notes[:] = [_asked(place.registry, before), _asked(place.other, there, "target")]
+
+
+def _nothing_new(place: Ground, table: Table, repositories: tuple[str, ...], rounds: int) -> None:
+    """Rounds of each tool over a registry that has everything; each has run once before."""
+    place.empty_other()
+    jobs = {}
+    for name, tool in tools.pushers().items():
+        folder = place.fresh(f"job-{name.replace(' ', '-')}")
+        job = replace(place.job(repositories), folder=folder)
+        jobs[name] = (tool(job, place.other.host), folder)
+        run(*jobs[name], {})
+    for _ in range(rounds):
+        for name, (command, folder) in jobs.items():
+            before, there = len(place.registry.requests()), len(place.other.requests())
+            table.add(name, run(command, folder, {}))
+            if name == OURS:
+                table.notes[:] = [_asked(place.registry, before), _asked(place.other, there, "target")]
+
+
+def _asked(registry: DockerRegistry, before: int, what: str = "source") -> str:
+    """What r2mirror asked the source, or the target, for, by its access log."""
     asked = registry.requests()[before:]
     counted = Counter(f"{one.method} {_kind(one.path)}" for one in asked)
     size = sum(one.size for one in asked if one.method == "GET")
-    return f"requests to the source by r2mirror: {_list(counted)}; {size / MIB:.1f} MiB downloaded"
+    return f"requests to the {what} by r2mirror: {_list(counted) or 'none'}; {size / MIB:.1f} MiB downloaded"
 
 
 def _bucket_requests(place: Ground, repositories: tuple[str, ...]) -> Iterator[str]:

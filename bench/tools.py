@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.parts.process import find_program
 from tests.parts.seaweedfs import ACCESS_KEY, SECRET_KEY
 
 if TYPE_CHECKING:
     from tests.parts.seaweedfs import S3Bucket
+
+OURS = "r2mirror"
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,27 @@ class Job:
 
 def r2mirror(job: Job, bucket: S3Bucket) -> list[str]:
     """Ours: mirrors.yaml, and apply."""
+    store = {
+        "type": "s3",
+        "bucket": bucket.bucket,
+        "region": bucket.region,
+        "endpoint_url": bucket.endpoint_url,
+        "public_url": bucket.public_url,
+    }
+    return _apply(job, store, job.source)
+
+
+def r2mirror_push(job: Job, registry: str) -> list[str]:
+    """Ours, from registry to registry, with its state in a folder."""
+    store = {"type": "registry", "registry": registry, "state": {"type": "file", "path": "./state"}}
+    return _apply(job, store, job.source, registry)
+
+
+def _apply(job: Job, store: Mapping[str, Any], *registries: str) -> list[str]:
     document = {
         "version": 1,
-        "store": {
-            "type": "s3",
-            "bucket": bucket.bucket,
-            "region": bucket.region,
-            "endpoint_url": bucket.endpoint_url,
-            "public_url": bucket.public_url,
-        },
-        "registries": {job.source: {"plain_http": True}},
+        "store": store,
+        "registries": {registry: {"plain_http": True} for registry in registries},
         "mirrors": [
             {"source": f"{job.source}/{repository}", "target": repository, "tags": [{"glob": "*"}]}
             for repository in job.repositories
@@ -74,8 +89,41 @@ def rclone(folder: Path, job: Job, bucket: S3Bucket) -> list[str]:
 def skopeo_sync(job: Job, registry: str) -> list[str]:
     """From registry to registry."""
     options = "--all --src-tls-verify=false --dest-tls-verify=false --src docker --dest docker"
-    lines = [f"{_skopeo()} sync {options} {job.source}/{repository} {registry}" for repository in job.repositories]
+    lines = [
+        f"{_skopeo()} sync {options} {job.source}/{repository} {registry}/{repository.rpartition('/')[0]}"
+        for repository in job.repositories
+    ]
     return ["sh", "-ec", "\n".join(lines)]
+
+
+def regsync(job: Job, registry: str) -> list[str]:
+    """From registry to registry, all repositories in one process."""
+    document = {
+        "version": 1,
+        "creds": [{"registry": host, "tls": "disabled"} for host in (job.source, registry)],
+        "sync": [
+            {"source": f"{job.source}/{repository}", "target": f"{registry}/{repository}", "type": "repository"}
+            for repository in job.repositories
+        ],
+    }
+    (job.folder / "regsync.yml").write_text(json.dumps(document))
+    return ["regsync", "once", "--config", "regsync.yml"]
+
+
+def crane_copy(job: Job, registry: str) -> list[str]:
+    """From registry to registry, one process a repository."""
+    lines = [
+        f"crane copy --insecure --all-tags {job.source}/{repository} {registry}/{repository}"
+        for repository in job.repositories
+    ]
+    return ["sh", "-ec", "\n".join(lines)]
+
+
+def pushers() -> dict[str, Callable[[Job, str], list[str]]]:
+    """Returns the tools that copy from registry to registry; of the optional ones, those that are on PATH."""
+    optional = {"regsync": regsync, "crane copy": crane_copy}
+    found = {name: tool for name, tool in optional.items() if shutil.which(name.partition(" ")[0])}
+    return {OURS: r2mirror_push, "skopeo sync": skopeo_sync, **found}
 
 
 def _skopeo() -> str:
