@@ -42,7 +42,9 @@ TARGETS = {
     "Artifactory": PRODUCTS["Artifactory"],
     "GHCR": PRODUCTS["GHCR"],
     "Nexus": PRODUCTS["Nexus"],
+    "untagging": Habits(deletes_tags=405, referrers=False),
 }
+"""The last one deletes digests alone, and `delete: untag` is what it is told."""
 
 OTHER = image({"only": "in b"})
 SIGNED = app("signed")
@@ -132,7 +134,8 @@ class Ground:
     def wanted(self) -> dict[str, str]:
         """The tags at the end."""
         wanted = {f"{path}:{tag}": one.digest for path, tagged in AFTER.items() for tag, one in tagged.items()}
-        if self.target.habits.deletes_tags != 202 or not self.target.habits.deletes:
+        can_delete = self.target.habits.deletes_tags == 202 or self.world.store["delete"] == "untag"
+        if not can_delete or not self.target.habits.deletes:
             # It cannot delete a tag, and the tag is kept.
             wanted["a:old"] = BEFORE["a"]["old"].digest
         return wanted
@@ -150,7 +153,12 @@ class Ground:
 def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
     habits: Habits = getattr(request, "param", PRODUCTS["the specification"])
     with start_registry() as source, start_registry(replace(habits, checks=False)) as target:
-        store = {"type": "registry", "registry": target.host, "state": {"type": "file", "path": "./state"}}
+        store = {
+            "type": "registry",
+            "registry": target.host,
+            "state": {"type": "file", "path": "./state"},
+            "delete": "untag" if habits == TARGETS["untagging"] else "tag",
+        }
         registries = {one.host: {"plain_http": True} for one in (source, target)}
         yield Ground(InProcess(tmp_path, store, registries), source, target)
 
