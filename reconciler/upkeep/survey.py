@@ -24,6 +24,7 @@ from reconciler.target.garbage import find_garbage
 from reconciler.target.index import RepositoryState, TagState
 from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import StoredIndex, salvage_index
+from reconciler.target.protocol import HasOtherWriters
 from reconciler.upkeep.check import check_repository
 from reconciler.upkeep.defects import DefectKind
 from reconciler.work.threads import each
@@ -116,6 +117,15 @@ def survey(
     )
 
 
+NOT_CHOSEN = "no entry of mirrors.yaml chooses it: it may be another writer's"
+
+
+def _may_choose(mirror: Mirror, tag: str) -> bool:
+    """Whether a tag can be the mirror's. Others would be pruned once they were adopted."""
+    is_excluded = any(one.may_choose(tag) and not one.is_relative for one in mirror.exclude)
+    return not is_excluded and any(one.may_choose(tag) for one in mirror.tags)
+
+
 def _survey_repository(
     destination: Target,
     mirror: Mirror,
@@ -136,9 +146,10 @@ def _survey_repository(
         except Malformed as error:
             return error.why
 
-    found = dict(each(executor, read, unknown))
+    foreign = {tag for tag in unknown if isinstance(destination, HasOtherWriters) and not _may_choose(mirror, tag)}
+    found = dict(each(executor, read, [tag for tag in unknown if tag not in foreign]))
     tags = {tag: state for tag, state in found.items() if isinstance(state, TagState)}
-    refused = {tag: why for tag, why in found.items() if isinstance(why, str)}
+    refused = {tag: why for tag, why in found.items() if isinstance(why, str)} | dict.fromkeys(foreign, NOT_CHOSEN)
     # As `verify` would check them if they were in the index already.
     report = check_repository(destination, mirror.target, RepositoryState(mirror.source, tags), executor)
     lost = {defect.key: defect for defect in report.defects if not _can_be_put_right(defect, report)}

@@ -293,8 +293,8 @@ def test_what_skopeo_sync_copied_is_adopted_and_nothing_is_copied_again(
         f"{docker_registry.host}/team/app",
         f"{target.host}/mirror",
     )
-    push(app("theirs"), target.host, "mirror/other", "theirs")
-    wants(world, docker_registry)
+    push(app("theirs"), target.host, "mirror/app", "theirs")
+    wants(world, docker_registry, *SHAPES)
     since, before = len(target.requests()), len(docker_registry.requests())
     found = document(world, "adopt", "adopt", "--dry-run")
     assert sorted(tag["tag"] for tag in found["repositories"][0]["adopted"]) == sorted(SHAPES)
@@ -303,7 +303,9 @@ def test_what_skopeo_sync_copied_is_adopted_and_nothing_is_copied_again(
     assert world.apply()["summary"]["done"] == 0
     assert asked(target, since).keys() <= {"GET", "HEAD"}, "nothing was sent"
     assert not any("/blobs/" in one.path for one in docker_registry.requests()[before:])
-    assert document(world, "verify", "verify", "--deep")["findings"] == []
+    [finding] = document(world, "verify", "verify", "--deep", code=1)["findings"]
+    assert (finding["key"], finding["problem"]) == ("v2/app/manifests/theirs", "unknown")
     push(app("2"), docker_registry.host, "team/app", "oci-index")
     world.apply()
+    assert at(target, "theirs") == app("theirs").digest, "what no entry chooses is not pruned"
     assert at(target, "oci-index") == app("2").digest, "and from then on it is kept up to date"
