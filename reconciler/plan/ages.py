@@ -133,8 +133,8 @@ class Ages:
         return {
             one.tag: ImmutableMoved(
                 f"{mirror.source}:{one.tag}",
-                f"is immutable, and has moved: mirrored is {one.before}, the source has {one.after}; it stays so; "
-                f"once the new image is checked, {MOVED} {mirror.target}:{one.tag} mirrors it",
+                f"is immutable, and has moved: mirrored is {one.before}, the source has {one.after}; the mirrored "
+                f"image stays; check the new one, then mirror it with `{MOVED} {mirror.target}:{one.tag}`",
             )
             for one in self.moved
         }

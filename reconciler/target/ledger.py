@@ -19,12 +19,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler import __version__
-from reconciler.errors import IndexInvalid, IndexVersion, PreconditionFailed
+from reconciler.errors import IndexInvalid, IndexVersion, Malformed, PreconditionFailed
 from reconciler.oci.spec import Digest
 from reconciler.stores import Absent, Matches
 from reconciler.target.index import WRITER, MirrorIndex
 from reconciler.target.index_json import parse, serialise
 from reconciler.target.index_origin import By, Origin, by
+from reconciler.target.index_root import parse_head
 from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX, STATE_HEADERS, root_key
 from reconciler.target.roots import newest_serial
 from reconciler.target.states import NOTHING_KNOWN, Known, put_states, state_reader
@@ -45,6 +46,7 @@ class StoredIndex:
     at      when it was read, by the store's clock; without an index by this machine's, as there is nothing to compare
     digest  the sha256 of the root; None: there is none
     known   the groups of repositories that it has, if it is large
+    unkept  the bytes of a root of versions 1 and 2, which kept no copies; None: there is a copy
     """
 
     index: MirrorIndex
@@ -52,6 +54,7 @@ class StoredIndex:
     at: datetime = field(default_factory=lambda: datetime.now(UTC), compare=False)
     digest: Digest | None = field(default=None, compare=False)
     known: Known = field(default=NOTHING_KNOWN, compare=False, repr=False)
+    unkept: bytes | None = field(default=None, compare=False, repr=False)
 
 
 def read_index(state: Store, before: StoredIndex | None = None) -> StoredIndex:
@@ -67,7 +70,18 @@ def _read(state: Store, stored: Stored, before: StoredIndex | None = None) -> St
     reader = state_reader(state, before.known if before else NOTHING_KNOWN)
     index = parse(stored.body, f"{state.name}/{MIRROR_INDEX}", reader)
     known = Known(index.repositories, reader.table, reader.digest) if reader.digest else NOTHING_KNOWN
-    return StoredIndex(index, stored.etag, stored.now, Digest.of(stored.body), known)
+    digest = Digest.of(stored.body)
+    unkept = None if _is_kept(stored.body, digest) else stored.body
+    return StoredIndex(index, stored.etag, stored.now, digest, known, unkept)
+
+
+def _is_kept(body: bytes, digest: Digest) -> bool:
+    """Whether whoever wrote a root has kept a copy of it: since version 3, which names its writer."""
+    try:
+        root = parse_head(body, None, digest)
+    except Malformed:
+        return False
+    return root is not None and root.origin.by is not None
 
 
 def salvage_index(state: Store) -> tuple[StoredIndex, str | None]:
@@ -117,6 +131,9 @@ def _write(state: Store, observed: StoredIndex, after: MirrorIndex, by: By) -> S
     origin = Origin(by, observed.digest)
     body = serialise(after, datetime.now(UTC), f"r2mirror {__version__}", origin, content)
     digest = Digest.of(body)
+    if observed.digest and observed.unkept:
+        # What the first apply of this release changes can then be told, and undone.
+        state.put(root_key(observed.index.serial, observed.digest), observed.unkept, STATE_HEADERS)
     state.put(root_key(after.serial, digest), body, STATE_HEADERS)
     etag = state.put(MIRROR_INDEX, body, JSON_HEADERS, Matches(observed.etag) if observed.etag else Absent())
     logger.info("wrote the mirror index, serial %d, %d bytes", after.serial, len(body))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
 from reconciler.mirrors.versions import in_order
+from reconciler.plan.ages import MOVED
 from reconciler.target.history import Event, Happened, Kind
 from reconciler.target.index_json import format_time
 from reconciler.words import count
@@ -81,10 +82,14 @@ def _place(event: Event) -> tuple[Any, ...]:
 def _event(event: Event) -> Line:
     sign, style, remark = _SIGNS[event.kind]
     name = event.target if event.tag is None else f"{event.target}:{event.tag}"
-    remark = remark or (f"before its time, by {event.early}" if event.early else "")
+    remark = remark or (_early(event.early) if event.early else "")
     digests = [str(one) for one in dict.fromkeys((event.before, event.after)) if one]
     gone = " -> removed" if event.kind is Kind.RESTORED and event.after is None else ""
     return Line((f"  {sign} {name}", style), f" {' -> '.join(digests)}{gone}", f"  {remark}" if remark else "")
+
+
+def _early(by: str) -> str:
+    return f"although it is immutable, by {by}" if by == MOVED else f"before its time, by {by}"
 
 
 def _entry(one: Happened) -> dict[str, Any]:

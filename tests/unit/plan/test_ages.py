@@ -376,5 +376,6 @@ def test_the_commands_refuse_an_immutable_tag_that_moved_until_it_is_accepted(wo
     told = world.run("plan", "--recheck", code=1).stdout
     assert "oci:./images:1.0: is immutable, and has moved" in told
     assert "~ app:1.0  updated" in world.run("apply", "--yes", "--accept-moved", "app:1.0").stdout
+    assert "  although it is immutable, by --accept-moved\n" in world.run("history").stdout
     assert "No changes" in world.run("plan", "--recheck").stdout
     assert "has not moved" in world.run("plan", "--accept-moved", "app:1.0", code=1).stderr

@@ -20,15 +20,20 @@ if TYPE_CHECKING:
 def test_lists_name_every_tag_in_ascii_order_and_no_empty_repository(index: MirrorIndex) -> None:
     lists = published_lists(index, index.repositories)
     assert lists.keys() == {CATALOG, PING, PAGE, *(tags_key(name) for name in index.repositories)}
+    # Of a restore that was cut off it is not known whether the tag is there.
+    sure = {
+        name: {tag: one for tag, one in state.tags.items() if tag not in state.held.keys() & state.pending}
+        for name, state in index.repositories.items()
+    }
     for name, state in index.repositories.items():
         body = lists[tags_key(name)]
-        assert (body is None) == (not state.tags)
-        tagged = {one.digest for one in state.tags.values()}
+        assert (body is None) == (not sure[name])
+        tagged = {one.digest for one in sure[name].values()}
         along = {
             tag for digest in tagged & state.attachments.keys() for tag in published_tags(state.attachments[digest])
         }
-        assert body is None or json.loads(body) == {"name": name, "tags": sorted({*state.tags, *along}, key=str.encode)}
-    named = [name for name, state in index.repositories.items() if state.tags]
+        assert body is None or json.loads(body) == {"name": name, "tags": sorted({*sure[name], *along}, key=str.encode)}
+    named = [name for name, tags in sure.items() if tags]
     assert json.loads(lists[CATALOG] or b"") == {"repositories": sorted(named, key=str.encode)}
 
 
@@ -36,6 +41,4 @@ def test_lists_name_every_tag_in_ascii_order_and_no_empty_repository(index: Mirr
 def test_a_repository_that_the_index_lacks_has_no_list(index: MirrorIndex, target: str) -> None:
     lists = published_lists(index, [target])
     assert set(lists) == {CATALOG, PING, PAGE, tags_key(target)}
-    assert (lists[tags_key(target)] is None) == (
-        target not in index.repositories or not index.repositories[target].tags
-    )
+    assert target in index.repositories or lists[tags_key(target)] is None

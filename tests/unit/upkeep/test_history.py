@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,13 +14,18 @@ from reconciler.errors import UsageError
 from reconciler.oci.spec import OCI_MANIFEST, Digest
 from reconciler.target import index_states
 from reconciler.target.history import Kind
+from reconciler.target.in_store import InStore
 from reconciler.target.index import MirrorIndex, TagState
 from reconciler.target.index_changes import published
-from reconciler.target.layout import ROOTS, STATES
+from reconciler.target.layout import MIRROR_INDEX, ROOTS, STATES
 from reconciler.target.ledger import read_index, write_index, writer
 from reconciler.target.roots import roots
+from reconciler.upkeep.chain import check_chain
+from reconciler.upkeep.goals import OneTag
 from reconciler.upkeep.history import happened, served_at
-from tests.memory import EPOCH, MemoryStore
+from reconciler.upkeep.restore import plan_restore
+from tests.bench import V1, V2, Bench
+from tests.memory import EPOCH, MemoryStore, mirror, mirrors
 
 RUNS = 400
 
@@ -94,3 +100,25 @@ def test_what_is_older_than_what_is_kept_is_not_guessed_at(store: MemoryStore) -
     assert served_at(store, kept[0].at + timedelta(hours=1)).root == kept[0]
     with pytest.raises(UsageError, match="no history is kept yet"):
         served_at(MemoryStore(), EPOCH)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_what_the_first_run_over_an_older_index_changes_is_known(version: int) -> None:
+    """Versions 1 and 2 kept no copies of the index: the first run of this release keeps the one that it takes over."""
+    bench = Bench.of(a={"1": V1})
+    bench.apply()
+    document = json.loads(bench.store.objects[MIRROR_INDEX])
+    for key in ("by", "previous", "min_writer", *(["owners"] if version == 1 else [])):
+        document.pop(key, None)
+    bench.store.objects = {key: body for key, body in bench.store.objects.items() if not key.startswith(ROOTS)}
+    text = json.dumps({**document, "version": version}, separators=(",", ":")) + "\n"
+    bench.store.objects[MIRROR_INDEX] = text.encode()
+    bench = bench.again()
+    bench.sources["a"].images["1"] = V2
+    bench.apply()
+    newest, *_ = happened(bench.store)
+    assert newest.events
+    assert [(str(one.before), str(one.after)) for one in newest.events] == [(V1.digest, V2.digest)]
+    restored = plan_restore(mirrors(mirror("a")), InStore(bench.store, bench.store), OneTag("a", "1"))
+    assert [str(step.after) for step in restored.steps] == [V1.digest]
+    assert not check_chain(bench.store)
