@@ -93,7 +93,9 @@ class Run:
     @property
     def is_first(self) -> bool:
         """Whether it began from an empty mirror, so that all that it left is its own."""
-        return self.before is None and self.roots[-1].origin.previous is None
+        origin = self.roots[-1].origin
+        # A root of versions 1 and 2 names neither what was before it nor who wrote it.
+        return self.before is None and origin.previous is None and origin.by is not None
 
 
 @dataclass(frozen=True)

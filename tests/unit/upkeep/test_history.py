@@ -116,9 +116,10 @@ def test_what_the_first_run_over_an_older_index_changes_is_known(version: int) -
     bench = bench.again()
     bench.sources["a"].images["1"] = V2
     bench.apply()
-    newest, *_ = happened(bench.store)
+    newest, taken_over = happened(bench.store)
     assert newest.events
     assert [(str(one.before), str(one.after)) for one in newest.events] == [(V1.digest, V2.digest)]
+    assert taken_over.events is None, "it was not the first of all"
     restored = plan_restore(mirrors(mirror("a")), InStore(bench.store, bench.store), OneTag("a", "1"))
     assert [str(step.after) for step in restored.steps] == [V1.digest]
     assert not check_chain(bench.store)
