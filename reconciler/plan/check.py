@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.document import file_name
 from reconciler.mirrors.load import load_with_notes
-from reconciler.plan.owners import clashes, namesakes
+from reconciler.plan.owners import clashes, namesakes, shared_states
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem
@@ -48,7 +48,7 @@ def check_files(paths: Iterable[Path]) -> Check:
     """Reads and checks mirrors files. Environment variables in them need not be set."""
     files = tuple(map(_check, paths))
     valid = {file_name(one.path): one.mirrors for one in files if one.mirrors}
-    return Check(files, tuple(clashes(valid)), tuple(namesakes(valid)))
+    return Check(files, (*clashes(valid), *shared_states(valid)), tuple(namesakes(valid)))
 
 
 def _check(path: Path) -> CheckedFile:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations
 from typing import TYPE_CHECKING
 
+from reconciler.stores.registry import RegistryStore
 from reconciler.words import count
 
 if TYPE_CHECKING:
@@ -82,3 +83,15 @@ def namesakes(files: Mapping[str, Mirrors]) -> Iterator[str]:
                 f"{first} and {second} have one store and one name ({one.name}): if both are applied, each prunes what "
                 "only the other mirrors. Give one of them another name (docs/mirrors.md, Several files, one bucket)"
             )
+
+
+def shared_states(files: Mapping[str, Mirrors]) -> Iterator[str]:
+    """Yields a line for every two files with different targets and one state, whose index would be that of both."""
+    for (first, one), (second, other) in combinations(files.items(), 2):
+        if isinstance(one.store, RegistryStore) and isinstance(other.store, RegistryStore):
+            places = {(store.registry, store.prefix) for store in (one.store, other.store)}
+            if len(places) > 1 and one.store.state == other.store.state:
+                yield (
+                    f"{second}: store.state is that of {first} too, which has another target; "
+                    "give each target a state of its own"
+                )

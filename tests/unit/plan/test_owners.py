@@ -149,3 +149,16 @@ def test_validate_sees_two_files_that_cannot_share_a_bucket(world: World) -> Non
 def test_a_name_is_a_word(world: World) -> None:
     write(world, "mirrors.yaml", "Team A", "app")
     assert "mirrors.yaml:1:24: name: " in world.run("validate", code=1).stdout
+
+
+def test_validate_sees_two_registries_with_one_state(tmp_path: Path) -> None:
+    place = "type: registry, registry: h.example, prefix: {prefix}, state: {{type: file, path: s}}"
+    text = f"version: 1\nname: {{name}}\nstore: {{{{{place}}}}}\n"
+    for name, prefix in (("a", "one"), ("b", "two")):
+        mirror = f"mirrors: [{{source: docker.io/library/alpine, target: {name}/x, tags: [a]}}]\n"
+        (tmp_path / f"{name}.yaml").write_text(text.format(name=name, prefix=prefix) + mirror)
+    world = InProcess(tmp_path, {})
+    told = world.run("validate", "a.yaml", "b.yaml", code=1).stdout
+    assert "b.yaml: store.state is that of a.yaml too, which has another target" in told
+    (tmp_path / "b.yaml").write_text((tmp_path / "b.yaml").read_text().replace("prefix: two", "prefix: one"))
+    world.run("validate", "a.yaml", "b.yaml")
