@@ -188,6 +188,8 @@ def _kept(operator: str, numbers: tuple[int, ...]) -> int:
 def _bound(operator: str, word: str) -> Bound:
     match = _BOUND.fullmatch(word)
     if not match:
+        if word[0] in "[(&" or word[-1] in "])":
+            raise ValueError(f"{word[:90]!r} is not a version; both bounds are written with a blank between, >=1.2 <2")
         raise ValueError(f"{word[:90]!r} is not a version; a tag by its name is an entry of its own, without semver")
     written = match["numbers"].split(".")
     if any(len(number) > _LONGEST_NUMBER for number in written):
@@ -209,6 +211,9 @@ def _prerelease(operator: str, numbers: str, suffix: str, *, whole: bool) -> Pre
     version = parse_version(f"0{suffix}")
     if version and version.prerelease and not version.variant and whole:
         return version.prerelease
+    if suffix in ("x", "X", "*"):
+        digits = f'semver: "*" and glob: {spelled(f"{numbers}*")}'
+        raise ValueError(f"{suffix!r} stands for a whole number, not for its last digits; write {digits}")
     bound = f"{operator}{numbers}"
     advice = f"semver: {spelled(bound)}"
     if version and version.prerelease:

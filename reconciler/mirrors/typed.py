@@ -76,7 +76,10 @@ def _reworded(texts: Sequence[str], problems: Sequence[Problem]) -> Iterator[str
         where = _WHERE.fullmatch(problem.where)
         text = texts[int(where["number"])] if where else texts[0]
         inner = f"{where['inner']}: " if where and where["inner"] else ""
-        yield f"pattern {text[:200]}: {inner}{problem.message}{_in_braces(text)}"
+        braces = _in_braces(text)
+        # What to write in a file, which needs no braces, is not what to type.
+        message = problem.message.partition("; for a pattern write")[0] if braces else problem.message
+        yield f"pattern {text[:200]}: {inner}{message}{braces}"
 
 
 def _in_braces(text: str) -> str:

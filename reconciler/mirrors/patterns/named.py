@@ -57,10 +57,11 @@ def parse_name(text: str) -> Named:
     """Parses `NAME` or `NAME@DIGEST`. Raises `PatternError`."""
     tag, at, digest = text.partition("@")
     if not is_tag(tag):
-        glob = f"; for a pattern write glob: {spelled(tag)}" if set(tag) & set("*?[") else ""
+        kind = "semver" if tag[:1] in tuple("<>=^~!") else "glob" if set(tag) & set("*?[") else None
+        instead = f"; for a pattern write {kind}: {spelled(tag)}" if kind else ""
         raise PatternError(
             f"{tag[:90]!r} is not a valid tag: expected at most 128 letters, digits, _ . and -, "
-            f"of which . and - cannot come first{glob}"
+            f"of which . and - cannot come first{instead}"
         )
     try:
         return Pinned(tag, Digest.parse(digest)) if at else Exact(tag)

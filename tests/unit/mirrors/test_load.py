@@ -144,6 +144,7 @@ def mirror(rest: str) -> str:
         (mirror("tagz: [a]"), "5:5: mirrors[0].tagz: unknown key in entry of mirrors; did you mean tags?"),
         (mirror("tags: [a]\n    platforms: [linux]"), "6:17: mirrors[0].platforms[0]: platform 'linux': expected os/arch"),
         (mirror("tags: [a]\n    platforms: none"), "6:16: mirrors[0].platforms: expected all, got none"),
+        (mirror("tags: ['>=3.18']"), 'for a pattern write semver: ">=3.18"'),
         (mirror("tags: [{semver: '1', newest: 1, per: day}]"), "per: expected one of major, minor, variant, got day"),
         (mirror('tags: [{regex: "\\d"}]'), "double the backslash, or write the text in single quotes"),
         (mirror("tags: [a]\n    retain: 7 days"), '6:13: mirrors[0].retain: "7 days" does not have the expected form'),
