@@ -185,7 +185,7 @@ def mirror(rest: str) -> str:
         ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: uk}\nmirrors: [{source: a/b, tags: [x]}]", "expected one of default, eu, us, fedramp, fedramp-high, got uk"),
         ("version: 1\nstore: {type: r2, bucket: abc, account_id: '${A}', jurisdiction: '${J:-uk}'}\nmirrors: [{source: a/b, tags: [x]}]", "what ${J:-uk} stands for is not a valid jurisdiction"),
         ("version: 1\nstore: {type: file, path: m, public_url: 'https://x:99999'}\nmirrors: [{source: a/b, tags: [x]}]", "is not a URL; write for example"),
-        ("version: 1\nstore: {type: r3}\nmirrors: [{source: a/b, tags: [x]}]", "2:15: store.type: expected one of r2, s3, file, registry, got r3"),
+        ("version: 1\nstore: {type: r3}\nmirrors: [{source: a/b, tags: [x]}]", "2:15: store.type: expected one of r2, s3, file, registry, oci, got r3"),
         ("version: 1\nstore: {type: s3, bucket: A_B}\nmirrors: [{source: a/b, tags: [x]}]", "2:27: store.bucket: is not a valid bucket name: expected 3 to 63"),
         ("version: 1\nstore: {type: r2, bucket: abc, account_id: x}\nmirrors: [{source: a/b, tags: [x]}]", "account_id: is not a valid account ID: expected 32 hex digits"),
         ("version: 1\nstore: {type: s3, bucket: abc, secret_key: x}\nmirrors: [{source: a/b, tags: [x]}]", "there is no key for secrets: credentials come from"),
