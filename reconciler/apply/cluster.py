@@ -64,15 +64,18 @@ class WorkerConfig:
     """What a worker has to know of a run. It holds no secrets, only the names of variables that do.
 
     bandwidth  bytes a second that one worker process may download, None for no limit
+    attached   the sources whose attachments are elsewhere, and where
     """
 
     store: StoreConfig
     registries: tuple[tuple[str, RegistryConfig], ...]
     bandwidth: float | None = None
+    attached: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, mirrors: Mirrors, bandwidth: float | None) -> WorkerConfig:
-        return cls(mirrors.store, tuple(sorted(mirrors.registries.items())), bandwidth)
+        registries, attached = sorted(mirrors.registries.items()), sorted(mirrors.attached.items())
+        return cls(mirrors.store, tuple(registries), bandwidth, tuple(attached))
 
     def share(self, workers: int) -> WorkerConfig:
         """Divides the limits of the run among so many worker processes; each may have one connection at least."""
@@ -142,7 +145,9 @@ class _Opened:
 def _opened(config: WorkerConfig, owner: str, process: int) -> _Opened:
     """Opens the sources and the store, until this process ends or newer runs take their place."""
     del process  # A child must not go on with its parent's connections.
-    sources = open_sources(dict(config.registries), Path(), os.environ, bandwidth=config.bandwidth)
+    sources = open_sources(
+        dict(config.registries), Path(), os.environ, bandwidth=config.bandwidth, attached=dict(config.attached)
+    )
     target = open_target(config.store, os.environ, registries=dict(config.registries))
     return _Opened(sources, sources.__enter__(), target.guarded(Witness(target.state, owner).check))
 

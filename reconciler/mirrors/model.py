@@ -37,6 +37,7 @@ class Mirror:
     signed_by  one of these signers must have signed an image; empty: no signature is needed
     referrers  whether signatures, SBOMs and the like are mirrored with their image
     referrer_types  globs of the artifact types of those; empty: all
+    referrers_from  the repository that has them, and what `signed_by` reads; None: the source itself
     when_gone  what happens to a tag that the source no longer lists: `keep` or `prune`
     entry      the hash of the entry as it is written, without the defaults
     min_age    how long a digest has to have been seen under its tag before it is published; None: no time
@@ -56,6 +57,7 @@ class Mirror:
     entry: str = field(default="", compare=False)
     min_age: MinAge | None = None
     referrer_types: tuple[str, ...] = ()
+    referrers_from: str | None = None
 
     @property
     def repository(self) -> RepositoryName | None:
@@ -84,6 +86,7 @@ class Defaults:
     when_gone: str = "keep"
     min_age: MinAge | None = None
     referrer_types: tuple[str, ...] = ()
+    referrers_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,11 @@ class Mirrors:
     @property
     def is_at_r2(self) -> bool:
         return self.store.is_at_r2
+
+    @property
+    def attached(self) -> dict[str, str]:
+        """Returns the repositories that have what is attached to the images of others, by the name of those."""
+        return {one.source: one.referrers_from for one in self.mirrors if one.referrers_from}
 
     def owns(self, target: str, owner: str | None) -> bool:
         """Returns whether a repository of the mirror index belongs to this file.

@@ -54,7 +54,9 @@ def connect(
     """
     # Opened at the first use, on the thread that reads the index: loading its client runs beside the first requests.
     wanted = workers or BLOB_WORKERS
-    with open_sources(mirrors.registries, mirrors.folder, environ, wanted, bandwidth, deadline) as open_source:
+    with open_sources(
+        mirrors.registries, mirrors.folder, environ, wanted, bandwidth, deadline, mirrors.attached
+    ) as open_source:
         target = cache(partial(open_target, mirrors.store, environ, wanted, mirrors.registries, deadline))
         try:
             yield Connections(target, open_source)

@@ -6,8 +6,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from reconciler.sources.attached import AttachedElsewhere
 from reconciler.sources.bandwidth import Bandwidth
 from reconciler.sources.kinds import kind_of, parse_source
 from reconciler.sources.names import SourceSettings
@@ -29,9 +31,11 @@ def open_sources(
     workers: int = BLOB_WORKERS,
     bandwidth: float | None = None,
     deadline: Deadline = NEVER,
+    attached: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[OpenSource]:
     """Yields a function that opens sources, for as long as the block lasts. Sends nothing yet.
 
+    attached   source -> the repository that has what is attached to its images
     bandwidth  the limit on the total download rate, in bytes a second
     The other arguments are those of `SourceSettings`. The function raises `Malformed` and `SourceError`.
     """
@@ -41,14 +45,19 @@ def open_sources(
     sources: dict[str, Source] = {}
     lock = threading.Lock()
 
+    def opened(source: str) -> Source:
+        kind = kind_of(source)
+        if kind not in openers:
+            openers[kind] = kind.opener(settings)
+        return openers[kind].open(parse_source(source))
+
     def open_source(source: str) -> Source:
         # Held while opening, too: two threads must not open one registry twice, which would double its connections.
         with lock:
             if source not in sources:
-                kind = kind_of(source)
-                if kind not in openers:
-                    openers[kind] = kind.opener(settings)
-                sources[source] = openers[kind].open(parse_source(source))
+                found = opened(source)
+                elsewhere = attached.get(source, source)
+                sources[source] = AttachedElsewhere(found, opened(elsewhere)) if elsewhere != source else found
             return sources[source]
 
     try:

@@ -61,6 +61,9 @@ def read_settings(document: Document, place: KeyPath, base: Settings, signers: S
         signed_by=signers((*place, "signed_by"), said["signed_by"]) if "signed_by" in said else before.signed_by,
         referrers=bool(referrers),
         referrer_types=_types(referrers) if "referrers" in said else before.referrer_types,
+        referrers_from=_referrers_from(document, (*place, "referrers_from"), said["referrers_from"])
+        if "referrers_from" in said
+        else before.referrers_from,
         when_gone=said.get("when_gone", before.when_gone),
         min_age=_min_age(document, (*place, "min_age"), said["min_age"]) if "min_age" in said else before.min_age,
     )
@@ -75,6 +78,17 @@ Destinations: TypeAlias = "Callable[[str, str], str | None]"
 """Explains why a source cannot be mirrored to a target; None if it can."""
 
 
+def _referrers_from(document: Document, place: KeyPath, text: str) -> str | None:
+    try:
+        name = parse_source(text)
+    except Malformed as error:
+        document.problem(place, str(error))
+        return None
+    if name.repository is None:
+        document.problem(place, f"{text[:90]!r} is not a repository at a registry; write e.g. ghcr.io/org/signatures")
+    return name.text
+
+
 def _types(referrers: Any) -> tuple[str, ...]:
     return tuple(sorted(set(referrers["types"]))) if isinstance(referrers, dict) else ()
 
@@ -85,6 +99,7 @@ def read_mirrors(
     """Yields the valid mirrors. In the others, every value that has the right shape is checked too."""
     entries = document.value.get("mirrors") if isinstance(document.value, dict) else None
     targets: dict[str, KeyPath] = {}
+    origins: dict[str, tuple[str | None, KeyPath]] = {}
     for number in range(len(entries) if isinstance(entries, list) else 0):
         place: KeyPath = ("mirrors", number)
         said = document.sound(place)
@@ -96,6 +111,8 @@ def read_mirrors(
             _check_witnesses(document, place, ends[0], settings.others)
         if ends:
             _check_target(document, place, ends[1], targets, problem_at(*ends))
+        if ends:
+            _check_origin(document, place, ends[0], settings.others.referrers_from, origins)
         if ends and not document.wrong(place):
             yield Mirror(*ends, tuple(tags.values()), **vars(settings.values), entry=_hash(said))
 
@@ -146,6 +163,24 @@ def _check_target(
             where,
             f"target {target[:90]} is also the target of {spell(earlier)} on line {line}; "
             "give one of them another target, or put their tags into one mirror",
+        )
+
+
+def _check_origin(
+    document: Document,
+    place: KeyPath,
+    source: str,
+    origin: str | None,
+    origins: dict[str, tuple[str | None, KeyPath]],
+) -> None:
+    """Records that an earlier mirror of the same source has its attachments elsewhere."""
+    named, earlier = origins.setdefault(source, (origin, place))
+    if named != origin:
+        line = document.written[earlier].line
+        document.problem(
+            (*place, "referrers_from"),
+            f"{spell(earlier)} on line {line} mirrors {source} too, with {named or 'no referrers_from'}; "
+            "write the same for both",
         )
 
 

@@ -565,3 +565,28 @@ def test_a_waiting_time(tmp_path: Path, written: str, expected: MinAge | None) -
 )
 def test_a_waiting_time_that_cannot_be(tmp_path: Path, written: str, problem: str) -> None:
     assert any(problem in one for one in problems(tmp_path, mirror(f"tags: [a]\n    {written}")))
+
+
+def test_where_attachments_are(tmp_path: Path) -> None:
+    text = mirror("tags: [a]\n    referrers_from: ghcr.io/Org/x").replace("Org", "org")
+    found = load(tmp_path, f"{text}\n  - {{source: busybox, tags: [a]}}")
+    assert [one.referrers_from for one in found.mirrors] == ["ghcr.io/org/x", None]
+    assert list(found.attached.values()) == ["ghcr.io/org/x"]
+    by_default = load(tmp_path, f"{mirror('tags: [a]')}\ndefaults: {{referrers_from: org/x}}")
+    assert list(by_default.attached.values()) == ["docker.io/org/x"]
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("referrers_from: oci:./x", "mirrors[0].referrers_from: 'oci:./x' is not a repository at a registry"),
+        ("referrers_from: ghcr.io/a:1", "mirrors[0].referrers_from: repository 'ghcr.io/a:1'"),
+        (
+            "referrers_from: ghcr.io/x\n  - {source: alpine, target: c, tags: [a]}",
+            "mirrors[1].referrers_from: mirrors[0] on line 4 mirrors docker.io/library/alpine too, with ghcr.io/x; write the same",
+        ),
+    ],
+)
+def test_where_attachments_cannot_be(tmp_path: Path, written: str, problem: str) -> None:
+    found = problems(tmp_path, mirror(f"tags: [a]\n    {written}"))
+    assert any(problem in one for one in found), found
