@@ -90,7 +90,7 @@ def _advice(box: Box) -> str:
     if start is None:
         return f"{box.name} is not complete; nothing was done. Export it again"
     return (
-        f"{box.name} begins at serial {start.serial} of the mirror that it was made from, and this target lacks some "
-        "of what was there by then; nothing was done. Apply the boxes before it first, or export one with --lacking "
-        "and this target's index, which `r2mirror export --index` writes"
+        f"{box.name} leaves out what was there at serial {start.serial}, and this target lacks some of that; nothing "
+        "was done. Apply the boxes before it first, or export one with --lacking and this target's index, which "
+        "`r2mirror export --index` writes"
     )
