@@ -139,6 +139,8 @@ def test_a_tag_that_cannot_be_deleted_is_kept_and_that_is_said(
     wants(world, docker_registry)
     world.apply()
     wants(world, docker_registry, "2")
+    planned = world.run("plan")
+    assert "delete" in planned.stdout + planned.stderr, "said before the apply"
     done = world.run("apply", "--yes")
     assert "the registry does not delete tags" in done.stdout + done.stderr
     assert at(target, "1") == app("1").digest
@@ -205,6 +207,8 @@ def test_a_foreign_push_between_two_runs_is_shown_and_kept(
     push(foreign, target.host, "mirror/app", "latest")
     push(app("2"), docker_registry.host, "team/app", "latest")
     push(app("2"), docker_registry.host, "team/app", "2")
+    planned = world.run("plan")
+    assert foreign.digest[7:19] in planned.stdout + planned.stderr
     done = world.run("apply", "--yes", code=1)
     assert foreign.digest in done.stdout + done.stderr
     assert at(target, "latest") == foreign.digest
