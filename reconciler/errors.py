@@ -25,6 +25,7 @@
     |   |   |-- StoreUnreachable      no usable answer, after retries
     |   |   |-- PreconditionFailed    a conditional write failed: the object has changed since it was read
     |   |   |-- ConditionsRefused     the server has no conditional writes
+    |   |   |-- Drift                 a tag of the target has a digest that r2mirror did not publish
     |   |   `-- TagImmutable          the registry does not let a tag be overwritten or deleted
     |   |-- EdgeError             Cloudflare's API
     |   |   |-- EdgeDenied            the token, or a permission that it lacks

@@ -70,7 +70,7 @@ def test_a_put_whose_answer_was_lost_at_an_immutable_tag(start: Start) -> None:
 
 
 @pytest.mark.parametrize("reference", ["1", str(Digest.of(index(1)))])
-def test_a_success_that_is_no_registrys_is_not_believed(start: Start, reference: str) -> None:
+def test_a_success_that_comes_from_no_registry_is_not_believed(start: Start, reference: str) -> None:
     """E.g. the page of a proxy that wants a login."""
     registry, at = start()
     page = Answer(200, {"Content-Type": "text/html"}, b"<html>")

@@ -67,7 +67,7 @@ def test_docker_hub_has_one_name(tmp_path: Path) -> None:
         ("registry: h.example, state: {type: s3, bucket: A_B}", "store.state.bucket: is not a valid bucket name"),
         ("registry: h.example, state: {type: s3, bucket: '${NONE}'}", "store.state.bucket: the environment variable NONE"),
         ("registry: h.example, state: {type: file, path: s, public_url: 'https://a.b'}", "store.state.public_url: is not valid in state"),
-        ("registry: h.example, state: {type: s3, bucket: abc, state_bucket: abd}", "store.state.state_bucket: is not valid in state; name that bucket as"),
+        ("registry: h.example, state: {type: s3, bucket: abc, state_bucket: abcd}", "store.state.state_bucket: is not valid in state; name that bucket as"),
         (f"registry: h.example, public_url: 'https://a.b', {STATE}", "store.public_url: is not valid here: clients pull from the registry itself"),
         (f"registry: h.example, state_bucket: abc, {STATE}", "store.state_bucket: is not valid here; name that bucket as state.bucket"),
         (f"registry: 'https://h.example', {STATE}", "store.registry: is not a host: write host or host:port alone"),

@@ -22,7 +22,7 @@ def test_all_digests_that_the_index_keeps_are_ours(index: MirrorIndex, other: Di
 
 
 @given(indexes)
-def test_what_nothing_names_is_anothers(index: MirrorIndex) -> None:
+def test_what_nothing_names_belongs_to_another(index: MirrorIndex) -> None:
     knows = own_digests(lambda: index)
     assert not knows("no/such-repository-there", "1", THEIRS)
     assert not any(knows(target, "no-such-tag", THEIRS) for target in index.repositories)
