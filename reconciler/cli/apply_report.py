@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -21,19 +22,35 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Plan
 
 
+@dataclass(frozen=True)
+class Among:
+    """What tells a store from the others that are applied.
+
+    heading    what is printed above it
+    documents  gets its JSON document, which is printed with those of the others
+    """
+
+    name: str
+    heading: str
+    documents: dict[str, dict[str, Any]]
+
+
 class ApplyReport:
     """Prints what becomes of a plan: as text each tag when it is settled, as JSON everything at the end.
 
     A stdout that cannot be written to does not stop the run; `close` raises its error.
     """
 
-    def __init__(self, plan: Plan, output: str) -> None:
+    def __init__(self, plan: Plan, output: str, among: Among | None = None) -> None:
         self.events: list[Event] = []
         self.interrupted = False
         self._plan = plan
         self._output = output
         self._started = time.monotonic()
+        self._among = among
         self._broken: UsageError | typer.Exit | None = None
+        if among and output == TEXT:
+            self._show(among.heading)
 
     def add(self, event: Event, progress: Progress) -> None:
         """Takes an event of the apply, and prints the tag that it settles."""
@@ -50,6 +67,9 @@ class ApplyReport:
         """Prints the summary of a run that has copied `size` bytes. Raises if stdout could not be written to."""
         took = Took(size, time.monotonic() - self._started)
         view = outcome_view(self._plan, took, interrupted=self.interrupted)
+        if self._among and self._output != TEXT:
+            self._among.documents[self._among.name] = view.document(self.events)
+            return
         self._show(written(view, self.events, self._output, **terminal(sys.stdout)))
         if self._broken:
             raise self._broken
@@ -57,10 +77,11 @@ class ApplyReport:
     def exit_code(self, *, strict: bool) -> int:
         """Prints the errors and warnings of the plan on stderr, and returns the exit code of the run."""
         errors, warnings = troubles(self._plan), self._plan.all_warnings
+        store = f"{self._among.name}: " if self._among else ""
         for warning in warnings:
-            warn(warning)
+            warn(f"{store}{warning}")
         for error in errors:
-            complain(error)
+            complain(f"{store}{error}")
         failed = any(isinstance(event, Failed | Skipped | NotCollected) for event in self.events)
         return 1 if errors or failed or (strict and warnings) else 0
 

@@ -23,9 +23,17 @@ MAX_LIST_BYTES = 128 * 1024 * 1024
 """A million tags of the longest kind."""
 
 
-def load(file: Path) -> Mirrors:
+def load_whole(file: Path) -> Mirrors:
     """Loads the mirrors file, with the environment's variables filled in. Raises `MirrorsInvalid`."""
     return load_mirrors(file, os.environ)
+
+
+def load(file: Path, store: str | None = None) -> Mirrors:
+    """Loads what the mirrors file declares for one store: the one of that name, or the only one.
+
+    Raises `UsageError` where there are several, and as `load_whole` does.
+    """
+    return load_whole(file).only_target(store)
 
 
 def open_bucket(mirrors: Mirrors) -> Target:

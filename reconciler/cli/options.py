@@ -48,6 +48,15 @@ VerboseOption = Annotated[
     ),
 ]
 FileOption = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="The mirrors file; - for stdin.")]
+StoreOption = Annotated[
+    str | None, typer.Option("--store", metavar="NAME", help="The store to use, where mirrors.yaml has several.")
+]
+StoresOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--store", metavar="NAME", help="Limit to this store, where mirrors.yaml has several; may be repeated."
+    ),
+]
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option("--only", metavar="GLOB", help="Limit to targets that match, e.g. 'library/*'; may be repeated."),

@@ -20,10 +20,10 @@ from reconciler.mirrors.document import read_document
 from reconciler.mirrors.model import DEFAULT_HISTORY, DEFAULT_NAME, Mirrors
 from reconciler.mirrors.schema_check import check_schema
 from reconciler.mirrors.sections.destination import destination_problem
-from reconciler.mirrors.sections.edge import read_edge
+from reconciler.mirrors.sections.edge import edge_store, read_edge
 from reconciler.mirrors.sections.entries import Settings, read_mirrors, read_settings
 from reconciler.mirrors.sections.registries import read_registries
-from reconciler.mirrors.sections.store import read_store
+from reconciler.mirrors.sections.store import ONE, read_stores
 from reconciler.mirrors.signed_by import read_signed_by
 from reconciler.mirrors.text_values import duration
 from reconciler.mirrors.text_values import path as path_at
@@ -31,9 +31,12 @@ from reconciler.stores.buckets import R2
 from reconciler.stores.registry import RegistryStore
 
 if TYPE_CHECKING:
+    from reconciler.edge.config import EdgeConfig
     from reconciler.errors import Problem
     from reconciler.mirrors.document import KeyPath
     from reconciler.signatures.signers import Signer
+    from reconciler.sources.config import RegistryConfig
+    from reconciler.stores.config import StoreConfig
 
 
 def load_mirrors(
@@ -65,18 +68,26 @@ def load_with_notes(
         return read_signed_by(document, place, value, partial(path_at, document, folder=folder), read_files=read_files)
 
     registries = dict(read_registries(document, folder, environ, read_files=read_files))
-    store = read_store(document, folder, environ, for_clients=for_clients)
+    stores = read_stores(document, folder, environ, for_clients=for_clients)
     defaults = read_settings(document, ("defaults",), Settings(), signers)
-    mirrors = tuple(read_mirrors(document, defaults, signers, partial(destination_problem, store)))
-    edge = read_edge(document, store)
-    if edge and isinstance(store, R2):
-        store = replace(store, digest_by_tag=edge.digest_by_tag)
-    if isinstance(store, RegistryStore) and store.registry in registries:
-        store = replace(store, plain_http=bool(registries[store.registry].plain_http))
-    if document.problems or store is None:
+    mirrors = tuple(read_mirrors(document, defaults, signers, partial(destination_problem, stores)))
+    edge = read_edge(document, edge_store(document, stores))
+    valid = {name: _completed(store, registries, edge) for name, store in stores.items() if store}
+    if document.problems or len(valid) < len(stores):
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     sha256 = hashlib.sha256(document.body).hexdigest()
     name = document.value.get("name", DEFAULT_NAME)
     history = duration(document.value.get("history", DEFAULT_HISTORY))
-    content = Mirrors(store, registries, mirrors, defaults.values, folder, sha256, edge, name, history)
+    named = {} if ONE in valid else valid
+    first = next(iter(valid.values()))
+    content = Mirrors(first, registries, mirrors, defaults.values, folder, sha256, edge, name, history, named)
     return content, tuple(changed_entries(document))
+
+
+def _completed(store: StoreConfig, registries: Mapping[str, RegistryConfig], edge: EdgeConfig | None) -> StoreConfig:
+    """Returns a store with what other sections say about it."""
+    if edge and isinstance(store, R2):
+        return replace(store, digest_by_tag=edge.digest_by_tag)
+    if isinstance(store, RegistryStore) and store.registry in registries:
+        return replace(store, plain_http=bool(registries[store.registry].plain_http))
+    return store

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.errors import UsageError
 from reconciler.mirrors.patterns import Named, Pinned
 from reconciler.oci.spec import Platform, RepositoryName
 from reconciler.sources.kinds import parse_source
@@ -41,6 +43,7 @@ class Mirror:
     when_gone  what happens to a tag that the source no longer lists: `keep` or `prune`
     entry      the hash of the entry as it is written, without the defaults
     min_age    how long a digest has to have been seen under its tag before it is published; None: no time
+    stores     the names of the stores that it goes to; empty: all
     """
 
     source: str
@@ -58,6 +61,7 @@ class Mirror:
     min_age: MinAge | None = None
     referrer_types: tuple[str, ...] = ()
     referrers_from: str | None = None
+    stores: tuple[str, ...] = ()
 
     @property
     def repository(self) -> RepositoryName | None:
@@ -87,18 +91,22 @@ class Defaults:
     min_age: MinAge | None = None
     referrer_types: tuple[str, ...] = ()
     referrers_from: str | None = None
+    stores: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Mirrors:
-    """A whole mirrors.yaml.
+    """A whole mirrors.yaml, or what it declares for one of its `stores`.
 
+    store       where the images go; of a file with several stores the first, until `targets` chooses
     registries  by host, or host:port
     defaults    also apply to targets of the mirror index that the file no longer names
     folder      where relative paths in the file start
     sha256      the hash of the file's bytes
     name        tells the file from others with the same store
     history     how long earlier versions of the mirror index are kept
+    stores      the stores by name; empty where the file has one `store`
+    store_name  the name of `store` among them; None in the whole file, and where it has one `store`
     """
 
     store: StoreConfig
@@ -110,6 +118,8 @@ class Mirrors:
     edge: EdgeConfig | None = None
     name: str = DEFAULT_NAME
     history: timedelta = timedelta(days=400)
+    stores: Mapping[str, StoreConfig] = field(default_factory=dict)
+    store_name: str | None = None
 
     @property
     def is_at_r2(self) -> bool:
@@ -119,6 +129,42 @@ class Mirrors:
     def attached(self) -> dict[str, str]:
         """Returns the repositories that have what is attached to the images of others, by the name of those."""
         return {one.source: one.referrers_from for one in self.mirrors if one.referrers_from}
+
+    def targets(self, names: Sequence[str] = ()) -> tuple[Mirrors, ...]:
+        """Returns what is declared for each store, or for those that are named, in the file's order.
+
+        Raises `UsageError` for a name that the file does not have.
+        """
+        for name in names:
+            if not self.stores:
+                raise UsageError(f"--store {name[:90]}: mirrors.yaml has one store, without a name; leave out --store")
+            if name not in self.stores:
+                raise UsageError(f"--store {name[:90]}: no store has this name; mirrors.yaml has {self._names}")
+        return tuple(self._at(name) for name in self.stores if not names or name in names) or (self,)
+
+    def only_target(self, name: str | None = None) -> Mirrors:
+        """Returns what is declared for the store `name`, or for the only one. Raises `UsageError` if there are more."""
+        chosen = self.targets((name,) if name else ())
+        if len(chosen) > 1:
+            raise UsageError(f"mirrors.yaml has several stores: choose one with --store NAME, of {self._names}")
+        return chosen[0]
+
+    @property
+    def _names(self) -> str:
+        return ", ".join(self.stores)
+
+    def _at(self, name: str) -> Mirrors:
+        store = self.stores[name]
+        return replace(
+            self,
+            store=store,
+            store_name=name,
+            mirrors=tuple(mirror for mirror in self.mirrors if name in (mirror.stores or self.stores)),
+            # A plan that is saved for one store is not one for another.
+            sha256=hashlib.sha256(f"{self.sha256} {name}".encode()).hexdigest(),
+            # There is an edge only where exactly one store can have it.
+            edge=self.edge if store.is_at_r2 else None,
+        )
 
     def owns(self, target: str, owner: str | None) -> bool:
         """Returns whether a repository of the mirror index belongs to this file.

@@ -24,6 +24,7 @@ from reconciler.words import duration_words
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
     from reconciler.mirrors.model import Mirror, Mirrors
+    from reconciler.stores.config import StoreConfig
 
 
 Thing = TypeVar("Thing")
@@ -63,7 +64,9 @@ def review(old: Mirrors | None, new: Mirrors) -> tuple[Edit, ...]:
     return (
         *_sections("mirror", before, after, lambda mirror: _farewell(mirror, moved, prune=new.defaults.prune)),
         *_sections("registry", registries, new.registries, lambda _: ()),
-        *_sections("store", {"store": old.store} if old else {}, {"store": new.store}, lambda _: ()),
+        *_sections(
+            "store", _stores(old), _stores(new), lambda _: ("what it holds stays; no apply changes it any more",)
+        ),
         *_sections("edge", _edges(old), _edges(new), _left_rules),
         *_sections("defaults", {"defaults": old.defaults} if old else {}, {"defaults": new.defaults}, lambda _: ()),
         *_renamed(old, new),
@@ -198,6 +201,10 @@ def _farewell(mirror: Mirror, moved: Mapping[str, str], *, prune: bool) -> tuple
 
 def _left_rules(_: EdgeConfig) -> tuple[str, ...]:
     return ("its rules stay in the zone: `r2mirror edge apply --remove` with the old file removes them",)
+
+
+def _stores(mirrors: Mirrors | None) -> Mapping[str, StoreConfig]:
+    return (mirrors.stores or {"store": mirrors.store}) if mirrors else {}
 
 
 def _by_target(mirrors: Mirrors | None) -> dict[str, Mirror]:

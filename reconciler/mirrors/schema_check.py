@@ -58,7 +58,8 @@ def _fingerprint(body: bytes) -> str:
 
 def _follows(error: Any, document: Document, place: KeyPath) -> bool:
     """Whether an error only follows from one that is recorded: a pattern with a mistyped `semver` also lacks a kind."""
-    return error.validator in ("anyOf", "oneOf") and _is_a_choice_of_keys(error) and document.wrong(place)
+    is_a_choice = error.validator in ("anyOf", "oneOf") and _is_a_choice_of_keys(error)
+    return is_a_choice and bool(place) and document.wrong(place)
 
 
 def _is_a_choice_of_keys(error: Any) -> bool:
@@ -78,6 +79,15 @@ def _validator() -> Any:
 
 def _explain(error: Any, place: KeyPath, text: str) -> Iterator[tuple[KeyPath, str]]:
     """Yields what a schema error means to the author of `text`, and where."""
+    if "propertyNames" in error.absolute_schema_path:
+        yield (*place, error.instance), _wrong_value(error.instance, error)
+    elif error.validator == "oneOf" and not place:
+        yield _store_or_stores(error.instance, error.schema)
+    else:
+        yield from _explain_value(error, place, text)
+
+
+def _explain_value(error: Any, place: KeyPath, text: str) -> Iterator[tuple[KeyPath, str]]:
     value, schema = error.instance, error.schema
     match error.validator:
         case "additionalProperties":
@@ -100,6 +110,12 @@ def _explain(error: Any, place: KeyPath, text: str) -> Iterator[tuple[KeyPath, s
             yield place, _wrong_value(value, error.context[0])
         case _:
             yield place, _wrong_value(value, error)
+
+
+def _store_or_stores(value: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[KeyPath, str]:
+    if "store" in value:
+        return ("stores",), "store is there too; keep one of the two"
+    return ("store",), f"is missing; {_example(schema, 'store')}"
 
 
 def _lonely_keys(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from reconciler.errors import UsageError
@@ -18,6 +18,18 @@ def check_consent(plan: Plan, consent: Consent) -> None:
     problems = [*_idle(plan, NOW, consent.now, "does not wait"), *_idle(plan, MOVED, consent.moved, "has not moved")]
     if problems:
         raise UsageError("; ".join(problems))
+
+
+def check_consents(plans: Sequence[Plan], consent: Consent) -> None:
+    """Does the same for the plans of several stores: a tag may wait in one and be published in another."""
+    refused = []
+    for one in plans:
+        try:
+            check_consent(one, consent)
+        except UsageError as error:
+            refused.append(error)
+    if refused and len(refused) == len(plans):
+        raise refused[0]
 
 
 def _idle(plan: Plan, option: str, names: frozenset[str], why: str) -> Iterator[str]:

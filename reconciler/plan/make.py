@@ -114,7 +114,13 @@ def make(
     observed = read()
     plan = plan_for(desired, observed.index, observed.etag, mirrors.sha256, mirrors.name)
     plan = only_adds(plan) if only_missing else plan
-    spent = spendings(estimate_pulls(image_work(plan), observed.index), connections.open_source)
+    estimates = estimate_pulls(image_work(plan), observed.index, connections.counted)
+    spent = spendings(estimates, connections.open_source)
+    if connections.counted is not None:
+        # Later targets of the run read from this one what it has.
+        connections.counted.update(
+            tag.digest for one in observed.index.repositories.values() for tag in one.tags.values()
+        )
     notes = (*((ONLY_MISSING,) if only_missing else ()), *left_alone(observed.index, mirrors.owns))
     private = _private(plan, observed, mirrors, connections)
     warnings = (*plan.warnings, *_lost_index(mirrors, observed, connections), *private)

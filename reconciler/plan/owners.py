@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from itertools import combinations
-from typing import TYPE_CHECKING
+from itertools import combinations, product
+from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.stores.registry import RegistryStore
 from reconciler.words import count
@@ -65,9 +65,9 @@ def _repositories(targets: list[str]) -> str:
 
 def clashes(files: Mapping[str, Mirrors]) -> Iterator[str]:
     """Yields a line for every two files with different names that have a target in common in one bucket."""
-    for (first, one), (second, other) in combinations(files.items(), 2):
+    for (first, one), (second, other) in _sharing(files):
         shared = sorted({mirror.target for mirror in one.mirrors} & {mirror.target for mirror in other.mirrors})
-        if shared and one.name != other.name and one.store == other.store:
+        if shared and one.name != other.name:
             more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
             yield (
                 f"{second}: target {shared[0]}{more} is that of {first} too, whose name is {one.name} and not "
@@ -77,8 +77,8 @@ def clashes(files: Mapping[str, Mirrors]) -> Iterator[str]:
 
 def namesakes(files: Mapping[str, Mirrors]) -> Iterator[str]:
     """Yields a line for every two files that share a bucket and a name: each would prune the mirrors of the other."""
-    for (first, one), (second, other) in combinations(files.items(), 2):
-        if one.name == other.name and one.store == other.store:
+    for (first, one), (second, other) in _sharing(files):
+        if one.name == other.name:
             yield (
                 f"{first} and {second} have one store and one name ({one.name}): if both are applied, each prunes what "
                 "only the other mirrors. Give one of them another name (docs/mirrors.md, Several files, one bucket)"
@@ -87,7 +87,7 @@ def namesakes(files: Mapping[str, Mirrors]) -> Iterator[str]:
 
 def shared_states(files: Mapping[str, Mirrors]) -> Iterator[str]:
     """Yields a line for every two files with different targets and one state, whose index would be that of both."""
-    for (first, one), (second, other) in combinations(files.items(), 2):
+    for (first, one), (second, other) in _pairs(files):
         if isinstance(one.store, RegistryStore) and isinstance(other.store, RegistryStore):
             places = {(store.registry, store.prefix) for store in (one.store, other.store)}
             if len(places) > 1 and one.store.state == other.store.state:
@@ -95,3 +95,18 @@ def shared_states(files: Mapping[str, Mirrors]) -> Iterator[str]:
                     f"{second}: store.state is that of {first} too, which has another target; "
                     "give each target a state of its own"
                 )
+
+
+_Pair: TypeAlias = "tuple[tuple[str, Mirrors], tuple[str, Mirrors]]"
+
+
+def _sharing(files: Mapping[str, Mirrors]) -> Iterator[_Pair]:
+    """Yields every two files that share a store, as each declares it for that store."""
+    return (pair for pair in _pairs(files) if pair[0][1].store == pair[1][1].store)
+
+
+def _pairs(files: Mapping[str, Mirrors]) -> Iterator[_Pair]:
+    """Yields every two stores of every two files, as each file declares it for that store."""
+    for (first, one), (second, other) in combinations(files.items(), 2):
+        for here, there in product(one.targets(), other.targets()):
+            yield (first, here), (second, there)

@@ -93,6 +93,20 @@ class BehindLogin(Protocol):
         ...
 
 
+@runtime_checkable
+class Shared(Protocol):
+    """A source that several targets of one run share."""
+
+    def has_fetched(self, digest: Digest) -> bool:
+        """Returns whether a manifest can be had without the source: it costs no pull."""
+        ...
+
+
+def is_free(source: Contents, digest: Digest) -> bool:
+    """Returns whether a manifest was read for an earlier target of this run."""
+    return isinstance(source, Shared) and source.has_fetched(digest)
+
+
 def quota_of(source: Contents, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
     """Returns the quota of a source as `Metered.quota` does; None if the source is not metered."""
     return source.quota(known, again=again) if isinstance(source, Metered) else None

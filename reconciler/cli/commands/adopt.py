@@ -15,6 +15,7 @@ from reconciler.cli.options import (
     LockTimeoutOption,
     OnlyOption,
     PlainFormatOption,
+    StoreOption,
     VerboseOption,
     YesOption,
 )
@@ -28,6 +29,7 @@ from reconciler.upkeep.survey import Survey
 
 def adopt(
     file: FileOption = MIRRORS,
+    store: StoreOption = None,
     only: OnlyOption = None,
     yes: YesOption = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be taken over and stop.")] = False,
@@ -40,7 +42,7 @@ def adopt(
     For a bucket that was filled by hand or by another tool, and for a mirror index that was lost or damaged. Shows what
     it will do, and asks for confirmation on a terminal. Leaves alone what mirrors.yaml does not name.
     """
-    mirrors = load(file)
+    mirrors = load(file, store)
     target = open_bucket(mirrors)
     caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
     found = survey_bucket(mirrors, target, caller, only or ())

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from reconciler.apply.apply import Options, apply_made, made_for_apply, saved_for_apply
 from reconciler.apply.watch import Watch
-from reconciler.cli.apply_report import ApplyReport
+from reconciler.cli.apply_report import Among, ApplyReport
 from reconciler.cli.boxes import sourced
-from reconciler.cli.console import agreed, command_line, note, show_result, tell_waiting
-from reconciler.cli.inputs import load
+from reconciler.cli.console import agreed, command_line, note, show, show_result, tell_waiting, terminal
+from reconciler.cli.group import INTERRUPTED
+from reconciler.cli.inputs import load_whole
 from reconciler.cli.malloc import share_arenas
 from reconciler.cli.options import (
     MIRRORS,
@@ -31,6 +33,7 @@ from reconciler.cli.options import (
     OnlyMissingOption,
     OnlyOption,
     PlainFormatOption,
+    StoresOption,
     StrictOption,
     TimeoutOption,
     VerboseOption,
@@ -39,13 +42,14 @@ from reconciler.cli.options import (
     taking,
 )
 from reconciler.cli.progress import shown, waiting
-from reconciler.cli.render.formats import TEXT
-from reconciler.cli.render.markdown import PLAN
+from reconciler.cli.render.formats import TEXT, json_text
+from reconciler.cli.render.markdown import PLAN, plan_blocks
 from reconciler.cli.render.plan import plan_text, summary_line
 from reconciler.errors import MirrorError, UsageError
 from reconciler.mirrors.model import Mirrors
-from reconciler.plan.connections import Connections, connect
-from reconciler.plan.consent import check_consent
+from reconciler.plan.connections import Connections, connect, connect_each
+from reconciler.plan.consent import check_consent, check_consents
+from reconciler.plan.files import read_plan
 from reconciler.plan.guards import will_fail
 from reconciler.plan.make import Made
 from reconciler.plan.plan import Plan
@@ -54,6 +58,8 @@ from reconciler.work.deadline import Deadline
 
 if TYPE_CHECKING:
     from reconciler.apply.cluster import Cluster
+    from reconciler.cli.render.several import Several
+    from reconciler.plan.ages import Consent
 
 
 def _rate(text: str) -> float:
@@ -74,6 +80,7 @@ class Call:
         ),
     ] = None
     file: FileOption = MIRRORS
+    store: StoresOption = None
     only: OnlyOption = None
     only_missing: OnlyMissingOption = False
     yes: YesOption = False
@@ -139,7 +146,13 @@ def apply(call: Call) -> int:
         )
     if call.boxes and call.dask:
         raise UsageError("--from and --dask exclude each other: the workers of a cluster do not have the box")
-    mirrors, deadline = load(call.file), Deadline(call.timeout)
+    mirrors, deadline = load_whole(call.file), Deadline(call.timeout)
+    targets = mirrors.targets(call.store or ())
+    if mirrors.stores and not call.boxes:
+        return _apply_each(call, _planned(call, targets), deadline)
+    if len(targets) > 1:
+        raise UsageError("--from fills one store: add --store NAME")
+    mirrors = targets[0]
     with (
         _cluster(call, mirrors) as cluster,
         connect(mirrors, os.environ, call.workers, call.bandwidth, deadline) as outside,
@@ -147,17 +160,96 @@ def apply(call: Call) -> int:
     ):
         mirrors, connections = given.mirrors, given.connections
         options = _options(call, given.only, cluster, deadline)
-        if call.plan_file:
-            made = saved_for_apply(call.plan_file, mirrors, call.file, connections, options)
-        else:
-            made = made_for_apply(mirrors, connections, options, waiting)
+        made = _made(call, mirrors, connections, options)
+        if not call.plan_file:
             check_consent(made.plan, options.consent)
         given.check(made.plan)
         if call.dry_run:
             show_result(PLAN, made.plan, call.output)
             return 1 if will_fail(made.plan, strict=call.strict) else 0
         _confirm(made.plan, yes=call.yes)
-        return _apply(made, mirrors, connections, options, call)
+        report = ApplyReport(made.plan, call.output)
+        return _apply(made, mirrors, connections, options, call, report)
+
+
+def _planned(call: Call, targets: Sequence[Mirrors]) -> Sequence[Mirrors]:
+    """Returns the stores to apply: with a saved plan, the one that it was made for."""
+    if not call.plan_file:
+        if call.dask and len(targets) > 1:
+            raise UsageError("--dask copies to one store: add --store NAME")
+        return targets
+    made_for = read_plan(call.plan_file)[0].mirrors_sha256
+    # If there is none, the file was edited, which is what any of them says.
+    return [one for one in targets if one.sha256 == made_for] or targets[:1]
+
+
+def _made(call: Call, mirrors: Mirrors, connections: Connections, options: Options) -> Made:
+    """Reads the saved plan, or makes one."""
+    if call.plan_file:
+        return saved_for_apply(call.plan_file, mirrors, call.file, connections, options)
+    return made_for_apply(mirrors, connections, options, waiting)
+
+
+def _apply_each(call: Call, targets: Sequence[Mirrors], deadline: Deadline) -> int:
+    """Applies several stores of one file, one after the other."""
+    # Not loaded for a file with one store.
+    from reconciler.cli.render.several import several_document
+    from reconciler.cli.stores import chosen_for, held_back, make_each, only_for
+
+    only = call.only or ()
+    chosen = chosen_for(targets, only)
+    documents: dict[str, dict[str, Any]] = {}
+    code = 0
+    with (
+        _cluster(call, chosen[0]) as cluster,
+        connect_each(chosen, os.environ, call.workers, call.bandwidth, deadline) as (sources, opened),
+    ):
+        options = {one.store_name: _options(call, only_for(one, targets, only), cluster, deadline) for one in chosen}
+        found = make_each(
+            chosen, opened, lambda one, connections: _made(call, one, connections, options[one.store_name])
+        )
+        if not call.plan_file:
+            check_consents([made.plan for made in found.results.values()], _consent(call))
+        if call.dry_run:
+            return _show_each(found, call)
+        _confirm_each(found, yes=call.yes)
+        errors = dict(found.errors)
+        for mirrors, connections in zip(chosen, opened, strict=True):
+            made = found.results.get(str(mirrors.store_name))
+            if made and code != INTERRUPTED:
+                report = ApplyReport(made.plan, call.output, _among(mirrors, documents))
+                with held_back(mirrors, errors):
+                    code = max(code, _apply(made, mirrors, connections, options[mirrors.store_name], call, report))
+                    sources.filled(mirrors, connections.target)
+    if call.output != TEXT:
+        show(json_text(several_document(documents, errors)))
+    return code if code == INTERRUPTED or not errors else 1
+
+
+def _among(mirrors: Mirrors, documents: dict[str, dict[str, Any]]) -> Among:
+    from reconciler.cli.render.several import heading
+
+    name = str(mirrors.store_name)
+    return Among(name, heading(name, **terminal(sys.stdout)), documents)
+
+
+def _show_each(found: Several[Made], call: Call) -> int:
+    """Shows the plans for several stores, and returns the exit code of a dry run."""
+    from reconciler.cli.render.several import several_view
+
+    plans = found.each(lambda made: made.plan)
+    show_result(several_view(PLAN, plan_blocks), plans, call.output)
+    return 1 if plans.errors or any(will_fail(one, strict=call.strict) for one in plans.results.values()) else 0
+
+
+def _confirm_each(found: Several[Made], *, yes: bool) -> None:
+    """Raises `PlanRefused` unless the user, or `--yes`, agrees to the plans for all stores."""
+    from reconciler.cli.render.several import several_text
+
+    plans = found.each(lambda made: made.plan)
+    if not yes and any(one.has_changes for one in plans.results.values()):
+        summary = " ".join(f"{name}: {summary_line(one)}" for name, one in plans.results.items())
+        agreed(summary, partial(several_text, plans, plan_text), "Apply this?", "apply", "Not applied.")
 
 
 def _options(call: Call, only: tuple[str, ...], cluster: Cluster | None, deadline: Deadline) -> Options:
@@ -175,8 +267,12 @@ def _options(call: Call, only: tuple[str, ...], cluster: Cluster | None, deadlin
         wait_for_quota=call.wait_for_quota,
         deadline=deadline,
         overwrite_drift=call.overwrite_drift,
-        consent=consent_of(call.now, call.accept_moved, present=call.accept_present),
+        consent=_consent(call),
     )
+
+
+def _consent(call: Call) -> Consent:
+    return consent_of(call.now, call.accept_moved, present=call.accept_present)
 
 
 @contextmanager
@@ -204,12 +300,13 @@ def _confirm(made: Plan, *, yes: bool) -> None:
         agreed(summary_line(made), partial(plan_text, made), "Apply this?", "apply", "Not applied.")
 
 
-def _apply(made: Made, mirrors: Mirrors, connections: Connections, options: Options, call: Call) -> int:
+def _apply(
+    made: Made, mirrors: Mirrors, connections: Connections, options: Options, call: Call, report: ApplyReport
+) -> int:
     """Applies a plan, shows its outcome, and returns the exit code."""
     if made.plan.has_changes:
         # Before the first thread: one that is started gets an arena of its own.
         share_arenas()
-    report = ApplyReport(made.plan, call.output)
     tags = sum(len(repository.changes) for repository in made.plan.repositories)
     with shown(tags, tells=call.output != TEXT) as progress:
         watch = Watch(progress, waiting, tell_waiting, _tell_quota)

@@ -8,7 +8,7 @@ import typer
 
 from reconciler.cli.console import show_result
 from reconciler.cli.inputs import load
-from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption
+from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption
 from reconciler.cli.render.clients import CLIENT_CONFIG
 from reconciler.cli.render.formats import TEXT
 from reconciler.clients import Client
@@ -22,6 +22,7 @@ def client_config(
         typer.Argument(metavar="CLIENT", help=f"The program that pulls the images: {', '.join(Client)}."),
     ],
     file: FileOption = MIRRORS,
+    store: StoreOption = None,
     output: PlainFormatOption = TEXT,
 ) -> int:
     """Print what a client needs to pull from this mirror.
@@ -32,9 +33,9 @@ def client_config(
     the file need not be set, except one in `store.public_url`.
     """
 
-    mirrors = load_mirrors(file, None)
+    mirrors = load_mirrors(file, None).only_target(store)
     if "${" in (mirrors.store.public_url or ""):
-        mirrors = load(file)
+        mirrors = load(file, store)
     config = configure(client, mirrors)
     show_result(CLIENT_CONFIG, config, output)
     return 0

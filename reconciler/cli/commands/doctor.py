@@ -9,7 +9,7 @@ import typer
 
 from reconciler.cli.console import show_result
 from reconciler.cli.inputs import load
-from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, VerboseOption
+from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.doctor import FINDINGS
 from reconciler.cli.render.formats import TEXT
@@ -19,6 +19,7 @@ from reconciler.doctor.results import Status
 
 def doctor(
     file: FileOption = MIRRORS,
+    store: StoreOption = None,
     image: Annotated[
         str | None,
         typer.Option(
@@ -37,7 +38,7 @@ def doctor(
     each source registry. Writes nothing. Exits with 1 if a check fails with an error.
     """
 
-    findings = diagnose(load(file), os.environ, image, deep=deep)
+    findings = diagnose(load(file, store), os.environ, image, deep=deep)
     with waiting("Checking the mirror ..."):
         found = list(findings)
     show_result(FINDINGS, found, output)

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.console import agreed, note, show_result
-from reconciler.cli.inputs import load
+from reconciler.cli.inputs import load_whole
 from reconciler.cli.options import (
     MIRRORS,
     DetailedOption,
@@ -107,7 +107,9 @@ def apply(
 
 
 def _configured(file: Path) -> tuple[EdgeConfig, R2]:
-    mirrors = load(file)
+    # Only one of several stores can have an edge.
+    targets = load_whole(file).targets()
+    mirrors = next((one for one in targets if one.edge), targets[0])
     if isinstance(mirrors.store, RegistryStore):
         raise UsageError(f"{file}: there is no edge to manage: clients pull from {mirrors.store.registry} itself")
     if mirrors.edge is None or not isinstance(mirrors.store, R2):

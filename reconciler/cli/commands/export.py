@@ -19,6 +19,7 @@ from reconciler.cli.options import (
     FileOption,
     OnlyOption,
     PlainFormatOption,
+    StoreOption,
     VerboseOption,
     moment,
     taking,
@@ -51,6 +52,7 @@ class Call:
 
     box: Annotated[Path, typer.Argument(metavar="BOX", help="The file to write, e.g. box.tar.", show_default=False)]
     file: FileOption = MIRRORS
+    store: StoreOption = None
     only: OnlyOption = None
     since: Annotated[
         str | None,
@@ -84,7 +86,7 @@ def export(call: Call) -> int:
     """
     if call.since is not None and call.lacking:
         raise UsageError("--since and --lacking both say what the other side has; give one of them")
-    mirrors = load(call.file)
+    mirrors = load(call.file, call.store)
     target = open_bucket(mirrors)
     if call.index:
         if call.since is not None or call.lacking or call.split or call.only:

@@ -17,6 +17,7 @@ from reconciler.cli.options import (
     LockTimeoutOption,
     OnlyOption,
     PlainFormatOption,
+    StoreOption,
     VerboseOption,
 )
 from reconciler.cli.progress import waiting
@@ -30,6 +31,7 @@ from reconciler.upkeep.gc import remove_garbage
 
 def gc(
     file: FileOption = MIRRORS,
+    store: StoreOption = None,
     only: OnlyOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation on a terminal.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be removed and stop.")] = False,
@@ -44,7 +46,7 @@ def gc(
     Without --only, it also removes versions of the mirror index that are older than `history`. Asks for confirmation on
     a terminal.
     """
-    mirrors = load(file)
+    mirrors = load(file, store)
     target = open_bucket(mirrors)
     caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
     if not (dry_run or yes) and sys.stdin.isatty():

@@ -10,7 +10,7 @@ import typer
 
 from reconciler.cli.console import show_result
 from reconciler.cli.inputs import load, open_bucket
-from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, VerboseOption, moment, named_tag
+from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption, moment, named_tag
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.history import HISTORY
@@ -26,6 +26,7 @@ def history(
         typer.Argument(metavar="REPO[:TAG]", help="Only what happened to this repository or tag.", show_default=False),
     ] = None,
     file: FileOption = MIRRORS,
+    store: StoreOption = None,
     at: Annotated[
         datetime | None,
         typer.Option(
@@ -47,7 +48,7 @@ def history(
     pull request, and each tag that it changed with the digests before and after.
     """
     target, tag = named_tag(name) if name else (None, None)
-    state = open_bucket(load(file)).state
+    state = open_bucket(load(file, store)).state
     with waiting("Reading ..."):
         found = tuple(islice(happened(state, target, tag, at), limit))
     show_result(HISTORY, found, output)

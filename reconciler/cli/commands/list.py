@@ -10,7 +10,7 @@ import typer
 
 from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load, open_bucket
-from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, VerboseOption, moment
+from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption, moment
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.listing import listing_view
@@ -30,6 +30,7 @@ def list_(
         ),
     ] = None,
     file: FileOption = MIRRORS,
+    store: StoreOption = None,
     url: Annotated[
         str | None,
         typer.Option(
@@ -59,7 +60,7 @@ def list_(
 
     if url and at:
         raise UsageError("the history is not public: leave out --url, or --at")
-    found = _from_url(url, repository) if url else _from_bucket(file, repository, at)
+    found = _from_url(url, repository) if url else _from_bucket(file, store, repository, at)
     if repository and not found.repositories:
         raise UsageError(f"{repository}: no repository with tags has this name; `r2mirror list` shows all")
     show_result(listing_view(datetime.now(UTC), tags=repository is not None), found, output)
@@ -68,10 +69,10 @@ def list_(
     return 0
 
 
-def _from_bucket(file: Path, pattern: str | None, at: datetime | None) -> Listing:
+def _from_bucket(file: Path, store: str | None, pattern: str | None, at: datetime | None) -> Listing:
     if file == MIRRORS and not file.exists():
         raise UsageError(f"{file}: does not exist; name one with -f, or give the address of a mirror with --url")
-    state = open_bucket(load(file)).state
+    state = open_bucket(load(file, store)).state
     if at is None:
         return from_index(read_index(state).index, pattern)
     with waiting("Reading ..."):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ import typer
 
 from reconciler.cli.boxes import sourced
 from reconciler.cli.console import note, show_result
-from reconciler.cli.inputs import load
+from reconciler.cli.inputs import load_whole
 from reconciler.cli.options import (
     MIRRORS,
     AcceptMovedOption,
@@ -22,6 +23,7 @@ from reconciler.cli.options import (
     FormatOption,
     OnlyMissingOption,
     OnlyOption,
+    StoresOption,
     StrictOption,
     TimeoutOption,
     VerboseOption,
@@ -30,12 +32,12 @@ from reconciler.cli.options import (
 )
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
-from reconciler.cli.render.markdown import PLAN
+from reconciler.cli.render.markdown import PLAN, plan_blocks
 from reconciler.cli.render.plan import pulls_words, summary_line
 from reconciler.errors import UsageError
 from reconciler.mirrors.model import Mirrors
-from reconciler.plan.connections import connect
-from reconciler.plan.consent import check_consent
+from reconciler.plan.connections import Connections, connect, connect_each
+from reconciler.plan.consent import check_consent, check_consents
 from reconciler.plan.drift import with_drift_shown
 from reconciler.plan.estimate import with_sizes
 from reconciler.plan.files import check_place, manifests_in, save
@@ -52,6 +54,7 @@ class PlanOptions:
     """The options of `r2mirror plan`."""
 
     file: FileOption = MIRRORS
+    store: StoresOption = None
     only: OnlyOption = None
     only_missing: OnlyMissingOption = False
     output: FormatOption = TEXT
@@ -86,47 +89,93 @@ def plan(options: PlanOptions) -> int:
     """
     if options.boxes and options.recheck:
         raise UsageError("--from and --recheck exclude each other: a box need not have what is mirrored already")
-    mirrors = load(options.file)
+    whole = load_whole(options.file)
+    targets = whole.targets(options.store or ())
+    if options.out and len(targets) > 1:
+        raise UsageError("a saved plan is for one store: add --store NAME, and save one for each")
     if options.out:
         # Before the sources are resolved: a place that cannot be written to must not cost a whole run.
         check_place(options.out)
-    made = _make(options, mirrors)
-    if options.out:
-        save(made.plan, options.out)
-        note(f"saved {options.out}: {summary_line(made.plan)} `r2mirror apply {options.out}` does exactly this")
+    if whole.stores and not options.boxes:
+        return _plan_each(options, targets)
+    if len(targets) > 1:
+        raise UsageError("--from fills one store: add --store NAME")
+    made = _plan_one(options, targets[0])
+    _save(made, options)
     show_result(PLAN, made.plan, options.output)
-    _note_what_is_public(mirrors, made.observed)
+    _note_what_is_public(targets[0], made.observed)
     return _exit_code(made.plan, options)
 
 
-def _make(options: PlanOptions, mirrors: Mirrors) -> Made:
-    """Makes the plan, with its sizes where they are asked for."""
-    consent = consent_of((), options.accept_moved)
+def _plan_one(options: PlanOptions, mirrors: Mirrors) -> Made:
     with (
         connect(mirrors, os.environ, deadline=Deadline(options.timeout)) as outside,
         sourced(options.boxes or (), mirrors, outside, options.only or ()) as given,
     ):
-        mirrors, connections = given.mirrors, given.connections
-        made = make(
-            mirrors,
-            connections,
-            given.only,
-            recheck=options.recheck,
-            allow_prune=options.allow_prune,
-            consent=consent,
-            only_missing=options.only_missing,
-            stage=waiting,
-        )
-        check_consent(made.plan, consent)
+        made = _make(options, given.mirrors, given.connections, given.only)
+        check_consent(made.plan, consent_of((), options.accept_moved))
         given.check(made.plan)
-        made = with_drift_shown(made, connections.target)
-        if not options.sizes:
-            return made
-        # With --out the plan holds the manifests, so that their pulls are spent only once.
-        if options.out is None:
-            _refuse_to_spend(made.plan)
-        held = manifests_in(options.out) if options.out else None
-        return replace(made, plan=with_sizes(made, mirrors, connections, held, waiting))
+        made = with_drift_shown(made, given.connections.target)
+        return _measured(made, options, given.mirrors, given.connections)
+
+
+def _plan_each(options: PlanOptions, targets: Sequence[Mirrors]) -> int:
+    """Plans for several stores of one file, and shows what was found for each."""
+    # Not loaded for a file with one store.
+    from reconciler.cli.render.several import several_view
+    from reconciler.cli.stores import chosen_for, make_each, only_for
+
+    only = options.only or ()
+    chosen = chosen_for(targets, only)
+    with connect_each(chosen, os.environ, deadline=Deadline(options.timeout)) as (_, opened):
+
+        def make_one(mirrors: Mirrors, connections: Connections) -> Made:
+            made = _make(options, mirrors, connections, only_for(mirrors, targets, only))
+            made = with_drift_shown(made, connections.target)
+            return _measured(made, options, mirrors, connections)
+
+        found = make_each(chosen, opened, make_one)
+    plans = found.each(lambda made: made.plan)
+    check_consents(list(plans.results.values()), consent_of((), options.accept_moved))
+    for made in found.results.values():
+        _save(made, options)
+    show_result(several_view(PLAN, plan_blocks), plans, options.output)
+    for mirrors in chosen:
+        made_of_it = found.results.get(str(mirrors.store_name))
+        if made_of_it:
+            _note_what_is_public(mirrors, made_of_it.observed)
+    codes = {_exit_code(one, options) for one in plans.results.values()}
+    return 1 if found.errors or 1 in codes else max(codes, default=0)
+
+
+def _make(options: PlanOptions, mirrors: Mirrors, connections: Connections, only: Sequence[str]) -> Made:
+    return make(
+        mirrors,
+        connections,
+        only,
+        recheck=options.recheck,
+        allow_prune=options.allow_prune,
+        consent=consent_of((), options.accept_moved),
+        only_missing=options.only_missing,
+        stage=waiting,
+    )
+
+
+def _measured(made: Made, options: PlanOptions, mirrors: Mirrors, connections: Connections) -> Made:
+    """Returns the plan with its sizes where they are asked for."""
+    if not options.sizes:
+        return made
+    # With --out the plan holds the manifests, so that their pulls are spent only once.
+    if options.out is None:
+        _refuse_to_spend(made.plan)
+    held = manifests_in(options.out) if options.out else None
+    return replace(made, plan=with_sizes(made, mirrors, connections, held, waiting))
+
+
+def _save(made: Made, options: PlanOptions) -> None:
+    if options.out:
+        save(made.plan, options.out)
+        note(f"saved {options.out}: {summary_line(made.plan)} `r2mirror apply {options.out}` does exactly this")
 
 
 def _exit_code(plan: Plan, options: PlanOptions) -> int:

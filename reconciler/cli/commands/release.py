@@ -13,6 +13,7 @@ from reconciler.cli.options import (
     FileOption,
     LockTimeoutOption,
     PlainFormatOption,
+    StoreOption,
     VerboseOption,
     named_tag,
 )
@@ -27,6 +28,7 @@ from reconciler.upkeep.restore import release_tags
 def release(
     names: Annotated[list[str], typer.Argument(metavar="REPO:TAG...", help="The tags to release.", show_default=False)],
     file: FileOption = MIRRORS,
+    store: StoreOption = None,
     lock_timeout: LockTimeoutOption = 0.0,
     output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
@@ -36,7 +38,7 @@ def release(
     The tags stay as they are until the next apply, which makes them what mirrors.yaml and their sources say.
     """
     tags = [_tag(name) for name in names]
-    mirrors = load(file)
+    mirrors = load(file, store)
     caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
     show_result(RELEASE, release_tags(mirrors, open_bucket(mirrors), caller, tags), output)
     return 0

@@ -16,6 +16,7 @@ from reconciler.cli.options import (
     FileOption,
     LockTimeoutOption,
     PlainFormatOption,
+    StoreOption,
     VerboseOption,
     YesOption,
     moment,
@@ -47,6 +48,7 @@ class Call:
         None
     )
     file: FileOption = MIRRORS
+    store: StoreOption = None
     to: Annotated[
         Digest | None,
         typer.Option("--to", metavar="DIGEST", parser=_digest, help="Restore the tag to this digest."),
@@ -85,7 +87,7 @@ def restore(call: Call) -> int:
     tags are held: no apply changes them until `r2mirror release`, or an edit of their entry in mirrors.yaml. Asks for
     confirmation on a terminal.
     """
-    request, mirrors = _request(call), load(call.file)
+    request, mirrors = _request(call), load(call.file, call.store)
     target = open_bucket(mirrors)
     caller = Caller(command_line(), call.lock_timeout, tell_waiting, waiting)
     with waiting("Reading ..."):

@@ -11,7 +11,7 @@ import typer
 from reconciler.cli.console import note
 from reconciler.cli.inputs import load
 from reconciler.cli.log import log_from
-from reconciler.cli.options import MIRRORS, FileOption, VerboseOption
+from reconciler.cli.options import MIRRORS, FileOption, StoreOption, VerboseOption
 from reconciler.cli.render.serve import announcement
 from reconciler.errors import ExtraMissing
 from reconciler.serve.lists import an_image
@@ -20,6 +20,7 @@ from reconciler.target.digest_by_tag import open_stores
 
 def serve(
     file: FileOption = MIRRORS,
+    store: StoreOption = None,
     host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="The port to listen on; 0 picks a free one.")
@@ -38,12 +39,12 @@ def serve(
             raise
         raise ExtraMissing("serve", "serve") from None
     log_from(logging.WARNING)
-    store = open_stores(load(file).store, os.environ).public
-    image = an_image(store)
+    public = open_stores(load(file, store).store, os.environ).public
+    image = an_image(public)
     with server.listen(host, port) as listener:
         address, bound = listener.getsockname()[:2]
-        for line in announcement(store.name, address, bound, image).splitlines():
+        for line in announcement(public.name, address, bound, image).splitlines():
             note(line)
-        server.serve(store, listener, access_log=verbose > 0)
+        server.serve(public, listener, access_log=verbose > 0)
     note("stopped")
     return 0

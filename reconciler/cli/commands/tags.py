@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.cli.console import show_result, warn
-from reconciler.cli.inputs import load, read_tag_list
+from reconciler.cli.inputs import load_whole, read_tag_list
 from reconciler.cli.options import MIRRORS, PlainFormatOption, VerboseOption
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
@@ -66,7 +66,7 @@ def tags(
     patterns = parse_typed(typed)
     offered = read_tag_list(listed) if listed else None
     if file:
-        mirrors = load(file)
+        mirrors = load_whole(file)
         mirror = _mirror(mirrors, source, file)
         found = _listed(mirror.source, mirrors.registries, mirrors.folder) if offered is None else offered
         choice = choose_for(mirror, found, patterns)
@@ -98,7 +98,7 @@ def _registries() -> Mapping[str, RegistryConfig]:
     if not MIRRORS.exists():
         return {}
     try:
-        return load(MIRRORS).registries
+        return load_whole(MIRRORS).registries
     except MirrorsInvalid as error:
         warn(f"the registries of {MIRRORS} do not apply, because it is not valid: {error.problems[0]}")
         return {}

@@ -6,19 +6,21 @@ import sys
 
 from reconciler.cli.console import confirmed, say
 from reconciler.cli.inputs import load, open_bucket
-from reconciler.cli.options import MIRRORS, FileOption, VerboseOption, YesOption
+from reconciler.cli.options import MIRRORS, FileOption, StoreOption, VerboseOption, YesOption
 from reconciler.errors import PlanRefused, UsageError
 from reconciler.target.lock import break_lock, read_lock
 
 
-def unlock(file: FileOption = MIRRORS, yes: YesOption = False, _verbose: VerboseOption = 0) -> int:
+def unlock(
+    file: FileOption = MIRRORS, store: StoreOption = None, yes: YesOption = False, _verbose: VerboseOption = 0
+) -> int:
     """Break the lock of a run that hangs or died.
 
     A lock expires by itself two minutes after its holder died; this is for when you cannot wait. If the holder is still
     alive, it notices and stops, and the next apply repairs what it left.
     """
 
-    state = open_bucket(load(file)).state
+    state = open_bucket(load(file, store)).state
     holder = read_lock(state)
     if holder is None or holder.has_run_out:
         say("No run holds the lock.")

@@ -15,6 +15,7 @@ from reconciler.cli.options import (
     LockTimeoutOption,
     OnlyOption,
     PlainFormatOption,
+    StoreOption,
     VerboseOption,
 )
 from reconciler.cli.progress import waiting
@@ -27,6 +28,7 @@ from reconciler.upkeep.verify import run_at_work, verify_bucket
 
 def verify(
     file: FileOption = MIRRORS,
+    store: StoreOption = None,
     only: OnlyOption = None,
     deep: Annotated[
         bool, typer.Option("--deep", help="Also read every blob and verify its digest, not only its size.")
@@ -43,7 +45,7 @@ def verify(
     Finds objects that are missing or have the wrong size, bytes or headers, published lists that are out of date, and
     tags that are not in the index. Exits with 1 if a problem is found and not repaired.
     """
-    mirrors = load(file)
+    mirrors = load(file, store)
     caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
     with connect(mirrors, os.environ) as connections:
         holder = None if repair else run_at_work(connections.target.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import MAX_REPOSITORY_LENGTH
@@ -12,8 +13,18 @@ if TYPE_CHECKING:
     from reconciler.stores.config import StoreConfig
 
 
-def destination_problem(store: StoreConfig | None, source: str, target: str) -> str | None:
-    """Explains why a mirror of `source` cannot be at `target`, None if it can, or if the store is no registry."""
+def destination_problem(
+    stores: Mapping[str, StoreConfig | None], source: str, target: str, names: Sequence[str] = ()
+) -> str | None:
+    """Explains why a mirror of `source` cannot be at `target` in one of the stores `names` (empty: all).
+
+    None if it can; any target can be in a store that is not a registry.
+    """
+    chosen = (stores.get(name) for name in names or stores)
+    return next((why for store in chosen if (why := _problem_at(store, source, target))), None)
+
+
+def _problem_at(store: StoreConfig | None, source: str, target: str) -> str | None:
     if not isinstance(store, RegistryStore) or "${" in store.registry + store.prefix:
         return None
     path = store.path(target)

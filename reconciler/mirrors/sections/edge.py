@@ -14,6 +14,23 @@ if TYPE_CHECKING:
     from reconciler.stores.config import StoreConfig
 
 
+def edge_store(document: Document, stores: Mapping[str, StoreConfig | None]) -> StoreConfig | None:
+    """Returns the store that the edge is in front of: the only one, or the only one of type r2.
+
+    None if that is not clear, or if the store is not valid.
+    """
+    if len(stores) == 1:
+        return next(iter(stores.values()))
+    buckets = [store for store in stores.values() if isinstance(store, R2)]
+    if len(buckets) == 1:
+        return buckets[0]
+    if document.sound(("edge",)) and not document.wrong(("stores",)):
+        document.problem(
+            ("edge",), f"needs exactly one store of type r2, and there are {len(buckets)}; remove it", at_key=True
+        )
+    return None
+
+
 def read_edge(document: Document, store: StoreConfig | None) -> EdgeConfig | None:
     """Reads the edge. Returns None if there is none, or it is not valid.
 
@@ -50,7 +67,7 @@ def _hostname(document: Document, said: Mapping[str, Any], public_url: str | Non
     url = urlsplit(public_url) if public_url and "${" not in public_url else None
     hostname: str | None = said.get("hostname") or (url.hostname if url else None)
     if hostname is None:
-        if not document.wrong(("store",)) and not public_url:
+        if not (document.wrong(("store",)) or document.wrong(("stores",)) or public_url):
             document.problem(place, "is missing; write for example hostname: cr.example.com, or set store.public_url")
         return None
     problem = hostname_problem(hostname, said.get("zone", ""), url)

@@ -66,6 +66,7 @@ def read_settings(document: Document, place: KeyPath, base: Settings, signers: S
         else before.referrers_from,
         when_gone=said.get("when_gone", before.when_gone),
         min_age=_min_age(document, (*place, "min_age"), said["min_age"]) if "min_age" in said else before.min_age,
+        stores=_stores(document, (*place, "stores"), said["stores"]) if "stores" in said else before.stores,
     )
     return Settings(
         _patterns(document, (*place, "exclude"), said["exclude"]) if "exclude" in said else base.exclude,
@@ -74,8 +75,8 @@ def read_settings(document: Document, place: KeyPath, base: Settings, signers: S
     )
 
 
-Destinations: TypeAlias = "Callable[[str, str], str | None]"
-"""Explains why a source cannot be mirrored to a target; None if it can."""
+Destinations: TypeAlias = "Callable[[str, str, tuple[str, ...]], str | None]"
+"""Explains why a source cannot be mirrored to a target in the stores that are named; None if it can."""
 
 
 def _referrers_from(document: Document, place: KeyPath, text: str) -> str | None:
@@ -94,7 +95,7 @@ def _types(referrers: Any) -> tuple[str, ...]:
 
 
 def read_mirrors(
-    document: Document, defaults: Settings, signers: Signers, problem_at: Destinations = lambda _, __: None
+    document: Document, defaults: Settings, signers: Signers, problem_at: Destinations = lambda *_: None
 ) -> Iterator[Mirror]:
     """Yields the valid mirrors. In the others, every value that has the right shape is checked too."""
     entries = document.value.get("mirrors") if isinstance(document.value, dict) else None
@@ -110,7 +111,7 @@ def read_mirrors(
         if ends and isinstance(said.get("min_age"), dict):
             _check_witnesses(document, place, ends[0], settings.others)
         if ends:
-            _check_target(document, place, ends[1], targets, problem_at(*ends))
+            _check_target(document, place, ends[1], targets, problem_at(*ends, settings.others.stores))
         if ends:
             _check_origin(document, place, ends[0], settings.others.referrers_from, origins)
         if ends and not document.wrong(place):
@@ -227,6 +228,19 @@ def _check_witnesses(document: Document, place: KeyPath, source: str, settings: 
         document.problem(where, f"push is Docker Hub's date, and {source} is not at docker.io; remove it")
     if LOG in seen_by and not any(isinstance(one, Identity) for one in settings.signed_by):
         document.problem(where, "log needs signed_by with an identity; add it, or remove log")
+
+
+def _stores(document: Document, place: KeyPath, names: list[Any]) -> tuple[str, ...]:
+    """The names of stores, in the order of the file's `stores`."""
+    known = list(document.sound(("stores",)))
+    if ("stores",) not in document.written:
+        document.problem(place, "is only valid with several stores; remove it, or write stores: instead of store:")
+        return ()
+    for number, name in enumerate(names):
+        if name not in known and not document.wrong(("stores",)):
+            hint = f"the stores are {', '.join(known)}"
+            document.problem((*place, number), f"{str(name)[:90]!r} is not the name of a store; {hint}")
+    return tuple(name for name in known if name in names)
 
 
 def _platforms(document: Document, place: KeyPath, value: Any) -> tuple[Platform, ...] | None:

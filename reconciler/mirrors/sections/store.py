@@ -1,4 +1,4 @@
-"""`store` of mirrors.yaml -> where the images go."""
+"""`store` or `stores` of mirrors.yaml -> where the images go."""
 
 from __future__ import annotations
 
@@ -9,21 +9,55 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.mirrors.text_values import filled, path
 from reconciler.registry.kinds import kind_of
-from reconciler.stores.buckets import S3
+from reconciler.stores.buckets import R2, S3
 from reconciler.stores.config import client_problem
+from reconciler.stores.folder import Folder
 from reconciler.stores.kinds import KINDS
-from reconciler.stores.registry import Creation
+from reconciler.stores.registry import Creation, RegistryStore
 
 if TYPE_CHECKING:
     from reconciler.mirrors.document import Document, KeyPath
     from reconciler.stores.config import StoreConfig
 
 
-def read_store(
+ONE = ""
+"""The name of a `store` that stands alone."""
+
+
+def read_stores(
     document: Document, folder: Path, environ: Mapping[str, str] | None, *, for_clients: bool
-) -> StoreConfig | None:
-    """Reads the store. Returns None if it is not valid. Every value that has the right shape is checked."""
-    return _read(_Section(document, ("store",), folder, environ, for_clients))
+) -> dict[str, StoreConfig | None]:
+    """Reads the stores by their names; None for one that is not valid.
+
+    Every value that has the right shape is checked.
+    """
+    section = _Section(document, ("store",), folder, environ, for_clients)
+    if ("stores",) not in document.written:
+        return {ONE: _read(section)}
+    names = document.sound(("stores",))
+    found = {name: _read(replace(section, place=("stores", name))) for name in names}
+    _check_apart(document, found)
+    return found
+
+
+def _check_apart(document: Document, found: Mapping[str, StoreConfig | None]) -> None:
+    """Records stores that would write to one mirror index."""
+    places: dict[StoreConfig, str] = {}
+    for name, store in found.items():
+        if store:
+            first = places.setdefault(_state_of(store), name)
+            if first != name:
+                document.problem(
+                    ("stores", name),
+                    f"keeps its mirror index where {first} keeps its own; give each store a place of its own",
+                    at_key=True,
+                )
+
+
+def _state_of(store: StoreConfig) -> StoreConfig:
+    """The store that keeps the mirror index, without what does not tell it from others."""
+    at = store.state if isinstance(store, RegistryStore) else store
+    return replace(at, public_url=None) if isinstance(at, R2 | S3 | Folder) else at
 
 
 @dataclass(frozen=True)

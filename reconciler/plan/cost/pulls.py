@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from reconciler.errors import Interrupted, Malformed, QuotaSpent
 from reconciler.oci.image import choose_platforms, read_image
 from reconciler.oci.spec import INDEX_TYPES, Descriptor, Digest, Index, Platform
-from reconciler.sources import quota_of
+from reconciler.sources import is_free, quota_of
 from reconciler.sources.quota import duration, estimate
 from reconciler.sources.reading import held_first, stored_first
 
@@ -178,7 +178,8 @@ class _ImageReading:
     def _costs(self, descriptor: Descriptor) -> bool:
         """Whether it has to come from the source, or came from there for another image of this run."""
         is_present = self._reading.present.get(descriptor.digest) == descriptor.size
-        return not is_present and descriptor.digest not in self._pulls.held
+        is_known = is_present or descriptor.digest in self._pulls.held
+        return not is_known and not is_free(self._reading.source, descriptor.digest)
 
     def _left(self, descriptor: Descriptor) -> int:
         if descriptor.digest == self._reading.root.digest:

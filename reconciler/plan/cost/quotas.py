@@ -29,10 +29,15 @@ class PullEstimate:
     exact: bool
 
 
-def estimate_pulls(works: Iterable[ImageWork], index: MirrorIndex) -> Iterator[PullEstimate]:
-    """Estimates what an apply of `works` fetches, from the mirror index and the tags' own descriptors."""
+def estimate_pulls(
+    works: Iterable[ImageWork], index: MirrorIndex, counted: set[Digest] | None = None
+) -> Iterator[PullEstimate]:
+    """Estimates what an apply of `works` fetches, from the mirror index and the tags' own descriptors.
+
+    counted  images that need no fetch, e.g. of earlier targets of the run; grows by those that are counted here
+    """
     there: dict[str, set[_Known]] = {}
-    counted: set[Digest] = set()
+    counted = set() if counted is None else counted
     for work in works:
         target, source = work.repository.target, work.repository.source
         if target not in there:

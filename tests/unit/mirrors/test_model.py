@@ -24,7 +24,8 @@ SCHEMA = load_schema("mirrors")
 NODES: Mapping[str, Any] = {
     "mirrors.yaml": SCHEMA,
     "defaults": SCHEMA["properties"]["defaults"],
-    **SCHEMA["$defs"],
+    # The kinds of `store` are there by themselves.
+    **{name: node for name, node in SCHEMA["$defs"].items() if name != "store"},
 }
 CONFIGURATIONS: dict[str, Collection[type]] = {
     "mirrors.yaml": [Mirrors],
@@ -42,6 +43,7 @@ CONFIGURATIONS: dict[str, Collection[type]] = {
 KEYS: dict[tuple[str, str], set[str]] = {
     ("mirrors.yaml", "folder"): set(),  # where the file is
     ("mirrors.yaml", "sha256"): set(),  # how it is written
+    ("mirrors.yaml", "store_name"): set(),  # the name of one of `stores`
     ("mirror", "entry"): set(),  # how it is written
     ("mirror", "referrer_types"): set(),  # a key of `referrers`
     ("defaults", "referrer_types"): set(),

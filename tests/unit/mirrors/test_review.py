@@ -441,7 +441,18 @@ def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
 def test_no_field_of_the_file_as_a_whole_is_left_out_of_the_test_of_reviews() -> None:
     names = {field.name for field in fields(Mirrors)}
     varied = {name for name in names for _, old, new in CHANGED if getattr(old, name) != getattr(new, name)}
-    assert names - varied == {"folder", "sha256"}, "where the file is, and how it is written"
+    assert names - varied == {"folder", "sha256", "store_name", "stores"}, "where the file is, and how it is written"
+
+
+def test_stores_are_shown_by_their_names() -> None:
+    one, other = STORES[0], STORES[1]
+    before = mirrors(store=one, stores={"public": one, "office": other}, mirrors=(MIRROR,))
+    after = mirrors(store=one, stores={"public": one}, mirrors=(replace(MIRROR, stores=("public",)),))
+    found = {(edit.about, edit.name, edit.kind): edit.words for edit in review(before, after)}
+    assert found == {
+        ("mirror", MIRROR.target, "changed"): ("stores: + public",),
+        ("store", "office", "removed"): ("what it holds stays; no apply changes it any more",),
+    }
 
 
 def test_the_order_of_mirrors_counts() -> None:

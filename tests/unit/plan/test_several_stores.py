@@ -1,0 +1,111 @@
+"""Commands over several stores of one file: shapes, choices and errors, without a server."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from reconciler.mirrors.schema_files import load_schema
+from tests.parts.images import image, write_layout
+from tests.world import InProcess, World
+
+ONE, OTHER = image(b"one"), image(b"other")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    write_layout(tmp_path / "images", {"1": ONE, "2": OTHER})
+    world = InProcess(tmp_path, {})
+    write(world)
+    return world
+
+
+def write(world: World, **more: Any) -> None:
+    stores = {name: {"type": "file", "path": f"./{name}"} for name in ("public", "office")}
+    app = {"source": "oci:./images", "target": "app", "tags": [{"glob": "*"}]}
+    inside = {**app, "target": "inside", "stores": ["office"]}
+    document = {"version": 1, "stores": stores, "mirrors": [app, inside], **more}
+    (world.folder / "mirrors.yaml").write_text(json.dumps(document))
+
+
+def done(document: dict[str, Any]) -> dict[str, int]:
+    Draft202012Validator(load_schema("stores")).validate(document)
+    return {name: one["summary"]["done"] for name, one in document["stores"].items()}
+
+
+def test_one_plan_shows_all_and_each_store_is_applied(world: World) -> None:
+    plan = world.plan()
+    for one in plan["stores"].values():
+        Draft202012Validator(load_schema("plan")).validate(one)
+    assert {name: one["summary"]["add"] for name, one in plan["stores"].items()} == {"public": 2, "office": 4}
+    text = world.run("plan").stdout
+    assert text.index("== public ==\n") < text.index("== office ==\n")
+    assert "## Store `office`" in world.run("plan", "--format", "markdown").stdout
+    world.run("plan", "--detailed-exitcode", code=2)
+    assert not (world.folder / "office").exists()
+    document = world.apply()
+    for one in document["stores"].values():
+        Draft202012Validator(load_schema("outcome")).validate(one)
+    assert done(document) == {"public": 2, "office": 4}
+    assert done(world.apply()) == {"public": 0, "office": 0}
+
+
+def test_as_text_each_store_has_its_heading(world: World) -> None:
+    text = world.run("apply", "--yes").stdout
+    assert text.index("== public ==\n") < text.index("Applied: 2 added")
+    assert text.index("== office ==\n") < text.index("Applied: 4 added")
+
+
+def test_a_store_is_chosen_by_its_name(world: World) -> None:
+    assert done(world.apply("--store", "office")) == {"office": 4}
+    assert not (world.folder / "public").exists()
+    assert "inside" in world.run("list", "--store", "office").stdout
+    for command in ("list", "verify", "gc", "history", "doctor", "unlock", "serve"):
+        error = world.run(command, code=1).stderr
+        assert "choose one with --store NAME, of public, office" in error
+    assert "no store has this name" in world.run("plan", "--store", "lab", code=1).stderr
+
+
+def test_only_goes_to_the_stores_that_have_it(world: World) -> None:
+    assert done(world.apply("--only", "inside")) == {"office": 2}
+
+
+def test_a_store_that_cannot_be_read_holds_back_only_itself(world: World) -> None:
+    (world.folder / "public/_mirror").mkdir(parents=True)
+    (world.folder / "public/_mirror/index.json").write_text("{")
+    document = world.apply(code=1)
+    assert done(document) == {"office": 4}
+    assert list(document["errors"]) == ["public"]
+    assert "error: public: " in world.run("plan", code=1).stderr
+
+
+def test_a_saved_plan_is_for_one_store_and_finds_it(world: World) -> None:
+    assert "a saved plan is for one store: add --store NAME" in world.run("plan", "--out", "p.json", code=1).stderr
+    world.run("plan", "--store", "office", "--out", "p.json")
+    assert done(world.apply("p.json")) == {"office": 4}
+    assert not (world.folder / "public").exists()
+    world.run("plan", "--out", "p.json", "--store", "public")
+    write(world, history="30d")
+    assert "has been edited" in world.run("apply", "--yes", "p.json", code=1).stderr
+
+
+def test_a_mirror_that_leaves_a_store_is_pruned_there_alone(world: World) -> None:
+    world.apply()
+    app = {"source": "oci:./images", "target": "app", "tags": [{"glob": "*"}], "stores": ["office"]}
+    write(world, mirrors=[app])
+    document = world.apply("--allow-prune")
+    pruned = {name: [one["action"] for one in each["outcomes"]] for name, each in document["stores"].items()}
+    assert pruned == {"public": ["prune", "prune"], "office": ["prune", "prune"]}
+
+
+def test_without_stores_the_documents_stay_as_they_are(world: World) -> None:
+    app = {"source": "oci:./images", "target": "app", "tags": [{"glob": "*"}]}
+    document = {"version": 1, "store": {"type": "file", "path": "./single"}, "mirrors": [app]}
+    (world.folder / "mirrors.yaml").write_text(json.dumps(document))
+    assert world.plan()["summary"]["add"] == 2
+    assert world.apply()["summary"]["done"] == 2
+    assert "leave out --store" in world.run("plan", "--store", "public", code=1).stderr
