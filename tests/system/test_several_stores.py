@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from tests.parts.docker_registry import start_docker_registry
 from tests.parts.images import image, push
+from tests.parts.scripted_hub import start_docker_hub
 from tests.parts.seaweedfs import s3_store
 from tests.world import World, from_folder, from_url, walk
 
@@ -139,3 +141,19 @@ def test_what_an_earlier_store_has_lost_comes_from_the_source(
     shutil.rmtree(world.folder / "office")
     for one in ("public", "production"):
         assert world.run("verify", "--deep", "--store", one).stdout
+
+
+def test_a_quota_is_spent_once_for_all_stores(
+    world: World, docker_registry: DockerRegistry, stores: dict[str, Any]
+) -> None:
+    with start_docker_hub(docker_registry.url) as hub:
+        hub.limit = hub.left = 2
+        world.registries = {**world.registries, hub.host: {"plain_http": True}}
+        write(world, replace(docker_registry, host=hub.host), stores)
+        plans = world.plan()["stores"].values()
+        assert [one["quotas"][0]["pulls"] for one in plans] == [2, 0, 0]
+        assert not hub.pulls
+        done = world.apply()
+        assert [one["summary"] for one in done["stores"].values()] == [{"done": 2, "failed": 0, "skipped": 0}] * 3
+        assert len(hub.pulls) == 2
+        assert not hub.refused
