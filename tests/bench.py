@@ -19,6 +19,7 @@ from reconciler.oci.spec import Digest
 from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.plan import Plan, plan_for
 from reconciler.plan.resolve import resolve
+from reconciler.plan.stored import stored_in
 from reconciler.signatures.gate import OPEN
 from reconciler.stores.headers import Headers
 from reconciler.target.in_store import InStore
@@ -144,6 +145,7 @@ class Bench:
                 gate=self.gate,
                 now=lambda: self.now,
                 consent=consent,
+                stored=stored_in(InStore(MemoryStore(self.store.objects), self.store)),
             )
         return plan_for(desired, observed.index, observed.etag, wanted.sha256)
 

@@ -36,6 +36,7 @@ from reconciler.plan.registry_powers import power_notes, power_warnings
 from reconciler.plan.resolve import resolve
 from reconciler.plan.saved import checked
 from reconciler.plan.signatures import gate_for
+from reconciler.plan.stored import stored_in
 from reconciler.stores.registry import RegistryStore
 from reconciler.target.inventory import INDEX_GONE
 from reconciler.target.ledger import read_index
@@ -108,6 +109,7 @@ def make(
                 now=lambda: read().at,
                 consent=consent,
                 only_missing=only_missing,
+                stored=stored_in(connections.target),
             )
     except KeyboardInterrupt:
         raise KeyboardInterrupt("there is no plan yet, and nothing was written") from None

@@ -19,11 +19,13 @@ from reconciler.plan.desire import Desired, desire, desire_nothing
 from reconciler.plan.findings import draft_of
 from reconciler.plan.rounds import Rounds
 from reconciler.plan.signatures import check_signatures
+from reconciler.plan.stored import nothing_stored
 from reconciler.plan.witnesses import HUB, Witnesses
 from reconciler.signatures.gate import OPEN
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror, Mirrors
+    from reconciler.plan.stored import Stored
     from reconciler.signatures.gate import Gate
     from reconciler.sources import OpenSource
     from reconciler.target.index import MirrorIndex
@@ -42,6 +44,7 @@ def resolve(
     consent: Consent = NO_CONSENT,
     hub: str = HUB,
     only_missing: bool = False,
+    stored: Stored = nothing_stored,
 ) -> tuple[Desired, ...]:
     """Returns every repository of the mirrors and of the index as it should be, sorted by target.
 
@@ -52,6 +55,7 @@ def resolve(
     consent  what is published although it waits or is immutable
     hub      the address of Docker Hub's API, for dates of pushes
     only_missing  do not resolve tags that are mirrored
+    stored   reads what the target keeps under a retired digest
 
     Raises whatever `read` raises, and `UsageError` for a glob that matches nothing; never `SourceError`.
     """
@@ -70,6 +74,7 @@ def resolve(
             consent=consent,
             witnesses=witnesses,
             only_missing=only_missing,
+            stored=stored,
         )
         found = rounds.findings()
     drafts = [draft_of(one, mirrors.name) for one in found]

@@ -27,6 +27,7 @@ from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.ages import Ages, Consent, Testimony, Waiting, ages
 from reconciler.plan.findings import Findings, choosable, is_there
 from reconciler.plan.image_work import registry_of
+from reconciler.plan.stored import nothing_stored
 from reconciler.target.index import MirrorIndex, RepositoryState
 from reconciler.work.shares import Shares
 from reconciler.work.threads import RESOLVE_WORKERS
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror
     from reconciler.oci.referrers import ListedAttachments
     from reconciler.plan.findings import Listed, Resolved
+    from reconciler.plan.stored import Stored
     from reconciler.plan.witnesses import Witnesses
     from reconciler.sources import OpenSource, Source
 
@@ -79,7 +81,7 @@ class Rounds:
 
     `reading`: the mirror index, which may still be read. `recheck`: resolve immutable and pinned tags too.
     `now`: the time by the store's clock, called once the index is read. `consent`: what is let through before its time.
-    `only_missing`: do not resolve tags that are mirrored.
+    `only_missing`: do not resolve tags that are mirrored. `stored`: reads what the target keeps under a retired digest.
     """
 
     def __init__(
@@ -94,12 +96,14 @@ class Rounds:
         consent: Consent,
         witnesses: Witnesses,
         only_missing: bool = False,
+        stored: Stored = nothing_stored,
     ) -> None:
         self._mirrors = mirrors
         self._reading = reading
         self._open_source = open_source
         self._recheck = recheck
         self._only_missing = only_missing
+        self._stored = stored
         self._now = now
         self._consent = consent
         self._witnesses = witnesses
@@ -217,8 +221,10 @@ class Rounds:
             return None
         observed = self._observed(mirror)
         if isinstance(chosen.pattern, Pinned):
-            # Whatever tag has it: the bucket holds the image, and a digest cannot mean another one.
-            return observed.descriptors.get(chosen.pattern.digest)
+            # Whatever tag has or had it: the target holds the image, and a digest cannot mean another one.
+            digest = chosen.pattern.digest
+            tagged = observed.descriptors.get(digest)
+            return self._stored(mirror.target, digest) if tagged is None and digest in observed.retired else tagged
         state = observed.tags.get(chosen.tag)
         return state.descriptor if state else None
 
