@@ -28,7 +28,7 @@ def test_the_tags_of_a_repository_behind_a_login(tmp_path: Path) -> None:
         lines = world.run("tags", source, NEWEST).stdout.splitlines()
         assert [line.split()[1] for line in lines if line.startswith("+")] == ["1.1", "1.2"]
         assert lines[-1] == f"2 of 5 tags of {source} chosen."
-        assert '+ 1.1  semver "1.x", newest 1' in world.run("tags", "-f", "mirrors.yaml", "app").stdout
+        assert "+ 1.1\n" in world.run("tags", "-f", "mirrors.yaml", "app").stdout
         assert not (tmp_path / "mirror").exists(), "nothing is written"
 
         world.environ = {"NAME": LOGIN[0], "PASS": "wrong"}
