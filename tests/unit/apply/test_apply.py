@@ -423,6 +423,7 @@ FAULTS = {
 
 @pytest.mark.parametrize("threads", [1, 6])
 @pytest.mark.parametrize("kind", FAULTS)
+@pytest.mark.slow
 def test_stopped_at_any_operation_tags_are_whole_and_the_next_apply_gets_there(kind: str, threads: int) -> None:
     clean = final(mixed_run().store)
     before = before_a_mixed_plan()
@@ -445,6 +446,7 @@ def test_stopped_at_any_operation_tags_are_whole_and_the_next_apply_gets_there(k
 
 @pytest.mark.parametrize("threads", [1, 6])
 @pytest.mark.parametrize("sleeps", [True, False], ids=["its machine sleeps", "its clock stands still"])
+@pytest.mark.slow
 def test_a_run_that_lost_its_lock_at_any_operation_writes_nothing_more(
     threads: int, sleeps: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -352,6 +352,7 @@ STOP_POINTS = len(mixed_run().store.operations)
 
 
 @pytest.mark.parametrize("threads", [1, 6])
+@pytest.mark.slow
 def test_killed_at_any_operation_everything_visible_is_whole_and_the_next_apply_gets_there(threads: int) -> None:
     clean = final(mixed_run().store)
     start = before()

@@ -377,6 +377,7 @@ def test_tags_that_break_the_grammar_are_no_tags(scene: Scene) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_thousand_tags_behind_a_limit_do_not_wait_a_thousand_times(scene: Scene) -> None:
     names = [str(number) for number in range(1000)]
     answers((TAGS, Answer(body=json.dumps({"tags": names}).encode())))(scene)

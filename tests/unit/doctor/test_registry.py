@@ -100,6 +100,7 @@ def test_a_repository_that_has_to_be_created_first(tmp_path: Path) -> None:
         (Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}), "push", "may not push"),
     ],
 )
+@pytest.mark.slow
 def test_a_registry_that_does_not_let_us_in(tmp_path: Path, answer: Answer, check: str, words: str) -> None:
     with start_registry() as registry:
         registry.judge = lambda asked: answer

@@ -59,6 +59,7 @@ def content(root: Path) -> dict[str, object]:
     return found
 
 
+@pytest.mark.slow
 def test_full_from_any_write_on(tmp_path: Path, disk: Disk) -> None:
     clean = FolderStore(tmp_path / "clean")
     run(clean, BEFORE)

@@ -134,6 +134,7 @@ def large() -> MemoryStore:
     return store
 
 
+@pytest.mark.slow
 def test_of_100000_tags_one_changes_and_an_apply_writes_less_than_256_kib(large: MemoryStore) -> None:
     store = MemoryStore(large.objects)
     target = "library/repository-0417"
@@ -161,6 +162,7 @@ class Weighing(MemoryStore):
         return super().put(key, body, headers, condition)
 
 
+@pytest.mark.slow
 def test_of_100000_tags_one_changes_and_a_whole_apply_writes_less_than_256_kib(large: MemoryStore) -> None:
     target, tag = "library/repository-0417", "3.7-alpine"
     store = Weighing(large.objects)
@@ -182,6 +184,7 @@ def test_of_100000_tags_one_changes_and_a_whole_apply_writes_less_than_256_kib(l
     assert [key for _, key in again.operations] == [MIRROR_INDEX], "the next plan reads the root alone"
 
 
+@pytest.mark.slow
 def test_a_second_reading_on_this_machine_reads_the_root_alone(large: MemoryStore) -> None:
     read_index(fresh(large))
     store = fresh(large)
@@ -189,6 +192,7 @@ def test_a_second_reading_on_this_machine_reads_the_root_alone(large: MemoryStor
     assert [key for _, key in store.operations] == [MIRROR_INDEX]
 
 
+@pytest.mark.slow
 def test_what_has_changed_since_is_read_and_nothing_else(large: MemoryStore, no_cache: None) -> None:
     store = MemoryStore(large.objects)
     known = read_index(store)

@@ -82,7 +82,12 @@ def test_what_is_done_is_recorded_and_listed_and_the_rest_is_skipped(
     assert {key for key in bench.store.objects if key.endswith("tags/list")} >= {"v2/b0/tags/list"}
     check_visible(bench.store)
     after = bench.again()
-    assert {type(one) for one in after.apply(after.plan(*(mirror(target) for target in after.sources)))} == {Done}
+    left = {one.target for one in outcomes if isinstance(one, Skipped)} - {"a"}
+    # Several threads may have copied everything before the time was noticed to be over.
+    assert left or threads > 1
+    finished = after.apply(after.plan(*(mirror(target) for target in after.sources)))
+    assert [type(one) for one in finished] == [Done] * len(left)
+    assert {one.target for one in finished if isinstance(one, Done)} == left
     check_visible(after.store)
 
 
