@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from reconciler.stores.image_layout import LayoutStore
-from reconciler.stores.registry import RegistryStore
 from reconciler.target.digest_by_tag import open_stores
 from reconciler.target.in_store import InStore
 from reconciler.work.deadline import NEVER
@@ -32,14 +30,25 @@ def open_target(
     registries  the settings of registries by their hosts, for a target that is one
     deadline    no request is sent to a registry after it
     """
-    if isinstance(config, RegistryStore):
-        # Its client is not loaded for the other kinds.
-        from reconciler.target.in_registry import open_in_registry
+    return KINDS.get(config.type, _in_store)(config, environ, workers, registries, deadline)
 
-        return open_in_registry(config, environ, workers, registries, deadline)
-    if isinstance(config, LayoutStore):
-        from reconciler.target.in_layout import open_in_layout
 
-        return open_in_layout(config)
+def _in_store(config: StoreConfig, environ: Mapping[str, str], workers: int, *_: object) -> Target:
     stores = open_stores(config, environ, workers)
     return InStore(stores.public, stores.state)
+
+
+def _in_registry(config: Any, *rest: Any) -> Target:
+    from reconciler.target.in_registry import open_in_registry
+
+    return open_in_registry(config, *rest)
+
+
+def _in_layout(config: Any, *_: object) -> Target:
+    from reconciler.target.in_layout import open_in_layout
+
+    return open_in_layout(config)
+
+
+KINDS: Mapping[str, Callable[..., Target]] = {"registry": _in_registry, "oci": _in_layout}
+"""`store.type` -> what opens such a target, whose modules other runs do not load. All other types are stores."""
