@@ -48,8 +48,27 @@ R2_PRICES = Prices(
 """developers.cloudflare.com/r2/pricing, Standard storage."""
 
 
+class _Bucket:
+    """What holds of every kind of bucket."""
+
+    public_url: str | None
+    state_bucket: str | None
+
+    @property
+    def pull_url(self) -> str | None:
+        return self.public_url
+
+    @property
+    def prefix(self) -> str:
+        return ""
+
+    @property
+    def shows_state(self) -> bool:
+        return not self.state_bucket
+
+
 @dataclass(frozen=True)
-class R2:
+class R2(_Bucket):
     """A bucket of Cloudflare R2.
 
     digest_by_tag  `edge.digest_by_tag` of mirrors.yaml: the rule at the edge needs headers that are stored with tags
@@ -82,18 +101,6 @@ class R2:
     @property
     def region(self) -> str:
         return "auto"
-
-    @property
-    def pull_url(self) -> str | None:
-        return self.public_url
-
-    @property
-    def prefix(self) -> str:
-        return ""
-
-    @property
-    def shows_state(self) -> bool:
-        return not self.state_bucket
 
     @property
     def is_at_r2(self) -> bool:
@@ -134,7 +141,7 @@ class R2:
 
 
 @dataclass(frozen=True)
-class S3:
+class S3(_Bucket):
     """A bucket of Amazon S3, or of a server that speaks its API."""
 
     bucket: str
@@ -153,18 +160,6 @@ class S3:
         place="check bucket, region and endpoint_url in mirrors.yaml, and the network",
     )
     requests: ClassVar[Requests | None] = S3_REQUESTS
-
-    @property
-    def pull_url(self) -> str | None:
-        return self.public_url
-
-    @property
-    def prefix(self) -> str:
-        return ""
-
-    @property
-    def shows_state(self) -> bool:
-        return not self.state_bucket
 
     @property
     def is_at_r2(self) -> bool:

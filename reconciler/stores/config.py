@@ -119,6 +119,39 @@ class StoreConfig(Protocol):
         ...
 
 
+class NotABucket:
+    """What holds of every kind of store that is not a bucket."""
+
+    @property
+    def prefix(self) -> str:
+        return ""
+
+    @property
+    def state_bucket(self) -> None:
+        return None
+
+    @property
+    def endpoint_url(self) -> str | None:
+        return None
+
+    @property
+    def shows_state(self) -> bool:
+        return False
+
+    @property
+    def is_at_r2(self) -> bool:
+        return False
+
+    @property
+    def prices(self) -> None:
+        return None
+
+    @classmethod
+    def contradictions(cls, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        del values
+        yield from ()
+
+
 PATHS_ARE_NOT_FOR_CLIENTS = (
     "has a path, but clients ask for /v2/ at the root of a host; "
     "give the bucket a host name of its own, for example public_url: https://cr.example.com"

@@ -35,7 +35,7 @@ from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
 from reconciler.files import check_regular, open_regular
 from reconciler.oci.spec import Digest
 from reconciler.stores import CHUNK, Absent, Condition, Listed, Matches, Stored, Stores
-from reconciler.stores.config import Advice, base_url, common_problem
+from reconciler.stores.config import Advice, NotABucket, base_url, common_problem
 from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ _OPEN_LOCK = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBL
 
 
 @dataclass(frozen=True)
-class Folder:
+class Folder(NotABucket):
     """A folder, as mirrors.yaml describes it."""
 
     path: Path
@@ -82,32 +82,8 @@ class Folder:
     requests: ClassVar[Requests | None] = None
 
     @property
-    def state_bucket(self) -> None:
-        return None
-
-    @property
-    def endpoint_url(self) -> None:
-        return None
-
-    @property
     def pull_url(self) -> str | None:
         return self.public_url
-
-    @property
-    def prefix(self) -> str:
-        return ""
-
-    @property
-    def shows_state(self) -> bool:
-        return False
-
-    @property
-    def is_at_r2(self) -> bool:
-        return False
-
-    @property
-    def prices(self) -> None:
-        return None
 
     @classmethod
     def problem(cls, key: str, value: str) -> str | None:
@@ -118,11 +94,6 @@ class Folder:
         except RuntimeError:
             return "begins with an unknown home folder; write the absolute path"
         return None
-
-    @classmethod
-    def contradictions(cls, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        del values
-        yield from ()
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], folder: Path) -> Self:

@@ -5,13 +5,13 @@ The mirror index, its history and the lock are in `_mirror/` within the folder, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reconciler.errors import StoreError
-from reconciler.stores.config import Advice
+from reconciler.stores.config import Advice, NotABucket
 from reconciler.stores.folder import Folder
 from reconciler.work.threads import BLOB_WORKERS
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class LayoutStore:
+class LayoutStore(NotABucket):
     """An image layout folder."""
 
     path: Path
@@ -45,38 +45,9 @@ class LayoutStore:
     def pull_url(self) -> None:
         return None
 
-    @property
-    def prefix(self) -> str:
-        return ""
-
-    @property
-    def state_bucket(self) -> None:
-        return None
-
-    @property
-    def endpoint_url(self) -> None:
-        return None
-
-    @property
-    def shows_state(self) -> bool:
-        return False
-
-    @property
-    def is_at_r2(self) -> bool:
-        return False
-
-    @property
-    def prices(self) -> None:
-        return None
-
     @classmethod
     def problem(cls, key: str, value: str) -> str | None:
         return Folder.problem(key, value)
-
-    @classmethod
-    def contradictions(cls, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        del values
-        yield from ()
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], folder: Path) -> Self:

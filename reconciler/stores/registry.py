@@ -6,7 +6,7 @@ has no conditional write.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reconciler.errors import StoreError
 from reconciler.oci.spec import is_repository, registry_named
-from reconciler.stores.config import Advice
+from reconciler.stores.config import Advice, NotABucket
 from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Creation:
 
 
 @dataclass(frozen=True)
-class RegistryStore:
+class RegistryStore(NotABucket):
     """A registry, and the store that keeps the state beside it.
 
     registry    host[:port], spelled as in the names of images
@@ -86,24 +86,8 @@ class RegistryStore:
         return f"{'http' if self.plain_http else 'https'}://{self.registry}"
 
     @property
-    def state_bucket(self) -> None:
-        return None
-
-    @property
     def endpoint_url(self) -> str | None:
         return self.state.endpoint_url
-
-    @property
-    def shows_state(self) -> bool:
-        return False
-
-    @property
-    def is_at_r2(self) -> bool:
-        return False
-
-    @property
-    def prices(self) -> None:
-        return None
 
     def path(self, target: str) -> str:
         """Returns the path of a target's repository at the registry."""
@@ -123,11 +107,6 @@ class RegistryStore:
                 )
             case _:
                 return None
-
-    @classmethod
-    def contradictions(cls, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        del values
-        yield from ()
 
     @classmethod
     def parse(cls, values: Mapping[str, Any], folder: Path) -> Self:
