@@ -32,6 +32,7 @@ from reconciler.target.ledger import read_index
 from reconciler.target.lists import publish_lists
 from reconciler.target.lock import read_lock
 from reconciler.target.own_digests import own_digests
+from reconciler.target.protocol import HasOtherWriters
 from reconciler.upkeep.chain import check_chain, mend_chain
 from reconciler.upkeep.check import check_repository
 from reconciler.upkeep.defects import Defect, DefectKind
@@ -177,6 +178,15 @@ def verify(
     return Verification(len(states), tags, foreign, defects, frozenset(found.repaired), tuple(found.unrepaired))
 
 
+UNKNOWN = "a tag that the mirror index does not know; `r2mirror adopt` takes it over, or remove it"
+
+FOREIGN = (
+    "a tag that another program put there; `r2mirror adopt` takes it over if mirrors.yaml may choose it; otherwise "
+    "give the mirror a repository or a `prefix` of its own"
+)
+"""Where others write as well, `adopt` leaves what no entry may choose to them."""
+
+
 def _without_index(found: Verification, targets: Collection[str]) -> Verification:
     """Adds that the mirror index is lost, if the bucket has one of the repositories `targets`."""
     lost = min(found.foreign.intersection(targets), default=None)
@@ -203,7 +213,7 @@ def _unknown_tags(
         elif state.attachments and is_attachment_tag(tag):
             continue
         elif tag not in state.tags and tag not in state.pending and tag not in state.undeleted:
-            detail = "a tag that the mirror index does not know; `r2mirror adopt` takes it over, or remove it"
+            detail = FOREIGN if isinstance(destination, HasOtherWriters) else UNKNOWN
             key = destination.repository(target).manifest_key(tag)
             defects.append(Defect(target, key, DefectKind.UNKNOWN, detail))
     return defects, frozenset(foreign)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import show_result
+from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption, moment, named_tag
 from reconciler.cli.progress import waiting
@@ -52,4 +52,6 @@ def history(
     with waiting("Reading ..."):
         found = tuple(islice(happened(state, target, tag, at), limit))
     show_result(HISTORY, found, output)
+    if name and not found:
+        note(f"nothing is recorded of {name}; `r2mirror list` shows what the mirror has")
     return 0

@@ -309,6 +309,7 @@ def test_what_skopeo_sync_copied_is_adopted_and_nothing_is_copied_again(
     assert not any("/blobs/" in one.path for one in docker_registry.requests()[before:])
     [finding] = document(world, "verify", "verify", "--deep", code=1)["findings"]
     assert (finding["key"], finding["problem"]) == ("v2/app/manifests/theirs", "unknown")
+    assert finding["detail"].startswith("a tag that another program put there; `r2mirror adopt` takes it over if")
     push(app("2"), docker_registry.host, "team/app", "oci-index")
     world.apply()
     assert at(target, "theirs") == app("theirs").digest, "what no entry chooses is not pruned"

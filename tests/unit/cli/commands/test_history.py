@@ -135,7 +135,9 @@ def test_history_tells_each_run_with_whole_digests_newest_first(world: World) ->
     assert events(world, "app:2.0") == [[("pruned", "2.0")], [("added", "2.0")]]
     assert events(world, "--limit", "1") == [[("moved", "1.0"), ("pruned", "2.0"), ("added", "3.0")]]
     assert events(world, "other") == []
-    assert world.run("history", "other").stdout == "No change is recorded.\n"
+    nothing = world.run("history", "other")
+    assert nothing.stdout == "No change is recorded.\n"
+    assert "nothing is recorded of other; `r2mirror list` shows what the mirror has" in nothing.stderr
 
 
 def test_a_wrong_run_is_undone_with_the_source_gone_and_no_apply_undoes_that(world: World) -> None:
