@@ -19,6 +19,7 @@ from reconciler.oci.spec import Digest
 from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.plan import Plan, plan_for
 from reconciler.plan.resolve import resolve
+from reconciler.plan.settings import Choices, Resolving
 from reconciler.plan.stored import stored_in
 from reconciler.signatures.gate import OPEN
 from reconciler.stores.headers import Headers
@@ -136,17 +137,10 @@ class Bench:
         wanted = mirrors(*(entries or [mirror(target, when_gone=self.when_gone) for target in self.sources]))
         observed = read_index(MemoryStore(self.store.objects))
         with ThreadPoolExecutor(1) as executor:
-            desired = resolve(
-                wanted,
-                lambda: observed.index,
-                self.open_source,
-                executor,
-                recheck=recheck,
-                gate=self.gate,
-                now=lambda: self.now,
-                consent=consent,
-                stored=stored_in(InStore(MemoryStore(self.store.objects), self.store)),
-            )
+            stored = stored_in(InStore(MemoryStore(self.store.objects), self.store))
+            choices = Choices(recheck=recheck, consent=consent)
+            resolving = Resolving(choices, self.gate, lambda: self.now, stored)
+            desired = resolve(wanted, lambda: observed.index, self.open_source, executor, resolving)
         return plan_for(desired, observed.index, observed.etag, wanted.sha256)
 
     @contextmanager

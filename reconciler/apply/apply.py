@@ -26,10 +26,10 @@ from typing import TYPE_CHECKING
 from reconciler.apply.outcome import ImmutableTagMoved, Replanned
 from reconciler.apply.settings import Resources, Settings
 from reconciler.apply.watch import UNWATCHED, Watch
-from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
 from reconciler.plan.owners import is_unclaimed
 from reconciler.plan.plan import noted_all, only_adds, without_prunes
+from reconciler.plan.settings import ALL, Choices
 from reconciler.plan.signatures import gate_for
 from reconciler.target.index_changes import expired
 from reconciler.target.ledger import read_index
@@ -54,10 +54,8 @@ class Options:
     """What a caller decides about an apply.
 
     command         what the lock names this run by
-    only            globs of the targets to apply; empty: all
+    choices         what the plan is made for
     no_prune        add and update only
-    only_missing    add only
-    allow_prune     prune more than the guards allow
     plan_again      if the mirror index has changed since the plan was made, plan again instead of refusing
     workers         blobs to copy in parallel; None: as many as the cluster has threads, or 8
     cluster         the Dask cluster that copies the blobs; None: this process
@@ -65,46 +63,33 @@ class Options:
     wait_for_quota  wait for a registry's quota instead of skipping what does not fit
     deadline        when the run has to end, finished or not
     overwrite_drift  move and delete tags that another writer of the target has moved, too
-    consent         what is published although it waits for its time, or is immutable
     """
 
     command: str
-    only: tuple[str, ...] = ()
+    choices: Choices = ALL
     no_prune: bool = False
-    only_missing: bool = False
-    allow_prune: bool = False
     plan_again: bool = False
     workers: int | None = None
     cluster: Cluster | None = None
     lock_timeout: float = 0.0
     wait_for_quota: bool = False
     deadline: Deadline = NEVER
-    consent: Consent = NO_CONSENT
     overwrite_drift: bool = False
 
 
 def made_for_apply(mirrors: Mirrors, connections: Connections, options: Options, stage: Stage = in_silence) -> Made:
     """Makes the plan that an apply with these options applies. Raises as `make` does."""
-    made = make(
-        mirrors,
-        connections,
-        options.only,
-        allow_prune=options.allow_prune,
-        consent=options.consent,
-        only_missing=options.only_missing,
-        stage=stage,
-    )
-    return _within(made, options)
+    return _within(make(mirrors, connections, options.choices, stage=stage), options)
 
 
 def saved_for_apply(path: Path, mirrors: Mirrors, file: Path, connections: Connections, options: Options) -> Made:
     """Reads the plan saved at `path` instead of making one. Raises as `load_made` does."""
     made = load_made(path, mirrors, file, connections)
-    return _within(replace(made, plan=replace(made.plan, allow_prune=options.allow_prune)), options)
+    return _within(replace(made, plan=replace(made.plan, allow_prune=options.choices.allow_prune)), options)
 
 
 def _within(made: Made, options: Options) -> Made:
-    if options.only_missing:
+    if options.choices.only_missing:
         return replace(made, plan=only_adds(made.plan))
     return replace(made, plan=without_prunes(made.plan)) if options.no_prune else made
 

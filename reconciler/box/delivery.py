@@ -4,10 +4,11 @@ from reconciler.apply.apply import Options, apply_made, made_for_apply
 from reconciler.box.delivery import delivered
 from reconciler.mirrors.load import load_mirrors
 from reconciler.plan.connections import connect
+from reconciler.plan.settings import Choices
 
 mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
 with connect(mirrors, os.environ) as outside, delivered([Path("box.tar")], mirrors, outside) as box:
-    options = Options("my program", only=box.only)
+    options = Options("my program", Choices(box.only))
     made = made_for_apply(box.mirrors, box.connections, options)
     box.check(made.plan)
     with closing(apply_made(made, box.mirrors, box.connections, options)) as events:

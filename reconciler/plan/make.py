@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import PlanRefused, StoreError
 from reconciler.mirrors.document import STDIN
-from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.cost.quotas import estimate_pulls, spendings
 from reconciler.plan.files import read_plan
 from reconciler.plan.image_work import image_work
@@ -35,6 +34,7 @@ from reconciler.plan.private import private_sources, warning_of
 from reconciler.plan.registry_powers import power_notes, power_warnings
 from reconciler.plan.resolve import resolve
 from reconciler.plan.saved import checked
+from reconciler.plan.settings import ALL, Choices, Resolving
 from reconciler.plan.signatures import gate_for
 from reconciler.plan.stored import stored_in
 from reconciler.stores.registry import RegistryStore
@@ -46,7 +46,10 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
     from reconciler.oci.spec import Digest
     from reconciler.plan.connections import Connections
+    from reconciler.plan.desire import Desired
     from reconciler.plan.plan import Plan
+    from reconciler.sources.quota import Spending
+    from reconciler.target.index import MirrorIndex
     from reconciler.target.ledger import StoredIndex
 
 ONLY_MISSING = "only missing tags are planned: those that are mirrored are neither updated nor pruned"
@@ -69,65 +72,53 @@ def in_silence(_: str) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def make(
-    mirrors: Mirrors,
-    connections: Connections,
-    only: Sequence[str] = (),
-    *,
-    recheck: bool = False,
-    allow_prune: bool = False,
-    consent: Consent = NO_CONSENT,
-    only_missing: bool = False,
-    stage: Stage = in_silence,
-) -> Made:
+def make(mirrors: Mirrors, connections: Connections, choices: Choices = ALL, *, stage: Stage = in_silence) -> Made:
     """Resolves the tags of all mirrors and compares them with the mirror index.
-
-    Args:
-        only: globs of the targets to plan for; empty: all
-        recheck: also resolve immutable and pinned tags, and verify the signatures of images already mirrored
-        allow_prune: let the plan prune more than the guards allow
-        consent: what is published although it waits or is immutable
-        only_missing: plan no updates and no prunes, and do not resolve tags that are mirrored
-        stage: shows what is under way
 
     A source that fails is an error in the plan. Raises `StoreError`, `IndexInvalid`, and `UsageError` for a glob that
     matches nothing, and `ExtraMissing` if signatures cannot be verified here.
     """
-    gate = gate_for(mirrors)
-    # A thread of `resolve` reads it beside the first requests to the sources; the second call finds it in the cache.
-    read = cache(lambda: read_index(connections.target.state))
     try:
-        with stage("Resolving tags ..."), readers(RESOLVE_WORKERS) as executor:
-            desired = resolve(
-                mirrors,
-                lambda: read().index,
-                connections.open_source,
-                executor,
-                list(only),
-                recheck=recheck,
-                gate=gate,
-                now=lambda: read().at,
-                consent=consent,
-                only_missing=only_missing,
-                stored=stored_in(connections.target),
-            )
+        with stage("Resolving tags ..."):
+            desired, observed = _resolved(mirrors, connections, choices)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("there is no plan yet, and nothing was written") from None
-    observed = read()
     plan = plan_for(desired, observed.index, observed.etag, mirrors.sha256, mirrors.name)
-    plan = only_adds(plan) if only_missing else plan
-    estimates = estimate_pulls(image_work(plan), observed.index, connections.counted)
-    spent = spendings(estimates, connections.open_source)
-    if connections.counted is not None:
-        # Later targets of the run read from this one what it has.
-        connections.counted.update(
-            tag.digest for one in observed.index.repositories.values() for tag in one.tags.values()
-        )
-    notes = (*((ONLY_MISSING,) if only_missing else ()), *left_alone(observed.index, mirrors.owns))
-    private = _private(plan, observed, mirrors, connections)
-    warnings = (*plan.warnings, *_lost_index(mirrors, observed, connections), *private)
-    plan = replace(plan, spendings=spent, notes=notes, warnings=warnings, allow_prune=allow_prune, root=observed.digest)
+    plan = only_adds(plan) if choices.only_missing else plan
+    plan = replace(
+        plan,
+        spendings=_spendings(plan, observed.index, connections),
+        notes=(*((ONLY_MISSING,) if choices.only_missing else ()), *left_alone(observed.index, mirrors.owns)),
+        warnings=(
+            *plan.warnings,
+            *_lost_index(mirrors, observed, connections),
+            *_private(plan, observed, mirrors, connections),
+        ),
+        allow_prune=choices.allow_prune,
+        root=observed.digest,
+    )
     return Made(_by_powers(plan, mirrors, connections), observed)
+
+
+def _resolved(mirrors: Mirrors, connections: Connections, choices: Choices) -> tuple[tuple[Desired, ...], StoredIndex]:
+    """Returns every repository as it should be, and the mirror index that was read meanwhile."""
+    # A thread of `resolve` reads it beside the first requests to the sources; the second call finds it in the cache.
+    read = cache(lambda: read_index(connections.target.state))
+    stored = stored_in(connections.target)
+    resolving = Resolving(choices, gate_for(mirrors), lambda: read().at, stored)
+    with readers(RESOLVE_WORKERS) as executor:
+        desired = resolve(mirrors, lambda: read().index, connections.open_source, executor, resolving)
+    return desired, read()
+
+
+def _spendings(plan: Plan, index: MirrorIndex, connections: Connections) -> tuple[Spending, ...]:
+    """Estimates the pulls of the plan. Images of earlier targets of the run count once."""
+    counted = connections.counted
+    spent = spendings(estimate_pulls(image_work(plan), index, counted), connections.open_source)
+    if counted is not None:
+        # Later targets of the run read from this one what it has.
+        counted.update(tag.digest for one in index.repositories.values() for tag in one.tags.values())
+    return spent
 
 
 def _by_powers(plan: Plan, mirrors: Mirrors, connections: Connections) -> Plan:

@@ -9,24 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError
 from reconciler.mirrors.only import check_only, matches_only
-from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.desire import Desired, desire, desire_nothing
 from reconciler.plan.findings import draft_of
 from reconciler.plan.rounds import Rounds
+from reconciler.plan.settings import PLAINLY
 from reconciler.plan.signatures import check_signatures
-from reconciler.plan.stored import nothing_stored
-from reconciler.plan.witnesses import HUB, Witnesses
-from reconciler.signatures.gate import OPEN
+from reconciler.plan.witnesses import Witnesses
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror, Mirrors
-    from reconciler.plan.stored import Stored
-    from reconciler.signatures.gate import Gate
+    from reconciler.plan.settings import Resolving
     from reconciler.sources import OpenSource
     from reconciler.target.index import MirrorIndex
 
@@ -36,53 +32,26 @@ def resolve(
     read: Callable[[], MirrorIndex],
     open_source: OpenSource,
     executor: Executor,
-    only: Sequence[str] = (),
-    *,
-    recheck: bool = False,
-    gate: Gate = OPEN,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    consent: Consent = NO_CONSENT,
-    hub: str = HUB,
-    only_missing: bool = False,
-    stored: Stored = nothing_stored,
+    resolving: Resolving = PLAINLY,
 ) -> tuple[Desired, ...]:
     """Returns every repository of the mirrors and of the index as it should be, sorted by target.
 
-    read     reads the mirror index; it runs beside the first requests
-    only     globs of targets; if there are any, other repositories are left out altogether
-    recheck  resolve immutable tags too, and check the signatures of what is mirrored
-    now      the time by the store's clock; called once the index is read
-    consent  what is published although it waits or is immutable
-    hub      the address of Docker Hub's API, for dates of pushes
-    only_missing  do not resolve tags that are mirrored
-    stored   reads what the target keeps under a retired digest
-
-    Raises whatever `read` raises, and `UsageError` for a glob that matches nothing; never `SourceError`.
+    `read` reads the mirror index; it runs beside the first requests. Raises whatever it raises, and `UsageError` for a
+    glob that matches nothing; never `SourceError`.
     """
-    wanted = [mirror for mirror in mirrors.mirrors if matches_only(mirror.target, only)]
+    choices, gate = resolving.choices, resolving.gate
+    wanted = [mirror for mirror in mirrors.mirrors if matches_only(mirror.target, choices.only)]
     _open_each(wanted, open_source)
     reading = executor.submit(read)
-    check_only(only, mirrors, lambda: reading.result().repositories)
-    with Witnesses(open_source, gate, hub) as witnesses:
-        rounds = Rounds(
-            wanted,
-            reading,
-            open_source,
-            executor,
-            recheck=recheck,
-            now=now,
-            consent=consent,
-            witnesses=witnesses,
-            only_missing=only_missing,
-            stored=stored,
-        )
-        found = rounds.findings()
+    check_only(choices.only, mirrors, lambda: reading.result().repositories)
+    with Witnesses(open_source, gate, resolving.hub) as witnesses:
+        found = Rounds(wanted, reading, open_source, executor, witnesses, resolving).findings()
     drafts = [draft_of(one, mirrors.name) for one in found]
-    drafts = check_signatures(drafts, open_source, executor, gate, recheck=recheck)
+    drafts = check_signatures(drafts, open_source, executor, gate, recheck=choices.recheck)
     # The index has whole seconds: a date that was rounded only there would differ from the plan's.
-    at = now().replace(microsecond=0)
+    at = resolving.now().replace(microsecond=0)
     desired = [desire(one, at) for one in drafts]
-    return tuple(sorted((*desired, *_unnamed(mirrors, reading.result(), only)), key=lambda one: one.target))
+    return tuple(sorted((*desired, *_unnamed(mirrors, reading.result(), choices.only)), key=lambda one: one.target))
 
 
 def _open_each(mirrors: Sequence[Mirror], open_source: OpenSource) -> None:

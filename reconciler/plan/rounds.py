@@ -24,10 +24,9 @@ from reconciler.mirrors.selection import Chosen, Tally, needs_listing, select
 from reconciler.mirrors.surprises import surprises
 from reconciler.mirrors.tag_list import TagList
 from reconciler.oci.spec import Descriptor, Digest
-from reconciler.plan.ages import Ages, Consent, Testimony, Waiting, ages
+from reconciler.plan.ages import Ages, Testimony, Waiting, ages
 from reconciler.plan.findings import Findings, choosable, is_there
 from reconciler.plan.image_work import registry_of
-from reconciler.plan.stored import nothing_stored
 from reconciler.target.index import MirrorIndex, RepositoryState
 from reconciler.work.shares import Shares
 from reconciler.work.threads import RESOLVE_WORKERS
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror
     from reconciler.oci.referrers import ListedAttachments
     from reconciler.plan.findings import Listed, Resolved
-    from reconciler.plan.stored import Stored
+    from reconciler.plan.settings import Resolving
     from reconciler.plan.witnesses import Witnesses
     from reconciler.sources import OpenSource, Source
 
@@ -79,9 +78,7 @@ class _Selected:
 class Rounds:
     """The rounds of requests for some mirrors, of which the first begins at once.
 
-    `reading`: the mirror index, which may still be read. `recheck`: resolve immutable and pinned tags too.
-    `now`: the time by the store's clock, called once the index is read. `consent`: what is let through before its time.
-    `only_missing`: do not resolve tags that are mirrored. `stored`: reads what the target keeps under a retired digest.
+    `reading`: the mirror index, which may still be read.
     """
 
     def __init__(
@@ -90,23 +87,15 @@ class Rounds:
         reading: Future[MirrorIndex],
         open_source: OpenSource,
         executor: Executor,
-        *,
-        recheck: bool,
-        now: Callable[[], datetime],
-        consent: Consent,
         witnesses: Witnesses,
-        only_missing: bool = False,
-        stored: Stored = nothing_stored,
+        resolving: Resolving,
     ) -> None:
         self._mirrors = mirrors
         self._reading = reading
         self._open_source = open_source
-        self._recheck = recheck
-        self._only_missing = only_missing
-        self._stored = stored
-        self._now = now
-        self._consent = consent
         self._witnesses = witnesses
+        self._resolving = resolving
+        self._choices = resolving.choices
         self._testimonies: dict[tuple[str, str], Future[Testimony | None]] = {}
         # A registry whose lists are submitted first must not take the threads that the others are about to need.
         coming = [registry_of(mirror.source) for mirror in mirrors]
@@ -191,11 +180,11 @@ class Rounds:
         listing = self._listings.get(mirror.target) if needs_listing(mirror.tags) else None
         listed = listing.result() if listing else None
         resolved = {tag: one.result() if isinstance(one, Future) else one for tag, one in selected.answers.items()}
-        observed, now = self._observed(mirror), self._now()
+        observed, now = self._observed(mirror), self._resolving.now()
 
         def with_(testimonies: Mapping[str, Testimony | None]) -> Ages:
             lists = listed if isinstance(listed, tuple) else None
-            return ages(mirror, observed, selected.chosen, resolved, lists, now, self._consent, testimonies)
+            return ages(mirror, observed, selected.chosen, resolved, lists, now, self._choices.consent, testimonies)
 
         found = with_({})
         if not mirror.min_age or not mirror.min_age.has_others:
@@ -214,17 +203,19 @@ class Rounds:
 
     def _known(self, chosen: Chosen, mirror: Mirror) -> Descriptor | None:
         """What the tag points to if that needs no request: it is mirrored, and does not move here."""
-        accepted = f"{mirror.target}:{chosen.tag}" in self._consent.moved
+        accepted = f"{mirror.target}:{chosen.tag}" in self._choices.consent.moved
         # A tag that waits for min_age is resolved anyway, or it would lose the time that it has waited.
-        is_fixed = chosen.immutable or (self._only_missing and mirror.min_age is None)
-        if self._recheck or accepted or not (is_fixed or isinstance(chosen.pattern, Pinned)):
+        is_fixed = chosen.immutable or (self._choices.only_missing and mirror.min_age is None)
+        if self._choices.recheck or accepted or not (is_fixed or isinstance(chosen.pattern, Pinned)):
             return None
         observed = self._observed(mirror)
         if isinstance(chosen.pattern, Pinned):
             # Whatever tag has or had it: the target holds the image, and a digest cannot mean another one.
             digest = chosen.pattern.digest
             tagged = observed.descriptors.get(digest)
-            return self._stored(mirror.target, digest) if tagged is None and digest in observed.retired else tagged
+            if tagged is None and digest in observed.retired:
+                return self._resolving.stored(mirror.target, digest)
+            return tagged
         state = observed.tags.get(chosen.tag)
         return state.descriptor if state else None
 

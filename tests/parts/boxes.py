@@ -13,6 +13,7 @@ from reconciler.box.delivery import delivered
 from reconciler.box.export import Exported, Wanted, export
 from reconciler.errors import NotFound
 from reconciler.plan.connections import Connections
+from reconciler.plan.settings import Choices
 from reconciler.target.in_store import InStore
 from reconciler.target.ledger import read_index
 from tests.memory import MemorySource, MemoryStore, mirror, mirrors
@@ -56,7 +57,7 @@ class Side:
         wanted = (mirror(target, referrers=True, when_gone="prune") for target in images)
         self.file = replace(self.file, mirrors=tuple(wanted))
         connections = Connections(lambda: self.target, lambda source: self.sources[source.removeprefix("memory/")])
-        options = Options("apply", allow_prune=True)
+        options = Options("apply", Choices(allow_prune=True))
         made = made_for_apply(self.file, connections, options)
         assert not [one.error for one in made.plan.repositories if one.error]
         list(apply_made(made, self.file, connections, options))
@@ -67,8 +68,8 @@ class Side:
     def receive(self, *paths: Path, options: Options = Options("apply --from")) -> list[Event]:  # noqa: B008
         """Does what `apply --from` does."""
         connections = Connections(lambda: self.target, none)
-        with delivered(paths, self.file, connections, options.only) as box:
-            options = replace(options, only=box.only)
+        with delivered(paths, self.file, connections, options.choices.only) as box:
+            options = replace(options, choices=replace(options.choices, only=box.only))
             made = made_for_apply(box.mirrors, box.connections, options)
             box.check(made.plan)
             with closing(apply_made(made, box.mirrors, box.connections, options)) as events:

@@ -30,6 +30,7 @@ from reconciler.oci.spec import Digest
 from reconciler.plan.diff import Action
 from reconciler.plan.plan import Plan, plan_for
 from reconciler.plan.resolve import resolve
+from reconciler.plan.settings import Resolving
 from reconciler.target import lock
 from reconciler.target.garbage import collect_garbage
 from reconciler.target.in_store import InStore
@@ -284,7 +285,7 @@ class Life(RuleBasedStateMachine):
                     lambda: observed.index,
                     lambda source: sources[source[7:]],
                     executor,
-                    now=lambda: self.bucket.now,
+                    Resolving(now=lambda: self.bucket.now),
                 )
             return plan_for(desired, observed.index, observed.etag, wanted.sha256)
 

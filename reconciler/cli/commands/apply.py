@@ -53,6 +53,7 @@ from reconciler.plan.files import read_plan
 from reconciler.plan.guards import will_fail
 from reconciler.plan.make import Made
 from reconciler.plan.plan import Plan
+from reconciler.plan.settings import Choices
 from reconciler.sources.bandwidth import parse_bandwidth
 from reconciler.work.deadline import Deadline
 
@@ -162,7 +163,7 @@ def apply(call: Call) -> int:
         options = _options(call, given.only, cluster, deadline)
         made = _made(call, mirrors, connections, options)
         if not call.plan_file:
-            check_consent(made.plan, options.consent)
+            check_consent(made.plan, options.choices.consent)
         given.check(made.plan)
         if call.dry_run:
             show_result(PLAN, made.plan, call.output)
@@ -255,10 +256,8 @@ def _confirm_each(found: Several[Made], *, yes: bool) -> None:
 def _options(call: Call, only: tuple[str, ...], cluster: Cluster | None, deadline: Deadline) -> Options:
     return Options(
         command_line(),
-        only,
+        Choices(only, allow_prune=call.allow_prune, only_missing=call.only_missing, consent=_consent(call)),
         no_prune=call.no_prune,
-        only_missing=call.only_missing,
-        allow_prune=call.allow_prune,
         # A box was checked for one plan: another one may publish what it lacks.
         plan_again=call.yes and not call.plan_file and not call.boxes,
         workers=call.workers,
@@ -267,7 +266,6 @@ def _options(call: Call, only: tuple[str, ...], cluster: Cluster | None, deadlin
         wait_for_quota=call.wait_for_quota,
         deadline=deadline,
         overwrite_drift=call.overwrite_drift,
-        consent=_consent(call),
     )
 
 

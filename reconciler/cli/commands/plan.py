@@ -44,6 +44,7 @@ from reconciler.plan.files import check_place, manifests_in, save
 from reconciler.plan.guards import will_fail
 from reconciler.plan.make import Made, make
 from reconciler.plan.plan import Plan
+from reconciler.plan.settings import Choices
 from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.ledger import StoredIndex
 from reconciler.work.deadline import Deadline
@@ -149,16 +150,9 @@ def _plan_each(options: PlanOptions, targets: Sequence[Mirrors]) -> int:
 
 
 def _make(options: PlanOptions, mirrors: Mirrors, connections: Connections, only: Sequence[str]) -> Made:
-    return make(
-        mirrors,
-        connections,
-        only,
-        recheck=options.recheck,
-        allow_prune=options.allow_prune,
-        consent=consent_of((), options.accept_moved),
-        only_missing=options.only_missing,
-        stage=waiting,
-    )
+    consent = consent_of((), options.accept_moved)
+    choices = Choices(tuple(only), options.recheck, options.allow_prune, options.only_missing, consent)
+    return make(mirrors, connections, choices, stage=waiting)
 
 
 def _measured(made: Made, options: PlanOptions, mirrors: Mirrors, connections: Connections) -> Made:

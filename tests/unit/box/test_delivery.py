@@ -12,6 +12,7 @@ from reconciler.apply.outcome import Done
 from reconciler.box.export import Wanted
 from reconciler.errors import LockHeld, PlanRefused, UsageError
 from reconciler.mirrors.patterns import Exact
+from reconciler.plan.settings import Choices
 from reconciler.target.layout import LOCK, MIRROR_INDEX, manifest_key
 from reconciler.target.ledger import read_index
 from reconciler.upkeep.history import happened
@@ -125,10 +126,10 @@ def test_only_some_targets(here: Side, tmp_path: Path) -> None:
     there = Side()
     there.receive(tmp_path / "b.tar")
     assert set(there.index.repositories) == {"b"}
-    there.receive(tmp_path / "all.tar", options=Options("apply", only=("a*",)))
+    there.receive(tmp_path / "all.tar", options=Options("apply", choices=Choices(("a*",))))
     assert set(there.index.repositories) == {"a", "b"}
     with pytest.raises(UsageError, match="no target that this call is for"):
-        there.receive(tmp_path / "b.tar", options=Options("apply", only=("a",)))
+        there.receive(tmp_path / "b.tar", options=Options("apply", choices=Choices(("a",))))
 
 
 def test_repositories_that_the_file_does_not_name_are_left_out(here: Side, tmp_path: Path) -> None:
@@ -157,7 +158,7 @@ def test_prunes_beyond_the_guards_wait_for_a_word(tmp_path: Path) -> None:
     here.export(tmp_path / "2.tar")
     there.receive(tmp_path / "2.tar")
     assert len(there.tags()) == 20
-    there.receive(tmp_path / "2.tar", options=Options("apply", allow_prune=True))
+    there.receive(tmp_path / "2.tar", options=Options("apply", choices=Choices(allow_prune=True)))
     assert set(there.tags()) == {"1"}
 
 

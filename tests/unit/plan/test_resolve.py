@@ -15,6 +15,7 @@ from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.patterns import Exact, Glob, Pinned
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.resolve import resolve
+from reconciler.plan.settings import Choices, Resolving
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 from tests.memory import MemorySource, mirror, mirrors
 from tests.parts.images import Image, image
@@ -96,9 +97,7 @@ def ask(
             lambda: index,
             open_source,
             executor,
-            only,
-            recheck=recheck,
-            only_missing=only_missing,
+            Resolving(Choices(only, recheck=recheck, only_missing=only_missing)),
         )
     assert [one.target for one in desired] == sorted(one.target for one in desired)
     return {one.target: one for one in desired}

@@ -18,6 +18,8 @@ from reconciler.oci.spec import Digest
 from reconciler.plan.plan import plan_for
 from reconciler.plan.resolve import resolve
 from reconciler.plan.saved import checked
+from reconciler.plan.settings import Resolving
+from reconciler.signatures.gate import OPEN
 from reconciler.signatures.signers import Verified
 from reconciler.target.index import MirrorIndex
 from tests.bench import NOW, V1, V2, V3
@@ -66,16 +68,8 @@ def planned(one: Mirror, images: dict[str, Image], hub: str, gate: Gate | None =
     """A first plan of a mirror whose source is at Docker Hub."""
     wanted, source = mirrors(replace(one, source="docker.io/library/a")), MemorySource(dict(images))
     with ThreadPoolExecutor(2) as executor:
-        options = {"gate": gate} if gate else {}
-        desired = resolve(
-            wanted,
-            MirrorIndex,
-            lambda _: source,
-            executor,
-            now=lambda: NOW,
-            hub=hub,
-            **options,  # type: ignore[arg-type]  # a gate
-        )
+        resolving = Resolving(gate=gate or OPEN, now=lambda: NOW, hub=hub)
+        desired = resolve(wanted, MirrorIndex, lambda _: source, executor, resolving)
     return plan_for(desired, MirrorIndex(), None, wanted.sha256)
 
 
