@@ -48,6 +48,15 @@ def test_from_a_registry_by_boxes_in_parts_into_a_bucket_and_back_out_of_it(
     for name in ("1", SBOM.digest):
         read = (from_folder(tmp_path / "here"), from_folder(again.folder / "again"))
         assert walk(read[0], "team/app", name) == walk(read[1], "team/app", name)
+    # And from the bucket itself, where there is a network.
+    branch = replace(there, folder=tmp_path / "branch", store={"type": "file", "path": "./branch"}, registries={})
+    branch.folder.mkdir()
+    branch.mirrors({**mirror, "source": f"bucket:{s3_bucket.endpoint_url}/{s3_bucket.bucket}//team/app"})
+    branch.apply()
+    assert changes(branch.plan()) == []
+    for name in ("1", SBOM.digest):
+        read = (from_folder(tmp_path / "here"), from_folder(branch.folder / "branch"))
+        assert walk(read[0], "team/app", name) == walk(read[1], "team/app", name)
 
 
 def test_skopeo_reads_a_layout_that_apply_wrote_as_a_folder_and_as_one_file(tmp_path: Path, skopeo: Skopeo) -> None:

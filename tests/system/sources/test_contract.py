@@ -1,4 +1,4 @@
-"""What every kind of source does: one suite for a registry, an OCI image layout folder and a mirror of ours."""
+"""What every kind of source does: one suite for a registry, an OCI image layout folder and mirrors of ours."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ from tests.parts.images import (
     write_layout,
     write_mirror,
 )
+from tests.parts.seaweedfs import new_bucket
 
 if TYPE_CHECKING:
     from reconciler.sources import OpenSource, Source
+    from tests.parts.seaweedfs import S3Bucket
 
 SHARED = {"base": bytes(100_000)}
 APP = index(image(SHARED, {"a": "1"}), image(SHARED, {"a": "2"}, platform="linux/arm64"))
@@ -49,7 +51,20 @@ SIGNATURE = artifact("application/vnd.example.signature", [("text/plain", b"sign
 COSIGN = f"{fallback_tag(Digest.parse(APP.digest))}.sig"
 
 
-@pytest.fixture(params=["registry", "layout", "mirror"])
+@pytest.fixture(scope="module")
+def bucket(seaweedfs: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Bucket]:
+    """A bucket with the images and, in a repository of their own, with what is attached to one of them."""
+    folder = tmp_path_factory.mktemp("bucket")
+    write_mirror(folder, "team/app", IMAGES)
+    write_mirror(folder, "team/attached", {**IMAGES, COSIGN: image(b"a signature")}, SBOM, SIGNATURE)
+    with new_bucket(seaweedfs, "test-of-sources") as found:
+        client = found.client()
+        for path in filter(Path.is_file, folder.rglob("*")):
+            client.put_object(Bucket=found.bucket, Key=str(path.relative_to(folder)), Body=path.read_bytes())
+        yield found
+
+
+@pytest.fixture(params=["registry", "layout", "mirror", "bucket"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[OpenSource, str]]:
     """How to open sources, and where a repository is that does not exist."""
     environ = {"DOCKER_CONFIG": str(tmp_path)}
@@ -62,6 +77,11 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ope
         write_mirror(tmp_path / "office", "team/app", IMAGES)
         with open_sources({}, tmp_path, environ) as open_source:
             yield open_source, "mirror:./office//team/app"
+        return
+    if request.param == "bucket":
+        found: S3Bucket = request.getfixturevalue("bucket")
+        with open_sources({}, tmp_path, {**environ, **found.environ()}) as open_source:
+            yield open_source, f"bucket:{found.endpoint_url}/{found.bucket}//team/app"
         return
     registry = request.getfixturevalue("docker_registry")
     for tag, one in IMAGES.items():
@@ -125,6 +145,8 @@ def test_what_is_attached_to_a_digest(opened: tuple[OpenSource, str], tmp_path: 
         write_layout(tmp_path / "images", {"attached": attached, COSIGN: image(b"a signature")})
     elif name.startswith("mirror:"):
         write_mirror(tmp_path / "office", "team/app", {**IMAGES, COSIGN: image(b"a signature")}, SBOM, SIGNATURE)
+    elif name.startswith("bucket:"):
+        name = name.replace("team/app", "team/attached")
     else:
         host = name.partition("/")[0]
         for one in (SBOM, SIGNATURE):

@@ -27,6 +27,19 @@ from reconciler.sources.names import SourceName
                 "mirror:../a//b//library/alpine", "mirror:../a//b", "mirror:", path="../a//b", within="library/alpine"
             ),
         ),
+        (
+            "bucket:https://s3.example.com/images//library/alpine",
+            SourceName(
+                "bucket:https://s3.example.com/images//library/alpine",
+                "bucket:https://s3.example.com/images",
+                "bucket:https://s3.example.com/images",
+                within="library/alpine",
+            ),
+        ),
+        (
+            "bucket:images//app",
+            SourceName("bucket:images//app", "bucket:images", "bucket:images", within="app"),
+        ),
     ],
 )
 def test_a_name_is_understood_by_its_kind(text: str, name: SourceName) -> None:
@@ -46,6 +59,15 @@ def test_a_name_is_understood_by_its_kind(text: str, name: SourceName) -> None:
         "mirror://x",
         "mirror:x//",
         "mirror:x//A",
+        "bucket:",
+        "bucket:images",
+        "bucket:Images//app",
+        "bucket:images//App",
+        "bucket:https://s3.example.com//app",
+        "bucket:s3.example.com/images//app",
+        "bucket:https://key:secret@s3.example.com/images//app",
+        "bucket:https://s3.example.com:0/images//app",
+        "bucket:https://s3.example.com/images/prefix//app",
     ],
 )
 def test_what_is_not_a_name_of_any_kind(text: str) -> None:
