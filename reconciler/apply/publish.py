@@ -44,4 +44,5 @@ def publish_tags(
     for tag in tags:
         is_new = listed is not None and tag not in listed and not is_attachment_tag(tag)
         target.put_tag(tag, image.root.body, image.root.parsed.media_type, is_new=is_new)
-        logger.info("published %s:%s at %s", target.name, tag, image.root.digest)
+        fields = {"repository": target.name, "tag": tag, "digest": str(image.root.digest)}
+        logger.info("published %s:%s at %s", target.name, tag, image.root.digest, extra=fields)

@@ -13,6 +13,7 @@ import typer
 
 from reconciler import __version__
 from reconciler.cli.console import complain, help_instead, note, say
+from reconciler.cli.everywhere import begin_call, came_from
 from reconciler.cli.group import INTERRUPTED, Commands
 from reconciler.errors import ExtraMissing, MirrorError
 
@@ -49,6 +50,7 @@ def root(
 
 def run() -> int:
     """Runs one call of the program and returns its exit code: 1 after an error, 130 after an interruption."""
+    begin_call()
     try:
         return app(prog_name="r2mirror", standalone_mode=False) or 0
     except ExtraMissing as error:
@@ -75,7 +77,9 @@ def run() -> int:
 
 def _say_usage(error: typer.TyperException) -> None:
     """Says in one line what is wrong with a call; for a call without arguments, prints the help."""
-    context = getattr(error, "ctx", None)
+    context, found = getattr(error, "ctx", None), came_from(error)
+    if found:
+        error.param_hint = found  # type: ignore[attr-defined]
     text = error.format_message()
     if context and text == context.get_help():
         help_instead(text)

@@ -11,6 +11,7 @@ import typer
 
 from reconciler.apply.outcome import Done, Event, Failed, Replanned, Skipped, Took
 from reconciler.cli.console import complain, show, terminal, warn
+from reconciler.cli.log import manner
 from reconciler.cli.render.formats import TEXT, written
 from reconciler.cli.render.outcome import is_held_back, outcome_line, outcome_view
 from reconciler.cli.render.plan import troubles
@@ -49,8 +50,9 @@ class ApplyReport:
         self._started = time.monotonic()
         self._among = among
         self._broken: UsageError | typer.Exit | None = None
-        if among and output == TEXT:
-            self._show(among.heading)
+        self._heading = among.heading if among and output == TEXT else ""
+        if not manner().quiet:
+            self._show("")
 
     def add(self, event: Event, progress: Progress) -> None:
         """Takes an event of the apply, and prints the tag that it settles."""
@@ -70,7 +72,8 @@ class ApplyReport:
         if self._among and self._output != TEXT:
             self._among.documents[self._among.name] = view.document(self.events)
             return
-        self._show(written(view, self.events, self._output, **terminal(sys.stdout)))
+        if self._output != TEXT or not manner().quiet or view.is_news(self.events):
+            self._show(written(view, self.events, self._output, **terminal(sys.stdout)))
         if self._broken:
             raise self._broken
 
@@ -86,8 +89,9 @@ class ApplyReport:
         return 1 if errors or failed or (strict and warnings) else 0
 
     def _show(self, text: str) -> None:
-        if self._broken is None:
+        whole, self._heading = self._heading + text, ""
+        if self._broken is None and whole:
             try:
-                show(text)
+                show(whole)
             except (UsageError, typer.Exit) as error:
                 self._broken = error

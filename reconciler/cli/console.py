@@ -10,7 +10,8 @@ from typing import Any, TextIO, TypeVar
 
 import typer
 
-from reconciler.cli.render.formats import View, written
+from reconciler.cli.log import LogFormat, line, manner
+from reconciler.cli.render.formats import TEXT, View, written
 from reconciler.cli.streams import colored, write
 from reconciler.errors import LockHeld, PlanRefused, UsageError
 from reconciler.words import plain, plain_lines
@@ -64,18 +65,28 @@ def show(text: str) -> None:
 
 
 def show_result(view: View[Result], result: Result, output: str) -> None:
-    """Prints the result of a command in the format called `output`. Raises as `show` does."""
+    """Prints the result of a command in the format called `output`, with `--quiet` only if it is news.
+
+    Raises as `show` does.
+    """
+    if output == TEXT and manner().quiet and not view.is_news(result):
+        return
     show(written(view, result, output, **terminal(sys.stdout)))
 
 
-def say(line: str) -> None:
+def say(words: str) -> None:
     """Prints one line of a result."""
-    show(plain(line) + "\n")
+    show(plain(words) + "\n")
 
 
-def note(line: str) -> None:
-    """Prints one line on stderr."""
-    write(sys.stderr, plain(line) + "\n")
+def note(words: str) -> None:
+    """Prints one line on stderr, unless the call is quiet."""
+    if manner().quiet:
+        return
+    if manner().form is LogFormat.JSON:
+        line("info", words)
+    else:
+        write(sys.stderr, plain(words) + "\n")
 
 
 def help_instead(text: str) -> None:
@@ -85,14 +96,18 @@ def help_instead(text: str) -> None:
 
 def complain(message: str) -> None:
     """Prints an error on stderr."""
-    _say("error: ", "red", message)
+    _say("error", "red", message)
 
 
 def warn(message: str) -> None:
     """Prints a warning on stderr."""
-    _say("warning: ", "yellow", message)
+    _say("warning", "yellow", message)
 
 
-def _say(label: str, color: str, message: str) -> None:
+def _say(level: str, color: str, message: str) -> None:
+    if manner().form is LogFormat.JSON:
+        line(level, message)
+        return
+    label = f"{level}: "
     styled = typer.style(label, fg=color, bold=True) if colored(sys.stderr) else label
     write(sys.stderr, f"{styled}{plain_lines(message)}\n")

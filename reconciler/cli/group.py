@@ -11,6 +11,7 @@ from typer.main import get_command_from_info, get_group
 from typer.models import CommandInfo
 
 from reconciler.cli.console import note
+from reconciler.cli.everywhere import add_options, extended
 from reconciler.cli.table import ROWS, SECTIONS, Row
 
 INTERRUPTED = 130
@@ -21,6 +22,7 @@ class Commands(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        add_options(self)
         # Stand-ins: click reads only names from them, for the list and for typos; `get_command` returns the real ones.
         self.commands = {row.name: TyperCommand(row.name) for row in ROWS.values()}
 
@@ -45,6 +47,6 @@ def command(row: Row) -> Any:
     """Imports a command and makes a click command of it."""
     found = resolve_name(f"reconciler.cli.commands.{row.place}")
     if isinstance(found, Typer):
-        return get_group(found)
+        return extended(get_group(found))
     info = CommandInfo(row.name, callback=found)
-    return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
+    return extended(get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None))

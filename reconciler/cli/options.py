@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_type_h
 
 import typer
 
-from reconciler.cli.log import log_by
+from reconciler.cli import everywhere
 from reconciler.cli.render.formats import FORMATS
 from reconciler.errors import UsageError
 from reconciler.oci.spec import is_tag
@@ -36,17 +36,7 @@ else:
     AnyFormat = StrEnum("AnyFormat", [(name, name) for name in FORMATS])
     PlainFormat = StrEnum("PlainFormat", [(name, name) for name, one in FORMATS.items() if one.for_all])
 
-VerboseOption = Annotated[
-    int,
-    typer.Option(
-        "--verbose",
-        "-v",
-        count=True,
-        callback=log_by,
-        show_default=False,
-        help="Log what is done; -vv: log each request.",
-    ),
-]
+VerboseOption = everywhere.VerboseOption
 FileOption = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="The mirrors file; - for stdin.")]
 StoreOption = Annotated[
     str | None, typer.Option("--store", metavar="NAME", help="The store to use, where mirrors.yaml has several.")

@@ -11,9 +11,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.apply.outcome import Done, Failed, Skipped
+from reconciler.cli.log import LogFormat, line, manner, stamp
 from reconciler.cli.render.changes import SIGNS
 from reconciler.cli.render.outcome import is_held_back
 from reconciler.cli.streams import colored, lively, write
@@ -130,14 +131,29 @@ class LineProgress(Progress):
             return
         name = f"{outcome.target}:{outcome.change.tag}"
         if isinstance(outcome, Done):
-            self._line(f"{SIGNS[outcome.change.action]} {name}")
+            self._line(f"{SIGNS[outcome.change.action]} {name}", outcome)
         elif isinstance(outcome, Failed):
-            self._line(f"! {name}: {outcome.error}")
+            self._line(f"! {name}: {outcome.error}", outcome, "error")
         else:
-            self._line(f"! {name}: skipped: {outcome.reason}")
+            self._line(f"! {name}: skipped: {outcome.reason}", outcome, "warning")
 
-    def _line(self, text: str) -> None:
-        write(self._out, f"{time.strftime('%H:%M:%S')} {plain(text)}\n")
+    def _line(self, text: str, about: Outcome | None = None, level: str = "info") -> None:
+        if manner().form is LogFormat.JSON:
+            line(level, text, **(_fields(about) if about else {}))
+        else:
+            write(self._out, f"{stamp(self._out)} {plain(text)}\n")
+
+
+def _fields(outcome: Outcome) -> dict[str, Any]:
+    done = outcome.took if isinstance(outcome, Done) else None
+    return {
+        "repository": outcome.target,
+        "tag": outcome.change.tag,
+        "action": outcome.change.action.value,
+        "digest": str(outcome.change.after.digest) if outcome.change.after else None,
+        "bytes": done.size if done else None,
+        "seconds": round(done.seconds, 3) if done else None,
+    }
 
 
 class BarProgress(Progress):
@@ -166,10 +182,16 @@ def _one_line(words: str) -> Text:
 def shown(tags: int, *, tells: bool) -> Iterator[Progress]:
     """Shows the progress of a run over `tags` tags: lines where stderr is not a terminal, or has a log, else a bar.
 
+    A quiet call shows none. A log in JSON names each tag.
+
     tells  whether plain lines name each tag too; otherwise the caller does
     """
-    if not lively(sys.stderr) or logging.getLogger("reconciler").isEnabledFor(logging.INFO):
-        yield LineProgress(tags, sys.stderr, tells=tells)
+    in_json = manner().form is LogFormat.JSON
+    if manner().quiet:
+        yield Progress(tags)
+        return
+    if in_json or not lively(sys.stderr) or logging.getLogger("reconciler").isEnabledFor(logging.INFO):
+        yield LineProgress(tags, sys.stderr, tells=tells or in_json)
         return
     from rich.live import Live
 
@@ -183,6 +205,9 @@ def shown(tags: int, *, tells: bool) -> Iterator[Progress]:
 @contextmanager
 def waiting(words: str) -> Iterator[None]:
     """Shows that the program is at work, on a terminal, while something takes its time."""
+    if manner().quiet or manner().form is LogFormat.JSON:
+        yield
+        return
     if not lively(sys.stderr):
         if sys.stderr.isatty():
             write(sys.stderr, f"{plain(words)}\n")

@@ -107,7 +107,9 @@ class Session:
             breaker.answered()
         if logger.isEnabledFor(logging.DEBUG):
             seconds = time.monotonic() - started
-            logger.debug("%s %s: %d, %.2f s", method, _without_query(response.url), response.status_code, seconds)
+            fields = {"host": response.url.host, "status": response.status_code, "seconds": round(seconds, 3)}
+            url = _without_query(response.url)
+            logger.debug("%s %s: %d, %.2f s", method, url, response.status_code, seconds, extra=fields)
         return response
 
 

@@ -129,7 +129,10 @@ class Rounds:
         listed = TagList(choosable(mirror, offered, lambda: self._observed(mirror)))
         selection = select(mirror.tags, mirror.exclude, mirror.immutable, listed)
         for tally in selection.tallies:
-            logger.info("%s: %s chooses %d of %d tags", mirror.target, tally.pattern, tally.chosen, len(listed))
+            about = {"repository": mirror.target}
+            logger.info(
+                "%s: %s chooses %d of %d tags", mirror.target, tally.pattern, tally.chosen, len(listed), extra=about
+            )
         answers = {one.tag: self._known(one, mirror) or self._resolve(one, mirror) for one in selection.chosen}
         empty = empty_handed(mirror.tags, selection.tallies, listed if listing else None)
         warnings = (*empty, *surprises(selection.chosen, listed))

@@ -44,8 +44,12 @@ def check_document(check: Check) -> dict[str, Any]:
     }
 
 
-check_view = View(check_text, check_document)
-noted_view = View(noted_text, check_document)
+def _is_news(check: Check) -> bool:
+    return bool(not check.is_valid or check.namesakes)
+
+
+check_view = View(check_text, check_document, is_news=_is_news)
+noted_view = View(noted_text, check_document, is_news=_is_news)
 
 
 def _lines(one: CheckedFile, about: Callable[[CheckedFile], Iterator[str]]) -> Iterator[str]:

@@ -63,4 +63,6 @@ def _counts(results: Sequence[CheckResult]) -> Counter[Status]:
     return Counter(result.status for result in results)
 
 
-FINDINGS: View[Sequence[CheckResult]] = View(doctor_text, doctor_document)
+FINDINGS: View[Sequence[CheckResult]] = View(
+    doctor_text, doctor_document, is_news=lambda results: any(one.status is not Status.OK for one in results)
+)

@@ -136,9 +136,11 @@ def _details(change: EdgeChange) -> Iterator[str]:
             yield from (f"{key}: {json.dumps(value)}" for key, value in told.items())
 
 
-EDGE_PLAN: View[EdgePlan] = View(edge_plan_text, edge_plan_document)
+EDGE_PLAN: View[EdgePlan] = View(
+    edge_plan_text, edge_plan_document, is_news=lambda plan: bool(plan.changes or plan.pending)
+)
 
 
 def edge_outcome_view(plan: EdgePlan) -> View[Sequence[EdgeOutcome]]:
     """The formats of what became of a plan."""
-    return View(edge_outcome_text, partial(edge_outcome_document, plan))
+    return View(edge_outcome_text, partial(edge_outcome_document, plan), is_news=bool)

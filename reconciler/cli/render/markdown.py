@@ -95,4 +95,8 @@ def _markdown_row(repository: RepositoryPlan, change: Change) -> str:
     return f"| `{SIGNS[change.action]}` | `{image}` | {change.action} {digests_words(change)}{reason} |"
 
 
-PLAN: View[Plan] = View(plan_text, plan_document, plan_markdown)
+def _is_news(plan: Plan) -> bool:
+    return bool(plan.has_changes or plan.all_warnings or any(one.troubles for one in plan.repositories))
+
+
+PLAN: View[Plan] = View(plan_text, plan_document, plan_markdown, _is_news)

@@ -165,4 +165,11 @@ def _reason(outcome: Outcome) -> str | None:
 def outcome_view(plan: Plan, took: Took, *, interrupted: bool) -> View[Sequence[Event]]:
     """The formats of what became of a plan. As text only the closing part: `outcome_line` wrote the tags."""
     rest: dict[str, Any] = {"took": took, "interrupted": interrupted}
-    return View(partial(closing_text, plan, **rest), partial(outcome_document, plan, **rest))
+
+    def is_news(events: Sequence[Event]) -> bool:
+        troubled = any(repository.troubles for repository in plan.repositories)
+        # An image that is left out is so in each run.
+        happened = any(not isinstance(event, NotMirrored) for event in events)
+        return bool(interrupted or happened or troubled or plan.all_warnings)
+
+    return View(partial(closing_text, plan, **rest), partial(outcome_document, plan, **rest), is_news=is_news)

@@ -74,7 +74,11 @@ def _entry(step: Step) -> dict[str, Any]:
 
 def restoration_view(*, dry_run: bool) -> View[Restoration]:
     """The formats of a restore."""
-    return View(partial(restoration_text, dry_run=dry_run), partial(restoration_document, dry_run=dry_run))
+    return View(
+        partial(restoration_text, dry_run=dry_run),
+        partial(restoration_document, dry_run=dry_run),
+        is_news=lambda found: bool(found.steps or found.refused),
+    )
 
 
 def release_text(found: Sequence[Released], *, color: bool = False, width: int = WIDE) -> str:

@@ -113,4 +113,4 @@ def _escaped_piece(piece: str) -> str:
     return f"{' ' * bool(left)}{escaped(piece)}{' ' * bool(right)}"
 
 
-EDITS: View[Sequence[Edit]] = View(review_text, review_document, review_markdown)
+EDITS: View[Sequence[Edit]] = View(review_text, review_document, review_markdown, bool)

@@ -48,7 +48,10 @@ def several_view(view: View[Result], blocks: Callable[[Result], Sequence[Block]]
             yield Block([f"## Store {code(name)}"])
             yield Block([f"- :x: {escaped(error)}"])
 
-    return View(text, document, lambda several: fitted(parts(several)))
+    def is_news(several: Several[Result]) -> bool:
+        return bool(several.errors) or any(map(view.is_news, several.results.values()))
+
+    return View(text, document, lambda several: fitted(parts(several)), is_news)
 
 
 def several_text(several: Several[Result], text: Text[Result], *, color: bool, width: int) -> str:

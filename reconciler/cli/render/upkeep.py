@@ -183,14 +183,28 @@ def _adoption_entry(one: Adoption) -> dict[str, Any]:
     }
 
 
-VERIFICATION: View[Verification] = View(verification_text, verification_document)
+VERIFICATION: View[Verification] = View(
+    verification_text, verification_document, is_news=lambda found: bool(found.defects or found.unrepaired)
+)
 
 
 def garbage_view(*, dry_run: bool) -> View[Sequence[Garbage | NotCollected | Outdated]]:
     """The formats of a garbage collection."""
-    return View(partial(garbage_text, dry_run=dry_run), partial(garbage_document, dry_run=dry_run))
+    return View(
+        partial(garbage_text, dry_run=dry_run), partial(garbage_document, dry_run=dry_run), is_news=_is_garbage_news
+    )
 
 
 def survey_view(failures: Sequence[str], *, dry_run: bool) -> View[Survey]:
     """The formats of a survey and what became of it."""
-    return View(survey_text, partial(survey_document, failures=failures, dry_run=dry_run))
+    return View(
+        survey_text,
+        partial(survey_document, failures=failures, dry_run=dry_run),
+        is_news=lambda found: bool(
+            failures or found.has_changes or found.damaged or any(one.refused for one in found.adoptions)
+        ),
+    )
+
+
+def _is_garbage_news(events: Sequence[Garbage | NotCollected | Outdated]) -> bool:
+    return any(not isinstance(one, Garbage | Outdated) or one.objects for one in events)

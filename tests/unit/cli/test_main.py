@@ -212,7 +212,9 @@ def test_json_is_one_document_and_nothing_else(world: World) -> None:
     done = world.run("apply", "--yes", "--format", "json")
     document = json.loads(done.stdout)
     assert document["summary"]["done"] == 2
-    assert re.search(r"^\d\d:\d\d:\d\d \+ app:1\.0$", done.stderr, re.MULTILINE), "what goes on is told meanwhile"
+    assert re.search(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d \+ app:1\.0$", done.stderr, re.MULTILINE), (
+        "what goes on is told meanwhile"
+    )
     for outcome in document["outcomes"]:
         assert (outcome["before"], outcome["after"][:7]) == (None, "sha256:")
         assert outcome["bytes"] > 0

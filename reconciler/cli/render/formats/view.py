@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+
+def _always(_: object) -> bool:
+    return True
+
+
 Result = TypeVar("Result")
 Result_contra = TypeVar("Result_contra", contravariant=True)
 
@@ -23,8 +28,10 @@ class View(Generic[Result]):
     text      for people
     document  as the kind's JSON Schema has it
     markdown  as a pull-request comment; None: not offered
+    is_news   whether a result has a change, a failure or a warning, without which `--quiet` prints nothing
     """
 
     text: Text[Result]
     document: Callable[[Result], dict[str, Any]]
     markdown: Callable[[Result], str] | None = None
+    is_news: Callable[[Result], bool] = _always
