@@ -66,7 +66,13 @@ class Mirror:
     @property
     def repository(self) -> RepositoryName | None:
         """The source's name at its registry, None where it is not at one."""
-        return parse_source(self.source).repository
+        return _repository(self.source)
+
+    @property
+    def upstreams(self) -> tuple[RepositoryName, ...]:
+        """The repositories at registries that it is mirrored from: its source, and the one of its attachments."""
+        names = (self.source, self.referrers_from or self.source)
+        return tuple({name: None for name in map(_repository, names) if name})
 
     @property
     def named(self) -> Mapping[str, Named]:
@@ -182,3 +188,7 @@ class Mirrors:
         """Returns a function from a target to those of its tags that are named."""
         by_target = {mirror.target: mirror.named for mirror in self.mirrors}
         return lambda target: by_target.get(target, {})
+
+
+def _repository(source: str) -> RepositoryName | None:
+    return parse_source(source).repository

@@ -1,7 +1,8 @@
-"""Admits requests to the registry: a limited number at once, and on loopback none for another host's name."""
+"""Admits requests to a server: a limited number at once, and on loopback none for another host's name."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class Admission:
-    """Passes up to `most` concurrent requests on to `app`, and requests for `/v2/` always.
+    """Passes up to `most` concurrent requests on to `app`, and those for `probes` always.
 
     With `loopback_only`, the Host has to be a loopback name. Otherwise a web page could make its own server's name
     resolve to 127.0.0.1 (DNS rebinding), and read everything through the visitor's browser.
     """
 
-    def __init__(self, app: ASGIApp, most: int, *, loopback_only: bool) -> None:
-        self._app, self._most, self._loopback_only = app, most, loopback_only
+    def __init__(self, app: ASGIApp, most: int, *, loopback_only: bool, probes: Collection[str]) -> None:
+        self._app, self._most, self._loopback_only, self._probes = app, most, loopback_only, probes
         self._under_way = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -29,7 +30,7 @@ class Admission:
         if self._loopback_only and host is not None and not names_loopback(host):
             await _misdirected(host).answer()(scope, receive, send)
         # A probe that is refused while the server is merely busy would make Kubernetes restart the pod.
-        elif scope["path"] in ("/v2", "/v2/"):
+        elif scope["path"] in self._probes:
             await self._app(scope, receive, send)
         elif self._under_way >= self._most:
             await _FULL.answer(**{"Retry-After": str(RETRY_AFTER)})(scope, receive, send)
@@ -57,6 +58,6 @@ def names_loopback(host: str) -> bool:
 
 
 def _misdirected(host: str) -> Refusal:
-    why = "this registry listens on loopback only and answers only for localhost, 127.0.0.1 or [::1]; configure the "
-    why += "proxy to send one of these as Host, or listen on another address with --host"
+    why = "this server listens on loopback only and answers only for localhost, 127.0.0.1 or [::1]; configure the "
+    why += "proxy to send one of these as Host, or listen on another address"
     return Refusal(421, "DENIED", why, {"host": host[:253]})

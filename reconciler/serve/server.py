@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 from asyncio import CancelledError
-from contextlib import suppress
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from uvicorn import Config, Server
@@ -21,6 +23,8 @@ from reconciler.serve.listener import Listener, affordable
 from reconciler.serve.registry import registry
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from reconciler.stores import Store
 
 CONNECTIONS = 256
@@ -28,6 +32,8 @@ CONNECTIONS = 256
 
 ROOM = 64
 """Additional connections, for probes and for clients that are between two requests."""
+
+PROBES = ("/v2", "/v2/")
 
 STOP_TIMEOUT = 10
 """Seconds that downloads get to finish when the server is stopped."""
@@ -52,11 +58,18 @@ def serve(store: Store, listener: Listener, *, access_log: bool = False) -> None
 
 
 def server(store: Store, listener: Listener, *, access_log: bool) -> Server:
-    """Configures the server; `run(sockets=[listener])` serves until SIGINT or SIGTERM."""
+    """Configures the server of a registry; `run(sockets=[listener])` serves until SIGINT or SIGTERM."""
+    return web_server(registry(store), listener, probes=PROBES, access_log=access_log)
+
+
+def web_server(application: ASGIApp, listener: Listener, *, probes: Collection[str], access_log: bool) -> Server:
+    """Configures a server for any application. `probes` are the paths that are answered however busy it is."""
     logging.getLogger("uvicorn.error").addFilter(_is_worth_logging)
     logging.getLogger("uvicorn.access").setLevel(logging.INFO)
+    logging.getLogger("uvicorn.access").addFilter(_without_secret)
     connections, room = affordable(CONNECTIONS, ROOM)
-    admission = Admission(registry(store), connections, loopback_only=names_loopback(listener.getsockname()[0]))
+    loopback_only = names_loopback(listener.getsockname()[0])
+    admission = Admission(application, connections, loopback_only=loopback_only, probes=probes)
     return Server(
         Config(
             admission,
@@ -76,6 +89,26 @@ def server(store: Store, listener: Listener, *, access_log: bool) -> Server:
             timeout_graceful_shutdown=STOP_TIMEOUT,
         )
     )
+
+
+@contextmanager
+def in_background(server: Server, listener: Listener) -> Iterator[None]:
+    """Runs a server on a thread of its own for the length of the block. Signals are left to the caller."""
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="port", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _without_secret(record: logging.LogRecord) -> bool:
+    """Removes the query from what the access log says about a webhook: it may have the secret."""
+    if isinstance(record.args, tuple) and len(record.args) == 5 and str(record.args[2]).startswith("/hooks/"):
+        client, method, path, *rest = record.args
+        record.args = (client, method, str(path).partition("?")[0], *rest)
+    return True
 
 
 _NOT_WORTH_LOGGING = (

@@ -29,6 +29,7 @@ from reconciler.oci.spec import (
     Digest,
     Platform,
     RepositoryName,
+    is_repository,
     load_json,
     parse_manifest,
 )
@@ -69,6 +70,10 @@ from reconciler.target.layout import (
     tags_key,
 )
 from reconciler.target.lock import LIFETIME, read_lock
+from reconciler.triggers.formats import FORMATS
+from reconciler.triggers.hints import Hint, concerned
+from reconciler.triggers.payload import parse_payload
+from reconciler.triggers.secrets import Secret, Told, in_authorization, in_query
 from tests.fuzz.inputs import mutated_bytes, mutated_tree
 from tests.memory import MemoryStore, put_json
 from tests.parts.signatures import (
@@ -83,6 +88,7 @@ from tests.parts.signatures import (
     simple,
     statement_for,
 )
+from tests.parts.webhooks import DISTRIBUTION, DOCKER_HUB, GITHUB, HARBOR, HARBOR_EVENT, QUAY
 
 if TYPE_CHECKING:
     from random import Random
@@ -189,6 +195,7 @@ HOLDER = {
     "renewed": "2026-11-20T10:00:00Z",
     "until": "2026-11-20T10:02:00Z",
 }
+WEBHOOK_SECRET = Secret("0123456789abcdef")
 LISTED = ("3.18", "3.20", "3.20.1-rc1", "latest", "v3.19", "edge")
 
 
@@ -328,6 +335,34 @@ def docker_config(body: bytes) -> None:
         Keychain("ghcr.io", RegistryConfig(), {"DOCKER_CONFIG": folder, "PATH": ""}).find("team/app")
 
 
+def webhook(body: bytes) -> None:
+    payload = parse_payload(body, "webhook")
+    hints: list[Hint] = []
+    refused = 0
+    for one in FORMATS:
+        try:
+            hints += one.parse({"x-github-event": "package"}, payload)
+        except Malformed:
+            refused += 1
+    for hint in hints:
+        assert str(hint).isprintable()
+        assert len(str(hint)) < 1000
+        assert concerned(hint, {}) == {}
+        assert is_repository(hint.path)
+    if refused == len(FORMATS):
+        raise Malformed("webhook", "of no kind")
+
+
+def proof(body: bytes) -> None:
+    text = body.decode("utf-8", "surrogateescape")
+    told = Told({"authorization": text}, {"secret": text})
+    assert WEBHOOK_SECRET.value in text or not in_authorization(WEBHOOK_SECRET, told)
+    assert in_query(WEBHOOK_SECRET, told) == (text == WEBHOOK_SECRET.value)
+    assert not WEBHOOK_SECRET.signs(body, text)
+    if not in_authorization(WEBHOOK_SECRET, told):
+        raise Malformed("webhook", "without its secret")
+
+
 def signature(body: bytes) -> None:
     """Whatever is attached to an image: what counts has to name it."""
     for parse_one in (parse_signature_layers, parse_bundle_layer):
@@ -419,6 +454,10 @@ TARGETS = {
         names,
     ),
     "requests": Target(texts("bytes=5-9", "bytes=-5", f'W/"{DIGEST}", "x"', "100"), requests),
+    "webhooks": Target(trees(DOCKER_HUB, GITHUB, HARBOR, HARBOR_EVENT, QUAY, DISTRIBUTION), webhook),
+    "proofs of webhooks": Target(
+        texts(WEBHOOK_SECRET.value, f"Bearer {WEBHOOK_SECRET.value}", f"sha256={'a' * 64}"), proof
+    ),
     "docker config.json": Target(
         trees({"auths": {"ghcr.io": {"auth": "dTpw"}}, "credHelpers": {"ghcr.io": "none"}, "credsStore": "none"}),
         docker_config,

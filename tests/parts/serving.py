@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,13 +44,22 @@ class Served(NamedTuple):
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> Answer:
         """One request with exactly this path, which nothing normalises; `if_range="x"` sends `if-range: x`."""
+        return self._exchange(path, method, None, headers)
+
+    def post(self, path: str, body: bytes, **headers: str) -> Answer:
+        """One request with a body."""
+        return self._exchange(path, "POST", body, headers)
+
+    def _exchange(self, path: str, method: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         connection = http.client.HTTPConnection(self.host, timeout=60)
         connection._validate_path = lambda url: None  # type: ignore[attr-defined]
         with contextlib.closing(connection):
             connection.putrequest(method, path, skip_host="host" in headers, skip_accept_encoding=True)
             for name, value in headers.items():
                 connection.putheader(name.replace("_", "-"), value)
-            connection.endheaders()
+            if body is not None:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body)
             answer = connection.getresponse()
             return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
 
