@@ -54,7 +54,12 @@ from reconciler.words import plain
 
 
 class MirrorError(Exception):
-    """The root of every error that r2mirror raises on purpose."""
+    """The root of every error that r2mirror raises on purpose.
+
+    reason  the label that metrics count it under, one of `REASONS`; a class without its own has that of its parent
+    """
+
+    reason = "other"
 
     def __str__(self) -> str:
         return plain(super().__str__())
@@ -105,6 +110,8 @@ class Problem:
 class MirrorsInvalid(MirrorError):
     """mirrors.yaml cannot be used; `problems` is never empty."""
 
+    reason = "configuration"
+
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__(problems)
         self.problems = problems
@@ -132,6 +139,8 @@ class Malformed(NamedError):
 class NoPlatform(Malformed):
     """An image index has images, but none for a wanted platform. `what` is the image."""
 
+    reason = "no_platform"
+
     def __init__(self, what: str, wanted: str, offered: str) -> None:
         self.short = f"no image for {wanted}; it has {offered}"
         super().__init__(what, f"has {self.short}. Change the mirror's platforms")
@@ -142,13 +151,19 @@ class NoPlatform(Malformed):
 class SourceError(NamedError):
     """A source failed. `what` is the repository with the tag or digest."""
 
+    reason = "source"
+
 
 class NotFound(SourceError):
     """The source has no such repository, tag, manifest or blob."""
 
+    reason = "not_found"
+
 
 class Denied(SourceError):
     """The source answered 401 or 403 to our credentials."""
+
+    reason = "denied"
 
 
 class LoginRefused(Denied):
@@ -161,6 +176,8 @@ class LoginRefused(Denied):
 class RateLimited(SourceError):
     """The source answered 429 until the retries were used up. `retry_after` is in seconds, None if not given."""
 
+    reason = "rate_limited"
+
     def __init__(self, what: str, why: str, retry_after: float | None) -> None:
         super().__init__(what, why)
         self.args = (what, why, retry_after)
@@ -170,9 +187,13 @@ class RateLimited(SourceError):
 class Unreachable(SourceError):
     """No usable answer: name resolution, connection, TLS, time-outs or 5xx, after retries."""
 
+    reason = "unreachable"
+
 
 class BadAnswer(SourceError):
     """An answer that contradicts its digest, its length, its media type or the specification."""
+
+    reason = "bad_answer"
 
 
 class Unsupported(BadAnswer):
@@ -182,9 +203,13 @@ class Unsupported(BadAnswer):
 class ImmutableMoved(SourceError):
     """An immutable tag points to another digest at its source than the one that is mirrored."""
 
+    reason = "moved"
+
 
 class SignatureRefused(SourceError):
     """An image, or one of its signatures, does not satisfy `signed_by`. `what` is the image, or the signature."""
+
+    reason = "signature"
 
 
 class Unforeseen(SourceError):
@@ -194,9 +219,13 @@ class Unforeseen(SourceError):
 class OutOfTime(SourceError):
     """The time of the run is over. `what` is what it would have done next."""
 
+    reason = "out_of_time"
+
 
 class StoreError(NamedError):
     """A store operation failed. `what` is the store and key."""
+
+    reason = "store"
 
 
 class StoreDenied(StoreError):
@@ -222,6 +251,8 @@ class TagImmutable(StoreError):
 class Drift(StoreError):
     """A tag of the target has a digest that r2mirror did not publish. `what` is the tag."""
 
+    reason = "drift"
+
 
 class EdgeError(NamedError):
     """A call of Cloudflare's API failed. `what` describes the call."""
@@ -237,6 +268,8 @@ class EdgeUnreachable(EdgeError):
 
 class IndexInvalid(NamedError):
     """The mirror index in the store cannot be read. `what` is the store and key."""
+
+    reason = "index"
 
 
 class IndexVersion(IndexInvalid):
@@ -254,9 +287,13 @@ class PublicError(NamedError):
 class QuotaSpent(NamedError):
     """A registry's quota does not suffice for an image, and the run does not wait for it. `what` is the image."""
 
+    reason = "quota"
+
 
 class PlanRefused(MirrorError):
     """A plan may not be applied. Each of `reasons` says what would allow it."""
+
+    reason = "plan_refused"
 
     def __init__(self, reasons: tuple[str, ...]) -> None:
         super().__init__(reasons)
@@ -273,6 +310,8 @@ class LockHeld(MirrorError):
     left       the seconds until the lock expires unless it is renewed
     has_ended  whether the holder was a process of this machine that has ended
     """
+
+    reason = "lock"
 
     def __init__(self, where: str, holder: str, since: str, left: int, has_ended: bool = False) -> None:  # noqa: FBT001, FBT002 pickled by position
         super().__init__(where, holder, since, left, has_ended)
@@ -297,6 +336,8 @@ class LockHeld(MirrorError):
 class LockLost(NamedError):
     """The lock is lost, or may be: nothing more may be written. `what` is the store and key."""
 
+    reason = "lock"
+
     def __str__(self) -> str:
         return plain(
             f"{self.what}: the lock was lost: {self.why}. Nothing more was written; what was published is whole. "
@@ -310,3 +351,29 @@ class ClusterError(NamedError):
 
 class Interrupted(MirrorError):
     """Ends the copies of a run that has to stop."""
+
+    reason = "out_of_time"
+
+
+REASONS = (
+    "bad_answer",
+    "configuration",
+    "denied",
+    "drift",
+    "held_back",
+    "index",
+    "lock",
+    "moved",
+    "no_platform",
+    "not_found",
+    "other",
+    "out_of_time",
+    "plan_refused",
+    "quota",
+    "rate_limited",
+    "signature",
+    "source",
+    "store",
+    "unreachable",
+)
+"""Why something failed, as metrics count it. `held_back` is that of prunes, for which there is no error."""

@@ -18,6 +18,7 @@ lock is not taken and nothing is written. `run` has the order of writes.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -119,6 +120,8 @@ def apply_made(
         gate=gate_for(mirrors),
         saved_plan=made.saved,
         overwrite_drift=options.overwrite_drift,
+        locked=watch.locked,
+        recorded=watch.recorded,
     )
     target, open_source = connections.target, connections.open_source
     with threads(image_workers(workers)) as images, threads(workers) as blobs:
@@ -142,7 +145,9 @@ def apply(
     from reconciler.apply.run import Run
 
     patience = min(settings.lock_timeout, settings.deadline.left)
+    asked = time.monotonic()
     with held(resources.target.state, settings.command, patience, settings.waiting) as lease:
+        settings.locked(time.monotonic() - asked)
         # Read again under the lock: another run may have written it between the plan and here.
         observed = read_index(resources.target.state, observed)
         if plan.etag != observed.etag:

@@ -36,20 +36,22 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """A change that could not be made."""
+    """A change that could not be made. `why` is one of `errors.REASONS`."""
 
     target: str
     change: Change
     error: str
+    why: str = field(default="other", compare=False)
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A change that was not tried, e.g. because the time of the run was over."""
+    """A change that was not tried, e.g. because the time of the run was over. `why` is one of `errors.REASONS`."""
 
     target: str
     change: Change
     reason: str
+    why: str = field(default="other", compare=False)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from reconciler.apply.image_copies import ImageCopies
 from reconciler.apply.outcome import Done, Failed, NotMirrored, Outcome, Skipped
 from reconciler.apply.restored import finish_restores
-from reconciler.errors import Interrupted, LockLost, NoPlatform, OutOfTime, QuotaSpent, StoreDenied
+from reconciler.errors import Drift, Interrupted, LockLost, NoPlatform, OutOfTime, QuotaSpent, StoreDenied
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.referrers import Record
 from reconciler.oci.spec import Digest
@@ -131,7 +131,7 @@ class Run:
         self._plan, left = without_drift(self._plan, drifted)
         for target, change, digest in left:
             self._failed.add(target)
-            yield Failed(target, change, DRIFT.format(digest))
+            yield Failed(target, change, DRIFT.format(digest), Drift.reason)
 
     def _begin(self) -> Iterator[NotMirrored]:
         """Writes to the index who owns the repositories, and which tags are pending, in case this run dies.
@@ -202,10 +202,10 @@ class Run:
             self._touched.add(work.repository.target)
         elif isinstance(error, QuotaSpent):
             self._failed.add(work.repository.target)
-            yield from (Skipped(work.repository.target, change, error.why) for change in work.changes)
+            yield from (Skipped(work.repository.target, change, error.why, error.reason) for change in work.changes)
         elif isinstance(error, Interrupted | OutOfTime) and self._settings.deadline.is_over:
             self._failed.add(work.repository.target)
-            yield from (Skipped(work.repository.target, change, REASON) for change in work.changes)
+            yield from (Skipped(work.repository.target, change, REASON, error.reason) for change in work.changes)
         # A store that denies a write, or a lost lock, fails every image alike: that ends the run.
         elif isinstance(error, Exception) and not isinstance(error, StoreDenied | LockLost):
             out = self._leave_out(work, error) if isinstance(error, NoPlatform) else {}
@@ -213,8 +213,8 @@ class Run:
             failed = [change for change in work.changes if change.tag not in out]
             if failed:
                 self._failed.add(work.repository.target)
-                words = str(foreseen(work.what, error))
-                yield from (Failed(work.repository.target, change, words) for change in failed)
+                known = foreseen(work.what, error)
+                yield from (Failed(work.repository.target, change, str(known), known.reason) for change in failed)
         else:
             raise error
 
@@ -267,7 +267,8 @@ class Run:
             prunes = repository.of(Action.PRUNE)
             refusal = self._refusal(repository, held_back)
             if refusal:
-                yield from (Skipped(repository.target, change, refusal) for change in prunes)
+                why = self._reason(repository)
+                yield from (Skipped(repository.target, change, refusal, why) for change in prunes)
             elif prunes:
                 allowed.append((repository.target, prunes))
         if not allowed:
@@ -299,6 +300,12 @@ class Run:
         if self._settings.deadline.is_over:
             return REASON
         return held_back(repository)
+
+    def _reason(self, repository: RepositoryPlan) -> str:
+        """Why prunes that `_refusal` refuses are not made, as metrics count it."""
+        if repository.target in self._failed:
+            return "other"
+        return OutOfTime.reason if self._settings.deadline.is_over else "held_back"
 
     def _publish_lists(self) -> None:
         if not self._touched:
@@ -343,6 +350,7 @@ class Run:
 
     def _write(self, change: Callable[[MirrorIndex], MirrorIndex]) -> None:
         self._observed = write_index(self._state, self._observed, change, self._by)
+        self._settings.recorded(self._observed.index.serial)
 
 
 def _settled(
@@ -356,7 +364,7 @@ def _settled(
 def _pruned(target: str, change: Change, kept: Kept | None) -> Done | Failed:
     if kept is None:
         return Done(target, change)
-    return Failed(target, change, kept.why) if kept.is_drift else Done(target, change, kept=kept.why)
+    return Failed(target, change, kept.why, Drift.reason) if kept.is_drift else Done(target, change, kept=kept.why)
 
 
 def _tag_states(work: ImageWork, copied: CopiedImage, now: datetime) -> dict[str, TagState]:

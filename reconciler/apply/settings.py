@@ -60,6 +60,8 @@ class Settings:
     deadline       when the run has to end, finished or not
     plan_again     makes the plan anew if the index has changed since; None: the plan is refused
     named          target -> the tags that mirrors.yaml names exactly: one that cannot be mirrored is a failure
+    locked         is told how many seconds it took to get the lock
+    recorded       is told the serial of the mirror index whenever it is written
     overwrite_drift  move and delete tags that another writer of the target has moved, too
     saved_plan     the sha256 of the file that the plan was saved in; None: it was not saved
     gate           verifies who has signed an image: for every image to be published, whatever the plan says
@@ -77,3 +79,5 @@ class Settings:
     gate: Gate = OPEN
     saved_plan: Digest | None = None
     overwrite_drift: bool = False
+    locked: Callable[[float], None] = lambda _: None
+    recorded: Callable[[int], None] = lambda _: None

@@ -50,12 +50,16 @@ class Watch:
     stage          is told what is under way while planning
     waiting        is told which run is waited for
     waiting_quota  is told, in words, of each wait for a registry's quota
+    locked         is told how many seconds it took to get the lock
+    recorded       is told the serial of the mirror index whenever it is written
     """
 
     progress: Progress = SILENT
     stage: Stage = in_silence
     waiting: Callable[[LockHeld], None] = lambda _: None
     waiting_quota: Callable[[str], None] = lambda _: None
+    locked: Callable[[float], None] = lambda _: None
+    recorded: Callable[[int], None] = lambda _: None
 
 
 UNWATCHED = Watch()

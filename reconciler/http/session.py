@@ -15,6 +15,7 @@ from reconciler.http.client import CONNECT_TIMEOUT, HEADERS, READ_TIMEOUT
 from reconciler.http.faults import fault_words
 from reconciler.http.lanes import Content, Lanes
 from reconciler.http.patience import Retry, is_temporary, retry_after
+from reconciler.http.tally import ANSWERS
 from reconciler.http.transport import Home, Transport
 from reconciler.work.deadline import NEVER
 
@@ -87,7 +88,8 @@ class Session:
             self._rate.take(self._deadline)
         started = time.monotonic()
         # Only scheme and host are the key of the cache: whole URLs are nearly all different, and would never hit it.
-        breaker = self._breakers.of(_host_in("/".join(url.split("/", 3)[:3])))
+        host = _host_in("/".join(url.split("/", 3)[:3]))
+        breaker = self._breakers.of(host)
         breaker.check()
         self._deadline.check(self._name)
         left = min(self._deadline.left, breaker.patience)
@@ -95,10 +97,13 @@ class Session:
         sent = breaker.now()
         try:
             response = self._lanes.send(method, url, {**HEADERS, **headers}, content, timeout)
-        except (httpx.ConnectTimeout, httpx.ReadTimeout) as error:
+        except httpx.TransportError as error:
+            ANSWERS.add(host, None)
             # Here and not where attempts are counted: a HEAD that a GET overrules is given up without being counted.
-            breaker.was_silent(sent, fault_words(error))
+            if isinstance(error, httpx.ConnectTimeout | httpx.ReadTimeout):
+                breaker.was_silent(sent, fault_words(error))
             raise
+        ANSWERS.add(host, response.status_code)
         if self._rate and response.status_code == httpx.codes.TOO_MANY_REQUESTS:
             self._rate.hold(retry_after(response))
         if is_temporary(response.status_code):

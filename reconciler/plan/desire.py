@@ -51,6 +51,7 @@ class Desired:
     released   holds that an edit of mirrors.yaml has ended
     ages       which digests are not old enough to be published
     referrer_types  globs of the artifact types of what is attached; empty: all
+    reasons    those of the errors, of `errors.REASONS`, each once
     """
 
     target: str
@@ -72,6 +73,7 @@ class Desired:
     released: Mapping[str, Held] = field(default_factory=lambda: MappingProxyType({}))
     ages: Ages = NO_AGES
     referrer_types: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
 
 
 def desire(draft: Draft, now: datetime) -> Desired:
@@ -102,6 +104,7 @@ def desire(draft: Draft, now: datetime) -> Desired:
         referrer_types=mirror.referrer_types,
         released=_released(observed, draft.held),
         ages=draft.ages,
+        reasons=draft.reasons,
     )
 
 
@@ -120,6 +123,7 @@ def _as_it_is(draft: Draft, why: str) -> Desired:
         warnings=draft.warnings,
         tallies=draft.tallies,
         held=draft.held,
+        reasons=(draft.blocked_by,),
     )
 
 

@@ -50,6 +50,7 @@ class Draft:
     tallies   how many tags each pattern chooses; none if the source could not be listed
     held      tags that stay as a restore has left them; they are in none of the others
     ages      which digests are not old enough to be published
+    blocked_by  the reason of `blocked`, one of `errors.REASONS`
     """
 
     mirror: Mirror
@@ -66,6 +67,12 @@ class Draft:
     tallies: tuple[Tally, ...] = ()
     held: Mapping[str, Held] = field(default_factory=dict)
     ages: Ages = NO_AGES
+    blocked_by: str = "other"
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """The reasons of the errors, each once, as metrics count them."""
+        return tuple(sorted({one.reason for one in self.failures.values()}))
 
     @property
     def settling(self) -> dict[str, Descriptor]:

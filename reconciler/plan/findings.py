@@ -62,7 +62,9 @@ def draft_of(found: Findings, name: str) -> Draft:
 
 
 def _blocked(found: Findings, why: str) -> Draft:
-    return Draft(found.mirror, found.observed, blocked=why, held=found.observed.holds(found.mirror.entry))
+    reason = found.listed.reason if isinstance(found.listed, SourceError) else SourceError.reason
+    held = found.observed.holds(found.mirror.entry)
+    return Draft(found.mirror, found.observed, blocked=why, held=held, blocked_by=reason)
 
 
 def _why_blocked(found: Findings) -> str | None:

@@ -49,6 +49,7 @@ class RepositoryPlan:
     released   holds that an edit of mirrors.yaml has ended
     ages       tags that wait for `min_age`, and what was seen of them
     referrer_types  globs of the artifact types of what is attached; empty: all
+    reasons    those of the error, of `errors.REASONS`, each once; a saved plan does not have them
     """
 
     target: str
@@ -67,6 +68,7 @@ class RepositoryPlan:
     released: Mapping[str, Held] = field(default_factory=dict)
     ages: Ages = NO_AGES
     referrer_types: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -221,4 +223,5 @@ def _repository_plan(desired: Desired, index: MirrorIndex) -> RepositoryPlan:
         desired.released,
         desired.ages,
         desired.referrer_types,
+        desired.reasons,
     )

@@ -16,6 +16,7 @@ from botocore.handlers import add_expect_header
 
 from reconciler.http.clock import header_time
 from reconciler.http.proxies import read_proxies
+from reconciler.http.tally import ANSWERS
 from reconciler.stores.s3 import patience
 from reconciler.stores.s3.pace import keep_pace
 from reconciler.stores.s3.signing import sign_known_digests
@@ -86,12 +87,18 @@ def watch(client: S3Client, contact: Contact) -> None:
         # Otherwise botocore answers a redirect with a request for the bucket's region, which is redirected as well.
         params["context"].get("s3_redirect", {})["redirected"] = not follows_regions
 
+    host = urlsplit(client.meta.endpoint_url).netloc
+
+    def received(response_dict: dict[str, Any] | None, **_: object) -> None:
+        ANSWERS.add(host, response_dict["status_code"] if response_dict else None)
+
     def before_parse(response_dict: dict[str, Any], **_: object) -> None:
         contact.heard()
         _look_at(response_dict)
 
     client.meta.events.register("before-call.s3", before_call)
     client.meta.events.register("before-call.s3.DeleteObjects", _add_md5)
+    client.meta.events.register("response-received.s3", received)
     client.meta.events.register_first("before-parse.s3", before_parse)
 
 

@@ -1,0 +1,31 @@
+"""The metrics of a process that makes many runs, e.g. `watch`, for whatever answers its `/metrics`."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from reconciler.http.tally import ANSWERS
+from reconciler.metrics.exposition import exposition
+from reconciler.metrics.samples import NO_SAMPLES, after_run, with_answers
+
+if TYPE_CHECKING:
+    from reconciler.apply.finished import Finished
+    from reconciler.metrics.samples import Samples
+
+
+class Recorder:
+    """Collects the metrics of runs. Safe for any number of threads."""
+
+    def __init__(self) -> None:
+        self._samples: Samples = NO_SAMPLES
+        self._changing = threading.Lock()
+
+    def add(self, run: Finished) -> None:
+        """Adds a run that has ended."""
+        with self._changing:
+            self._samples = after_run(self._samples, run)
+
+    def exposition(self) -> bytes:
+        """Writes all metrics as they are now, with those of the process."""
+        return exposition(with_answers(self._samples, ANSWERS.counts), of_process=True)

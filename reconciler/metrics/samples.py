@@ -1,0 +1,89 @@
+"""Computes the values of the metrics after a run from those before it. Pure.
+
+Counters go on from where they were, whether those values come from memory or from the file of an earlier run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, TypeAlias
+
+from reconciler import __version__
+from reconciler.apply.finished import RESULTS, SUCCESS
+from reconciler.apply.outcome import Done
+from reconciler.errors import REASONS
+from reconciler.metrics import table
+from reconciler.plan.diff import Action
+from reconciler.plan.guards import held_back
+
+if TYPE_CHECKING:
+    from reconciler.apply.finished import Finished
+    from reconciler.http.tally import Answers
+    from reconciler.plan.plan import Plan
+
+Key: TypeAlias = "tuple[str, tuple[str, ...]]"
+"""The name of a metric, and the values of its labels."""
+
+Samples: TypeAlias = Mapping[Key, float]
+
+NO_SAMPLES: Samples = {}
+
+
+def after_run(before: Samples, run: Finished) -> Samples:
+    """Returns the values after a run that has ended."""
+    counts = dict(_counts(run))
+    added = {key: before.get(key, 0.0) + count for key, count in counts.items()}
+    states = dict(_states(run))
+    builds = {key: value for key, value in before.items() if key[0] != table.BUILD.name}
+    return {**builds, **added, **states, (table.BUILD.name, (__version__,)): 1.0}
+
+
+def with_answers(before: Samples, answers: Answers) -> Samples:
+    """Returns the values with the answers of hosts added to those that were counted before."""
+    keys = {(table.REQUESTS.name, key): count for key, count in answers.items()}
+    return {**before, **{key: before.get(key, 0.0) + count for key, count in keys.items()}}
+
+
+def _counts(run: Finished) -> Iterator[tuple[Key, float]]:
+    """Yields what the run adds to each counter, zeros too: a rate needs the value from before the first failure."""
+    base = (run.name, run.store)
+    changes = Counter(str(one.change.action) for one in run.events if isinstance(one, Done))
+    failures = Counter(one.why for one in run.failures)
+    for result in RESULTS:
+        yield (table.RUNS.name, (*base, result)), float(result == run.result)
+    for action in Action:
+        yield (table.CHANGES.name, (*base, action.value)), changes[action.value]
+    for reason in REASONS:
+        yield (table.FAILURES.name, (*base, reason)), failures[reason]
+    yield (table.COPIED.name, base), run.copied
+    yield (table.LOCK_WAIT.name, base), run.lock_wait
+
+
+def _states(run: Finished) -> Iterator[tuple[Key, float]]:
+    base = (run.name, run.store)
+    yield (table.LAST_RUN.name, base), run.at.timestamp()
+    yield (table.DURATION.name, base), run.seconds
+    # A run with --only says nothing about the other repositories.
+    if run.result == SUCCESS and run.is_whole:
+        yield (table.LAST_SUCCESS.name, base), run.at.timestamp()
+    if run.serial is not None:
+        yield (table.SERIAL.name, base), run.serial
+    if run.plan and run.is_whole:
+        for name, value in _tags(run, run.plan):
+            yield (name, base), value
+    for spending in run.plan.spendings if run.plan else ():
+        yield (table.QUOTA_LEFT.name, (spending.quota.registry,)), spending.quota.remaining
+        yield (table.QUOTA_LIMIT.name, (spending.quota.registry,)), spending.quota.limit
+
+
+def _tags(run: Finished, plan: Plan) -> Iterator[tuple[str, float]]:
+    counts = plan.counts
+    done = [one.change for one in run.events if isinstance(one, Done)]
+    added = sum(one.before is None for one in done if one.action is Action.ADD)
+    pruned = sum(one.before is not None for one in done if one.action is Action.PRUNE)
+    yield table.WANTED.name, counts["unchanged"] + counts[Action.ADD.value] + counts[Action.UPDATE.value]
+    yield table.MIRRORED.name, plan.extent.tags + added - pruned
+    yield table.WAITING.name, counts.get("waiting", 0)
+    yield table.GONE.name, sum(len(one.gone or ()) for one in plan.repositories)
+    yield table.HELD_BACK.name, len(held_back(plan))
