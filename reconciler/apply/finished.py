@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -110,19 +110,21 @@ def _failure(event: Event) -> Failure | None:
 class Account:
     """Keeps account of one run while it is planned and applied.
 
+    targets  all that mirrors.yaml has for the store, of which the run may be about some
     began  whether there is anything to account for: a plan that was made or failed, not one that a user turned down
     """
 
     def __init__(
-        self, name: str, store: str = "", *, is_whole: bool = True, clock: Callable[[], float] = time.monotonic
+        self, name: str, store: str, targets: Collection[str], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.began = False
         self.copied = 0
         self._name = name
         self._store = store
-        self._is_whole = is_whole
+        self._targets = targets
         self._clock = clock
         self._started = clock()
+        self._seconds = 0.0
         self._plan: Plan | None = None
         self._events: list[Event] = []
         self._lock_wait = 0.0
@@ -141,6 +143,8 @@ class Account:
         except KeyboardInterrupt:
             self.stopped()
             raise
+        finally:
+            self._seconds = self._clock() - self._started
 
     def planned(self, plan: Plan) -> None:
         """Notes the plan that is about to be applied."""
@@ -179,7 +183,7 @@ class Account:
             self._name,
             self._store,
             at or datetime.now(UTC),
-            self._clock() - self._started,
+            self._seconds,
             self.copied,
             self._lock_wait,
             self._plan,
@@ -187,5 +191,5 @@ class Account:
             self._serial,
             self._error,
             self._interrupted,
-            self._is_whole,
+            self._plan is None or {one.target for one in self._plan.repositories}.issuperset(self._targets),
         )

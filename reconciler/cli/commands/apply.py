@@ -15,6 +15,7 @@ import typer
 
 from reconciler.apply.apply import Options, apply_made, made_for_apply, saved_for_apply
 from reconciler.apply.watch import Watch
+from reconciler.cli.accounts import Accounts
 from reconciler.cli.apply_report import Among, ApplyReport
 from reconciler.cli.boxes import sourced
 from reconciler.cli.console import agreed, command_line, note, show, show_result, tell_waiting, terminal
@@ -59,6 +60,7 @@ from reconciler.work.deadline import Deadline
 
 if TYPE_CHECKING:
     from reconciler.apply.cluster import Cluster
+    from reconciler.apply.finished import Account
     from reconciler.cli.render.several import Several
     from reconciler.plan.ages import Consent
 
@@ -127,6 +129,15 @@ class Call:
             help="Also move and delete tags that another writer of the target registry has moved.",
         ),
     ] = False
+    metrics_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--metrics-file",
+            metavar="FILE",
+            help="Also write Prometheus metrics of this run, e.g. for node_exporter's textfile collector.",
+            show_default=False,
+        ),
+    ] = None
     strict: StrictOption = False
     output: PlainFormatOption = TEXT
     _verbose: VerboseOption = 0
@@ -158,10 +169,13 @@ def apply(call: Call) -> int:
         _cluster(call, mirrors) as cluster,
         connect(mirrors, os.environ, call.workers, call.bandwidth, deadline) as outside,
         sourced(call.boxes or (), mirrors, outside, call.only or ()) as given,
+        _accounts(call) as accounts,
     ):
         mirrors, connections = given.mirrors, given.connections
+        account = accounts.open(mirrors)
         options = _options(call, given.only, cluster, deadline)
-        made = _made(call, mirrors, connections, options)
+        with account.following():
+            made = _made(call, mirrors, connections, options)
         if not call.plan_file:
             check_consent(made.plan, options.choices.consent)
         given.check(made.plan)
@@ -170,7 +184,7 @@ def apply(call: Call) -> int:
             return 1 if will_fail(made.plan, strict=call.strict) else 0
         _confirm(made.plan, yes=call.yes)
         report = ApplyReport(made.plan, call.output)
-        return _apply(made, mirrors, connections, options, call, report)
+        return _apply(made, mirrors, connections, options, call, report, account)
 
 
 def _planned(call: Call, targets: Sequence[Mirrors]) -> Sequence[Mirrors]:
@@ -204,11 +218,16 @@ def _apply_each(call: Call, targets: Sequence[Mirrors], deadline: Deadline) -> i
     with (
         _cluster(call, chosen[0]) as cluster,
         connect_each(chosen, os.environ, call.workers, call.bandwidth, deadline) as (sources, opened),
+        _accounts(call) as accounts,
     ):
+        account = {one.store_name: accounts.open(one) for one in chosen}
         options = {one.store_name: _options(call, only_for(one, targets, only), cluster, deadline) for one in chosen}
-        found = make_each(
-            chosen, opened, lambda one, connections: _made(call, one, connections, options[one.store_name])
-        )
+
+        def made_for(one: Mirrors, connections: Connections) -> Made:
+            with account[one.store_name].following():
+                return _made(call, one, connections, options[one.store_name])
+
+        found = make_each(chosen, opened, made_for)
         if not call.plan_file:
             check_consents([made.plan for made in found.results.values()], _consent(call))
         if call.dry_run:
@@ -219,8 +238,10 @@ def _apply_each(call: Call, targets: Sequence[Mirrors], deadline: Deadline) -> i
             made = found.results.get(str(mirrors.store_name))
             if made and code != INTERRUPTED:
                 report = ApplyReport(made.plan, call.output, _among(mirrors, documents))
+                name = mirrors.store_name
                 with held_back(mirrors, errors):
-                    code = max(code, _apply(made, mirrors, connections, options[mirrors.store_name], call, report))
+                    ended = _apply(made, mirrors, connections, options[name], call, report, account[name])
+                    code = max(code, ended)
                     sources.filled(mirrors, connections.target)
     if call.output != TEXT:
         show(json_text(several_document(documents, errors)))
@@ -298,8 +319,18 @@ def _confirm(made: Plan, *, yes: bool) -> None:
         agreed(summary_line(made), partial(plan_text, made), "Apply this?", "apply", "Not applied.")
 
 
+def _accounts(call: Call) -> Accounts:
+    return Accounts(None if call.dry_run else call.metrics_file)
+
+
 def _apply(
-    made: Made, mirrors: Mirrors, connections: Connections, options: Options, call: Call, report: ApplyReport
+    made: Made,
+    mirrors: Mirrors,
+    connections: Connections,
+    options: Options,
+    call: Call,
+    report: ApplyReport,
+    account: Account,
 ) -> int:
     """Applies a plan, shows its outcome, and returns the exit code."""
     if made.plan.has_changes:
@@ -307,10 +338,12 @@ def _apply(
         share_arenas()
     tags = sum(len(repository.changes) for repository in made.plan.repositories)
     with shown(tags, tells=call.output != TEXT) as progress:
-        watch = Watch(progress, waiting, tell_waiting, _tell_quota)
+        watch = Watch(progress, waiting, tell_waiting, _tell_quota, account.locked, account.recorded)
+        account.planned(made.plan)
         try:
-            with closing(apply_made(made, mirrors, connections, options, watch)) as events:
+            with account.following(), closing(apply_made(made, mirrors, connections, options, watch)) as events:
                 for event in events:
+                    account.add(event)
                     report.add(event, progress)
         except KeyboardInterrupt:
             # Closing the events has stopped the run and recorded what was done.
@@ -322,6 +355,8 @@ def _apply(
                 with suppress(UsageError, typer.Exit):
                     report.close(progress.copied_bytes)
             raise
+        finally:
+            account.copied = progress.copied_bytes
     report.close(progress.copied_bytes)
     if report.interrupted:
         return 130

@@ -1,0 +1,66 @@
+"""Keeps the accounts of the runs of one call, and hands them on when it ends: to the file of `--metrics-file`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from reconciler.apply.finished import Account
+from reconciler.cli.console import warn
+from reconciler.errors import ExtraMissing
+
+if TYPE_CHECKING:
+    from reconciler.apply.finished import Finished
+    from reconciler.metrics.samples import Samples
+    from reconciler.mirrors.model import Mirrors
+
+
+class Accounts:
+    """The accounts of a call, one for each store. What cannot be handed on is a warning: it fails no run."""
+
+    def __init__(self, metrics_file: Path | None) -> None:
+        """Reads the metrics of earlier runs. Raises `UsageError` for a file that may not be replaced."""
+        self._metrics_file = metrics_file
+        self._before = _read(metrics_file) if metrics_file else {}
+        self._accounts: list[Account] = []
+
+    def open(self, mirrors: Mirrors) -> Account:
+        """Opens the account of a run for one store."""
+        account = Account(mirrors.name, mirrors.store_name or "", [mirror.target for mirror in mirrors.mirrors])
+        self._accounts.append(account)
+        return account
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        runs = [account.finished() for account in self._accounts if account.began]
+        if runs and self._metrics_file:
+            self._write(self._metrics_file, runs)
+
+    def _write(self, path: Path, runs: list[Finished]) -> None:
+        from reconciler.http.tally import ANSWERS
+        from reconciler.metrics.file import write_metrics
+        from reconciler.metrics.samples import after_run, with_answers
+
+        samples = with_answers(self._before, ANSWERS.counts)
+        for run in runs:
+            samples = after_run(samples, run)
+        try:
+            write_metrics(path, samples)
+        except OSError as error:
+            warn(f"--metrics-file {path}: cannot be written: {error.strerror}")
+
+
+def _read(path: Path) -> Samples:
+    # Not loaded by runs without the option.
+    try:
+        from reconciler.metrics.file import read_metrics
+    except ModuleNotFoundError as error:
+        if error.name != "prometheus_client":
+            raise
+        raise ExtraMissing("--metrics-file", "metrics") from None
+    return read_metrics(path)

@@ -1,0 +1,16 @@
+"""The metrics of a process that goes on running."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from reconciler.apply.finished import Finished
+from reconciler.metrics.exposition import parse
+from reconciler.metrics.recorder import Recorder
+
+
+def test_runs_add_up() -> None:
+    recorder = Recorder()
+    for _ in range(2):
+        recorder.add(Finished("prod", "", datetime(2026, 11, 26, tzinfo=UTC), 1.0, copied=5))
+    assert parse(recorder.exposition().decode())["r2mirror_copied_bytes_total", ("prod", "")] == 10
