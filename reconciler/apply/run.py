@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
@@ -48,7 +48,7 @@ from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import StoredIndex, write_index, writer
 from reconciler.target.lists import publish_lists
 from reconciler.target.own_digests import own_digests
-from reconciler.target.protocol import DRIFT
+from reconciler.target.protocol import DRIFT, Stays
 from reconciler.work.deadline import REASON
 from reconciler.work.shares import Balanced
 from reconciler.work.threads import completed, image_workers
@@ -283,8 +283,7 @@ class Run:
         pruned = ((target, one.tag) for target, prunes in allowed for one in prunes)
         keys = (ManifestKey(target, tag) for target, tag in pruned if tag not in staying[target])
         kept = {(one.item.repository, str(one.item.reference)): one for one in self._resources.target.delete(keys)}
-        undeleted = [name for name, one in kept.items() if not one.is_drift]
-        self._write_each(allowed, partial(_settled, undeleted))
+        self._write_each(allowed, partial(_settled, kept))
         for target, prunes in allowed:
             for change in prunes:
                 yield _pruned(target, change, kept.get((target, change.tag)))
@@ -353,18 +352,20 @@ class Run:
         self._settings.recorded(self._observed.index.serial)
 
 
-def _settled(
-    undeleted: Collection[tuple[str, str]], index: MirrorIndex, target: str, tags: Iterable[str]
-) -> MirrorIndex:
-    """`index` after the objects of `tags` were removed, except for those that the target cannot remove."""
-    tags = tuple(tags)
-    return index_changes.settled(index, target, tags, undeleted=[tag for tag in tags if (target, tag) in undeleted])
+def _settled(kept: Mapping[tuple[str, str], Kept], index: MirrorIndex, target: str, tags: Iterable[str]) -> MirrorIndex:
+    """`index` after `tags` were deleted, except for those that are still there."""
+    left = {tag: one.stays if (one := kept.get((target, tag))) else None for tag in tags}
+    settled = [tag for tag, stays in left.items() if stays is not Stays.PENDING]
+    undeleted = [tag for tag, stays in left.items() if stays is Stays.NOTED]
+    return index_changes.settled(index, target, settled, undeleted)
 
 
 def _pruned(target: str, change: Change, kept: Kept | None) -> Done | Failed:
     if kept is None:
         return Done(target, change)
-    return Failed(target, change, kept.why, Drift.reason) if kept.is_drift else Done(target, change, kept=kept.why)
+    if kept.stays is Stays.NOTED:
+        return Done(target, change, kept=kept.why)
+    return Failed(target, change, kept.why, (Drift if kept.stays is Stays.FOREIGN else StoreError).reason)
 
 
 def _tag_states(work: ImageWork, copied: CopiedImage, now: datetime) -> dict[str, TagState]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
@@ -32,8 +32,8 @@ class CloudApi(Protocol):
         """Creates a repository unless it is there."""
         ...
 
-    def delete_tag(self, path: str, tag: str) -> bool:
-        """Deletes a tag, and leaves the other tags of its digest. Returns whether it was there."""
+    def delete_tags(self, path: str, tags: Sequence[str]) -> Mapping[str, str]:
+        """Deletes tags, and leaves the other tags of their digests. Returns why those stay that it does not delete."""
         ...
 
 
@@ -53,6 +53,6 @@ class Cloud:
                 self._api.create(path)
                 self._created.add(path)
 
-    def delete_tag(self, path: str, tag: str) -> bool:
-        """Deletes a tag. Returns whether it was there."""
-        return self._api.delete_tag(path, tag)
+    def delete_tags(self, path: str, tags: Sequence[str]) -> Mapping[str, str]:
+        """Deletes tags, as many with a call as the API takes. Returns why those stay that it does not delete."""
+        return self._api.delete_tags(path, tags)

@@ -13,7 +13,7 @@ import base64
 import binascii
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +34,9 @@ _PRIVATE = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.")
 
 RENEWED_BEFORE = 15 * 60.0
 """Seconds before its end that a login is renewed."""
+
+MOST_TAGS = 100
+"""Tags that one BatchDeleteImage takes."""
 
 _DENIED = ("AccessDenied", "UnrecognizedClient", "InvalidSignature", "ExpiredToken", "InvalidClientToken")
 
@@ -65,7 +68,7 @@ class EcrApi:
     def login(self) -> Credentials:
         """Fetches a login. Raises `LoginRefused`."""
         try:
-            with _told(self._host, "ecr:GetAuthorizationToken"):
+            with _told(self._host, f"{self._service}:GetAuthorizationToken"):
                 answer = self._client.get_authorization_token()
         except StoreError as error:
             raise LoginRefused(self._host, error.why) from None
@@ -82,7 +85,7 @@ class EcrApi:
     def create(self, path: str) -> None:
         """Creates a repository with the settings, unless it is there. Raises `StoreError` and its kinds."""
         what = f"{self._host}/{path}"
-        with _told(what, "ecr:CreateRepository"):
+        with _told(what, f"{self._service}:CreateRepository"):
             try:
                 self._client.create_repository(**self._named(path), **self._wanted())
             except ClientError as error:
@@ -94,18 +97,24 @@ class EcrApi:
                 policy = self._settings.lifecycle
                 self._client.put_lifecycle_policy(**self._named(path), lifecyclePolicyText=policy)
 
-    def delete_tag(self, path: str, tag: str) -> bool:
-        """Deletes a tag. The image goes with its last tag. Raises `StoreError` and its kinds."""
-        what = f"{self._host}/{path}:{tag}"
-        with _told(what, "ecr:BatchDeleteImage"):
-            answer = self._client.batch_delete_image(**self._named(path), imageIds=[{"imageTag": tag}])
-        # A refusal is not an error of the call.
-        for failure in answer.get("failures", ()):
-            if failure.get("failureCode") == "ImageNotFound":
-                return False
-            said = f"{failure.get('failureCode')}: {failure.get('failureReason', '')}"[:300]
-            raise StoreError(what, f"ECR did not delete it: {said}")
-        return True
+    def delete_tags(self, path: str, tags: Sequence[str]) -> Mapping[str, str]:
+        """Deletes tags. An image goes with its last tag. Returns why those stay that ECR does not delete.
+
+        Raises `StoreError` and its kinds.
+        """
+        stay: dict[str, str] = {}
+        for start in range(0, len(tags), MOST_TAGS):
+            some = tags[start : start + MOST_TAGS]
+            ids = [{"imageTag": tag} for tag in some]
+            with _told(f"{self._host}/{path}", f"{self._service}:BatchDeleteImage"):
+                answer = self._client.batch_delete_image(**self._named(path), imageIds=ids)
+            stay |= _failures(answer, some)
+        return stay
+
+    @property
+    def _service(self) -> str:
+        """How rights of this API begin."""
+        return "ecr" if self._account else "ecr-public"
 
     def _named(self, path: str) -> dict[str, str]:
         if not self._account:
@@ -120,6 +129,18 @@ class EcrApi:
         mutability = "IMMUTABLE" if self._settings.immutable else "MUTABLE"
         scanning = {"scanOnPush": self._settings.scan}
         return {**tags, "imageTagMutability": mutability, "imageScanningConfiguration": scanning}
+
+
+def _failures(answer: Mapping[str, Any], tags: Sequence[str]) -> dict[str, str]:
+    """Returns which of the tags were not deleted, and why: such a refusal is not an error of the call."""
+    stay: dict[str, str] = {}
+    for failure in answer.get("failures", ()):
+        code, tag = failure.get("failureCode"), failure.get("imageId", {}).get("imageTag")
+        if code != "ImageNotFound":
+            why = f"ECR did not delete it: {code}: {failure.get('failureReason', '')}"[:300]
+            # Without its name, it may be any of them.
+            stay |= dict.fromkeys([tag] if tag in tags else tags, why)
+    return stay
 
 
 @contextlib.contextmanager

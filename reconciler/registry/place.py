@@ -34,16 +34,19 @@ class Place(Endpoint):
         return f"repository:{self.path}:pull,push{',delete' if self.may_delete else ''}"
 
     def has_blob(self, blob: Descriptor) -> bool:
-        """Whether the repository has a blob. One of another length counts as missing.
+        """Whether the repository has a blob.
 
-        Raises what `translated` translates.
+        One of another length or digest counts as missing, and so does an answer that states neither: it may come from a
+        proxy, e.g. a page that wants a login, and an upload too many does no harm. Raises what `translated` translates.
         """
         sent = self.patiently("HEAD", f"blobs/{blob.digest}")
         # A redirect to a storage host says that it is there, and the URL there is not signed for a HEAD.
         if sent.response.has_redirect_location:
             return True
-        length: str = sent.response.headers.get("Content-Length", str(blob.size))
-        return sent.status == 200 and length == str(blob.size)
+        if sent.status != 200 or not self._is_of(sent, blob.digest):
+            return False
+        length = sent.response.headers.get("Content-Length")
+        return length == str(blob.size) if length else _digest_in(sent).lower() == str(blob.digest)
 
     def post_upload(self) -> Sent:
         """Opens an upload session. Creates the repository first where that is needed and can be done."""
@@ -62,8 +65,16 @@ class Place(Endpoint):
 
     def compare(self, sent: Sent, digest: Digest, what: str) -> None:
         """Raises `StoreError` if an answer names another digest than that of the bytes that were sent."""
-        answered = sent.response.headers.get("Docker-Content-Digest", "").strip()
-        # A registry may name the same bytes by an algorithm of its own choice.
-        if answered.startswith(f"{digest.algorithm}:") and answered.lower() != str(digest):
-            said = f"{self.registry.name} answered with the digest {answered[:140]}"
+        if not self._is_of(sent, digest):
+            said = f"{self.registry.name} answered with the digest {_digest_in(sent)[:140]}"
             raise StoreError(what, f"{said}; expected {digest}: it did not keep the bytes that were sent")
+
+    @staticmethod
+    def _is_of(sent: Sent, digest: Digest) -> bool:
+        """Whether an answer names no other digest. A registry may name the same bytes by another algorithm."""
+        answered = _digest_in(sent).lower()
+        return not answered.startswith(f"{digest.algorithm}:") or answered == str(digest)
+
+
+def _digest_in(sent: Sent) -> str:
+    return str(sent.response.headers.get("Docker-Content-Digest", "")).strip()

@@ -221,8 +221,6 @@ class TargetRepository(Place):
 
     def delete_tag(self, tag: str) -> Removed:
         """Deletes one tag, and leaves the other tags of its digest. Raises `TagImmutable`."""
-        if self.cloud:
-            return Removed.REMOVED if self.cloud.delete_tag(self.path, tag) else Removed.GONE
         if self.known.powers.tag_deletion is Can.NO:
             return Removed.UNSUPPORTED
         return self._delete(tag, "tag_deletion")
@@ -238,6 +236,10 @@ class TargetRepository(Place):
         with told(what, self.registry.name):
             sent = self.patiently("DELETE", f"manifests/{reference}")
             if sent.response.is_success:
+                # 202 is the specification's. Any other success may come from a proxy, e.g. a page that wants a login.
+                if sent.status != 202 and self.head(reference) is not None:
+                    said = f"{self.registry.name} answered {sent.status} to its deletion, and it is still there"
+                    raise StoreError(what, f"{said}: check what answers at this address, e.g. a proxy")
                 self.known.learn(**{power: Can.YES})
                 return Removed.REMOVED
             if is_about_immutability(sent):

@@ -20,6 +20,7 @@ from reconciler.errors import StoreError
 from reconciler.oci.spec import Digest
 from reconciler.stores import discard, unfinished
 from reconciler.target.compaction import Outdated, compact, outdated
+from reconciler.target.deletion import delete_all
 from reconciler.target.index_changes import collected, expired
 from reconciler.target.layout import BlobKey, ManifestKey, parse_key
 from reconciler.target.ledger import read_index, write_index, writer
@@ -210,7 +211,7 @@ def remove(destination: Target, garbage: Garbage) -> None:
         for upload in garbage.uploads:
             discard(destination.public, upload)
     for step in garbage.steps():
-        destination.delete(step)
+        delete_all(destination, step)
         logger.info("removed %d objects that nothing reached from %s", len(step), garbage.target)
 
 

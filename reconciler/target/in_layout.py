@@ -32,7 +32,7 @@ from reconciler.target.layout import (
     referrers_key,
     target_problem,
 )
-from reconciler.target.protocol import Found, Kept
+from reconciler.target.protocol import Found, Kept, Stays
 
 if TYPE_CHECKING:
     from reconciler.stores import Store
@@ -110,7 +110,7 @@ class InLayout:
             return True
         if self.is_own(*found, entry):
             return False
-        kept.append(Kept(item, DRIFT.format(_digest_of(entry)), is_drift=True))
+        kept.append(Kept(item, DRIFT.format(_digest_of(entry)), Stays.FOREIGN))
         return True
 
     def is_own(self, repository: str, tag: str, entry: Mapping[str, Any]) -> bool:

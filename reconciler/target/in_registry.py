@@ -8,12 +8,12 @@ retained-<12 hex>`, which keep a digest without a tag where the registry would f
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Drift, StoreError
+from reconciler.errors import Drift, StoreError, StoreUnreachable, TagImmutable
 from reconciler.oci.referrers import fallback_tag
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.registry.cloud import RepositorySettings
@@ -28,9 +28,10 @@ from reconciler.stores.registry import Deletion
 from reconciler.target.asked import Asked
 from reconciler.target.inventory import LOOKED_AT, Inventory
 from reconciler.target.layout import ManifestKey, blob_key, manifest_key, referrers_key
-from reconciler.target.protocol import DRIFT, Found, Kept
+from reconciler.target.protocol import DRIFT, Found, Kept, Stays
 
 if TYPE_CHECKING:
+    from reconciler.registry.cloud import Cloud
     from reconciler.registry.host import TargetRegistry
     from reconciler.registry.repository import TargetRepository
     from reconciler.stores import Store
@@ -40,6 +41,10 @@ if TYPE_CHECKING:
     from reconciler.work.deadline import Deadline
 
 NO_TAG_DELETION = "the registry does not delete tags; it stays there until it is removed by hand"
+
+
+AT_ONCE = 100
+"""Tags that are looked up before one call deletes them: what another writer changes meanwhile would be lost."""
 
 
 def open_in_registry(
@@ -100,17 +105,15 @@ class InRegistry:
         return RepositoryInRegistry(name, self.host.repository(self.config.path(name)), self)
 
     def delete(self, items: Iterable[Key]) -> tuple[Kept, ...]:
-        kept = []
+        tags: dict[str, list[str]] = {}
         for item in items:
             match item:
                 case ManifestKey(name, str(tag)):
-                    why = self.repository(name).delete_tag(tag)
-                    if why:
-                        kept.append(Kept(ManifestKey(name, tag), *why))
+                    tags.setdefault(name, []).append(tag)
                 case _:
                     # Digests and blobs that nothing refers to are collected by the registry itself.
                     pass
-        return tuple(kept)
+        return tuple(kept for name, some in tags.items() for kept in self.repository(name).delete_tags(some))
 
     def tags(self, repositories: Iterable[str]) -> Iterator[tuple[str, str]]:
         for name in repositories:
@@ -200,22 +203,47 @@ class RepositoryInRegistry:
         found = self.at.head(tag)
         return found.digest if found and not self.target.knows(self.name, tag, found.digest) else None
 
-    def delete_tag(self, tag: str) -> tuple[str, bool] | None:
-        """Deletes a tag. Returns why it stays, and whether that is because of another writer; None if it is gone."""
-        found = self.at.head(tag)
-        if found is None:
-            return None
-        if not is_retained_tag(tag):
-            if not self.target.knows(self.name, tag, found.digest):
-                return DRIFT.format(found.digest), True
-            self._retain(found)
+    def delete_tags(self, tags: Sequence[str]) -> Iterator[Kept]:
+        """Deletes tags, and yields those that stay."""
+        at_once = AT_ONCE if self.at.cloud else 1
+        for start in range(0, len(tags), at_once):
+            found = {tag: found for tag in tags[start : start + at_once] if (found := self.at.head(tag))}
+            foreign = {
+                tag: one
+                for tag, one in found.items()
+                if not is_retained_tag(tag) and not self.target.knows(self.name, tag, one.digest)
+            }
+            for tag, one in foreign.items():
+                yield Kept(ManifestKey(self.name, tag), DRIFT.format(one.digest), Stays.FOREIGN)
+            yield from self._deleted({tag: one for tag, one in found.items() if tag not in foreign})
+
+    def _deleted(self, tags: Mapping[str, Descriptor]) -> Iterator[Kept]:
+        """Deletes r2mirror's own tags: with one call at a cloud, else one after the other."""
+        for tag, found in tags.items():
+            if not is_retained_tag(tag):
+                self._retain(found)
         self.target.check()
         # Its tokens may delete. Others may not: some registries refuse a login altogether that wants too much.
         at = self.target.host.repository(self.at.path, may_delete=True)
+        try:
+            stay = _deleted_by(at.cloud, at.path, tags) if at.cloud else self._deleted_alone(at, tags)
+        except StoreUnreachable:
+            raise
+        except TagImmutable as error:
+            stay = dict.fromkeys(tags, (error.why, Stays.NOTED))
+        except StoreError as error:
+            stay = dict.fromkeys(tags, (error.why, Stays.PENDING))
+        for tag, (why, stays) in stay.items():
+            yield Kept(ManifestKey(self.name, tag), why, stays)
+
+    def _deleted_alone(self, at: TargetRepository, tags: Iterable[str]) -> dict[str, tuple[str, Stays]]:
+        removed = {tag: self._removed(at, tag) for tag in tags}
+        return {tag: (NO_TAG_DELETION, Stays.NOTED) for tag, one in removed.items() if one is Removed.UNSUPPORTED}
+
+    def _removed(self, at: TargetRepository, tag: str) -> Removed:
         removed = at.delete_tag(tag)
-        if removed is Removed.UNSUPPORTED and self.target.config.delete is Deletion.UNTAG:
-            removed = untag(at, tag)
-        return (NO_TAG_DELETION, False) if removed is Removed.UNSUPPORTED else None
+        is_untagged = removed is Removed.UNSUPPORTED and self.target.config.delete is Deletion.UNTAG
+        return untag(at, tag) if is_untagged else removed
 
     def _refuse_drift(self, tag: str, found: Descriptor) -> None:
         if not self.target.knows(self.name, tag, found.digest):
@@ -280,3 +308,7 @@ class RepositoryInRegistry:
     def _manifest_size(self, digest: Digest) -> int | None:
         found = self.at.head(str(digest))
         return found.size if found else None
+
+
+def _deleted_by(cloud: Cloud, path: str, tags: Iterable[str]) -> dict[str, tuple[str, Stays]]:
+    return {tag: (why, Stays.PENDING) for tag, why in cloud.delete_tags(path, tuple(tags)).items()}

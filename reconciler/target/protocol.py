@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest
@@ -46,13 +47,26 @@ class Referrers:
     own_tags: frozenset[str] = frozenset()
 
 
+class Stays(Enum):
+    """What follows from a tag that was to be deleted and is still there.
+
+    NOTED   the target cannot delete it: that is noted in the mirror index, and not tried again
+    FOREIGN  another writer has moved it: the mirror index forgets it
+    PENDING  its deletion was refused or failed: the next apply tries again
+    """
+
+    NOTED = "noted"
+    FOREIGN = "foreign"
+    PENDING = "pending"
+
+
 @dataclass(frozen=True)
 class Kept:
-    """A tag that was to be deleted and is still there. `is_drift`: another writer has moved it."""
+    """A tag that was to be deleted and is still there."""
 
     item: ManifestKey
     why: str
-    is_drift: bool = False
+    stays: Stays = Stays.NOTED
 
 
 DRIFT = "the registry has {} there, which r2mirror did not publish; it stays, unless apply has --overwrite-drift"

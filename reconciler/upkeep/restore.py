@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 from reconciler.apply.publish import publish_image
 from reconciler.errors import BadAnswer, Drift, Malformed, NotFound, PlanRefused, SignatureRefused, UsageError
 from reconciler.target.catalog import published_lists
+from reconciler.target.deletion import delete_all
 from reconciler.target.index import Held, MirrorIndex, RepositoryState
 from reconciler.target.index_changes import begun, published, removed, settled, with_holds, without_holds
 from reconciler.target.layout import ManifestKey
@@ -232,7 +233,7 @@ class _Restore:
         # A tag that came along with an image, e.g. a signature, stays, although it is no tag of its own any more.
         along = {step.target: index.repositories[step.target].attachment_tags for step in steps}
         items = (ManifestKey(one.target, one.tag) for one in steps if one.tag not in along[one.target])
-        return frozenset((one.item.repository, str(one.item.reference)) for one in self._public.delete(items))
+        return frozenset((one.item.repository, str(one.item.reference)) for one in delete_all(self._public, items))
 
     def _begun(self, index: MirrorIndex, steps: Iterable[Step], now: datetime) -> MirrorIndex:
         by = f"{self._by.command} on {self._by.host}"

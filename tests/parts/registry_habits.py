@@ -14,7 +14,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
@@ -292,8 +292,10 @@ class InMemoryCloud:
     def create(self, path: str) -> None:
         self.registry.repository(path)
 
-    def delete_tag(self, path: str, tag: str) -> bool:
-        return self.registry.repositories[path].tags.pop(tag, None) is not None
+    def delete_tags(self, path: str, tags: Sequence[str]) -> dict[str, str]:
+        for tag in tags:
+            self.registry.repositories[path].tags.pop(tag, None)
+        return {}
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ from reconciler.target.in_layout import open_in_layout
 from reconciler.target.in_registry import InRegistry
 from reconciler.target.in_store import InStore
 from reconciler.target.layout import ManifestKey
-from reconciler.target.protocol import KeepsObjects, Referrers
+from reconciler.target.protocol import KeepsObjects, Referrers, Stays
 from tests.memory import MemoryStore
 from tests.parts.docker_registry import start_docker_registry
 from tests.parts.images import Image, app, artifact, image
@@ -245,7 +245,7 @@ def test_a_deleted_tag_is_gone_or_said_to_be_kept_and_the_others_stay(case: Case
     names = {str(item.item) for item in kept}
     assert names <= {str(ManifestKey("team/app", "1"))}, "what is not there is not kept"
     assert tags(case) == {"1.0", "latest"} | ({"1"} if kept else set())
-    assert all(item.why and not item.is_drift for item in kept)
+    assert all(item.why and item.stays is Stays.NOTED for item in kept)
     assert walk(case.read, "team/app", "1.0") >= set(one.all_blobs())
 
 
@@ -358,7 +358,7 @@ def test_a_foreign_digest_under_a_tag_stays_where_there_are_other_writers(case: 
     with pytest.raises(MirrorError, match="1"):
         tag(owning.repository("team/app"), "1", ours)
     [kept] = owning.delete([ManifestKey("team/app", "1")])
-    assert kept.is_drift
+    assert kept.stays is Stays.FOREIGN
     assert digest_at(case.at, "1") == foreign.digest
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from reconciler.apply.settings import Resources, Settings
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.plan import plan_for
 from reconciler.plan.resolve import resolve
+from reconciler.registry.cloud import Cloud
 from reconciler.registry.host import TargetRegistry
 from reconciler.registry.kinds import KINDS, OTHER
 from reconciler.registry.opening import opened
@@ -36,7 +37,8 @@ from tests.bench import NOW, Silent
 from tests.memory import MemorySource, MemoryStore, mirror, mirrors
 from tests.parts.docker_registry import start_docker_registry
 from tests.parts.images import app, artifact, push
-from tests.parts.registry_habits import PRODUCTS, QUAY, MemoryRegistry, start_registry
+from tests.parts.registry_habits import ECR, PRODUCTS, QUAY, InMemoryCloud, MemoryRegistry, start_registry
+from tests.parts.scripted_server import Answer
 
 if TYPE_CHECKING:
     from reconciler.apply.outcome import Event
@@ -188,6 +190,52 @@ def test_a_tag_that_cannot_be_deleted_is_pruned_from_the_index_and_noted(real: W
     real.images["1"] = ONE
     assert failures(real.apply()) == {}
     assert not read_index(real.state).index.repositories["a"].undeleted
+
+
+def test_a_deletion_that_is_refused_fails_alone_and_is_tried_again(scripted: tuple[World, MemoryRegistry]) -> None:
+    world, registry = scripted
+    world.images |= {"3": ONE, "new": TWO}
+    world.apply()
+    for tag in ("1", "3"):
+        del world.images[tag]
+    registry.judge = lambda asked: Answer(403) if asked.method == "DELETE" and asked.path.endswith("/1") else None
+    assert "the login may not delete this" in failures(world.apply())["1"]
+    assert world.tags.keys() == {"1", "2", "new"}
+    registry.judge = lambda asked: None
+    assert failures(world.apply()) == {}
+    assert world.tags.keys() == {"2", "new"}
+
+
+def test_a_tag_that_a_rule_protects_is_noted(scripted: tuple[World, MemoryRegistry]) -> None:
+    world, registry = scripted
+    world.apply()
+    del world.images["1"]
+    rule = Answer(412, body=b"configured as immutable")
+    registry.judge = lambda asked: rule if asked.method == "DELETE" else None
+    [done] = world.apply()
+    assert isinstance(done, Done)
+    assert "keeps this tag as it is" in (done.kept or "")
+    assert (world.apply(), world.defects()) == ([], [])
+
+
+def test_tags_go_with_one_call_of_the_clouds_api() -> None:
+    with start_registry(ECR) as registry, pushing(registry.host) as world:
+        calls: list[Sequence[str]] = []
+
+        class Api(InMemoryCloud):
+            def delete_tags(self, path: str, tags: Sequence[str]) -> dict[str, str]:
+                calls.append(tags)
+                super().delete_tags(path, [tag for tag in tags if tag != "3"])
+                return {"3": "ECR did not delete it"} if "3" in tags else {}
+
+        host = TargetRegistry(world.target.host.registry, OTHER, Cloud(Api(registry)))
+        world.target = replace(world.target, host=host)
+        world.images = {str(number): app(str(number)) for number in range(9)}
+        world.apply()
+        world.images = {"8": world.images["8"]}
+        assert failures(world.apply()) == {"3": "ECR did not delete it"}
+        assert [len(tags) for tags in calls] == [8]
+        assert world.tags.keys() == {"3", "8"}
 
 
 def test_a_tag_is_removed_by_an_image_of_its_own_where_only_digests_can_be_deleted(tmp_path: Path) -> None:

@@ -122,6 +122,27 @@ def test_a_redirected_head_says_that_it_is_there(start: Callable[..., Target]) -
     assert target.push() is Pushed.PRESENT
 
 
+@pytest.mark.parametrize(
+    ("headers", "is_there"),
+    [
+        ({}, False),
+        ({"Content-Type": "text/html", "Content-Length": "3"}, False),
+        ({"Docker-Content-Digest": f"sha256:{'0' * 64}", "Content-Length": "5"}, False),
+        ({"Docker-Content-Digest": str(Digest.of(b"bytes"))}, True),
+        ({"Docker-Content-Digest": f"sha512:{'0' * 128}", "Content-Length": "5"}, True),
+    ],
+    ids=["states nothing", "another length", "another digest", "its digest without a length", "another algorithm"],
+)
+def test_what_counts_as_a_blob_that_is_there(
+    start: Callable[..., Target], headers: dict[str, str], *, is_there: bool
+) -> None:
+    target = start()
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    answer = Answer(raw=f"HTTP/1.1 200 OK\r\nConnection: close\r\n{head}\r\n".encode())
+    target.registry.judge = lambda asked: answer if asked.method == "HEAD" else None
+    assert target.at.holds(Descriptor("", Digest.of(b"bytes"), 5)) is is_there
+
+
 def test_a_blob_of_another_length_counts_as_missing(start: Callable[..., Target]) -> None:
     target = start()
     target.registry.repository("team/app").blobs[str(BLOB.digest)] = b"short"

@@ -112,6 +112,23 @@ def test_a_deletion_that_the_login_may_not_do_is_an_error(start: Start) -> None:
         at.delete_tag("1")
 
 
+@pytest.mark.parametrize("reference", ["1", Digest.of(index(1))])
+def test_a_success_that_deletes_nothing_is_not_believed(start: Start, reference: str | Digest) -> None:
+    """E.g. the page of a proxy that wants a login."""
+    registry, at = start()
+    at.put_manifest("1", OCI_INDEX, index(1))
+    registry.judge = lambda asked: Answer(200, body=b"<html>") if asked.method == "DELETE" else None
+    with pytest.raises(StoreError, match="answered 200 to its deletion, and it is still there"):
+        deleted(at, reference)
+    registry.judge = lambda asked: None
+    registry.after = lambda asked, answer: Answer(204) if asked.method == "DELETE" else answer
+    assert deleted(at, reference) is Removed.REMOVED
+
+
+def deleted(at: TargetRepository, reference: str | Digest) -> Removed:
+    return at.delete_tag(reference) if isinstance(reference, str) else at.delete_digest(reference)
+
+
 def test_an_immutable_tag_is_not_deleted(start: Start) -> None:
     registry, at = start()
     refusal = b'{"errors":[{"code":"PRECONDITION","message":"configured as immutable"}]}'
