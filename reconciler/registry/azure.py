@@ -7,7 +7,9 @@ the login of `az`. The exchange is that of github.com/Azure/acr, docs/AAD-OAuth.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from reconciler.errors import ExtraMissing, LoginRefused, Malformed
@@ -19,7 +21,26 @@ from reconciler.oci.spec import load_json
 from reconciler.registry.fetched import used_until
 from reconciler.sources.credentials import Credentials
 
-SCOPE = "https://containerregistry.azure.net/.default"
+
+@dataclass(frozen=True)
+class AzureCloud:
+    """One of Azure's clouds.
+
+    audience   what a token of Entra has to be for, so that a registry there exchanges it
+    authority  the host that gives out tokens; empty: the library's default
+    """
+
+    audience: str
+    authority: str = ""
+
+
+CLOUDS = {
+    "azurecr.io": AzureCloud("https://containerregistry.azure.net"),
+    "azurecr.us": AzureCloud("https://management.usgovcloudapi.net", "login.microsoftonline.us"),
+    "azurecr.cn": AzureCloud("https://management.chinacloudapi.cn", "login.chinacloudapi.cn"),
+}
+"""The clouds by how the hosts of their registries end. The last two take tokens for their resource managers."""
+
 USER = "00000000-0000-0000-0000-000000000000"
 LIFETIME = 3 * 3600.0
 """Seconds that the registry's refresh token lives."""
@@ -68,16 +89,22 @@ def _credentials(host: str, body: bytes) -> Credentials:
 
 
 def _entra(host: str) -> str:
+    cloud = next((cloud for end, cloud in CLOUDS.items() if host.endswith(f".{end}")), CLOUDS["azurecr.io"])
     try:
         from azure.core.exceptions import AzureError
         from azure.identity import DefaultAzureCredential
     except ImportError:
         raise ExtraMissing(f"{host}: docker and podman have no login for it; one by Entra's token", "azure") from None
     try:
-        with DefaultAzureCredential() as credential:
-            return credential.get_token(SCOPE).token
+        with DefaultAzureCredential(**_authority(cloud)) as credential:
+            return credential.get_token(f"{cloud.audience}/.default").token
     except (AzureError, ValueError) as error:
         why = str(error).partition("\n")[0][:200]
         raise LoginRefused(
             host, f"there is no login for it, and Entra gives no token: {why}; run `az login`, or `az acr login`"
         ) from None
+
+
+def _authority(cloud: AzureCloud) -> Mapping[str, str]:
+    # What the environment names, e.g. that of a workload identity, is more specific.
+    return {} if not cloud.authority or "AZURE_AUTHORITY_HOST" in os.environ else {"authority": cloud.authority}

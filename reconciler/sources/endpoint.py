@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
@@ -27,10 +28,14 @@ _REFUSALS: Mapping[int, type[SourceError]] = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The endpoint of one repository: `path` at `registry`."""
+    """The endpoint of one repository: `path` at `registry`.
+
+    upstream  the registry whose content it has, if it is a mirror of one; else empty
+    """
 
     registry: Registry
     path: str
+    upstream: str = field(default="", kw_only=True)
 
     @property
     def name(self) -> str:
@@ -43,7 +48,20 @@ class Endpoint:
 
     def url(self, rest: str) -> str:
         """Returns the URL of e.g. `tags/list`."""
+        return self.of_upstream(self.address(rest))
+
+    def address(self, rest: str) -> str:
+        """Returns the same URL without what tells a mirror whose content is wanted."""
         return f"{self.registry.url}/v2/{self.path}/{rest}"
+
+    def of_upstream(self, url: str) -> str:
+        """Adds the upstream to a URL. A mirror of several registries tells them apart by it.
+
+        containerd and regclient send the same to every mirror.
+        """
+        if not self.upstream or "ns" in parse_qs(urlsplit(url).query):
+            return url
+        return f"{url}{'&' if '?' in url else '?'}ns={self.upstream}"
 
     def what(self, reference: str) -> str:
         """Names a tag or digest in errors."""

@@ -44,7 +44,7 @@ class Registries:
         from reconciler.sources.mirrored import Hosts, MirroredSource
 
         # A mirror's own `mirrors` are not used: that could go in a circle.
-        mirrors = [(one, self._at(one.host, one.path(path))) for one in config.mirrors]
+        mirrors = [(one, self._at(one.host, one.path(path), registry)) for one in config.mirrors]
         contents = tuple(source for _, source in mirrors)
         resolving = tuple(source for one, source in mirrors if one.resolves)
         if config.only_mirrors:
@@ -52,12 +52,12 @@ class Registries:
         home = self._at(registry, path)
         return MirroredSource(Hosts((*contents, home), (*resolving, home), (home,), True, self._told))
 
-    def _at(self, registry: str, path: str) -> RegistrySource:
+    def _at(self, registry: str, path: str, upstream: str = "") -> RegistrySource:
         from reconciler.sources.repository import RegistrySource
 
         if registry not in self._opened:
             self._opened[registry] = _open_registry(registry, self._settings)
-        return RegistrySource(self._opened[registry], path)
+        return RegistrySource(self._opened[registry], path, upstream=upstream)
 
     def close(self) -> None:
         for registry in self._opened.values():

@@ -46,7 +46,7 @@ _NO_PAGE = (
 def list_tags(at: Endpoint) -> tuple[str, ...]:
     """Lists the tags of a repository, to the last page. Raises `SourceError` and its kinds."""
     found: dict[str, None] = {}  # a set in the source's order
-    base = at.url("tags/list")
+    base = at.address("tags/list")
     url = f"{base}?n={PAGE_SIZE}"
     seen = {url}
     is_guess = False
@@ -89,7 +89,7 @@ def _page(at: Endpoint, url: str, base: str, *, is_guess: bool) -> tuple[list[st
 
 
 def _page_within(at: Endpoint, limit: int, url: str, base: str, *, is_guess: bool) -> tuple[list[str], str | None]:
-    response, body = at.registry.document(url, at.scope, at.name, limit)
+    response, body = at.registry.document(at.of_upstream(url), at.scope, at.name, limit)
     refused = response.status_code in (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED)
     if refused and url == f"{base}?n={PAGE_SIZE}":
         # A registry that accepts only smaller pages (ECR) has a default size.

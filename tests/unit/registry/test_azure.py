@@ -28,19 +28,54 @@ def says(document: object, status: int = 200) -> Answer:
     return Answer(status, {"Content-Type": "application/json"}, json.dumps(document).encode())
 
 
-def test_the_token_of_a_managed_identity_is_exchanged(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("host", "audience"),
+    [
+        (HOST, "https://containerregistry.azure.net"),
+        ("team.azurecr.us", "https://management.usgovcloudapi.net"),
+        ("team-a1b2.azurecr.cn", "https://management.chinacloudapi.cn"),
+    ],
+)
+def test_the_token_of_a_managed_identity_is_exchanged(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, host: str, audience: str
+) -> None:
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"{server.url}/identity")
     monkeypatch.setenv("IDENTITY_HEADER", "header")
     token = {"access_token": "entra", "expires_on": str(int(time.time()) + 3600), "token_type": "Bearer"}
-    server.script += [says({**token, "resource": "https://containerregistry.azure.net"}), says({"refresh_token": "r"})]
-    login = azure_login(HOST, url=server.url)
+    server.script += [says({**token, "resource": audience}), says({"refresh_token": "r"})]
+    login = azure_login(host, url=server.url)
     assert (login.password, login.identity_token) == ("", "r")
     assert 2.5 * 3600 < login.until - time.monotonic() < 3 * 3600
     identity, exchange = server.asked
-    assert identity.path.endswith("resource=https://containerregistry.azure.net")
+    assert identity.path.endswith(f"resource={audience}")
     assert (exchange.method, exchange.path) == ("POST", "/oauth2/exchange")
     form = {key: values[0] for key, values in parse_qs(exchange.body.decode()).items()}
-    assert form == {"grant_type": "access_token", "service": HOST, "access_token": "entra"}
+    assert form == {"grant_type": "access_token", "service": host, "access_token": "entra"}
+
+
+@pytest.mark.parametrize(
+    ("host", "named", "expected"),
+    [
+        (HOST, None, {}),
+        ("team.azurecr.us", None, {"authority": "login.microsoftonline.us"}),
+        ("team.azurecr.cn", None, {"authority": "login.chinacloudapi.cn"}),
+        ("team.azurecr.cn", "https://login.example.com", {}),
+    ],
+)
+def test_each_cloud_has_its_own_authority(
+    monkeypatch: pytest.MonkeyPatch, host: str, named: str | None, expected: dict[str, str]
+) -> None:
+    asked: list[dict[str, str]] = []
+
+    def credential(**options: str) -> object:
+        asked.append(options)
+        raise ValueError("no login")
+
+    monkeypatch.setattr("azure.identity.DefaultAzureCredential", credential)
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", named) if named else monkeypatch.delenv("AZURE_AUTHORITY_HOST", False)
+    with pytest.raises(LoginRefused, match="no login"):
+        azure_login(host)
+    assert asked == [expected]
 
 
 @pytest.mark.parametrize(

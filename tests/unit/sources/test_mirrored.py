@@ -111,6 +111,22 @@ def test_content_comes_from_the_mirror_and_all_else_from_the_registry() -> None:
         assert not home.asked()
 
 
+@pytest.mark.parametrize("only", [True, False])
+def test_a_mirror_is_told_whose_content_is_wanted(*, only: bool) -> None:
+    """As by containerd: one cache may stand in front of several registries."""
+    with hosts(2) as (home, cache), opened(home, config(cache, only=only, resolves=True)) as source:
+        for host in (home, cache):
+            host.hold(NEW.body, *(f"v{number}" for number in range(100)))
+        source.resolve("v1")
+        source.manifest(ROOT)
+        b"".join(source.blob(LAYER))
+        source.tags()
+        source.attachments(ROOT.digest, None)
+        assert cache.asked()
+        assert all(one.endswith(f"ns={home.server.host}") for one in cache.asked()), cache.asked()
+        assert not any("ns=" in one for one in home.asked())
+
+
 def test_what_a_mirror_lacks_comes_from_the_next_host() -> None:
     with hosts(3) as (home, first, second), opened(home, config(first, second)) as source:
         home.hold(NEW.body)
@@ -151,7 +167,7 @@ def test_a_blob_that_breaks_off_is_continued_at_the_next_host() -> None:
     with hosts(2) as (home, cache), opened(home, config(cache)) as source:
         home.hold(NEW.body)
         cut = Answer(body=BLOB, cut=LAYER.size - 1000)
-        cache.server.on(f"GET /v2/team/app/blobs/{LAYER.digest}", cut, Answer(404))
+        cache.server.on(f"GET /v2/team/app/blobs/{LAYER.digest}?ns={home.server.host}", cut, Answer(404))
         assert b"".join(source.blob(LAYER)) == BLOB
         assert home.server.asked[-1].headers["range"] == "bytes=1000-"
 
