@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from reconciler.apply.image_copies import ImageCopies
 from reconciler.apply.outcome import Done, Failed, NotMirrored, Outcome, Skipped
 from reconciler.apply.restored import finish_restores
-from reconciler.errors import Drift, Interrupted, LockLost, NoPlatform, OutOfTime, QuotaSpent, StoreDenied
+from reconciler.errors import Drift, Interrupted, LockLost, NoPlatform, OutOfTime, QuotaSpent, StoreDenied, StoreError
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.referrers import Record
 from reconciler.oci.spec import Digest
