@@ -72,15 +72,17 @@ def delivered(
     connections: Connections,
     only: Sequence[str] = (),
     stage: Stage = in_silence,
+    keys: Sequence[Path] = (),
 ) -> Iterator[Delivery]:
     """Opens and verifies a box for the mirrors of a file, for as long as the block lasts.
 
     only   globs of the targets; empty: all
     stage  shows what is under way
+    keys   files of the public keys, one of which must have signed it; empty: it need not be signed
 
     Raises as `opened` and `affected` do.
     """
-    with opened(paths, stage) as box:
+    with opened(paths, stage, keys) as box:
         index = read_index(connections.target.state).index
         targets = affected(box, mirrors, index, only)
         ours = boxed(mirrors, box)

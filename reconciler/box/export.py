@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +26,7 @@ from reconciler.box.archive import BLOCK, END, manifest_head, padded, places
 from reconciler.box.contents import BoxManifest, Point, serialise
 from reconciler.box.gather import Carried, gathered
 from reconciler.box.parts import PartsWriter
+from reconciler.box.signature import load_signing_key, signature_of, signature_path
 from reconciler.errors import IndexInvalid, NotFound, UsageError
 from reconciler.mirrors.only import matches_only
 from reconciler.oci.spec import Digest
@@ -39,6 +40,7 @@ from reconciler.work.threads import BLOB_WORKERS, readers
 if TYPE_CHECKING:
     from reconciler.box.contents import Content
     from reconciler.mirrors.model import Mirrors
+    from reconciler.signatures.keys import PrivateKey
     from reconciler.stores import Store
     from reconciler.target.protocol import Target
 
@@ -54,22 +56,25 @@ class Wanted:
     since    what the receiver has: a serial or a time of this mirror's history; None: see `lacking`
     lacking  the file of the receiver's mirror index; None: it has what it had at `since`, else nothing
     split    bytes of a part at most; None: one file
+    key      the file of the private key that signs the box; None: it is not signed
     """
 
     only: tuple[str, ...] = ()
     since: int | datetime | None = None
     lacking: Path | None = None
     split: int | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True)
 class Exported:
-    """A box that was written: its files, the sha256 of its manifest, and its bytes in all."""
+    """A box that was written: its files, the sha256 of its manifest, its bytes in all, and the file that signs it."""
 
     paths: tuple[Path, ...]
     digest: Digest
     manifest: BoxManifest
     size: int
+    signature: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,8 @@ def export(path: Path, mirrors: Mirrors, target: Target, wanted: Wanted) -> Expo
     Raises `UsageError`, `NotFound` if the target lacks something of its images, `IndexInvalid` and `StoreError`; then
     there is no box.
     """
+    # First, for a key that cannot be used must not cost a whole run.
+    key = load_signing_key(wanted.key) if wanted.key else None
     observed = read_index(target.state)
     if observed.digest is None:
         raise UsageError("there is nothing to export: the target has no mirror index; run `r2mirror apply` first")
@@ -103,7 +110,8 @@ def export(path: Path, mirrors: Mirrors, target: Target, wanted: Wanted) -> Expo
         }
     end = Point(observed.index.serial, observed.digest)
     manifest = BoxManifest(mirrors.name, receiver.start, end, repositories, carried.contents)
-    return _written(path, manifest, carried, wanted.split)
+    found = _written(path, manifest, carried, wanted.split)
+    return _signed(path, found, key) if key else found
 
 
 def _written(path: Path, manifest: BoxManifest, carried: Carried, split: int | None) -> Exported:
@@ -119,6 +127,13 @@ def _written(path: Path, manifest: BoxManifest, carried: Carried, split: int | N
             box.write(bytes(-place.content.size % BLOCK))
         box.write(END)
     return Exported(box.paths, digest, manifest, total)
+
+
+def _signed(path: Path, found: Exported, key: PrivateKey) -> Exported:
+    signature, body = signature_path(path), signature_of(serialise(found.manifest), key)
+    with PartsWriter(signature, len(body), None) as file:
+        file.write(body)
+    return replace(found, signature=signature)
 
 
 def _verified(carried: Carried, content: Content) -> Iterator[bytes]:

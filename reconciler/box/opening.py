@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from reconciler.box.archive import BLOCK, END, padded, parse_manifest_head, places
 from reconciler.box.contents import MAX_SIZE, parse
 from reconciler.box.parts import PartsReader, found
+from reconciler.box.signature import check_signed, load_trusted_keys
 from reconciler.errors import BoxInvalid, Malformed
 from reconciler.plan.make import in_silence
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from reconciler.box.contents import BoxManifest
     from reconciler.oci.spec import Digest
     from reconciler.plan.make import Stage
+    from reconciler.signatures.keys import PublicKey
 
 _AGAIN = "nothing was done; copy the box again"
 
@@ -48,16 +50,19 @@ class Box:
 
 
 @contextmanager
-def opened(paths: Sequence[Path], stage: Stage = in_silence) -> Iterator[Box]:
+def opened(paths: Sequence[Path], stage: Stage = in_silence, keys: Sequence[Path] = ()) -> Iterator[Box]:
     """Opens a box, or the parts of one in their order, and verifies every byte of it.
 
     stage  shows that it is being verified
+    keys   files of the public keys, one of which must have signed it; empty: it need not be signed
 
-    Raises `BoxInvalid` for what is not a whole box, and `UsageError` for a file that cannot be read.
+    Raises `BoxInvalid` for what is not a whole box, or not signed like that, and `UsageError` for a file that cannot be
+    read.
     """
+    trusted = load_trusted_keys(keys)
     parts = PartsReader(found(paths))
     try:
-        box = _parsed(parts)
+        box = _parsed(parts, trusted)
         with stage("Verifying the box ..."):
             _verify(box)
         yield box
@@ -65,7 +70,7 @@ def opened(paths: Sequence[Path], stage: Stage = in_silence) -> Iterator[Box]:
         parts.close()
 
 
-def _parsed(parts: PartsReader) -> Box:
+def _parsed(parts: PartsReader, trusted: Sequence[tuple[str, PublicKey]]) -> Box:
     try:
         digest, size = parse_manifest_head(parts.whole(0, min(BLOCK, parts.size)))
         if size > MAX_SIZE:
@@ -73,6 +78,9 @@ def _parsed(parts: PartsReader) -> Box:
         body = parts.whole(BLOCK, size)
         if not digest.matches(body):
             raise Malformed("its manifest", "has other bytes than those that its name is the hash of")
+        if trusted:
+            # Before anything in it is believed.
+            check_signed(body, Path(parts.name), trusted)
         manifest = parse(body)
     except Malformed as error:
         raise BoxInvalid(parts.where(0), f"{error}; {_AGAIN}, the first part first") from None

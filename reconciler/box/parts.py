@@ -91,16 +91,30 @@ def _read(part: _Part, offset: int, wanted: int) -> bytes:
 
 
 def found(paths: Sequence[Path]) -> tuple[Path, ...]:
-    """Returns the files of a box: those named, or the parts `BOX.tar.001` ... of a single one that was split."""
-    if len(paths) != 1 or paths[0].exists():
+    """Returns the files of a box: those named, or the parts `BOX.tar.001` ... of a single one that was split.
+
+    Raises `UsageError` if there are both, and the parts are not those of the file.
+    """
+    if len(paths) != 1:
         return tuple(paths)
+    parts = _parts(paths[0])
+    if not paths[0].exists():
+        return parts or tuple(paths)
+    # `cat` may have made one of the parts; otherwise they are those of another export.
+    if parts and sum(part.stat().st_size for part in parts) != paths[0].stat().st_size:
+        why = f"there is {parts[0]} of another box as well; remove the one that is not meant"
+        raise UsageError(f"{paths[0]}: {why}")
+    return tuple(paths)
+
+
+def _parts(path: Path) -> tuple[Path, ...]:
     parts = []
     for number in range(1, MAX_PARTS + 1):
-        part = part_path(paths[0], number)
+        part = part_path(path, number)
         if not part.exists():
             break
         parts.append(part)
-    return tuple(parts) or tuple(paths)
+    return tuple(parts)
 
 
 def part_path(path: Path, number: int) -> Path:

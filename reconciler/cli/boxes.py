@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.cli.console import note
 from reconciler.cli.progress import waiting
+from reconciler.errors import UsageError
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
@@ -31,18 +32,30 @@ class Sourced:
     check: Callable[[Plan], None] = lambda _: None
 
 
+def check_keys(boxes: Sequence[Path] | None, keys: Sequence[Path] | None) -> None:
+    """Raises `UsageError` for keys without a box, which would verify nothing."""
+    if keys and not boxes:
+        raise UsageError("--key verifies a box: add --from BOX; images are verified by signed_by")
+
+
 @contextmanager
 def sourced(
-    boxes: Sequence[Path], mirrors: Mirrors, connections: Connections, only: Sequence[str]
+    boxes: Sequence[Path], mirrors: Mirrors, connections: Connections, only: Sequence[str], keys: Sequence[Path]
 ) -> Iterator[Sourced]:
-    """Yields the mirrors as they are, or with a box in the place of their sources. Raises as `delivered` does."""
+    """Yields the mirrors as they are, or with a box in the place of their sources. Raises as `delivered` does.
+
+    keys  files of the public keys that may have signed the box
+    """
     if not boxes:
         yield Sourced(mirrors, connections, tuple(only))
         return
     # Imported here: most runs take no box.
     from reconciler.box.delivery import delivered
+    from reconciler.box.signature import signature_path
 
-    with delivered(boxes, mirrors, connections, only, waiting) as found:
+    if not keys and signature_path(boxes[0]).exists():
+        note(f"{signature_path(boxes[0])} is not verified; --key KEY verifies it")
+    with delivered(boxes, mirrors, connections, only, waiting, keys) as found:
         if found.unnamed:
             some = ", ".join(found.unnamed[:NAMED]) + (" ..." if len(found.unnamed) > NAMED else "")
             note(f"the box also has {some}, which the mirrors file does not name; left out")

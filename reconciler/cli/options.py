@@ -143,6 +143,12 @@ BoxOption = Annotated[
         "the name of the box, or named in their order.",
     ),
 ]
+KeyOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--key", metavar="KEY", help="With --from: refuse a box that this public key has not signed; may be repeated."
+    ),
+]
 AcceptMovedOption = Annotated[
     list[str] | None,
     typer.Option(

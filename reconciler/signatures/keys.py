@@ -1,4 +1,4 @@
-"""Loads public keys in PEM, and verifies signatures against them. Pure; the only user of `cryptography` for keys.
+"""Loads keys in PEM, makes signatures and verifies them. Pure; the only user of `cryptography` for keys.
 
 The algorithms are cosign's defaults for each kind: ECDSA P-256 and RSA PKCS #1 v1.5 over SHA-256, and pure Ed25519.
 """
@@ -11,12 +11,13 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
 from reconciler.errors import Malformed, SignatureRefused
 from reconciler.oci.spec import Digest
 
 PublicKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+PrivateKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey
 
 MIN_RSA_BITS = 2048
 
@@ -32,6 +33,23 @@ def load_key(pem: bytes, what: str) -> PublicKey:
         raise Malformed(
             what, "is not a public key in PEM format, which begins with -----BEGIN PUBLIC KEY-----"
         ) from None
+    return _supported(key, what)
+
+
+def load_private_key(pem: bytes, what: str) -> PrivateKey:
+    """Loads a private key without a password. Raises `Malformed` if it is not one, or of an unsupported kind."""
+    if b"ENCRYPTED" in pem:
+        raise Malformed(what, "is encrypted; decrypt it for the run, or sign with the program that has it")
+    try:
+        key = load_pem_private_key(pem, None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise Malformed(what, "is not a private key in PEM format, e.g. of `openssl genpkey`") from None
+    _supported(key.public_key(), what)
+    assert isinstance(key, PrivateKey), "for its public key is of one of these kinds"
+    return key
+
+
+def _supported(key: object, what: str) -> PublicKey:
     match key:
         case ec.EllipticCurvePublicKey(curve=ec.SECP256R1()) | ed25519.Ed25519PublicKey():
             return key
@@ -43,6 +61,17 @@ def load_key(pem: bytes, what: str) -> PublicKey:
             raise Malformed(what, f"is an RSA key of {key.key_size} bits; the minimum is {MIN_RSA_BITS}")
         case _:
             raise Malformed(what, "is not a key for ECDSA P-256, RSA or Ed25519")
+
+
+def sign_message(key: PrivateKey, message: bytes) -> bytes:
+    """Signs a message. What `check_message` verifies with the public key."""
+    match key:
+        case ec.EllipticCurvePrivateKey():
+            return key.sign(message, ec.ECDSA(SHA256()))
+        case rsa.RSAPrivateKey():
+            return key.sign(message, padding.PKCS1v15(), SHA256())
+        case _:
+            return key.sign(message)
 
 
 def check_message(key: PublicKey, signature: bytes, message: bytes, what: str) -> None:

@@ -65,10 +65,15 @@ class Side:
     def export(self, path: Path, wanted: Wanted = Wanted()) -> Exported:  # noqa: B008 it is frozen
         return export(path, self.file, self.target, wanted)
 
-    def receive(self, *paths: Path, options: Options = Options("apply --from")) -> list[Event]:  # noqa: B008
+    def receive(
+        self,
+        *paths: Path,
+        keys: Sequence[Path] = (),
+        options: Options = Options("apply --from"),  # noqa: B008 it is frozen
+    ) -> list[Event]:
         """Does what `apply --from` does."""
         connections = Connections(lambda: self.target, none)
-        with delivered(paths, self.file, connections, options.choices.only) as box:
+        with delivered(paths, self.file, connections, options.choices.only, keys=keys) as box:
             options = replace(options, choices=replace(options.choices, only=box.only))
             made = made_for_apply(box.mirrors, box.connections, options)
             box.check(made.plan)

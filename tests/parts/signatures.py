@@ -20,7 +20,13 @@ from typing import Any, TypeAlias
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.parts.images import OCI_CONFIG, OCI_EMPTY, OCI_INDEX, OCI_MANIFEST, Image, artifact, digest_of
@@ -41,6 +47,10 @@ def ec_key() -> ec.EllipticCurvePrivateKey:
 
 def public_pem(key: PrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+
+
+def private_pem(key: PrivateKey, encryption: KeySerializationEncryption = NoEncryption()) -> bytes:  # noqa: B008 it holds nothing
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
 def sign(key: PrivateKey, message: bytes) -> bytes:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.parts.images import app, artifact, push, push_referrer, write_layout
 from tests.parts.seaweedfs import s3_store
+from tests.parts.signatures import ec_key, private_pem, public_pem
 from tests.world import World, changes, from_folder, walk
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from tests.parts.skopeo import Skopeo
 
 V1, V2 = app("1", "linux/amd64", "linux/arm64"), app("2", "linux/amd64", "linux/arm64")
+KEY = ec_key()
 SBOM = artifact("application/vnd.example.sbom", [("text/plain", b"contents")], V1)
 
 
@@ -35,12 +37,16 @@ def test_from_a_registry_by_boxes_in_parts_into_a_bucket_and_back_out_of_it(
     push(V1, docker_registry.host, "team/app", "1")
     push_referrer(SBOM, docker_registry.host, "team/app")
     here.apply()
-    here.run("export", "1.tar", "--split", "1MiB")
+    (tmp_path / "key").write_bytes(private_pem(KEY))
+    (tmp_path / "key.pub").write_bytes(public_pem(KEY))
+    here.run("export", "1.tar", "--split", "1MiB", "--sign-key", "key")
     shutil.rmtree(docker_registry.data)  # No source can be asked any more.
-    there.apply("--from", str(tmp_path / "1.tar"))
+    key = ("--key", str(tmp_path / "key.pub"))
+    there.apply("--from", str(tmp_path / "1.tar"), *key)
     assert changes(there.plan("--from", str(tmp_path / "1.tar"))) == []
     there.run("verify", "--deep")
     there.run("export", "back.tar")
+    assert "is not signed" in there.run("plan", "--from", "back.tar", *key, code=1).stderr
     again = replace(there, folder=tmp_path / "again", store={"type": "file", "path": "./again"})
     again.folder.mkdir()
     again.mirrors(mirror)

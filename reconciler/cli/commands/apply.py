@@ -17,7 +17,7 @@ from reconciler.apply.apply import Options, apply_made, made_for_apply, saved_fo
 from reconciler.apply.watch import Watch
 from reconciler.cli.accounts import Accounts
 from reconciler.cli.apply_report import Among, ApplyReport
-from reconciler.cli.boxes import sourced
+from reconciler.cli.boxes import check_keys, sourced
 from reconciler.cli.console import agreed, command_line, note, show, show_result, tell_waiting, terminal
 from reconciler.cli.group import INTERRUPTED
 from reconciler.cli.inputs import load_whole
@@ -29,6 +29,7 @@ from reconciler.cli.options import (
     AllowPruneOption,
     BoxOption,
     FileOption,
+    KeyOption,
     LockTimeoutOption,
     NowOption,
     OnlyMissingOption,
@@ -122,6 +123,7 @@ class Call:
     accept_present: AcceptPresentOption = False
     accept_moved: AcceptMovedOption = None
     boxes: BoxOption = None
+    keys: KeyOption = None
     overwrite_drift: Annotated[
         bool,
         typer.Option(
@@ -158,6 +160,7 @@ def apply(call: Call) -> int:
         )
     if call.boxes and call.dask:
         raise UsageError("--from and --dask exclude each other: the workers of a cluster do not have the box")
+    check_keys(call.boxes, call.keys)
     mirrors, deadline = load_whole(call.file), Deadline(call.timeout)
     targets = mirrors.targets(call.store or ())
     if mirrors.stores and not call.boxes:
@@ -168,7 +171,7 @@ def apply(call: Call) -> int:
     with (
         _cluster(call, mirrors) as cluster,
         connect(mirrors, os.environ, call.workers, call.bandwidth, deadline) as outside,
-        sourced(call.boxes or (), mirrors, outside, call.only or ()) as given,
+        sourced(call.boxes or (), mirrors, outside, call.only or (), call.keys or ()) as given,
         _accounts(call) as accounts,
     ):
         mirrors, connections = given.mirrors, given.connections

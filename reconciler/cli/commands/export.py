@@ -70,6 +70,12 @@ class Call:
         int | None,
         typer.Option("--split", metavar="SIZE", parser=_split, help="Write parts of this size, e.g. 4GiB."),
     ] = None
+    sign_key: Annotated[
+        Path | None,
+        typer.Option(
+            "--sign-key", metavar="KEY", help="Sign the box with this private key, and write BOX.sig beside it."
+        ),
+    ] = None
     index: Annotated[
         bool, typer.Option("--index", help="Write the mirror index alone, for --lacking on the other side.")
     ] = False
@@ -89,13 +95,16 @@ def export(call: Call) -> int:
     mirrors = load(call.file, call.store)
     target = open_bucket(mirrors)
     if call.index:
-        if call.since is not None or call.lacking or call.split or call.only:
-            raise UsageError("--index writes the whole mirror index: leave out --since, --lacking, --split and --only")
+        if call.since is not None or call.lacking or call.split or call.only or call.sign_key:
+            raise UsageError(
+                "--index writes the whole mirror index: leave out --since, --lacking, --split, --only and --sign-key"
+            )
         write_index_file(call.box, target, datetime.now(UTC))
         note(f"wrote {call.box}; on the other side: `r2mirror export BOX --lacking {call.box.name}`")
         return 0
     since = None if call.since is None else _since(call.since)
+    wanted = Wanted(tuple(call.only or ()), since, call.lacking, call.split, call.sign_key)
     with waiting("Writing the box ..."):
-        found = export_box(call.box, mirrors, target, Wanted(tuple(call.only or ()), since, call.lacking, call.split))
+        found = export_box(call.box, mirrors, target, wanted)
     show_result(EXPORTED, found, call.output)
     return 0

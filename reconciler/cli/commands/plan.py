@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.boxes import sourced
+from reconciler.cli.boxes import check_keys, sourced
 from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load_whole
 from reconciler.cli.options import (
@@ -21,6 +21,7 @@ from reconciler.cli.options import (
     DetailedOption,
     FileOption,
     FormatOption,
+    KeyOption,
     OnlyMissingOption,
     OnlyOption,
     StoresOption,
@@ -76,6 +77,7 @@ class PlanOptions:
     allow_prune: AllowPruneOption = False
     accept_moved: AcceptMovedOption = None
     boxes: BoxOption = None
+    keys: KeyOption = None
     strict: StrictOption = False
     timeout: TimeoutOption = None
     _verbose: VerboseOption = 0
@@ -90,6 +92,7 @@ def plan(options: PlanOptions) -> int:
     """
     if options.boxes and options.recheck:
         raise UsageError("--from and --recheck exclude each other: a box need not have what is mirrored already")
+    check_keys(options.boxes, options.keys)
     whole = load_whole(options.file)
     targets = whole.targets(options.store or ())
     if options.out and len(targets) > 1:
@@ -111,7 +114,7 @@ def plan(options: PlanOptions) -> int:
 def _plan_one(options: PlanOptions, mirrors: Mirrors) -> Made:
     with (
         connect(mirrors, os.environ, deadline=Deadline(options.timeout)) as outside,
-        sourced(options.boxes or (), mirrors, outside, options.only or ()) as given,
+        sourced(options.boxes or (), mirrors, outside, options.only or (), options.keys or ()) as given,
     ):
         made = _make(options, given.mirrors, given.connections, given.only)
         check_consent(made.plan, consent_of((), options.accept_moved))

@@ -18,7 +18,7 @@ def exported_text(found: Exported, *, color: bool = False, width: int = WIDE) ->
     manifest = found.manifest
     start = f"from serial {manifest.start.serial}" if manifest.start else "from nothing"
     size = size_words(found.size)
-    files = [Line(str(path)) for path in found.paths]
+    files = [Line(str(path)) for path in (*found.paths, *([found.signature] if found.signature else []))]
     what = Line(f"{start} to serial {manifest.end.serial}, {found.digest}")
     tags = f"{count(manifest.tags, 'tag')} of {len(manifest.repositories)} repositories"
     summary = bold(f"Exported {count(len(manifest.contents), 'object')} for {tags}, {size}.")
@@ -31,6 +31,7 @@ def exported_document(found: Exported) -> dict[str, Any]:
     return {
         "version": 1,
         "files": [str(path) for path in found.paths],
+        **({"signature": str(found.signature)} if found.signature else {}),
         "digest": str(found.digest),
         "from": point_document(manifest.start),
         "to": point_document(manifest.end),

@@ -55,7 +55,10 @@ def test_the_parts_of_a_box_are_found_by_its_name(tmp_path: Path) -> None:
     assert found([box, tmp_path / "x"]) == (box, tmp_path / "x")
     assert found([tmp_path / "x"]) == (tmp_path / "x",)
     box.touch()
-    assert found([box]) == (box,)
+    assert found([box]) == (box,), "made of its parts"
+    box.write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"box\.tar\.001 of another box"):
+        found([box])
 
 
 def test_too_many_parts(tmp_path: Path) -> None:
