@@ -63,3 +63,16 @@ DISTRIBUTION: dict[str, Any] = {
 def signature(secret: str, body: bytes) -> str:
     """As GitHub signs a body, in `X-Hub-Signature-256`."""
     return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def notifying(url: str, secret: str) -> dict[str, Any]:
+    """The configuration of a registry that sends its events to the port at `url`."""
+    endpoint = {
+        "name": "r2mirror",
+        "url": f"{url}/hooks/distribution",
+        "headers": {"Authorization": [f"Bearer {secret}"]},
+        "timeout": "5s",
+        "threshold": 5,
+        "backoff": "1s",
+    }
+    return {"notifications": {"endpoints": [endpoint]}}
