@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.http.tally import ANSWERS
 from reconciler.metrics.exposition import exposition
-from reconciler.metrics.samples import NO_SAMPLES, after_run, with_answers
+from reconciler.metrics.samples import NO_SAMPLES, after_run, with_answers, with_triggers
 
 if TYPE_CHECKING:
     from reconciler.apply.finished import Finished
     from reconciler.metrics.samples import Samples
+
+
+NO_TRIGGERS: Mapping[tuple[str, str], int] = {}
 
 
 class Recorder:
@@ -26,6 +30,10 @@ class Recorder:
         with self._changing:
             self._samples = after_run(self._samples, run)
 
-    def exposition(self) -> bytes:
-        """Writes all metrics as they are now, with those of the process."""
-        return exposition(with_answers(self._samples, ANSWERS.counts), of_process=True)
+    def exposition(self, triggers: Mapping[tuple[str, str], int] = NO_TRIGGERS) -> bytes:
+        """Writes all metrics as they are now, with those of the process.
+
+        triggers  how many there were, by path and result
+        """
+        samples = with_triggers(with_answers(self._samples, ANSWERS.counts), triggers)
+        return exposition(samples, of_process=True)

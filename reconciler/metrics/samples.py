@@ -45,6 +45,11 @@ def with_answers(before: Samples, answers: Answers) -> Samples:
     return {**before, **{key: before.get(key, 0.0) + count for key, count in keys.items()}}
 
 
+def with_triggers(before: Samples, counts: Mapping[tuple[str, str], int]) -> Samples:
+    """Returns the values with how many triggers there were, by path and result."""
+    return {**before, **{(table.TRIGGERS.name, key): float(count) for key, count in counts.items()}}
+
+
 def _counts(run: Finished) -> Iterator[tuple[Key, float]]:
     """Yields what the run adds to each counter, zeros too: a rate needs the value from before the first failure."""
     base = (run.name, run.store)

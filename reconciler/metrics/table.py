@@ -64,6 +64,12 @@ QUOTA_LEFT = Metric(
 QUOTA_LIMIT = Metric(
     "r2mirror_quota_limit_pulls", Kind.GAUGE, "Pulls that a registry's quota allows within its window.", ("registry",)
 )
+TRIGGERS = Metric(
+    "r2mirror_triggers_total",
+    Kind.COUNTER,
+    "Requests to /run and /hooks/<kind> of watch, by what became of them; unknown: pushes that no mirror is about.",
+    ("path", "result"),
+)
 BUILD = Metric("r2mirror_build_info", Kind.GAUGE, "The version that wrote these metrics; always 1.", ("version",))
 
 METRICS = (
@@ -84,6 +90,7 @@ METRICS = (
     REQUESTS,
     QUOTA_LEFT,
     QUOTA_LIMIT,
+    TRIGGERS,
     BUILD,
 )
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -60,6 +60,9 @@ RATE, BURST = 20.0, 200
 
 MAX_GLOBS = 100
 
+RESULTS = ("queued", "unknown", "ignored", "refused", "invalid", "limited")
+"""What becomes of a trigger. Pushes to an `unknown` repository are counted one by one; `limited`: answered 429."""
+
 
 class Health(Protocol):
     """The state of what the port belongs to."""
@@ -79,8 +82,7 @@ class Port:
     registry  answers every other path; None: they are 404
     environ   has the token and the secrets. Raises `UsageError` for one that can be guessed
 
-    `counts` has how many triggers there were, by path and result: `queued`, `unknown` (no mirror has the repository),
-    `ignored` (nothing was pushed), `refused` (no proof) or `invalid`.
+    `counts` has how many triggers there were, by path and result.
     """
 
     def __init__(
@@ -98,7 +100,9 @@ class Port:
         self._token = read_secret(environ, VARIABLE)
         hooks = [(one, read_secret(environ, one.variable)) for one in FORMATS]
         self.hooks: dict[str, tuple[Format, Secret]] = {one.kind: (one, secret) for one, secret in hooks if secret}
-        self.counts: Counter[tuple[str, str]] = Counter()
+        paths = [*(["/run"] if self._token else ()), *(f"/hooks/{kind}" for kind in self.hooks)]
+        # Zeros too: a rate needs the value from before the first one.
+        self.counts = Counter({(path, result): 0 for path in paths for result in RESULTS})
         self._buckets: dict[str, TokenBucket] = {}
         self._bodies = Bodies()
 
@@ -135,6 +139,7 @@ class Port:
             raise self._invalid("/run", f"more than {MAX_GLOBS} globs")
         targets = {file: _chosen(mirrors, globs) for file, mirrors in self._files().items()}
         if globs and not any(targets.values()):
+            self.counts["/run", "unknown"] += 1
             raise Refused(404, f"no target matches {', '.join(globs)[:200]}")
         wanted = {file: some if globs else None for file, some in targets.items() if some or not globs}
         return self._queued("/run", wanted, 0)
@@ -194,6 +199,7 @@ class Port:
         # After the proof: without the secret no one can use up the rate of those who have it.
         wait = self._buckets.setdefault(path, TokenBucket(RATE, BURST)).take()
         if wait:
+            self.counts[path, "limited"] += 1
             raise Refused(429, "too many triggers; try again later", **{"Retry-After": str(wait)})
 
     def _invalid(self, path: str, why: str) -> Refused:

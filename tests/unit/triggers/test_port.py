@@ -217,6 +217,7 @@ def test_a_flood_is_answered_429_and_is_one_run(watch: Watch, monkeypatch: pytes
     answers = [watch.hook("dockerhub", DOCKER_HUB, f"?secret={SECRET}") for _ in range(7)]
     assert [one.status for one in answers] == [202] * 5 + [429] * 2
     assert answers[-1].headers["retry-after"] == "1000"
+    assert watch.count("/hooks/dockerhub", "limited") == 2
     # The others have a rate of their own.
     assert watch.run().status == 202
 
