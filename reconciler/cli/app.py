@@ -7,15 +7,19 @@ Exit codes: 0 done or nothing to do; 1 something failed or was refused, wrong us
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from reconciler import __version__
-from reconciler.cli.console import complain, help_instead, note, say
-from reconciler.cli.everywhere import begin_call, came_from
+from reconciler.cli.console import complain, help_instead, note, say, show
+from reconciler.cli.everywhere import begin_call, came_from, given
+from reconciler.cli.github import annotate_error
 from reconciler.cli.group import INTERRUPTED, Commands
-from reconciler.errors import ExtraMissing, MirrorError
+from reconciler.cli.log import manner
+from reconciler.cli.render.formats import JSON, json_text
+from reconciler.errors import ExtraMissing, MirrorError, UsageError
 
 logger = logging.getLogger(__name__)
 
@@ -49,33 +53,59 @@ def root(
 
 
 def run() -> int:
-    """Runs one call of the program and returns its exit code: 1 after an error, 130 after an interruption."""
+    """Runs one call of the program and returns its exit code: 1 after an error, 130 after an interruption.
+
+    Where JSON was asked for and there is no result, prints the error as a document.
+    """
     begin_call()
     try:
-        return app(prog_name="r2mirror", standalone_mode=False) or 0
+        code: int = app(prog_name="r2mirror", standalone_mode=False) or 0
+        if code == INTERRUPTED:
+            _answer(None, "interrupted", "interrupted", code)
+        return code
     except ExtraMissing as error:
         # Reading package metadata takes longer to import than the rest of `--help`.
         from reconciler.cli.installation import install_command
 
-        complain(f"{error}: {install_command(error.extra)}")
+        return _fail(error, "", f"{error}: {install_command(error.extra)}")
     except MirrorError as error:
-        complain(str(error))
+        annotate_error(error)
+        return _fail(error, "", str(error))
     except typer.TyperException as error:
-        _say_usage(error)
+        return _fail_usage(error)
     except (KeyboardInterrupt, typer.Abort):
         note("interrupted")
+        _answer(None, "interrupted", "interrupted", INTERRUPTED)
         return INTERRUPTED
     except UnicodeEncodeError as error:
         logger.debug("a name cannot be spelled", exc_info=True)
         why = f"this locale's encoding, {error.encoding}, cannot spell it; set LC_ALL=C.UTF-8 or PYTHONUTF8=1"
-        complain(f"{error.object!a}: {why}")
+        return _fail(error, "encoding", f"{error.object!a}: {why}")
     except OSError as error:
         logger.debug("the operating system refused something", exc_info=True)
-        complain(f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error))
+        words = f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+        return _fail(error, "system", words)
+
+
+def _fail(error: Exception, kind: str, message: str) -> int:
+    """Prints an error, and returns the exit code."""
+    complain(message)
+    _answer(error, kind, message, 1)
     return 1
 
 
-def _say_usage(error: typer.TyperException) -> None:
+def _answer(error: Exception | None, kind: str, message: str, code: int) -> None:
+    """Prints an error as a document, if the call asked for JSON and has printed no result."""
+    if manner().shown or given("--format") != JSON:
+        return
+    from reconciler.cli.render.error import error_document
+
+    # A stdout that is broken is an error of its own, which has been reported.
+    with suppress(UsageError, typer.Exit):
+        show(json_text(error_document(error, kind, message, code)))
+
+
+def _fail_usage(error: typer.TyperException) -> int:
     """Says in one line what is wrong with a call; for a call without arguments, prints the help."""
     context, found = getattr(error, "ctx", None), came_from(error)
     if found:
@@ -83,7 +113,8 @@ def _say_usage(error: typer.TyperException) -> None:
     text = error.format_message()
     if context and text == context.get_help():
         help_instead(text)
-    else:
-        message = " ".join(text.split()).rstrip(".")
-        stop = "" if message.endswith("?") else "."
-        complain(f"{message}{stop} See `{context.command_path if context else 'r2mirror'} --help`")
+        return 1
+    message = " ".join(text.split()).rstrip(".")
+    stop = "" if message.endswith("?") else "."
+    words = f"{message}{stop} See `{context.command_path if context else 'r2mirror'} --help`"
+    return _fail(UsageError(words), "", words)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from reconciler.apply.outcome import Done, Event, Failed, Replanned, Skipped, Took
-from reconciler.cli.console import complain, show, terminal, warn
+from reconciler.cli.console import complain, report, show, terminal, warn
+from reconciler.cli.github import summarise
 from reconciler.cli.log import manner
+from reconciler.cli.render.blocks import code
 from reconciler.cli.render.formats import TEXT, written
 from reconciler.cli.render.outcome import is_held_back, outcome_line, outcome_view
 from reconciler.cli.render.plan import troubles
@@ -69,6 +71,9 @@ class ApplyReport:
         """Prints the summary of a run that has copied `size` bytes. Raises if stdout could not be written to."""
         took = Took(size, time.monotonic() - self._started)
         view = outcome_view(self._plan, took, interrupted=self.interrupted)
+        if self._among:
+            summarise(f"## Store {code(self._among.name)}")
+        report(view, self.events)
         if self._among and self._output != TEXT:
             self._among.documents[self._among.name] = view.document(self.events)
             return

@@ -10,7 +10,8 @@ from typing import Any, TextIO, TypeVar
 
 import typer
 
-from reconciler.cli.log import LogFormat, line, manner
+from reconciler.cli.github import annotate, summarise
+from reconciler.cli.log import LogFormat, line, manner, result_shown
 from reconciler.cli.render.formats import TEXT, View, written
 from reconciler.cli.streams import colored, write
 from reconciler.errors import LockHeld, PlanRefused, UsageError
@@ -55,6 +56,7 @@ def confirmed(question: str) -> bool:
 
 def show(text: str) -> None:
     """Prints a result of a command. Raises `UsageError` if it cannot be written to stdout."""
+    result_shown()
     try:
         write(sys.stdout, text)
     except BrokenPipeError:
@@ -72,6 +74,15 @@ def show_result(view: View[Result], result: Result, output: str) -> None:
     if output == TEXT and manner().quiet and not view.is_news(result):
         return
     show(written(view, result, output, **terminal(sys.stdout)))
+    report(view, result)
+
+
+def report(view: View[Result], result: Result) -> None:
+    """Reports a result to GitHub Actions too, where the program runs there."""
+    if view.places:
+        annotate(one.problem for one in view.places(result) if one.level == "error")
+    if view.markdown:
+        summarise(view.markdown(result))
 
 
 def say(words: str) -> None:

@@ -29,11 +29,13 @@ class Manner:
     verbose  how often `-v` was given
     quiet    whether notes, progress and results without news are left out
     form     the format of the lines
+    shown    whether stdout has something of a result
     """
 
     verbose: int = 0
     quiet: bool = False
     form: LogFormat = LogFormat.TEXT
+    shown: bool = False
 
 
 _now = Manner()
@@ -67,6 +69,11 @@ def quieten(wanted: bool) -> bool:  # noqa: FBT001 typer calls it so
     """Leaves out notes, progress, and results without news."""
     _tell(quiet=wanted or _now.quiet)
     return _now.quiet
+
+
+def result_shown() -> None:
+    """Notes that stdout has something of a result, so that an error document would not be alone there."""
+    _tell(shown=True)
 
 
 def log_from(level: int) -> None:

@@ -31,10 +31,16 @@ MIRRORS = Path("mirrors.yaml")
 if TYPE_CHECKING:
     AnyFormat: TypeAlias = str
     PlainFormat: TypeAlias = str
+    PlacedFormat: TypeAlias = str
 else:
-    # typer offers the members of an enumeration as choices. Made from the table, so that a format is a row there.
-    AnyFormat = StrEnum("AnyFormat", [(name, name) for name in FORMATS])
-    PlainFormat = StrEnum("PlainFormat", [(name, name) for name, one in FORMATS.items() if one.for_all])
+
+    def _choices(name: str, *views: str) -> type[StrEnum]:
+        # typer offers the members of an enumeration as choices. Made from the table, so that a format is a row there.
+        return StrEnum(name, [(spelled, spelled) for spelled, one in FORMATS.items() if one.needs in ("", *views)])
+
+    AnyFormat = _choices("AnyFormat", "markdown")
+    PlainFormat = _choices("PlainFormat")
+    PlacedFormat = _choices("PlacedFormat", "places")
 
 VerboseOption = everywhere.VerboseOption
 FileOption = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="The mirrors file; - for stdin.")]
@@ -52,6 +58,7 @@ OnlyOption = Annotated[
     typer.Option("--only", metavar="GLOB", help="Limit to targets that match, e.g. 'library/*'; may be repeated."),
 ]
 FormatOption = Annotated[AnyFormat, typer.Option("--format", help="The output format.")]
+PlacedFormatOption = Annotated[PlacedFormat, typer.Option("--format", help="The output format.")]
 PlainFormatOption = Annotated[PlainFormat, typer.Option("--format", help="The output format.")]
 OnlyMissingOption = Annotated[
     bool,

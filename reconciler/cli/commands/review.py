@@ -9,6 +9,7 @@ import typer
 
 from reconciler.cli.commands.diff import edits_between
 from reconciler.cli.console import show
+from reconciler.cli.github import summarise
 from reconciler.cli.render.blocks import COMMENT_LIMIT, Block, fitted
 from reconciler.cli.render.markdown import plan_blocks
 from reconciler.cli.render.review import review_blocks
@@ -36,5 +37,7 @@ def review(
 
     planned = plan_blocks(read_plan(plan)[0]) if plan else ()
     blocks = (Block(["<!-- r2mirror -->"]), *review_blocks(edits_between(old, new)), *planned)
-    show(fitted(blocks, max_chars))
+    comment = fitted(blocks, max_chars)
+    show(comment)
+    summarise(comment)
     return 0

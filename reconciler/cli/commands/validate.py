@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.console import show_result, warn
-from reconciler.cli.options import MIRRORS, PlainFormatOption, VerboseOption
+from reconciler.cli.options import MIRRORS, PlacedFormatOption, VerboseOption
 from reconciler.cli.render.check import check_view, noted_view
 from reconciler.cli.render.formats import TEXT
 from reconciler.errors import UsageError
@@ -26,7 +26,7 @@ def validate(
             "--file", "-f", metavar="FILE", help="Same as FILE: how other commands take it.", show_default=False
         ),
     ] = None,
-    output: PlainFormatOption = TEXT,
+    output: PlacedFormatOption = TEXT,
     verbose: VerboseOption = 0,
 ) -> int:
     """Check mirrors files, offline and without credentials.

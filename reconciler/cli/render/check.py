@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from reconciler.cli.render.formats import View
+from reconciler.cli.render.formats import Place, View
 from reconciler.cli.render.sheet import WIDE
+from reconciler.errors import Problem
 from reconciler.mirrors.document import file_name
 from reconciler.words import count, plain
 
 if TYPE_CHECKING:
-    from reconciler.errors import Problem
     from reconciler.plan.check import Check, CheckedFile
 
 MAX_NAMED = 20
@@ -48,8 +48,16 @@ def _is_news(check: Check) -> bool:
     return bool(not check.is_valid or check.namesakes)
 
 
-check_view = View(check_text, check_document, is_news=_is_news)
-noted_view = View(noted_text, check_document, is_news=_is_news)
+def _places(check: Check) -> Iterator[Place]:
+    for one in check.files:
+        yield from (Place("error", problem) for problem in one.problems)
+        yield from (Place("note", note) for note in one.notes)
+    # Two files clash, and each has a line for it somewhere: the place is where the later one begins.
+    yield from (Place("error", Problem(file_name(check.files[-1].path), 1, 1, "", clash)) for clash in check.clashes)
+
+
+check_view = View(check_text, check_document, is_news=_is_news, places=_places)
+noted_view = View(noted_text, check_document, is_news=_is_news, places=_places)
 
 
 def _lines(one: CheckedFile, about: Callable[[CheckedFile], Iterator[str]]) -> Iterator[str]:

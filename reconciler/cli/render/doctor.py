@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from reconciler.cli.render.blocks import Block, escaped, fitted
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
 from reconciler.doctor.results import CheckResult, Status
@@ -15,6 +16,7 @@ from reconciler.words import count
 if TYPE_CHECKING:
     from reconciler.cli.render.sheet import Part
 
+_MARKS = {Status.OK: ":white_check_mark:", Status.WARNING: ":warning:", Status.ERROR: ":x:"}
 STYLES = {Status.OK: "green", Status.WARNING: "yellow", Status.ERROR: "bold red"}
 
 
@@ -51,6 +53,26 @@ def doctor_document(results: Sequence[CheckResult]) -> dict[str, Any]:
     }
 
 
+def doctor_markdown(results: Sequence[CheckResult]) -> str:
+    """The results for the summary of a CI run: what is wrong with its fix, then the rest folded."""
+    wrong = [_row(one) for one in results if one.status is not Status.OK]
+    passed = [_row(one) for one in results if one.status is Status.OK]
+    head = ("| | checked | found |", "| --- | --- | --- |")
+    elsewhere = "`r2mirror doctor` shows all of them"
+    return fitted(
+        (
+            Block([f"**{_summary(results)}**"]),
+            Block(wrong, head, elsewhere=elsewhere),
+            Block(passed, head, fold=f"{count(len(passed), 'check')} passed", elsewhere=elsewhere),
+        )
+    )
+
+
+def _row(result: CheckResult) -> str:
+    found = escaped(result.found) + (f"<br>-> {escaped(result.fix)}" if result.fix else "")
+    return f"| {_MARKS[result.status]} | {result.area}: {escaped(result.about)} | {found} |"
+
+
 def _summary(results: Sequence[CheckResult]) -> str:
     counts = _counts(results)
     if not counts[Status.ERROR] + counts[Status.WARNING]:
@@ -64,5 +86,5 @@ def _counts(results: Sequence[CheckResult]) -> Counter[Status]:
 
 
 FINDINGS: View[Sequence[CheckResult]] = View(
-    doctor_text, doctor_document, is_news=lambda results: any(one.status is not Status.OK for one in results)
+    doctor_text, doctor_document, doctor_markdown, lambda results: any(one.status is not Status.OK for one in results)
 )

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
 from reconciler.apply.outcome import Done, Failed, ImmutableTagMoved, NotMirrored, Skipped
+from reconciler.cli.render.blocks import Block, escaped, fitted
 from reconciler.cli.render.changes import SIGNS, STYLES, digests_words, why
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 def outcome_line(outcome: Outcome, *, color: bool = False, width: int = WIDE) -> str:
     """What became of one tag, e.g. `+ library/alpine:3.20  added  sha256:aaaaaaaaaaaa`."""
     words, style = _outcome_words(outcome)
-    sign = SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
-    name = f"{sign} {outcome.target}:{outcome.change.tag}"
+    name = f"{_sign(outcome)} {outcome.target}:{outcome.change.tag}"
     if color:
         return rendered([Line((name, style), f"  {words}")], color=color, width=width)
     return f"{plain(f'{name}  {words}')}\n"
@@ -75,6 +75,34 @@ def outcome_summary(plan: Plan, events: Sequence[Event], took: Took, *, interrup
     if interrupted:
         return f"Interrupted: {line}. All of it is recorded; run apply again to go on."
     return f"Applied: {line}."
+
+
+def outcome_markdown(plan: Plan, events: Sequence[Event], took: Took, *, interrupted: bool) -> str:
+    """What became of a plan, for the summary of a CI run: failures first, then what was done."""
+    outcomes = [event for event in events if isinstance(event, Done | Failed | Skipped) and not is_held_back(event)]
+    rows = [
+        f"| `{_sign(one)}` | `{one.target}:{one.change.tag}` | {escaped(_outcome_words(one)[0])} |"
+        for one in sorted(outcomes, key=lambda one: isinstance(one, Done))
+    ]
+    held = Counter(_reason(event) for event in events if isinstance(event, Skipped) and is_held_back(event))
+    troubles = [
+        *(f"- :x: {escaped(trouble)}" for one in plan.repositories for trouble in one.troubles),
+        *(f"- :warning: {escaped(warning)}" for warning in plan.all_warnings),
+        *(f"- {count(number, 'prune')} skipped: {escaped(str(reason))}" for reason, number in held.items()),
+    ]
+    summary = escaped(outcome_summary(plan, events, took, interrupted=interrupted))
+    elsewhere = "the output of the run has all of them"
+    return fitted(
+        (
+            Block([f"**{summary}**"]),
+            Block(troubles, bullet="- ", elsewhere=elsewhere),
+            Block(rows, ("| | image | outcome |", "| --- | --- | --- |"), elsewhere=elsewhere),
+        )
+    )
+
+
+def _sign(outcome: Outcome) -> str:
+    return SIGNS[outcome.change.action] if isinstance(outcome, Done) else "!"
 
 
 def outcome_document(plan: Plan, events: Sequence[Event], took: Took, *, interrupted: bool) -> dict[str, Any]:
@@ -172,4 +200,9 @@ def outcome_view(plan: Plan, took: Took, *, interrupted: bool) -> View[Sequence[
         happened = any(not isinstance(event, NotMirrored) for event in events)
         return bool(interrupted or happened or troubled or plan.all_warnings)
 
-    return View(partial(closing_text, plan, **rest), partial(outcome_document, plan, **rest), is_news=is_news)
+    return View(
+        partial(closing_text, plan, **rest),
+        partial(outcome_document, plan, **rest),
+        partial(outcome_markdown, plan, **rest),
+        is_news,
+    )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from reconciler.cli.render.blocks import Block, code, escaped, fitted
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
@@ -75,13 +76,32 @@ def verification_text(found: Verification, *, color: bool = False, width: int = 
     parts += [Line((f"! {one.target}: {one.name}: {one.error}", "bold red")) for one in found.unrepaired]
     if found.foreign:
         parts.append(Line((f"not ours, left alone: {', '.join(sorted(found.foreign))}", "dim")))
+    return rendered([*parts, *([EMPTY] if parts else []), bold(_verified(found))], color=color, width=width)
+
+
+def verification_markdown(found: Verification) -> str:
+    """The same for the summary of a CI run."""
+    rows = [
+        f"| {'repaired' if one in found.repaired else ':x:'} | {escaped(one.key)} | {one.kind}: {escaped(one.detail)} |"
+        for one in sorted(found.defects, key=found.repaired.__contains__)
+    ]
+    unrepaired = [f"- :x: {code(f'{one.target}: {one.name}')}: {escaped(one.error)}" for one in found.unrepaired]
+    elsewhere = "`r2mirror verify` shows all of them"
+    return fitted(
+        (
+            Block([f"**{_verified(found)}**"]),
+            Block(rows, ("| | object | problem |", "| --- | --- | --- |"), elsewhere=elsewhere),
+            Block(unrepaired, bullet="- ", elsewhere=elsewhere),
+        )
+    )
+
+
+def _verified(found: Verification) -> str:
     looked = f"{count(found.tags, 'tag')} in {count(found.repositories, 'repository', 'repositories')}"
     if not found.defects:
-        line = f"{looked}: all as the mirror index says."
-    else:
-        repaired = f", {len(found.repaired)} repaired" if found.repaired else ""
-        line = f"{looked}: {count(len(found.defects), 'problem')}{repaired}."
-    return rendered([*parts, *([EMPTY] if parts else []), bold(line)], color=color, width=width)
+        return f"{looked}: all as the mirror index says."
+    repaired = f", {len(found.repaired)} repaired" if found.repaired else ""
+    return f"{looked}: {count(len(found.defects), 'problem')}{repaired}."
 
 
 def verification_document(found: Verification) -> dict[str, Any]:
@@ -184,7 +204,10 @@ def _adoption_entry(one: Adoption) -> dict[str, Any]:
 
 
 VERIFICATION: View[Verification] = View(
-    verification_text, verification_document, is_news=lambda found: bool(found.defects or found.unrepaired)
+    verification_text,
+    verification_document,
+    verification_markdown,
+    lambda found: bool(found.defects or found.unrepaired),
 )
 
 

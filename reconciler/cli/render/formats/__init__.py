@@ -12,31 +12,36 @@ from typing import Any
 
 from reconciler.cli.render.formats.json import json_text, write_json
 from reconciler.cli.render.formats.markdown import write_markdown
+from reconciler.cli.render.formats.sarif import write_sarif
 from reconciler.cli.render.formats.text import write_text
-from reconciler.cli.render.formats.view import Result, View
+from reconciler.cli.render.formats.view import Place, Result, View
 
-__all__ = ["FORMATS", "TEXT", "View", "json_text", "written"]
+__all__ = ["FORMATS", "JSON", "TEXT", "Place", "View", "json_text", "written"]
 
 TEXT = "text"
 """The default. An apply prints it tag by tag; every other format is written once, at the end."""
+
+JSON = "json"
+"""What a call that fails answers in too."""
 
 
 @dataclass(frozen=True)
 class Format:
     """One format.
 
-    write    writes any result of which it has a view
-    for_all  whether it is offered for every kind of result
+    write  writes any result of which it has a view
+    needs  the field of the view that it is written from, where only some kinds of result have it
     """
 
     write: Callable[..., str]
-    for_all: bool = True
+    needs: str = ""
 
 
 FORMATS: Mapping[str, Format] = {
     TEXT: Format(write_text),
-    "json": Format(write_json),
-    "markdown": Format(write_markdown, for_all=False),
+    JSON: Format(write_json),
+    "markdown": Format(write_markdown, needs="markdown"),
+    "sarif": Format(write_sarif, needs="places"),
 }
 
 

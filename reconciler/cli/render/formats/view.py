@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from reconciler.errors import Problem
 
 
 def _always(_: object) -> bool:
@@ -13,6 +16,14 @@ def _always(_: object) -> bool:
 
 Result = TypeVar("Result")
 Result_contra = TypeVar("Result_contra", contravariant=True)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A problem at its place in a file; a note is not an error."""
+
+    level: Literal["error", "note"]
+    problem: Problem
 
 
 class Text(Protocol[Result_contra]):
@@ -28,6 +39,7 @@ class View(Generic[Result]):
     text      for people
     document  as the kind's JSON Schema has it
     markdown  as a pull-request comment; None: not offered
+    places    what is wrong in which place of a file; None: not offered
     is_news   whether a result has a change, a failure or a warning, without which `--quiet` prints nothing
     """
 
@@ -35,3 +47,4 @@ class View(Generic[Result]):
     document: Callable[[Result], dict[str, Any]]
     markdown: Callable[[Result], str] | None = None
     is_news: Callable[[Result], bool] = _always
+    places: Callable[[Result], Iterable[Place]] | None = None
