@@ -1,7 +1,7 @@
 # Entry points for contributors and CI; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check unit test parts coverage fuzz kill lives bench screenshots lint format docs lock clean
+.PHONY: help setup demo check unit test parts coverage fuzz kill attacks lives bench screenshots lint format docs lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,6 +38,9 @@ fuzz: .venv/.installed ## Feed random input to every parser; INPUTS= sets how ma
 
 kill: parts ## Kill real applies at random moments, KILLS= times for each store (default: 200)
 	R2MIRROR_KILLS=$(or $(KILLS),200) $(BIN)/pytest -n 2 -rP tests/system/test_killed.py
+
+attacks: .venv/.installed ## Stop an apply to a registry at each of its requests, and break each of its requests in 11 ways
+	R2MIRROR_STOPS=1 $(BIN)/pytest -q -n 2 tests/system/target/test_attacks.py
 
 lives: .venv/.installed ## Run random histories of a bucket, EXAMPLES= of them (default: 5000)
 	R2MIRROR_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest tests/system/test_machine.py

@@ -3,7 +3,7 @@
 After each request of a run, and not only at its end, every tag has to be whole, and no tag that stays may be missing.
 The registry takes manifests whatever they refer to, as some products do: nothing but the order of our requests helps.
 
-`R2MIRROR_STOPS=1` kills at every request; the default is a sample.
+`make attacks` kills at every request; the default is a sample.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.world import InProcess
 if TYPE_CHECKING:
     from pathlib import Path
 
-EVERY = int(os.environ.get("R2MIRROR_STOPS", "23"))
+EVERY = int(os.environ.get("R2MIRROR_STOPS", "67"))
 MANY = 20
 """A run has more requests than this."""
 
@@ -163,6 +163,11 @@ def ground(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ground]:
         yield Ground(InProcess(tmp_path, store, registries), source, target)
 
 
+def first_stop(ground: Ground, how: object) -> int:
+    """The number of the first request to attack, another one for each kind of attack."""
+    return random.Random(f"{ground.target.habits}{how}").randint(1, min(EVERY, MANY))
+
+
 STAY = {f"{path}:{tag}" for path, tagged in BEFORE.items() for tag in tagged if tag in AFTER[path]}
 
 
@@ -171,7 +176,7 @@ STAY = {f"{path}:{tag}" for path, tagged in BEFORE.items() for tag in tagged if 
 def test_killed_between_any_two_requests(ground: Ground, *, answered: bool) -> None:
     ground.begin()
     with ground.watched(STAY):
-        number = random.Random(f"{ground.target.habits}{answered}").randint(1, EVERY)
+        number = first_stop(ground, answered)
         while killed_at(number, ground.target, ground.world, "apply", "--yes", answered=answered):
             ground.world.run("unlock", "--yes")
             ground.settled()
@@ -217,7 +222,7 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_request_of_a_run_meets_a_fault(ground: Ground, fault: str) -> None:
     """The run does it all, or says what is left; either way the next one gets there."""
     ground.begin()
-    number = random.Random(f"{ground.target.habits}{fault}").randint(1, EVERY)
+    number = first_stop(ground, fault)
     while True:
         if fault in BEFORE_THE_REQUEST:
             ground.target.judge = _once(number, BEFORE_THE_REQUEST[fault])
