@@ -9,8 +9,16 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
 
+# The one place that names the project's home and the image is pyproject.toml.
+HOME_URL = $(shell sed -n 's/^Homepage = "\(.*\)"/\1/p' pyproject.toml)
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' reconciler/__init__.py)
+IMAGE ?= $(patsubst https://github.com/%,ghcr.io/%,$(HOME_URL)):$(VERSION)
+IMAGE_EXTRAS := azure gcp serve signatures
+PODMAN ?= podman
+PODMAN_BUILD ?=
+
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## Make .venv with .venv/bin/r2mirror and the development tools, all pinned by hash
 
@@ -48,6 +56,16 @@ lives: .venv/.installed ## Run random histories of a bucket, EXAMPLES= of them (
 bench: parts ## Measure against rclone and skopeo; ONLY= names scenarios, ROUNDS= repeats them (default: 3), WRITE= saves the tables in a file
 	$(BIN)/python -m bench $(ONLY) --rounds $(or $(ROUNDS),3) $(addprefix --write ,$(WRITE))
 
+image: ## Build the container image; BASE=, BUILD_BASE= and IMAGE= name others, PLATFORM= e.g. linux/arm64, WHEELS= a folder to install from
+	$(PODMAN) build --file Containerfile --layers=false --tag "$(IMAGE)" $(PODMAN_BUILD) \
+		--build-arg VERSION=$(VERSION) --build-arg HOME_URL=$(HOME_URL) \
+		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) \
+		$(addprefix --platform ,$(PLATFORM)) $(addprefix --build-arg BASE=,$(BASE)) $(addprefix --build-arg BUILD_BASE=,$(BUILD_BASE)) \
+		$(if $(WHEELS),--volume $(abspath $(WHEELS)):/wheels:ro --build-arg PIP_NO_INDEX=1 --build-arg PIP_FIND_LINKS=/wheels) .
+
+image-test: parts .parts/image/wheels/.complete .parts/image/run.tar .parts/image/build.tar ## Build the image on bases of Debian's packages and use it
+	R2MIRROR_IMAGE_PARTS=$(CURDIR)/.parts/image $(BIN)/pytest -rP tests/system/test_image.py
+
 screenshots: parts ## Regenerate the screenshots in docs/
 	$(BIN)/python -m tests.screenshots
 
@@ -70,7 +88,10 @@ lock: ## Pin the newest versions of everything in requirements/ (needs uv)
 	$(COMPILE) --upgrade pyproject.toml --output-file requirements/run.txt
 	$(COMPILE) --upgrade pyproject.toml --extra serve --output-file requirements/serve.txt
 	$(COMPILE) --upgrade pyproject.toml --all-extras --group dev --output-file requirements/dev.txt
+	$(COMPILE) --upgrade pyproject.toml $(addprefix --extra ,$(IMAGE_EXTRAS)) --output-file requirements/image.txt
+	$(COMPILE) --upgrade --group build --output-file requirements/build.txt
 	$(COMPILE) --upgrade --group node --output-file requirements/node.txt
+	$(COMPILE) --upgrade --no-deps --group kubernetes --output-file requirements/kubernetes.txt
 
 clean: ## Remove everything that make has created
 	rm -rf .venv .venv-demo .parts .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage*
@@ -94,5 +115,17 @@ clean: ## Remove everything that make has created
 	@.venv-demo/bin/python $(PIP_INSTALL) --no-compile --require-hashes -r requirements/serve.txt
 	@touch $@
 
-.parts/.installed: .venv/.installed tests/parts/install.sh requirements/node.txt $(wildcard tests/parts/r2_simulator/*.json)
+# For Python 3.13, which Debian trixie has, whatever runs here.
+.parts/image/wheels/.complete: .venv/.installed requirements/image.txt requirements/build.txt
+	mkdir -p $(@D)
+	for file in image build; do $(BIN)/python -m pip download --quiet --no-deps --require-hashes --only-binary=:all: \
+		--python-version 3.13 --platform manylinux2014_$$(uname -m) --platform manylinux_2_28_$$(uname -m) \
+		--dest $(@D) -r requirements/$$file.txt || exit; done
+	touch $@
+
+.parts/image/run.tar .parts/image/build.tar: tests/parts/image_base.sh
+	mkdir -p $(@D)
+	$< $(@F:.tar=) $@
+
+.parts/.installed: .venv/.installed tests/parts/install.sh requirements/node.txt requirements/kubernetes.txt $(wildcard tests/parts/r2_simulator/*.json)
 	tests/parts/install.sh

