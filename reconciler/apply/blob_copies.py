@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from reconciler.apply.arrivals import Arrivals
-from reconciler.apply.blob_transfer import Transfer, transfer
+from reconciler.apply.blob_transfer import Moved, Transfer, transfer
 from reconciler.apply.holders import BlobHolders
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.image_work import registry_of
@@ -115,28 +115,32 @@ class BlobCopies:
         self._check()
         source = work.repository.source
         match self._holders.way(blob, source):
-            case CopyFrom(holder) if self._transfer(Transfer(work.what, source, target, blob, holder)):
-                # Progress counts downloads: these bytes will not come.
-                self._resources.progress.wanted(-blob.size)
+            case CopyFrom(holder):
+                moved = self._transfer(Transfer(work.what, source, target, blob, holder))
             case _:
-                # None has it, or the one that had it when it was listed has lost it since.
-                likely = self._holders.likely(source, target)
-                self._transfer(Transfer(work.what, source, target, blob, likely=likely))
+                moved = Moved.LACKING
+        if moved is Moved.LACKING:
+            # None has it, or the one that had it when it was listed has lost it since.
+            likely = self._holders.likely(source, target)
+            moved = self._transfer(Transfer(work.what, source, target, blob, likely=likely))
+        if moved is Moved.SPARED:
+            # Progress counts downloads: these bytes will not come.
+            self._resources.progress.wanted(-blob.size)
         self._holders.got(target, blob)
 
-    def _transfer(self, wanted: Transfer) -> bool:
+    def _transfer(self, wanted: Transfer) -> Moved:
         """Transfers a blob here or on the cluster, which does not have the files of this machine."""
         cluster = self._resources.cluster
         if cluster is None and wanted.holder is None:
             return self._download(wanted)
         if cluster is None or parse_source(wanted.source).path is not None:
             return transfer(wanted, self._resources.open_source, self._resources.target, self._copied)
-        done = cluster.carry(wanted, self._owner, self._check)
-        if wanted.holder is None:
+        moved = cluster.carry(wanted, self._owner, self._check)
+        if moved is Moved.SENT:
             self._copied(wanted.blob.size)
-        return done
+        return moved
 
-    def _download(self, wanted: Transfer) -> bool:
+    def _download(self, wanted: Transfer) -> Moved:
         """Downloads a blob here, and measures how fast it comes."""
         came = self._arrivals.begin(registry_of(wanted.source))
 

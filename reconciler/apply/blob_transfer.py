@@ -13,6 +13,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import BadAnswer
@@ -34,6 +35,19 @@ What it raises stops the copy.
 """
 
 
+class Moved(Enum):
+    """What a transfer came to.
+
+    SENT     the bytes came from the source
+    SPARED   the target had them, here or in another repository
+    LACKING  the repository to copy from does not have them: nothing was done
+    """
+
+    SENT = "sent"
+    SPARED = "spared"
+    LACKING = "lacking"
+
+
 @dataclass(frozen=True)
 class Transfer:
     """A blob that is to get into the repository `target`.
@@ -52,37 +66,49 @@ class Transfer:
     likely: str | None = None
 
 
-def transfer(wanted: Transfer, open_source: OpenSource, destination: Target, copied: Arrived) -> bool:
-    """Transfers a blob, and calls `copied` for bytes that are downloaded. Returns False if the holder lacks the blob.
+def transfer(wanted: Transfer, open_source: OpenSource, destination: Target, copied: Arrived) -> Moved:
+    """Transfers a blob, and calls `copied` for bytes that are downloaded.
 
     Raises `SourceError` and `StoreError`. The bytes of a download are verified as they pass.
     """
     target = destination.repository(wanted.target)
     if wanted.holder is None:
-        copy_blob(open_source(wanted.source), target, wanted.what, wanted.blob, copied, wanted.likely)
-        return True
+        is_sent = copy_blob(open_source(wanted.source), target, wanted.what, wanted.blob, copied, wanted.likely)
+        return Moved.SENT if is_sent else Moved.SPARED
     done = target.mount_blob(wanted.blob, wanted.holder)
     if done:
         logger.info("copied %s from %s within the target, %d bytes", wanted.what, wanted.holder, wanted.blob.size)
     else:
         logger.info("%s cannot be copied from %s", wanted.what, wanted.holder)
-    return done
+    return Moved.SPARED if done else Moved.LACKING
 
 
 def copy_blob(
     source: Contents, target: TargetRepository, what: str, blob: Descriptor, copied: Arrived, likely: str | None = None
-) -> None:
-    """Downloads one blob into `target`; wrong bytes are fetched again. Raises `SourceError` and `StoreError`."""
+) -> bool:
+    """Downloads one blob into `target`; wrong bytes are fetched again. Raises `SourceError` and `StoreError`.
+
+    Returns whether its bytes were needed: a registry may have them without having listed them.
+    """
+    open_bytes = _opener(source, target, f"{what}@{blob.digest}", blob, copied)
+    was_opened = False
+
+    def opened() -> Iterator[bytes]:
+        nonlocal was_opened
+        was_opened = True
+        return open_bytes()
+
     for attempt in range(1, BLOB_ATTEMPTS + 1):
         try:
-            target.put_blob(blob, _opener(source, target, f"{what}@{blob.digest}", blob, copied), likely)
+            target.put_blob(blob, opened, likely)
         except BadAnswer as error:
             if attempt == BLOB_ATTEMPTS:
                 raise
             logger.info("%s; fetching it again", error)
         else:
-            logger.info("copied %s, %d bytes", what, blob.size)
-            return
+            logger.info("copied %s, %d bytes" if was_opened else "%s was there, %d bytes", what, blob.size)
+            break
+    return was_opened
 
 
 def _opener(

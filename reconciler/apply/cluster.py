@@ -37,7 +37,7 @@ from reconciler.target.lock import Witness
 from reconciler.work.threads import awaited
 
 if TYPE_CHECKING:
-    from reconciler.apply.blob_transfer import Transfer
+    from reconciler.apply.blob_transfer import Moved, Transfer
     from reconciler.mirrors.model import Mirrors
     from reconciler.sources import OpenSource
     from reconciler.sources.config import RegistryConfig
@@ -102,7 +102,7 @@ class Cluster:
     config: WorkerConfig
     slots: int
 
-    def carry(self, wanted: Transfer, owner: str, check: Callable[[], None]) -> bool:
+    def carry(self, wanted: Transfer, owner: str, check: Callable[[], None]) -> Moved:
         """Transfers a blob on a worker, as `transfer` does. Meanwhile, what `check` raises gives it up.
 
         Raises `ClusterError` if the cluster itself fails.
@@ -115,7 +115,7 @@ class Cluster:
             raise ClusterError(wanted.what, f"no worker could carry it: {type(error).__name__}: {error}") from error
 
 
-def carry(config: WorkerConfig, owner: str, wanted: Transfer) -> bool:
+def carry(config: WorkerConfig, owner: str, wanted: Transfer) -> Moved:
     """Does a unit of work in a worker process, for the run that holds the lock as `owner`. Raises as `transfer` does.
 
     Raises `LockLost` if that run does not hold the lock any more, or this worker does not see it.

@@ -39,6 +39,7 @@ from reconciler.plan.signatures import gate_for
 from reconciler.plan.stored import stored_in
 from reconciler.stores.registry import RegistryStore
 from reconciler.target.inventory import INDEX_GONE
+from reconciler.target.layout import PING
 from reconciler.target.ledger import read_index
 from reconciler.work.threads import RESOLVE_WORKERS, readers
 
@@ -53,6 +54,11 @@ if TYPE_CHECKING:
     from reconciler.target.ledger import StoredIndex
 
 ONLY_MISSING = "only missing tags are planned: those that are mirrored are neither updated nor pruned"
+
+STATE_OF_ANOTHER = (
+    "it holds images itself, so its mirror index is not that of {}; name a bucket or folder of its own as store.state"
+)
+"""The error for a registry whose state would be in a bucket or folder that is a target."""
 
 Stage: TypeAlias = "Callable[[str], AbstractContextManager[None]]"
 """Gets the words for a stage that takes a while, and returns a context that is entered for as long as it lasts."""
@@ -125,6 +131,8 @@ def _by_powers(plan: Plan, mirrors: Mirrors, connections: Connections) -> Plan:
     """Returns a plan with what a registry that is the target cannot do of it, or does in another way."""
     if not isinstance(mirrors.store, RegistryStore) or not plan.has_changes:
         return plan
+    if connections.target.state.size(PING) is not None:
+        raise StoreError(connections.target.state.name, STATE_OF_ANOTHER.format(mirrors.store.registry))
     # Its client is not loaded for the other kinds.
     from reconciler.target.in_registry import powers_of
 

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations, product
 from typing import TYPE_CHECKING, TypeAlias
 
-from reconciler.stores.registry import RegistryStore
 from reconciler.words import count
 
 if TYPE_CHECKING:
@@ -88,13 +87,12 @@ def namesakes(files: Mapping[str, Mirrors]) -> Iterator[str]:
 def shared_states(files: Mapping[str, Mirrors]) -> Iterator[str]:
     """Yields a line for every two files with different targets and one state, whose index would be that of both."""
     for (first, one), (second, other) in _pairs(files):
-        if isinstance(one.store, RegistryStore) and isinstance(other.store, RegistryStore):
-            places = {(store.registry, store.prefix) for store in (one.store, other.store)}
-            if len(places) > 1 and one.store.state == other.store.state:
-                yield (
-                    f"{second}: store.state is that of {first} too, which has another target; "
-                    "give each target a state of its own"
-                )
+        here, there = one.store, other.store
+        if here.state_place == there.state_place and here.content_place != there.content_place:
+            yield (
+                f"{second}: its mirror index would be in the same place as that of {first}, which has another target; "
+                "give each target a state of its own"
+            )
 
 
 _Pair: TypeAlias = "tuple[tuple[str, Mirrors], tuple[str, Mirrors]]"

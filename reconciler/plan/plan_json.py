@@ -107,15 +107,15 @@ def _refused_document(one: Refused) -> dict[str, str]:
 
 def sizes_document(sizes: Sizes) -> dict[str, Any]:
     """Writes the sizes of a plan, and what they cost."""
-    requests = sizes.requests
+    requests, prices, stored = sizes.requests, sizes.prices, sizes.after
     return {
         "download": {"bytes": sizes.downloaded, "blobs": sizes.blobs, "manifests": sizes.manifests},
         "upload_bytes": sizes.uploaded,
         "copied_within_bucket_bytes": sizes.copied,
-        "stored_bytes": {"before": sizes.before, "after": sizes.after},
+        "stored_bytes": None if stored is None else {"before": sizes.before, "after": stored},
         "retired_digests": sizes.retired,
         "requests": requests_document(requests) if requests else None,
-        "month": months_document(sizes.prices, sizes.after, requests) if requests and sizes.prices else None,
+        "month": months_document(prices, stored, requests) if requests and prices and stored is not None else None,
         "unread": [{"target": one.target, "tag": one.tag, "reason": one.reason} for one in sizes.unread],
     }
 

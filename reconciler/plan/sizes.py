@@ -25,10 +25,10 @@ class Sizes:
     downloaded  from sources
     blobs       the blobs in that
     manifests   the manifests in that
-    uploaded    to the bucket: blobs and manifests, including the copies of manifests under tags
-    copied      from one repository of the bucket to another
-    before      stored under `v2/` now
-    after       stored under `v2/` after the apply
+    uploaded    to the target: blobs and manifests, including the copies of manifests under tags
+    copied      from one repository of the target to another
+    before      what the target stores now; None: a registry does not tell
+    after       what it stores after the apply; None as `before`
     retired     digests that are no longer used and still kept for their `retain` after the apply
     requests    None: the store does not count them
     unread      images that are not in these sizes
@@ -40,8 +40,8 @@ class Sizes:
     manifests: int
     uploaded: int
     copied: int
-    before: int
-    after: int
+    before: int | None
+    after: int | None
     retired: int
     requests: RequestCounts | None
     unread: tuple[Unread, ...]

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from reconciler.stores import Stores
-from reconciler.stores.config import Advice, base_url, common_problem
+from reconciler.stores.config import Advice, Place, base_url, common_problem
 from reconciler.stores.parts import parts, parts_copied
 from reconciler.stores.requests import Prices, Requests
 from reconciler.work.threads import BLOB_WORKERS
@@ -51,8 +51,22 @@ R2_PRICES = Prices(
 class _Bucket:
     """What holds of every kind of bucket."""
 
+    bucket: str
     public_url: str | None
     state_bucket: str | None
+
+    @property
+    def content_place(self) -> Place:
+        return self._server, self.bucket
+
+    @property
+    def state_place(self) -> Place:
+        return self._server, self.state_bucket or self.bucket
+
+    @property
+    def _server(self) -> str:
+        """The URL of the server, spelled in one way; empty for Amazon's."""
+        raise NotImplementedError
 
     @property
     def pull_url(self) -> str | None:
@@ -97,6 +111,10 @@ class R2(_Bucket):
         part = "" if self.jurisdiction == "default" else f".{self.jurisdiction}"
         # A bucket in a jurisdiction is not found at the account's plain endpoint.
         return f"https://{self.account_id}{part}{_R2_HOSTS}"
+
+    @property
+    def _server(self) -> str:
+        return self.endpoint_url
 
     @property
     def region(self) -> str:
@@ -160,6 +178,10 @@ class S3(_Bucket):
         place="check bucket, region and endpoint_url in mirrors.yaml, and the network",
     )
     requests: ClassVar[Requests | None] = S3_REQUESTS
+
+    @property
+    def _server(self) -> str:
+        return (self.endpoint_url or "").rstrip("/").lower()
 
     @property
     def is_at_r2(self) -> bool:

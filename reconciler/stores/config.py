@@ -10,12 +10,16 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from reconciler.stores import Stores
     from reconciler.stores.requests import Prices, Requests
+
+
+Place: TypeAlias = "tuple[str, ...]"
+"""Tells two places apart, whatever else is configured of them, e.g. a server and a bucket there."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,16 @@ class StoreConfig(Protocol):
     @property
     def endpoint_url(self) -> str | None:
         """The URL of the server that keeps the objects; None if there is none, or if its client library chooses it."""
+        ...
+
+    @property
+    def content_place(self) -> Place:
+        """Where the images go. Two stores with one such place are one store."""
+        ...
+
+    @property
+    def state_place(self) -> Place:
+        """Where the mirror index and the lock are."""
         ...
 
     @property

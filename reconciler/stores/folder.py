@@ -35,7 +35,7 @@ from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
 from reconciler.files import check_regular, open_regular
 from reconciler.oci.spec import Digest
 from reconciler.stores import CHUNK, Absent, Condition, Listed, Matches, Stored, Stores
-from reconciler.stores.config import Advice, NotABucket, base_url, common_problem
+from reconciler.stores.config import Advice, NotABucket, Place, base_url, common_problem
 from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
@@ -80,6 +80,14 @@ class Folder(NotABucket):
         place="check store.path in mirrors.yaml",
     )
     requests: ClassVar[Requests | None] = None
+
+    @property
+    def content_place(self) -> Place:
+        return "folder", os.path.normpath(self.path)
+
+    @property
+    def state_place(self) -> Place:
+        return self.content_place
 
     @property
     def pull_url(self) -> str | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reconciler.errors import StoreError
-from reconciler.stores.config import Advice, NotABucket
+from reconciler.stores.config import Advice, NotABucket, Place
 from reconciler.stores.folder import Folder
 from reconciler.work.threads import BLOB_WORKERS
 
@@ -36,6 +36,14 @@ class LayoutStore(NotABucket):
         place="check store.path in mirrors.yaml",
     )
     requests: ClassVar[Requests | None] = None
+
+    @property
+    def content_place(self) -> Place:
+        return "layout", str(self.path)
+
+    @property
+    def state_place(self) -> Place:
+        return Folder(self.path, None).state_place
 
     @property
     def public_url(self) -> None:

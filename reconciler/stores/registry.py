@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reconciler.errors import StoreError
 from reconciler.oci.spec import is_repository, registry_named
-from reconciler.stores.config import Advice, NotABucket
+from reconciler.stores.config import Advice, NotABucket, Place
 from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
@@ -76,6 +76,14 @@ class RegistryStore(NotABucket):
         place="check store.registry and store.prefix in mirrors.yaml, and the network",
     )
     requests: ClassVar[Requests | None] = None
+
+    @property
+    def content_place(self) -> Place:
+        return "registry", self.registry, self.prefix
+
+    @property
+    def state_place(self) -> Place:
+        return self.state.state_place
 
     @property
     def public_url(self) -> None:

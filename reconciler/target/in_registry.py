@@ -121,9 +121,9 @@ class InRegistry:
                 if not is_retained_tag(tag):
                     yield name, tag
 
-    def inventories(self, repositories: Iterable[str]) -> tuple[int, Mapping[str, Inventory]]:
+    def inventories(self, repositories: Iterable[str]) -> tuple[None, Mapping[str, Inventory]]:
         found = {name: self.repository(name).contents() for name in repositories}
-        return 0, {name: one for name, one in found.items() if one.tags}
+        return None, {name: one for name, one in found.items() if one.tags}
 
     def holds_any(self, repositories: Iterable[str]) -> str | None:
         first = [name for name, _ in zip(repositories, range(LOOKED_AT), strict=False)]

@@ -193,8 +193,8 @@ class Target(Protocol):
         """
         ...
 
-    def inventories(self, repositories: Iterable[str]) -> tuple[int, Mapping[str, Inventory]]:
-        """Returns the bytes that are there, as far as known, and the contents of repositories, chosen as by `tags`."""
+    def inventories(self, repositories: Iterable[str]) -> tuple[int | None, Mapping[str, Inventory]]:
+        """Returns the bytes that are there, None if it does not tell, and repositories' contents, those of `tags`."""
         ...
 
     def holds_any(self, repositories: Iterable[str]) -> str | None:

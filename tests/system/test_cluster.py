@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler import __version__
-from reconciler.apply.blob_transfer import Transfer
+from reconciler.apply.blob_transfer import Moved, Transfer
 from reconciler.apply.cluster import Cluster, WorkerConfig, carry, check_versions, connected
 from reconciler.errors import ClusterError, ExtraMissing, LockLost, NotFound, UsageError
 from reconciler.oci.spec import Descriptor, Digest
@@ -122,9 +122,10 @@ def test_any_executor_will_do(tmp_path: Path, docker_registry: DockerRegistry, b
     store = FolderStore(tmp_path / "store")
     with processes() as executor, held(store, "apply") as lease:
         cluster = Cluster(executor, config(tmp_path / "store", docker_registry), 1)
-        assert cluster.carry(blob, lease.owner, lambda: None)
-        assert cluster.carry(replace(blob, target="b", holder="mirror/a"), lease.owner, lambda: None)
-        assert not cluster.carry(replace(blob, target="c", holder="nothing/there"), lease.owner, lambda: None)
+        assert cluster.carry(blob, lease.owner, lambda: None) is Moved.SENT
+        there, nowhere = replace(blob, target="b", holder="mirror/a"), replace(blob, target="c", holder="nothing/there")
+        assert cluster.carry(there, lease.owner, lambda: None) is Moved.SPARED
+        assert cluster.carry(nowhere, lease.owner, lambda: None) is Moved.LACKING
         with pytest.raises(NotFound, match=f"{docker_registry.host}/none"):
             cluster.carry(replace(blob, source=f"{docker_registry.host}/none"), lease.owner, lambda: None)
         executor.submit(os._exit, 1).exception()

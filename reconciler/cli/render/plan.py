@@ -102,16 +102,17 @@ def _size_lines(plan: Plan) -> Iterator[str]:
     sizes = plan.sizes
     if sizes is None:
         return
-    copied = f", copies {size_words(sizes.copied)} within the bucket" if sizes.copied else ""
+    copied = f", copies {size_words(sizes.copied)} within the target" if sizes.copied else ""
     yield (
         f"Sizes: downloads {size_words(sizes.downloaded)} ({count(sizes.blobs, 'blob')}, "
         f"{count(sizes.manifests, 'manifest')}), uploads {size_words(sizes.uploaded)}{copied}."
     )
     retired = f", with {count(sizes.retired, 'retired digest')} not collected yet" if sizes.retired else ""
-    yield f"Stored: {size_words(sizes.before)} now, {size_words(sizes.after)} after{retired}."
+    if sizes.before is not None and sizes.after is not None:
+        yield f"Stored: {size_words(sizes.before)} now, {size_words(sizes.after)} after{retired}."
     if sizes.requests is not None:
         yield from _request_lines(sizes.requests)
-        if sizes.prices:
+        if sizes.prices and sizes.after is not None:
             yield from _cost_lines(sizes.prices, sizes.after, sizes.requests)
     for one in sizes.unread[:UNREAD_SHOWN]:
         yield f"! {one.target}:{one.tag} is not in these sizes: {one.reason}"

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.mirrors.text_values import filled, path
 from reconciler.registry.kinds import kind_of
-from reconciler.stores.buckets import R2, S3
+from reconciler.stores.buckets import S3
 from reconciler.stores.config import client_problem
-from reconciler.stores.folder import Folder
 from reconciler.stores.kinds import KINDS
-from reconciler.stores.registry import Creation, RegistryStore
+from reconciler.stores.registry import Creation
 
 if TYPE_CHECKING:
     from reconciler.mirrors.document import Document, KeyPath
-    from reconciler.stores.config import StoreConfig
+    from reconciler.stores.config import Place, StoreConfig
 
 
 ONE = ""
@@ -42,22 +41,16 @@ def read_stores(
 
 def _check_apart(document: Document, found: Mapping[str, StoreConfig | None]) -> None:
     """Records stores that would write to one mirror index."""
-    places: dict[StoreConfig, str] = {}
+    places: dict[Place, str] = {}
     for name, store in found.items():
         if store:
-            first = places.setdefault(_state_of(store), name)
+            first = places.setdefault(store.state_place, name)
             if first != name:
                 document.problem(
                     ("stores", name),
                     f"keeps its mirror index where {first} keeps its own; give each store a place of its own",
                     at_key=True,
                 )
-
-
-def _state_of(store: StoreConfig) -> StoreConfig:
-    """The store that keeps the mirror index, without what does not tell it from others."""
-    at = store.state if isinstance(store, RegistryStore) else store
-    return replace(at, public_url=None) if isinstance(at, R2 | S3 | Folder) else at
 
 
 @dataclass(frozen=True)

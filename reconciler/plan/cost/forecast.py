@@ -64,13 +64,13 @@ class Contents:
     """What the store holds before the apply.
 
     there     repository -> what was listed of it
-    size      the bytes of all keys of the layout
+    size      the bytes of all that it stores; None: it does not tell
     index     the mirror index
     requests  how the store counts its requests; None: it does not
     """
 
     there: Mapping[str, Inventory]
-    size: int
+    size: int | None
     index: MirrorIndex
     requests: Requests | None
 
@@ -127,7 +127,7 @@ def forecast(
         uploaded=sum(one.uploaded for one in work),
         copied=sum(sum(one.reused.copied.values()) for one in work),
         before=stored.size,
-        after=stored.size + sum(one.grown for one in work) + lists.grown,
+        after=None if stored.size is None else stored.size + sum(one.grown for one in work) + lists.grown,
         retired=sum(len(state.retired) for state in after.repositories.values()),
         requests=_all_requests(stored.requests, work, lists, stored.index, writes) if stored.requests else None,
         unread=unread,

@@ -219,6 +219,33 @@ def test_a_foreign_push_between_two_runs_is_shown_and_kept(
     assert world.apply()["summary"]["done"] == 0
 
 
+def test_a_state_among_the_images_of_another_target_is_refused(
+    world: InProcess, docker_registry: DockerRegistry, target: DockerRegistry
+) -> None:
+    push(app("1"), docker_registry.host, "team/app", "1")
+    state = world.store["state"]
+    world.store, registry = {"type": "file", "path": "./mirror"}, world.store
+    wants(world, docker_registry)
+    world.apply()
+    world.store = {**registry, "state": {**state, "path": "./mirror"}}
+    push(app("2"), docker_registry.host, "team/app", "2")
+    wants(world, docker_registry)
+    for command in (("plan",), ("apply", "--yes")):
+        assert "it holds images itself" in world.run(*command, code=1).stderr
+    assert at(target, "2") is None
+
+
+def test_the_sizes_of_a_registry_say_what_is_known(
+    world: InProcess, docker_registry: DockerRegistry, target: DockerRegistry
+) -> None:
+    push(app("1"), docker_registry.host, "team/app", "1")
+    wants(world, docker_registry)
+    told = world.run("plan", "--sizes").stdout
+    assert "Sizes: downloads " in told
+    assert "Stored:" not in told
+    assert document(world, "plan", "plan", "--sizes")["sizes"]["stored_bytes"] is None
+
+
 def test_a_foreign_tag_is_not_pruned(world: InProcess, docker_registry: DockerRegistry, target: DockerRegistry) -> None:
     world.store = {**world.store, "delete": "untag"}
     for tag in ("1", "2"):

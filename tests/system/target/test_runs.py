@@ -79,10 +79,10 @@ class World:
         assert name == "memory/a"
         return MemorySource(dict(self.images), along=self.along)
 
-    def apply(self, *, overwrite_drift: bool = False) -> list[Event]:
+    def apply(self, *, overwrite_drift: bool = False, progress: Silent | None = None) -> list[Event]:
         with ThreadPoolExecutor(2) as one, ThreadPoolExecutor(2) as two:
             settings = Settings("apply", lambda _: self.retain, overwrite_drift=overwrite_drift)
-            resources = Resources(self.open_source, self.target, one, two, Silent())
+            resources = Resources(self.open_source, self.target, one, two, progress or Silent())
             return list(apply(self.plan(one), resources, settings))
 
     def push_foreign(self, tag: str) -> None:
@@ -316,6 +316,18 @@ def test_a_blob_is_mounted_from_where_it_is_likely_to_be_and_else_uploaded(real:
         real.target.repository(name).put_blob(blob, partial(bytes_for, name), likely)
         assert b"".join(real.target.repository(name).blob(blob.digest) or ()) == body
     assert opened_for == ["c"]
+
+
+def test_progress_counts_what_is_sent_alone(scripted: tuple[World, MemoryRegistry]) -> None:
+    """The registry has one image's blobs, and does not list them."""
+    world, registry = scripted
+    push(ONE, registry.host, "mirror/a", "theirs")
+    registry.repository("mirror/a").tags.clear()
+    progress = Silent()
+    assert failures(world.apply(progress=progress)) == {}
+    sent = sum(len(asked.body) for asked in registry.asked if asked.method == "PUT" and "/uploads/" in asked.path)
+    theirs = sum(map(len, ONE.all_blobs().values()))
+    assert progress.sizes["copied"] == progress.sizes["wanted"] == sent - theirs > 0
 
 
 def test_a_referrer_is_listed_before_its_subject_has_a_tag(scripted: tuple[World, MemoryRegistry]) -> None:

@@ -109,6 +109,9 @@ def test_the_edge_belongs_to_the_bucket(tmp_path: Path) -> None:
     assert office.edge is None
 
 
+S3 = "{{type: s3, region: auto, endpoint_url: 'https://s3.example.com', bucket: {}}}"
+
+
 @pytest.mark.parametrize(
     ("one", "other", "is_shared"),
     [
@@ -121,6 +124,19 @@ def test_the_edge_belongs_to_the_bucket(tmp_path: Path) -> None:
             True,
         ),
         ("{type: registry, registry: a.example, state: {type: file, path: ./s}}", "{type: file, path: ./t}", False),
+        ("{type: registry, registry: a.example, state: {type: file, path: ./s}}", "{type: file, path: ./x/../s}", True),
+        ("{type: oci, path: ./a}", "{type: file, path: ./a}", True),
+        (S3.format("one, state_bucket: state"), S3.format("other, state_bucket: state"), True),
+        (S3.format("one"), S3.format("other"), False),
+        (S3.format("one, state_bucket: state"), S3.format("state"), True),
+        (
+            "{type: r2, account_id: 0123456789abcdef0123456789abcdef, bucket: one}",
+            (
+                "{type: registry, registry: a.example, state: {type: s3, region: auto, bucket: one, "
+                "endpoint_url: 'https://0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com/'}}"
+            ),
+            True,
+        ),
     ],
 )
 def test_stores_with_one_index_are_a_problem(tmp_path: Path, one: str, other: str, is_shared: bool) -> None:

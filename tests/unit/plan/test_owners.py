@@ -151,6 +151,15 @@ def test_a_name_is_a_word(world: World) -> None:
     assert "mirrors.yaml:1:24: name: " in world.run("validate", code=1).stdout
 
 
+def test_validate_sees_a_registry_whose_state_is_in_another_target(tmp_path: Path) -> None:
+    text = "version: 1\nname: {name}\nstore: {store}\nmirrors: [{{source: docker.io/library/alpine, tags: [a]}}]\n"
+    state = "{type: registry, registry: h.example, state: {type: file, path: ./mirror}}"
+    for name, store in (("a", "{type: file, path: ./mirror}"), ("b", state)):
+        (tmp_path / f"{name}.yaml").write_text(text.format(name=name, store=store))
+    told = InProcess(tmp_path, {}).run("validate", "a.yaml", "b.yaml", code=1).stdout
+    assert "b.yaml: its mirror index would be in the same place as that of a.yaml" in told
+
+
 def test_validate_sees_two_registries_with_one_state(tmp_path: Path) -> None:
     place = "type: registry, registry: h.example, prefix: {prefix}, state: {{type: file, path: s}}"
     text = f"version: 1\nname: {{name}}\nstore: {{{{{place}}}}}\n"
@@ -159,6 +168,6 @@ def test_validate_sees_two_registries_with_one_state(tmp_path: Path) -> None:
         (tmp_path / f"{name}.yaml").write_text(text.format(name=name, prefix=prefix) + mirror)
     world = InProcess(tmp_path, {})
     told = world.run("validate", "a.yaml", "b.yaml", code=1).stdout
-    assert "b.yaml: store.state is that of a.yaml too, which has another target" in told
+    assert "b.yaml: its mirror index would be in the same place as that of a.yaml, which has another target" in told
     (tmp_path / "b.yaml").write_text((tmp_path / "b.yaml").read_text().replace("prefix: two", "prefix: one"))
     world.run("validate", "a.yaml", "b.yaml")
