@@ -7,12 +7,14 @@ Exit codes: 0 done or nothing to do; 1 something failed or was refused, wrong us
 from __future__ import annotations
 
 import logging
+import os
 from contextlib import suppress
 from typing import Annotated
 
 import typer
 
 from reconciler import __version__
+from reconciler.cli.completion import VARIABLE, prepare
 from reconciler.cli.console import complain, help_instead, note, say, show
 from reconciler.cli.everywhere import begin_call, came_from, given
 from reconciler.cli.github import annotate_error
@@ -58,6 +60,8 @@ def run() -> int:
     Where JSON was asked for and there is no result, prints the error as a document.
     """
     begin_call()
+    if VARIABLE in os.environ:
+        prepare()
     try:
         code: int = app(prog_name="r2mirror", standalone_mode=False) or 0
         if code == INTERRUPTED:

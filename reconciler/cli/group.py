@@ -29,6 +29,14 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 click's signature
         return command(ROWS[cmd_name]) if cmd_name in ROWS else None
 
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        # Without importing each of them for its help.
+        from typer._click.shell_completion import CompletionItem
+
+        return [CompletionItem(row.name, help=row.help) for row in ROWS.values() if row.name.startswith(incomplete)]
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 click's signature
         width = max(map(len, ROWS))
         for section, rows in SECTIONS.items():

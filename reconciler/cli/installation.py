@@ -30,6 +30,24 @@ def install_command(extra: str) -> str:
     return command(extra, found, sys.prefix, sys.executable)
 
 
+def extras() -> dict[str, bool]:
+    """Finds which extras there are, and whether the packages of each are installed."""
+    try:
+        found = Distribution.from_name(NAME)
+    except PackageNotFoundError:
+        return {}
+    names = sorted(found.metadata.get_all("Provides-Extra") or ())
+    return {name: all(map(_is_there, _packages(name, found))) for name in names}
+
+
+def _is_there(requirement: str) -> bool:
+    name = re.match(r"[\w.-]+", requirement)
+    try:
+        return bool(name and Distribution.from_name(name[0]))
+    except PackageNotFoundError:
+        return False
+
+
 def command(extra: str, found: Distribution | None, prefix: str, python: str) -> str:
     """As `install_command`, for the distribution `found` in the environment at `prefix`; None: run from a checkout."""
     wanted = _wanted(extra, found)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, TypeVar, get_type_h
 import typer
 
 from reconciler.cli import everywhere
+from reconciler.cli.completion import images, stores, targets
 from reconciler.cli.render.formats import FORMATS
 from reconciler.errors import UsageError
 from reconciler.oci.spec import is_tag
@@ -45,17 +46,28 @@ else:
 VerboseOption = everywhere.VerboseOption
 FileOption = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="The mirrors file; - for stdin.")]
 StoreOption = Annotated[
-    str | None, typer.Option("--store", metavar="NAME", help="The store to use, where mirrors.yaml has several.")
+    str | None,
+    typer.Option(
+        "--store", metavar="NAME", autocompletion=stores, help="The store to use, where mirrors.yaml has several."
+    ),
 ]
 StoresOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--store", metavar="NAME", help="Limit to this store, where mirrors.yaml has several; may be repeated."
+        "--store",
+        metavar="NAME",
+        autocompletion=stores,
+        help="Limit to this store, where mirrors.yaml has several; may be repeated.",
     ),
 ]
 OnlyOption = Annotated[
     list[str] | None,
-    typer.Option("--only", metavar="GLOB", help="Limit to targets that match, e.g. 'library/*'; may be repeated."),
+    typer.Option(
+        "--only",
+        metavar="GLOB",
+        autocompletion=targets,
+        help="Limit to targets that match, e.g. 'library/*'; may be repeated.",
+    ),
 ]
 FormatOption = Annotated[AnyFormat, typer.Option("--format", help="The output format.")]
 PlacedFormatOption = Annotated[PlacedFormat, typer.Option("--format", help="The output format.")]
@@ -131,7 +143,10 @@ LockTimeoutOption = Annotated[
 NowOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--now", metavar="TARGET:TAG", help="Publish a tag that waits for `min_age` at once; may be repeated."
+        "--now",
+        metavar="TARGET:TAG",
+        autocompletion=images,
+        help="Publish a tag that waits for `min_age` at once; may be repeated.",
     ),
 ]
 AcceptPresentOption = Annotated[
@@ -161,6 +176,7 @@ AcceptMovedOption = Annotated[
     typer.Option(
         "--accept-moved",
         metavar="TARGET:TAG",
+        autocompletion=images,
         help="Mirror an immutable tag again, at the digest that it has moved to; may be repeated.",
     ),
 ]

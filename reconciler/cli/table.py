@@ -33,7 +33,6 @@ SECTIONS = {
         Row("tags", "tags:tags", "Show what patterns choose of a source's tags."),
         Row("diff", "diff:diff", "Summarize what an edit to a mirrors file means."),
         Row("review", "review:review", "Write a pull-request comment about an edit and a plan."),
-        Row("schema", "schema:schema", "Print the JSON Schema of mirrors.yaml or of an output."),
     ),
     "Maintain": (
         Row("list", "list:list_", "List the repositories of the bucket, or the tags of one."),
@@ -50,6 +49,11 @@ SECTIONS = {
         Row("client-config", "client_config:client_config", "Print what a client needs to pull from this mirror."),
         Row("serve", "serve:serve", "Serve the store as a read-only registry."),
         Row("edge", "edge:edge", "Manage an R2 bucket's custom domain and rules.", ("plan", "apply")),
+    ),
+    "About r2mirror": (
+        Row("schema", "schema:schema", "Print the JSON Schema of mirrors.yaml or of an output."),
+        Row("completion", "completion:completion", "Print what a shell reads to complete r2mirror."),
+        Row("version", "version:version", "Print the version of r2mirror, of Python and of each format."),
     ),
 }
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.completion import images
 from reconciler.cli.console import show_result
 from reconciler.cli.inputs import load
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption
@@ -23,7 +24,10 @@ def doctor(
     image: Annotated[
         str | None,
         typer.Option(
-            "--image", metavar="REPO:TAG", help="The image to pull as a client does (default: the newest tag)."
+            "--image",
+            metavar="REPO:TAG",
+            autocompletion=images,
+            help="The image to pull as a client does (default: the newest tag).",
         ),
     ] = None,
     deep: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.completion import images
 from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption, moment, named_tag
@@ -23,7 +24,12 @@ RUNS = 50
 def history(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="REPO[:TAG]", help="Only what happened to this repository or tag.", show_default=False),
+        typer.Argument(
+            metavar="REPO[:TAG]",
+            autocompletion=images,
+            help="Only what happened to this repository or tag.",
+            show_default=False,
+        ),
     ] = None,
     file: FileOption = MIRRORS,
     store: StoreOption = None,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.completion import targets
 from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption, moment
@@ -26,7 +27,10 @@ def list_(
     repository: Annotated[
         str | None,
         typer.Argument(
-            metavar="REPO", help="A repository, or a glob, e.g. 'library/*': show its tags.", show_default=False
+            metavar="REPO",
+            autocompletion=targets,
+            help="A repository, or a glob, e.g. 'library/*': show its tags.",
+            show_default=False,
         ),
     ] = None,
     file: FileOption = MIRRORS,

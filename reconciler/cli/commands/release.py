@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.completion import images
 from reconciler.cli.console import command_line, show_result, tell_waiting
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import (
@@ -26,7 +27,10 @@ from reconciler.upkeep.restore import release_tags
 
 
 def release(
-    names: Annotated[list[str], typer.Argument(metavar="REPO:TAG...", help="The tags to release.", show_default=False)],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="REPO:TAG...", autocompletion=images, help="The tags to release.", show_default=False),
+    ],
     file: FileOption = MIRRORS,
     store: StoreOption = None,
     lock_timeout: LockTimeoutOption = 0.0,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from reconciler.cli.completion import images
 from reconciler.cli.console import agreed, command_line, show_result, tell_waiting
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import (
@@ -44,9 +45,10 @@ def _digest(text: str) -> Digest:
 class Call:
     """What a call of restore asks for."""
 
-    name: Annotated[str | None, typer.Argument(metavar="REPO:TAG", help="The tag to restore.", show_default=False)] = (
-        None
-    )
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="REPO:TAG", autocompletion=images, help="The tag to restore.", show_default=False),
+    ] = None
     file: FileOption = MIRRORS
     store: StoreOption = None
     to: Annotated[
