@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,18 +48,19 @@ def make_hint(what: str, host: str, path: str, tag: str = "", digest: str = "", 
     return Hint(path, registry or None, tag or None, Digest.parse(digest) if digest else None, by_path)
 
 
-def concerned(hint: Hint, files: Mapping[str, Mirrors]) -> dict[str, frozenset[str]]:
-    """Returns the targets of each file whose source, or the repository of whose attachments, was pushed to."""
-    name = RepositoryName(hint.registry, hint.path) if hint.registry else None
-    exact = _targets(files, lambda upstream: upstream == name)
-    if exact or not hint.by_path:
-        return exact
-    return _targets(files, lambda upstream: upstream.path == hint.path)
+class Upstreams:
+    """The repositories that the mirrors of some files have as their source, or for attachments of their images."""
 
+    def __init__(self, files: Mapping[str, Mirrors]) -> None:
+        self._by_name: defaultdict[RepositoryName, set[tuple[str, str]]] = defaultdict(set)
+        self._by_path: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        for file, mirrors in files.items():
+            for mirror in mirrors.mirrors:
+                for name in mirror.upstreams:
+                    self._by_name[name].add((file, mirror.target))
+                    self._by_path[name.path].add((file, mirror.target))
 
-def _targets(files: Mapping[str, Mirrors], chosen: Callable[[RepositoryName], bool]) -> dict[str, frozenset[str]]:
-    found = {
-        file: frozenset(mirror.target for mirror in mirrors.mirrors if any(map(chosen, mirror.upstreams)))
-        for file, mirrors in files.items()
-    }
-    return {file: targets for file, targets in found.items() if targets}
+    def concerned(self, hint: Hint) -> set[tuple[str, str]]:
+        """Returns the files, and their targets, that a push concerns."""
+        exact = self._by_name.get(RepositoryName(hint.registry, hint.path), set()) if hint.registry else set()
+        return exact if exact or not hint.by_path else self._by_path.get(hint.path, set())

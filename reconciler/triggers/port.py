@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -32,7 +32,7 @@ from reconciler.triggers.bodies import Bodies, Refused
 from reconciler.triggers.buckets import TokenBucket
 from reconciler.triggers.formats import FORMATS
 from reconciler.triggers.gathering import Gathering
-from reconciler.triggers.hints import concerned
+from reconciler.triggers.hints import Upstreams
 from reconciler.triggers.payload import parse_payload
 from reconciler.triggers.secrets import Told, in_authorization, read_secret
 from reconciler.words import plain
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from reconciler.mirrors.model import Mirrors
     from reconciler.triggers.formats.format import Format
-    from reconciler.triggers.gathering import Wake
+    from reconciler.triggers.gathering import Targets, Wake
     from reconciler.triggers.hints import Hint
     from reconciler.triggers.secrets import Secret
 
@@ -160,15 +160,14 @@ class Port:
         return self._taken(path, self._parsed(path, format_, told, body))
 
     def _taken(self, path: str, hints: list[Hint]) -> Response:
-        files = self._files()
-        unknown = 0
-        wanted: dict[str, frozenset[str] | None] = {}
+        upstreams, unknown = Upstreams(self._files()), 0
+        wanted: defaultdict[str, frozenset[str]] = defaultdict(frozenset)
         for hint in hints:
-            found = concerned(hint, files)
+            found = upstreams.concerned(hint)
             unknown += not found
             logger.info("%s: %s was pushed%s", path, hint, "" if found else ", which no mirror has as its source")
-            for file, targets in found.items():
-                wanted[file] = targets | (wanted.get(file) or frozenset())
+            for file, target in found:
+                wanted[file] |= {target}
         if not hints:
             self.counts[path, "ignored"] += 1
         return self._queued(path, wanted, unknown)
@@ -180,7 +179,7 @@ class Port:
         except Malformed as error:
             raise self._invalid(path, str(error)) from None
 
-    def _queued(self, path: str, wanted: Mapping[str, frozenset[str] | None], unknown: int) -> Response:
+    def _queued(self, path: str, wanted: Mapping[str, Targets], unknown: int) -> Response:
         later = asyncio.get_running_loop().call_later
         for file, targets in wanted.items():
             self._gathering.add(file, targets, later)

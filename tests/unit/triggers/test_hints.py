@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.mirrors.patterns import Glob
-from reconciler.triggers.hints import concerned, make_hint
+from reconciler.triggers.hints import Upstreams, make_hint
 from tests.memory import mirror, mirrors
 
 MIRRORS = mirrors(
@@ -17,11 +17,12 @@ MIRRORS = mirrors(
     replace(mirror("signed", Glob("*")), source="ghcr.io/acme/signed", referrers_from="ghcr.io/acme/signatures"),
     replace(mirror("folder", Glob("*")), source="oci:./acme"),
 )
-FILES = {"a": MIRRORS, "b": mirrors(replace(mirror("elsewhere", Glob("*")), source="quay.io/acme/other"))}
+OTHER = mirrors(replace(mirror("elsewhere", Glob("*")), source="quay.io/acme/other"))
+UPSTREAMS = Upstreams({"a": MIRRORS, "b": OTHER})
 
 
-def expected(targets: set[str]) -> dict[str, set[str]]:
-    return {"a": targets} if targets else {}
+def expected(targets: set[str]) -> set[tuple[str, str]]:
+    return {("a", target) for target in targets}
 
 
 @pytest.mark.parametrize(
@@ -36,13 +37,13 @@ def expected(targets: set[str]) -> dict[str, set[str]]:
     ],
 )
 def test_a_push_concerns_the_mirrors_of_its_repository(host: str, path: str, targets: set[str]) -> None:
-    assert concerned(make_hint("it", host, path), FILES) == expected(targets)
+    assert UPSTREAMS.concerned(make_hint("it", host, path)) == expected(targets)
 
 
 def test_a_host_that_only_the_registry_knows_concerns_the_path_at_every_registry() -> None:
     every = {"hub/app", "hub/app-2", "inside/app"}
-    assert concerned(make_hint("it", "registry", "acme/app", by_path=True), FILES) == expected(every)
-    assert concerned(make_hint("it", "10.0.0.7:5000", "acme/app", by_path=True), FILES) == expected(every)
-    assert concerned(make_hint("it", "registry.internal:5000", "acme/app", by_path=True), FILES) == expected(
+    assert UPSTREAMS.concerned(make_hint("it", "registry", "acme/app", by_path=True)) == expected(every)
+    assert UPSTREAMS.concerned(make_hint("it", "10.0.0.7:5000", "acme/app", by_path=True)) == expected(every)
+    assert UPSTREAMS.concerned(make_hint("it", "registry.internal:5000", "acme/app", by_path=True)) == expected(
         {"inside/app"}
     )
