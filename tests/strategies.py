@@ -26,7 +26,7 @@ from reconciler.oci.spec import (
 from reconciler.plan.desire import Desired
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan
-from reconciler.target.index import WRITER, Held, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
+from reconciler.target.index import WRITER, Delivered, Held, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
 from reconciler.target.layout import target_problem
 
 MEDIA_TYPES = (*MANIFEST_TYPES, *INDEX_TYPES)
@@ -99,6 +99,7 @@ repository_states = st.builds(
     st.dictionaries(tags, sightings, max_size=2).map(MappingProxyType),
     holds,
     st.frozensets(tags, max_size=2),
+    st.none() | st.builds(Delivered, st.text(max_size=5), st.integers(0, 10**6)),
     unknown,
 )
 indexes = st.builds(

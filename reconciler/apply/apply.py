@@ -3,7 +3,8 @@
     from reconciler.apply.apply import Options, apply_made
     from reconciler.mirrors.load import load_mirrors
     from reconciler.plan.connections import connect
-    from reconciler.plan.make import make
+    from reconciler.plan.guards import refuse_older_box
+from reconciler.plan.make import make
 
     mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
     with connect(mirrors, os.environ) as connections:
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING
 from reconciler.apply.outcome import ImmutableTagMoved, Replanned
 from reconciler.apply.settings import Resources, Settings
 from reconciler.apply.watch import UNWATCHED, Watch
+from reconciler.plan.guards import refuse_older_box
 from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
 from reconciler.plan.owners import is_unclaimed
 from reconciler.plan.plan import noted_all, only_adds, without_prunes
@@ -102,6 +104,7 @@ def apply_made(
 
     A change that fails is an event. `Replanned` replaces the plan for all that follows. Raises as `apply` does.
     """
+    refuse_older_box(made.plan)
     workers = options.workers or (options.cluster.slots if options.cluster else BLOB_WORKERS)
 
     def plan_again() -> Plan:

@@ -10,7 +10,7 @@ mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
 with connect(mirrors, os.environ) as outside, delivered([Path("box.tar")], mirrors, outside) as box:
     options = Options("my program", Choices(box.only))
     made = made_for_apply(box.mirrors, box.connections, options)
-    box.check(made.plan)
+    made = replace(made, plan=box.checked(made.plan))
     with closing(apply_made(made, box.mirrors, box.connections, options)) as events:
         for event in events:
             print(event)
@@ -18,13 +18,14 @@ with connect(mirrors, os.environ) as outside, delivered([Path("box.tar")], mirro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.box.opening import opened
+from reconciler.box.order import in_order
 from reconciler.box.source import affected, boxed, opener
 from reconciler.box.whole import check_whole
 from reconciler.plan.make import in_silence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from reconciler.plan.connections import Connections
     from reconciler.plan.make import Stage
     from reconciler.plan.plan import Plan
+    from reconciler.target.index import RepositoryState
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Delivery:
 
     mirrors      with the tags that the box has
     connections  with the box in the place of all sources
+    observed     the repositories of the target's mirror index
     only         the targets to plan for
     unnamed      repositories of the box that mirrors.yaml does not name, which are left out
     """
@@ -52,6 +55,7 @@ class Delivery:
     box: Box
     mirrors: Mirrors
     connections: Connections
+    observed: Mapping[str, RepositoryState]
     only: tuple[str, ...]
 
     @property
@@ -59,10 +63,16 @@ class Delivery:
         named = {mirror.target for mirror in self.mirrors.mirrors}
         return tuple(sorted(self.box.manifest.repositories.keys() - named))
 
-    def check(self, plan: Plan) -> None:
-        """Raises `PlanRefused` unless every image that the plan publishes is whole, in the box or in the target."""
+    def checked(self, plan: Plan, *, allow_older: bool = False) -> Plan:
+        """Returns the plan with the box noted, and with why that may not be applied if the target has had a newer one.
+
+        allow_older  an older box may be applied, too
+
+        Raises `PlanRefused` unless every image that the plan publishes is whole, in the box or in the target.
+        """
         with readers(BLOB_WORKERS) as executor:
             check_whole(plan, self.box, self.connections.open_source, self.connections.target, executor)
+        return in_order(plan, self.box.name, self.box.manifest, self.observed, allow_older=allow_older)
 
 
 @contextmanager
@@ -86,4 +96,4 @@ def delivered(
         index = read_index(connections.target.state).index
         targets = affected(box, mirrors, index, only)
         ours = boxed(mirrors, box)
-        yield Delivery(box, ours, replace(connections, open_source=opener(box, mirrors)), targets)
+        yield Delivery(box, ours, replace(connections, open_source=opener(box, mirrors)), index.repositories, targets)

@@ -24,12 +24,12 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class Sourced:
-    """What a command plans and applies with. `check` raises for a plan that may not be applied."""
+    """What a command plans and applies with. `checked` notes the box in a plan, and raises for one with gaps."""
 
     mirrors: Mirrors
     connections: Connections
     only: tuple[str, ...]
-    check: Callable[[Plan], None] = lambda _: None
+    checked: Callable[[Plan], Plan] = lambda plan: plan
 
 
 def check_keys(boxes: Sequence[Path] | None, keys: Sequence[Path] | None) -> None:
@@ -40,11 +40,18 @@ def check_keys(boxes: Sequence[Path] | None, keys: Sequence[Path] | None) -> Non
 
 @contextmanager
 def sourced(
-    boxes: Sequence[Path], mirrors: Mirrors, connections: Connections, only: Sequence[str], keys: Sequence[Path]
+    boxes: Sequence[Path],
+    mirrors: Mirrors,
+    connections: Connections,
+    only: Sequence[str],
+    keys: Sequence[Path],
+    *,
+    allow_older: bool = False,
 ) -> Iterator[Sourced]:
     """Yields the mirrors as they are, or with a box in the place of their sources. Raises as `delivered` does.
 
-    keys  files of the public keys that may have signed the box
+    keys         files of the public keys that may have signed the box
+    allow_older  the box may be older than the one before it
     """
     if not boxes:
         yield Sourced(mirrors, connections, tuple(only))
@@ -60,8 +67,8 @@ def sourced(
             some = ", ".join(found.unnamed[:NAMED]) + (" ..." if len(found.unnamed) > NAMED else "")
             note(f"the box also has {some}, which the mirrors file does not name; left out")
 
-        def check(plan: Plan) -> None:
+        def checked(plan: Plan) -> Plan:
             with waiting("Checking that all images are whole ..."):
-                found.check(plan)
+                return found.checked(plan, allow_older=allow_older)
 
-        yield Sourced(found.mirrors, found.connections, found.only, check)
+        yield Sourced(found.mirrors, found.connections, found.only, checked)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from reconciler.errors import PlanRefused
 from reconciler.plan.diff import Action
 
 if TYPE_CHECKING:
@@ -25,8 +26,17 @@ def held_back(plan: Plan) -> tuple[str, ...]:
 
 
 def will_fail(plan: Plan, *, strict: bool) -> bool:
-    """Returns whether an apply will exit with 1: errors, prunes that are held back, and with `strict` warnings."""
-    return bool(plan.counts["errors"] or held_back(plan) or (strict and plan.all_warnings))
+    """Returns whether an apply will exit with 1.
+
+    That is for errors, prunes that are held back, a box that is older than the one before, and with `strict` warnings.
+    """
+    return bool(plan.counts["errors"] or held_back(plan) or plan.older_box or (strict and plan.all_warnings))
+
+
+def refuse_older_box(plan: Plan) -> None:
+    """Raises `PlanRefused` if the images come from a box that is older than the one before."""
+    if plan.older_box:
+        raise PlanRefused((plan.older_box,))
 
 
 def why_held_back(plan: Plan) -> Callable[[RepositoryPlan], str | None]:

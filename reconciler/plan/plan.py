@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from reconciler.oci.spec import Digest, Platform
 from reconciler.plan.ages import NO_AGES, Ages
 from reconciler.plan.diff import Action, Change, diff
-from reconciler.target.index_changes import noted, saw
+from reconciler.target.index_changes import noted, saw, with_delivered
 
 if TYPE_CHECKING:
     from reconciler.mirrors.selection import Tally
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.plan.sizes import Sizes
     from reconciler.signatures.signers import Refused
     from reconciler.sources.quota import Spending
-    from reconciler.target.index import Held, LeftOut, MirrorIndex
+    from reconciler.target.index import Delivered, Held, LeftOut, MirrorIndex
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class RepositoryPlan:
     released   holds that an edit of mirrors.yaml has ended
     ages       tags that wait for `min_age`, and what was seen of them
     referrer_types  globs of the artifact types of what is attached; empty: all
+    delivered  the box that the images come from, which the index is to note; None: none, or as before
     reasons    those of the error, of `errors.REASONS`, each once; a saved plan does not have them
     """
 
@@ -69,6 +70,7 @@ class RepositoryPlan:
     ages: Ages = NO_AGES
     referrer_types: tuple[str, ...] = ()
     reasons: tuple[str, ...] = field(default=(), compare=False)
+    delivered: Delivered | None = None
 
     @property
     def troubles(self) -> tuple[str, ...]:
@@ -94,6 +96,7 @@ class Plan:
     extent       what the mirror index has, by which the guards judge whether the prunes are many
     root         the sha256 of the root of the mirror index; None: none yet, or the plan is of an older release
     allow_prune  whether many prunes at once are allowed
+    older_box    why its box may not be applied, which is older than one before it; None: it may
     """
 
     mirrors_sha256: str
@@ -108,6 +111,7 @@ class Plan:
     extent: Extent = Extent()
     allow_prune: bool = False
     root: Digest | None = None
+    older_box: str | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -168,6 +172,8 @@ def noted_all(index: MirrorIndex, plan: Plan, now: datetime) -> MirrorIndex:
         index = noted(index, one.target, one.source, now, gone=one.gone, left_out=one.left_out, released=one.released)
         if one.ages.sightings is not None:
             index = saw(index, one.target, one.source, one.ages.sightings, now)
+        if one.delivered:
+            index = with_delivered(index, one.target, one.source, one.delivered)
     return index
 
 

@@ -99,6 +99,18 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Delivered:
+    """The box that was applied last.
+
+    name    that of the mirrors file that it was made with
+    serial  that of the mirror index that it was made from
+    """
+
+    name: str
+    serial: int
+
+
+@dataclass(frozen=True)
 class RepositoryState:
     """One repository of the bucket.
 
@@ -112,6 +124,7 @@ class RepositoryState:
     seen         tag of a mirror with `min_age` -> digests that it pointed at and that are not published, oldest first
     held         tag -> why it stays as it is; no other digest is under it
     undeleted    tags that were pruned, and that the target cannot delete
+    delivered    the box that was applied last; None: none was
     unknown      fields of a newer release, which are written back as they were read
     """
 
@@ -126,6 +139,7 @@ class RepositoryState:
     seen: Mapping[str, tuple[Sighting, ...]] = field(default_factory=lambda: MappingProxyType({}))
     held: Mapping[str, Held] = field(default_factory=lambda: MappingProxyType({}))
     undeleted: frozenset[str] = frozenset()
+    delivered: Delivered | None = None
     unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
 
     @property

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Digest
-from reconciler.target.index import Held, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
+from reconciler.target.index import Delivered, Held, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
 
 if TYPE_CHECKING:
     from reconciler.oci.referrers import Record
@@ -142,6 +142,12 @@ def with_holds(index: MirrorIndex, target: str, holds: Mapping[str, Held]) -> Mi
     if before is None or not holds:
         return index
     return _with(index, target, replace(before, held=MappingProxyType({**before.held, **holds})))
+
+
+def with_delivered(index: MirrorIndex, target: str, source: str, delivered: Delivered) -> MirrorIndex:
+    """`index` before a box is applied to a repository."""
+    before = index.repositories.get(target, RepositoryState(source))
+    return index if before.delivered == delivered else _with(index, target, replace(before, delivered=delivered))
 
 
 def without_holds(index: MirrorIndex, target: str, holds: Mapping[str, Held]) -> MirrorIndex:

@@ -17,7 +17,7 @@ from reconciler.errors import IndexInvalid, IndexVersion, Malformed
 from reconciler.oci.platform_sizes import MAX_PLATFORMS, is_platform_name
 from reconciler.oci.referrers import parse_record, record_document
 from reconciler.oci.spec import Digest, Platform, is_tag, load_json, parse_media_type
-from reconciler.target.index import WRITER, Held, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
+from reconciler.target.index import WRITER, Delivered, Held, LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
 from reconciler.target.index_origin import NO_ORIGIN, ORIGIN_FIELDS, Origin, origin_document
 from reconciler.target.layout import target_problem
 
@@ -162,7 +162,12 @@ def _repository_document(state: RepositoryState) -> dict[str, Any]:
         **({"seen": _seen_document(state.seen)} if state.seen else {}),
         **({"held": held_document(state.held)} if state.held else {}),
         **({"undeleted": sorted(state.undeleted)} if state.undeleted else {}),
+        **_delivered_document(state.delivered),
     }
+
+
+def _delivered_document(delivered: Delivered | None) -> dict[str, Any]:
+    return {"delivered": {"name": delivered.name, "serial": delivered.serial}} if delivered else {}
 
 
 def held_document(held: Mapping[str, Held]) -> dict[str, Any]:
@@ -236,6 +241,7 @@ def _repository(target: str, entry: Any) -> RepositoryState:
                 _seen(entry.get("seen", {}), target),
                 parse_held(entry.get("held", {}), target),
                 parse_pending(entry.get("undeleted", []), target, "undeleted"),
+                _delivered(entry.get("delivered"), target),
                 _unknown(entry, _REPOSITORY_FIELDS),
             )
         case _:
@@ -309,6 +315,16 @@ def _hold(entry: Any, target: str) -> Held:
             raise Malformed(f"repository {target}", "expected a hold to have digest, since, by and reason")
 
 
+def _delivered(entry: Any, target: str) -> Delivered | None:
+    match entry:
+        case None:
+            return None
+        case {"name": str(name), "serial": int(serial)} if serial >= 0:
+            return Delivered(name, serial)
+        case _:
+            raise Malformed(f"repository {target}", "expected delivered to have a name and a serial")
+
+
 def _left_out_tag(entry: Any, target: str) -> LeftOut:
     match entry:
         case {"reason": str(reason), "digest": str(digest)}:
@@ -342,7 +358,20 @@ _INDEX_FIELDS = frozenset(
     }
 )
 _REPOSITORY_FIELDS = frozenset(
-    {"source", "tags", "retired", "pending", "attached", "owner", "gone", "left_out", "seen", "held", "undeleted"}
+    {
+        "source",
+        "tags",
+        "retired",
+        "pending",
+        "attached",
+        "owner",
+        "gone",
+        "left_out",
+        "seen",
+        "held",
+        "undeleted",
+        "delivered",
+    }
 )
 _TAG_FIELDS = frozenset({"digest", "mediaType", "size", "platforms", "synced_at", "images", "by"})
 

@@ -69,6 +69,7 @@ class Side:
         self,
         *paths: Path,
         keys: Sequence[Path] = (),
+        allow_older: bool = False,
         options: Options = Options("apply --from"),  # noqa: B008 it is frozen
     ) -> list[Event]:
         """Does what `apply --from` does."""
@@ -76,7 +77,7 @@ class Side:
         with delivered(paths, self.file, connections, options.choices.only, keys=keys) as box:
             options = replace(options, choices=replace(options.choices, only=box.only))
             made = made_for_apply(box.mirrors, box.connections, options)
-            box.check(made.plan)
+            made = replace(made, plan=box.checked(made.plan, allow_older=allow_older))
             with closing(apply_made(made, box.mirrors, box.connections, options)) as events:
                 return list(events)
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -52,7 +52,7 @@ from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import Connections, connect, connect_each
 from reconciler.plan.consent import check_consent, check_consents
 from reconciler.plan.files import read_plan
-from reconciler.plan.guards import will_fail
+from reconciler.plan.guards import refuse_older_box, will_fail
 from reconciler.plan.make import Made
 from reconciler.plan.plan import Plan
 from reconciler.plan.settings import Choices
@@ -124,6 +124,9 @@ class Call:
     accept_moved: AcceptMovedOption = None
     boxes: BoxOption = None
     keys: KeyOption = None
+    allow_older: Annotated[
+        bool, typer.Option("--allow-older", help="With --from: apply a box that is older than the one before it.")
+    ] = False
     overwrite_drift: Annotated[
         bool,
         typer.Option(
@@ -171,7 +174,9 @@ def apply(call: Call) -> int:
     with (
         _cluster(call, mirrors) as cluster,
         connect(mirrors, os.environ, call.workers, call.bandwidth, deadline) as outside,
-        sourced(call.boxes or (), mirrors, outside, call.only or (), call.keys or ()) as given,
+        sourced(
+            call.boxes or (), mirrors, outside, call.only or (), call.keys or (), allow_older=call.allow_older
+        ) as given,
         _accounts(call) as accounts,
     ):
         mirrors, connections = given.mirrors, given.connections
@@ -181,10 +186,11 @@ def apply(call: Call) -> int:
             made = _made(call, mirrors, connections, options)
         if not call.plan_file:
             check_consent(made.plan, options.choices.consent)
-        given.check(made.plan)
+        made = replace(made, plan=given.checked(made.plan))
         if call.dry_run:
             show_result(PLAN, made.plan, call.output)
             return 1 if will_fail(made.plan, strict=call.strict) else 0
+        refuse_older_box(made.plan)
         _confirm(made.plan, yes=call.yes)
         report = ApplyReport(made.plan, call.output)
         return _apply(made, mirrors, connections, options, call, report, account)

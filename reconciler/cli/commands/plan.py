@@ -118,7 +118,7 @@ def _plan_one(options: PlanOptions, mirrors: Mirrors) -> Made:
     ):
         made = _make(options, given.mirrors, given.connections, given.only)
         check_consent(made.plan, consent_of((), options.accept_moved))
-        given.check(made.plan)
+        made = replace(made, plan=given.checked(made.plan))
         made = with_drift_shown(made, given.connections.target)
         return _measured(made, options, given.mirrors, given.connections)
 
