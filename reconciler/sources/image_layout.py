@@ -1,8 +1,8 @@
 """An OCI image layout folder as a source (image specification 1.1, image-layout.md).
 
 Its tags are the `org.opencontainers.image.ref.name` annotations in index.json, else containerd's own annotation. Of a
-whole reference, which containerd and skopeo write there, the tag is used. A tag for two images is an error, because
-either could be meant.
+whole reference, which containerd and skopeo write there, the tag is used; a source may be limited to the names of one
+repository. A tag for two images is an error, because either could be meant.
 """
 
 from __future__ import annotations
@@ -43,13 +43,17 @@ _NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 
 @dataclass(frozen=True)
 class ImageLayout:
-    """The `Source` in one folder. `name` is its spelling in mirrors.yaml.
+    """The `Source` in one folder.
+
+    name        its spelling in mirrors.yaml
+    repository  the one whose names count, with or without its registry; None: all names do
 
     Its index.json is read once, so that a run sees one state of it.
     """
 
     name: str
     folder: Path
+    repository: str | None = None
 
     def tags(self) -> tuple[str, ...]:
         return tuple(self._tagged)
@@ -130,10 +134,16 @@ class ImageLayout:
     def _tagged(self) -> dict[str, Descriptor]:
         tagged: dict[str, Descriptor] = {}
         for descriptor, name in self._entries:
-            tag = _tag_of(name)
+            tag = _tag_of(name) if self.repository is None or _is_of(name, self.repository) else None
             if tag and tagged.setdefault(tag, descriptor).digest != descriptor.digest:
-                raise BadAnswer(self.name, f"index.json has the tag {tag} twice, for different images")
+                raise BadAnswer(self.name, f"index.json has the tag {tag} twice, for different images{self._advice}")
+        if self.repository and not tagged:
+            raise NotFound(self.name, f"{self.folder}/index.json names no image of {self.repository}")
         return tagged
+
+    @property
+    def _advice(self) -> str:
+        return "" if self.repository else f"; if they are of several repositories, write {self.name}//REPOSITORY"
 
     @cached_property
     def _entries(self) -> tuple[tuple[Descriptor, str], ...]:
@@ -188,6 +198,15 @@ def _name_of(entry: Mapping[str, Any]) -> str:
     annotations = entry.get("annotations")
     names = [annotations.get(key) for key in _NAMES] if isinstance(annotations, dict) else []
     return next((name for name in names if isinstance(name, str) and name), "")
+
+
+def _is_of(name: str, repository: str) -> bool:
+    """Whether a name is one of the repository, which may leave out the registry of the name."""
+    place, colon, tag = name.partition("@")[0].rpartition(":")
+    if not colon or "/" in tag:
+        return False
+    host, _, path = place.partition("/")
+    return repository == place or (repository == path and (bool({".", ":"} & set(host)) or host == "localhost"))
 
 
 def _tag_of(name: str) -> str | None:

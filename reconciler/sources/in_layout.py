@@ -1,4 +1,4 @@
-"""Sources `oci:PATH`: OCI image layouts in folders of this machine."""
+"""Sources `oci:PATH` and `oci:PATH//REPOSITORY`: OCI image layouts in folders of this machine."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed, NotFound
+from reconciler.oci.spec import is_repository
 from reconciler.sources.names import Kind, SourceName
 
 if TYPE_CHECKING:
@@ -16,8 +17,11 @@ PREFIX = "oci:"
 
 
 def parse(text: str) -> SourceName:
-    """Parses `oci:PATH`. Raises `Malformed` if the path is missing."""
+    """Parses `oci:PATH`, with `//REPOSITORY` for a layout of several. Raises `Malformed` if the path is missing."""
     path = text.removeprefix(PREFIX)
+    folder, _, repository = path.rpartition("//")
+    if folder and is_repository(repository):
+        return SourceName(text, place=PREFIX + folder, queue=PREFIX, path=folder, within=repository)
     if not path:
         raise Malformed(f"image layout {text!r}", f"names no folder; write e.g. {PREFIX}./images")
     return SourceName(text, place=text, queue=PREFIX, path=path)
@@ -34,7 +38,7 @@ class Layouts:
 
         path = Path(name.path or "")
         try:
-            return ImageLayout(name.text, self._folder / path.expanduser())
+            return ImageLayout(name.text, self._folder / path.expanduser(), name.within)
         except RuntimeError:  # from expanduser()
             user = path.parts[0].removeprefix("~")
             raise NotFound(name.text, f"there is no user {user} with a home folder") from None

@@ -25,7 +25,7 @@ class SourceName:
     queue       sources with the same value share connections and quota, so they take turns
     repository  its name at a registry; None if it is not at a registry
     path        its place on this machine; None if other machines can reach it, too
-    within      its repository in a mirror of ours; None if it is in none
+    within      its repository in a mirror of ours or in a layout; None if it is in none
     """
 
     text: str

@@ -219,6 +219,23 @@ def test_names_of_a_layout_count_by_their_tag(tmp_path: Path) -> None:
     assert layout(tmp_path, entries).tags() == ("3", "4", "plain", "5", "6")
 
 
+def test_a_layout_of_several_repositories(tmp_path: Path) -> None:
+    other = artifact()
+    names = ["team/app:1", "ghcr.io/team/app:2", "localhost:5000/team/app:3", "localhost/team/app:4"]
+    others = ["team/other:1", "team/app", "1", "x/team/app:9", "ghcr.io/team/app@" + APP.digest]
+    layout(tmp_path, [*map(entry, names), *(entry(name, other) for name in others)])
+    with open_sources({}, tmp_path, {}) as open_source:
+        source = open_source("oci:./images//team/app")
+        assert source.tags() == ("1", "2", "3", "4")
+        assert str(source.resolve("1").digest) == APP.digest
+        assert open_source("oci:./images//ghcr.io/team/app").tags() == ("2",)
+        assert str(open_source("oci:images//team/other").resolve("1").digest) == other.digest
+        with pytest.raises(NotFound, match="names no image of team/none"):
+            open_source("oci:images//team/none").tags()
+        with pytest.raises(BadAnswer, match="write oci:images//REPOSITORY"):
+            open_source("oci:images").tags()
+
+
 def test_a_layout_is_read_once_and_shared(tmp_path: Path) -> None:
     write_layout(tmp_path / "images", {"1": APP})
     with open_sources({}, tmp_path, {}) as open_source:

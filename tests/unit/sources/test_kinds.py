@@ -22,6 +22,11 @@ from reconciler.sources.names import SourceName
         ("ghcr.io/a/b", SourceName("ghcr.io/a/b", "ghcr.io", "ghcr.io", RepositoryName("ghcr.io", "a/b"))),
         ("oci:./images", SourceName("oci:./images", "oci:./images", "oci:", path="./images")),
         (
+            "oci:./images//team/app",
+            SourceName("oci:./images//team/app", "oci:./images", "oci:", path="./images", within="team/app"),
+        ),
+        ("oci:/a//B", SourceName("oci:/a//B", "oci:/a//B", "oci:", path="/a//B")),
+        (
             "mirror:../a//b//library/alpine",
             SourceName(
                 "mirror:../a//b//library/alpine", "mirror:../a//b", "mirror:", path="../a//b", within="library/alpine"
