@@ -1,7 +1,8 @@
-"""Keeps the accounts of the runs of one call, and hands them on when it ends: to the file of `--metrics-file`."""
+"""Keeps the accounts of the runs of one call, and hands them on when it ends: to the metrics file, and to notifiers."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from reconciler.apply.finished import Finished
     from reconciler.metrics.samples import Samples
     from reconciler.mirrors.model import Mirrors
+    from reconciler.plan.connections import Connections
 
 
 class Accounts:
@@ -23,12 +25,12 @@ class Accounts:
         """Reads the metrics of earlier runs. Raises `UsageError` for a file that may not be replaced."""
         self._metrics_file = metrics_file
         self._before = _read(metrics_file) if metrics_file else {}
-        self._accounts: list[Account] = []
+        self._accounts: list[tuple[Account, Mirrors, Connections]] = []
 
-    def open(self, mirrors: Mirrors) -> Account:
+    def open(self, mirrors: Mirrors, connections: Connections) -> Account:
         """Opens the account of a run for one store."""
         account = Account(mirrors.name, mirrors.store_name or "", [mirror.target for mirror in mirrors.mirrors])
-        self._accounts.append(account)
+        self._accounts.append((account, mirrors, connections))
         return account
 
     def __enter__(self) -> Self:
@@ -37,9 +39,12 @@ class Accounts:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        runs = [account.finished() for account in self._accounts if account.began]
+        runs = [(one.finished(), mirrors, opened) for one, mirrors, opened in self._accounts if one.began]
         if runs and self._metrics_file:
-            self._write(self._metrics_file, runs)
+            self._write(self._metrics_file, [run for run, _, _ in runs])
+        for run, mirrors, connections in runs:
+            if mirrors.notifiers:
+                _notify(run, mirrors, connections)
 
     def _write(self, path: Path, runs: list[Finished]) -> None:
         from reconciler.http.tally import ANSWERS
@@ -53,6 +58,13 @@ class Accounts:
             write_metrics(path, samples)
         except OSError as error:
             warn(f"--metrics-file {path}: cannot be written: {error.strerror}")
+
+
+def _notify(run: Finished, mirrors: Mirrors, connections: Connections) -> None:
+    from reconciler.notify.notifications import Notifications
+
+    for problem in Notifications(mirrors.notifiers, os.environ).tell(run, lambda: connections.target.state):
+        warn(problem)
 
 
 def _read(path: Path) -> Samples:

@@ -22,6 +22,7 @@ from reconciler.mirrors.schema_check import check_schema
 from reconciler.mirrors.sections.destination import destination_problem
 from reconciler.mirrors.sections.edge import edge_store, read_edge
 from reconciler.mirrors.sections.entries import Settings, read_mirrors, read_settings
+from reconciler.mirrors.sections.notify import read_notifiers
 from reconciler.mirrors.sections.registries import read_registries
 from reconciler.mirrors.sections.store import ONE, read_stores
 from reconciler.mirrors.signed_by import read_signed_by
@@ -72,6 +73,7 @@ def load_with_notes(
     defaults = read_settings(document, ("defaults",), Settings(), signers)
     mirrors = tuple(read_mirrors(document, defaults, signers, partial(destination_problem, stores)))
     edge = read_edge(document, edge_store(document, stores))
+    notifiers = tuple(read_notifiers(document))
     valid = {name: _completed(store, registries, edge) for name, store in stores.items() if store}
     if document.problems or len(valid) < len(stores):
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
@@ -80,7 +82,9 @@ def load_with_notes(
     history = duration(document.value.get("history", DEFAULT_HISTORY))
     named = {} if ONE in valid else valid
     first = next(iter(valid.values()))
-    content = Mirrors(first, registries, mirrors, defaults.values, folder, sha256, edge, name, history, named)
+    content = Mirrors(
+        first, registries, mirrors, defaults.values, folder, sha256, edge, name, history, named, notifiers=notifiers
+    )
     return content, tuple(changed_entries(document))
 
 

@@ -17,6 +17,7 @@ from reconciler.sources.kinds import parse_source
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
     from reconciler.mirrors.min_age import MinAge
+    from reconciler.mirrors.notifiers import Notifier
     from reconciler.mirrors.patterns import Pattern
     from reconciler.signatures.signers import Signer
     from reconciler.sources.config import RegistryConfig
@@ -112,6 +113,7 @@ class Mirrors:
     name        tells the file from others with the same store
     history     how long earlier versions of the mirror index are kept
     stores      the stores by name; empty where the file has one `store`
+    notifiers   who is notified of runs
     store_name  the name of `store` among them; None in the whole file, and where it has one `store`
     """
 
@@ -126,6 +128,7 @@ class Mirrors:
     history: timedelta = timedelta(days=400)
     stores: Mapping[str, StoreConfig] = field(default_factory=dict)
     store_name: str | None = None
+    notifiers: tuple[Notifier, ...] = ()
 
     @property
     def is_at_r2(self) -> bool:

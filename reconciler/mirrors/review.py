@@ -24,6 +24,7 @@ from reconciler.words import duration_words
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
     from reconciler.mirrors.model import Mirror, Mirrors
+    from reconciler.mirrors.notifiers import Notifier
     from reconciler.stores.config import StoreConfig
 
 
@@ -38,7 +39,7 @@ class Code(str):
 
 @dataclass(frozen=True)
 class Edit:
-    """One thing that an edit does, to a mirror, a registry, the store, the edge or the file as a whole.
+    """One thing that an edit does, to a mirror, a registry, the store, the edge, a notifier or the whole file.
 
     name     the target, the host, or what else it is about
     kind     added, changed or removed
@@ -69,6 +70,7 @@ def review(old: Mirrors | None, new: Mirrors) -> tuple[Edit, ...]:
         ),
         *_sections("edge", _edges(old), _edges(new), _left_rules),
         *_sections("defaults", {"defaults": old.defaults} if old else {}, {"defaults": new.defaults}, lambda _: ()),
+        *_sections("notifier", _notifiers(old), _notifiers(new), lambda _: ("nothing is sent there any more",)),
         *_renamed(old, new),
         *_kept_for(old, new),
     )
@@ -213,6 +215,10 @@ def _by_target(mirrors: Mirrors | None) -> dict[str, Mirror]:
 
 def _edges(mirrors: Mirrors | None) -> dict[str, EdgeConfig]:
     return {mirrors.edge.hostname: mirrors.edge} if mirrors and mirrors.edge else {}
+
+
+def _notifiers(mirrors: Mirrors | None) -> dict[str, Notifier]:
+    return {one.url_env: one for one in mirrors.notifiers} if mirrors else {}
 
 
 def _value(value: Any) -> tuple[str, ...]:

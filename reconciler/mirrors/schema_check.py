@@ -163,9 +163,14 @@ _CREDENTIAL_WORDS = re.compile(r"secret|password|token|access_key|credential|use
 
 _NOT_HERE = {
     ("store of type registry", "public_url"): "is not valid here: clients pull from the registry itself; remove it",
+    (
+        "entry of notify",
+        "url",
+    ): "is a secret; put it into an environment variable, and the variable's name under url_env",
+    ("entry of notify", "secret"): "put it into an environment variable, and the variable's name under secret_env",
     ("store of type registry", "state_bucket"): "is not valid here; name that bucket as state.bucket",
 }
-"""What to do about keys that only stores of other types have."""
+"""What to do about keys that are valid elsewhere, or that users may expect."""
 
 
 @cache

@@ -21,6 +21,7 @@ MIRROR_INDEX = "_mirror/index.json"
 LOCK = "_mirror/lock.json"
 STATES = "_mirror/state/"
 ROOTS = "_mirror/roots/"
+NOTIFIED = "_mirror/notified/"
 
 RESERVED_COMPONENTS = frozenset({"manifests", "blobs", "tags", "referrers"})
 """Words that a repository's path cannot contain here: with them, one key could be read in two ways."""
@@ -85,6 +86,11 @@ def state_key(digest: Digest) -> str:
 def root_key(serial: int, digest: Digest) -> str:
     """Returns the key under which a root of the mirror index is kept. In the order of keys, roots are in their own."""
     return f"{ROOTS}{serial:010}-{digest.algorithm}-{digest.hex}.json"
+
+
+def notified_key(name: str) -> str:
+    """Returns the key of what the notifiers of the mirrors file `name` were told."""
+    return f"{NOTIFIED}{name}.json"
 
 
 _STATE_KEY = re.compile(rf"{STATES}sha256-([0-9a-f]{{64}})\.json")

@@ -180,7 +180,7 @@ def apply(call: Call) -> int:
         _accounts(call) as accounts,
     ):
         mirrors, connections = given.mirrors, given.connections
-        account = accounts.open(mirrors)
+        account = accounts.open(mirrors, connections)
         options = _options(call, given.only, cluster, deadline)
         with account.following():
             made = _made(call, mirrors, connections, options)
@@ -229,7 +229,7 @@ def _apply_each(call: Call, targets: Sequence[Mirrors], deadline: Deadline) -> i
         connect_each(chosen, os.environ, call.workers, call.bandwidth, deadline) as (sources, opened),
         _accounts(call) as accounts,
     ):
-        account = {one.store_name: accounts.open(one) for one in chosen}
+        account = {one.store_name: accounts.open(one, two) for one, two in zip(chosen, opened, strict=True)}
         options = {one.store_name: _options(call, only_for(one, targets, only), cluster, deadline) for one in chosen}
 
         def made_for(one: Mirrors, connections: Connections) -> Made:

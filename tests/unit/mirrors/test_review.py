@@ -16,6 +16,7 @@ from reconciler.edge.config import EdgeConfig
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
+from reconciler.mirrors.notifiers import Notifier
 from reconciler.mirrors.patterns import AnyOf, Entry, Exact, Glob, Kept, Pinned, Regex, Semver
 from reconciler.mirrors.review import Edit, review
 from reconciler.mirrors.schema_files import load_schema
@@ -193,6 +194,7 @@ PATTERNS = (
 )
 KEPT = Kept(2)
 EDGE_CONFIG = EdgeConfig("example.com", "cr.example.com")
+NOTIFIER = Notifier("webhook", "HOOK", secret_env="KEY")
 SIGNERS = (TrustedKey("a.pub", b""), Identity("me@example.com", "https://issuer.example.com"))
 MIN_AGE = MinAge(timedelta(days=3))
 MIRROR_HOST = MirrorHost("cache.example.com")
@@ -221,6 +223,10 @@ CHANGED = [
             mirrors(registries={"a.b": RegistryConfig(mirrors=(one,))}),
         )
         for name, one in variants(MIRROR_HOST)
+    ),
+    *(
+        (f"notifier {name}", mirrors(notifiers=(NOTIFIER,)), mirrors(notifiers=(one,)))
+        for name, one in variants(NOTIFIER)
     ),
     *((f"edge {name}", mirrors(edge=EDGE_CONFIG), mirrors(edge=one)) for name, one in variants(EDGE_CONFIG)),
     *(
@@ -431,6 +437,7 @@ def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
             RegistryConfig(),
             MIRROR_HOST,
             EDGE_CONFIG,
+            NOTIFIER,
             Defaults(),
             MIN_AGE,
         )

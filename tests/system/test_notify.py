@@ -1,0 +1,75 @@
+"""`notify` of mirrors.yaml, from failing runs of the real command to a real receiver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.parts.http_server import Handler, serving
+from tests.parts.images import image, write_layout
+from tests.world import InProcess
+
+ALL = ["failure", "recovered", "change", "prune", "quota", "moved", "drift"]
+
+
+@contextmanager
+def receiver() -> Iterator[tuple[str, list[Any]]]:
+    events: list[Any] = []
+
+    class Receiver(Handler):
+        def do_POST(self) -> None:  # noqa: N802 its name in http.server
+            events.append(json.loads(self.body()))
+            self.send_response(204)
+            self.end_headers()
+
+    with serving(Receiver) as url:
+        yield url, events
+
+
+def mirror(world: InProcess, tags: list[str], **keys: Any) -> None:
+    document = {
+        "version": 1,
+        "store": world.store,
+        "notify": [{"kind": "webhook", "url_env": "HOOK", "on": ALL}],
+        "mirrors": [{"source": "oci:./layout", "target": "app", "tags": tags, **keys}],
+    }
+    (world.folder / "mirrors.yaml").write_text(json.dumps(document))
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> InProcess:
+    write_layout(tmp_path / "layout", {"1.0": image({"a": "1"}), "1.1": image({"a": "2"})})
+    return InProcess(tmp_path, {"type": "file", "path": "./mirror"})
+
+
+def test_from_a_change_to_a_failure_to_its_end(world: InProcess) -> None:
+    with receiver() as (url, events):
+        world.environ = {"HOOK": url}
+        mirror(world, ["1.0"])
+        world.run("apply", "--yes")
+        mirror(world, ["1.0", "2.0"])
+        for _ in range(2):
+            world.run("apply", "--yes", code=1)
+        mirror(world, ["1.1"])
+        world.run("apply", "--yes", "--dry-run")
+        world.run("apply", "--yes")
+        world.run("apply", "--yes")
+    added, failed, over = [event["data"] for event in events]
+    assert [(one["kind"], one["tag"]) for one in added["news"]] == [("change", "1.0")]
+    assert [(one["kind"], one["target"], one["why"]) for one in failed["news"]] == [("failure", "app", "not_found")]
+    assert [(one["kind"], one["tag"]) for one in over["news"]] == [("change", "1.1"), ("prune", "1.0")]
+    assert [one["what"] for one in over["recovered"]] == ["failure app"]
+    world.run("verify")
+    world.run("gc", "--yes")
+    assert (world.folder / "mirror/_mirror/notified/default.json").is_file()
+
+
+def test_a_notifier_that_is_away_is_a_warning(world: InProcess) -> None:
+    mirror(world, ["1.0"])
+    done = world.run("apply", "--yes")
+    assert "warning: notify: HOOK: the environment variable is not set" in done.stderr
