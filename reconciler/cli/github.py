@@ -5,14 +5,18 @@ Nothing has to be turned on: the runner says by its environment that it is there
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
 from reconciler.cli.log import LogFormat, manner
+from reconciler.cli.streams import write_command
 from reconciler.errors import MirrorsInvalid, Problem
 from reconciler.words import plain
+
+logger = logging.getLogger(__name__)
 
 
 def annotate(problems: Iterable[Problem]) -> None:
@@ -20,8 +24,7 @@ def annotate(problems: Iterable[Problem]) -> None:
     if not _at_work() or manner().form is LogFormat.JSON:
         return
     for one in problems:
-        # Past what keeps text from outside from being a command: this is one, and its parts are escaped.
-        sys.stderr.write(annotation(one, os.environ.get("GITHUB_WORKSPACE", "")) + "\n")
+        write_command(sys.stderr, annotation(one, os.environ.get("GITHUB_WORKSPACE", "")))
 
 
 def annotate_error(error: BaseException) -> None:
@@ -46,7 +49,7 @@ def summarise(markdown: str) -> None:
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(markdown + "\n")
         except OSError as error:
-            sys.stderr.write(f"warning: {plain(path)}: the summary cannot be written: {error.strerror}\n")
+            logger.warning("%s: the summary cannot be written: %s", path, error.strerror)
 
 
 def _at_work() -> bool:

@@ -63,7 +63,13 @@ def colored(stream: TextIO) -> bool:
     return os.environ.get("FORCE_COLOR", "0") not in ("", "0") or lively(stream)
 
 
+def write_command(stream: TextIO, line: str) -> None:
+    """Writes a command to a CI system, whose parts are escaped. `write` would break it up."""
+    stream.write(line + "\n")
+    stream.flush()
+
+
 def write(stream: TextIO, text: str) -> None:
-    """Writes printable lines, with colors where `stream` takes them. All output goes through here."""
+    """Writes printable lines, with colors where `stream` takes them. All other output goes through here."""
     stream.write(painted_lines(text) if colored(stream) else plain_lines(text))
     stream.flush()
