@@ -1,7 +1,7 @@
 # Entry points for contributors and CI; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check unit test parts coverage fuzz kill attacks lives bench screenshots lint format docs lock clean
+.PHONY: help setup demo check unit test parts coverage fuzz kill attacks lives bench screenshots lint format docs man lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -83,6 +83,9 @@ format: .venv/.installed ## Format the code and repair what the linter can
 
 docs: .venv/.installed ## Regenerate the generated parts of README.md and docs/
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cog -r README.md docs/*.md
+
+man: .venv/.installed ## Write the man pages into build/man, for a release or a package
+	$(BIN)/python -m reconciler.cli.manual build/man
 
 lock: ## Pin the newest versions of everything in requirements/ (needs uv)
 	$(COMPILE) --upgrade pyproject.toml --output-file requirements/run.txt
