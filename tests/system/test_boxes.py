@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests.parts.clients import new_podman
 from tests.parts.images import app, artifact, push, push_referrer, write_layout
 from tests.parts.seaweedfs import s3_store
 from tests.parts.signatures import ec_key, private_pem, public_pem
@@ -78,6 +79,12 @@ def test_skopeo_reads_a_layout_that_apply_wrote_as_a_folder_and_as_one_file(tmp_
     subprocess.run(packed, cwd=tmp_path, check=True)
     skopeo("copy", "--all", f"oci-archive:{tmp_path}/images.tar:other:2", f"dir:{tmp_path}/pulled")
     assert json.loads((tmp_path / "pulled/manifest.json").read_text()) == json.loads(V2.body)
+    with new_podman("") as podman:
+        podman("pull", f"oci:{tmp_path}/images:team/app:1")
+        podman("pull", f"oci-archive:{tmp_path}/images.tar:team/app:2")
+        ids = {one[:12] for one in podman("image", "list", "--quiet", "--no-trunc").replace("sha256:", "").split()}
+    configs = [json.loads(one.children[0].body)["config"]["digest"] for one in (V1, V2)]
+    assert ids == {digest.removeprefix("sha256:")[:12] for digest in configs}
 
 
 def test_what_skopeo_has_written_to_a_layout_stays(tmp_path: Path, skopeo: Skopeo) -> None:

@@ -79,6 +79,21 @@ def test_a_saved_plan_is_applied_with_its_box(here: World, there: World) -> None
     assert [one["tag"] for one in done["outcomes"]] == ["1", "2"]
 
 
+def test_an_older_box_is_shown_by_a_plan_and_refused_by_apply(here: World, there: World) -> None:
+    exported(here, "1.tar")
+    write_layout(here.folder / "images", {"1": app("3")})
+    here.run("apply", "--yes")
+    exported(here, "2.tar")
+    older, newer = (str(here.folder / name) for name in ("1.tar", "2.tar"))
+    there.apply("--from", newer)
+    planned = there.run("plan", "--from", older, code=1).stdout
+    assert "~ 1 " in planned
+    assert "would go back to an older state" in " ".join(planned.split())
+    assert "add --allow-older" in there.run("apply", "--yes", "--from", older, code=1).stderr
+    there.apply("--from", older, "--allow-older")
+    assert changes(there.plan("--from", older)) == []
+
+
 def test_repositories_that_the_other_file_does_not_name_are_told(here: World, there: World) -> None:
     here.mirrors(MIRROR, {**MIRROR, "target": "more"})
     here.run("apply", "--yes")
@@ -101,6 +116,10 @@ def test_repositories_that_the_other_file_does_not_name_are_told(here: World, th
         ("apply --yes --from mirrors.yaml", "is not the manifest of a box"),
         ("apply --yes --from x --dask tls://x:1", "exclude each other"),
         ("plan --from x --recheck", "exclude each other"),
+        ("plan --key x", "add --from BOX"),
+        ("apply --yes --key x", "add --from BOX"),
+        ("apply --yes --from x --key nowhere", "nowhere: cannot be read"),
+        ("export box.tar --sign-key nowhere", "nowhere: cannot be read"),
     ],
 )
 def test_what_is_refused(arguments: str, words: str, here: World) -> None:
