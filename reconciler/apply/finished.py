@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.outcome import Failed, ImmutableTagMoved, Replanned, Skipped
 from reconciler.errors import ImmutableMoved, MirrorError, SourceError, StoreError
-from reconciler.target.garbage import NotCollected
+from reconciler.target.removable import NotCollected
 
 if TYPE_CHECKING:
     from reconciler.apply.outcome import Event

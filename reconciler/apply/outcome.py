@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from reconciler.oci.spec import Digest
     from reconciler.plan.diff import Change
     from reconciler.plan.plan import Plan
-    from reconciler.target.garbage import Garbage, NotCollected
+    from reconciler.target.removable import Garbage, NotCollected
 
 
 @dataclass(frozen=True)

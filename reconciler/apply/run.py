@@ -42,13 +42,14 @@ from reconciler.plan.owners import is_unclaimed
 from reconciler.plan.plan import noted_all
 from reconciler.target import index_changes
 from reconciler.target.catalog import published_lists
-from reconciler.target.garbage import Garbage, NotCollected, collect, discard_uploads, forgotten
+from reconciler.target.garbage import collect, discard_uploads, forgotten
 from reconciler.target.index import TagState
 from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import StoredIndex, write_index, writer
 from reconciler.target.lists import publish_lists
 from reconciler.target.own_digests import own_digests
 from reconciler.target.protocol import DRIFT, Stays
+from reconciler.target.removable import Garbage, NotCollected
 from reconciler.work.deadline import REASON
 from reconciler.work.shares import Balanced
 from reconciler.work.threads import completed, image_workers

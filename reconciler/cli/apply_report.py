@@ -18,7 +18,7 @@ from reconciler.cli.render.formats import TEXT, written
 from reconciler.cli.render.outcome import is_held_back, outcome_line, outcome_view
 from reconciler.cli.render.plan import troubles
 from reconciler.errors import UsageError
-from reconciler.target.garbage import NotCollected
+from reconciler.target.removable import NotCollected
 
 if TYPE_CHECKING:
     from reconciler.cli.progress import Progress

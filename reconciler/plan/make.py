@@ -26,14 +26,10 @@ from typing import TYPE_CHECKING, TypeAlias
 from reconciler.errors import PlanRefused, StoreError
 from reconciler.mirrors.document import STDIN
 from reconciler.plan.cost.quotas import estimate_pulls, spendings
-from reconciler.plan.files import read_plan
 from reconciler.plan.image_work import image_work
 from reconciler.plan.owners import left_alone
 from reconciler.plan.plan import only_adds, plan_for
-from reconciler.plan.private import private_sources, warning_of
-from reconciler.plan.registry_powers import power_notes, power_warnings
 from reconciler.plan.resolve import resolve
-from reconciler.plan.saved import checked
 from reconciler.plan.settings import ALL, Choices, Resolving
 from reconciler.plan.signatures import gate_for
 from reconciler.plan.stored import stored_in
@@ -134,6 +130,7 @@ def _by_powers(plan: Plan, mirrors: Mirrors, connections: Connections) -> Plan:
     if connections.target.state.size(PING) is not None:
         raise StoreError(connections.target.state.name, STATE_OF_ANOTHER.format(mirrors.store.registry))
     # Its client is not loaded for the other kinds.
+    from reconciler.plan.registry_powers import power_notes, power_warnings
     from reconciler.target.in_registry import powers_of
 
     try:
@@ -149,6 +146,10 @@ def load_made(path: Path, mirrors: Mirrors, file: Path, connections: Connections
 
     Raises `PlanRefused` if the file or the index has changed since, and `UsageError` where there is no plan.
     """
+    # Most plans are made and applied in one run, which needs neither of these.
+    from reconciler.plan.files import read_plan
+    from reconciler.plan.saved import checked
+
     plan, saved = read_plan(path)
     if plan.mirrors_sha256 != mirrors.sha256:
         edited = f"{file} has been edited since this plan was made"
@@ -184,6 +185,8 @@ def _lost_index(mirrors: Mirrors, observed: StoredIndex, connections: Connection
 def _private(plan: Plan, observed: StoredIndex, mirrors: Mirrors, connections: Connections) -> Iterator[str]:
     """Warns of images behind a login that the store would serve to everyone."""
     if mirrors.store.public_url:
+        from reconciler.plan.private import private_sources, warning_of
+
         with readers(RESOLVE_WORKERS) as executor:
             found = private_sources(plan, observed.index, connections.open_source, executor)
         if found:

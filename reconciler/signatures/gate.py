@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from reconciler.errors import ExtraMissing
 from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import Digest
-from reconciler.signatures.find import find_signatures, has_signatures
 from reconciler.signatures.signers import Unchecked
 
 if TYPE_CHECKING:
@@ -51,6 +50,7 @@ class Gate:
         Raises `SignatureRefused`, and `SourceError` if the signatures could not be read.
         """
         # Judging needs the extra `signatures`, without which all other files still work.
+        from reconciler.signatures.find import find_signatures, has_signatures
         from reconciler.signatures.judgement import judge, not_signed
 
         signers = self.wanted(target)
@@ -72,6 +72,7 @@ class Gate:
         if not signers:
             return None
         # As in `inspect`: only a target with signers needs the extra.
+        from reconciler.signatures.find import find_signatures
         from reconciler.signatures.judgement import judge
 
         return judge(find_signatures(source, digest, what, fetch), digest, signers, what)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from reconciler.target.inventory import held_of, inventories
 from reconciler.target.layout import ManifestKey, parse_key
-from reconciler.target.repository import Repository
 
 if TYPE_CHECKING:
     from reconciler.stores import Listed, Store
     from reconciler.target.inventory import Inventory
     from reconciler.target.layout import Key
     from reconciler.target.protocol import Kept, Knows
+    from reconciler.target.repository import Repository
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,9 @@ class InStore:
         return self.public.name
 
     def repository(self, name: str) -> Repository:
+        # Imported here: a run that finds nothing new opens none.
+        from reconciler.target.repository import Repository
+
         return Repository(self.public, name)
 
     def delete(self, items: Iterable[Key]) -> tuple[Kept, ...]:

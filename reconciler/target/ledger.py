@@ -27,7 +27,6 @@ from reconciler.target.index_json import parse, serialise
 from reconciler.target.index_origin import By, Origin, by
 from reconciler.target.index_root import parse_head
 from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX, STATE_HEADERS, root_key
-from reconciler.target.roots import newest_serial
 from reconciler.target.states import NOTHING_KNOWN, Known, put_states, state_reader
 
 if TYPE_CHECKING:
@@ -110,6 +109,9 @@ def write_index(
     Raises `PreconditionFailed` if other writers were faster `WRITE_ATTEMPTS` times in a row, and `IndexVersion` if only
     a newer release may write the index.
     """
+    # Imported here: most runs write no index.
+    from reconciler.target.roots import newest_serial
+
     for attempt in range(1, WRITE_ATTEMPTS + 1):
         after = change(observed.index)
         if after == observed.index:

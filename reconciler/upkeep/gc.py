@@ -27,9 +27,9 @@ from reconciler.work.threads import BLOB_WORKERS, threads
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
     from reconciler.target.compaction import Outdated
-    from reconciler.target.garbage import Garbage, NotCollected
     from reconciler.target.index import RepositoryState
     from reconciler.target.protocol import Target
+    from reconciler.target.removable import Garbage, NotCollected
     from reconciler.upkeep.caller import Caller
 
 

@@ -45,13 +45,11 @@ from reconciler.cli.options import (
 )
 from reconciler.cli.progress import shown, waiting
 from reconciler.cli.render.formats import TEXT, json_text
-from reconciler.cli.render.markdown import PLAN, plan_blocks
 from reconciler.cli.render.plan import plan_text, summary_line
 from reconciler.errors import MirrorError, UsageError
 from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import Connections, connect, connect_each
 from reconciler.plan.consent import check_consent, check_consents
-from reconciler.plan.files import read_plan
 from reconciler.plan.guards import refuse_older_box, will_fail
 from reconciler.plan.make import Made
 from reconciler.plan.plan import Plan
@@ -188,6 +186,9 @@ def apply(call: Call) -> int:
             check_consent(made.plan, options.choices.consent)
         made = replace(made, plan=given.checked(made.plan))
         if call.dry_run:
+            # Imported here: the comment of a pull request is not written by an apply.
+            from reconciler.cli.render.markdown import PLAN
+
             show_result(PLAN, made.plan, call.output)
             return 1 if will_fail(made.plan, strict=call.strict) else 0
         refuse_older_box(made.plan)
@@ -202,6 +203,9 @@ def _planned(call: Call, targets: Sequence[Mirrors]) -> Sequence[Mirrors]:
         if call.dask and len(targets) > 1:
             raise UsageError("--dask copies to one store: add --store NAME")
         return targets
+    # Imported here: a plan that is made and applied in one run is neither saved nor read.
+    from reconciler.plan.files import read_plan
+
     made_for = read_plan(call.plan_file)[0].mirrors_sha256
     # If there is none, the file was edited, which is what any of them says.
     return [one for one in targets if one.sha256 == made_for] or targets[:1]
@@ -266,6 +270,7 @@ def _among(mirrors: Mirrors, documents: dict[str, dict[str, Any]]) -> Among:
 
 def _show_each(found: Several[Made], call: Call) -> int:
     """Shows the plans for several stores, and returns the exit code of a dry run."""
+    from reconciler.cli.render.markdown import PLAN, plan_blocks
     from reconciler.cli.render.several import several_view
 
     plans = found.each(lambda made: made.plan)

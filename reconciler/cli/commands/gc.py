@@ -24,7 +24,7 @@ from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.upkeep import garbage_summary, garbage_text, garbage_view
 from reconciler.target.compaction import Outdated
-from reconciler.target.garbage import Garbage, NotCollected
+from reconciler.target.removable import Garbage, NotCollected
 from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.gc import remove_garbage
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from reconciler.cli.render.sheet import Line
-from reconciler.target.garbage import Garbage, NotCollected
+from reconciler.target.removable import Garbage, NotCollected
 from reconciler.words import count, size_words
 
 

@@ -14,7 +14,7 @@ from reconciler.cli.render.formats import View
 from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
 from reconciler.plan.diff import Action
-from reconciler.target.garbage import NotCollected
+from reconciler.target.removable import NotCollected
 from reconciler.words import count, plain, size_words, time_words
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from reconciler.cli.render.formats import View
 from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
 from reconciler.target.compaction import Outdated
-from reconciler.target.garbage import Garbage
 from reconciler.target.index_json import platforms_document
+from reconciler.target.removable import Garbage
 from reconciler.upkeep.defects import DefectKind
 from reconciler.words import count, size_words
 
 if TYPE_CHECKING:
     from reconciler.cli.render.sheet import Part
-    from reconciler.target.garbage import NotCollected
+    from reconciler.target.removable import NotCollected
     from reconciler.upkeep.defects import Defect
     from reconciler.upkeep.survey import Adoption, Survey
     from reconciler.upkeep.verify import Verification

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import MAX_REPOSITORY_LENGTH
-from reconciler.registry.kinds import kind_of
 from reconciler.stores.registry import RegistryStore
 
 if TYPE_CHECKING:
@@ -33,5 +32,7 @@ def _problem_at(store: StoreConfig | None, source: str, target: str) -> str | No
     if len(path) > MAX_REPOSITORY_LENGTH:
         most = MAX_REPOSITORY_LENGTH - len(store.prefix) - 1
         return f"has {len(target)} characters, the maximum is {most} after the prefix {store.prefix[:90]}/"
+    from reconciler.registry.kinds import kind_of  # Only this kind of target needs the table.
+
     problem = kind_of(store.registry, {}).path_problem(path)
     return f"{path[:90]} {problem}; change the target or store.prefix" if problem else None

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.mirrors.text_values import filled, path
-from reconciler.registry.kinds import kind_of
 from reconciler.stores.buckets import S3
 from reconciler.stores.config import client_problem
 from reconciler.stores.kinds import KINDS
@@ -115,6 +114,8 @@ _NOT_IN_STATE = {
 
 def _creation(section: _Section, kind: type[StoreConfig], said: Mapping[str, Any]) -> Creation:
     """Reads the settings of repositories that are created."""
+    from reconciler.registry.kinds import kind_of  # Only this kind of target needs the table.
+
     document, place = section.document, (*section.place, "create")
     registry = said.get("registry", "")
     if "${" not in registry and not kind_of(registry, {}).has_settings:

@@ -25,7 +25,6 @@ from reconciler.errors import (
 )
 from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Descriptor, Digest
-from reconciler.target.garbage import Garbage
 from reconciler.target.in_store import InStore
 from reconciler.target.index import TagState
 from reconciler.target.index_changes import published
@@ -42,6 +41,7 @@ from reconciler.target.layout import (
 )
 from reconciler.target.ledger import read_index, write_index
 from reconciler.target.lock import LIFETIME
+from reconciler.target.removable import Garbage
 from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, Clock, app, check_visible, expire_lock, final, outcome
 from tests.chain import other_writes
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, Operation, mirror, put_json, put_lock

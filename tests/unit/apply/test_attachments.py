@@ -19,10 +19,11 @@ from reconciler.oci.referrers import fallback_tag
 from reconciler.oci.spec import OCI_INDEX, Digest, Platform
 from reconciler.plan.diff import Action
 from reconciler.plan.plan_json import parse_plan, serialise_plan
-from reconciler.target.garbage import Garbage, find_garbage
+from reconciler.target.garbage import find_garbage
 from reconciler.target.in_store import InStore
 from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX, blob_key, manifest_key, referrers_key, tags_key
 from reconciler.target.ledger import read_index
+from reconciler.target.removable import Garbage
 from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, check_visible, expire_lock, final, look, take_over
 from tests.memory import Fault, Killed, MemorySource, Operation, mirror, put_json
 from tests.parts.images import Image, artifact, image

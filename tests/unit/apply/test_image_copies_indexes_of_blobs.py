@@ -9,9 +9,9 @@ import pytest
 
 from reconciler.apply.outcome import Done
 from reconciler.oci.spec import Digest, Platform
-from reconciler.target.garbage import Garbage
 from reconciler.target.layout import MIRROR_INDEX, blob_key
 from reconciler.target.ledger import read_index
+from reconciler.target.removable import Garbage
 from reconciler.upkeep.defects import DefectKind
 from tests.bench import RETAIN, V1, V2, Bench, check_visible, filled_by_hand, final, look, take_over
 from tests.memory import MemorySource, MemoryStore, mirror

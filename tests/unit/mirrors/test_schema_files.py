@@ -26,10 +26,10 @@ from reconciler.sources.quota import Quota, Spending
 from reconciler.stores import Unfinished
 from reconciler.stores.buckets import R2_PRICES, S3_REQUESTS
 from reconciler.stores.requests import Prices, RequestCounts, counted
-from reconciler.target.garbage import Garbage, NotCollected
 from reconciler.target.index import LeftOut, MirrorIndex, RepositoryState, Sighting, TagState
 from reconciler.target.index_json import serialise
 from reconciler.target.listing import ListedRepository, Listing
+from reconciler.target.removable import Garbage, NotCollected
 from tests.world import InProcess
 
 NAMES = sorted(path.name.removesuffix(".schema.json") for path in (Path(__file__).parents[3] / "schema").iterdir())

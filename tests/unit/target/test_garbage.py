@@ -17,11 +17,12 @@ from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Digest, Platform
 from reconciler.plan.desire import CUT_OFF
 from reconciler.stores import Unfinished
-from reconciler.target.garbage import Garbage, NotCollected, collect_garbage, discard_uploads, parents_first
+from reconciler.target.garbage import collect_garbage, discard_uploads, parents_first
 from reconciler.target.in_store import InStore
 from reconciler.target.index_json import parse
 from reconciler.target.layout import LOCK, MIRROR_INDEX, BlobKey, ManifestKey, blob_key, manifest_key, parse_key
 from reconciler.target.lock import held
+from reconciler.target.removable import Garbage, NotCollected
 from tests.bench import NOW, RETAIN, V1, V2, V3, Bench, app, check_visible, expire_lock, final
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, mirror, put_json
 from tests.parts.images import Image, image, index

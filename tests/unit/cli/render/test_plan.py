@@ -21,8 +21,8 @@ from reconciler.signatures.signers import Refused, Unchecked, Verified
 from reconciler.sources.quota import Quota, Spending
 from reconciler.stores.buckets import R2_PRICES, S3_REQUESTS
 from reconciler.stores.requests import counted
-from reconciler.target.garbage import NotCollected
 from reconciler.target.index import TagState
+from reconciler.target.removable import NotCollected
 from reconciler.words import size_words
 
 OLD = TagState(Digest("sha256", "a" * 64), OCI_INDEX, 9218, None, datetime(2026, 11, 20, tzinfo=UTC))
