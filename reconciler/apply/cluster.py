@@ -169,7 +169,7 @@ def connected(address: str, config: WorkerConfig, *, insecure: bool = False) -> 
     if not insecure and not address.startswith(_WITH_TLS):
         raise UsageError(
             f"--dask {address}: anyone who can reach that scheduler, or answer in its place, can run programs in this "
-            "process, which has the credentials of the bucket; use tls://, or add --dask-insecure if the network keeps "
+            "process, which has the credentials of the store; use tls://, or add --dask-insecure if the network keeps "
             "others out"
         )
     try:

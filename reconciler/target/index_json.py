@@ -101,7 +101,7 @@ def parse(body: bytes, where: str, states: States | None = None) -> MirrorIndex:
         raise IndexInvalid(
             where,
             f"the mirror index is damaged ({error.what}: {error.why}); put a good copy back under this key, e.g. the "
-            "newest below _mirror/roots/, or let `r2mirror adopt` build it anew from what the bucket holds",
+            "newest below _mirror/roots/, or let `r2mirror adopt` build it anew from what the store holds",
         ) from None
 
 

@@ -200,5 +200,5 @@ def damaged_state(where: str, why: str) -> IndexInvalid:
     return IndexInvalid(
         where,
         f"this part of the mirror index {why}; put a good copy back under this key, or copy an earlier root from "
-        "_mirror/roots/ to _mirror/index.json, or let `r2mirror adopt` build the index anew from what the bucket holds",
+        "_mirror/roots/ to _mirror/index.json, or let `r2mirror adopt` build the index anew from what the store holds",
     )

@@ -73,7 +73,7 @@ def adopt_bucket(
 ) -> Adopted:
     """Takes over what is there, under the lock.
 
-    `expected` is the survey that was agreed to, None for any. Raises `PlanRefused` if the bucket has changed since,
+    `expected` is the survey that was agreed to, None for any. Raises `PlanRefused` if the store has changed since,
     `LockHeld`, `LockLost`, and as `survey_bucket` does.
     """
     wanted = _wanted(mirrors, only)
@@ -82,7 +82,7 @@ def adopt_bucket(
         # Surveyed again: what was found before the lock was held may have been changed by another run.
         found = survey(destination, wanted, now, executor, mirrors.name)
         if expected and found != expected:
-            raise PlanRefused(("the bucket has changed since it was surveyed; nothing was done. Adopt again",))
+            raise PlanRefused(("the store has changed since it was surveyed; nothing was done. Adopt again",))
         return Adopted(found, adopt(destination, found, executor, lease))
 
 
@@ -131,10 +131,10 @@ class _Nowhere:
     """A source that has nothing: an adoption repairs from bytes of the bucket alone."""
 
     def resolve(self, reference: str) -> Descriptor:
-        raise NotFound(reference, "is no longer in the bucket")
+        raise NotFound(reference, "is no longer in the store")
 
     def manifest(self, descriptor: Descriptor) -> bytes:
-        raise NotFound(str(descriptor.digest), "is no longer in the bucket")
+        raise NotFound(str(descriptor.digest), "is no longer in the store")
 
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
-        raise NotFound(str(descriptor.digest), "is no longer in the bucket")
+        raise NotFound(str(descriptor.digest), "is no longer in the store")

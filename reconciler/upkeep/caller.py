@@ -37,4 +37,4 @@ class Caller:
 
     def looking(self) -> AbstractContextManager[None]:
         """The stage that every use case of this package has."""
-        return self.stage("Looking through the bucket ...")
+        return self.stage("Looking through the store ...")

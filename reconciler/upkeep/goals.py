@@ -84,7 +84,7 @@ def _goal(request: OneTag, index: MirrorIndex, past: Past) -> Goal:
     target, tag = request.target, request.tag
     observed = index.repositories.get(target)
     if observed is None:
-        raise UsageError(f"{target}: the mirror index has no such repository, so the bucket keeps no image of it")
+        raise UsageError(f"{target}: the mirror index has no such repository, so the store keeps no image of it")
     if request.to:
         recorded = _recorded(target, tag, request.to, index, past)
         return Goal(target, tag, observed.source, request.to, recorded, f"to {request.to}")

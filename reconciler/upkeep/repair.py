@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.blob_transfer import copy_blob
 from reconciler.apply.publish import publish_image
-from reconciler.errors import LockLost, MirrorError, StoreDenied
+from reconciler.errors import LockLost, MirrorError, StoreDenied, StoreError
 from reconciler.oci.image import missing_blobs, read_image
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.sources.reading import stored_first
@@ -24,6 +24,14 @@ if TYPE_CHECKING:
     from reconciler.target.protocol import Target
     from reconciler.upkeep.check import Report
     from reconciler.upkeep.roots import Root
+
+
+STAYS_DAMAGED = (
+    "its bytes are wrong, and the registry, which says that it has them, does not take them again; remove this blob "
+    "from the registry's storage, or delete the image there and let the registry collect its garbage, then run "
+    "`r2mirror verify --repair`"
+)
+"""The error for a blob that is damaged at a registry: nothing can replace it from outside."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +74,14 @@ class _Repair:
         descriptor = root.descriptor or self._source.resolve(str(root.digest))
         image = read_image(self._fetch, what, descriptor, lambda index: root.choose(index, report.there))
 
-        def copy(blob: Descriptor) -> None:
-            copy_blob(self._source, self._target, what, blob, lambda _: None)
+        def is_sent(blob: Descriptor) -> bool:
+            return copy_blob(self._source, self._target, what, blob, lambda _: None)
 
-        for _ in each(self._executor, copy, missing_blobs(image, self._blobs)):
-            pass
+        copied = list(each(self._executor, is_sent, missing_blobs(image, self._blobs)))
         publish_image(self._target, image, root.tags, self._manifests)
+        for blob, was_sent in copied:
+            if not was_sent and blob.digest in report.broken:
+                raise StoreError(self._target.blob_key(blob.digest), STAYS_DAMAGED)
         self._blobs.update({blob.digest: blob.size for blob in image.blobs})
         self._manifests.update({manifest.digest: len(manifest.body) for manifest in image.manifests})
 

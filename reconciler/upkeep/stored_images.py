@@ -72,13 +72,13 @@ class StoredImages:
             body = repository.manifest_body(descriptor.digest) if descriptor.digest in there.manifests else None
             if body is None or not descriptor.digest.matches(body):
                 state = "missing" if body is None else "damaged"
-                raise NotFound(repository.manifest_key(descriptor.digest), f"is {state} in the bucket")
+                raise NotFound(repository.manifest_key(descriptor.digest), f"is {state} in the store")
             return body
 
         state = recorded or _state_of(fetch, digest, there, what, self._now)
         image = read_image(fetch, what, state.descriptor, lambda index: choose_platforms(index, state.platforms, what))
         for blob in missing_blobs(image, there.blobs):
-            raise NotFound(repository.blob_key(blob.digest), "is missing in the bucket, or has another size")
+            raise NotFound(repository.blob_key(blob.digest), "is missing in the store, or has another size")
         return StoredImage(state, image)
 
     def _why(self, target: str, observed: RepositoryState, digest: Digest) -> str:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reconciler.target.index import RepositoryState
     from reconciler.target.protocol import TargetRepository
 
-NONE_HERE = "the bucket has no signature of it"
+NONE_HERE = "the store has no signature of it"
 
 
 def verify_stored(
@@ -51,7 +51,7 @@ class _Stored:
         what = self._repository.manifest_key(reference)
         body = self._repository.manifest_body(reference)
         if body is None:
-            raise NotFound(what, "is missing in the bucket")
+            raise NotFound(what, "is missing in the store")
         return descriptor_of(body, "", "sha256", what)
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...]:
@@ -71,13 +71,13 @@ class _Stored:
         what = self._repository.manifest_key(descriptor.digest)
         body = self._repository.manifest_body(descriptor.digest)
         if body is None:
-            raise NotFound(what, "is missing in the bucket")
+            raise NotFound(what, "is missing in the store")
         if not descriptor.digest.matches(body):
-            raise BadAnswer(what, "is damaged in the bucket")
+            raise BadAnswer(what, "is damaged in the store")
         return body
 
     def blob(self, descriptor: Descriptor) -> Iterator[bytes]:
         chunks = self._repository.blob(descriptor.digest)
         if chunks is None:
-            raise NotFound(self._repository.blob_key(descriptor.digest), "is missing in the bucket")
+            raise NotFound(self._repository.blob_key(descriptor.digest), "is missing in the store")
         return chunks

@@ -197,7 +197,7 @@ def platforms_there(
     images = [child for child in index.manifests if child.digest in there.manifests and not child.attests]
     found = {child.platform for child in images if child.platform}
     if not found:
-        raise Malformed(tag, "is an index, and none of its images is in the bucket")
+        raise Malformed(tag, "is an index, and none of its images is in the store")
     return tuple(sorted(found))
 
 

@@ -37,7 +37,7 @@ def adopt(
     output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Take over what is already in the bucket; copies no blob.
+    """Take over what is already in the store; copies no blob.
 
     For a bucket that was filled by hand or by another tool, and for a mirror index that was lost or damaged. Shows what
     it will do, and asks for confirmation on a terminal. Leaves alone what mirrors.yaml does not name.

@@ -148,7 +148,7 @@ class Call:
 
 @taking(Call)
 def apply(call: Call) -> int:
-    """Apply mirrors.yaml to the bucket: copy missing images, move tags, prune the rest.
+    """Apply mirrors.yaml to the store: copy missing images, move tags, prune the rest.
 
     Asks for confirmation on a terminal. Ctrl-C stops cleanly: what is done by then is recorded, and the next apply
     continues from there.

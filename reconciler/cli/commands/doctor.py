@@ -36,7 +36,7 @@ def doctor(
     output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Diagnose the mirror, the bucket and the sources, and suggest a fix for every problem found.
+    """Diagnose the mirror, the store and the sources, and suggest a fix for every problem found.
 
     Checks the public URL from its DNS name to the last blob of a tag, the bucket's credentials and permissions, and
     each source registry. Writes nothing. Exits with 1 if a check fails with an error.

@@ -56,7 +56,7 @@ def list_(
     output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """List the repositories of the bucket, or the tags of one.
+    """List the repositories of the store, or the tags of one.
 
     With REPO, shows each tag with its digest, age, platforms and download sizes. Reads the mirror index. With --url,
     if the index is not public, reads the published lists, which have names only. Exits with 1 if REPO does not exist.

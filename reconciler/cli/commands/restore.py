@@ -83,7 +83,7 @@ class Call:
 
 @taking(Call)
 def restore(call: Call) -> int:
-    """Point tags back to digests that the bucket still has.
+    """Point tags back to digests that the store still has.
 
     Without --to and --at, REPO:TAG goes back to what it was before it changed last. No source is contacted. Restored
     tags are held: no apply changes them until `r2mirror release`, or an edit of their entry in mirrors.yaml. Asks for

@@ -40,7 +40,7 @@ def verify(
     output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Compare the bucket with the mirror index.
+    """Compare the store with the mirror index.
 
     Finds objects that are missing or have the wrong size, bytes or headers, published lists that are out of date, and
     tags that are not in the index. Exits with 1 if a problem is found and not repaired.

@@ -102,7 +102,7 @@ def _size_lines(plan: Plan) -> Iterator[str]:
     sizes = plan.sizes
     if sizes is None:
         return
-    copied = f", copies {size_words(sizes.copied)} within the target" if sizes.copied else ""
+    copied = f", copies {size_words(sizes.copied)} within the store" if sizes.copied else ""
     yield (
         f"Sizes: downloads {size_words(sizes.downloaded)} ({count(sizes.blobs, 'blob')}, "
         f"{count(sizes.manifests, 'manifest')}), uploads {size_words(sizes.uploaded)}{copied}."

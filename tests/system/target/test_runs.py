@@ -57,6 +57,7 @@ class World:
     images: dict[str, Image] = field(default_factory=dict)
     along: list[Image] = field(default_factory=list)
     retain: timedelta = timedelta(days=7)
+    unrepaired: list[str] = field(default_factory=list)
 
     @property
     def state(self) -> MemoryStore:
@@ -94,6 +95,7 @@ class World:
             target = self.target.owning(own_digests(lambda: index))
             open_source = self.open_source if repair else None
             found = verify(target, index, lambda _: True, executor, deep=True, open_source=open_source)
+            self.unrepaired = [one.error for one in found.unrepaired]
             return [one.detail for one in found.open]
 
 
@@ -285,13 +287,17 @@ def test_what_a_registry_has_lost_or_damaged_is_pushed_again(scripted: tuple[Wor
     at = registry.repositories["mirror/a"]
     lost, damaged = list(ONE.all_blobs())[:2]
     del at.blobs[lost]
-    # A registry that holds other bytes under a digest takes no new ones for it: that cannot be repaired from here.
     at.blobs[damaged] = bytes(len(at.blobs[damaged]))
     del at.tags["2"]
     assert len(world.defects()) == 3
     left = world.defects(repair=True)
     assert (at.blobs[lost], at.tags["2"]) == (ONE.all_blobs()[lost], TWO.digest)
+    # A registry that holds other bytes under a digest takes no new ones for it.
     assert all("its bytes have the digest" in why for why in left)
+    assert world.unrepaired
+    assert all(
+        "does not take them again; remove this blob from the registry's storage" in why for why in world.unrepaired
+    )
 
 
 def test_a_repair_leaves_a_tag_alone_that_another_writer_moved(real: World) -> None:

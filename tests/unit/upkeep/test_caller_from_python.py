@@ -93,7 +93,7 @@ def test_a_bucket_that_changed_since_it_was_surveyed_is_not_adopted(mirrors: Mir
     target.state.delete([MIRROR_INDEX])
     found = survey_bucket(mirrors, target, ME)
     target.delete([ManifestKey("team/app", "1.0")])
-    with pytest.raises(PlanRefused, match="the bucket has changed"):
+    with pytest.raises(PlanRefused, match="the store has changed"):
         adopt_bucket(mirrors, target, ME, expected=found)
     assert target.state.get(MIRROR_INDEX) is None
 
@@ -112,7 +112,7 @@ def test_garbage_is_shown_before_it_is_removed(mirrors: Mirrors, connections: Co
     assert loose.exists()
     assert remove_garbage(mirrors, connections.target, caller) == shown != ()
     assert not loose.exists()
-    assert told == ["Looking through the bucket ..."] * 2
+    assert told == ["Looking through the store ..."] * 2
 
 
 def test_a_glob_that_matches_nothing_is_refused(mirrors: Mirrors, connections: Connections) -> None:

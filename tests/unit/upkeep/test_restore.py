@@ -303,12 +303,12 @@ def test_a_damaged_signature_is_named_and_restores_nothing() -> None:
 def test_an_image_that_was_mirrored_without_its_signatures_is_restored_and_that_is_said() -> None:
     bench = signed_mirror(referrers=False)
     [step] = restore(bench, OneTag("a", "1", to=digest(V1)), signed(SIGNER)).steps
-    assert step.signature == Unchecked("the bucket has no signature of it")
+    assert step.signature == Unchecked("the store has no signature of it")
     found = Restoration((step,))
     assert (
         restoration_text(found, dry_run=False)
         .splitlines()[0]
-        .endswith(f"to {V1.digest}, signature not verified: the bucket has no signature of it")
+        .endswith(f"to {V1.digest}, signature not verified: the store has no signature of it")
     )
     document = restoration_document(found, dry_run=False)
     Draft202012Validator(load_schema("restore")).validate(document)

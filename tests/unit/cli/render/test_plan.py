@@ -186,7 +186,7 @@ def test_what_a_plan_takes_and_costs() -> None:
         "6 h; what does not fit is left for another run, or --wait-for-quota waits.\n"
         "Pulls: apply needs 3 pulls; kept.example has 22 of 100 left, 20 of them reserved for others, counted over 6 h; "
         "what does not fit is left for another run, or --wait-for-quota waits.\n"
-        "Sizes: downloads 3.0 GiB (40 blobs, 17 manifests), uploads 3.0 GiB, copies 1.0 MiB within the target.\n"
+        "Sizes: downloads 3.0 GiB (40 blobs, 17 manifests), uploads 3.0 GiB, copies 1.0 MiB within the store.\n"
         "Stored: 0 B now, 23.3 GiB after, with 1 retired digest not collected yet.\n"
         "Requests: 504 of class A, 90 of class B (120 PutObject, 384 UploadPart, 90 GetObject, 1 DeleteObjects).\n"
         "A month at R2's list prices of November 2026, with one such run: $0.23 (storage $0.23, class A $0.00, "
