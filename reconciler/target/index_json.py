@@ -319,7 +319,8 @@ def _delivered(entry: Any, target: str) -> Delivered | None:
     match entry:
         case None:
             return None
-        case {"name": str(name), "serial": int(serial)} if serial >= 0:
+        # Not by its class: JSON's `true` is an int to Python.
+        case {"name": str(name), "serial": int(serial)} if type(serial) is int and serial >= 0:
             return Delivered(name, serial)
         case _:
             raise Malformed(f"repository {target}", "expected delivered to have a name and a serial")
