@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ from reconciler.cli.console import complain, help_instead, note, say, show
 from reconciler.cli.everywhere import begin_call, came_from, given
 from reconciler.cli.github import annotate_error
 from reconciler.cli.group import INTERRUPTED, Commands
-from reconciler.cli.log import manner
+from reconciler.cli.log import LogFormat, manner
 from reconciler.cli.render.formats import JSON, json_text
 from reconciler.errors import ExtraMissing, MirrorError, UsageError
 
@@ -93,9 +93,19 @@ def run() -> int:
 
 def _fail(error: Exception, kind: str, message: str) -> int:
     """Prints an error, and returns the exit code."""
-    complain(message)
+    complain(message, **_fields(error, kind, message))
     _answer(error, kind, message, 1)
     return 1
+
+
+def _fields(error: Exception, kind: str, message: str) -> dict[str, Any]:
+    """What a log in JSON has of an error besides its message."""
+    if manner().form is LogFormat.TEXT:
+        return {}
+    from reconciler.cli.render.error import error_document
+
+    about = error_document(error, kind, message, 1)["error"]
+    return {name: about[name] for name in ("kind", "what", "file", "line", "column")}
 
 
 def _answer(error: Exception | None, kind: str, message: str, code: int) -> None:

@@ -105,9 +105,9 @@ def help_instead(text: str) -> None:
     write(sys.stderr, text + "\n")
 
 
-def complain(message: str) -> None:
-    """Prints an error on stderr."""
-    _say("error", "red", message)
+def complain(message: str, **fields: Any) -> None:
+    """Prints an error on stderr; `fields` go to a log in JSON."""
+    _say("error", "red", message, **fields)
 
 
 def warn(message: str) -> None:
@@ -115,9 +115,9 @@ def warn(message: str) -> None:
     _say("warning", "yellow", message)
 
 
-def _say(level: str, color: str, message: str) -> None:
+def _say(level: str, color: str, message: str, **fields: Any) -> None:
     if manner().form is LogFormat.JSON:
-        line(level, message)
+        line(level, message, **fields)
         return
     label = f"{level}: "
     styled = typer.style(label, fg=color, bold=True) if colored(sys.stderr) else label

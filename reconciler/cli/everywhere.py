@@ -20,6 +20,9 @@ from reconciler.cli.log import LogFormat, begin, log_by, quieten
 PREFIX = "R2MIRROR_"
 _WITHOUT = ("--help", "--version")
 
+_SERVICE, _ADDRESSES = "R2MIRROR_PORT", ("tcp://", "udp://", "sctp://")
+"""What Kubernetes sets in each pod beside a Service named r2mirror; no value of `--port`."""
+
 VerboseOption = Annotated[
     int,
     typer.Option(
@@ -53,6 +56,8 @@ def _shared(
 
 def begin_call() -> None:
     """Sets up the log of a call, before the call is parsed: its format holds for an error in the call too."""
+    if os.environ.get(_SERVICE, "").startswith(_ADDRESSES):
+        del os.environ[_SERVICE]
     form = given("--log-format")
     begin(LogFormat(form) if form in tuple(LogFormat) else LogFormat.TEXT)
 

@@ -14,8 +14,17 @@ from reconciler.cli.group import command
 from reconciler.cli.table import ROWS
 from tests.world import InProcess, World
 
-OURS = {"R2MIRROR_PARTS", "R2MIRROR_STOPS", "R2MIRROR_KILLS", "R2MIRROR_EXAMPLES"}
-"""What the tests and the Makefile call so."""
+OURS = {
+    "R2MIRROR_PARTS",
+    "R2MIRROR_STOPS",
+    "R2MIRROR_KILLS",
+    "R2MIRROR_EXAMPLES",
+    "R2MIRROR_RUN_TOKEN",
+    "R2MIRROR_HOOK_SECRET",
+    "R2MIRROR_NOTIFY_URL",
+    "R2MIRROR_NOTIFY_SECRET",
+}
+"""What the tests, the Makefile and the documentation call so."""
 
 
 @pytest.fixture
@@ -74,3 +83,10 @@ def test_v_counts_before_and_after_a_command(world: World) -> None:
         "version: 1\nstore: {type: file, path: m}\nmirrors: [{source: a.example/b, tags: [{glob: '1*', newest: 2}]}]\n"
     )
     assert world.run("-v", "validate").stdout == world.run("validate", "-v").stdout
+
+
+def test_what_kubernetes_sets_beside_a_service_of_this_name_is_no_port(world: World) -> None:
+    world.environ = {"R2MIRROR_PORT": "tcp://10.96.0.7:5000"}
+    assert "error: --store none: " in world.run("serve", "--store", "none", code=1).stderr
+    world.environ = {"R2MIRROR_PORT": "tcp"}
+    assert "Invalid value for R2MIRROR_PORT" in world.run("serve", code=1).stderr
