@@ -43,6 +43,7 @@ SECTIONS = {
         Row("gc", "gc:gc", "Remove blobs and manifests that nothing references any more."),
         Row("adopt", "adopt:adopt", "Take over what is already in the store; copies no blob."),
         Row("doctor", "doctor:doctor", "Diagnose the mirror, the store and the sources."),
+        Row("notify", "notify:notify", "Check the notifiers of mirrors.yaml.", ("test",)),
         Row("unlock", "unlock:unlock", "Break the lock of a run that hangs or died."),
     ),
     "Serve": (

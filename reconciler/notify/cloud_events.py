@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from reconciler.notify.texts import name_of, text, title
+from reconciler.notify.told import TEST
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "application/cloudevents+json"
 TYPE = "r2mirror.run.finished.v1"
+TEST_TYPE = "r2mirror.test.v1"
 PREFIX = "whsec_"
 MOST_NEWS = 100
 
@@ -37,7 +39,7 @@ def event_body(message: Message, run: Finished, identity: str) -> bytes:
     document = {
         "specversion": "1.0",
         "id": identity,
-        "type": TYPE,
+        "type": TEST_TYPE if message == TEST else TYPE,
         "source": f"/r2mirror/{name_of(run)}",
         "time": _time(run.at),
         "datacontenttype": "application/json",

@@ -5,16 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from reconciler.apply.finished import Finished
 from reconciler.errors import MirrorError, StoreError
 from reconciler.notify.kinds import KINDS, NotSent
 from reconciler.notify.memory import read_told, write_told
-from reconciler.notify.told import message_for
+from reconciler.notify.told import TEST, message_for
 
 if TYPE_CHECKING:
-    from reconciler.apply.finished import Finished
     from reconciler.mirrors.notifiers import Notifier
     from reconciler.notify.told import Message, Told
     from reconciler.stores import Store
@@ -62,6 +63,12 @@ class Notifications:
             except MirrorError as error:
                 problems.append(f"notify: what was told cannot be noted, and will be told again: {error}")
         return tuple(problems)
+
+    def test(self, name: str) -> Mapping[str, str]:
+        """Sends a test message to each notifier of the mirrors file `name`. Returns why those failed that did."""
+        run = Finished(name, "", datetime.now(UTC), 0.0)
+        sends = {one.url_env: partial(self._send, one, TEST, run) for one in self._notifiers}
+        return deliver(sends, self._patience)
 
     def _known(self, run: Finished, open_state: Callable[[], Store]) -> dict[str, Told]:
         last = self._last.get(run.store, {})

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.finished import ERROR
 from reconciler.mirrors.notifiers import CHANGE, DRIFT, FAILURE, MOVED, PRUNE, QUOTA
+from reconciler.notify.told import TEST
 from reconciler.words import count, plain, time_words
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ _SECTIONS = {
 def title(message: Message, run: Finished) -> str:
     """Writes one line, the worst first."""
     failed = [one for one in message.news if one.kind == FAILURE]
+    if message == TEST:
+        return plain(f"r2mirror {name_of(run)}: test message")
     if run.result == ERROR and failed:
         words = "the run could not finish"
     elif failed:
@@ -58,6 +61,9 @@ def text(message: Message, run: Finished) -> str:
 
 
 def _lines(message: Message, run: Finished) -> Iterator[str]:
+    if message == TEST:
+        yield "Messages about runs will arrive here. Nothing has happened: this was sent by `r2mirror notify test`."
+        return
     for kind, heading in _SECTIONS.items():
         some = [_line(one) for one in message.news if one.kind == kind]
         yield from _section(heading, some)

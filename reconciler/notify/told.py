@@ -35,6 +35,10 @@ class Message:
     lasting: int = 0
 
 
+TEST = Message((), {})
+"""A message that tells nothing: it only shows that messages arrive."""
+
+
 def message_for(run: Finished, told: Told, on: frozenset[str]) -> tuple[Message | None, Told]:
     """Returns what to tell a notifier, None if that is nothing, and what it knows afterwards.
 

@@ -73,3 +73,17 @@ def test_a_notifier_that_is_away_is_a_warning(world: InProcess) -> None:
     mirror(world, ["1.0"])
     done = world.run("apply", "--yes")
     assert "warning: notify: HOOK: the environment variable is not set" in done.stderr
+
+
+def test_a_test_message(world: InProcess) -> None:
+    mirror(world, ["1.0"])
+    with receiver() as (url, events):
+        world.environ = {"HOOK": url}
+        assert world.run("notify", "test").stdout == "HOOK: accepted by webhook\n"
+    ((kind, title),) = [(event["type"], event["data"]["title"]) for event in events]
+    assert (kind, title) == ("r2mirror.test.v1", "r2mirror default: test message")
+    world.environ = {}
+    assert "HOOK: the environment variable is not set" in world.run("notify", "test", code=1).stderr
+    assert not (world.folder / "mirror").exists()
+    world.mirrors({"source": "oci:./layout", "target": "app", "tags": ["1.0"]})
+    assert "mirrors.yaml: has no notifiers; add `notify`" in world.run("notify", "test", code=1).stderr

@@ -37,7 +37,7 @@ def test_the_program_and_the_module_are_the_same(world: World) -> None:
     assert world.run("--version").stdout == f"r2mirror {__version__}\n"
 
 
-@pytest.mark.parametrize("command", [*ROWS, "edge plan", "edge apply"])
+@pytest.mark.parametrize("command", [*ROWS, "edge plan", "edge apply", "notify test"])
 def test_every_command_has_a_help_of_whole_sentences(command: str, world: World) -> None:
     text = world.run(*command.split(), "--help").stdout
     assert text.startswith("Usage: ")
@@ -250,7 +250,7 @@ def test_color_is_for_terminals_that_want_it(world: World) -> None:
     assert "\x1b" not in world.run("plan").stdout
 
 
-@pytest.mark.parametrize("call", [(), ("edge",)])
+@pytest.mark.parametrize("call", [(), ("edge",), ("notify",)])
 def test_a_call_without_arguments_prints_the_help(call: tuple[str, ...], world: World) -> None:
     done = world.run(*call, code=1)
     assert done.stdout == ""
