@@ -23,7 +23,7 @@ from reconciler.apply.attachments import (
 from reconciler.apply.blob_copies import BlobCopies
 from reconciler.apply.outcome import Took
 from reconciler.apply.publish import publish_manifests, publish_tags
-from reconciler.errors import Interrupted
+from reconciler.errors import Interrupted, OutOfTime
 from reconciler.oci.image import missing_blobs
 from reconciler.oci.platform_sizes import downloads
 from reconciler.oci.spec import Descriptor, Digest
@@ -97,6 +97,8 @@ class ImageCopies:
     def copy(self, work: ImageWork) -> CopiedImage:
         """Copies an image, with its attachments if the mirror asks for them, and publishes its tags."""
         with self._resources.progress.under_way(work.name):
+            if not self._deadline.takes_more:
+                raise OutOfTime(work.what, self._deadline.reason)
             return self._copy(work)
 
     def _copy(self, work: ImageWork) -> CopiedImage:

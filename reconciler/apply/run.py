@@ -50,7 +50,6 @@ from reconciler.target.lists import publish_lists
 from reconciler.target.own_digests import own_digests
 from reconciler.target.protocol import DRIFT, Stays
 from reconciler.target.removable import Garbage, NotCollected
-from reconciler.work.deadline import REASON
 from reconciler.work.shares import Balanced
 from reconciler.work.threads import completed, image_workers
 from reconciler.work.unforeseen import foreseen
@@ -122,7 +121,7 @@ class Run:
             raise
         self._publish_lists()
         # Last, and only if nothing is being copied any more: a blob on its way is not reached by any tag yet.
-        if not self._settings.deadline.is_over:
+        if self._settings.deadline.takes_more:
             yield from self._collect()
 
     def _leave_drift(self) -> Iterator[Failed]:
@@ -192,9 +191,13 @@ class Run:
                 if result:
                     balanced.done(result[0])
                     yield from self._settle(*result)
-                if self._unrecorded and time.monotonic() - self._recorded_at >= RECORD_EVERY:
+                if self._unrecorded and self._is_time_to_record():
                     yield from self._record()
         yield from self._record()
+
+    def _is_time_to_record(self) -> bool:
+        # A run that has to end may be killed before the last of its images gives up.
+        return self._settings.deadline.is_over or time.monotonic() - self._recorded_at >= RECORD_EVERY
 
     def _settle(self, work: ImageWork, future: Future[CopiedImage]) -> Iterator[Failed | Skipped | NotMirrored]:
         error = future.exception()
@@ -204,9 +207,10 @@ class Run:
         elif isinstance(error, QuotaSpent):
             self._failed.add(work.repository.target)
             yield from (Skipped(work.repository.target, change, error.why, error.reason) for change in work.changes)
-        elif isinstance(error, Interrupted | OutOfTime) and self._settings.deadline.is_over:
+        elif isinstance(error, Interrupted | OutOfTime) and not self._settings.deadline.takes_more:
             self._failed.add(work.repository.target)
-            yield from (Skipped(work.repository.target, change, REASON, error.reason) for change in work.changes)
+            why = self._settings.deadline.reason
+            yield from (Skipped(work.repository.target, change, why, error.reason) for change in work.changes)
         # A store that denies a write, or a lost lock, fails every image alike: that ends the run.
         elif isinstance(error, Exception) and not isinstance(error, StoreDenied | LockLost):
             out = self._leave_out(work, error) if isinstance(error, NoPlatform) else {}
@@ -297,15 +301,15 @@ class Run:
     def _refusal(self, repository: RepositoryPlan, held_back: Callable[[RepositoryPlan], str | None]) -> str | None:
         if repository.target in self._failed:
             return f"{repository.target}: something else in this repository failed; nothing is pruned in it"
-        if self._settings.deadline.is_over:
-            return REASON
+        if not self._settings.deadline.takes_more:
+            return self._settings.deadline.reason
         return held_back(repository)
 
     def _reason(self, repository: RepositoryPlan) -> str:
         """Why prunes that `_refusal` refuses are not made, as metrics count it."""
         if repository.target in self._failed:
             return "other"
-        return OutOfTime.reason if self._settings.deadline.is_over else "held_back"
+        return "held_back" if self._settings.deadline.takes_more else OutOfTime.reason
 
     def _publish_lists(self) -> None:
         if not self._touched:

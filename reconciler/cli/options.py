@@ -66,7 +66,7 @@ OnlyOption = Annotated[
         "--only",
         metavar="GLOB",
         autocompletion=targets,
-        help="Limit to targets that match, e.g. 'library/*'; may be repeated.",
+        help="Limit to targets that match, e.g. 'library/*', or that do not, '!library/*'; may be repeated.",
     ),
 ]
 FormatOption = Annotated[AnyFormat, typer.Option("--format", help="The output format.")]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from reconciler.cli.console import complain
 from reconciler.cli.render.several import Several
 from reconciler.errors import MirrorError
-from reconciler.mirrors.only import matches_only
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
@@ -40,17 +39,3 @@ def held_back(mirrors: Mirrors, errors: dict[str, str]) -> Iterator[None]:
     except MirrorError as error:
         complain(f"{name}: {error}")
         errors[name] = str(error)
-
-
-def only_for(mirrors: Mirrors, targets: Sequence[Mirrors], only: Sequence[str]) -> tuple[str, ...]:
-    """Returns the globs that are for a store: all but those that match mirrors of other stores alone."""
-
-    def matches(glob: str, one: Mirrors) -> bool:
-        return any(matches_only(mirror.target, [glob]) for mirror in one.mirrors)
-
-    return tuple(glob for glob in only if matches(glob, mirrors) or not any(matches(glob, one) for one in targets))
-
-
-def chosen_for(targets: Sequence[Mirrors], only: Sequence[str]) -> tuple[Mirrors, ...]:
-    """Returns the stores that the globs are for."""
-    return tuple(one for one in targets if not only or only_for(one, targets, only))

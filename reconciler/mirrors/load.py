@@ -24,6 +24,7 @@ from reconciler.mirrors.sections.edge import edge_store, read_edge
 from reconciler.mirrors.sections.entries import Settings, read_mirrors, read_settings
 from reconciler.mirrors.sections.notify import read_notifiers
 from reconciler.mirrors.sections.registries import read_registries
+from reconciler.mirrors.sections.schedule import read_schedule
 from reconciler.mirrors.sections.store import ONE, read_stores
 from reconciler.mirrors.signed_by import read_signed_by
 from reconciler.mirrors.text_values import duration
@@ -74,6 +75,8 @@ def load_with_notes(
     mirrors = tuple(read_mirrors(document, defaults, signers, partial(destination_problem, stores)))
     edge = read_edge(document, edge_store(document, stores))
     notifiers = tuple(read_notifiers(document))
+    said = document.sound(())
+    schedule = read_schedule(document, ("schedule",), said["schedule"]) if "schedule" in said else None
     valid = {name: _completed(store, registries, edge) for name, store in stores.items() if store}
     if document.problems or len(valid) < len(stores):
         raise MirrorsInvalid(tuple(sorted(set(document.problems))))
@@ -83,7 +86,18 @@ def load_with_notes(
     named = {} if ONE in valid else valid
     first = next(iter(valid.values()))
     content = Mirrors(
-        first, registries, mirrors, defaults.values, folder, sha256, edge, name, history, named, notifiers=notifiers
+        first,
+        registries,
+        mirrors,
+        defaults.values,
+        folder,
+        sha256,
+        edge,
+        name,
+        history,
+        named,
+        notifiers=notifiers,
+        schedule=schedule,
     )
     return content, tuple(changed_entries(document))
 

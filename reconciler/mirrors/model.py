@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.min_age import MinAge
     from reconciler.mirrors.notifiers import Notifier
     from reconciler.mirrors.patterns import Pattern
+    from reconciler.mirrors.schedule import Schedule
     from reconciler.signatures.signers import Signer
     from reconciler.sources.config import RegistryConfig
     from reconciler.stores.config import StoreConfig
@@ -45,6 +46,7 @@ class Mirror:
     entry      the hash of the entry as it is written, without the defaults
     min_age    how long a digest has to have been seen under its tag before it is published; None: no time
     stores     the names of the stores that it goes to; empty: all
+    schedule   when `watch` runs it; None: with the file
     """
 
     source: str
@@ -63,6 +65,7 @@ class Mirror:
     referrer_types: tuple[str, ...] = ()
     referrers_from: str | None = None
     stores: tuple[str, ...] = ()
+    schedule: Schedule | None = None
 
     @property
     def repository(self) -> RepositoryName | None:
@@ -115,6 +118,7 @@ class Mirrors:
     stores      the stores by name; empty where the file has one `store`
     notifiers   who is notified of runs
     store_name  the name of `store` among them; None in the whole file, and where it has one `store`
+    schedule    when `watch` runs the mirrors that have no schedule of their own; None: the file has none
     """
 
     store: StoreConfig
@@ -129,6 +133,7 @@ class Mirrors:
     stores: Mapping[str, StoreConfig] = field(default_factory=dict)
     store_name: str | None = None
     notifiers: tuple[Notifier, ...] = ()
+    schedule: Schedule | None = None
 
     @property
     def is_at_r2(self) -> bool:

@@ -1,4 +1,4 @@
-"""Limits a run to the targets that `--only` names."""
+"""Limits a run to the targets that `--only` names. A glob after `!` leaves targets out."""
 
 from __future__ import annotations
 
@@ -14,10 +14,34 @@ if TYPE_CHECKING:
 
 SUGGESTIONS = 3
 
+LEFT_OUT = "!"
+"""No target begins with it."""
+
 
 def matches_only(target: str, only: Sequence[str]) -> bool:
-    """Returns whether `target` is in a run that is limited to the globs `only`; without globs every target is."""
-    return not only or any(fnmatchcase(target, glob) for glob in only)
+    """Returns whether `target` is in a run that is limited to the globs `only`.
+
+    Without globs every target is; so is, with globs after `!` alone, each that none of them matches.
+    """
+    if any(fnmatchcase(target, glob[1:]) for glob in only if glob[:1] == LEFT_OUT):
+        return False
+    wanted = [glob for glob in only if glob[:1] != LEFT_OUT]
+    return not wanted or any(fnmatchcase(target, glob) for glob in wanted)
+
+
+def only_for(mirrors: Mirrors, targets: Sequence[Mirrors], only: Sequence[str]) -> tuple[str, ...]:
+    """Returns the globs that are for a store: all but those that match mirrors of other stores alone."""
+
+    def matches(glob: str, one: Mirrors) -> bool:
+        return any(fnmatchcase(mirror.target, glob.removeprefix(LEFT_OUT)) for mirror in one.mirrors)
+
+    return tuple(glob for glob in only if matches(glob, mirrors) or not any(matches(glob, one) for one in targets))
+
+
+def chosen_for(targets: Sequence[Mirrors], only: Sequence[str]) -> tuple[Mirrors, ...]:
+    """Returns the stores that the globs are for."""
+    wanted = [glob for glob in only if glob[:1] != LEFT_OUT]
+    return tuple(one for one in targets if not wanted or only_for(one, targets, wanted))
 
 
 def check_only(only: Sequence[str], mirrors: Mirrors, recorded: Callable[[], Iterable[str]]) -> None:
@@ -26,7 +50,8 @@ def check_only(only: Sequence[str], mirrors: Mirrors, recorded: Callable[[], Ite
     `recorded` reads the mirror index, and is called only if a glob matches nothing in mirrors.yaml.
     """
     named = [mirror.target for mirror in mirrors.mirrors]
-    lost = [glob for glob in only if not any(matches_only(target, [glob]) for target in named)]
+    globs = [glob.removeprefix(LEFT_OUT) for glob in only]
+    lost = [glob for glob in globs if not any(matches_only(target, [glob]) for target in named)]
     if not lost:
         return
     targets = sorted({*named, *recorded()})

@@ -16,6 +16,7 @@ from deepdiff import DeepDiff
 
 from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.patterns import Pattern
+from reconciler.mirrors.schedule import Cron, Every
 from reconciler.oci.spec import Platform
 from reconciler.signatures.signers import Identity, TrustedKey
 from reconciler.sources.config import MirrorHost
@@ -73,6 +74,7 @@ def review(old: Mirrors | None, new: Mirrors) -> tuple[Edit, ...]:
         *_sections("notifier", _notifiers(old), _notifiers(new), lambda _: ("nothing is sent there any more",)),
         *_renamed(old, new),
         *_kept_for(old, new),
+        *_rescheduled(old, new),
     )
 
 
@@ -89,6 +91,12 @@ def _kept_for(old: Mirrors | None, new: Mirrors) -> Iterator[Edit]:
     if old and old.history != new.history:
         before, after = duration_words(old.history), duration_words(new.history)
         yield Edit("file", "history", "changed", (("history: ", before, " -> ", after),))
+
+
+def _rescheduled(old: Mirrors | None, new: Mirrors) -> Iterator[Edit]:
+    if old and old.schedule != new.schedule:
+        before, after = (Code(one.schedule) if one.schedule else _UNSET for one in (old, new))
+        yield Edit("file", "schedule", "changed", (("schedule: ", before, " -> ", after),))
 
 
 def _sections(
@@ -140,7 +148,7 @@ def _listed(number: int, sign: str, one: str) -> tuple[str, str]:
 
 _UNSET = "not set"
 
-_TEXTS = (Pattern, Identity, TrustedKey, Platform, MinAge)
+_TEXTS = (Pattern, Identity, TrustedKey, Platform, MinAge, Every, Cron)
 """Configuration types that the file spells as one text."""
 
 _NAME = "target"

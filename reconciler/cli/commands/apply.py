@@ -222,7 +222,8 @@ def _apply_each(call: Call, targets: Sequence[Mirrors], deadline: Deadline) -> i
     """Applies several stores of one file, one after the other."""
     # Not loaded for a file with one store.
     from reconciler.cli.render.several import several_document
-    from reconciler.cli.stores import chosen_for, held_back, make_each, only_for
+    from reconciler.cli.stores import held_back, make_each
+    from reconciler.mirrors.only import chosen_for, only_for
 
     only = call.only or ()
     chosen = chosen_for(targets, only)

@@ -127,7 +127,8 @@ def _plan_each(options: PlanOptions, targets: Sequence[Mirrors]) -> int:
     """Plans for several stores of one file, and shows what was found for each."""
     # Not loaded for a file with one store.
     from reconciler.cli.render.several import several_view
-    from reconciler.cli.stores import chosen_for, make_each, only_for
+    from reconciler.cli.stores import make_each
+    from reconciler.mirrors.only import chosen_for, only_for
 
     only = options.only or ()
     chosen = chosen_for(targets, only)

@@ -15,6 +15,7 @@ from reconciler.mirrors.document import spell
 from reconciler.mirrors.min_age import INDEX, LOG, LONGEST, PUSH, MinAge
 from reconciler.mirrors.model import Defaults, Mirror
 from reconciler.mirrors.patterns import Named, PatternError, Pinned, parse_pattern
+from reconciler.mirrors.sections.schedule import read_schedule
 from reconciler.mirrors.text_values import duration, path
 from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import Digest, Platform
@@ -108,6 +109,7 @@ def read_mirrors(
         tags = _patterns(document, (*place, "tags"), said.get("tags", []))
         _check_contradictions(document, tags, settings.exclude)
         ends = _ends(document, place, said)
+        schedule = read_schedule(document, (*place, "schedule"), said["schedule"]) if "schedule" in said else None
         if ends and isinstance(said.get("min_age"), dict):
             _check_witnesses(document, place, ends[0], settings.others)
         if ends:
@@ -115,7 +117,8 @@ def read_mirrors(
         if ends:
             _check_origin(document, place, ends[0], settings.others.referrers_from, origins)
         if ends and not document.wrong(place):
-            yield Mirror(*ends, tuple(tags.values()), **vars(settings.values), entry=_hash(said))
+            values = vars(settings.values)
+            yield Mirror(*ends, tuple(tags.values()), **values, entry=_hash(said), schedule=schedule)
 
 
 def _hash(entry: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ from reconciler.mirrors.document import MAX_BYTES, parse_document
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.patterns import Entry, Exact, Glob, Kept, Pinned, Regex, Semver
+from reconciler.mirrors.schedule import Cron, Every, Schedule
 from reconciler.mirrors.schema_check import MAX_PROBLEMS
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
@@ -565,6 +566,39 @@ def test_a_waiting_time(tmp_path: Path, written: str, expected: MinAge | None) -
 )
 def test_a_waiting_time_that_cannot_be(tmp_path: Path, written: str, problem: str) -> None:
     assert any(problem in one for one in problems(tmp_path, mirror(f"tags: [a]\n    {written}")))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("17 3 * * *", Cron("17 3 * * *")),
+        ("{cron: 17 3 * * *, timezone: Europe/Berlin}", Cron("17 3 * * *", "Europe/Berlin")),
+        ("{every: 30m, jitter: 0s}", Every(timedelta(minutes=30), timedelta())),
+    ],
+)
+def test_a_schedule_of_the_file_and_of_a_mirror(tmp_path: Path, written: str, expected: Schedule) -> None:
+    found = load(tmp_path, f"{mirror('tags: [a]')}\n    schedule: {written}\nschedule: {written}")
+    assert found.schedule == found.mirrors[0].schedule == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ("nightly", "schedule: 'nightly' is not a cron expression of five fields"),
+        ("{cron: 61 * * * *}", "schedule.cron: '61 * * * *' is not a valid cron expression: bad minute"),
+        ("{cron: 17 3 * * *, timezone: Berlin}", "schedule.timezone: 'Berlin' is not the name of a time zone"),
+        ("{cron: 17 3 * * *, jitter: 2d}", "schedule.jitter: 2d is longer than a day"),
+        ("{every: 1s}", "schedule.every: 1s is not between 10s and a year"),
+        ("{every: 30m, jitter: 1h}", "schedule.jitter: has to be shorter than `every`"),
+        ("{every: 30m, timezone: UTC}", "schedule"),
+        ("{every: 30m, cron: 17 3 * * *}", "schedule: "),
+        ("{}", "schedule: "),
+    ],
+)
+def test_a_schedule_that_cannot_be(tmp_path: Path, written: str, problem: str) -> None:
+    assert any(problem in one for one in problems(tmp_path, f"{mirror('tags: [a]')}\nschedule: {written}"))
+    found = problems(tmp_path, mirror(f"tags: [a]\n    schedule: {written}"))
+    assert any(f"mirrors[0].{problem}" in one for one in found)
 
 
 def test_where_attachments_are(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from reconciler.edge.config import EdgeConfig
 from reconciler.mirrors import patterns
 from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
+from reconciler.mirrors.schedule import Cron, Every
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.signatures.signers import Signer
 from reconciler.sources.config import MirrorHost, RegistryConfig
@@ -37,6 +38,7 @@ CONFIGURATIONS: dict[str, Collection[type]] = {
     "edge": [EdgeConfig],
     "signer": get_args(Signer),
     "min_age": [MinAge],
+    "schedule": [Every, Cron],
     "pattern": [*patterns.KINDS.values(), patterns.Entry, patterns.Kept],  # type: ignore[list-item]  # callables that are classes
     **{name: [kind] for name, kind in kinds.KINDS.items()},
 }
@@ -55,6 +57,9 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("signer", "pem"): set(),  # what the file `key` holds
     ("signer", "is_regex"): {"identity_regex"},
     ("min_age", "exempt"): {"except"},
+    ("schedule", "interval"): {"every"},
+    ("schedule", "expression"): {"cron"},
+    ("schedule", "zone"): {"timezone"},
     ("pattern", "pattern"): {"glob", "regex"},
     ("pattern", "range"): {"semver"},
     ("pattern", "conditions"): set(patterns.KINDS),
@@ -100,6 +105,6 @@ def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
     return node
 
 
-def test_defaults_can_set_whatever_a_mirror_can_but_its_source_target_and_tags() -> None:
+def test_defaults_can_set_whatever_a_mirror_can_but_its_source_target_tags_and_schedule() -> None:
     own = {field.name for field in fields(Mirror)} - {field.name for field in fields(Defaults)}
-    assert own == {"source", "target", "tags", "entry"}
+    assert own == {"source", "target", "tags", "entry", "schedule"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from reconciler.errors import UsageError
-from reconciler.mirrors.only import check_only
+from reconciler.mirrors.only import check_only, chosen_for, matches_only, only_for
 from reconciler.mirrors.patterns import Glob
 from tests.memory import mirror, mirrors
 
@@ -19,6 +19,26 @@ def never() -> tuple[str, ...]:
 @pytest.mark.parametrize("only", [(), ("library/*",), ("library/alpine", "*/grafana"), ("*",)])
 def test_what_mirrors_yaml_names_needs_no_index(only: tuple[str, ...]) -> None:
     check_only(only, MIRRORS, never)
+
+
+def test_a_glob_after_an_exclamation_mark_leaves_targets_out() -> None:
+    def chosen(*only: str) -> list[str]:
+        check_only(only, MIRRORS, never)
+        return [one.target.partition("/")[2] for one in MIRRORS.mirrors if matches_only(one.target, only)]
+
+    assert chosen("!library/nginx") == ["alpine", "grafana"]
+    assert chosen("library/*", "!library/nginx") == ["alpine"]
+    assert chosen("!library/*", "!grafana/*") == []
+    with pytest.raises(UsageError, match="--only libary/nginx: no target matches; did you mean library/nginx"):
+        check_only(["!libary/nginx"], MIRRORS, tuple)
+
+
+def test_each_store_gets_the_globs_that_are_for_it() -> None:
+    stores = [mirrors(mirror("a", Glob("*"))), mirrors(mirror("b", Glob("*")), mirror("a", Glob("*")))]
+    assert chosen_for(stores, ["!a"]) == tuple(stores)
+    assert chosen_for(stores, ["b", "!a"]) == (stores[1],)
+    assert only_for(stores[0], stores, ["!b"]) == ()
+    assert only_for(stores[1], stores, ["!b"]) == ("!b",)
 
 
 def test_what_only_the_index_has_is_there_too() -> None:

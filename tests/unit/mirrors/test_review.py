@@ -19,6 +19,7 @@ from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.notifiers import Notifier
 from reconciler.mirrors.patterns import AnyOf, Entry, Exact, Glob, Kept, Pinned, Regex, Semver
 from reconciler.mirrors.review import Edit, review
+from reconciler.mirrors.schedule import Cron, Every
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.oci.spec import Digest, Platform
 from reconciler.signatures.signers import Identity, TrustedKey
@@ -139,6 +140,8 @@ OTHERS_OF_NOTHING: dict[str, Any] = {
     "floating": True,
     "order": "text",
     "min_age": MinAge(timedelta(days=1)),
+    "schedule": Every(timedelta(hours=1)),
+    "jitter": timedelta(minutes=1),
     "max_connections": 4,
     "ca_file": Path("/x"),
     "client_cert": Path("/x"),
@@ -197,11 +200,18 @@ EDGE_CONFIG = EdgeConfig("example.com", "cr.example.com")
 NOTIFIER = Notifier("webhook", "HOOK", secret_env="KEY")
 SIGNERS = (TrustedKey("a.pub", b""), Identity("me@example.com", "https://issuer.example.com"))
 MIN_AGE = MinAge(timedelta(days=3))
+SCHEDULES = (Every(timedelta(hours=2)), Cron("17 3 * * *"))
 MIRROR_HOST = MirrorHost("cache.example.com")
 # Of a key only the name is in the file.
 CHANGED = [
     ("name", mirrors(), mirrors(name="team")),
     ("history", mirrors(), mirrors(history=timedelta(days=30))),
+    ("schedule", mirrors(), mirrors(schedule=Every(timedelta(hours=1)))),
+    *(
+        (f"{type(schedule).__name__} {name}", mirrors(schedule=schedule), mirrors(schedule=one))
+        for schedule in SCHEDULES
+        for name, one in variants(schedule)
+    ),
     *((f"mirror {name}", mirrors(mirrors=(MIRROR,)), mirrors(mirrors=(one,))) for name, one in variants(MIRROR)),
     *(
         (f"{type(store).__name__} {name}", mirrors(store=store), mirrors(store=one))
@@ -440,6 +450,7 @@ def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
             NOTIFIER,
             Defaults(),
             MIN_AGE,
+            *SCHEDULES,
         )
     }
     assert {Mirrors, *varied} == configuration_types()
