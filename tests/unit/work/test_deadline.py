@@ -17,7 +17,7 @@ from reconciler.sources.config import RegistryConfig
 from reconciler.sources.registry import Registry
 from reconciler.sources.repository import RegistrySource
 from reconciler.target.ledger import read_index
-from reconciler.work.deadline import REASON, Deadline
+from reconciler.work.deadline import CLOSED, REASON, Deadline
 from tests.bench import V1, V2, V3, Bench, check_visible
 from tests.memory import mirror
 from tests.parts.images import image, write_layout
@@ -89,6 +89,38 @@ def test_what_is_done_is_recorded_and_listed_and_the_rest_is_skipped(
     assert [type(one) for one in finished] == [Done] * len(left)
     assert {one.target for one in finished if isinstance(one, Done)} == left
     check_visible(after.store)
+
+
+def test_a_run_that_is_told_to_stop_finishes_the_images_under_way_and_begins_none() -> None:
+    clock = Clock()
+    bench = Bench.of(a={"1": V1, "old": V2})
+    bench.apply()
+    bench = bench.again()
+    bench.sources |= Bench.of(**{f"b{number}": {"1": V2} for number in range(4)}).sources
+    bench.deadline = Deadline(None, clock)
+
+    def meanwhile(_: int, operation: object) -> None:
+        if "v2/b0/blobs" in str(operation):
+            bench.deadline.close(10)
+
+    bench.store.meanwhile = meanwhile
+    others = (mirror(f"b{number}") for number in range(4))
+    outcomes = bench.apply(bench.plan(mirror("a", Exact("1")), *others))
+    assert {one.target for one in outcomes if isinstance(one, Done)} == {"b0"}
+    skipped = [one for one in outcomes if isinstance(one, Skipped)]
+    assert {one.reason for one in skipped} == {CLOSED}
+    assert sorted(one.target for one in skipped) == ["a", "b1", "b2", "b3"], "the prune waits too"
+    check_visible(bench.store)
+
+
+def test_a_deadline_that_is_closed_comes_sooner_and_never_later() -> None:
+    clock = Clock()
+    deadline = Deadline(60, clock)
+    assert deadline.takes_more
+    deadline.close(10)
+    assert (deadline.takes_more, deadline.is_over, deadline.left) == (False, False, 10)
+    deadline.close(100)
+    assert deadline.left == 10
 
 
 @pytest.fixture
