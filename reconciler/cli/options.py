@@ -18,6 +18,7 @@ from reconciler.cli.render.formats import FORMATS
 from reconciler.errors import UsageError
 from reconciler.oci.spec import is_tag
 from reconciler.plan.ages import Consent
+from reconciler.sources.bandwidth import parse_bandwidth
 from reconciler.target.layout import target_problem
 from reconciler.upkeep.moments import parse_moment
 
@@ -103,6 +104,14 @@ def seconds(text: str) -> float:
     if 0 <= value <= LONGEST_WAIT:
         return value
     raise typer.BadParameter(f"{text!r} is not a number of seconds from 0 to {LONGEST_WAIT} (a week)")
+
+
+def rate(text: str) -> float:
+    """Parses bytes a second."""
+    try:
+        return parse_bandwidth(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def moment(text: str) -> datetime:

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from reconciler.http.tally import ANSWERS
 from reconciler.metrics.exposition import exposition
-from reconciler.metrics.samples import NO_SAMPLES, after_run, with_answers, with_triggers
+from reconciler.metrics.samples import NO_SAMPLES, after_run, with_answers, with_files, with_triggers
 
 if TYPE_CHECKING:
     from reconciler.apply.finished import Finished
-    from reconciler.metrics.samples import Samples
+    from reconciler.metrics.samples import FileState, Samples
 
 
 NO_TRIGGERS: Mapping[tuple[str, str], int] = {}
+NO_FILES: Mapping[str, FileState] = {}
 
 
 class Recorder:
@@ -30,10 +31,13 @@ class Recorder:
         with self._changing:
             self._samples = after_run(self._samples, run)
 
-    def exposition(self, triggers: Mapping[tuple[str, str], int] = NO_TRIGGERS) -> bytes:
+    def exposition(
+        self, triggers: Mapping[tuple[str, str], int] = NO_TRIGGERS, files: Mapping[str, FileState] = NO_FILES
+    ) -> bytes:
         """Writes all metrics as they are now, with those of the process.
 
         triggers  how many there were, by path and result
+        files     the watched files by name
         """
         samples = with_triggers(with_answers(self._samples, ANSWERS.counts), triggers)
-        return exposition(samples, of_process=True)
+        return exposition(with_files(samples, files), of_process=True)

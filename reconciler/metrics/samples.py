@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler import __version__
@@ -48,6 +49,22 @@ def with_answers(before: Samples, answers: Answers) -> Samples:
 def with_triggers(before: Samples, counts: Mapping[tuple[str, str], int]) -> Samples:
     """Returns the values with how many triggers there were, by path and result."""
     return {**before, **{(table.TRIGGERS.name, key): float(count) for key, count in counts.items()}}
+
+
+@dataclass(frozen=True)
+class FileState:
+    """A watched file: whether it can be used as it is now, and when it is run next; None: it is running."""
+
+    is_valid: bool
+    next_run: float | None
+
+
+def with_files(before: Samples, files: Mapping[str, FileState]) -> Samples:
+    """Returns the values with the state of each watched file."""
+    valid: Samples = {(table.FILE_VALID.name, (name,)): float(one.is_valid) for name, one in files.items()}
+    next_runs = {name: one.next_run for name, one in files.items() if one.next_run is not None}
+    times: Samples = {(table.NEXT_RUN.name, (name,)): at for name, at in next_runs.items()}
+    return {**before, **valid, **times}
 
 
 def _counts(run: Finished) -> Iterator[tuple[Key, float]]:

@@ -70,6 +70,13 @@ TRIGGERS = Metric(
     "Requests to /run and /hooks/<kind> of watch, by what became of them; unknown: pushes that no mirror is about.",
     ("path", "result"),
 )
+FILE_VALID = Metric(
+    "r2mirror_file_valid",
+    Kind.GAUGE,
+    "Whether the watched file can be used as it is now; 0: an edit is not valid, and the content before it is at work.",
+    ("file",),
+)
+NEXT_RUN = Metric("r2mirror_next_run_timestamp_seconds", Kind.GAUGE, "When watch runs the file next.", ("file",))
 BUILD = Metric("r2mirror_build_info", Kind.GAUGE, "The version that wrote these metrics; always 1.", ("version",))
 
 METRICS = (
@@ -91,6 +98,8 @@ METRICS = (
     QUOTA_LEFT,
     QUOTA_LIMIT,
     TRIGGERS,
+    FILE_VALID,
+    NEXT_RUN,
     BUILD,
 )
 BY_NAME = {metric.name: metric for metric in METRICS}

@@ -41,6 +41,7 @@ from reconciler.cli.options import (
     VerboseOption,
     YesOption,
     consent_of,
+    rate,
     taking,
 )
 from reconciler.cli.progress import shown, waiting
@@ -54,7 +55,6 @@ from reconciler.plan.guards import refuse_older_box, will_fail
 from reconciler.plan.make import Made
 from reconciler.plan.plan import Plan
 from reconciler.plan.settings import Choices
-from reconciler.sources.bandwidth import parse_bandwidth
 from reconciler.work.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -62,13 +62,6 @@ if TYPE_CHECKING:
     from reconciler.apply.finished import Account
     from reconciler.cli.render.several import Several
     from reconciler.plan.ages import Consent
-
-
-def _rate(text: str) -> float:
-    try:
-        return parse_bandwidth(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -97,7 +90,7 @@ class Call:
     ] = None
     bandwidth: Annotated[
         float | None,
-        typer.Option("--bandwidth", metavar="RATE", parser=_rate, help="Limit the total download rate, e.g. 20MiB/s."),
+        typer.Option("--bandwidth", metavar="RATE", parser=rate, help="Limit the total download rate, e.g. 20MiB/s."),
     ] = None
     dask: Annotated[
         str | None,

@@ -1,0 +1,158 @@
+"""`r2mirror watch`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from reconciler.cli.console import command_line, complain, note
+from reconciler.cli.inputs import load_whole
+from reconciler.cli.log import stamp
+from reconciler.cli.malloc import share_arenas
+from reconciler.cli.options import MIRRORS, VerboseOption, rate, seconds, taking
+from reconciler.cli.watch_log import WatchLog, moment_words
+from reconciler.cli.watch_port import answering, make_recorder
+from reconciler.errors import UsageError
+from reconciler.mirrors.document import STDIN
+from reconciler.watch.group import Group
+from reconciler.watch.inbox import Inbox, SystemClock
+from reconciler.watch.runs import Runner
+from reconciler.watch.watched_file import WatchedFile
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+GRACE = 25.0
+"""Kubernetes kills a pod 30 s after it told it to stop."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a call of watch asks for."""
+
+    files: Annotated[
+        list[Path] | None,
+        typer.Option("--file", "-f", metavar="FILE", help="The mirrors file (default: mirrors.yaml); may be repeated."),
+    ] = None
+    once: Annotated[bool, typer.Option("--once", help="Run every file once, now, and exit.")] = False
+    max_failures: Annotated[
+        int | None,
+        typer.Option(
+            "--max-failures", metavar="N", min=1, help="Exit with 1 after N runs of a file in a row that failed."
+        ),
+    ] = None
+    grace: Annotated[
+        float,
+        typer.Option(
+            "--grace",
+            metavar="SECONDS",
+            parser=seconds,
+            help="How long SIGTERM lets images under way finish, and what is done be recorded.",
+        ),
+    ] = GRACE
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Also serve the store as a read-only registry, as `r2mirror serve` does.")
+    ] = False
+    host: Annotated[str, typer.Option("--host", metavar="ADDRESS", help="The address to listen on.")] = "127.0.0.1"
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Answer /healthz, /readyz, /metrics, /run and webhooks on this port; 0 picks a free one. Without it "
+            "there is no port, with --serve 5000.",
+        ),
+    ] = None
+    no_prune: Annotated[bool, typer.Option("--no-prune", help="Add and update only; prune nothing.")] = False
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers", metavar="N", min=1, max=128, help="Number of blobs to copy in parallel (default: 8)."
+        ),
+    ] = None
+    bandwidth: Annotated[
+        float | None,
+        typer.Option(
+            "--bandwidth", metavar="RATE", parser=rate, help="Limit the download rate of each file, e.g. 20MiB/s."
+        ),
+    ] = None
+    verbose: VerboseOption = 0
+
+
+@taking(Call)
+def watch(call: Call) -> int:
+    """Run plan and apply by itself, on the schedule of mirrors.yaml and after edits.
+
+    A file without `schedule` is run every hour. Several processes may watch one file: the lock decides which one works,
+    and the others stand by. SIGHUP reads the files anew. SIGTERM and Ctrl-C stop cleanly: what is done is recorded.
+    """
+    paths = list(dict.fromkeys(call.files or [MIRRORS]))
+    if STDIN in paths:
+        raise UsageError("--file -: stdin cannot be watched; name a file")
+    if call.serve and len(paths) > 1:
+        raise UsageError("--serve serves the store of one file; watch the others with another process")
+    # Before the first thread: one that is started gets an arena of its own.
+    share_arenas()
+    recorder = make_recorder() if call.serve or call.port is not None else None
+    log = WatchLog(recorder, tells_next=not call.once)
+    runner = Runner(os.environ, command_line(), call.workers, call.bandwidth, call.no_prune)
+    files = [_watched(path, runner, log) for path in paths]
+    group = Group(files, call.grace, log.crashed)
+    with _heeded(group), answering(files, recorder, call.host, call.port, serve=call.serve, log=call.verbose > 0):
+        return _ended(group, _run(call, group, files))
+
+
+def _watched(path: Path, runner: Runner, log: WatchLog) -> tuple[WatchedFile, Inbox]:
+    inbox = Inbox()
+    return WatchedFile(path, load_whole, runner, inbox, SystemClock(), log, f"{socket.gethostname()} {path}"), inbox
+
+
+def _run(call: Call, group: Group, files: list[tuple[WatchedFile, Inbox]]) -> int:
+    if call.once:
+        return 0 if group.run_once() else 1
+    for one, _ in files:
+        note(f"{stamp(sys.stderr)} {one.status.file}: watching; next run {moment_words(one.status.next_run)}")
+    if group.run(call.max_failures):
+        note(f"{stamp(sys.stderr)} stopped")
+        return 0
+    if call.max_failures:
+        complain(f"gave up after {call.max_failures} failed runs in a row (--max-failures)")
+    return 1
+
+
+def _ended(group: Group, code: int) -> int:
+    if group.is_at_work:
+        note("ended with work under way: what is recorded stays, and the next run goes on from there")
+        # A normal exit would wait for the threads that are still at it.
+        os._exit(code)
+    return code
+
+
+@contextmanager
+def _heeded(group: Group) -> Iterator[None]:
+    """Stops at SIGTERM and Ctrl-C, at once at the second; reads the files anew at SIGHUP."""
+
+    def stop(_: int, __: FrameType | None) -> None:
+        if group.is_stopping:
+            raise KeyboardInterrupt
+        group.stop()
+        note(f"{stamp(sys.stderr)} stopping: images under way may finish")
+
+    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: lambda *_: group.reload()}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
