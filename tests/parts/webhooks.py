@@ -74,5 +74,6 @@ def notifying(url: str, secret: str) -> dict[str, Any]:
         "timeout": "5s",
         "threshold": 5,
         "backoff": "1s",
+        "ignore": {"actions": ["pull"]},
     }
     return {"notifications": {"endpoints": [endpoint]}}

@@ -18,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
-@pytest.mark.parametrize("name", ["commands", "conformance", "edge", "how-it-works", "mirrors", "registries"])
+@pytest.mark.parametrize(
+    "name", ["commands", "conformance", "edge", "how-it-works", "mirrors", "registries", "triggers"]
+)
 def test_what_is_generated_is_up_to_date(name: str) -> None:
     call = [sys.executable, "-m", "cogapp", "--check", f"docs/{name}.md"]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
