@@ -13,7 +13,7 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 HOME_URL = $(shell sed -n 's/^Homepage = "\(.*\)"/\1/p' pyproject.toml)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' reconciler/__init__.py)
 IMAGE ?= $(patsubst https://github.com/%,ghcr.io/%,$(HOME_URL)):$(VERSION)
-IMAGE_EXTRAS := azure gcp serve signatures
+IMAGE_EXTRAS := azure gcp metrics notify serve signatures
 PODMAN ?= podman
 PODMAN_BUILD ?=
 

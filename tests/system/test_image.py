@@ -95,39 +95,61 @@ def test_everything_that_it_is_to_do_can_be_imported(podman: Podman) -> None:
 
 
 @contextlib.contextmanager
-def served(podman: Podman, volumes: tuple[str, ...]) -> Iterator[str]:
+def served(podman: Podman, volumes: tuple[str, ...], *command: str) -> Iterator[str]:
+    """The address of a container that serves; it has to end well when it is told to."""
     port = free_port()
-    options = ("--detach", "--name=serve", *volumes)
-    start(podman, "serve", "--host", "127.0.0.1", "--port", str(port), options=options)
+    start(podman, *command, "--host", "127.0.0.1", "--port", str(port), options=("--detach", "--name=serve", *volumes))
+    try:
+        _wait_until(podman, f"http://127.0.0.1:{port}/v2/")
+        yield f"127.0.0.1:{port}"
+        podman("--cgroup-manager=cgroupfs", "stop", "--time=40", "serve")
+        (state,) = json.loads(podman("container", "inspect", "serve"))
+        assert state["State"]["ExitCode"] == 0
+    finally:
+        podman("--cgroup-manager=cgroupfs", "rm", "--force", "--volumes", "serve")
+
+
+def _wait_until(podman: Podman, url: str) -> None:
     end = time.monotonic() + 30
     while True:
         with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"http://127.0.0.1:{port}/v2/").is_success:
-                break
+            if httpx.get(url).is_success:
+                return
         assert time.monotonic() < end, podman("logs", "serve")
         time.sleep(0.1)
-    yield f"127.0.0.1:{port}"
-    podman("--cgroup-manager=cgroupfs", "stop", "--time=20", "serve")
-    (state,) = json.loads(podman("container", "inspect", "serve"))
-    assert state["State"]["ExitCode"] == 0
-    podman("rm", "serve")
 
 
-def test_it_mirrors_and_serves_what_skopeo_pulls(podman: Podman, skopeo: Skopeo, tmp_path: Path) -> None:
+@pytest.fixture
+def volumes(tmp_path: Path) -> tuple[str, ...]:
     write_layout(tmp_path / "source", {"1": app("1")})
-    (tmp_path / "data").mkdir(mode=0o777)
+    for folder in ("data", "config"):
+        (tmp_path / folder).mkdir()
     (tmp_path / "data").chmod(0o777)
-    (tmp_path / "mirrors.yaml").write_text(
+    (tmp_path / "config/mirrors.yaml").write_text(
         "version: 1\nstore: {type: file, path: /data}\nmirrors: [{source: 'oci:/source', target: app, tags: ['1']}]\n"
     )
-    volumes = (
-        f"--volume={tmp_path}/mirrors.yaml:/etc/r2mirror/mirrors.yaml:ro",
+    return (
+        f"--volume={tmp_path}/config:/etc/r2mirror:ro",
         f"--volume={tmp_path}/source:/source:ro",
         f"--volume={tmp_path}/data:/data",
     )
+
+
+def test_it_mirrors_and_serves_what_skopeo_pulls(
+    podman: Podman, skopeo: Skopeo, volumes: tuple[str, ...], tmp_path: Path
+) -> None:
     outcome = json.loads(start(podman, "apply", "--yes", "--format", "json", options=("--rm", *volumes)))
     assert [one["status"] for one in outcome["outcomes"]] == ["done"]
-    with served(podman, volumes) as host:
+    with served(podman, volumes, "serve") as host:
         skopeo("copy", f"docker://{host}/app:1", f"dir:{tmp_path}/pulled")
     assert (tmp_path / "pulled/manifest.json").exists()
     assert {path.stat().st_uid for path in (tmp_path / "data").rglob("*")} == {12345}
+
+
+def test_it_is_a_mirror_that_keeps_itself_up_to_date(
+    podman: Podman, skopeo: Skopeo, volumes: tuple[str, ...], tmp_path: Path
+) -> None:
+    with served(podman, volumes, "watch", "--serve") as host:
+        _wait_until(podman, f"http://{host}/v2/app/manifests/1")
+        skopeo("copy", f"docker://{host}/app:1", f"dir:{tmp_path}/pulled")
+        assert "r2mirror_" in httpx.get(f"http://{host}/metrics").text

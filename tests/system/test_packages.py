@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 
 from reconciler import __version__
 from reconciler.cli.app import app
+from reconciler.cli.commands.watch import GRACE
 from reconciler.mirrors.load import load_mirrors
 from tests.parts.kubernetes import helm, helm_template, kustomize, pod_specs, problems
 from tests.parts.process import find_program
@@ -32,7 +33,7 @@ COMPOSE = sorted((EXAMPLES / "compose").glob("compose*.yaml"))
 UNITS = sorted((EXAMPLES / "systemd").iterdir())
 MIRRORS = sorted(EXAMPLES.glob("*/**/mirrors*.yaml"))
 CHART = EXAMPLES / "helm/r2mirror"
-BASE = EXAMPLES / "kubernetes/base"
+KUBERNETES = EXAMPLES / "kubernetes"
 VERSIONS = ("1.27", "1.37")
 """The oldest Kubernetes that the chart claims, and the newest that there are schemas for."""
 
@@ -42,13 +43,29 @@ def load(path: Path) -> Any:
 
 
 @functools.cache
-def base() -> list[dict[str, Any]]:
-    return kustomize(BASE)
+def overlay(name: str) -> list[dict[str, Any]]:
+    return kustomize(KUBERNETES / name)
 
 
 @functools.cache
-def chart(*arguments: str) -> list[dict[str, Any]]:
-    return helm_template("r2mirror", str(CHART), "--set-file", f"mirrors={BASE / 'mirrors.yaml'}", *arguments)
+def chart(*values: str) -> list[dict[str, Any]]:
+    text = f"mirrors={KUBERNETES / 'base/mirrors.yaml'}"
+    sets = [word for value in values for word in ("--set", value)]
+    return helm_template("r2mirror", str(CHART), "--set-file", text, *sets)
+
+
+def ways() -> dict[str, list[dict[str, Any]]]:
+    """What each way to install sends to Kubernetes."""
+    return {
+        "kustomize, watch": overlay("watch"),
+        "kustomize, cronjob": overlay("cronjob"),
+        "helm, watch": chart("podMonitor.enabled=true"),
+        "helm, cronjob": chart("mode=cronjob"),
+    }
+
+
+def everything() -> list[dict[str, Any]]:
+    return [document for documents in ways().values() for document in documents]
 
 
 def calls() -> Iterator[tuple[str, list[str]]]:
@@ -59,7 +76,7 @@ def calls() -> Iterator[tuple[str, list[str]]]:
     for unit in EXAMPLES.glob("systemd/*.service"):
         (line,) = re.findall(r"^ExecStart=\S+/r2mirror (.*)$", unit.read_text(), re.MULTILINE)
         yield unit.name, shlex.split(line)
-    for name, documents in (("kubernetes", base()), ("helm", chart())):
+    for name, documents in ways().items():
         for spec in pod_specs(documents):
             for container in spec["containers"]:
                 yield name, container["args"]
@@ -74,14 +91,14 @@ def test_every_command_of_an_example_parses() -> None:
         assert command, f"{file}: r2mirror has no command {name}"
         command.make_context(name, arguments, parent=root)
         found.add((file, name))
-    assert len(found) >= 8
+    assert {name for _, name in found} == {"apply", "serve", "watch"}
 
 
 def test_every_example_names_the_one_image_and_its_version() -> None:
     home = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]["Homepage"]
     image = f"ghcr.io/{home.removeprefix('https://github.com/')}"
     named = {
-        *(container["image"] for spec in pod_specs([*base(), *chart()]) for container in spec["containers"]),
+        *(container["image"] for spec in pod_specs(everything()) for container in spec["containers"]),
         *(found for file in COMPOSE for found in re.findall(r"R2MIRROR_IMAGE:-(.*)}", file.read_text())),
     }
     assert named == {f"{image}:{__version__}"}
@@ -108,20 +125,21 @@ def test_compose_gives_no_more_than_is_needed(file: Path) -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_kubernetes_accepts_the_base_and_the_chart(version: str) -> None:
-    documents = [*base(), *chart()]
+def test_kubernetes_accepts_the_overlays_and_the_chart(version: str) -> None:
+    # PodMonitor is the Prometheus operator's, not Kubernetes' own.
+    documents = [document for document in everything() if document["kind"] != "PodMonitor"]
     assert {document["kind"] for document in documents} >= {"CronJob", "Deployment", "Service", "NetworkPolicy"}
     assert [problem for document in documents for problem in problems(document, version)] == []
 
 
 def test_the_schemas_refuse_what_kubernetes_does_not_know() -> None:
-    job = copy.deepcopy(next(document for document in base() if document["kind"] == "CronJob"))
+    job = copy.deepcopy(next(document for document in overlay("cronjob") if document["kind"] == "CronJob"))
     job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["arguments"] = []
     assert "arguments" in "".join(problems(job, "1.37"))
 
 
 def test_pods_are_restricted() -> None:
-    specs = list(pod_specs([*base(), *chart()]))
+    specs = list(pod_specs(everything()))
     assert len(specs) >= 4
     for spec in specs:
         assert spec["securityContext"]["runAsNonRoot"]
@@ -137,15 +155,37 @@ def test_pods_are_restricted() -> None:
             assert container["resources"]["limits"]["memory"]
 
 
-def test_selectors_find_the_pods_that_they_mean() -> None:
-    for documents in (base(), chart()):
-        labels = [
-            document["spec"]["template"]["metadata"]["labels"]
-            for document in documents
-            if document["kind"] == "Deployment"
-        ]
-        (service,) = (document for document in documents if document["kind"] == "Service")
-        assert sum(service["spec"]["selector"].items() <= pod.items() for pod in labels) == 1
+def pods(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [document["spec"]["template"] for document in documents if document["kind"] == "Deployment"]
+
+
+@pytest.mark.parametrize("way", ["kustomize, watch", "kustomize, cronjob", "helm, watch", "helm, cronjob"])
+def test_a_service_finds_what_serves(way: str) -> None:
+    (service,) = (document for document in ways()[way] if document["kind"] == "Service")
+    selector = service["spec"]["selector"].items()
+    (pod,) = (pod for pod in pods(ways()[way]) if selector <= pod["metadata"]["labels"].items())
+    assert pod["spec"]["containers"][0]["args"][0] == "serve"
+
+
+@pytest.mark.parametrize("way", ["kustomize, watch", "helm, watch"])
+def test_prometheus_finds_the_port_of_watch(way: str) -> None:
+    (monitor,) = (document for document in ways()[way] if document["kind"] == "PodMonitor")
+    selector = monitor["spec"]["selector"]["matchLabels"].items()
+    (pod,) = (pod for pod in pods(ways()[way]) if selector <= pod["metadata"]["labels"].items())
+    (container,) = pod["spec"]["containers"]
+    assert [one["port"] for one in monitor["spec"]["podMetricsEndpoints"]] == [
+        one["name"] for one in container["ports"]
+    ]
+    assert container["args"][-2:] == ["--port", str(container["ports"][0]["containerPort"])]
+
+
+def test_watch_has_the_time_that_it_takes_to_stop() -> None:
+    for documents in ways().values():
+        for pod in pods(documents):
+            if pod["spec"]["containers"][0]["args"][0] == "watch":
+                assert pod["spec"]["terminationGracePeriodSeconds"] > GRACE
+    for file in COMPOSE:
+        assert float(load(file)["services"]["r2mirror"]["stop_grace_period"].removesuffix("s")) > GRACE
 
 
 def test_helm_lints_the_chart_and_refuses_values_that_it_has_no_use_for() -> None:
@@ -158,9 +198,8 @@ def test_helm_lints_the_chart_and_refuses_values_that_it_has_no_use_for() -> Non
 
 
 def test_parts_of_the_chart_can_be_left_out() -> None:
-    off = ("apply", "serve", "networkPolicy")
-    documents = chart(*(word for part in off for word in ("--set", f"{part}.enabled=false")))
-    assert {document["kind"] for document in documents} == {"ConfigMap", "ServiceAccount"}
+    documents = chart("serve.enabled=false", "networkPolicy.enabled=false")
+    assert sorted(document["kind"] for document in documents) == ["ConfigMap", "Deployment", "ServiceAccount"]
 
 
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
@@ -189,3 +228,11 @@ def test_the_containerfile_pins_its_bases_and_its_packages() -> None:
     installs = re.findall(r"pip install [^&\n]*", text)
     assert installs
     assert all("--require-hashes" in one or "--no-deps" in one for one in installs)
+
+
+def test_the_image_has_the_same_releases_as_everything_else() -> None:
+    def pins(name: str) -> set[str]:
+        return set(re.findall(r"^\S+==\S+", (ROOT / f"requirements/{name}.txt").read_text(), re.MULTILINE))
+
+    assert pins("serve") - pins("image") == set()
+    assert pins("image") - pins("dev") == set()

@@ -10,7 +10,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
-{{- /* The pod of a component: a dict of root, component (a key of the values), args, and, where it listens, probes. */ -}}
+{{- /* The pod of a component: a dict of root, component (a key of the values) and args. */ -}}
 {{- define "r2mirror.pod" -}}
 {{- $values := .root.Values -}}
 {{- $own := index $values .component -}}
@@ -36,6 +36,9 @@ spec:
     seccompProfile: {type: RuntimeDefault}
   {{- if eq .component "apply" }}
   restartPolicy: Never
+  {{- else if eq .component "watch" }}
+  # Longer than the --grace of watch, 25 s.
+  terminationGracePeriodSeconds: 40
   {{- end }}
   containers:
     - name: {{ .component }}
@@ -44,13 +47,20 @@ spec:
       args: {{- toYaml (concat .args $own.args) | nindent 8 }}
       envFrom:
         - secretRef: {name: {{ $values.secret }}, optional: true}
-      {{- if .listens }}
+      {{- if eq .component "serve" }}
       ports:
         - {name: http, containerPort: 5000}
       readinessProbe:
         httpGet: {path: /v2/, port: http}
       livenessProbe:
         tcpSocket: {port: http}
+      {{- else if eq .component "watch" }}
+      ports:
+        - {name: metrics, containerPort: 9559}
+      readinessProbe:
+        httpGet: {path: /readyz, port: metrics}
+      livenessProbe:
+        httpGet: {path: /healthz, port: metrics}
       {{- end }}
       resources: {{- toYaml $own.resources | nindent 8 }}
       securityContext:
