@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.doctor.bucket import check_bucket, check_clock, check_for_lost_index, read_mirror_index
+from reconciler.doctor.other_hosts import check_other_hosts
 from reconciler.doctor.public import check_private_index, check_public
 from reconciler.doctor.registry import check_registry
 from reconciler.doctor.results import Notes
@@ -111,6 +112,7 @@ def _sources(mirrors: Mirrors, environ: Mapping[str, str]) -> Iterator[CheckResu
         readers(RESOLVE_WORKERS) as executor,
     ):
         yield from check_sources(mirrors, open_source, executor)
+        yield from check_other_hosts(mirrors, environ, executor)
 
 
 def _store(mirrors: Mirrors, stores: Stores, advice: Advice) -> Generator[CheckResult, None, MirrorIndex | None]:

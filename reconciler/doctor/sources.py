@@ -55,14 +55,20 @@ def _check(place: str, mirror: Mirror, open_source: OpenSource, advice: Advice) 
             source.tags()
     except NotFound as error:
         return (notes.error("reach", str(error), "correct or remove this mirror in mirrors.yaml"),)
-    except Denied as error:
-        fix = "log in with `docker login`, or set username_env and password_env under registries in mirrors.yaml"
-        return (notes.error("reach", str(error), fix),)
-    except RateLimited as error:
-        return (notes.error("reach", str(error), "log in for a higher limit, or retry later"),)
     except SourceError as error:
-        return (notes.error("reach", str(error), kind_of(mirror.source).advice),)
+        return (notes.error("reach", str(error), fix_for(error, mirror.source)),)
     return (notes.ok("reach", f"answers for {mirror.source}"), *_quota(notes, quota_of(source)))
+
+
+def fix_for(error: SourceError, source: str) -> str:
+    """Returns how to fix that a source does not answer, or refuses to."""
+    match error:
+        case Denied():
+            return "log in with `docker login`, or set username_env and password_env under registries in mirrors.yaml"
+        case RateLimited():
+            return "log in for a higher limit, or retry later"
+        case _:
+            return kind_of(source).advice
 
 
 def _quota(notes: Notes, quota: Quota | None) -> tuple[CheckResult, ...]:

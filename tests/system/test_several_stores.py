@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.stores.folder import FolderStore
+from reconciler.target.lock import held
 from tests.parts.docker_registry import start_docker_registry
 from tests.parts.images import image, push
 from tests.parts.scripted_hub import start_docker_hub
@@ -122,6 +124,45 @@ def test_a_store_that_is_down_holds_back_only_itself(
     assert list(document["stores"]) == ["office", "production"]
     assert "down" in document["errors"]
     assert "error: down: " in done.stderr
+
+
+@pytest.fixture
+def offices(docker_registry: DockerRegistry, second_registry: DockerRegistry) -> dict[str, Any]:
+    """Two stores without a bucket, which are filled quickly."""
+    state = {"type": "file", "path": "./state"}
+    production = {"type": "registry", "registry": second_registry.host, "state": state}
+    return {"office": {"type": "file", "path": "./office"}, "production": production}
+
+
+def test_a_store_whose_lock_is_held_holds_back_only_itself(
+    world: World, docker_registry: DockerRegistry, offices: dict[str, Any]
+) -> None:
+    write(world, docker_registry, offices)
+    with held(FolderStore(world.folder / "office"), "another apply"):
+        document = json.loads(world.run("apply", "--yes", "--format", "json", code=1).stdout)
+    assert document["errors"].keys() == {"office"}
+    assert "another apply" in document["errors"]["office"]
+    assert document["stores"]["production"]["summary"]["done"] == 2
+    assert {name: one["summary"]["done"] for name, one in world.apply()["stores"].items()} == {
+        "office": 2,
+        "production": 0,
+    }
+
+
+def test_a_guard_that_trips_for_one_store_holds_back_only_its_prunes(
+    world: World, docker_registry: DockerRegistry, offices: dict[str, Any]
+) -> None:
+    for number in range(20):
+        push(image(LAYER[:99], b"many"), docker_registry.host, "team/app", f"old-{number}")
+    write(world, docker_registry, offices, when_gone="prune")
+    world.run("apply", "--yes", "--store", "office")
+    write(world, docker_registry, offices, tags=["1", "2"], when_gone="prune")
+    document = json.loads(world.run("apply", "--yes", "--format", "json", code=1).stdout)
+    office, production = document["stores"]["office"], document["stores"]["production"]
+    assert (office["summary"]["skipped"], office["summary"]["done"]) == (20, 0)
+    assert (production["summary"]["done"], production["summary"]["skipped"]) == (2, 0)
+    world.run("apply", "--yes", "--allow-prune")
+    assert len(list((world.folder / "office/v2/app/manifests").glob("old-*"))) == 0
 
 
 def test_what_an_earlier_store_has_lost_comes_from_the_source(
