@@ -1,7 +1,7 @@
 # Entry points for contributors and CI; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check unit test parts coverage fuzz kill attacks lives bench screenshots lint format docs man lock clean
+.PHONY: help setup demo check unit test parts coverage fuzz kill attacks lives soak bench screenshots lint format docs man lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -52,6 +52,9 @@ attacks: .venv/.installed ## Stop an apply to a registry at each of its requests
 
 lives: .venv/.installed ## Run random histories of a bucket, EXAMPLES= of them (default: 5000)
 	R2MIRROR_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest tests/system/test_machine.py
+
+soak: .venv/.installed ## Watch 200 repositories of a registry that fails at random, for MINUTES= (default: 10)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10)
 
 bench: parts ## Measure against rclone and skopeo; ONLY= names scenarios, ROUNDS= repeats them (default: 3), WRITE= saves the tables in a file
 	$(BIN)/python -m bench $(ONLY) --rounds $(or $(ROUNDS),3) $(addprefix --write ,$(WRITE))

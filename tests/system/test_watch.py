@@ -1,0 +1,174 @@
+"""`r2mirror watch` as a process: edits, bad edits, another replica that is killed, a disk that takes no more, the port."""
+
+from __future__ import annotations
+
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.parts.images import image, write_layout
+from tests.parts.process import free_port
+from tests.world import World
+
+HASTY = """
+import sys
+from reconciler.cli.main import main
+from reconciler.target import lock
+from reconciler.watch import watched_file
+lock.LIFETIME, lock.MARGIN, lock.RENEW_EVERY = 4.0, 1.0, 0.5
+watched_file.POLL = watched_file.SETTLED = watched_file.LOOK_EVERY = 0.1
+main()
+"""
+"""The command with short waits: for edits, and for the lock of a process that was killed."""
+
+
+HOLDER = """
+import time
+from pathlib import Path
+from reconciler.mirrors.load import load_mirrors
+from reconciler.target import lock
+from reconciler.target.kinds import open_target
+lock.LIFETIME, lock.MARGIN, lock.RENEW_EVERY = 2.0, 0.5, 0.2
+with lock.held(open_target(load_mirrors(Path("mirrors.yaml"), {}).store, {}).state, "another replica"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@dataclass
+class Process:
+    process: subprocess.Popen[str]
+    log: Path
+
+    def said(self, words: str, times: int = 1) -> None:
+        """Waits until the log has these words."""
+        eventually(
+            lambda: self.log.read_text().count(words) >= times, lambda: f"{words!r} x {times}: {self.log.read_text()}"
+        )
+
+    def stop(self, code: int = 0) -> str:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(20) == code, self.log.read_text()
+        text = self.log.read_text()
+        assert "Traceback" not in text
+        return text
+
+
+def eventually(holds: Callable[[], bool], words: Callable[[], str] = lambda: "") -> None:
+    end = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < end, words()
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    (tmp_path / "user").mkdir()
+    world = World(tmp_path / "user", {"type": "file", "path": "./mirror"})
+    layers = {tag: random.Random(tag).randbytes(300_000) for tag in "123"}
+    images = {tag: image({"a": body}) for tag, body in layers.items()}
+    write_layout(world.folder / "layout", {"0": image({"a": "small"}), **images})
+    write(world, "1")
+    return world
+
+
+def write(world: World, *tags: str) -> None:
+    world.mirrors({"source": "oci:layout", "target": "a", "tags": list(tags)})
+
+
+@contextmanager
+def watching(world: World, *arguments: str, name: str = "watch.log") -> Iterator[Process]:
+    log = world.folder.parent / name
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            [sys.executable, "-c", HASTY, "watch", *arguments],
+            cwd=world.folder,
+            env=world.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process,
+    ):
+        try:
+            yield Process(process, log)
+        finally:
+            process.kill()
+
+
+def tags(world: World) -> set[str]:
+    found = (path.name for path in (world.folder / "mirror/v2/a/manifests").glob("*"))
+    return {name for name in found if ":" not in name}
+
+
+def test_edits_are_taken_over_and_bad_ones_are_not_until_they_are_mended(world: World) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with (
+        watching(world, "--serve", "--port", str(port)) as process,
+        httpx.Client(base_url=url, trust_env=False) as client,
+    ):
+        process.said("1 added")
+        assert client.get("/v2/a/tags/list").json()["tags"] == ["1"]
+        write(world, "1", "2")
+        process.said("1 added", 2)
+        assert client.get("/readyz").status_code == 200
+        (world.folder / "mirrors.yaml").write_text("version: 1")
+        process.said("was edited and cannot be used")
+        assert client.get("/readyz").status_code == 503
+        assert 'r2mirror_file_valid{file="mirrors.yaml"} 0.0' in client.get("/metrics").text
+        process.process.send_signal(signal.SIGHUP)
+        process.said("was edited and cannot be used", 2)
+        write(world, "2", "3")
+        process.said("1 added, 1 pruned")
+        assert client.get("/readyz").status_code == client.get("/healthz").status_code == 200
+        assert client.get("/v2/a/tags/list").json()["tags"] == ["2", "3"]
+        assert process.stop().endswith("stopped\n")
+
+
+def test_a_replica_takes_over_from_one_that_is_killed(world: World) -> None:
+    holder = [sys.executable, "-c", HOLDER]
+    with subprocess.Popen(holder, cwd=world.folder, stdout=subprocess.PIPE) as other:
+        assert other.stdout
+        assert other.stdout.readline() == b"held\n"
+        with watching(world) as process:
+            process.said("standing by: 'another replica'")
+            assert not tags(world)
+            other.kill()
+            process.said("1 added")
+            assert tags(world) == {"1"}
+            process.stop()
+
+
+def test_a_disk_that_takes_no_more_is_reported_and_the_mirror_whole_once_it_does(world: World) -> None:
+    write(world, "0")
+    with watching(world) as process:
+        process.said("1 added")
+        before = resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY))
+        write(world, "0", "1", "2")
+        process.said("1 repository failed")
+        assert process.process.poll() is None
+        assert tags(world) == {"0"}
+        resource.prlimit(process.process.pid, resource.RLIMIT_FSIZE, before)
+        process.process.send_signal(signal.SIGHUP)
+        process.said("2 added")
+        assert tags(world) == {"0", "1", "2"}
+        process.stop()
+
+
+def test_once_ends_with_what_became_of_it(world: World) -> None:
+    assert "1 added" in world.run("watch", "--once").stderr
+    write(world, "1", "4")
+    assert "1 repository failed" in world.run("watch", "--once", code=1).stderr
+    assert "stdin cannot be watched" in world.run("watch", "-f", "-", code=1).stderr
