@@ -13,6 +13,7 @@ from reconciler.edge.config import EdgeConfig
 from reconciler.mirrors import patterns
 from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
+from reconciler.mirrors.notifiers import Notifier
 from reconciler.mirrors.schedule import Cron, Every
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.signatures.signers import Signer
@@ -39,6 +40,7 @@ CONFIGURATIONS: dict[str, Collection[type]] = {
     "signer": get_args(Signer),
     "min_age": [MinAge],
     "schedule": [Every, Cron],
+    "notifier": [Notifier],
     "pattern": [*patterns.KINDS.values(), patterns.Entry, patterns.Kept],  # type: ignore[list-item]  # callables that are classes
     **{name: [kind] for name, kind in kinds.KINDS.items()},
 }
@@ -57,6 +59,7 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("signer", "pem"): set(),  # what the file `key` holds
     ("signer", "is_regex"): {"identity_regex"},
     ("min_age", "exempt"): {"except"},
+    ("mirrors.yaml", "notifiers"): {"notify"},
     ("schedule", "interval"): {"every"},
     ("schedule", "expression"): {"cron"},
     ("schedule", "zone"): {"timezone"},
