@@ -12,7 +12,9 @@ import copy
 import itertools
 import os
 import random
+import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +23,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.http.patience import Patience
+from reconciler.http.rate import Rate
 from tests.parts.images import Image, app, artifact, image, push
 from tests.parts.killed_runs import PATIENCE, killed_at, start
 from tests.parts.registry_contents import broken, tags
@@ -259,6 +262,27 @@ def test_a_registry_that_fails_now_and_again_is_filled_in_the_end(ground: Ground
             ground.world.attempt("apply", "--yes")
         ground.target.judge = lambda _: None
         ground.settled()
+
+
+def test_a_rate_limit_fails_no_run_that_still_has_time(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each request of the run is refused with 429 more often than one that fails is tried."""
+    monkeypatch.setattr(Patience, "pause", lambda *_: 0.001)
+    monkeypatch.setattr(Rate, "hold", lambda *_: None)
+    ground.begin()
+    refused: Counter[str] = Counter()
+
+    def limited(asked: Asked) -> Answer | None:
+        # A session's path changes each time that an upload begins anew.
+        name = f"{asked.method} {re.sub('session-[0-9]+', 'session', asked.path)}"
+        refused[name] += 1
+        return Answer(429) if refused[name] <= 6 else None
+
+    ground.target.judge = limited
+    with ground.watched(STAY):
+        assert ground.world.apply()["summary"]["failed"] == 0
+    assert {name.partition(" ")[0] for name in refused} >= {"HEAD", "GET", "POST", "PUT", "DELETE"}
+    ground.target.judge = lambda _: None
+    ground.settled()
 
 
 @pytest.mark.usefixtures("no_pauses")
