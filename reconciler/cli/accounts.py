@@ -44,7 +44,7 @@ class Accounts:
             self._write(self._metrics_file, [run for run, _, _ in runs])
         for run, mirrors, connections in runs:
             if mirrors.notifiers:
-                _notify(run, mirrors, connections)
+                notify(run, mirrors, connections)
 
     def _write(self, path: Path, runs: list[Finished]) -> None:
         from reconciler.http.tally import ANSWERS
@@ -60,7 +60,8 @@ class Accounts:
             warn(f"--metrics-file {path}: cannot be written: {error.strerror}")
 
 
-def _notify(run: Finished, mirrors: Mirrors, connections: Connections) -> None:
+def notify(run: Finished, mirrors: Mirrors, connections: Connections) -> None:
+    """Tells the notifiers of a mirrors file about a run. What cannot be delivered is a warning."""
     from reconciler.notify.notifications import Notifications
 
     for problem in Notifications(mirrors.notifiers, os.environ).tell(run, lambda: connections.target.state):

@@ -6,12 +6,17 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from reconciler.cli.console import complain, note
+from reconciler.cli.accounts import notify
+from reconciler.cli.console import complain, note, warn
 from reconciler.cli.log import stamp
+from reconciler.work.unforeseen import foreseen
 
 if TYPE_CHECKING:
+    from reconciler.apply.finished import Finished
     from reconciler.errors import MirrorError
     from reconciler.metrics.recorder import Recorder
+    from reconciler.mirrors.model import Mirrors
+    from reconciler.plan.connections import Connections
     from reconciler.watch.report import Held, Report
 
 
@@ -31,6 +36,14 @@ class WatchLog:
             complain(f"{file}: {error}")
         then = f"; next run {moment_words(next_run)}" if self._tells_next and not report.stopped else ""
         note(f"{stamp(sys.stderr)} {file}: {report.words}{then}")
+
+    def notify(self, run: Finished, mirrors: Mirrors, connections: Connections) -> None:
+        """Tells the notifiers of a file about a run. A notifier that fails is a warning: it fails no run."""
+        if mirrors.notifiers:
+            try:
+                notify(run, mirrors, connections)
+            except Exception as error:  # noqa: BLE001 not even a fault of ours
+                warn(f"notify: {foreseen(mirrors.name, error)}")
 
     def reloaded(self, file: str) -> None:
         """Prints that a file was read anew."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from reconciler.apply.apply import Options, apply_made, made_for_apply
 from reconciler.apply.finished import Account
 from reconciler.apply.watch import Watch
-from reconciler.errors import MirrorError
+from reconciler.errors import LockHeld, MirrorError
 from reconciler.mirrors.only import chosen_for, only_for
 from reconciler.plan.connections import connect_each
 from reconciler.plan.settings import Choices
@@ -22,6 +22,7 @@ from reconciler.watch.report import Report
 from reconciler.work.unforeseen import foreseen
 
 if TYPE_CHECKING:
+    from reconciler.apply.finished import Finished
     from reconciler.mirrors.model import Mirrors
     from reconciler.plan.connections import Connections
     from reconciler.work.deadline import Deadline
@@ -36,6 +37,7 @@ class Runner:
     workers    blobs that are copied at once
     bandwidth  bytes a second for all downloads of a run, None for no limit
     no_prune   add and update only
+    ended      is told of the run of each store, e.g. for notifications
     """
 
     environ: Mapping[str, str]
@@ -43,6 +45,7 @@ class Runner:
     workers: int | None = None
     bandwidth: float | None = None
     no_prune: bool = False
+    ended: Callable[[Finished, Mirrors, Connections], None] = lambda *_: None
 
     def run(self, mirrors: Mirrors, only: tuple[str, ...], deadline: Deadline) -> Report:
         """Plans and applies what the globs `only` choose. Stores that fail are in the report, and stop no other."""
@@ -64,7 +67,11 @@ class Runner:
                 with suppress(MirrorError):
                     _apply(one, connections, options, account)
                     sources.filled(one, connections.target)
-        finished = tuple(one.finished() for one in accounts if one.began)
+            finished = tuple(one.finished() for one in accounts if one.began)
+            for run, one, connections in zip(finished, chosen, opened, strict=False):
+                # Another run is at work there, and tells of it.
+                if len(finished) == len(chosen) and not isinstance(run.error, LockHeld):
+                    self.ended(run, one, connections)
         return Report(finished, time.monotonic() - started, stopped=not deadline.takes_more)
 
     @contextmanager

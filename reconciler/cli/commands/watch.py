@@ -106,7 +106,7 @@ def watch(call: Call) -> int:
     share_arenas()
     recorder = make_recorder() if call.serve or call.port is not None else None
     log = WatchLog(recorder, tells_next=not call.once)
-    runner = Runner(os.environ, command_line(), call.workers, call.bandwidth, call.no_prune)
+    runner = Runner(os.environ, command_line(), call.workers, call.bandwidth, call.no_prune, log.notify)
     files = [_watched(path, runner, log) for path in paths]
     group = Group(files, call.grace, log.crashed)
     with _heeded(group), answering(files, recorder, call.host, call.port, serve=call.serve, log=call.verbose > 0):
