@@ -5,6 +5,8 @@
 set -euo pipefail
 kind=$1 file=$2
 
+command -v mmdebstrap >/dev/null || { echo "mmdebstrap is missing. As root on Debian: apt-get install mmdebstrap" >&2; exit 1; }
+
 packages=python3,base-files,netbase,tzdata,libstdc++6,ca-certificates
 if [ "$kind" = build ]; then packages=$packages,python3-pip,dash,coreutils,findutils; fi
 
