@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 INDEX = "index.json"
 MARKER = "oci-layout"
-_MARKER = b'{"imageLayoutVersion":"1.0.0"}'
+MARKER_BODY = b'{"imageLayoutVersion":"1.0.0"}'
 _NAME = "org.opencontainers.image.ref.name"
 
 WRITE_ATTEMPTS = 20
@@ -55,7 +55,7 @@ def open_in_layout(config: LayoutStore) -> InLayout:
     return InLayout(f"oci:{config.path}", store, store)
 
 
-def _content(digest: Digest) -> str:
+def content_key(digest: Digest) -> str:
     return f"blobs/{digest.algorithm}/{digest.hex}"
 
 
@@ -63,7 +63,7 @@ def _digest_of(entry: Mapping[str, Any]) -> str:
     return str(entry.get("digest"))
 
 
-def _name_of(entry: Mapping[str, Any]) -> str | None:
+def name_of(entry: Mapping[str, Any]) -> str | None:
     annotations = entry.get("annotations")
     name = annotations.get(_NAME) if isinstance(annotations, dict) else None
     return name if isinstance(name, str) else None
@@ -71,7 +71,7 @@ def _name_of(entry: Mapping[str, Any]) -> str | None:
 
 def _tag_of(entry: Mapping[str, Any]) -> tuple[str, str] | None:
     """The repository and the tag of an entry; None if its name is not one of ours."""
-    repository, _, tag = (_name_of(entry) or "").rpartition(":")
+    repository, _, tag = (name_of(entry) or "").rpartition(":")
     return (repository, tag) if is_tag(tag) and target_problem(repository) is None else None
 
 
@@ -186,7 +186,7 @@ class InLayout:
 
     def _write(self, document: Mapping[str, Any], etag: str | None) -> None:
         if self.store.size(MARKER) is None:
-            self.store.put(MARKER, _MARKER, JSON_HEADERS)
+            self.store.put(MARKER, MARKER_BODY, JSON_HEADERS)
         body = json.dumps(document, separators=(",", ":")).encode()
         self.store.put(INDEX, body, JSON_HEADERS, Matches(etag) if etag else Absent())
 
@@ -217,7 +217,7 @@ class RepositoryInLayout:
 
     def manifest_body(self, reference: Digest | str) -> bytes | None:
         digest = self.resolved(reference) if isinstance(reference, str) else reference
-        stored = self.target.store.get(_content(digest)) if digest else None
+        stored = self.target.store.get(content_key(digest)) if digest else None
         return stored.body if stored else None
 
     def resolved(self, tag: str) -> Digest | None:
@@ -233,11 +233,11 @@ class RepositoryInLayout:
 
     def put_manifest(self, digest: Digest, body: bytes, media_type: str) -> None:
         del media_type  # index.json has that of a tag, and an index those of its manifests.
-        self.target.store.put(_content(digest), body, BLOB_HEADERS)
+        self.target.store.put(content_key(digest), body, BLOB_HEADERS)
 
     def put_tag(self, tag: str, body: bytes, media_type: str, *, is_new: bool = False) -> None:
         del is_new  # index.json is read in any case.
-        digest, place = Digest.of(body), (self.name, tag)
+        digest, place = self._digest(body), (self.name, tag)
         name = f"{self.name}:{tag}"
         wanted = {
             "mediaType": media_type,
@@ -258,14 +258,19 @@ class RepositoryInLayout:
 
         self.target.change(change)
 
+    def _digest(self, body: bytes) -> Digest:
+        """Returns the digest that a manifest was written under: sha256, or else sha512."""
+        usual, other = Digest.of(body), Digest.of(body, "sha512")
+        return other if not self.has_manifest(usual) and self.has_manifest(other) else usual
+
     # Blobs
 
     def blob(self, digest: Digest) -> Iterator[bytes] | None:
-        return self.target.store.read(_content(digest))
+        return self.target.store.read(content_key(digest))
 
     def put_blob(self, blob: Descriptor, open_bytes: Callable[[], Iterator[bytes]], likely: str | None = None) -> None:
         del likely  # All repositories share their blobs.
-        self.target.store.upload(_content(blob.digest), open_bytes(), blob.size, blob.digest, BLOB_HEADERS)
+        self.target.store.upload(content_key(blob.digest), open_bytes(), blob.size, blob.digest, BLOB_HEADERS)
 
     def mount_blob(self, blob: Descriptor, origin: str) -> bool:
         del origin  # All repositories share their blobs.
@@ -315,4 +320,4 @@ class RepositoryInLayout:
         return {}
 
     def _size(self, digest: Digest) -> int | None:
-        return self.target.store.size(_content(digest))
+        return self.target.store.size(content_key(digest))

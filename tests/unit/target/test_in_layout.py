@@ -49,6 +49,13 @@ def test_tags_of_many_threads_all_stay(target: InLayout, tmp_path: Path) -> None
     assert (tmp_path / "images/oci-layout").read_bytes() == b'{"imageLayoutVersion":"1.0.0"}'
 
 
+def test_a_tag_of_a_manifest_by_sha512_points_to_what_is_there(target: InLayout) -> None:
+    one = image({"a": "a"}, algorithm="sha512")
+    put(target, "a", "1", one)
+    assert str(target.repository("a").resolved("1")) == one.digest
+    assert target.repository("a").manifest_body("1") == one.body
+
+
 def test_what_others_have_written_stays(target: InLayout, tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
