@@ -37,6 +37,7 @@ from reconciler.plan.signatures import gate_for
 from reconciler.target.index_changes import expired
 from reconciler.target.ledger import read_index
 from reconciler.target.lock import held, read_lock
+from reconciler.target.protocol import PackedInOneFile
 from reconciler.work.deadline import NEVER
 from reconciler.work.threads import BLOB_WORKERS, image_workers, threads
 
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
     from reconciler.plan.connections import Connections
     from reconciler.plan.make import Stage
     from reconciler.plan.plan import Plan
-    from reconciler.stores import Store
     from reconciler.target.ledger import StoredIndex
+    from reconciler.target.protocol import Target
     from reconciler.work.deadline import Deadline
 
 
@@ -142,7 +143,7 @@ def apply(
     plan was made from, and `StoreError` if the store itself fails. What was done by then is recorded.
     """
     yield from moved_tags(plan)
-    if not plan.has_changes and not _has_other_work(plan, resources.target.state, settings, observed):
+    if not plan.has_changes and not _has_other_work(plan, resources.target, settings, observed):
         return
     # Most runs find nothing new: they do not pay for importing what copies.
     from reconciler.apply.run import Run
@@ -165,6 +166,8 @@ def apply(
         # publishes all lists again and collects what this one left half done.
         lease.unfinished = True
         yield from Run(plan, resources, settings, observed, lease).events()
+        if isinstance(resources.target, PackedInOneFile):
+            resources.target.pack(lease.confirm)
         lease.unfinished = False
 
 
@@ -175,16 +178,18 @@ def moved_tags(plan: Plan) -> Iterator[ImmutableTagMoved]:
             yield ImmutableTagMoved(repository.target, one.tag, one.before, one.after)
 
 
-def _has_other_work(plan: Plan, state: Store, settings: Settings, observed: StoredIndex | None) -> bool:
+def _has_other_work(plan: Plan, target: Target, settings: Settings, observed: StoredIndex | None) -> bool:
     """Returns whether something is left to do without a change.
 
-    That is after a run that died, for a repository without an owner, for news of a source that the index notes, and
-    for a retired digest whose time is over.
+    That is after a run that died, for a file that is not packed, for a repository without an owner, for news of a
+    source that the index notes, and for a retired digest whose time is over.
     """
-    left = read_lock(state)
+    left = read_lock(target.state)
     if left and left.has_run_out:
         return True
-    known = observed or read_index(state)
+    if isinstance(target, PackedInOneFile) and not target.is_packed():
+        return True
+    known = observed or read_index(target.state)
     if noted_all(known.index, plan, known.at) is not known.index:
         return True
     return any(is_unclaimed(known.index, one.target) for one in plan.repositories) or any(

@@ -63,7 +63,7 @@ def _results(mirrors: Mirrors, environ: Mapping[str, str], image: str | None, *,
         return
     if isinstance(store, LayoutStore):
         # Its content has no address; the folder is what its state is in, too.
-        yield from _beside(Folder(store.path, None), environ)
+        yield from _beside(Folder(store.folder, None), environ)
         yield from _sources(mirrors, environ)
         return
     index = yield from _behind(mirrors, environ, advice)

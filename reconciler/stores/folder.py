@@ -213,6 +213,16 @@ class FolderStore:
     def guarded(self, check: Callable[[], None]) -> FolderStore:
         return FolderStore(self._root, check)
 
+    def write_outside(self, path: Path, chunks: Iterable[bytes]) -> None:
+        """Writes a file that is not part of the store, as a whole: a former one stays until this one is complete.
+
+        path  on the file system of the folder, which has the temporary file
+        """
+        with _explained(str(path)), self._new_file() as file:
+            for chunk in chunks:
+                _write(file, chunk)
+            self._publish(file, path, None)
+
     def _what(self, key: str) -> str:
         return f"{self.name}/{key}"
 
@@ -358,15 +368,19 @@ class FolderStore:
                 raise StoreError(str(path), f"{why}. Wait until it ends, or stop it, and run this again")
             yield
 
-    @contextlib.contextmanager
-    def _explained(self, key: str) -> Iterator[None]:
-        """Translates errors of the file system into `StoreError`, with what to do about them."""
-        try:
-            yield
-        except OSError as error:
-            kind = StoreDenied if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else StoreError
-            reason = os.strerror(error.errno) if error.errno else str(error)
-            raise kind(self._what(key), f"{reason}; {_ADVICE.get(error.errno, _OTHER_ADVICE)}") from error
+    def _explained(self, key: str) -> contextlib.AbstractContextManager[None]:
+        return _explained(self._what(key))
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Translates errors of the file system into `StoreError`, with what to do about them."""
+    try:
+        yield
+    except OSError as error:
+        kind = StoreDenied if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS) else StoreError
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise kind(what, f"{reason}; {_ADVICE.get(error.errno, _OTHER_ADVICE)}") from error
 
 
 _OTHER_ADVICE = "check the folder and the disk that it is on"

@@ -1,6 +1,7 @@
-"""Configures an OCI image layout folder that images are written to, as mirrors.yaml describes it.
+"""Configures an OCI image layout that images are written to, as mirrors.yaml describes it.
 
-The mirror index, its history and the lock are in `_mirror/` within the folder, which other programs pass over.
+The mirror index, its history and the lock are in `_mirror/` within the folder, which other programs pass over. A path
+that ends in `.tar` is one file, packed from the folder `PATH.d` beside it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LayoutStore(NotABucket):
-    """An image layout folder."""
+    """An image layout: a folder, or one file that is packed from a folder."""
 
     path: Path
 
@@ -31,19 +32,28 @@ class LayoutStore(NotABucket):
     advice: ClassVar[Advice] = Advice(
         edge="an image layout is read from its folder; it has no address",
         domain="an image layout is read from its folder; it has no address",
-        public="read it with e.g. `skopeo copy oci:PATH:REPOSITORY:TAG ...`",
+        public="read it with e.g. `skopeo copy oci:PATH:REPOSITORY:TAG ...`, `oci-archive:` for a tar",
         rights="let the user that runs r2mirror read and write the folder",
         place="check store.path in mirrors.yaml",
     )
     requests: ClassVar[Requests | None] = None
 
     @property
+    def is_one_file(self) -> bool:
+        return self.path.suffix == ".tar"
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the layout, which has the state as well."""
+        return self.path.with_name(f"{self.path.name}.d") if self.is_one_file else self.path
+
+    @property
     def content_place(self) -> Place:
-        return "layout", str(self.path)
+        return "layout", str(self.folder)
 
     @property
     def state_place(self) -> Place:
-        return Folder(self.path, None).state_place
+        return Folder(self.folder, None).state_place
 
     @property
     def public_url(self) -> None:

@@ -45,6 +45,10 @@ def _in_registry(config: Any, *rest: Any) -> Target:
 
 
 def _in_layout(config: Any, *_: object) -> Target:
+    if config.is_one_file:
+        from reconciler.target.in_tar import open_in_tar
+
+        return open_in_tar(config)
     from reconciler.target.in_layout import open_in_layout
 
     return open_in_layout(config)

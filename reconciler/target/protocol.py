@@ -4,6 +4,7 @@
     TargetRepository  one repository: manifests, tags, blobs, referrers
     HasOtherWriters   a target whose tags may be moved by others
     KeepsObjects      a target that is made of objects in a store, whose lists and garbage are r2mirror's work
+    PackedInOneFile   a target that clients read as one file, which is written at the end of a run
 
 Each kind is a module, and `kinds` chooses one by the configuration. What copies, verifies and collects knows no kind:
 one contract suite (tests/system/target) runs against all of them. Items are named by the `Key`s of `layout`, which are
@@ -236,4 +237,20 @@ class KeepsObjects(Protocol):
     @property
     def public(self) -> Store:
         """The store that clients pull from."""
+        ...
+
+
+@runtime_checkable
+class PackedInOneFile(Protocol):
+    """A target that clients read as one file. Whatever changes the target calls `pack` at its end, under the lock."""
+
+    def is_packed(self) -> bool:
+        """Tells whether the file has what the target holds, without reading all of it. Raises `StoreError`."""
+        ...
+
+    def pack(self, check: Callable[[], None]) -> None:
+        """Writes the file unless it `is_packed`. The former one stays whole until the new one takes its place.
+
+        check  called right before that; whatever it raises is passed on, and then the former one stays
+        """
         ...

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import LockHeld
 from reconciler.plan.make import Stage, in_silence
 from reconciler.target.lock import held
+from reconciler.target.protocol import PackedInOneFile
 
 if TYPE_CHECKING:
     from reconciler.target.lock import Lease
@@ -31,9 +32,16 @@ class Caller:
     waiting: Callable[[LockHeld], None] = lambda _: None
     stage: Stage = in_silence
 
-    def locked(self, destination: Target) -> AbstractContextManager[Lease]:
-        """Holds the lock for the length of the block. Raises `LockHeld` if another run has it for too long."""
-        return held(destination.state, self.command, self.lock_timeout, self.waiting)
+    @contextmanager
+    def locked(self, destination: Target) -> Iterator[Lease]:
+        """Holds the lock for the length of the block, and packs a target that is one file at its end.
+
+        Raises `LockHeld` if another run has the lock for too long, and as `pack` does.
+        """
+        with held(destination.state, self.command, self.lock_timeout, self.waiting) as lease:
+            yield lease
+            if isinstance(destination, PackedInOneFile):
+                destination.pack(lease.confirm)
 
     def looking(self) -> AbstractContextManager[None]:
         """The stage that every use case of this package has."""

@@ -66,21 +66,24 @@ def test_from_a_registry_by_boxes_in_parts_into_a_bucket_and_back_out_of_it(
         assert walk(read[0], "team/app", name) == walk(read[1], "team/app", name)
 
 
-def test_skopeo_reads_a_layout_that_apply_wrote_as_a_folder_and_as_one_file(tmp_path: Path, skopeo: Skopeo) -> None:
+def test_skopeo_and_podman_read_a_layout_that_apply_wrote_as_one_file_and_its_folder(
+    tmp_path: Path, skopeo: Skopeo
+) -> None:
     write_layout(tmp_path / "source", {"1": V1, "2": V2})
-    world = World(tmp_path, {"type": "oci", "path": "./images"})
+    world = World(tmp_path, {"type": "oci", "path": "./images.tar"})
     mirror = {"source": "oci:./source", "tags": [{"glob": "*"}], "when_gone": "prune"}
     world.mirrors({**mirror, "target": "team/app"}, {**mirror, "target": "other"})
     world.apply()
     assert changes(world.plan()) == []
     world.run("verify", "--deep")
-    assert json.loads(skopeo("inspect", "--raw", f"oci:{tmp_path}/images:team/app:1")) == json.loads(V1.body)
-    packed = ["tar", "--exclude=./_mirror", "--exclude=./.r2mirror", "-C", "images", "-cf", "images.tar", "."]
-    subprocess.run(packed, cwd=tmp_path, check=True)
+    listed = subprocess.run(["tar", "-tf", tmp_path / "images.tar"], check=True, capture_output=True, text=True)
+    assert listed.stdout.split()[-3:] == ["index.json", "manifest.json", "oci-layout"]
+    folder = tmp_path / "images.tar.d"
+    assert json.loads(skopeo("inspect", "--raw", f"oci:{folder}:team/app:1")) == json.loads(V1.body)
     skopeo("copy", "--all", f"oci-archive:{tmp_path}/images.tar:other:2", f"dir:{tmp_path}/pulled")
     assert json.loads((tmp_path / "pulled/manifest.json").read_text()) == json.loads(V2.body)
     with new_podman("") as podman:
-        podman("pull", f"oci:{tmp_path}/images:team/app:1")
+        podman("pull", f"oci:{folder}:team/app:1")
         podman("pull", f"oci-archive:{tmp_path}/images.tar:team/app:2")
         ids = {one[:12] for one in podman("image", "list", "--quiet", "--no-trunc").replace("sha256:", "").split()}
     configs = [json.loads(one.children[0].body)["config"]["digest"] for one in (V1, V2)]

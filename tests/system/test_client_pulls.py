@@ -203,6 +203,9 @@ def test_dockerd_pulls_every_shape_directly_and_as_a_mirror_of_docker_hub(mirror
         assert_zstd(docker, mirror)
 
         docker.remove_all()
+        assert_loads(docker, mirror, tmp_path)
+
+        docker.remove_all()
         docker.reload(the_file(mirror.down, "docker"))
         assert docker.pull("sparse:1") == SPARSE.digest, "and everything while the mirror is down"
 
@@ -215,6 +218,24 @@ def assert_zstd(docker: Docker, mirror: Mirror) -> None:
     for name in ("shapes:zstd", f"{mirror.hub.registry.host}/library/shapes:zstd"):
         with pytest.raises(ClientRefused, match="failed to register layer"):
             docker.pull(name)
+
+
+def assert_loads(docker: Docker, mirror: Mirror, folder: Path) -> None:
+    """The daemon loads one platform of each image from a tar that apply wrote, but for those that it cannot unpack."""
+    hub = mirror.hub
+    world = World(folder, {"type": "oci", "path": "./images.tar"}, mirror.world.registries, mirror.world.environ)
+    world.mirrors(
+        {"source": "docker.io/library/shapes", "tags": list(ALL_SHAPES)},
+        {"source": "docker.io/library/elsewhere", "tags": ["1"], "platforms": ["linux/arm64"]},
+        {"source": f"{hub.registry.host}/team/app", "target": "other.registry/team/app", "tags": ["1"]},
+    )
+    world.apply()
+    loaded = re.findall(r"Loaded image: (\S+)", docker("load", "--input", str(folder / "images.tar")))
+    assert sorted(loaded) == ["elsewhere:1", "other.registry/team/app:1", *(f"shapes:{tag}" for tag in sorted(SHAPES))]
+    # Images are known by their configuration: it is the one of the source, whatever way it has come.
+    (amd64,) = (one for one in SHAPES["oci-index"].children if one.entry["platform"]["architecture"] == "amd64")
+    wanted = json.loads(amd64.body)["config"]["digest"]
+    assert docker("image", "inspect", "--format", "{{.Id}}", "shapes:oci-index").strip() == wanted
 
 
 def test_containerd_pulls_every_shape_directly_and_through_hosts_toml(mirror: Mirror, tmp_path: Path) -> None:

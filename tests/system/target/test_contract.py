@@ -22,9 +22,10 @@ from reconciler.sources.config import RegistryConfig
 from reconciler.stores.folder import Folder
 from reconciler.stores.image_layout import LayoutStore
 from reconciler.stores.registry import RegistryStore
-from reconciler.target.in_layout import open_in_layout
+from reconciler.target.in_layout import InLayout, open_in_layout
 from reconciler.target.in_registry import InRegistry
 from reconciler.target.in_store import InStore
+from reconciler.target.in_tar import open_in_tar
 from reconciler.target.layout import ManifestKey
 from reconciler.target.protocol import KeepsObjects, Referrers, Stays
 from tests.memory import MemoryStore
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 STATIC = ("folder", "memory", "seaweedfs", "r2")
 REAL = {"docker-registry": True, "docker-registry without deletion": False}
 LAYOUT = "image layout"
+TAR = "image layout in one file"
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,15 @@ class Case:
         return self.target.repository("team/app")
 
 
-@pytest.fixture(params=[*STATIC, LAYOUT, *REAL, *PRODUCTS])
+@pytest.fixture(params=[*STATIC, LAYOUT, TAR, *REAL, *PRODUCTS])
 def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
     name: str = request.param
     if name in STATIC:
         yield _static(request, tmp_path)
     elif name == LAYOUT:
-        yield _layout(tmp_path / "images")
+        yield _layout(tmp_path / "images", open_in_layout(LayoutStore(tmp_path / "images")))
+    elif name == TAR:
+        yield _layout(tmp_path / "images.tar.d", open_in_tar(LayoutStore(tmp_path / "images.tar")))
     elif name in REAL:
         storage = {"filesystem": {"rootdirectory": str(tmp_path / "data")}, "delete": {"enabled": REAL[name]}}
         with start_docker_registry(tmp_path, {"storage": storage}) as registry, _pushing(name, registry.host) as case:
@@ -108,8 +112,7 @@ def _static(request: pytest.FixtureRequest, folder: Path) -> Case:
     return Case(request.param, InStore(store, MemoryStore()), read)
 
 
-def _layout(folder: Path) -> Case:
-    target = open_in_layout(LayoutStore(folder))
+def _layout(folder: Path, target: InLayout) -> Case:
 
     def read(path: str) -> bytes:
         repository, _, name = path.removeprefix("v2/").rpartition("/")
