@@ -6,7 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
 
 # The one place that names the project's home and the image is pyproject.toml.
@@ -90,7 +90,7 @@ docs: .venv/.installed ## Regenerate the generated parts of README.md and docs/
 man: .venv/.installed ## Write the man pages into build/man, for a release or a package
 	$(BIN)/python -m reconciler.cli.manual build/man
 
-lock: ## Pin the newest versions of everything in requirements/ (needs uv)
+lock: .venv/.installed ## Pin the newest versions of everything in requirements/
 	$(COMPILE) --upgrade pyproject.toml --output-file requirements/run.txt
 	$(COMPILE) --upgrade pyproject.toml --extra serve --output-file requirements/serve.txt
 	$(COMPILE) --upgrade pyproject.toml --all-extras --group dev --output-file requirements/dev.txt

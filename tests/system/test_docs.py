@@ -19,7 +19,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 @pytest.mark.parametrize(
-    "name", ["commands", "conformance", "edge", "how-it-works", "mirrors", "registries", "triggers"]
+    "name", ["commands", "conformance", "edge", "github", "how-it-works", "mirrors", "registries", "triggers"]
 )
 def test_what_is_generated_is_up_to_date(name: str) -> None:
     call = [sys.executable, "-m", "cogapp", "--check", f"docs/{name}.md"]
