@@ -78,7 +78,7 @@ def changed_entries(document: Document) -> Iterator[Problem]:
 def _former_ranges(document: Document) -> Iterator[tuple[KeyPath, Entry]]:
     """The entries with a range, as earlier releases knew them, and where they are written."""
     around: list[tuple[KeyPath, Entry]] = [(("defaults",), document.value.get("defaults", {}))]
-    around += [(("mirrors", number), one) for number, one in enumerate(document.value["mirrors"])]
+    around += [(("mirrors", number), one) for number, one in enumerate(document.value.get("mirrors", ()))]
     for place, settings in around:
         for section in ("tags", "exclude", "immutable"):
             for number, entry in enumerate(settings.get(section, ())):

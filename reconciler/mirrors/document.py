@@ -7,11 +7,11 @@ counts as often as it is used. Duplicate keys are reported. Only YAML's plain ty
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, ComposerError
@@ -52,11 +52,15 @@ class Written:
 
 @dataclass
 class Document:
-    """A parsed file, and the problems found in it so far. `written` has an entry for every value in it."""
+    """A parsed file, and the problems found in it so far. `written` has an entry for every value in it.
+
+    top  the file that includes this one, None if none does
+    """
 
     file: str
     body: bytes
     value: Any = None
+    top: Document | None = None
     written: dict[KeyPath, Written] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     _broken: set[KeyPath] = field(default_factory=set)
@@ -86,6 +90,11 @@ class Document:
         """Returns whether there is a problem with the value at `place`, with one around it or with one inside it."""
         return place in self._around or self.spoiled(place)
 
+    def line_of(self, place: KeyPath, seen_from: Document) -> str:
+        """Says where the value at `place` is written, e.g. `line 7`; with its file, if that is not `seen_from`."""
+        line = f"line {self.written[place].line}"
+        return line if seen_from is self else f"{line} of {self.file}"
+
     def sound(self, place: KeyPath) -> dict[str, Any]:
         """Returns the mapping at `place` without its spoiled values, an empty one if there is none."""
         if place not in self.written or self.spoiled(place):
@@ -104,11 +113,6 @@ def spell(place: KeyPath) -> str:
     for step in place:
         text += f"[{step}]" if isinstance(step, int) else f".{step[:90]}" if text else step[:90]
     return text
-
-
-def read_document(path: Path) -> Document:
-    """Reads and parses a file, or stdin. Raises `MirrorsInvalid` if it is not text, not YAML, or too large."""
-    return parse_document(_read(path), file_name(path))
 
 
 def file_name(path: Path) -> str:
@@ -145,10 +149,15 @@ def _advice(why: str) -> str:
     return escape if "escape character" in why else ""
 
 
-def _read(path: Path) -> bytes:
-    name = file_name(path)
+def opened(path: Path) -> AbstractContextManager[BinaryIO]:
+    """Opens a file that the user names, which may be stdin or a pipe."""
+    return path.open("rb") if path != STDIN else nullcontext(sys.stdin.buffer)
+
+
+def read_body(path: Path, name: str, opened: Callable[[Path], AbstractContextManager[BinaryIO]] = opened) -> bytes:
+    """Reads a file, which messages call `name`. Raises `MirrorsInvalid` if it is too large or cannot be read."""
     try:
-        with path.open("rb") if path != STDIN else nullcontext(sys.stdin.buffer) as file:
+        with opened(path) as file:
             body = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise _fatal(name, "does not exist; name another one with -f, or write it (docs/mirrors.md)") from None

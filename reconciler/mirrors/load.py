@@ -1,13 +1,12 @@
-"""Loads mirrors.yaml: either a `Mirrors`, or every problem in the file with its line and column.
+"""Loads mirrors.yaml and what it includes: either a `Mirrors`, or every problem with its file, line and column.
 
 A file is checked in three passes: its YAML (`document`), its shape against the schema (`schema_check`), and what a
 schema cannot express (`sections`). Each pass goes on after a problem, and the last one checks every value that has the
-right shape. Reads only the file, the files that it names and the environment.
+right shape. Reads only the files, those that they name and the environment.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -16,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.changed import changed_entries
-from reconciler.mirrors.document import read_document
+from reconciler.mirrors.files import read_files as read_all
 from reconciler.mirrors.model import DEFAULT_HISTORY, DEFAULT_NAME, Mirrors
-from reconciler.mirrors.schema_check import check_schema
 from reconciler.mirrors.sections.destination import destination_problem
 from reconciler.mirrors.sections.edge import edge_store, read_edge
-from reconciler.mirrors.sections.entries import Settings, read_mirrors, read_settings
+from reconciler.mirrors.sections.entries import Settings, Taken, read_mirrors, read_settings
 from reconciler.mirrors.sections.notify import read_notifiers
 from reconciler.mirrors.sections.registries import read_registries
 from reconciler.mirrors.sections.schedule import read_schedule
@@ -35,7 +33,10 @@ from reconciler.stores.registry import RegistryStore
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
     from reconciler.errors import Problem
-    from reconciler.mirrors.document import KeyPath
+    from reconciler.mirrors.document import Document, KeyPath
+    from reconciler.mirrors.files import Files
+    from reconciler.mirrors.model import Defaults, Mirror
+    from reconciler.mirrors.sections.entries import Destinations
     from reconciler.signatures.signers import Signer
     from reconciler.sources.config import RegistryConfig
     from reconciler.stores.config import StoreConfig
@@ -62,25 +63,18 @@ def load_with_notes(
 
     Returns notes too, about entries that may choose other tags than in earlier releases.
     """
-    document = read_document(path)
-    folder = path.resolve().parent
-    check_schema(document)
-
-    def signers(place: KeyPath, value: Any) -> tuple[Signer, ...]:
-        return read_signed_by(document, place, value, partial(path_at, document, folder=folder), read_files=read_files)
-
+    files = read_all(path)
+    document, folder = files.top, files.folder
     registries = dict(read_registries(document, folder, environ, read_files=read_files))
     stores = read_stores(document, folder, environ, for_clients=for_clients)
-    defaults = read_settings(document, ("defaults",), Settings(), signers)
-    mirrors = tuple(read_mirrors(document, defaults, signers, partial(destination_problem, stores)))
+    defaults, mirrors = _entries(files, partial(destination_problem, stores), read_files=read_files)
     edge = read_edge(document, edge_store(document, stores))
     notifiers = tuple(read_notifiers(document))
     said = document.sound(())
     schedule = read_schedule(document, ("schedule",), said["schedule"]) if "schedule" in said else None
     valid = {name: _completed(store, registries, edge) for name, store in stores.items() if store}
-    if document.problems or len(valid) < len(stores):
-        raise MirrorsInvalid(tuple(sorted(set(document.problems))))
-    sha256 = hashlib.sha256(document.body).hexdigest()
+    if files.problems or len(valid) < len(stores):
+        raise MirrorsInvalid(files.problems)
     name = document.value.get("name", DEFAULT_NAME)
     history = duration(document.value.get("history", DEFAULT_HISTORY))
     named = {} if ONE in valid else valid
@@ -89,17 +83,35 @@ def load_with_notes(
         first,
         registries,
         mirrors,
-        defaults.values,
+        defaults,
         folder,
-        sha256,
+        files.sha256,
         edge,
         name,
         history,
         named,
         notifiers=notifiers,
         schedule=schedule,
+        include=tuple(document.value.get("include", ())),
     )
-    return content, tuple(changed_entries(document))
+    return content, tuple(note for one in files.documents for note in changed_entries(one))
+
+
+def _entries(files: Files, problem_at: Destinations, *, read_files: bool) -> tuple[Defaults, tuple[Mirror, ...]]:
+    """Reads the defaults of the including file, and the mirrors of all files."""
+    taken = Taken()
+    signers = partial(_signers, files.top, files.folder, read_files)
+    defaults = read_settings(files.top, ("defaults",), Settings(), signers)
+    mirrors = [*read_mirrors(files.top, defaults, signers, problem_at, taken)]
+    for one in files.included:
+        signers = partial(_signers, one, files.folder, read_files)
+        narrowed = read_settings(one, ("defaults",), defaults.as_bound, signers)
+        mirrors += read_mirrors(one, narrowed, signers, problem_at, taken)
+    return defaults.values, tuple(mirrors)
+
+
+def _signers(document: Document, folder: Path, read_files: bool, place: KeyPath, value: Any) -> tuple[Signer, ...]:  # noqa: FBT001 partial passes it by position
+    return read_signed_by(document, place, value, partial(path_at, document, folder=folder), read_files=read_files)
 
 
 def _completed(store: StoreConfig, registries: Mapping[str, RegistryConfig], edge: EdgeConfig | None) -> StoreConfig:

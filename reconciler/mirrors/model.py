@@ -112,13 +112,14 @@ class Mirrors:
     registries  by host, or host:port
     defaults    also apply to targets of the mirror index that the file no longer names
     folder      where relative paths in the file start
-    sha256      the hash of the file's bytes
+    sha256      the hash of the file's bytes, and of those of the files that it includes
     name        tells the file from others with the same store
     history     how long earlier versions of the mirror index are kept
     stores      the stores by name; empty where the file has one `store`
     notifiers   who is notified of runs
     store_name  the name of `store` among them; None in the whole file, and where it has one `store`
     schedule    when `watch` runs the mirrors that have no schedule of their own; None: the file has none
+    include     the patterns of the files that it includes
     """
 
     store: StoreConfig
@@ -134,6 +135,7 @@ class Mirrors:
     store_name: str | None = None
     notifiers: tuple[Notifier, ...] = ()
     schedule: Schedule | None = None
+    include: tuple[str, ...] = ()
 
     @property
     def is_at_r2(self) -> bool:

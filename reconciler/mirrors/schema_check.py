@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import __version__
 from reconciler.cache import Cache
 from reconciler.errors import MirrorsInvalid
-from reconciler.mirrors.schema_files import load_schema, schema_bytes
+from reconciler.mirrors.schema_files import included_schema, load_schema, schema_bytes
 from reconciler.mirrors.spelling import spelled
 
 if TYPE_CHECKING:
@@ -28,15 +28,16 @@ _CONFORMING = Cache("mirrors", entries=256, entry_bytes=0)
 
 
 def check_schema(document: Document) -> None:
-    """Records in the document what violates the schema, except for values that already have a problem.
+    """Records in the document what violates its schema, except for values that already have a problem.
 
     Raises `MirrorsInvalid` after `MAX_PROBLEMS` problems.
     """
-    fingerprint = _fingerprint(document.body)
+    schema = included_schema() if document.top else load_schema("mirrors")
+    fingerprint = _fingerprint(document)
     if _CONFORMING.get(fingerprint) is not None:
         return
     conforms = True
-    for error in _validator().iter_errors(document.value):
+    for error in _validator(schema).iter_errors(document.value):
         conforms = False
         place = tuple(error.absolute_path)
         if (error.instance is None and document.spoiled(place)) or _follows(error, document, place):
@@ -50,9 +51,10 @@ def check_schema(document: Document) -> None:
         _CONFORMING.put(fingerprint, b"")
 
 
-def _fingerprint(body: bytes) -> str:
+def _fingerprint(document: Document) -> str:
     """Names what the answer of the validator depends on: the schema, the file, and the program that reads both."""
-    parts = (schema_bytes("mirrors"), body, __version__.encode())
+    kind = b" included" if document.top else b""
+    parts = (schema_bytes("mirrors") + kind, document.body, __version__.encode())
     return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
@@ -66,15 +68,15 @@ def _is_a_choice_of_keys(error: Any) -> bool:
     return all(branch.keys() == {"required"} for branch in error.validator_value)
 
 
-def _validator() -> Any:
-    """The schema's validator. 5.0 is not an integer for it, although it is one for JSON Schema."""
+def _validator(schema: Mapping[str, Any]) -> Any:
+    """A schema's validator. 5.0 is not an integer for it, although it is one for JSON Schema."""
     # Not at the top: most runs read a file that has conformed before, see `_CONFORMING`.
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 
     checker = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
     strict = extend(Draft202012Validator, type_checker=checker)  # type: ignore[no-untyped-call]  # its stubs have no types
-    return strict(load_schema("mirrors"))
+    return strict(schema)
 
 
 def _explain(error: Any, place: KeyPath, text: str) -> Iterator[tuple[KeyPath, str]]:
@@ -83,6 +85,8 @@ def _explain(error: Any, place: KeyPath, text: str) -> Iterator[tuple[KeyPath, s
         yield (*place, error.instance), _wrong_value(error.instance, error)
     elif error.validator == "oneOf" and not place:
         yield _store_or_stores(error.instance, error.schema)
+    elif error.validator == "anyOf" and not place:
+        yield ("mirrors",), f"is missing; {_example(error.schema, 'mirrors')}, or include the files that have them"
     else:
         yield from _explain_value(error, place, text)
 
@@ -115,7 +119,8 @@ def _explain_value(error: Any, place: KeyPath, text: str) -> Iterator[tuple[KeyP
 def _store_or_stores(value: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[KeyPath, str]:
     if "store" in value:
         return ("stores",), "store is there too; keep one of the two"
-    return ("store",), f"is missing; {_example(schema, 'store')}"
+    including = "; a file that is included is checked with the one that includes it"
+    return ("store",), f"is missing; {_example(schema, 'store')}{including}"
 
 
 def _lonely_keys(
@@ -168,6 +173,11 @@ _NOT_HERE = {
         "url",
     ): "is a secret; put it into an environment variable, and the variable's name under url_env",
     ("entry of notify", "secret"): "put it into an environment variable, and the variable's name under secret_env",
+    ("an included file", "include"): "is only valid in the file that includes this one; list the files there",
+    **{
+        ("an included file", key): "is only valid in the file that includes this one; move it there"
+        for key in ("name", "store", "stores", "registries", "edge", "notify", "history", "schedule")
+    },
     ("store of type registry", "state_bucket"): "is not valid here; name that bucket as state.bucket",
 }
 """What to do about keys that are valid elsewhere, or that users may expect."""

@@ -14,6 +14,9 @@ _FOLDERS = (_PACKAGE / "schema", _PACKAGE.parent / "schema")
 _SUFFIX = ".schema.json"
 
 
+INCLUDED = ("version", "defaults", "mirrors")
+"""The keys of mirrors.yaml that a file may have which it includes."""
+
 IDENTIFIERS = "https://r2mirror.example/schemas"
 """The prefix of every schema's `$id`: an identifier in the form of a URL. Nothing is served there."""
 
@@ -29,6 +32,19 @@ def load_schema(name: str) -> dict[str, Any]:
     """Reads the schema `name`, with its `$id`. All callers share the object, so do not change it."""
     document: dict[str, Any] = json.loads(schema_bytes(name))
     return {"$schema": document["$schema"], "$id": f"{IDENTIFIERS}/{name}{_SUFFIX}", **document}
+
+
+@cache
+def included_schema() -> dict[str, Any]:
+    """Derives the schema of a file that mirrors.yaml includes: some of its keys."""
+    whole = load_schema("mirrors")
+    shared = ("$schema", "$id", "$defs", "type", "additionalProperties", "patternProperties")
+    return {
+        **{key: whole[key] for key in shared},
+        "title": "an included file",
+        "required": ["version", "mirrors"],
+        "properties": {key: whole["properties"][key] for key in INCLUDED},
+    }
 
 
 def schema_bytes(name: str) -> bytes:

@@ -5,7 +5,6 @@ Everything it needs from outside is a parameter, so that tests run it by a clock
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.errors import MirrorsInvalid, UsageError
-from reconciler.mirrors.document import MAX_BYTES
+from reconciler.mirrors.files import hash_of_files
 from reconciler.watch.status import Status
 from reconciler.watch.timetable import Timetable
 
@@ -73,8 +72,9 @@ class WatchedFile:
         self._path, self._load, self._runs = path, load, runs
         self._inbox, self._clock, self._listener = inbox, clock, listener
         self._seed = seed
-        self._hash = _hash_of(path)
         self.status = Status(str(path), load(path))
+        # Of what was read: an edit since then is one.
+        self._hash: str | None = self.status.mirrors.sha256
         self._table = self._tabled(at_once=False)
 
     def run_once(self) -> None:
@@ -137,12 +137,15 @@ class WatchedFile:
     def _look_at_file(self) -> None:
         """Reads the file anew if it was edited, or if the inbox says so."""
         asked = self._inbox.take_reload()
-        if not asked and _hash_of(self._path) == self._hash:
+        if not asked and self._hash_of_files() == self._hash:
+            if self.status.bad_edit:
+                # What corrects it may be in a file that was not included before, or in a key file.
+                self._reload()
             return
-        self._hash = _hash_of(self._path)
+        self._hash = self._hash_of_files()
         if not asked:
             self._clock.wait(self._inbox, SETTLED)
-            if _hash_of(self._path) != self._hash:
+            if self._hash_of_files() != self._hash:
                 # It is still being written; the next turn looks again.
                 self._hash = None
                 return
@@ -152,23 +155,19 @@ class WatchedFile:
         try:
             mirrors = self._load(self._path)
         except (MirrorsInvalid, UsageError) as error:
+            if str(error) != self.status.bad_edit:
+                self._listener.bad_edit(self.status.file, str(error))
             self.status = replace(self.status, bad_edit=str(error))
-            self._listener.bad_edit(self.status.file, str(error))
             return
         self.status = replace(self.status, mirrors=mirrors, bad_edit=None)
         self._table = self._tabled(at_once=True)
         self._listener.reloaded(self.status.file)
 
+    def _hash_of_files(self) -> str:
+        # By the patterns of the last valid edit: with other ones, the file itself has changed.
+        return hash_of_files(self._path, self.status.mirrors.include)
+
     def _tabled(self, *, at_once: bool) -> Timetable:
         table = Timetable.of(self.status.mirrors, self._clock.now(), self._seed, at_once=at_once)
         self.status = replace(self.status, next_run=table.next)
         return table
-
-
-def _hash_of(path: Path) -> str | None:
-    """The hash of the file's content; the empty text if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.sha256(file.read(MAX_BYTES + 1)).hexdigest()
-    except OSError:
-        return ""

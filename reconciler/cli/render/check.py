@@ -69,23 +69,27 @@ def _lines(one: CheckedFile, about: Callable[[CheckedFile], Iterator[str]]) -> I
 
 def _summary(one: CheckedFile) -> Iterator[str]:
     # An entry of a new file has notes too, and for ever: more than a line would be in the way.
-    entries = {note.where: note.line for note in one.notes}
-    if entries:
+    for file in dict.fromkeys(note.file for note in one.notes):
+        entries = {note.where: note.line for note in one.notes if note.file == file}
         lines = list(dict.fromkeys(map(str, entries.values())))
         more = f" and {len(lines) - MAX_NAMED} more" if len(lines) > MAX_NAMED else ""
         where = f"{'line' if len(lines) == 1 else 'lines'} {', '.join(lines[:MAX_NAMED])}{more}"
         found = f"{count(len(entries), 'entry', 'entries')} ({where})"
         why = "may choose other tags than in earlier releases; `r2mirror validate -v` says why"
-        yield f"{one.path}: note: {found} {why}"
+        yield f"{file}: note: {found} {why}"
 
 
 def _notes(one: CheckedFile) -> Iterator[str]:
     """A line for each kind of note, at the first entry that it concerns."""
     for words in dict.fromkeys(note.message for note in one.notes):
         first, *others = (note for note in one.notes if note.message == words)
-        also = f"; also {', '.join(f'{one.where} (line {one.line})' for one in others[:MAX_NAMED])}" if others else ""
+        also = f"; also {', '.join(_spot(one, first.file) for one in others[:MAX_NAMED])}" if others else ""
         more = f" and {len(others) - MAX_NAMED} more" if len(others) > MAX_NAMED else ""
         yield f"{first.file}:{first.line}:{first.column}: {first.where}: note: {words}{also}{more}"
+
+
+def _spot(note: Problem, file: str) -> str:
+    return f"{note.where} ({'' if note.file == file else f'{note.file}, '}line {note.line})"
 
 
 def _entry(one: CheckedFile) -> dict[str, Any]:
@@ -100,6 +104,7 @@ def _entry(one: CheckedFile) -> dict[str, Any]:
 
 def _remark(problem: Problem) -> dict[str, Any]:
     return {
+        "file": problem.file,
         "line": problem.line,
         "column": problem.column,
         "where": problem.where,

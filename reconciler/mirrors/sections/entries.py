@@ -14,6 +14,7 @@ from reconciler.errors import Malformed
 from reconciler.mirrors.document import spell
 from reconciler.mirrors.min_age import INDEX, LOG, LONGEST, PUSH, MinAge
 from reconciler.mirrors.model import Defaults, Mirror
+from reconciler.mirrors.narrowing import widened
 from reconciler.mirrors.patterns import Named, PatternError, Pinned, parse_pattern
 from reconciler.mirrors.sections.schedule import read_schedule
 from reconciler.mirrors.text_values import duration, path
@@ -34,15 +35,34 @@ Placed: TypeAlias = "Mapping[KeyPath, Pattern]"
 
 @dataclass(frozen=True)
 class Settings:
-    """The settings that `defaults` and a mirror share, and where their patterns are written."""
+    """The settings that `defaults` and a mirror share, and where their patterns are written.
+
+    excluded_in  the file that `exclude` is written in; None: in none
+    bound        what an included file may only narrow: the defaults of the file that includes it
+    """
 
     exclude: Placed = field(default_factory=dict)
     immutable: Placed = field(default_factory=dict)
     others: Defaults = field(default_factory=Defaults)
+    excluded_in: Document | None = None
+    bound: Defaults | None = None
 
     @property
     def values(self) -> Defaults:
         return replace(self.others, exclude=tuple(self.exclude.values()), immutable=tuple(self.immutable.values()))
+
+    @property
+    def as_bound(self) -> Settings:
+        """The same for an included file, which may only narrow them."""
+        return replace(self, bound=self.others)
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What earlier mirrors have, in this file and in others: their targets, and where attachments of sources are."""
+
+    targets: dict[str, tuple[Document, KeyPath]] = field(default_factory=dict)
+    origins: dict[str, tuple[str | None, Document, KeyPath]] = field(default_factory=dict)
 
 
 Signers: TypeAlias = "Callable[[KeyPath, Any], tuple[Signer, ...]]"
@@ -69,10 +89,16 @@ def read_settings(document: Document, place: KeyPath, base: Settings, signers: S
         min_age=_min_age(document, (*place, "min_age"), said["min_age"]) if "min_age" in said else before.min_age,
         stores=_stores(document, (*place, "stores"), said["stores"]) if "stores" in said else before.stores,
     )
+    if base.bound and document.top:
+        for key, wider in widened(base.bound, others):
+            if key in said and not document.wrong((*place, key)):
+                document.problem((*place, key), f"{wider} of {document.top.file}; an included file may only narrow it")
     return Settings(
         _patterns(document, (*place, "exclude"), said["exclude"]) if "exclude" in said else base.exclude,
         _patterns(document, (*place, "immutable"), said["immutable"]) if "immutable" in said else base.immutable,
         others,
+        document if "exclude" in said else base.excluded_in,
+        base.bound,
     )
 
 
@@ -96,26 +122,32 @@ def _types(referrers: Any) -> tuple[str, ...]:
 
 
 def read_mirrors(
-    document: Document, defaults: Settings, signers: Signers, problem_at: Destinations = lambda *_: None
+    document: Document,
+    defaults: Settings,
+    signers: Signers,
+    problem_at: Destinations = lambda *_: None,
+    taken: Taken | None = None,
 ) -> Iterator[Mirror]:
-    """Yields the valid mirrors. In the others, every value that has the right shape is checked too."""
+    """Yields the valid mirrors. In the others, every value that has the right shape is checked too.
+
+    taken  what the mirrors of other files have, to which those of this one are added
+    """
     entries = document.value.get("mirrors") if isinstance(document.value, dict) else None
-    targets: dict[str, KeyPath] = {}
-    origins: dict[str, tuple[str | None, KeyPath]] = {}
+    taken = taken or Taken()
     for number in range(len(entries) if isinstance(entries, list) else 0):
         place: KeyPath = ("mirrors", number)
         said = document.sound(place)
         settings = read_settings(document, place, defaults, signers)
         tags = _patterns(document, (*place, "tags"), said.get("tags", []))
-        _check_contradictions(document, tags, settings.exclude)
+        _check_contradictions(document, tags, settings)
         ends = _ends(document, place, said)
         schedule = read_schedule(document, (*place, "schedule"), said["schedule"]) if "schedule" in said else None
         if ends and isinstance(said.get("min_age"), dict):
             _check_witnesses(document, place, ends[0], settings.others)
         if ends:
-            _check_target(document, place, ends[1], targets, problem_at(*ends, settings.others.stores))
+            _check_target(document, place, ends[1], taken, problem_at(*ends, settings.others.stores))
         if ends:
-            _check_origin(document, place, ends[0], settings.others.referrers_from, origins)
+            _check_origin(document, place, ends[0], settings.others.referrers_from, taken)
         if ends and not document.wrong(place):
             values = vars(settings.values)
             yield Mirror(*ends, tuple(tags.values()), **values, entry=_hash(said), schedule=schedule)
@@ -144,10 +176,8 @@ def _ends(document: Document, place: KeyPath, said: Mapping[str, Any]) -> tuple[
     return name.text, target
 
 
-def _check_target(
-    document: Document, place: KeyPath, target: str, targets: dict[str, KeyPath], destination: str | None
-) -> None:
-    """Records why this cannot be a target, or that an earlier mirror has it; `targets` are those so far.
+def _check_target(document: Document, place: KeyPath, target: str, taken: Taken, destination: str | None) -> None:
+    """Records why this cannot be a target, or that an earlier mirror has it.
 
     `destination` is what is wrong with it at the registry that is the target.
     """
@@ -160,12 +190,11 @@ def _check_target(
         document.problem(where, f"{target[:90]!r} cannot be a target: {problem}")
     elif destination:
         document.problem(where, destination)
-    earlier = targets.setdefault(target, place)
-    if earlier != place:
-        line = document.written[earlier].line
+    file, earlier = taken.targets.setdefault(target, (document, place))
+    if file is not document or earlier != place:
         document.problem(
             where,
-            f"target {target[:90]} is also the target of {spell(earlier)} on line {line}; "
+            f"target {target[:90]} is also the target of {spell(earlier)} on {file.line_of(earlier, document)}; "
             "give one of them another target, or put their tags into one mirror",
         )
 
@@ -175,16 +204,15 @@ def _check_origin(
     place: KeyPath,
     source: str,
     origin: str | None,
-    origins: dict[str, tuple[str | None, KeyPath]],
+    taken: Taken,
 ) -> None:
     """Records that an earlier mirror of the same source has its attachments elsewhere."""
-    named, earlier = origins.setdefault(source, (origin, place))
+    named, file, earlier = taken.origins.setdefault(source, (origin, document, place))
     if named != origin:
-        line = document.written[earlier].line
         document.problem(
             (*place, "referrers_from"),
-            f"{spell(earlier)} on line {line} mirrors {source} too, with {named or 'no referrers_from'}; "
-            "write the same for both",
+            f"{spell(earlier)} on {file.line_of(earlier, document)} mirrors {source} too, with "
+            f"{named or 'no referrers_from'}; write the same for both",
         )
 
 
@@ -235,12 +263,14 @@ def _check_witnesses(document: Document, place: KeyPath, source: str, settings: 
 
 def _stores(document: Document, place: KeyPath, names: list[Any]) -> tuple[str, ...]:
     """The names of stores, in the order of the file's `stores`."""
-    known = list(document.sound(("stores",)))
-    if ("stores",) not in document.written:
+    # Stores are declared in one file only.
+    declaring = document.top or document
+    known = list(declaring.sound(("stores",)))
+    if ("stores",) not in declaring.written:
         document.problem(place, "is only valid with several stores; remove it, or write stores: instead of store:")
         return ()
     for number, name in enumerate(names):
-        if name not in known and not document.wrong(("stores",)):
+        if name not in known and not declaring.wrong(("stores",)):
             hint = f"the stores are {', '.join(known)}"
             document.problem((*place, number), f"{str(name)[:90]!r} is not the name of a store; {hint}")
     return tuple(name for name in known if name in names)
@@ -259,7 +289,7 @@ def _platforms(document: Document, place: KeyPath, value: Any) -> tuple[Platform
     return tuple(sorted(found))
 
 
-def _check_contradictions(document: Document, tags: Placed, exclude: Placed) -> None:
+def _check_contradictions(document: Document, tags: Placed, settings: Settings) -> None:
     named: defaultdict[str, list[KeyPath]] = defaultdict(list)
     pins: dict[str, tuple[Digest, KeyPath]] = {}
     for place, pattern in tags.items():
@@ -270,11 +300,11 @@ def _check_contradictions(document: Document, tags: Placed, exclude: Placed) -> 
             if digest != pattern.digest:
                 line = document.written[first].line
                 document.problem(place, f"{pattern.tag} is also pinned to another digest on line {line}; keep only one")
-    for excluded, pattern in exclude.items():
+    for excluded, pattern in settings.exclude.items():
         # What e.g. `newest: 3` excludes depends on the source's list, which is not known here.
         if pattern.is_relative:
             continue
         for tag in pattern.matching(named) & named.keys():
-            line = document.written[excluded].line
+            excluding = (settings.excluded_in or document).line_of(excluded, document)
             for place in named.pop(tag):
-                document.problem(place, f"{tag} is named here and excluded on line {line}; remove one of the two")
+                document.problem(place, f"{tag} is named here and excluded on {excluding}; remove one of the two")

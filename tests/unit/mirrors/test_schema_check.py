@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,8 +45,8 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     made: list[object] = []
     make = schema_check._validator
 
-    def noted() -> object:
-        made.append(make())
+    def noted(schema: Mapping[str, Any]) -> object:
+        made.append(make(schema))
         return made[-1]
 
     monkeypatch.setattr(schema_check, "_validator", noted)

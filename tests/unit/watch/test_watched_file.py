@@ -116,9 +116,9 @@ class World:
         watched.run(max_failures)
         return watched
 
-    def write(self, text: str) -> Callable[[], None]:
+    def write(self, text: str, name: str = "mirrors.yaml") -> Callable[[], None]:
         def write() -> None:
-            self.path.write_text(text)
+            self.path.with_name(name).write_text(text)
 
         return write
 
@@ -200,6 +200,29 @@ def test_a_file_that_is_still_being_written_is_read_when_it_rests(world: World) 
     world.happens |= {100 + number * 0.4: world.write(f"{BAD}{'#' * number}") for number in range(1, 25)}
     world.watch(200)
     assert world.events_of("bad") == []
+    assert world.runs[-1][1] == 3
+
+
+def test_an_edit_of_an_included_file_and_a_new_one_are_edits(world: World) -> None:
+    folder = world.path.parent
+    world.path.write_text(GOOD.replace("schedule", "include: [t-*.yaml]\nschedule"))
+    one = "version: 1\nmirrors:\n- {source: a.example/c, tags: [x]}\n"
+    two = one + "- {source: a.example/d, tags: [x]}\n"
+    (folder / "t-1.yaml").write_text(one)
+    world.happens[100] = world.write(two, "t-1.yaml")
+    world.happens[200] = world.write(one.replace("/c", "/e"), "t-2.yaml")
+    world.happens[300] = (folder / "t-2.yaml").unlink
+    world.watch(400)
+    assert [mirrors for _, mirrors, _ in world.runs] == [3, 4, 5, 4]
+
+
+def test_a_bad_edit_that_another_file_mends_is_taken_over(world: World) -> None:
+    world.happens[100] = world.write(GOOD.replace("schedule", "include: [t.yaml]\nschedule"))
+    text = "version: 1\nmirrors:\n- {source: a.example/c, tags: [x]}\n"
+    world.happens[200] = world.write(text, "t.yaml")
+    world.watch(300)
+    assert len(world.events_of("bad")) == 1
+    assert 200 < world.events_of("reloaded")[0] <= 200 + POLL + 0.1
     assert world.runs[-1][1] == 3
 
 
