@@ -10,7 +10,7 @@ tar+gzip, artifacts, other systems, and names that are not valid at Docker.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Any
 
 from reconciler.errors import Malformed
@@ -46,12 +46,15 @@ _ID = re.compile("[0-9a-f]{64}")
 Read = Callable[[Descriptor], "bytes | None"]
 
 
-def docker_archive(names: Iterable[tuple[str, Descriptor]], read: Read) -> list[dict[str, Any]]:
+def docker_archive(
+    names: Iterable[tuple[str, Descriptor]], there: Container[Digest], read: Read
+) -> list[dict[str, Any]]:
     """Returns manifest.json.
 
     Args:
         names: REPOSITORY:TAG and what it points to, in the order of the list
-        read: reads a manifest or a configuration; None if it is not there
+        there: what the archive has; images that need more are left out
+        read: reads a manifest or a configuration; None if it cannot be read
     """
     tags: dict[Digest, list[str]] = {}
     roots: dict[Digest, Descriptor] = {}
@@ -59,8 +62,8 @@ def docker_archive(names: Iterable[tuple[str, Descriptor]], read: Read) -> list[
         if _is_name(name):
             roots[root.digest] = root
             tags.setdefault(root.digest, []).append(name)
-    found = ((one.digest, _chosen(one, read)) for one in roots.values())
-    return [_row(image, tags[digest]) for digest, image in found if image and _is_loadable(image, read)]
+    found = ((one.digest, _chosen(one, there, read)) for one in roots.values())
+    return [_row(image, tags[digest]) for digest, image in found if image and _is_loadable(image, there, read)]
 
 
 def _row(image: Manifest, tags: list[str]) -> dict[str, Any]:
@@ -85,14 +88,15 @@ def _is_name(name: str) -> bool:
     return is_tag(tag) and len(str(found)) <= MAX_REPOSITORY_LENGTH and not _ID.fullmatch(repository)
 
 
-def _chosen(root: Descriptor, read: Read) -> Manifest | None:
+def _chosen(root: Descriptor, there: Container[Digest], read: Read) -> Manifest | None:
     """Returns the image of a tag that is loaded; None if there is none for Linux."""
     match _parsed(root, read):
         case Index() as index:
-            linux = [one for one in index.manifests if one.platform and one.platform.os == _PREFERRED.os]
-            linux.sort(key=lambda one: not (one.platform and one.platform.satisfies(_PREFERRED)))
             # Other platforms than those of the mirror are not there.
-            found = next(filter(None, (_parsed(one, read) for one in linux)), None)
+            held = [one for one in index.manifests if one.digest in there]
+            linux = [one for one in held if one.platform and one.platform.os == _PREFERRED.os]
+            linux.sort(key=lambda one: not (one.platform and one.platform.satisfies(_PREFERRED)))
+            found = _parsed(linux[0], read) if linux else None
             return found if isinstance(found, Manifest) else None
         case found:
             return found
@@ -106,8 +110,10 @@ def _parsed(one: Descriptor, read: Read) -> Manifest | Index | None:
         return None
 
 
-def _is_loadable(image: Manifest, read: Read) -> bool:
+def _is_loadable(image: Manifest, there: Container[Digest], read: Read) -> bool:
     if image.config is None or image.config.media_type not in _CONFIGS:
+        return False
+    if not all(one.digest in there for one in (image.config, *image.layers)):
         return False
     if not all(one.media_type in _LAYERS for one in image.layers):
         return False

@@ -39,10 +39,11 @@ def tar_chunks(entries: Iterable[Mapping[str, Any]], store: Store) -> Iterator[b
     roots = [(name_of(entry), found) for entry in listed if (found := _descriptor(entry))]
     names = [(name, root) for name, root in roots if name]
     index = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": listed}
-    for digest, size in sorted(_reached((root for _, root in roots), store).items()):
+    sizes = _reached((root for _, root in roots), store)
+    for digest, size in sorted(sizes.items()):
         yield from _blob(store, digest, size)
     yield from _file(INDEX, _json(index))
-    yield from _file("manifest.json", _json(docker_archive(names, lambda one: _read(one, store))))
+    yield from _file("manifest.json", _json(docker_archive(names, sizes, lambda one: _read(one, store))))
     yield from _file(MARKER, MARKER_BODY)
     yield bytes(2 * _BLOCK)
 

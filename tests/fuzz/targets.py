@@ -74,6 +74,7 @@ from reconciler.triggers.formats import FORMATS
 from reconciler.triggers.hints import Hint, Upstreams
 from reconciler.triggers.payload import parse_payload
 from reconciler.triggers.secrets import Secret, Told, in_authorization, in_query
+from tests.fuzz.boxes import ENTRIES, box, check_signature, open_box, pack, signature_file
 from tests.fuzz.inputs import mutated_bytes, mutated_tree
 from tests.memory import MemoryStore, put_json
 from tests.parts.signatures import (
@@ -449,6 +450,9 @@ TARGETS = {
         headers,
     ),
     "signatures": Target(trees(*SIGNATURES), signature),
+    "boxes": Target(box, open_box),
+    "signatures of boxes": Target(signature_file, check_signature),
+    "layouts": Target(trees(ENTRIES), pack),
     "names": Target(
         texts(f"v2/library/alpine/manifests/{DIGEST}", "v2/a/blobs/x", "docker.io/library/alpine", "linux/arm64/v8"),
         names,

@@ -37,12 +37,13 @@ def changed(one: Image, change: dict[str, Any], config: dict[str, Any] | None = 
     return Image(one.media_type, json.dumps(document).encode(), blobs)
 
 
-def listed(*named: tuple[str, Image], without: Image | None = None) -> list[dict[str, Any]]:
+def listed(*named: tuple[str, Image], without: str = "") -> list[dict[str, Any]]:
     there: dict[str, bytes] = {}
     for _, one in named:
-        there |= one.all_blobs() | {each.digest: each.body for each in one.manifests() if each is not without}
+        there |= one.all_blobs() | {each.digest: each.body for each in one.manifests()}
+    there.pop(without, None)
     names = [(name, Descriptor(one.media_type, Digest.parse(one.digest), one.size)) for name, one in named]
-    return docker_archive(names, lambda one: there.get(str(one.digest)))
+    return docker_archive(names, set(map(Digest.parse, there)), lambda one: there.get(str(one.digest)))
 
 
 def paths(*digests: str) -> list[str]:
@@ -78,7 +79,12 @@ def test_one_platform_of_an_index(whole: Image, wanted: Image | None) -> None:
 
 
 def test_the_platforms_that_the_mirror_leaves_out_are_not_listed() -> None:
-    assert listed(("a:1", index(AMD, ARM)), without=AMD) == [row(ARM, "a:1")]
+    assert listed(("a:1", index(AMD, ARM)), without=AMD.digest) == [row(ARM, "a:1")]
+
+
+@pytest.mark.parametrize("without", list(AMD.blobs))
+def test_an_image_that_is_not_whole_is_left_out(without: str) -> None:
+    assert listed(("a:1", AMD), ("b:1", image({"b": "b"})), without=without) == [row(image({"b": "b"}), "b:1")]
 
 
 @pytest.mark.parametrize(
