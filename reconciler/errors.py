@@ -17,6 +17,7 @@
     |   |   |-- BadAnswer             an answer that contradicts itself, its digest or the specification
     |   |   |   `-- Unsupported           a manifest of a kind that is not mirrored
     |   |   |-- ImmutableMoved        an immutable tag points to another digest than the mirrored one
+    |   |   |-- TagsCollide           `rename` gives a tag no name of its own
     |   |   |-- SignatureRefused      its image is not signed as `signed_by` requires
     |   |   |-- Unforeseen            a fault of r2mirror, triggered by its data
     |   |   `-- OutOfTime             it gets no more requests, because the run has to end
@@ -206,6 +207,12 @@ class ImmutableMoved(SourceError):
     reason = "moved"
 
 
+class TagsCollide(SourceError):
+    """`rename` gives a tag no name of its own: it is another's too, or not a valid tag."""
+
+    reason = "renamed"
+
+
 class SignatureRefused(SourceError):
     """An image, or one of its signatures, does not satisfy `signed_by`. `what` is the image, or the signature."""
 
@@ -371,6 +378,7 @@ REASONS = (
     "plan_refused",
     "quota",
     "rate_limited",
+    "renamed",
     "signature",
     "source",
     "store",

@@ -376,4 +376,9 @@ def _pruned(target: str, change: Change, kept: Kept | None) -> Done | Failed:
 def _tag_states(work: ImageWork, copied: CopiedImage, now: datetime) -> dict[str, TagState]:
     root, platforms = copied.root, work.repository.platforms
     state = TagState(root.digest, root.media_type, root.size, platforms, now, copied.images)
-    return {change.tag: replace(state, by=change.by) if change.by else state for change in work.changes}
+    return {
+        change.tag: replace(state, by=change.by, source_tag=change.source_tag)
+        if change.by or change.source_tag
+        else state
+        for change in work.changes
+    }

@@ -140,8 +140,9 @@ def _boxed(mirror: Mirror, mirrors: Sequence[Mirror], box: Box) -> Mirror:
         return mirror
     others = [known[one.target].tags for one in mirrors if one.source == mirror.source and one.target in known]
     patterns = tuple(_pattern(tag, found, others) for tag, found in ours.tags.items())
-    # What upstream withdrew is still in the box: what is not there was pruned where the box was made.
-    return replace(mirror, tags=patterns, exclude=(), min_age=None, when_gone="prune")
+    # What upstream withdrew is still in the box: what is not there was pruned where the box was made. Its names are
+    # those that `rename` makes.
+    return replace(mirror, tags=patterns, exclude=(), min_age=None, when_gone="prune", rename=None)
 
 
 def _pattern(tag: str, found: Descriptor, others: Sequence[Mapping[str, Descriptor]]) -> Pattern:

@@ -95,7 +95,7 @@ def pull_through(public: Public, upstream: Upstream, repository: str, command: s
 
 def _tag(mirror: Mirror) -> str:
     """Returns a tag that exists, if the mirror names one."""
-    return next((pattern.tag for pattern in mirror.tags if isinstance(pattern, Named)), "TAG")
+    return next((mirror.name_of(pattern.tag) for pattern in mirror.tags if isinstance(pattern, Named)), "TAG")
 
 
 # Notes

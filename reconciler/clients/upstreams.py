@@ -100,8 +100,13 @@ def _impostors(registry: str, prefix: str, mirrors: Sequence[Mirror]) -> Iterato
     below = f"{prefix}/" if prefix else ""
     for mirror in mirrors:
         name = mirror.target.removeprefix(below)
-        if mirror.target.startswith(below) and _can_be_at(registry, name) and mirror.source != f"{registry}/{name}":
+        if not mirror.target.startswith(below) or not _can_be_at(registry, name):
+            continue
+        if mirror.source != f"{registry}/{name}":
             yield Impostor(f"{registry}/{name}", mirror.source, mirror.target)
+        elif mirror.rename:
+            # A tag here may be another image than the tag of this name there.
+            yield Impostor(f"{registry}/{name}", f"{mirror.source} with renamed tags", mirror.target)
 
 
 def _can_be_at(registry: str, path: str) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.min_age import MinAge
     from reconciler.mirrors.notifiers import Notifier
     from reconciler.mirrors.patterns import Pattern
+    from reconciler.mirrors.rename import Rename
     from reconciler.mirrors.schedule import Schedule
     from reconciler.signatures.signers import Signer
     from reconciler.sources.config import RegistryConfig
@@ -47,6 +48,7 @@ class Mirror:
     min_age    how long a digest has to have been seen under its tag before it is published; None: no time
     stores     the names of the stores that it goes to; empty: all
     schedule   when `watch` runs it; None: with the file
+    rename     the names of its tags in the store; None: as at the source
     """
 
     source: str
@@ -66,6 +68,7 @@ class Mirror:
     referrers_from: str | None = None
     stores: tuple[str, ...] = ()
     schedule: Schedule | None = None
+    rename: Rename | None = None
 
     @property
     def repository(self) -> RepositoryName | None:
@@ -80,10 +83,14 @@ class Mirror:
 
     @property
     def named(self) -> Mapping[str, Named]:
-        """The tags that are named, each with its pin if it has one."""
+        """The tags that are named, by their names in the store, each with its pin if it has one."""
         # Pins last, so that a tag that is also named without one keeps its pin.
         names = [pattern for pattern in self.tags if isinstance(pattern, Named)]
-        return {one.tag: one for one in sorted(names, key=lambda one: isinstance(one, Pinned))}
+        return {self.name_of(one.tag): one for one in sorted(names, key=lambda one: isinstance(one, Pinned))}
+
+    def name_of(self, tag: str) -> str:
+        """Returns the name that a tag of the source has in the store. It need not be a valid one."""
+        return self.rename.name(tag, self.tags) if self.rename else tag
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,7 @@ class Defaults:
     referrer_types: tuple[str, ...] = ()
     referrers_from: str | None = None
     stores: tuple[str, ...] = ()
+    rename: Rename | None = None
 
 
 @dataclass(frozen=True)

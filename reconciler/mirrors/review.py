@@ -16,6 +16,7 @@ from deepdiff import DeepDiff
 
 from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.patterns import Pattern
+from reconciler.mirrors.rename import Rename
 from reconciler.mirrors.schedule import Cron, Every
 from reconciler.oci.spec import Platform
 from reconciler.signatures.signers import Identity, TrustedKey
@@ -148,7 +149,7 @@ def _listed(number: int, sign: str, one: str) -> tuple[str, str]:
 
 _UNSET = "not set"
 
-_TEXTS = (Pattern, Identity, TrustedKey, Platform, MinAge, Every, Cron)
+_TEXTS = (Pattern, Identity, TrustedKey, Platform, MinAge, Every, Cron, Rename)
 """Configuration types that the file spells as one text."""
 
 _NAME = "target"

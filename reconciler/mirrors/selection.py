@@ -23,11 +23,17 @@ class Chosen:
 
     pattern    the one that chose it
     immutable  whether it is never resolved again once it is mirrored
+    source_tag  its name at the source, if it is renamed
     """
 
     tag: str
     pattern: Pattern
     immutable: bool
+    source_tag: str | None = None
+
+    @property
+    def at_source(self) -> str:
+        return self.source_tag or self.tag
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def ages(
     waits = [
         waiting
         for tag, digest in digests.items()
-        if tag not in moving and (waiting := wait(mirror, observed, tag, digest, now))
+        if tag not in moving and (waiting := wait(mirror, observed, tag, digest, now, chosen[tag].at_source))
     ]
     early = {
         one.tag: by
@@ -175,20 +175,25 @@ def ages(
     }
     early |= {one.tag: MOVED for one in moves if f"{mirror.target}:{one.tag}" in consent.moved}
     # A tag that must not move does not wait either: without a recheck it would seem to have left what it moved to.
-    sightings = _sightings(mirror, observed, {tag: one for tag, one in resolved.items() if tag not in moving})
+    sightings = _sightings(mirror, observed, chosen, {tag: one for tag, one in resolved.items() if tag not in moving})
     return Ages(
         tuple(sorted((one for one in waits if one.tag not in early), key=lambda one: one.tag)),
-        tuple(_vanished(observed, resolved, listed)) if mirror.min_age else (),
+        tuple(_vanished(mirror, observed, resolved, listed)) if mirror.min_age else (),
         sightings,
         early,
         tuple(one for one in moves if one.tag not in early),
     )
 
 
-def wait(mirror: Mirror, observed: RepositoryState, tag: str, digest: Digest, now: datetime) -> Waiting | None:
-    """Returns since when and until when a digest waits under a tag; None if it may be published, or is already."""
+def wait(
+    mirror: Mirror, observed: RepositoryState, tag: str, digest: Digest, now: datetime, at_source: str
+) -> Waiting | None:
+    """Returns since when and until when a digest waits under a tag; None if it may be published, or is already.
+
+    `at_source`: the tag's name at the source, which is what `min_age` exempts.
+    """
     recorded = observed.tags.get(tag)
-    if mirror.min_age is None or not _may_wait(mirror, tag) or (recorded and recorded.digest == digest):
+    if mirror.min_age is None or not _may_wait(mirror, tag, at_source) or (recorded and recorded.digest == digest):
         return None
     seen = next((one for one in observed.seen.get(tag, ()) if one.digest == digest), None)
     since = seen.since if seen else now
@@ -225,10 +230,10 @@ def _move(observed: RepositoryState, chosen: Chosen, digest: Digest) -> Moved | 
     return Moved(chosen.tag, recorded.digest, digest)
 
 
-def _may_wait(mirror: Mirror, tag: str) -> bool:
+def _may_wait(mirror: Mirror, tag: str, at_source: str) -> bool:
     """Whether a new digest of the tag has to wait. A pin names its digest, which was therefore checked by a person."""
     min_age = mirror.min_age
-    return min_age is not None and not isinstance(mirror.named.get(tag), Pinned) and not min_age.exempts(tag)
+    return min_age is not None and not isinstance(mirror.named.get(tag), Pinned) and not min_age.exempts(at_source)
 
 
 def _later(since: datetime, age: timedelta) -> datetime:
@@ -239,13 +244,17 @@ def _later(since: datetime, age: timedelta) -> datetime:
 
 
 def _sightings(
-    mirror: Mirror, observed: RepositoryState, resolved: Mapping[str, Descriptor | SourceError]
+    mirror: Mirror,
+    observed: RepositoryState,
+    chosen: Mapping[str, Chosen],
+    resolved: Mapping[str, Descriptor | SourceError],
 ) -> Mapping[str, Digest | None] | None:
     if not mirror.min_age:
         return {} if observed.seen else None
     found: dict[str, Digest | None] = {}
     for tag, one in resolved.items():
-        if not _may_wait(mirror, tag) or isinstance(one, NotFound):
+        at_source = chosen[tag].at_source if tag in chosen else tag
+        if not _may_wait(mirror, tag, at_source) or isinstance(one, NotFound):
             continue
         recorded = observed.tags.get(tag)
         if tag in observed.seen:
@@ -256,9 +265,12 @@ def _sightings(
 
 
 def _vanished(
-    observed: RepositoryState, resolved: Mapping[str, Descriptor | SourceError], listed: tuple[str, ...] | None
+    mirror: Mirror,
+    observed: RepositoryState,
+    resolved: Mapping[str, Descriptor | SourceError],
+    listed: tuple[str, ...] | None,
 ) -> Iterator[Vanished]:
-    there = None if listed is None else frozenset(listed)
+    there = None if listed is None or not observed.seen else frozenset(map(mirror.name_of, listed))
     for tag, some in observed.seen.items():
         match resolved.get(tag):
             case Descriptor() as one:

@@ -52,6 +52,7 @@ class Desired:
     ages       which digests are not old enough to be published
     referrer_types  globs of the artifact types of what is attached; empty: all
     reasons    those of the errors, of `errors.REASONS`, each once
+    names      chosen tag -> its name at the source; None: the same
     """
 
     target: str
@@ -74,6 +75,7 @@ class Desired:
     ages: Ages = NO_AGES
     referrer_types: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    names: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def desire(draft: Draft, now: datetime) -> Desired:
@@ -105,6 +107,7 @@ def desire(draft: Draft, now: datetime) -> Desired:
         released=_released(observed, draft.held),
         ages=draft.ages,
         reasons=draft.reasons,
+        names=draft.names,
     )
 
 

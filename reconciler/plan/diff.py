@@ -39,6 +39,7 @@ class Change:
     after      None for a prune
     reason     why, if the digests do not explain it
     signature  what is known of the image's signatures, if it has to be signed
+    source_tag  the tag's name at the source, if it is renamed
     by         the option that publishes it although it waits for its time, or is immutable
     """
 
@@ -49,6 +50,11 @@ class Change:
     reason: str | None = None
     signature: Knowledge | None = None
     by: str | None = None
+    source_tag: str | None = None
+
+    @property
+    def at_source(self) -> str:
+        return self.source_tag or self.tag
 
 
 def diff(desired: Desired, index: MirrorIndex) -> tuple[Change, ...]:
@@ -71,7 +77,14 @@ def _arrivals(desired: Desired, state: RepositoryState) -> Iterator[Change]:
         platforms = recorded.platforms if recorded and tag in desired.held else desired.platforms
         change = arrival(tag, after, state, platforms, desired.news)
         if change:
-            yield replace(change, signature=desired.known.get(after.digest), by=desired.ages.early.get(tag))
+            # What is published again as the index has it keeps the name that the index has.
+            settles = recorded.source_tag if recorded and recorded.digest == after.digest else None
+            yield replace(
+                change,
+                signature=desired.known.get(after.digest),
+                by=desired.ages.early.get(tag),
+                source_tag=desired.names.get(tag, settles),
+            )
 
 
 def arrival(

@@ -50,6 +50,7 @@ class Draft:
     tallies   how many tags each pattern chooses; none if the source could not be listed
     held      tags that stay as a restore has left them; they are in none of the others
     ages      which digests are not old enough to be published
+    names    chosen tag -> its name at the source; None: the same
     blocked_by  the reason of `blocked`, one of `errors.REASONS`
     """
 
@@ -68,6 +69,7 @@ class Draft:
     held: Mapping[str, Held] = field(default_factory=dict)
     ages: Ages = NO_AGES
     blocked_by: str = "other"
+    names: Mapping[str, str | None] = field(default_factory=dict)
 
     @property
     def reasons(self) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import SourceError
@@ -12,6 +12,7 @@ from reconciler.oci.referrers import ListedAttachments, is_attachment_tag, news
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.ages import NO_AGES, Ages
 from reconciler.plan.draft import Draft, draft
+from reconciler.plan.names import source_tags
 from reconciler.plan.owners import conflict
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Findings:
     warnings     about patterns that choose nothing
     ages         which of their digests are old enough
     passing      listed tags that take no place, since they wait or would
+    names        chosen tag -> its name at the source; None: the same
     """
 
     mirror: Mirror
@@ -48,6 +50,7 @@ class Findings:
     warnings: tuple[str, ...] = ()
     ages: Ages = NO_AGES
     passing: frozenset[str] = frozenset()
+    names: Mapping[str, str | None] = field(default_factory=dict)
 
 
 def draft_of(found: Findings, name: str) -> Draft:
@@ -86,8 +89,9 @@ def _draft(found: Findings) -> Draft:
     attached, failed = _news(found) if mirror.referrers else ({}, {})
     still = _still_chosen(mirror, observed, listed, found.passing) if isinstance(listed, tuple) else frozenset[str]()
     failed = {**failed, **found.ages.failures(mirror)}
+    attached = {**_renamed(found), **attached}
     made = draft(mirror, observed, found.resolved, still=still, failed=failed, news=attached)
-    return replace(made, ages=found.ages, warnings=(*made.warnings, *found.ages.warnings(mirror)))
+    return replace(made, names=found.names, ages=found.ages, warnings=(*made.warnings, *found.ages.warnings(mirror)))
 
 
 def choosable(mirror: Mirror, listed: tuple[str, ...], observed: Callable[[], RepositoryState]) -> tuple[str, ...]:
@@ -100,7 +104,8 @@ def choosable(mirror: Mirror, listed: tuple[str, ...], observed: Callable[[], Re
     attachments = {tag for tag in listed if is_attachment_tag(tag)}
     if not attachments or not (mirror.referrers or mirror.signed_by):
         return listed
-    passed_over = attachments if mirror.signed_by else attachments - observed().own_tags
+    own = frozenset[str]() if mirror.signed_by else observed().own_tags
+    passed_over = {one for one in attachments if mirror.name_of(one) not in own}
     return tuple(tag for tag in listed if tag not in passed_over)
 
 
@@ -132,6 +137,19 @@ def _news(found: Findings) -> tuple[dict[str, str], dict[str, SourceError]]:
     return news_of, failed
 
 
+def _renamed(found: Findings) -> dict[str, str]:
+    """The mirrored tags that come from another tag of the source than the mirror index has, although the digest is the
+    same: it is to know the new one."""
+    observed, words = found.observed, {}
+    for tag, one in found.resolved.items():
+        if not isinstance(one, SourceError) and is_there(observed, tag, one):
+            before, after = observed.tags[tag].source_tag, found.names.get(tag)
+            # A tag that waits is not resolved anew under its new name.
+            if before != after and tag not in found.ages.tags:
+                words[tag] = f"source tag: {before or tag} -> {after or tag}"
+    return words
+
+
 def _refusals(attachments: Mapping[Digest, ListedAttachments | SourceError]) -> tuple[str, ...]:
     """Why the source does not list what is attached, once for all digests."""
     return tuple(
@@ -147,10 +165,12 @@ def _still_chosen(
     A tag that was deleted at the source is among them. One that is no longer among the newest is not: it would be
     removed anyway. The listed tags are chosen without these, which therefore take no listed tag's place.
     """
-    lost = observed.tags.keys() - set(listed)
+    names = source_tags(mirror, observed)
+    lost = set(names.values()) - set(listed)
     if not lost:
         return frozenset()
     # `immutable` decides only what is resolved again, and nothing is resolved here.
     among = choosable(mirror, (*listed, *lost), lambda: observed)
     selection = select(mirror.tags, mirror.exclude, (), among, passing)
-    return frozenset(one.tag for one in selection.chosen) & lost
+    chosen = {one.tag for one in selection.chosen} & lost
+    return frozenset(tag for tag, source_tag in names.items() if source_tag in chosen)

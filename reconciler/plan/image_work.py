@@ -41,7 +41,7 @@ class ImageWork:
     @property
     def what(self) -> str:
         """Returns the image's name at its source, for messages."""
-        return f"{self.repository.source}:{self.changes[0].tag}"
+        return f"{self.repository.source}:{self.changes[0].at_source}"
 
 
 def registry_of(source: str) -> str:

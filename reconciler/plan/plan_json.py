@@ -94,6 +94,7 @@ def change_document(change: Change) -> dict[str, Any]:
         **reason,
         **signature,
         **({"by": change.by} if change.by else {}),
+        **({"source_tag": change.source_tag} if change.source_tag else {}),
     }
 
 
@@ -267,11 +268,11 @@ def _parse_change(entry: Any, target: str) -> Change:
         raise Malformed(f"a change of {target}", f"{change.tag[:90]!r} is not a tag")
     if change.after and "signature" in entry:
         change = replace(change, signature=parse_knowledge(entry["signature"], f"a change of {target}"))
-    match entry.get("by"):
-        case str() | None as by:
-            return replace(change, by=by) if by else change
+    match entry.get("by"), entry.get("source_tag"):
+        case str() | None as by, str() | None as source_tag if source_tag is None or is_tag(source_tag):
+            return replace(change, by=by, source_tag=source_tag)
         case _:
-            raise Malformed(f"a change of {target}", "expected by to be the name of an option")
+            raise Malformed(f"a change of {target}", "expected by to be the name of an option, and source_tag a tag")
 
 
 def _manifests_document(manifests: Mapping[Digest, bytes]) -> dict[str, str]:

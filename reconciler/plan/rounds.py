@@ -27,6 +27,7 @@ from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.ages import Ages, Testimony, Waiting, ages
 from reconciler.plan.findings import Findings, choosable, is_there
 from reconciler.plan.image_work import registry_of
+from reconciler.plan.names import in_store
 from reconciler.target.index import MirrorIndex, RepositoryState
 from reconciler.work.shares import Shares
 from reconciler.work.threads import RESOLVE_WORKERS
@@ -55,17 +56,17 @@ _Attachments: TypeAlias = "Mapping[Digest, Future[ListedAttachments | SourceErro
 class _Selected:
     """What a mirror chooses.
 
-    answers   tag -> what it points to, or will turn out to
+    answers   tag -> what it points to, or will turn out to; or why no tag gets this name
     tallies   what each of its patterns chooses
     warnings  about patterns that choose nothing
     chosen    the tags that are chosen, and in earlier rounds were
     last      those that are chosen now
-    listed    the listed tags that they are chosen from
-    passing   those of them that wait, or would
+    listed    the listed tags that they are chosen from, by their names at the source
+    passing   those of them that wait, or would, by these names too
     rounds    how often they were chosen
     """
 
-    answers: Mapping[str, Descriptor | Future[Resolved]]
+    answers: Mapping[str, Resolved | Future[Resolved]]
     tallies: tuple[Tally, ...] = ()
     warnings: tuple[str, ...] = ()
     chosen: Mapping[str, Chosen] = field(default_factory=dict)
@@ -133,11 +134,14 @@ class Rounds:
             logger.info(
                 "%s: %s chooses %d of %d tags", mirror.target, tally.pattern, tally.chosen, len(listed), extra=about
             )
-        answers = {one.tag: self._known(one, mirror) or self._resolve(one, mirror) for one in selection.chosen}
+        named = in_store(mirror, selection.chosen)
+        answers: dict[str, Resolved | Future[Resolved]] = {
+            tag: self._known(one, mirror) or self._resolve(one, mirror) for tag, one in named.chosen.items()
+        }
         empty = empty_handed(mirror.tags, selection.tallies, listed if listing else None)
         warnings = (*empty, *surprises(selection.chosen, listed))
-        chosen = {one.tag: one for one in selection.chosen}
-        return _Selected(answers, selection.tallies, warnings, chosen, frozenset(chosen), listed)
+        answers |= named.refused
+        return _Selected(answers, selection.tallies, warnings, named.chosen, frozenset(answers), listed)
 
     def _selected_by_age(self, selected: list[_Selected]) -> list[_Selected]:
         """Chooses again without the tags that wait, until no more of them do."""
@@ -156,25 +160,31 @@ class Rounds:
         if mirror.min_age is None or not selected.last:
             return selected
         observed = self._observed(mirror)
-        new = (self._ages(mirror, selected).tags & selected.last) - observed.tags.keys()
-        if not new:
+        waiting = (self._ages(mirror, selected).tags & selected.last) - observed.tags.keys()
+        if not waiting:
             return selected
+        new = {selected.chosen[tag].at_source for tag in waiting}
         known = observed.tags.keys() | observed.seen.keys() | selected.chosen.keys()
         asks = mirror.min_age.has_others and selected.rounds < ROUNDS
-        unseen = {tag for tag in selected.listed if not (asks or tag in known or mirror.min_age.exempts(tag))}
+        unseen = {
+            tag for tag in selected.listed if not (asks or mirror.name_of(tag) in known or mirror.min_age.exempts(tag))
+        }
         passing = selected.passing | new | unseen
         again = select(mirror.tags, mirror.exclude, mirror.immutable, selected.listed, passing)
-        chosen = {one.tag: one for one in again.chosen}
+        named = in_store(mirror, again.chosen)
+        # A name that waits with one tag is not given to another meanwhile: the first would never get old enough.
+        chosen = {tag: one for tag, one in named.chosen.items() if selected.chosen.get(tag, one) == one}
         more = {
             tag: self._known(one, mirror) or self._resolve(one, mirror)
             for tag, one in chosen.items()
             if tag not in selected.answers
         }
+        refused = {tag: why for tag, why in named.refused.items() if tag not in selected.chosen}
         return replace(
             selected,
-            answers={**selected.answers, **more},
+            answers={**selected.answers, **more, **refused},
             chosen={**selected.chosen, **chosen},
-            last=frozenset(chosen),
+            last=frozenset((*chosen, *refused)),
             passing=passing,
             rounds=selected.rounds + 1,
         )
@@ -192,15 +202,19 @@ class Rounds:
         found = with_({})
         if not mirror.min_age or not mirror.min_age.has_others:
             return found
-        asked = {one.tag: self._testimony(mirror, one, now) for one in found.waiting if one.until}
+        asked = {
+            one.tag: self._testimony(mirror, one, selected.chosen[one.tag].at_source, now)
+            for one in found.waiting
+            if one.until
+        }
         return with_({tag: one.result() for tag, one in asked.items()})
 
-    def _testimony(self, mirror: Mirror, waiting: Waiting, now: datetime) -> Future[Testimony | None]:
+    def _testimony(self, mirror: Mirror, waiting: Waiting, at_source: str, now: datetime) -> Future[Testimony | None]:
         """Asks the other witnesses, once for each tag."""
         place = (mirror.target, waiting.tag)
         if place not in self._testimonies:
             self._testimonies[place] = self._threads.submit(
-                lambda *_: self._witnesses.testify(mirror, waiting.tag, waiting.digest, now), mirror.source
+                lambda *_: self._witnesses.testify(mirror, at_source, waiting.digest, now), mirror.source
             )
         return self._testimonies[place]
 
@@ -269,6 +283,7 @@ class Rounds:
             selected.warnings,
             aged,
             selected.passing,
+            {tag: one.source_tag for tag, one in selected.chosen.items()},
         )
 
     def _observed(self, mirror: Mirror) -> RepositoryState:
@@ -278,7 +293,7 @@ class Rounds:
         return self._send(mirror.source, mirror.source, lambda source: source.tags())
 
     def _resolve(self, chosen: Chosen, mirror: Mirror) -> Future[Resolved]:
-        reference = str(chosen.pattern.digest) if isinstance(chosen.pattern, Pinned) else chosen.tag
+        reference = str(chosen.pattern.digest) if isinstance(chosen.pattern, Pinned) else chosen.at_source
         return self._send(mirror.source, f"{mirror.source}:{reference}", lambda source: source.resolve(reference))
 
     def _attachments(

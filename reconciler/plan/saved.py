@@ -105,7 +105,7 @@ def _too_young(repository: RepositoryPlan, mirror: Mirror, index: MirrorIndex, n
     """
     state = index.repositories.get(repository.target, RepositoryState(repository.source))
     for change in repository.of(Action.ADD, Action.UPDATE):
-        waiting = change.after and wait(mirror, state, change.tag, change.after.digest, now)
+        waiting = change.after and wait(mirror, state, change.tag, change.after.digest, now, change.at_source)
         if waiting and change.by != MOVED and not (change.by and waiting.until and may_testify(change.by, mirror)):
             yield f"{change.tag}: {waiting.digest} is not old enough for min_age"
 
@@ -114,21 +114,24 @@ def _moved(repository: RepositoryPlan, mirror: Mirror) -> Iterator[str]:
     """The immutable tags that move without consent, and consents to what cannot need any."""
     for change in repository.of(Action.ADD, Action.UPDATE):
         moves = change.before and change.after and change.before.digest != change.after.digest
-        if change.by == MOVED and not (moves and any(one.may_choose(change.tag) for one in mirror.immutable)):
+        if change.by == MOVED and not (moves and any(one.may_choose(change.at_source) for one in mirror.immutable)):
             yield f"{change.tag}: {MOVED} is not for this tag, which is not immutable or has not moved"
-        elif moves and change.by != MOVED and _is_frozen(mirror, change.tag):
+        elif moves and change.by != MOVED and _is_frozen(mirror, change):
             yield f"{change.tag}: it is immutable, and moves without {MOVED}"
 
 
-def _is_frozen(mirror: Mirror, tag: str) -> bool:
+def _is_frozen(mirror: Mirror, change: Change) -> bool:
     """Whether `immutable` freezes a tag whatever else the source lists. An edit of a pin moves it on purpose."""
     certain = (one for one in mirror.immutable if not (one.is_relative or one.means_versions))
-    return not isinstance(mirror.named.get(tag), Pinned) and any(one.may_choose(tag) for one in certain)
+    is_pinned = isinstance(mirror.named.get(change.tag), Pinned)
+    return not is_pinned and any(one.may_choose(change.at_source) for one in certain)
 
 
 def _may_be_chosen(change: Change, mirror: Mirror) -> bool:
     """Whether a pattern may choose the tag. Which tags are the newest is known only from the source's list."""
-    choosing = [pattern for pattern in mirror.tags if pattern.may_choose(change.tag)]
+    if mirror.name_of(change.at_source) != change.tag:
+        return False
+    choosing = [pattern for pattern in mirror.tags if pattern.may_choose(change.at_source)]
     pins = [pattern for pattern in choosing if isinstance(pattern, Pinned)]
     if pins:
         return change.after is not None and any(pin.digest == change.after.digest for pin in pins)

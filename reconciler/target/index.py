@@ -33,10 +33,11 @@ class TagState:
     size       bytes of the manifest
     platforms  None: all of them
     images     platform -> bytes that a client downloads, as `downloads` gives it; None: not recorded
+    source_tag  its name at the source, if that is another
     by         the option that published it although it was waiting for its time, or is immutable; None: nothing special
     unknown    fields of a newer release
 
-    States that differ in the last three alone are equal.
+    States that differ in `images`, `by` and `unknown` alone are equal.
     """
 
     digest: Digest
@@ -47,6 +48,7 @@ class TagState:
     images: Mapping[str, int] | None = field(default=None, compare=False)
     unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING, compare=False)
     by: str | None = field(default=None, compare=False)
+    source_tag: str | None = None
 
     @property
     def descriptor(self) -> Descriptor:

@@ -220,6 +220,7 @@ def tag_document(state: TagState) -> dict[str, Any]:
         "size": state.size,
         "platforms": platforms_document(state.platforms),
         "synced_at": format_time(state.synced_at),
+        **({"source_tag": state.source_tag} if state.source_tag else {}),
     }
 
 
@@ -374,7 +375,7 @@ _REPOSITORY_FIELDS = frozenset(
         "delivered",
     }
 )
-_TAG_FIELDS = frozenset({"digest", "mediaType", "size", "platforms", "synced_at", "images", "by"})
+_TAG_FIELDS = frozenset({"digest", "mediaType", "size", "platforms", "synced_at", "images", "by", "source_tag"})
 
 
 def _unknown(entry: dict[str, Any], known: frozenset[str]) -> Mapping[str, Any]:
@@ -407,6 +408,7 @@ def parse_tag_document(entry: Any, what: str) -> TagState:
                 _parse_images(entry.get("images"), what),
                 _unknown(entry, _TAG_FIELDS),
                 _parse_by(entry.get("by"), what),
+                _parse_source_tag(entry.get("source_tag"), what),
             )
         case _:
             raise Malformed(what, "expected digest, mediaType, size, platforms and synced_at")
@@ -415,6 +417,12 @@ def parse_tag_document(entry: Any, what: str) -> TagState:
 def _parse_by(entry: Any, what: str) -> str | None:
     if not isinstance(entry, str | None):
         raise Malformed(what, "expected by to be the option that published the tag before its time")
+    return entry
+
+
+def _parse_source_tag(entry: Any, what: str) -> str | None:
+    if entry is not None and not (isinstance(entry, str) and is_tag(entry)):
+        raise Malformed(what, "expected source_tag to be the tag's name at its source")
     return entry
 
 

@@ -122,6 +122,9 @@ NOT_CHOSEN = "no entry of mirrors.yaml chooses it: it may be another writer's"
 
 def _may_choose(mirror: Mirror, tag: str) -> bool:
     """Whether a tag can be the mirror's. Others would be pruned once they were adopted."""
+    if mirror.rename:
+        # Which tag of the source has this name is known only from the source's list.
+        return True
     is_excluded = any(one.may_choose(tag) and not one.is_relative for one in mirror.exclude)
     return not is_excluded and any(one.may_choose(tag) for one in mirror.tags)
 

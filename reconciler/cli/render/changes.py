@@ -32,7 +32,8 @@ def remark(change: Change) -> str:
 def why(change: Change) -> str | None:
     """Why a tag changes, where its digests do not show it."""
     by = f"{'published by' if change.by.startswith('--') else 'old enough by'} {change.by}" if change.by else None
-    return "; ".join(filter(None, (change.reason, by))) or None
+    at_source = f"from {change.source_tag}" if change.source_tag else None
+    return "; ".join(filter(None, (change.reason, at_source, by))) or None
 
 
 def _short(state: TagState | Descriptor) -> str:

@@ -68,7 +68,8 @@ def _block(repository: ListedRepository, now: datetime) -> list[Part]:
     for tag, state in _in_order(repository.tags):
         digest = f"{state.digest.algorithm}:{state.digest.hex[:12]}" if state else ""
         changed = age_words(state.synced_at, now) if state else ""
-        table.row(f"  {tag}", digest, (changed, "dim"), _images_words(state))
+        renamed = f"{state.source_tag} at the source" if state and state.source_tag else ""
+        table.row(f"  {tag}", digest, (changed, "dim"), ", ".join(filter(None, (_images_words(state), renamed))))
     source = f"  from {repository.source}" if repository.source else ""
     return [Line((repository.target, "bold"), source), table]
 
@@ -106,6 +107,7 @@ def _tag_entry(tag: str, state: TagState | None) -> dict[str, Any]:
         "platforms": platforms_document(state.platforms) if state else None,
         "images": dict(state.images) if state and state.images else None,
         "synced_at": format_time(state.synced_at) if state else None,
+        **({"source_tag": state.source_tag} if state and state.source_tag else {}),
     }
 
 

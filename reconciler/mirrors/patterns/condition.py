@@ -65,6 +65,13 @@ class AnyOf(Condition):
         return next((part for one in self.conditions if (part := one.ordered_by(tag)) is not None), None)
 
     @property
+    def groups(self) -> frozenset[str]:
+        return frozenset.intersection(*(one.groups for one in self.conditions))
+
+    def captured(self, tag: str) -> Mapping[str, str] | None:
+        return next((found for one in self.conditions if (found := one.captured(tag)) is not None), None)
+
+    @property
     def means_versions(self) -> bool:
         return self.conditions[0].means_versions
 

@@ -68,6 +68,13 @@ class Entry(Pattern):
     def means_versions(self) -> bool:
         return bool(self._of_versions) and not self.kept.floating
 
+    @property
+    def groups(self) -> frozenset[str]:
+        return frozenset().union(*(one.groups for one in self.conditions))
+
+    def captured(self, tag: str) -> Mapping[str, str] | None:
+        return next((found for one in self.conditions if (found := one.captured(tag)) is not None), None)
+
     def __str__(self) -> str:
         # Several conditions of one kind are joined by `or`.
         grouped = (

@@ -68,6 +68,15 @@ class Pattern(ABC):
         """The pattern without what it counts: all tags that meet its conditions."""
         return self
 
+    @property
+    def groups(self) -> frozenset[str]:
+        """The groups, by number or name, that `captured` has of every tag that the pattern chooses."""
+        return frozenset()
+
+    def captured(self, tag: str) -> Mapping[str, str] | None:  # noqa: ARG002 it is for regexes
+        """Returns what the groups capture of a tag, None if they do not match it."""
+        return None
+
     def alternatives(self) -> Iterator[Mapping[str, Any]]:
         """Yields entries that the author may have meant, the nearest first, for a pattern that chooses nothing.
 

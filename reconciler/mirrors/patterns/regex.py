@@ -38,6 +38,16 @@ class Regex(Condition):
         captured: str | None = match.group(1) if match else None
         return captured
 
+    @property
+    def groups(self) -> frozenset[str]:
+        regex = compile_regex(self.pattern)
+        return frozenset((*map(str, range(1, regex.groups + 1)), *regex.groupindex))
+
+    def captured(self, tag: str) -> Mapping[str, str] | None:
+        match = compile_regex(self.pattern).fullmatch(tag)
+        # A group that takes no part in the match captures nothing.
+        return {name: match[int(name) if name.isdigit() else name] or "" for name in self.groups} if match else None
+
     def __str__(self) -> str:
         return f'regex "{self.pattern}"'
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,10 +17,11 @@ from reconciler.mirrors.min_age import INDEX, LOG, LONGEST, PUSH, MinAge
 from reconciler.mirrors.model import Defaults, Mirror
 from reconciler.mirrors.narrowing import widened
 from reconciler.mirrors.patterns import Named, PatternError, Pinned, parse_pattern
+from reconciler.mirrors.rename import Rename
 from reconciler.mirrors.sections.schedule import read_schedule
 from reconciler.mirrors.text_values import duration, path
 from reconciler.oci.docker_hub import DOCKER_HUB
-from reconciler.oci.spec import Digest, Platform
+from reconciler.oci.spec import Digest, Platform, is_tag
 from reconciler.signatures.signers import Identity
 from reconciler.sources.kinds import parse_source
 from reconciler.target.layout import target_problem
@@ -88,6 +90,7 @@ def read_settings(document: Document, place: KeyPath, base: Settings, signers: S
         when_gone=said.get("when_gone", before.when_gone),
         min_age=_min_age(document, (*place, "min_age"), said["min_age"]) if "min_age" in said else before.min_age,
         stores=_stores(document, (*place, "stores"), said["stores"]) if "stores" in said else before.stores,
+        rename=_rename(document, (*place, "rename"), said["rename"]) if "rename" in said else before.rename,
     )
     if base.bound and document.top:
         for key, wider in widened(base.bound, others):
@@ -140,6 +143,8 @@ def read_mirrors(
         settings = read_settings(document, place, defaults, signers)
         tags = _patterns(document, (*place, "tags"), said.get("tags", []))
         _check_contradictions(document, tags, settings)
+        if settings.others.rename and not document.wrong((*place, "rename")):
+            _check_names(document, tags, settings.others.rename)
         ends = _ends(document, place, said)
         schedule = read_schedule(document, (*place, "schedule"), said["schedule"]) if "schedule" in said else None
         if ends and isinstance(said.get("min_age"), dict):
@@ -274,6 +279,34 @@ def _stores(document: Document, place: KeyPath, names: list[Any]) -> tuple[str, 
             hint = f"the stores are {', '.join(known)}"
             document.problem((*place, number), f"{str(name)[:90]!r} is not the name of a store; {hint}")
     return tuple(name for name in known if name in names)
+
+
+def _rename(document: Document, place: KeyPath, template: str) -> Rename | None:
+    rename = Rename(template)
+    problem = rename.problem()
+    if problem:
+        document.problem(place, problem)
+    # A name that is as it was ends a rename of `defaults`.
+    return None if problem or template == "{tag}" else rename
+
+
+def _check_names(document: Document, tags: Placed, rename: Rename) -> None:
+    """Records the tags that `rename` gives no valid name, or the name of another one, whatever the source lists."""
+    named: dict[str, tuple[str, KeyPath]] = {}
+    for place, pattern in tags.items():
+        missing = ", ".join(f"{{{group}}}" for group in sorted(rename.groups - pattern.groups))
+        if missing:
+            example = f"; write e.g. regex: '({re.escape(pattern.tag)})'" if isinstance(pattern, Named) else ""
+            document.problem(place, f"rename uses {missing}, and this entry has no regex with that group{example}")
+        elif isinstance(pattern, Named):
+            name = rename.name(pattern.tag, tags.values())
+            if not is_tag(name):
+                document.problem(place, f"rename makes {name[:140]!r} of {pattern.tag}, which is not a valid tag")
+            other, first = named.setdefault(name, (pattern.tag, place))
+            if other != pattern.tag:
+                line = document.written[first].line
+                why = f"rename makes {name} of both {other} on line {line} and {pattern.tag}"
+                document.problem(place, f"{why}; remove one of the two, or change rename")
 
 
 def _platforms(document: Document, place: KeyPath, value: Any) -> tuple[Platform, ...] | None:

@@ -285,7 +285,9 @@ def _begun(index: MirrorIndex, change: _RepositoryWork, now: datetime) -> Mirror
 def _published(index: MirrorIndex, change: _RepositoryWork, now: datetime) -> MirrorIndex:
     platforms = change.plan.platforms
     tags = {
-        one.tag: TagState(one.after.digest, one.after.media_type, one.after.size, platforms, now)
+        one.tag: TagState(
+            one.after.digest, one.after.media_type, one.after.size, platforms, now, source_tag=one.source_tag
+        )
         for one in change.images
         if one.after
     }

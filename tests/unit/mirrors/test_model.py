@@ -14,6 +14,7 @@ from reconciler.mirrors import patterns
 from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.notifiers import Notifier
+from reconciler.mirrors.rename import Rename
 from reconciler.mirrors.schedule import Cron, Every
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.signatures.signers import Signer
@@ -73,7 +74,7 @@ WITHOUT_FIELD = {"mirrors.yaml": {"version"}, **{name: {"type"} for name in kind
 """Keys that say how to read the rest."""
 
 
-WRITTEN_AS_TEXT = {patterns.Exact, patterns.Pinned, patterns.AnyOf}
+WRITTEN_AS_TEXT = {patterns.Exact, patterns.Pinned, patterns.AnyOf, Rename}
 """Configurations without keys of their own."""
 PAGE = Path(__file__).parents[3] / "docs/mirrors.md"
 

@@ -18,6 +18,7 @@ from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.model import Defaults, Mirror, Mirrors
 from reconciler.mirrors.notifiers import Notifier
 from reconciler.mirrors.patterns import AnyOf, Entry, Exact, Glob, Kept, Pinned, Regex, Semver
+from reconciler.mirrors.rename import Rename
 from reconciler.mirrors.review import Edit, review
 from reconciler.mirrors.schedule import Cron, Every
 from reconciler.mirrors.schema_files import load_schema
@@ -140,6 +141,7 @@ OTHERS_OF_NOTHING: dict[str, Any] = {
     "floating": True,
     "order": "text",
     "min_age": MinAge(timedelta(days=1)),
+    "rename": Rename("{tag}-mirror"),
     "schedule": Every(timedelta(hours=1)),
     "jitter": timedelta(minutes=1),
     "max_connections": 4,
@@ -450,6 +452,7 @@ def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
             NOTIFIER,
             Defaults(),
             MIN_AGE,
+            Rename("{tag}-mirror"),
             *SCHEDULES,
         )
     }
