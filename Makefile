@@ -1,7 +1,7 @@
 # Entry points for contributors and CI; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check unit test parts coverage fuzz kill attacks lives soak bench screenshots lint format docs man lock clean
+.PHONY: help setup demo check unit test parts coverage fuzz kill attacks lives soak bench screenshots lint format docs docs-site man lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -86,6 +86,9 @@ format: .venv/.installed ## Format the code and repair what the linter can
 
 docs: .venv/.installed ## Regenerate the generated parts of README.md and docs/
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cog -r README.md docs/*.md
+
+docs-site: .venv/.installed ## Build the site of the documentation into build/site, with every link checked
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 man: .venv/.installed ## Write the man pages into build/man, for a release or a package
 	$(BIN)/python -m reconciler.cli.manual build/man

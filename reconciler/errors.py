@@ -57,10 +57,14 @@ from reconciler.words import plain
 class MirrorError(Exception):
     """The root of every error that r2mirror raises on purpose.
 
-    reason  the label that metrics count it under, one of `REASONS`; a class without its own has that of its parent
+    reason  the label that metrics count it under, one of `REASONS`
+    page    what `r2mirror docs` calls the place of the documentation about it; empty if the message says enough
+
+    A class without its own has that of its parent.
     """
 
     reason = "other"
+    page = ""
 
     def __str__(self) -> str:
         return plain(super().__str__())
@@ -112,6 +116,7 @@ class MirrorsInvalid(MirrorError):
     """mirrors.yaml cannot be used; `problems` is never empty."""
 
     reason = "configuration"
+    page = "mirrors"
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
         super().__init__(problems)
@@ -165,6 +170,7 @@ class Denied(SourceError):
     """The source answered 401 or 403 to our credentials."""
 
     reason = "denied"
+    page = "operations#credentials"
 
 
 class LoginRefused(Denied):
@@ -178,6 +184,7 @@ class RateLimited(SourceError):
     """The source answered 429 until the retries were used up. `retry_after` is in seconds, None if not given."""
 
     reason = "rate_limited"
+    page = "operations#docker-hubs-quota"
 
     def __init__(self, what: str, why: str, retry_after: float | None) -> None:
         super().__init__(what, why)
@@ -189,6 +196,7 @@ class Unreachable(SourceError):
     """No usable answer: name resolution, connection, TLS, time-outs or 5xx, after retries."""
 
     reason = "unreachable"
+    page = "operations#proxies-and-certificates"
 
 
 class BadAnswer(SourceError):
@@ -205,6 +213,7 @@ class ImmutableMoved(SourceError):
     """An immutable tag points to another digest at its source than the one that is mirrored."""
 
     reason = "moved"
+    page = "waiting#immutable-tags-that-moved"
 
 
 class TagsCollide(SourceError):
@@ -217,6 +226,7 @@ class SignatureRefused(SourceError):
     """An image, or one of its signatures, does not satisfy `signed_by`. `what` is the image, or the signature."""
 
     reason = "signature"
+    page = "signatures#images-that-fail-verification"
 
 
 class Unforeseen(SourceError):
@@ -238,9 +248,13 @@ class StoreError(NamedError):
 class StoreDenied(StoreError):
     """The store refuses the credentials, or none are configured."""
 
+    page = "operations#credentials"
+
 
 class StoreUnreachable(StoreError):
     """No usable answer from the store, after retries."""
+
+    page = "operations#proxies-and-certificates"
 
 
 class PreconditionFailed(StoreError):
@@ -249,6 +263,8 @@ class PreconditionFailed(StoreError):
 
 class ConditionsRefused(StoreError):
     """The server does not support conditional writes, without which nothing can be published."""
+
+    page = "operations#when-something-goes-wrong"
 
 
 class TagImmutable(StoreError):
@@ -259,6 +275,7 @@ class Drift(StoreError):
     """A tag of the target has a digest that r2mirror did not publish. `what` is the tag."""
 
     reason = "drift"
+    page = "reliability#drift"
 
 
 class EdgeError(NamedError):
@@ -267,6 +284,8 @@ class EdgeError(NamedError):
 
 class EdgeDenied(EdgeError):
     """The token is not valid, or lacks a permission that the message names."""
+
+    page = "edge#the-token"
 
 
 class EdgeUnreachable(EdgeError):
@@ -277,6 +296,7 @@ class IndexInvalid(NamedError):
     """The mirror index in the store cannot be read. `what` is the store and key."""
 
     reason = "index"
+    page = "operations#when-something-goes-wrong"
 
 
 class IndexVersion(IndexInvalid):
@@ -285,6 +305,8 @@ class IndexVersion(IndexInvalid):
 
 class BoxInvalid(NamedError):
     """A box cannot be used: its bytes are not those that `export` wrote."""
+
+    page = "air-gap#what-can-go-wrong-on-the-way"
 
 
 class PublicError(NamedError):
@@ -295,6 +317,7 @@ class QuotaSpent(NamedError):
     """A registry's quota does not suffice for an image, and the run does not wait for it. `what` is the image."""
 
     reason = "quota"
+    page = "operations#docker-hubs-quota"
 
 
 class PlanRefused(MirrorError):
@@ -319,6 +342,7 @@ class LockHeld(MirrorError):
     """
 
     reason = "lock"
+    page = "operations#when-something-goes-wrong"
 
     def __init__(self, where: str, holder: str, since: str, left: int, has_ended: bool = False) -> None:  # noqa: FBT001, FBT002 pickled by position
         super().__init__(where, holder, since, left, has_ended)
@@ -344,6 +368,7 @@ class LockLost(NamedError):
     """The lock is lost, or may be: nothing more may be written. `what` is the store and key."""
 
     reason = "lock"
+    page = "operations#when-something-goes-wrong"
 
     def __str__(self) -> str:
         return plain(
@@ -354,6 +379,8 @@ class LockLost(NamedError):
 
 class ClusterError(NamedError):
     """The cluster failed, not the source or the store. `what` is its address, or the blob to copy."""
+
+    page = "operations#more-than-one-machine"
 
 
 class Interrupted(MirrorError):

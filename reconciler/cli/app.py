@@ -94,6 +94,8 @@ def run() -> int:
 def _fail(error: Exception, kind: str, message: str) -> int:
     """Prints an error, and returns the exit code."""
     complain(message, **_fields(error, kind, message))
+    if isinstance(error, MirrorError) and error.page:
+        note(f"More about this: r2mirror docs {error.page}")
     _answer(error, kind, message, 1)
     return 1
 

@@ -55,6 +55,7 @@ SECTIONS = {
     "About r2mirror": (
         Row("schema", "schema:schema", "Print the JSON Schema of mirrors.yaml or of an output."),
         Row("completion", "completion:completion", "Print what a shell reads to complete r2mirror."),
+        Row("docs", "docs:docs", "Print the URL of a page of the documentation, or list the pages."),
         Row("version", "version:version", "Print the version of r2mirror, of Python and of each format."),
     ),
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,18 @@ def test_what_is_generated_is_up_to_date(name: str) -> None:
     call = [sys.executable, "-m", "cogapp", "--check", f"docs/{name}.md"]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}run `make docs`"
+
+
+def test_the_site_builds_and_its_links_lead_somewhere(tmp_path: Path) -> None:
+    call = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--strict", "--site-dir", str(tmp_path / "site")]
+    environ = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    done = subprocess.run(call, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    tutorial = (tmp_path / "site/r2/index.html").read_text()
+    assert tutorial.count("<ol>") == 1, "its steps are one list"
+    assert not re.findall(r'<(?:script|img)[^>]* src="?https?:|<link rel="?stylesheet"? href="?https?:', tutorial)
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
+    assert f'href="{urls["Documentation"]}r2/"' in tutorial
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

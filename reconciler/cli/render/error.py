@@ -50,6 +50,7 @@ def error_document(error: BaseException | None, kind: str, message: str, code: i
             "line": first.line if first else None,
             "column": first.column if first else None,
             "advice": next((words for kinds, words in ADVICE if isinstance(error, kinds)), None),
+            "page": getattr(error, "page", "") or None,
             "problems": [_problem(one) for one in problems],
             "exit_code": code,
         },
