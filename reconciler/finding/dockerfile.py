@@ -44,13 +44,14 @@ class _Stages:
     names: set[str] = field(default_factory=set)
     count: int = 0
     arguments: dict[str, _Argument] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
 
     def is_one(self, name: str) -> bool:
         return name.lower() in self.names or (name.isdecimal() and len(name) < 9 and int(name) < self.count)
 
-    @property
-    def values(self) -> dict[str, str]:
-        return {name: one.value for name, one in self.arguments.items()}
+    def declare(self, name: str, argument: _Argument) -> None:
+        self.arguments[name] = argument
+        self.values[name] = argument.value
 
 
 def find_in_dockerfile(text: str, file: str) -> Iterator[Item]:
@@ -146,7 +147,7 @@ def _declare(instruction: _Instruction, stages: _Stages) -> None:
             expanded = expand(value, stages.values)
         except CannotExpand:
             continue  # Where it is used, it has no default.
-        stages.arguments[match["name"]] = _Argument(expanded.value, start + expanded.start, start + expanded.end)
+        stages.declare(match["name"], _Argument(expanded.value, start + expanded.start, start + expanded.end))
 
 
 def _from(source: Text, instruction: _Instruction, words: list[re.Match[str]], stages: _Stages) -> Iterator[Item]:

@@ -82,4 +82,5 @@ class Text:
 
     def problem(self, line: int, column: int, message: str) -> Problem:
         """Returns a part of the file that cannot be read."""
-        return Problem(self.file, line, column, "", message)
+        # A parser may stop in a line after the last one.
+        return Problem(self.file, min(line, self.text.count("\n") + 1), column, "", message)

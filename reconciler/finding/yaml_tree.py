@@ -71,6 +71,9 @@ class NotYaml(ValueError):
 
 def documents(text: str) -> Iterator[Node]:
     """Reads the documents of a text. Raises `NotYaml` where one is not valid; those before it are returned."""
+    if text.lstrip()[:1] in ("{", "["):
+        # JSON may be indented with tabs, YAML may not; in a string of JSON there are none.
+        text = text.replace("\t", " ")
     try:
         yield from _documents(text)
     except yaml.MarkedYAMLError as error:

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import httpx
 
 from reconciler.errors import BadAnswer, Malformed
+from reconciler.finding.found import Found
+from reconciler.finding.image import Image
+from reconciler.finding.kinds import KINDS, find_in_text
 from reconciler.http.patience import parse_retry_after
 from reconciler.http.reason import LONGEST, reason
 from reconciler.mirrors.load import load_mirrors
@@ -196,6 +199,25 @@ HOLDER = {
     "renewed": "2026-11-20T10:00:00Z",
     "until": "2026-11-20T10:02:00Z",
 }
+FILES = (
+    (
+        "# syntax=docker/dockerfile:1\nARG A=alpine:3.20 B='${A}'\nFROM --platform=x ${B:-${A}} AS b\nRUN <<E\nx\nE\n"
+        "COPY \\\n --from=b / /\nRUN --mount=type=bind,from=busybox:1 x\n"
+    ),
+    "services:\n  a: &a {image: 'x/${B:-y:${C-1}}'}\n  b: {<<: *a, volumes: [{type: image, source: z}]}\n  c: *a\n",
+    (
+        'apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: "quay.io/x/y:1"\n    args: [--a=quay.io/b/c:2]\n'
+        "    env: [{value: ghcr.io/a/b:1}]\n  sidecar: {image: {registry: r.io, repository: a, tag: b}}\n---\nimages: [{name: a, newTag: b}]\n"
+    ),
+    (
+        "jobs:\n  a:\n    runs-on: x\n    container: ${{ matrix.i }}\n    strategy: {matrix: {i: [a, b]}}\n    services: {a: b}\n"
+        "    steps: [{uses: docker://x:1}]\n"
+    ),
+    'stages: [a]\nvariables: {A: "${A}$B"}\nimage: $A\njob: {image: {name: "x:$A"}, services: [{name: y}]}\n',
+    'resource "docker_image" "x" {\n  name = "nginx:1"\n  image = "quay.io/a/b:1"\n  y = { image = "${a}", x = 1 }\n}\n',
+    '{{ if x }}\n- image: "{{ .x }}"\n  image: quay.io/a/b:1\n{{ end }}\n',
+    "alpine\nsee docker://quay.io/a/b:1, (ghcr.io/c/d@sha256:" + "a" * 64 + ")\n",
+)
 WEBHOOK_SECRET = Secret("0123456789abcdef")
 LISTED = ("3.18", "3.20", "3.20.1-rc1", "latest", "v3.19", "edge")
 
@@ -240,6 +262,22 @@ def version_range(body: bytes) -> None:
 def typed(body: bytes) -> None:
     patterns = parse_typed([part.decode("utf-8", "surrogateescape") for part in body.split(b"\n")])
     assert {row.tag for row in choose_tags("it", patterns, (), LISTED).rows} == set(LISTED)
+
+
+def files(body: bytes) -> None:
+    """A file of any kind, read as each of them: what is found is an image, and stands where it is said to."""
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Malformed("it", str(error)) from None
+    for kind in (None, *KINDS):
+        for one in find_in_text(text, "it", kind, env=True):
+            assert one.line >= 1
+            assert one.column >= 1
+            if isinstance(one, Found):
+                assert Image.parse(str(one.image)) == one.image
+                assert text[one.start : one.end] == one.written
+                assert text.count("\n", 0, one.start) == one.line - 1
 
 
 def manifest(body: bytes) -> None:
@@ -429,6 +467,7 @@ TARGETS = {
         ),
         typed,
     ),
+    "files with images": Target(texts(*FILES), files),
     "manifests": Target(trees(IMAGE, MANY), manifest),
     "mirror index": Target(trees(INDEX), mirror_index),
     "saved plan": Target(trees(PLAN), plan),

@@ -34,18 +34,21 @@ def clone(tmp_path: Path) -> tuple[Path, str]:
     return folder, git(folder, "rev-parse", "HEAD")
 
 
-def test_another_repository_validates_its_mirrors_with_the_hook(clone: tuple[Path, str], tmp_path: Path) -> None:
+def test_another_repository_checks_its_mirrors_and_its_images_with_the_hooks(
+    clone: tuple[Path, str], tmp_path: Path
+) -> None:
     source, commit = clone
     user = tmp_path / "user"
     user.mkdir()
     git(user, "init", "--quiet")
     (user / ".pre-commit-config.yaml").write_text(
-        f"repos:\n  - repo: {source}\n    rev: {commit}\n    hooks: [{{id: r2mirror-validate}}]\n"
+        f"repos:\n  - repo: {source}\n    rev: {commit}\n    hooks: [{{id: r2mirror-validate}}, {{id: r2mirror-coverage}}]\n"
     )
     (user / "mirrors.yaml").write_text(GOOD)
     (user / "deploy").mkdir()
     (user / "deploy/mirrors.yml").write_text(GOOD)
     (user / "other.yaml").write_text("not: mirrors\n")
+    (user / "deploy/Dockerfile").write_text("FROM alpine\n")
     environ = {**os.environ, "PRE_COMMIT_HOME": str(tmp_path / "cache")}
 
     def run(code: int) -> str:
@@ -68,6 +71,9 @@ def test_another_repository_validates_its_mirrors_with_the_hook(clone: tuple[Pat
     assert "mirrors.yaml: valid, 1 mirror" in passed
     assert "deploy/mirrors.yml: valid, 1 mirror" in passed
     assert "other.yaml" not in passed
+    assert "1 image, all of them mirrored." in passed
+    (user / "deploy/Dockerfile").write_text("FROM alpine AS a\nFROM quay.io/x/y:1.2\n")
+    assert "deploy/Dockerfile:2 uses quay.io/x/y:1.2, which mirrors.yaml does not mirror" in run(1)
     (user / "mirrors.yaml").write_text(GOOD.replace("latest", "3.20"))
     failed = run(1)
     assert (

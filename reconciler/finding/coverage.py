@@ -1,0 +1,107 @@
+"""Compares images that files name with what mirrors.yaml mirrors, or with what the mirror has. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+from urllib.parse import urlsplit
+
+from reconciler.mirrors.patterns import Pinned
+
+if TYPE_CHECKING:
+    from reconciler.finding.found import Found
+    from reconciler.finding.image import Image
+    from reconciler.mirrors.model import Mirror, Mirrors
+    from reconciler.target.index import MirrorIndex, RepositoryState
+
+Repository = TypeVar("Repository")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An image that is not mirrored, and what is missing of it, in words."""
+
+    found: Found
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.found.file}:{self.found.line} uses {self.found.reference}, {self.why}"
+
+
+def missing_in_file(found: Iterable[Found], mirrors: Mirrors) -> tuple[Missing, ...]:
+    """Returns the images that mirrors.yaml does not mirror. A pattern covers each tag that it may choose."""
+    names = _Names(mirrors, ((mirror.source, mirror.target, mirror) for mirror in mirrors.mirrors))
+
+    def lacks(image: Image) -> str | None:
+        of = names.of(image)
+        if not of:
+            return "which mirrors.yaml does not mirror"
+        return None if any(_may_have(one, image) for one in of) else f"{_which(image)} mirrors.yaml does not choose"
+
+    return _missing(found, lacks)
+
+
+def missing_in_index(found: Iterable[Found], mirrors: Mirrors, index: MirrorIndex) -> tuple[Missing, ...]:
+    """Returns the images that the mirror does not have. A digest has to be that of a tag."""
+    names = _Names(mirrors, ((state.source, target, state) for target, state in index.repositories.items()))
+
+    def lacks(image: Image) -> str | None:
+        of = names.of(image)
+        if not of:
+            return "which the mirror does not have"
+        return None if any(_has(one, image) for one in of) else f"{_which(image)} the mirror does not have"
+
+    return _missing(found, lacks)
+
+
+def _missing(found: Iterable[Found], lacks: Callable[[Image], str | None]) -> tuple[Missing, ...]:
+    return tuple(Missing(one, why) for one in found if (why := lacks(one.image)))
+
+
+def _which(image: Image) -> str:
+    return "whose tag" if image.pulled_tag and image.digest is None else "whose digest"
+
+
+class _Names(Generic[Repository]):
+    """Repositories by their names: those of their sources, and those that they have in the mirror."""
+
+    def __init__(self, mirrors: Mirrors, repositories: Iterable[tuple[str, str, Repository]]) -> None:
+        self._named: dict[str, list[Repository]] = {}
+        hosts = tuple(_hosts(mirrors))
+        for source, target, one in repositories:
+            for name in (source, *(f"{host}/{target}" for host in hosts)):
+                self._named.setdefault(name, []).append(one)
+
+    def of(self, image: Image) -> list[Repository]:
+        return self._named.get(str(image.repository), [])
+
+
+def _hosts(mirrors: Mirrors) -> Iterator[str]:
+    """Yields what is before a target in the names of images at the mirror."""
+    for store in {
+        mirrors.store.pull_url: mirrors.store,
+        **{one.pull_url: one for one in mirrors.stores.values()},
+    }.values():
+        if store.pull_url:
+            yield "/".join(part for part in (urlsplit(store.pull_url).netloc, store.prefix) if part)
+
+
+def _may_have(mirror: Mirror, image: Image) -> bool:
+    """Whether the patterns of a mirror choose the image, from some list of tags."""
+    tag = image.pulled_tag
+    if tag is None:
+        return any(isinstance(one, Pinned) and str(one.digest) == image.digest for one in mirror.tags)
+    if any(one.may_choose(tag) for one in mirror.exclude if not one.is_relative):
+        return False
+    pin = mirror.named.get(tag)
+    if isinstance(pin, Pinned):
+        return image.digest in (None, str(pin.digest))
+    return any(one.may_choose(tag) for one in mirror.tags)
+
+
+def _has(state: RepositoryState, image: Image) -> bool:
+    """Whether the mirror has the image: the digest, where one is named, else the tag."""
+    if image.digest is None:
+        return image.pulled_tag in state.tags
+    return any(str(one.digest) == image.digest for one in state.tags.values())
