@@ -26,6 +26,7 @@ class Row:
 
 SECTIONS = {
     "Mirror": (
+        Row("import", "import_:import_", "Translate the configuration of another tool into mirrors.yaml."),
         Row("validate", "validate:validate", "Check mirrors files, offline and without credentials."),
         Row("plan", "plan:plan", "Show what apply would do."),
         Row("apply", "apply:apply", "Apply mirrors.yaml to the store."),

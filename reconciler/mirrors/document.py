@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias, cast
 
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer, ComposerError
@@ -26,6 +26,21 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 32
 MAX_NODES = 20_000
 """The parser takes about four seconds a megabyte. A mirror has some 200 bytes and 20 values."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a file may hold.
+
+    size   bytes
+    nodes  values, each counted as often as it is used
+    ours   whether it is in our own format, which has no merge keys and no text of several lines
+    """
+
+    size: int = MAX_BYTES
+    nodes: int = MAX_NODES
+    ours: bool = True
+
 
 STDIN = Path("-")
 """Stands for a file that is read from stdin. Relative paths in it start in the working directory."""
@@ -120,14 +135,14 @@ def file_name(path: Path) -> str:
     return "stdin" if path == STDIN else str(path)
 
 
-def parse_document(body: bytes, file: str) -> Document:
+def parse_document(body: bytes, file: str, bounds: Bounds = Bounds()) -> Document:
     """Parses `body`. Duplicate keys and unsupported YAML tags are problems of the document.
 
     Raises `MirrorsInvalid` for text that is not YAML.
     """
-    text = _decode(body, file)
+    text = decode(body, file)
     try:
-        root = _compose(text)
+        root = _compose(text, bounds)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -136,9 +151,9 @@ def parse_document(body: bytes, file: str) -> Document:
     except (YAMLError, ValueError, RecursionError) as error:
         raise _fatal(file, f"not YAML: {str(error).splitlines()[0] if str(error) else type(error).__name__}") from None
     if root is None:
-        raise _fatal(file, "the file is empty; a mirrors file begins with `version: 1`")
+        raise _fatal(file, f"the file is empty{'; a mirrors file begins with `version: 1`' if bounds.ours else ''}")
     document = Document(file, body)
-    document.value = _Builder(document).build(root, (), None, 0)
+    document.value = _Builder(document, bounds).build(root, (), None, 0)
     return document
 
 
@@ -154,22 +169,36 @@ def opened(path: Path) -> AbstractContextManager[BinaryIO]:
     return path.open("rb") if path != STDIN else nullcontext(sys.stdin.buffer)
 
 
-def read_body(path: Path, name: str, opened: Callable[[Path], AbstractContextManager[BinaryIO]] = opened) -> bytes:
+@dataclass(frozen=True)
+class Advice:
+    """What to do about a file that does not exist, and about one that is too large."""
+
+    missing: str = "; name another one with -f, or write it (docs/mirrors.md)"
+    large: str = "replace lists of tags with patterns, or split the file (docs/mirrors.md, Several files, one bucket)"
+
+
+def read_body(
+    path: Path,
+    name: str,
+    opened: Callable[[Path], AbstractContextManager[BinaryIO]] = opened,
+    most: int = MAX_BYTES,
+    advice: Advice = Advice(),
+) -> bytes:
     """Reads a file, which messages call `name`. Raises `MirrorsInvalid` if it is too large or cannot be read."""
     try:
         with opened(path) as file:
-            body = file.read(MAX_BYTES + 1)
+            body = file.read(most + 1)
     except FileNotFoundError:
-        raise _fatal(name, "does not exist; name another one with -f, or write it (docs/mirrors.md)") from None
+        raise _fatal(name, f"does not exist{advice.missing}") from None
     except OSError as error:
         raise _fatal(name, f"cannot be read: {error.strerror}") from None
-    if len(body) > MAX_BYTES:
-        how = "replace lists of tags with patterns, or split the file (docs/mirrors.md, Several files, one bucket)"
-        raise _fatal(name, f"larger than {MAX_BYTES // 1024} KiB; {how}")
+    if len(body) > most:
+        raise _fatal(name, f"larger than {most // 1024} KiB; {advice.large}")
     return body
 
 
-def _decode(body: bytes, file: str) -> str:
+def decode(body: bytes, file: str) -> str:
+    """Decodes the text of a file. Raises `MirrorsInvalid` for one that is not UTF-8."""
     if body.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise _fatal(file, "the text is UTF-16; save it as UTF-8")
     if body.startswith(b"\xef\xbb\xbf"):
@@ -185,10 +214,10 @@ def _decode(body: bytes, file: str) -> str:
     return text
 
 
-def _compose(text: str) -> Any:
+def _compose(text: str, bounds: Bounds) -> Any:
     """Composes the tree of nodes. Raises ruamel's errors, also for text that is too deep or has too many values."""
     yaml = YAML(typ="safe", pure=True)
-    yaml.Composer = _BoundedComposer
+    yaml.Composer = cast("type[Composer]", type("_Bounded", (_BoundedComposer,), {"most": bounds.nodes}))
     return yaml.compose(text)
 
 
@@ -196,16 +225,17 @@ class _BoundedComposer(Composer):
     """Counts nodes while they are made: a YAML bomb must be refused before it fills the memory."""
 
     depth = nodes = 0
+    most = MAX_NODES
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.depth += 1
         self.nodes += 1
-        if self.depth > MAX_DEPTH or self.nodes > MAX_NODES:
+        if self.depth > MAX_DEPTH or self.nodes > self.most:
             mark = self.parser.peek_event().start_mark
             many = (
                 f"nested more than {MAX_DEPTH} levels deep"
                 if self.depth > MAX_DEPTH
-                else f"more than {MAX_NODES} values"
+                else f"more than {self.most} values"
             )
             raise ComposerError(None, None, many, mark)
         node = super().compose_node(parent, index)
@@ -216,15 +246,17 @@ class _BoundedComposer(Composer):
 class _Builder:
     """Turns nodes into values, and counts them, since aliases multiply them."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, bounds: Bounds) -> None:
         self._document = document
+        self._bounds = bounds
         self._built = 0
+        self._merged: dict[int, Items] = {}
 
     def build(self, node: Any, place: KeyPath, key: Any, depth: int) -> Any:
         self._built += 1
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         # The composer makes an aliased node once; here it is built as often as it is used.
-        if self._built > MAX_NODES or depth > MAX_DEPTH:
+        if self._built > self._bounds.nodes or depth > MAX_DEPTH:
             raise _fatal(self._document.file, "aliases expand to too many values", line, column)
         key_mark = (key or node).start_mark
         text = node.value if isinstance(node.value, str) else ""
@@ -240,7 +272,7 @@ class _Builder:
 
     def _mapping(self, node: Any, place: KeyPath, depth: int) -> dict[str, Any]:
         values: dict[str, Any] = {}
-        for key, value in node.value:
+        for key, value in node.value if self._bounds.ours else _merged(node, self._merged):
             # The name is part of the place that messages print: a key that would garble a terminal is called `?`.
             name = key.value if key.id == "scalar" and not _unprintable(key.value) else "?"
             problem = self._key_problem(key, (*place, name), known=name in values)
@@ -263,7 +295,7 @@ class _Builder:
         return None
 
     def _scalar(self, node: Any, place: KeyPath) -> Any:
-        unprintable = _unprintable(node.value)
+        unprintable = _unprintable(node.value if self._bounds.ours else node.value.replace("\n", " "))
         if unprintable:
             self._document.problem(place, f"contains {unprintable}, which is not allowed here; remove it")
             return None
@@ -273,6 +305,26 @@ class _Builder:
         except ValueError:
             self._document.problem(place, f"{node.value[:40]!r} is out of range")
             return None
+
+
+Items: TypeAlias = "list[tuple[Any, Any]]"
+
+
+def _merged(node: Any, known: dict[int, Items]) -> Items:
+    """The keys and values of a mapping, with those of `<<: *other` that it does not have itself.
+
+    known  the mappings that are merged already, by the identity of their nodes: each is merged once
+    """
+    if id(node) in known:
+        return known[id(node)]
+    own = known[id(node)] = [(key, value) for key, value in node.value if str(key.tag) != _MERGE]
+    names = {key.value for key, _ in own if key.id == "scalar"}
+    for _, value in (one for one in node.value if str(one[0].tag) == _MERGE):
+        for other in value.value if value.id == "sequence" else [value]:
+            brought = _merged(other, known) if other.id == "mapping" else []
+            own += [(key, inner) for key, inner in brought if key.id == "scalar" and key.value not in names]
+            names |= {key.value for key, _ in own if key.id == "scalar"}
+    return own
 
 
 def _unprintable(text: str) -> str | None:
