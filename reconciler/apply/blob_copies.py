@@ -20,7 +20,6 @@ from reconciler.apply.blob_transfer import Moved, Transfer, transfer
 from reconciler.apply.holders import BlobHolders
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.image_work import registry_of
-from reconciler.sources.kinds import parse_source
 from reconciler.target.reuse import CopyFrom
 from reconciler.work.shares import Shares
 from reconciler.work.threads import Once, came_before
@@ -133,7 +132,7 @@ class BlobCopies:
         cluster = self._resources.cluster
         if cluster is None and wanted.holder is None:
             return self._download(wanted)
-        if cluster is None or parse_source(wanted.source).path is not None:
+        if cluster is None or cluster.config.is_of_this_machine(wanted.source):
             return transfer(wanted, self._resources.open_source, self._resources.target, self._copied)
         moved = cluster.carry(wanted, self._owner, self._check)
         if moved is Moved.SENT:

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import __version__
 from reconciler.apply.blob_transfer import transfer
 from reconciler.errors import ClusterError, ExtraMissing, MirrorError, UsageError
+from reconciler.sources.kinds import parse_source
 from reconciler.sources.opening import open_sources
 from reconciler.target.kinds import open_target
 from reconciler.target.lock import Witness
@@ -65,17 +66,25 @@ class WorkerConfig:
 
     bandwidth  bytes a second that one worker process may download, None for no limit
     attached   the sources whose attachments are elsewhere, and where
+    fallbacks  the sources that others follow, and those
     """
 
     store: StoreConfig
     registries: tuple[tuple[str, RegistryConfig], ...]
     bandwidth: float | None = None
     attached: tuple[tuple[str, str], ...] = ()
+    fallbacks: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     @classmethod
     def of(cls, mirrors: Mirrors, bandwidth: float | None) -> WorkerConfig:
         registries, attached = sorted(mirrors.registries.items()), sorted(mirrors.attached.items())
-        return cls(mirrors.store, tuple(registries), bandwidth, tuple(attached))
+        return cls(
+            mirrors.store, tuple(registries), bandwidth, tuple(attached), tuple(sorted(mirrors.fallbacks.items()))
+        )
+
+    def is_of_this_machine(self, source: str) -> bool:
+        """Returns whether a source, or one that follows it, is a folder, which the workers do not have."""
+        return any(parse_source(name).path is not None for name in (source, *dict(self.fallbacks).get(source, ())))
 
     def share(self, workers: int) -> WorkerConfig:
         """Divides the limits of the run among so many worker processes; each may have one connection at least."""
@@ -146,7 +155,12 @@ def _opened(config: WorkerConfig, owner: str, process: int) -> _Opened:
     """Opens the sources and the store, until this process ends or newer runs take their place."""
     del process  # A child must not go on with its parent's connections.
     sources = open_sources(
-        dict(config.registries), Path(), os.environ, bandwidth=config.bandwidth, attached=dict(config.attached)
+        dict(config.registries),
+        Path(),
+        os.environ,
+        bandwidth=config.bandwidth,
+        attached=dict(config.attached),
+        fallbacks=dict(config.fallbacks),
     )
     target = open_target(config.store, os.environ, registries=dict(config.registries))
     return _Opened(sources, sources.__enter__(), target.guarded(Witness(target.state, owner).check))

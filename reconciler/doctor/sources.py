@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.doctor.results import CheckResult, Notes
@@ -36,6 +37,10 @@ def _samples(mirrors: Mirrors) -> dict[str, Mirror]:
     samples: dict[str, Mirror] = {}
     for mirror in sorted(mirrors.mirrors, key=lambda one: _named_tag(one) is None):
         samples.setdefault(parse_source(mirror.source).place, mirror)
+    # Those that follow others need not have every tag: their lists are requested.
+    for mirror in mirrors.mirrors:
+        for name in mirror.fallbacks:
+            samples.setdefault(parse_source(name).place, replace(mirror, source=name, tags=()))
     return samples
 
 

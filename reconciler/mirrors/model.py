@@ -49,6 +49,7 @@ class Mirror:
     stores     the names of the stores that it goes to; empty: all
     schedule   when `watch` runs it; None: with the file
     rename     the names of its tags in the store; None: as at the source
+    fallbacks  the sources that follow `source`, for what it does not have or when it fails
     """
 
     source: str
@@ -69,6 +70,12 @@ class Mirror:
     stores: tuple[str, ...] = ()
     schedule: Schedule | None = None
     rename: Rename | None = None
+    fallbacks: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """All its sources, in the order in which they are asked."""
+        return (self.source, *self.fallbacks)
 
     @property
     def repository(self) -> RepositoryName | None:
@@ -77,8 +84,8 @@ class Mirror:
 
     @property
     def upstreams(self) -> tuple[RepositoryName, ...]:
-        """The repositories at registries that it is mirrored from: its source, and the one of its attachments."""
-        names = (self.source, self.referrers_from or self.source)
+        """The repositories at registries that it is mirrored from: its sources, and the one of its attachments."""
+        names = (*self.sources, self.referrers_from or self.source)
         return tuple({name: None for name in map(_repository, names) if name})
 
     @property
@@ -153,6 +160,11 @@ class Mirrors:
     def attached(self) -> dict[str, str]:
         """Returns the repositories that have what is attached to the images of others, by the name of those."""
         return {one.source: one.referrers_from for one in self.mirrors if one.referrers_from}
+
+    @property
+    def fallbacks(self) -> dict[str, tuple[str, ...]]:
+        """Returns the sources that follow others, by the name of those."""
+        return {one.source: one.fallbacks for one in self.mirrors if one.fallbacks}
 
     def targets(self, names: Sequence[str] = ()) -> tuple[Mirrors, ...]:
         """Returns what is declared for each store, or for those that are named, in the file's order.

@@ -152,6 +152,9 @@ _UNSET = "not set"
 _TEXTS = (Pattern, Identity, TrustedKey, Platform, MinAge, Every, Cron, Rename)
 """Configuration types that the file spells as one text."""
 
+_ORDERED = frozenset({"fallbacks"})
+"""Fields with several values whose order counts."""
+
 _NAME = "target"
 """The field that is the name of a thing, and so no fact about it."""
 
@@ -169,6 +172,8 @@ def _facts(config: Any, *, defaults: bool = True) -> dict[str, Any]:
         if is_dataclass(value) and not isinstance(value, _TEXTS):
             inner = _facts(value, defaults=defaults)
             facts |= {f"{field.name}.{key}": fact for key, fact in inner.items()}
+        elif field.name in _ORDERED:
+            facts[field.name] = Code(", ".join(map(str, value))) if value else _UNSET
         elif value is not None or field.name == "platforms":
             facts[field.name] = _fact(value)
     return facts

@@ -59,7 +59,14 @@ def connect(
     wanted = workers or BLOB_WORKERS
     with (
         open_sources(
-            mirrors.registries, mirrors.folder, environ, wanted, bandwidth, deadline, mirrors.attached
+            mirrors.registries,
+            mirrors.folder,
+            environ,
+            wanted,
+            bandwidth,
+            deadline,
+            mirrors.attached,
+            mirrors.fallbacks,
         ) as open_source,
         _target(mirrors, environ, wanted, deadline) as target,
     ):
@@ -82,9 +89,12 @@ def connect_each(
 
     wanted, first = workers or BLOB_WORKERS, targets[0]
     attached = {source: elsewhere for one in targets for source, elsewhere in one.attached.items()}
+    fallbacks = {source: others for one in targets for source, others in one.fallbacks.items()}
     counted: set[Digest] = set()
     with (
-        open_sources(first.registries, first.folder, environ, wanted, bandwidth, deadline, attached) as open_source,
+        open_sources(
+            first.registries, first.folder, environ, wanted, bandwidth, deadline, attached, fallbacks
+        ) as open_source,
         ExitStack() as opened,
     ):
         sources = SharedSources(open_source)

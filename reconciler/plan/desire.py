@@ -53,6 +53,7 @@ class Desired:
     referrer_types  globs of the artifact types of what is attached; empty: all
     reasons    those of the errors, of `errors.REASONS`, each once
     names      chosen tag -> its name at the source; None: the same
+    served     tag -> the source that it comes from, if that is not the first one
     """
 
     target: str
@@ -76,6 +77,7 @@ class Desired:
     referrer_types: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     names: Mapping[str, str | None] = field(default_factory=lambda: MappingProxyType({}))
+    served: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 def desire(draft: Draft, now: datetime) -> Desired:
@@ -108,6 +110,7 @@ def desire(draft: Draft, now: datetime) -> Desired:
         ages=draft.ages,
         reasons=draft.reasons,
         names=draft.names,
+        served=draft.provenance.served,
     )
 
 

@@ -41,6 +41,7 @@ class Change:
     signature  what is known of the image's signatures, if it has to be signed
     source_tag  the tag's name at the source, if it is renamed
     by         the option that publishes it although it waits for its time, or is immutable
+    source     where the image comes from, if that is not the first source of the mirror
     """
 
     action: Action
@@ -51,6 +52,7 @@ class Change:
     signature: Knowledge | None = None
     by: str | None = None
     source_tag: str | None = None
+    source: str | None = None
 
     @property
     def at_source(self) -> str:
@@ -84,6 +86,7 @@ def _arrivals(desired: Desired, state: RepositoryState) -> Iterator[Change]:
                 signature=desired.known.get(after.digest),
                 by=desired.ages.early.get(tag),
                 source_tag=desired.names.get(tag, settles),
+                source=desired.served.get(tag),
             )
 
 

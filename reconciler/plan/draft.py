@@ -14,6 +14,7 @@ from reconciler.errors import NotFound, SignatureRefused, SourceError, Unsupport
 from reconciler.mirrors.patterns import Pinned
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.ages import NO_AGES, Ages
+from reconciler.sources import NO_PROVENANCE, Provenance
 from reconciler.target.index import LeftOut
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Draft:
     ages      which digests are not old enough to be published
     names    chosen tag -> its name at the source; None: the same
     blocked_by  the reason of `blocked`, one of `errors.REASONS`
+    provenance  which of several sources answered
     """
 
     mirror: Mirror
@@ -70,6 +72,7 @@ class Draft:
     ages: Ages = NO_AGES
     blocked_by: str = "other"
     names: Mapping[str, str | None] = field(default_factory=dict)
+    provenance: Provenance = NO_PROVENANCE
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -117,6 +120,8 @@ class Draft:
                 return "what it points at now cannot be mirrored as asked"
             if not self.mirror.prune:
                 return "prune: false"
+        if self.provenance.failed:
+            return "one of the sources failed"
         # Nothing is pruned beside a failure, which may be the reason why no pattern seems to choose the tag.
         return "something else in this repository failed" if self.failures else None
 

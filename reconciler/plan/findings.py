@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,6 +14,7 @@ from reconciler.plan.ages import NO_AGES, Ages
 from reconciler.plan.draft import Draft, draft
 from reconciler.plan.names import source_tags
 from reconciler.plan.owners import conflict
+from reconciler.sources import NO_PROVENANCE, Provenance
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror
@@ -24,6 +25,12 @@ Listed: TypeAlias = tuple[str, ...] | SourceError
 
 Resolved: TypeAlias = Descriptor | SourceError
 """What a tag points to at its source, or why that is not known."""
+
+
+FALLEN_BACK = (
+    "the source {} fails: tags that it may decide stay as they are, new ones come from the other sources, and nothing "
+    "is pruned; first: {}"
+)
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Findings:
     ages         which of their digests are old enough
     passing      listed tags that take no place, since they wait or would
     names        chosen tag -> its name at the source; None: the same
+    provenance   which of several sources answered
     """
 
     mirror: Mirror
@@ -51,6 +59,7 @@ class Findings:
     ages: Ages = NO_AGES
     passing: frozenset[str] = frozenset()
     names: Mapping[str, str | None] = field(default_factory=dict)
+    provenance: Provenance = NO_PROVENANCE
 
 
 def draft_of(found: Findings, name: str) -> Draft:
@@ -60,8 +69,15 @@ def draft_of(found: Findings, name: str) -> Draft:
         return Draft(found.mirror, found.observed, blocked=clash)
     blocked = _why_blocked(found)
     made = _blocked(found, blocked) if blocked else _draft(found)
-    warnings = (*made.warnings, *found.warnings, *_refusals(found.attachments))
-    return replace(made, tallies=found.tallies, warnings=warnings)
+    warnings = (*made.warnings, *found.warnings, *_refusals(found.attachments), *_failures(found))
+    return replace(made, tallies=found.tallies, warnings=warnings, provenance=found.provenance)
+
+
+def _failures(found: Findings) -> Iterator[str]:
+    """Warns of sources that failed while others answered; if none did, that is an error."""
+    if not isinstance(found.listed, SourceError):
+        for name, error in found.provenance.failed.items():
+            yield FALLEN_BACK.format(name, error)
 
 
 def _blocked(found: Findings, why: str) -> Draft:

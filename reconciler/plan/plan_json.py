@@ -95,6 +95,7 @@ def change_document(change: Change) -> dict[str, Any]:
         **signature,
         **({"by": change.by} if change.by else {}),
         **({"source_tag": change.source_tag} if change.source_tag else {}),
+        **({"source": change.source} if change.source else {}),
     }
 
 
@@ -268,11 +269,14 @@ def _parse_change(entry: Any, target: str) -> Change:
         raise Malformed(f"a change of {target}", f"{change.tag[:90]!r} is not a tag")
     if change.after and "signature" in entry:
         change = replace(change, signature=parse_knowledge(entry["signature"], f"a change of {target}"))
-    match entry.get("by"), entry.get("source_tag"):
-        case str() | None as by, str() | None as source_tag if source_tag is None or is_tag(source_tag):
-            return replace(change, by=by, source_tag=source_tag)
+    match entry.get("by"), entry.get("source_tag"), entry.get("source"):
+        case str() | None as by, str() | None as source_tag, str() | None as source if source_tag is None or is_tag(
+            source_tag
+        ):
+            return replace(change, by=by, source_tag=source_tag, source=source)
         case _:
-            raise Malformed(f"a change of {target}", "expected by to be the name of an option, and source_tag a tag")
+            why = "expected by to be the name of an option, source_tag a tag, and source a source"
+            raise Malformed(f"a change of {target}", why)
 
 
 def _manifests_document(manifests: Mapping[Digest, bytes]) -> dict[str, str]:

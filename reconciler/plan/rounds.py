@@ -27,7 +27,8 @@ from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.ages import Ages, Testimony, Waiting, ages
 from reconciler.plan.findings import Findings, choosable, is_there
 from reconciler.plan.image_work import registry_of
-from reconciler.plan.names import in_store
+from reconciler.plan.names import in_store, source_tags
+from reconciler.sources import NO_PROVENANCE, Provenance, provenance_of
 from reconciler.target.index import MirrorIndex, RepositoryState
 from reconciler.work.shares import Shares
 from reconciler.work.threads import RESOLVE_WORKERS
@@ -123,7 +124,7 @@ class Rounds:
         if self._reading.done():
             self._reading.result()  # If it failed, there is no reason to wait for the other sources.
         listing = self._listings.get(mirror.target)
-        offered = listing.result() if listing else ()
+        offered = self._listed(mirror, listing) if listing else ()
         if isinstance(offered, SourceError):
             return _Selected({})
         # The index may still be read, and is waited for only by mirrors whose choice depends on it.
@@ -191,8 +192,8 @@ class Rounds:
 
     def _ages(self, mirror: Mirror, selected: _Selected) -> Ages:
         listing = self._listings.get(mirror.target) if needs_listing(mirror.tags) else None
-        listed = listing.result() if listing else None
-        resolved = {tag: one.result() if isinstance(one, Future) else one for tag, one in selected.answers.items()}
+        listed = self._listed(mirror, listing) if listing else None
+        resolved = self._results(mirror, selected.chosen, selected.answers)
         observed, now = self._observed(mirror), self._resolving.now()
 
         def with_(testimonies: Mapping[str, Testimony | None]) -> Ages:
@@ -272,11 +273,11 @@ class Rounds:
         listing = self._listings.get(mirror.target) if needs_listing(mirror.tags) else None
         observed = self._observed(mirror)
         resolved = {tag: one for tag, one in selected.answers.items() if tag in selected.last - aged.tags}
-        answers = {tag: one.result() if isinstance(one, Future) else one for tag, one in resolved.items()}
+        answers = self._results(mirror, selected.chosen, resolved)
         return Findings(
             mirror,
             observed,
-            listing.result() if listing else None,
+            self._listed(mirror, listing) if listing else None,
             {**answers, **_served(observed, aged)},
             {subject: one.result() for subject, one in attachments.items()},
             selected.tallies,
@@ -284,7 +285,38 @@ class Rounds:
             aged,
             selected.passing,
             {tag: one.source_tag for tag, one in selected.chosen.items()},
+            self._provenance(mirror, selected.chosen),
         )
+
+    def _results(
+        self, mirror: Mirror, chosen: Mapping[str, Chosen], answers: Mapping[str, Resolved | Future[Resolved]]
+    ) -> dict[str, Resolved]:
+        """Waits for answers. A mirrored tag of which a source gave none stays: the next one must not move it."""
+        found = {tag: one.result() if isinstance(one, Future) else one for tag, one in answers.items()}
+        doubtful = self._provenance(mirror, chosen).doubtful & found.keys()
+        staying = self._observed(mirror).tags if doubtful else {}
+        return {**found, **{tag: staying[tag].descriptor for tag in doubtful & staying.keys()}}
+
+    def _listed(self, mirror: Mirror, listing: Future[Listed]) -> Listed:
+        """Waits for the tags of a mirror. While one of its sources fails, what is mirrored counts as listed there."""
+        listed = listing.result()
+        if isinstance(listed, SourceError) or not self._provenance(mirror, {}).failed:
+            return listed
+        mirrored = source_tags(mirror, self._observed(mirror))
+        return tuple(dict.fromkeys((*listed, *mirrored.values())))
+
+    def _provenance(self, mirror: Mirror, chosen: Mapping[str, Chosen]) -> Provenance:
+        """Returns which of several sources answered, about the chosen tags by their names in the store."""
+        if not mirror.fallbacks:
+            return NO_PROVENANCE
+        try:
+            found = provenance_of(self._open_source(mirror.source))
+        except SourceError:
+            return NO_PROVENANCE
+        names = {tag: one.at_source for tag, one in chosen.items()}
+        served = {tag: found.served[name] for tag, name in names.items() if name in found.served}
+        doubtful = frozenset(tag for tag, name in names.items() if name in found.doubtful)
+        return Provenance(served, found.failed, doubtful)
 
     def _observed(self, mirror: Mirror) -> RepositoryState:
         return self._reading.result().repositories.get(mirror.target, RepositoryState(mirror.source))

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.errors import BadAnswer, SourceError, StoreError
-from reconciler.sources import BehindLogin, quota_of
+from reconciler.sources import BehindLogin, Provenance, afford, provenance_of, quota_of
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
@@ -75,6 +75,12 @@ class SharedSource:
     def begin_target(self) -> None:
         """Lets the next target read each blob from an earlier one, once."""
         self._opened = set()
+
+    def provenance(self) -> Provenance:
+        return provenance_of(self._source)
+
+    def afford(self, known: Descriptor, pulls: int) -> Quota | None:
+        return afford(self._source, known, pulls)
 
     def tags(self) -> tuple[str, ...]:
         return self._once("tags", self._source.tags)

@@ -70,15 +70,21 @@ class Choice:
 
 
 def list_tags(
-    source: str, registries: Mapping[str, RegistryConfig], folder: Path, environ: Mapping[str, str]
+    source: str,
+    registries: Mapping[str, RegistryConfig],
+    folder: Path,
+    environ: Mapping[str, str],
+    fallbacks: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
     """Lists the tags of a source. Raises `Malformed` for a name that is not one of a source, and `SourceError`.
 
     registries  by host, as mirrors.yaml has them
     folder      where a relative path starts
     environ     where credentials are found
+    fallbacks   the sources that follow it
     """
-    with open_sources(registries, folder, environ) as open_source:
+    several = {source: fallbacks} if fallbacks else {}
+    with open_sources(registries, folder, environ, fallbacks=several) as open_source:
         return open_source(source).tags()
 
 

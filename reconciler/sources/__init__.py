@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from reconciler.oci.spec import Descriptor, Digest
 
 if TYPE_CHECKING:
+    from reconciler.errors import SourceError
     from reconciler.oci.referrers import ListedAttachments
     from reconciler.sources.quota import Quota
 
@@ -102,6 +104,44 @@ class Shared(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """Which of several sources answered.
+
+    served    tag -> the source that it came from, if that is not the first one
+    failed    source -> why it did not list its tags, or resolve one
+    doubtful  tags of which a source gave no answer, while a later one, or an earlier one, did
+    """
+
+    served: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, SourceError] = field(default_factory=dict)
+    doubtful: frozenset[str] = frozenset()
+
+
+NO_PROVENANCE = Provenance()
+
+
+@runtime_checkable
+class Several(Protocol):
+    """A source that may consist of several."""
+
+    def provenance(self) -> Provenance:
+        """Returns what is known so far. Sends nothing."""
+        ...
+
+    def afford(self, known: Descriptor, pulls: int) -> Quota | None:
+        """Chooses the source that a manifest comes from: the first that has it and so many pulls left.
+
+        Returns its quota; if there is no such source, that of the one it would come from.
+        """
+        ...
+
+
+def provenance_of(source: Contents) -> Provenance:
+    """Returns which of several sources answered; nothing of a single one."""
+    return source.provenance() if isinstance(source, Several) else NO_PROVENANCE
+
+
 def is_free(source: Contents, digest: Digest) -> bool:
     """Returns whether a manifest was read for an earlier target of this run."""
     return isinstance(source, Shared) and source.has_fetched(digest)
@@ -110,6 +150,11 @@ def is_free(source: Contents, digest: Digest) -> bool:
 def quota_of(source: Contents, known: Descriptor | None = None, *, again: bool = False) -> Quota | None:
     """Returns the quota of a source as `Metered.quota` does; None if the source is not metered."""
     return source.quota(known, again=again) if isinstance(source, Metered) else None
+
+
+def afford(source: Contents, known: Descriptor, pulls: int) -> Quota | None:
+    """Returns the quota from which so many pulls for a manifest are taken, as `Several.afford` does."""
+    return source.afford(known, pulls) if isinstance(source, Several) else quota_of(source)
 
 
 OpenSource: TypeAlias = "Callable[[str], Source]"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import NotFound, SourceError
 from reconciler.oci.referrers import is_attachment_tag
-from reconciler.sources import BehindLogin, quota_of
+from reconciler.sources import BehindLogin, Provenance, afford, provenance_of, quota_of
 
 if TYPE_CHECKING:
     from reconciler.oci.referrers import ListedAttachments
@@ -29,6 +29,12 @@ class AttachedElsewhere:
         self._home = home
         self._elsewhere = elsewhere
         self._theirs: set[Digest] = set()
+
+    def provenance(self) -> Provenance:
+        return provenance_of(self._home)
+
+    def afford(self, known: Descriptor, pulls: int) -> Quota | None:
+        return afford(self._of(known.digest), known, pulls)
 
     def tags(self) -> tuple[str, ...]:
         return self._home.tags()
@@ -59,7 +65,7 @@ class AttachedElsewhere:
         has_begun = False
         for source in (self._home, self._elsewhere):
             try:
-                with _closing(source.blob(descriptor)) as chunks:
+                with closing_chunks(source.blob(descriptor)) as chunks:
                     for chunk in chunks:
                         has_begun = True
                         yield chunk
@@ -99,7 +105,7 @@ class AttachedElsewhere:
 
 
 @contextlib.contextmanager
-def _closing(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
+def closing_chunks(chunks: Iterator[bytes]) -> Iterator[Iterator[bytes]]:
     """Closes what is a generator at the end: it holds a connection."""
     try:
         yield chunks

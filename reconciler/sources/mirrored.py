@@ -92,7 +92,7 @@ class MirroredSource:
                 failures.append(error)
             else:
                 return
-        raise _last_word(failures, has_home=self._hosts.has_home)
+        raise last_word(failures, has_home=self._hosts.has_home)
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         return self._first(self._hosts.listing, lambda host: host.referrers(subject))
@@ -134,7 +134,7 @@ class MirroredSource:
             except SourceError as error:
                 self._note(host, error)
                 failures.append(error)
-        raise _last_word(failures, has_home=self._hosts.has_home)
+        raise last_word(failures, has_home=self._hosts.has_home)
 
     def _note(self, host: RegistrySource, error: SourceError) -> None:
         """Logs that a host is followed by the next one, once a run as a warning: a broken mirror costs time."""
@@ -155,7 +155,7 @@ def _has(host: RegistrySource, known: Descriptor) -> bool:
         return False
 
 
-def _last_word(failures: Sequence[SourceError], *, has_home: bool) -> SourceError:
+def last_word(failures: Sequence[SourceError], *, has_home: bool, others: str = "Other hosts") -> SourceError:
     """Returns the error of the last host, with those of the others.
 
     Among mirrors it is not `NotFound` if one of them failed: that one may have what the others do not have.
@@ -163,11 +163,11 @@ def _last_word(failures: Sequence[SourceError], *, has_home: bool) -> SourceErro
     last = failures[-1]
     if isinstance(last, NotFound) and not has_home:
         last = next((one for one in failures if not isinstance(one, NotFound)), last)
-    others = [one for one in failures if one is not last]
+    rest = [one for one in failures if one is not last]
     # A refused login is reported once for all repositories, by its text.
-    if not others or isinstance(last, LoginRefused):
+    if not rest or isinstance(last, LoginRefused):
         return last
     told = copy(last)
-    told.why = f"{last.why}. Other hosts: {'; '.join(map(str, others))}"
+    told.why = f"{last.why}. {others}: {'; '.join(map(str, rest))}"
     told.args = (told.what, told.why, *last.args[2:])
     return told

@@ -32,10 +32,12 @@ def open_sources(
     bandwidth: float | None = None,
     deadline: Deadline = NEVER,
     attached: Mapping[str, str] = MappingProxyType({}),
+    fallbacks: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> Iterator[OpenSource]:
     """Yields a function that opens sources, for as long as the block lasts. Sends nothing yet.
 
     attached   source -> the repository that has what is attached to its images
+    fallbacks  source -> those that are asked after it
     bandwidth  the limit on the total download rate, in bytes a second
     The other arguments are those of `SourceSettings`. The function raises `Malformed` and `SourceError`.
     """
@@ -51,11 +53,18 @@ def open_sources(
             openers[kind] = kind.opener(settings)
         return openers[kind].open(parse_source(source))
 
+    def with_fallbacks(source: str) -> Source:
+        if source not in fallbacks:
+            return opened(source)
+        from reconciler.sources.several import NamedSource, SeveralSources
+
+        return SeveralSources([NamedSource(name, opened(name)) for name in (source, *fallbacks[source])])
+
     def open_source(source: str) -> Source:
         # Held while opening, too: two threads must not open one registry twice, which would double its connections.
         with lock:
             if source not in sources:
-                found = opened(source)
+                found = with_fallbacks(source)
                 elsewhere = attached.get(source, source)
                 sources[source] = AttachedElsewhere(found, opened(elsewhere)) if elsewhere != source else found
             return sources[source]

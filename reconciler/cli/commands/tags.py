@@ -68,7 +68,9 @@ def tags(
     if file:
         mirrors = load_whole(file)
         mirror = _mirror(mirrors, source, file)
-        found = _listed(mirror.source, mirrors.registries, mirrors.folder) if offered is None else offered
+        found = (
+            _listed(mirror.source, mirrors.registries, mirrors.folder, mirror.fallbacks) if offered is None else offered
+        )
         choice = choose_for(mirror, found, patterns)
     else:
         found = _listed(source, _registries(), Path()) if offered is None else offered
@@ -88,9 +90,11 @@ def _split(names: list[str], *, may_lack_source: bool) -> tuple[str, list[str]]:
     raise UsageError(f"{names[0][:200]} is a pattern; the source comes before it, e.g. docker.io/library/alpine")
 
 
-def _listed(source: str, registries: Mapping[str, RegistryConfig], folder: Path) -> tuple[str, ...]:
+def _listed(
+    source: str, registries: Mapping[str, RegistryConfig], folder: Path, fallbacks: tuple[str, ...] = ()
+) -> tuple[str, ...]:
     with waiting("Listing tags ..."):
-        return list_tags(source, registries, folder, os.environ)
+        return list_tags(source, registries, folder, os.environ, fallbacks)
 
 
 def _registries() -> Mapping[str, RegistryConfig]:

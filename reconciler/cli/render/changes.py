@@ -32,8 +32,9 @@ def remark(change: Change) -> str:
 def why(change: Change) -> str | None:
     """Why a tag changes, where its digests do not show it."""
     by = f"{'published by' if change.by.startswith('--') else 'old enough by'} {change.by}" if change.by else None
-    at_source = f"from {change.source_tag}" if change.source_tag else None
-    return "; ".join(filter(None, (change.reason, at_source, by))) or None
+    place = ":".join(filter(None, (change.source, change.source_tag)))
+    origin = f"from {place}" if place else None
+    return "; ".join(filter(None, (change.reason, origin, by))) or None
 
 
 def _short(state: TagState | Descriptor) -> str:

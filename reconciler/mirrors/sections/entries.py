@@ -7,6 +7,7 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.document import Document, KeyPath
     from reconciler.mirrors.patterns import Pattern
     from reconciler.signatures.signers import Signer
+    from reconciler.sources.names import SourceName
 
 Placed: TypeAlias = "Mapping[KeyPath, Pattern]"
 """Patterns by where they are written."""
@@ -60,11 +62,19 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What is the same for all mirrors of a source: where its attachments are, and which sources follow it."""
+
+    attached: str | None
+    fallbacks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Taken:
     """What earlier mirrors have, in this file and in others: their targets, and where attachments of sources are."""
 
     targets: dict[str, tuple[Document, KeyPath]] = field(default_factory=dict)
-    origins: dict[str, tuple[str | None, Document, KeyPath]] = field(default_factory=dict)
+    origins: dict[str, tuple[Origin, Document, KeyPath]] = field(default_factory=dict)
 
 
 Signers: TypeAlias = "Callable[[KeyPath, Any], tuple[Signer, ...]]"
@@ -146,16 +156,18 @@ def read_mirrors(
         if settings.others.rename and not document.wrong((*place, "rename")):
             _check_names(document, tags, settings.others.rename)
         ends = _ends(document, place, said)
+        fallbacks = tuple(_fallbacks(document, place, said))
         schedule = read_schedule(document, (*place, "schedule"), said["schedule"]) if "schedule" in said else None
         if ends and isinstance(said.get("min_age"), dict):
             _check_witnesses(document, place, ends[0], settings.others)
         if ends:
             _check_target(document, place, ends[1], taken, problem_at(*ends, settings.others.stores))
         if ends:
-            _check_origin(document, place, ends[0], settings.others.referrers_from, taken)
+            origin = Origin(settings.others.referrers_from, fallbacks)
+            _check_origin(document, place, ends[0], origin, taken)
         if ends and not document.wrong(place):
-            values = vars(settings.values)
-            yield Mirror(*ends, tuple(tags.values()), **values, entry=_hash(said), schedule=schedule)
+            values = {**vars(settings.values), "schedule": schedule, "fallbacks": fallbacks}
+            yield Mirror(*ends, tuple(tags.values()), **values, entry=_hash(said))
 
 
 def _hash(entry: Mapping[str, Any]) -> str:
@@ -167,18 +179,51 @@ def _ends(document: Document, place: KeyPath, said: Mapping[str, Any]) -> tuple[
     """The source and the target of a mirror, None if one of them is wrong."""
     if "source" not in said or document.spoiled((*place, "target")):
         return None
-    try:
-        name = parse_source(said["source"])
-    except Malformed as error:
-        document.problem((*place, "source"), str(error))
+    where, first = _sources(place, said)[0]
+    name = _source(document, where, first)
+    if name is None:
         return None
-    if name.path is not None:
-        path(document, (*place, "source"), name.path, Path())
     target = said.get("target") or name.target
     if target is None:
         document.problem((*place, "target"), "is missing; this source has no repository path that it could come from")
         return None
     return name.text, target
+
+
+def _sources(place: KeyPath, said: Mapping[str, Any]) -> list[tuple[KeyPath, Any]]:
+    """The sources of a mirror, each with its place in the file. There is at least one."""
+    source, where = said.get("source"), (*place, "source")
+    if not isinstance(source, list):
+        return [(where, source)]
+    return [((*where, number), one) for number, one in enumerate(source)]
+
+
+def _source(document: Document, place: KeyPath, text: str) -> SourceName | None:
+    """A source, None if its name is wrong."""
+    if document.wrong(place):
+        return None
+    try:
+        name = parse_source(text)
+    except Malformed as error:
+        document.problem(place, str(error))
+        return None
+    if name.path is not None:
+        path(document, place, name.path, Path())
+    return name
+
+
+def _fallbacks(document: Document, place: KeyPath, said: Mapping[str, Any]) -> Iterator[str]:
+    """The sources after the first."""
+    first, *others = _sources(place, said)
+    with suppress(Malformed):
+        known = {parse_source(first[1]).text} if isinstance(first[1], str) else set()
+        for where, text in others:
+            name = _source(document, where, text)
+            if name and name.text in known:
+                document.problem(where, f"{name.text} is there already; remove one of the two")
+            elif name:
+                known.add(name.text)
+                yield name.text
 
 
 def _check_target(document: Document, place: KeyPath, target: str, taken: Taken, destination: str | None) -> None:
@@ -208,12 +253,20 @@ def _check_origin(
     document: Document,
     place: KeyPath,
     source: str,
-    origin: str | None,
+    origin: Origin,
     taken: Taken,
 ) -> None:
-    """Records that an earlier mirror of the same source has its attachments elsewhere."""
-    named, file, earlier = taken.origins.setdefault(source, (origin, document, place))
-    if named != origin:
+    """Records that an earlier mirror of the same source has its attachments elsewhere, or other fallbacks."""
+    first, file, earlier = taken.origins.setdefault(source, (origin, document, place))
+    if first.fallbacks != origin.fallbacks:
+        others = ", ".join(first.fallbacks) or "no other sources"
+        document.problem(
+            (*place, "source"),
+            f"{spell(earlier)} on {file.line_of(earlier, document)} mirrors {source} too, followed by {others}; "
+            "write the same for both",
+        )
+    if first.attached != origin.attached:
+        named = first.attached
         document.problem(
             (*place, "referrers_from"),
             f"{spell(earlier)} on {file.line_of(earlier, document)} mirrors {source} too, with "

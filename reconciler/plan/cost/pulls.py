@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from reconciler.errors import Interrupted, Malformed, QuotaSpent
 from reconciler.oci.image import choose_platforms, read_image
 from reconciler.oci.spec import INDEX_TYPES, Descriptor, Digest, Index, Platform
-from reconciler.sources import is_free, quota_of
+from reconciler.sources import afford, is_free, quota_of
 from reconciler.sources.quota import duration, estimate
 from reconciler.sources.reading import held_first, stored_first
 
@@ -188,7 +188,7 @@ class _ImageReading:
 
     def _afford(self, needed: int) -> None:
         """Returns once so many pulls are left. Raises `QuotaSpent`."""
-        pulls, quota = self._pulls, quota_of(self._reading.source)
+        pulls, quota = self._pulls, afford(self._reading.source, self._reading.root, needed)
         if quota is None or (needed <= quota.usable and not self._is_risky(quota)):
             return
         # What needs more than the whole quota never fits, however long it is waited for.

@@ -624,3 +624,32 @@ def test_where_attachments_are(tmp_path: Path) -> None:
 def test_where_attachments_cannot_be(tmp_path: Path, written: str, problem: str) -> None:
     found = problems(tmp_path, mirror(f"tags: [a]\n    {written}"))
     assert any(problem in one for one in found), found
+
+
+def test_several_sources(tmp_path: Path) -> None:
+    text = mirror("tags: [a]").replace("source: alpine", "source: [alpine, quay.io/org/alpine]")
+    (one,) = load(tmp_path, text).mirrors
+    assert one.source == "docker.io/library/alpine"
+    assert one.target == "library/alpine"
+    assert one.sources == ("docker.io/library/alpine", "quay.io/org/alpine")
+
+
+@pytest.mark.parametrize(
+    ("source", "problem"),
+    [
+        ("[]", "mirrors[0].source: is empty; write for example docker.io/library/alpine"),
+        ("[alpine, docker.io/alpine]", "mirrors[0].source[1]: docker.io/library/alpine is there already; remove one"),
+        ("[alpine, a:1]", "mirrors[0].source[1]: repository 'a:1'"),
+        ("[a:1, alpine]", "mirrors[0].source[0]: repository 'a:1'"),
+        ("[alpine, 5]", "mirrors[0].source[1]: YAML reads this as the number 5"),
+        (
+            "[alpine, quay.io/a]\n  - {source: alpine, target: c, tags: [a]}",
+            "mirrors[1].source: mirrors[0] on line 4 mirrors docker.io/library/alpine too, followed by quay.io/a; write",
+        ),
+    ],
+)
+def test_wrong_sources(tmp_path: Path, source: str, problem: str) -> None:
+    text = f"{HEAD}mirrors:\n  - tags: [a]\n    source: {source}\n"
+    found = problems(tmp_path, text)
+    assert len(found) == 1
+    assert problem in found[0]

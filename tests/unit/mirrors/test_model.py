@@ -50,6 +50,7 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("mirrors.yaml", "sha256"): set(),  # how it is written
     ("mirrors.yaml", "store_name"): set(),  # the name of one of `stores`
     ("mirror", "entry"): set(),  # how it is written
+    ("mirror", "fallbacks"): {"source"},  # after the first
     ("mirror", "referrer_types"): set(),  # a key of `referrers`
     ("defaults", "referrer_types"): set(),
     ("r2", "digest_by_tag"): set(),  # a key of `edge`
@@ -111,4 +112,4 @@ def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def test_defaults_can_set_whatever_a_mirror_can_but_its_source_target_tags_and_schedule() -> None:
     own = {field.name for field in fields(Mirror)} - {field.name for field in fields(Defaults)}
-    assert own == {"source", "target", "tags", "entry", "schedule"}
+    assert own == {"source", "target", "tags", "entry", "schedule", "fallbacks"}
