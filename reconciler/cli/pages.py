@@ -28,6 +28,7 @@ PAGES = {
     "air-gap": "How to cross an air gap",
     "signatures": "How to require signatures",
     "waiting": "How to let new images wait",
+    "find": "How to find the images that you use",
     "edge": "How to set up Cloudflare in front of a bucket",
     "mirrors": "Reference: mirrors.yaml",
     "commands": "Reference: commands and options",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,7 +56,11 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "Dockerfile",
         find_in_dockerfile,
-        _pattern(r"(?:^|/)(?:(?:Dockerfile|Containerfile)(?:\.[^/]*)?|[^/]*\.(?:dockerfile|containerfile))\Z"),
+        # Not the sources of a program that is called after them, nor `Dockerfile.dockerignore`.
+        re.compile(
+            r"(?:^|/)(?:(?:Dockerfile|Containerfile)(?:[.-](?!(?:[^/]*\.)?(?:dockerignore|md|sh)\Z)[^/]*)?"
+            r"|dockerfile|containerfile|[^/]+\.(?:[Dd]ockerfile|[Cc]ontainerfile))\Z"
+        ),
         re.compile(
             r"\A(?:[ \t]*(?:#[^\n]*)?\n|[ \t]*ARG[ \t][^\n]*\n)*[ \t]*(?:FROM|from)[ \t]+[^\s=:]+[^\n=]*(?:\n|\Z)"
         ),
@@ -105,8 +109,19 @@ def kind_of_text(text: str) -> Kind:
     return next((kind for kind in KINDS if kind.looks and kind.looks.search(text)), PLAIN)
 
 
-def find_in_text(text: str, file: str, kind: Kind | None, *, env: bool = False) -> Iterator[Item]:
-    """Finds the images in a text; without a kind, in what it looks like."""
+def find_in_text(
+    text: str,
+    file: str,
+    kind: Kind | None,
+    *,
+    env: bool = False,
+    values: Callable[[], Mapping[str, str]] = dict,
+) -> Iterator[Item]:
+    """Finds the images in a text; without a kind, in what it looks like.
+
+    env     whether values of environment variables and arguments in manifests are searched, too
+    values  returns those of the variables in a compose file
+    """
     kind = kind or kind_of_text(text)
     if kind is MANIFESTS:
         # Compose files and pipelines are YAML with any name.
@@ -115,6 +130,8 @@ def find_in_text(text: str, file: str, kind: Kind | None, *, env: bool = False) 
         return find_in_manifests(text, file, env=True)
     if kind.needs and kind.needs not in text.lower():
         return iter(())
+    if kind.find is find_in_compose:
+        return find_in_compose(text, file, values())
     return kind.find(text, file)
 
 

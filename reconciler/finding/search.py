@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Problem, UsageError
+from reconciler.finding.dotenv import parse_dotenv
 from reconciler.finding.found import Found, Unresolved
 from reconciler.finding.kinds import find_in_text, kind_of_file
 from reconciler.mirrors.document import STDIN
@@ -24,6 +25,8 @@ MAX_BYTES = 2 * 1024 * 1024
 
 MAX_NAMED_BYTES = 64 * 1024 * 1024
 """Bytes of stdin, or of a file that is named: a list of a whole cluster."""
+
+MAX_ENV_BYTES = 64 * 1024
 
 MAX_FILES = 1_000_000
 
@@ -112,7 +115,16 @@ def _in_file(path: Path, kind: Kind | None, most: int, *, env: bool) -> Iterable
     except UnicodeDecodeError as error:
         line = body.count(b"\n", 0, error.start) + 1
         return (Problem(file, line, 1, "", f"not UTF-8 text: byte 0x{body[error.start]:02x}"),)
-    return find_in_text(text, file, kind, env=env)
+    return find_in_text(text, file, kind, env=env, values=lambda: _dotenv(path))
+
+
+def _dotenv(path: Path) -> Mapping[str, str]:
+    """Returns the variables that compose has for a file, apart from those of its environment; none for stdin."""
+    try:
+        body = _read(path.with_name(".env"), MAX_ENV_BYTES) if path != STDIN else b""
+    except OSError:
+        return {}
+    return parse_dotenv(body.decode("utf-8-sig", "replace")) if len(body) <= MAX_ENV_BYTES else {}
 
 
 def _read(path: Path, most: int) -> bytes:

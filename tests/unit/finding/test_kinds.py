@@ -130,7 +130,22 @@ def test_what_a_text_from_stdin_looks_like(text: str, name: str) -> None:
     assert kind_of_text(text).name == name
 
 
-@pytest.mark.parametrize("path", ["main.py", "README.md", "image.png", "Dockerfile/x.c", "compose.go"])
+@pytest.mark.parametrize(
+    "path", ["Dockerfile", "a/Containerfile.dev", "Dockerfile-arm64", "x.dockerfile", "dockerfile"]
+)
+def test_names_of_dockerfiles(path: str) -> None:
+    kind = kind_of_file(path)
+    assert kind is not None
+    assert kind.name == "Dockerfile"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("main.py", "README.md", "image.png", "Dockerfile/x.c", "compose.go"),
+        *("dockerfile.py", "Dockerfile.dockerignore", "Dockerfile.md"),
+    ],
+)
 def test_other_files_are_not_searched(path: str) -> None:
     assert kind_of_file(path) is None
 

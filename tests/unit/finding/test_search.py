@@ -60,6 +60,16 @@ def test_what_cannot_be_read_has_a_place_and_the_rest_is_shown(tmp_path: Path, m
     ]
 
 
+def test_compose_files_have_the_variables_beside_them(tmp_path: Path) -> None:
+    write(tmp_path, "a/compose.yaml", b"services: {a: {image: 'x:${TAG}'}}\n")
+    assert search([tmp_path]).found == ()
+    write(tmp_path, "a/.env", b"TAG=1.2\n")
+    (found,) = search([tmp_path]).found
+    assert (found.reference, found.written) == ("x:1.2", "x:${TAG}")
+    write(tmp_path, "a/.env", b"TAG=1.2\n" + b"#" * 70_000)
+    assert search([tmp_path]).found == ()
+
+
 def test_stdin_is_what_it_looks_like() -> None:
     with patch.object(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"services:\n  a: {image: x:1}\n"))):
         found = search([STDIN])
