@@ -8,7 +8,7 @@ right shape. Reads only the files, those that they name and the environment.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from reconciler.mirrors.sections.store import ONE, read_stores
 from reconciler.mirrors.signed_by import read_signed_by
 from reconciler.mirrors.text_values import duration
 from reconciler.mirrors.text_values import path as path_at
+from reconciler.mirrors.vars import replace_vars
 from reconciler.stores.buckets import R2
 from reconciler.stores.registry import RegistryStore
 
@@ -53,18 +54,29 @@ def load_mirrors(
 
     Raises `MirrorsInvalid` with every problem in the file.
     """
-    return load_with_notes(path, environ, read_files=read_files, for_clients=for_clients)[0]
+    return load_with_notes(path, environ, read_files=read_files, for_clients=for_clients).mirrors
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What was read.
+
+    notes     entries that may choose other tags than in earlier releases
+    warnings  what is of no use
+    """
+
+    mirrors: Mirrors
+    notes: tuple[Problem, ...]
+    warnings: tuple[Problem, ...] = ()
 
 
 def load_with_notes(
     path: Path, environ: Mapping[str, str] | None, *, read_files: bool = True, for_clients: bool = False
-) -> tuple[Mirrors, tuple[Problem, ...]]:
-    """Reads and checks a file as `load_mirrors` does.
-
-    Returns notes too, about entries that may choose other tags than in earlier releases.
-    """
+) -> Loaded:
+    """Reads and checks a file as `load_mirrors` does."""
     files = read_all(path)
     document, folder = files.top, files.folder
+    unused = replace_vars(files)
     registries = dict(read_registries(document, folder, environ, read_files=read_files))
     stores = read_stores(document, folder, environ, for_clients=for_clients)
     defaults, mirrors = _entries(files, partial(destination_problem, stores), read_files=read_files)
@@ -94,7 +106,8 @@ def load_with_notes(
         schedule=schedule,
         include=tuple(document.value.get("include", ())),
     )
-    return content, tuple(note for one in files.documents for note in changed_entries(one))
+    changed = tuple(note for one in files.documents for note in changed_entries(one))
+    return Loaded(content, changed, unused)
 
 
 def _entries(files: Files, problem_at: Destinations, *, read_files: bool) -> tuple[Defaults, tuple[Mirror, ...]]:

@@ -14,7 +14,7 @@ _FOLDERS = (_PACKAGE / "schema", _PACKAGE.parent / "schema")
 _SUFFIX = ".schema.json"
 
 
-INCLUDED = ("version", "defaults", "mirrors")
+INCLUDED = ("version", "vars", "defaults", "mirrors")
 """The keys of mirrors.yaml that a file may have which it includes."""
 
 IDENTIFIERS = "https://r2mirror.example/schemas"

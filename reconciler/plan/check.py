@@ -25,6 +25,7 @@ class CheckedFile:
     mirrors: Mirrors | None
     problems: tuple[Problem, ...] = ()
     notes: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Check:
     namesakes: tuple[str, ...]
 
     @property
+    def warnings(self) -> tuple[str, ...]:
+        """A line for everything that is valid and should not stay so."""
+        return (*self.namesakes, *(str(one) for file in self.files for one in file.warnings))
+
+    @property
     def is_valid(self) -> bool:
         return not self.clashes and all(one.mirrors for one in self.files)
 
@@ -53,7 +59,7 @@ def check_files(paths: Iterable[Path]) -> Check:
 
 def _check(path: Path) -> CheckedFile:
     try:
-        mirrors, notes = load_with_notes(path, None, for_clients=True)
+        loaded = load_with_notes(path, None, for_clients=True)
     except MirrorsInvalid as error:
         return CheckedFile(path, None, error.problems)
-    return CheckedFile(path, mirrors, notes=notes)
+    return CheckedFile(path, loaded.mirrors, notes=loaded.notes, warnings=loaded.warnings)

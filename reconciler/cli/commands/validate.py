@@ -39,6 +39,6 @@ def validate(
         raise UsageError("stdin can be read only once; name - once")
     check = check_files(named)
     show_result(noted_view if verbose else check_view, check, output)
-    for words in check.namesakes:
+    for words in check.warnings:
         warn(words)
     return 0 if check.is_valid else 1

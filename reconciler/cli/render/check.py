@@ -40,17 +40,18 @@ def check_document(check: Check) -> dict[str, Any]:
         "valid": check.is_valid,
         "files": [_entry(one) for one in check.files],
         "clashes": list(check.clashes),
-        "warnings": list(check.namesakes),
+        "warnings": list(check.warnings),
     }
 
 
 def _is_news(check: Check) -> bool:
-    return bool(not check.is_valid or check.namesakes)
+    return bool(not check.is_valid or check.warnings)
 
 
 def _places(check: Check) -> Iterator[Place]:
     for one in check.files:
         yield from (Place("error", problem) for problem in one.problems)
+        yield from (Place("warning", warning) for warning in one.warnings)
         yield from (Place("note", note) for note in one.notes)
     # Two files clash, and each has a line for it somewhere: the place is where the later one begins.
     yield from (Place("error", Problem(file_name(check.files[-1].path), 1, 1, "", clash)) for clash in check.clashes)

@@ -20,6 +20,7 @@ from reconciler.mirrors.narrowing import widened
 from reconciler.mirrors.patterns import Named, PatternError, Pinned, parse_pattern
 from reconciler.mirrors.rename import Rename
 from reconciler.mirrors.sections.schedule import read_schedule
+from reconciler.mirrors.target_name import TargetError, joined, target_of
 from reconciler.mirrors.text_values import duration, path
 from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import Digest, Platform, is_tag
@@ -43,6 +44,7 @@ class Settings:
 
     excluded_in  the file that `exclude` is written in; None: in none
     bound        what an included file may only narrow: the defaults of the file that includes it
+    prefix       what goes before the targets of all mirrors
     """
 
     exclude: Placed = field(default_factory=dict)
@@ -50,6 +52,7 @@ class Settings:
     others: Defaults = field(default_factory=Defaults)
     excluded_in: Document | None = None
     bound: Defaults | None = None
+    prefix: str = ""
 
     @property
     def values(self) -> Defaults:
@@ -112,6 +115,7 @@ def read_settings(document: Document, place: KeyPath, base: Settings, signers: S
         others,
         document if "exclude" in said else base.excluded_in,
         base.bound,
+        joined(base.prefix, said.get("target_prefix", "")),
     )
 
 
@@ -155,7 +159,7 @@ def read_mirrors(
         _check_contradictions(document, tags, settings)
         if settings.others.rename and not document.wrong((*place, "rename")):
             _check_names(document, tags, settings.others.rename)
-        ends = _ends(document, place, said)
+        ends = _ends(document, place, said, defaults.prefix)
         fallbacks = tuple(_fallbacks(document, place, said))
         schedule = read_schedule(document, (*place, "schedule"), said["schedule"]) if "schedule" in said else None
         if ends and isinstance(said.get("min_age"), dict):
@@ -175,7 +179,7 @@ def _hash(entry: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(entry, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _ends(document: Document, place: KeyPath, said: Mapping[str, Any]) -> tuple[str, str] | None:
+def _ends(document: Document, place: KeyPath, said: Mapping[str, Any], prefix: str) -> tuple[str, str] | None:
     """The source and the target of a mirror, None if one of them is wrong."""
     if "source" not in said or document.spoiled((*place, "target")):
         return None
@@ -183,11 +187,11 @@ def _ends(document: Document, place: KeyPath, said: Mapping[str, Any]) -> tuple[
     name = _source(document, where, first)
     if name is None:
         return None
-    target = said.get("target") or name.target
-    if target is None:
-        document.problem((*place, "target"), "is missing; this source has no repository path that it could come from")
+    try:
+        return name.text, target_of(name, said.get("target"), prefix)
+    except TargetError as error:
+        document.problem((*place, "target"), str(error))
         return None
-    return name.text, target
 
 
 def _sources(place: KeyPath, said: Mapping[str, Any]) -> list[tuple[KeyPath, Any]]:

@@ -24,7 +24,7 @@ def notes(folder: Path, **mirror: Any) -> list[tuple[str, str]]:
     path = folder / "mirrors.yaml"
     head = {"version": 1, "store": {"type": "file", "path": "./m"}}
     path.write_text(json.dumps({**head, "mirrors": [{"source": "docker.io/a/b", "tags": ["latest"], **mirror}]}))
-    return [(note.where, note.message) for note in load_with_notes(path, None)[1]]
+    return [(note.where, note.message) for note in load_with_notes(path, None).notes]
 
 
 @pytest.mark.parametrize(
@@ -70,10 +70,10 @@ def test_defaults_are_read_too(tmp_path: Path) -> None:
         'defaults:\n  immutable:\n    - {semver: ">=0"}\n'
         "mirrors:\n  - {source: docker.io/a/b, tags: [latest]}\n"
     )
-    (note,) = load_with_notes(path, None)[1]
+    (note,) = load_with_notes(path, None).notes
     assert (note.where, note.line, note.column) == ("defaults.immutable[0]", 5, 7)
     assert FROZEN in note.message
 
 
 def test_the_commented_example_is_written_for_this_release() -> None:
-    assert load_with_notes(Path(__file__).parents[3] / "mirrors.yaml", None)[1] == ()
+    assert load_with_notes(Path(__file__).parents[3] / "mirrors.yaml", None).notes == ()

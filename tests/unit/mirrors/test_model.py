@@ -71,7 +71,11 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("pattern", "kept"): set(),  # has its own keys
 }
 """The keys of fields that have other names in the file, or none."""
-WITHOUT_FIELD = {"mirrors.yaml": {"version"}, **{name: {"type"} for name in kinds.KINDS}}
+WITHOUT_FIELD = {
+    "mirrors.yaml": {"version", "vars"},
+    "defaults": {"target_prefix"},
+    **{name: {"type"} for name in kinds.KINDS},
+}
 """Keys that say how to read the rest."""
 
 

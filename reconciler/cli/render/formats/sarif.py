@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 RULES = {
     "error": ("mirrors-file", "The mirrors file is not valid."),
+    "warning": ("unused", "The value is valid and of no use."),
     "note": ("other-tags", "The entry may choose other tags than in earlier releases."),
 }
 """The identifier and the description of the rule, by the level of a result."""

@@ -20,9 +20,9 @@ Result_contra = TypeVar("Result_contra", contravariant=True)
 
 @dataclass(frozen=True)
 class Place:
-    """A problem at its place in a file; a note is not an error."""
+    """A problem at its place in a file; only an error makes the file invalid."""
 
-    level: Literal["error", "note"]
+    level: Literal["error", "warning", "note"]
     problem: Problem
 
 
