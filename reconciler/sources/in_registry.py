@@ -56,7 +56,7 @@ class Registries:
         from reconciler.sources.repository import RegistrySource
 
         if registry not in self._opened:
-            self._opened[registry] = _open_registry(registry, self._settings)
+            self._opened[registry] = open_registry(registry, self._settings)
         return RegistrySource(self._opened[registry], path, upstream=upstream)
 
     def close(self) -> None:
@@ -64,12 +64,15 @@ class Registries:
             registry.close()
 
 
-def _open_registry(name: str, settings: SourceSettings) -> Registry:
+def open_registry(name: str, settings: SourceSettings, *, plain_http: bool | None = None) -> Registry:
+    """Opens a host, with what mirrors.yaml has for it. `plain_http`: whether its address says so; None: it does not."""
     from reconciler.http.rate import Rate
     from reconciler.sources.keychain import Keychain
     from reconciler.sources.registry import MAX_CONNECTIONS, Registry
 
     config = settings.registries.get(name, RegistryConfig())
+    if plain_http is not None:
+        config = replace(config, plain_http=plain_http)
     # Twice the workers: each holds a connection for its download, and may need another one to resolve or to log in.
     connections = config.max_connections or max(MAX_CONNECTIONS, 2 * settings.workers)
     return Registry(

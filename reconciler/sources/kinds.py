@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from reconciler.sources import in_bucket, in_layout, in_mirror, in_registry
+from reconciler.sources import in_bucket, in_helm, in_layout, in_mirror, in_registry
 
 if TYPE_CHECKING:
     from reconciler.sources.names import Kind, SourceName
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 KINDS: tuple[Kind, ...] = (
     in_bucket.KIND,
     in_mirror.KIND,
+    in_helm.KIND,
     in_layout.KIND,
     in_registry.KIND,  # the last one, for its names have no prefix
 )

@@ -28,11 +28,13 @@ from reconciler.oci.spec import (
     INDEX_TYPES,
     MANIFEST_TYPES,
     OCI_INDEX,
+    OCI_MANIFEST,
     Descriptor,
     Digest,
     Platform,
     RepositoryName,
     is_repository,
+    is_tag,
     load_json,
     parse_manifest,
 )
@@ -56,6 +58,8 @@ from reconciler.sources.auth import check_realm, check_redirect, choose, parse_c
 from reconciler.sources.blobs import to_skip
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.credentials import Credentials
+from reconciler.sources.helm_chart import make_artifact
+from reconciler.sources.helm_index import parse_index
 from reconciler.sources.hints import check_hint, hinted
 from reconciler.sources.keychain import Keychain
 from reconciler.sources.paging import next_page
@@ -80,6 +84,7 @@ from reconciler.triggers.secrets import Secret, Told, in_authorization, in_query
 from tests.fuzz.boxes import ENTRIES, box, check_signature, open_box, pack, signature_file
 from tests.fuzz.inputs import mutated_bytes, mutated_tree
 from tests.memory import MemoryStore, put_json
+from tests.parts.charts import archive
 from tests.parts.signatures import (
     ISSUER,
     WORKFLOW,
@@ -392,6 +397,30 @@ def webhook(body: bytes) -> None:
         raise Malformed("webhook", "of no kind")
 
 
+def chart_index(body: bytes) -> None:
+    charts = parse_index(body, "it")
+    assert all(is_tag(one.tag) for some in charts.values() for one in some)
+
+
+def chart(body: bytes) -> None:
+    with suppress(Malformed):
+        make_artifact(body, None, "web", "1.0.0", "it")
+    made = make_artifact(archive("web", {"Chart.yaml": body}), None, "web", "1.0.0", "it")
+    assert parse_manifest(made.manifest, OCI_MANIFEST, "it").media_type == OCI_MANIFEST
+
+
+CHART = {
+    "apiVersion": "v2",
+    "name": "web",
+    "version": "1.0.0",
+    "sources": ["https://example.com"],
+    "maintainers": [{"name": "a", "email": "b"}],
+    "annotations": {"a": "b"},
+    "dependencies": [{"name": "c", "import-values": [{"a": "b"}]}],
+}
+CHART_INDEX = {"entries": {"web": [{"version": "1.0.0", "urls": ["a.tgz"], "digest": "a" * 64}]}}
+
+
 def proof(body: bytes) -> None:
     text = body.decode("utf-8", "surrogateescape")
     told = Told({"authorization": text}, {"secret": text})
@@ -453,6 +482,8 @@ SIGNATURES = (
 
 
 TARGETS = {
+    "the index of a chart repository": Target(trees(CHART_INDEX), chart_index),
+    "a chart": Target(trees(CHART), chart),
     "mirrors.yaml, its tree": Target(trees(MIRRORS), mirrors_file),
     "mirrors.yaml, its text": Target(
         lambda rng: mutated_bytes(rng, json.dumps(MIRRORS, indent=rng.choice([None, 1])).encode()), mirrors_file
