@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
@@ -31,26 +31,35 @@ class Missing:
 
 def missing_in_file(found: Iterable[Found], mirrors: Mirrors) -> tuple[Missing, ...]:
     """Returns the images that mirrors.yaml does not mirror. A pattern covers each tag that it may choose."""
-    names = _Names(mirrors, ((mirror.source, mirror.target, mirror) for mirror in mirrors.mirrors))
+    names = _Names(mirrors, ((mirror.sources, mirror.target, mirror) for mirror in mirrors.mirrors))
 
     def lacks(image: Image) -> str | None:
-        of = names.of(image)
-        if not of:
+        at_source, at_mirror = names.of(image)
+        if not (at_source or at_mirror):
             return "which mirrors.yaml does not mirror"
-        return None if any(_may_have(one, image) for one in of) else f"{_which(image)} mirrors.yaml does not choose"
+        # Which tag of the source a name in the store is of cannot be computed.
+        has = any(_may_have(one, image) for one in at_source) or any(
+            one.rename or _may_have(one, image) for one in at_mirror
+        )
+        return None if has else f"{_which(image)} mirrors.yaml does not choose"
 
     return _missing(found, lacks)
 
 
 def missing_in_index(found: Iterable[Found], mirrors: Mirrors, index: MirrorIndex) -> tuple[Missing, ...]:
     """Returns the images that the mirror does not have. A digest has to be that of a tag."""
-    names = _Names(mirrors, ((state.source, target, state) for target, state in index.repositories.items()))
+    sources = {mirror.target: mirror.sources for mirror in mirrors.mirrors}
+    states = index.repositories.items()
+    names = _Names(mirrors, (((state.source, *sources.get(target, ())), target, state) for target, state in states))
 
     def lacks(image: Image) -> str | None:
-        of = names.of(image)
-        if not of:
+        at_source, at_mirror = names.of(image)
+        if not (at_source or at_mirror):
             return "which the mirror does not have"
-        return None if any(_has(one, image) for one in of) else f"{_which(image)} the mirror does not have"
+        has = any(_has(one, image, _names_at_source(one)) for one in at_source) or any(
+            _has(one, image, one.tags) for one in at_mirror
+        )
+        return None if has else f"{_which(image)} the mirror does not have"
 
     return _missing(found, lacks)
 
@@ -66,15 +75,20 @@ def _which(image: Image) -> str:
 class _Names(Generic[Repository]):
     """Repositories by their names: those of their sources, and those that they have in the mirror."""
 
-    def __init__(self, mirrors: Mirrors, repositories: Iterable[tuple[str, str, Repository]]) -> None:
-        self._named: dict[str, list[Repository]] = {}
+    def __init__(self, mirrors: Mirrors, repositories: Iterable[tuple[Iterable[str], str, Repository]]) -> None:
+        self._at_source: dict[str, list[Repository]] = {}
+        self._at_mirror: dict[str, list[Repository]] = {}
         hosts = tuple(_hosts(mirrors))
-        for source, target, one in repositories:
-            for name in (source, *(f"{host}/{target}" for host in hosts)):
-                self._named.setdefault(name, []).append(one)
+        for sources, target, one in repositories:
+            for source in dict.fromkeys(sources):
+                self._at_source.setdefault(source, []).append(one)
+            for host in hosts:
+                self._at_mirror.setdefault(f"{host}/{target}", []).append(one)
 
-    def of(self, image: Image) -> list[Repository]:
-        return self._named.get(str(image.repository), [])
+    def of(self, image: Image) -> tuple[list[Repository], list[Repository]]:
+        """Returns the repositories of which an image is a name, at their sources and at the mirror."""
+        name = str(image.repository)
+        return self._at_source.get(name, []), self._at_mirror.get(name, [])
 
 
 def _hosts(mirrors: Mirrors) -> Iterator[str]:
@@ -94,14 +108,18 @@ def _may_have(mirror: Mirror, image: Image) -> bool:
         return any(isinstance(one, Pinned) and str(one.digest) == image.digest for one in mirror.tags)
     if any(one.may_choose(tag) for one in mirror.exclude if not one.is_relative):
         return False
-    pin = mirror.named.get(tag)
-    if isinstance(pin, Pinned):
-        return image.digest in (None, str(pin.digest))
+    pins = [one for one in mirror.tags if isinstance(one, Pinned) and one.tag == tag]
+    if pins:
+        return any(image.digest in (None, str(one.digest)) for one in pins)
     return any(one.may_choose(tag) for one in mirror.tags)
 
 
-def _has(state: RepositoryState, image: Image) -> bool:
-    """Whether the mirror has the image: the digest, where one is named, else the tag."""
+def _has(state: RepositoryState, image: Image, tags: Collection[str]) -> bool:
+    """Whether the mirror has the image: the digest, where one is named, else one of these tags."""
     if image.digest is None:
-        return image.pulled_tag in state.tags
+        return image.pulled_tag in tags
     return any(str(one.digest) == image.digest for one in state.tags.values())
+
+
+def _names_at_source(state: RepositoryState) -> Collection[str]:
+    return {one.source_tag or name for name, one in state.tags.items()}

@@ -6,6 +6,7 @@ names and shapes. What a cluster reports (`status`) repeats them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from reconciler.errors import Malformed
@@ -17,6 +18,8 @@ from reconciler.finding.yaml_tree import Mapping, Node, NotYaml, Scalar, Sequenc
 _NAMES = ("image", "imageName", "containerImage", "image_name")
 _VARIABLES = ("$(", "${", "{{")
 _FLAG = "="
+_NOT_YET = re.compile(r"\{\{|^[ \t]*//", re.MULTILINE)
+"""What a template has in it that is still to be filled in, or JSON for people: comments."""
 
 
 def find_in_manifests(text: str, file: str, *, env: bool = False) -> Iterator[Item]:
@@ -32,7 +35,7 @@ def find_in_manifests(text: str, file: str, *, env: bool = False) -> Iterator[It
                     seen.add(item.start)
                 yield item
     except NotYaml as error:
-        if "{{" not in text:
+        if not _NOT_YET.search(text):
             yield source.problem(error.line, error.column, error.why)
             return
         yield from (one for one in find_in_template(text, file) if not isinstance(one, Found) or one.start not in seen)

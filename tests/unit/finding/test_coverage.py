@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ mirrors:
   tags: ["1.27@sha256:{HEX}", {{semver: ">=1.28 <2", newest: 1}}, {{glob: "stable*"}}]
   exclude: [{{glob: "*-perl"}}]
 - {{source: quay.io/x/y, target: renamed/y, tags: [latest]}}
+- {{source: [quay.io/first/a, ghcr.io/second/a], target: a, tags: ["1@sha256:{HEX}"], rename: "{{tag}}-ours"}}
 """
 
 
@@ -53,6 +55,10 @@ def test_what_mirrors_yaml_does_not_mirror(tmp_path: Path) -> None:
             "quay.io/x/z:1.2",
             "cr.example.com/renamed/y",
             "cr.example.com/renamed/z",
+            "quay.io/first/a:1",
+            "ghcr.io/second/a:1",
+            "ghcr.io/second/a:2",
+            "cr.example.com/a:1-ours",
         ),
         mirrors(tmp_path),
     )
@@ -65,12 +71,17 @@ def test_what_mirrors_yaml_does_not_mirror(tmp_path: Path) -> None:
         f"deploy/web.yaml:14 uses quay.io/x/y:1.2, {tag}",
         "deploy/web.yaml:14 uses quay.io/x/z:1.2, which mirrors.yaml does not mirror",
         "deploy/web.yaml:14 uses cr.example.com/renamed/z, which mirrors.yaml does not mirror",
+        f"deploy/web.yaml:14 uses ghcr.io/second/a:2, {tag}",
     ]
 
 
 def test_what_the_mirror_does_not_have(tmp_path: Path) -> None:
     state = TagState(Digest("sha256", HEX), OCI_INDEX, 9, None, datetime(2026, 11, 20, tzinfo=UTC))
-    index = MirrorIndex(3, {"renamed/y": RepositoryState("quay.io/x/y", {"1.2": state})})
+    repositories = {
+        "renamed/y": RepositoryState("quay.io/x/y", {"1.2": state}),
+        "a": RepositoryState("quay.io/first/a", {"1-ours": replace(state, source_tag="1")}),
+    }
+    index = MirrorIndex(3, repositories)
     lacking = missing_in_index(
         uses(
             "quay.io/x/y:1.2",
@@ -79,12 +90,16 @@ def test_what_the_mirror_does_not_have(tmp_path: Path) -> None:
             f"quay.io/x/y:1.2@sha256:{OTHER}",
             "cr.example.com/renamed/y:1.2",
             "nginx:1.27",
+            "ghcr.io/second/a:1",
+            "ghcr.io/second/a:1-ours",
+            "cr.example.com/a:1-ours",
         ),
         mirrors(tmp_path),
         index,
     )
-    assert [(one.found.reference[:16], one.why) for one in lacking] == [
+    assert [(one.found.reference.partition("@")[0], one.why) for one in lacking] == [
         ("quay.io/x/y:1.3", "whose tag the mirror does not have"),
-        ("quay.io/x/y:1.2@", "whose digest the mirror does not have"),
+        ("quay.io/x/y:1.2", "whose digest the mirror does not have"),
         ("nginx:1.27", "which the mirror does not have"),
+        ("ghcr.io/second/a:1-ours", "whose tag the mirror does not have"),
     ]
