@@ -172,6 +172,14 @@ def test_limits_are_divided_among_the_workers() -> None:
     assert HERE.share(3).bandwidth is None
 
 
+def test_a_source_with_a_folder_after_it_is_read_here() -> None:
+    fallbacks = (("a.example/x", ("b.example/x",)), ("a.example/y", ("oci:./y",)))
+    told = replace(HERE, fallbacks=fallbacks)
+    assert not told.is_of_this_machine("a.example/x")
+    assert told.is_of_this_machine("a.example/y")
+    assert told.is_of_this_machine("oci:./z")
+
+
 def test_workers_of_another_release_are_refused_by_name() -> None:
     check_versions("tcp://s:1", {"tcp://w:1": __version__})
     with pytest.raises(

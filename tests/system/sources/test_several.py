@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.http.patience import Patience
 from tests.parts.docker_registry import start_docker_registry
 from tests.parts.images import image, push
 from tests.parts.scripted_hub import start_docker_hub
-from tests.world import World, from_folder, walk
+from tests.world import InProcess, World, from_folder, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.parts.docker_registry import DockerRegistry
+from tests.parts.docker_registry import DockerRegistry
 
 OLD, NEW, OTHER = (image({"app": name}) for name in ("old", "new", "other"))
 
 
 @pytest.fixture
-def world(tmp_path: Path, docker_registry: DockerRegistry) -> World:
+def world(tmp_path: Path, docker_registry: DockerRegistry, monkeypatch: pytest.MonkeyPatch) -> World:
     (tmp_path / "user").mkdir()
-    return World(tmp_path / "user", {"type": "file", "path": "./mirror"}, {docker_registry.host: {"plain_http": True}})
+    # How long a registry that is down is waited for is tested elsewhere.
+    monkeypatch.setattr("reconciler.sources.registry.Patience", partial(Patience, attempts=1))
+    return InProcess(
+        tmp_path / "user", {"type": "file", "path": "./mirror"}, {docker_registry.host: {"plain_http": True}}
+    )
 
 
 def write(world: World, *hosts: str) -> None:
@@ -60,6 +67,11 @@ def test_a_source_that_is_killed(tmp_path: Path, world: World, docker_registry: 
     for tag in "1234":
         walk(from_folder(world.folder / "mirror"), "app", tag)
     assert not world.plan()["repositories"][0]["changes"]
+    listed = world.run("tags", "-f", "mirrors.yaml", "app", "--format", "json").stdout
+    assert {one["tag"] for one in json.loads(listed)["tags"]} == {"1", "3", "4"}
+    said = json.loads(world.run("doctor", "--format", "json", code=1).stdout)["findings"]
+    found = {one["about"]: one["status"] for one in said if one["area"] == "source"}
+    assert found == {first.host: "error", docker_registry.host: "ok"}
 
 
 def test_a_source_without_pulls_left(world: World, docker_registry: DockerRegistry) -> None:

@@ -16,6 +16,7 @@ MIRRORS = mirrors(
     replace(mirror("inside/app", Glob("*")), source="registry.internal:5000/acme/app"),
     replace(mirror("signed", Glob("*")), source="ghcr.io/acme/signed", referrers_from="ghcr.io/acme/signatures"),
     replace(mirror("folder", Glob("*")), source="oci:./acme"),
+    replace(mirror("several", Glob("*")), source="docker.io/acme/first", fallbacks=("quay.io/acme/second",)),
 )
 OTHER = mirrors(replace(mirror("elsewhere", Glob("*")), source="quay.io/acme/other"))
 UPSTREAMS = Upstreams({"a": MIRRORS, "b": OTHER})
@@ -32,6 +33,7 @@ def expected(targets: set[str]) -> set[tuple[str, str]]:
         ("registry-1.docker.io", "acme/app", {"hub/app", "hub/app-2"}),
         ("registry.internal:5000", "acme/app", {"inside/app"}),
         ("ghcr.io", "acme/signatures", {"signed"}),
+        ("quay.io", "acme/second", {"several"}),
         ("ghcr.io", "acme/app", set()),
         ("docker.io", "acme/other", set()),
     ],
