@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from reconciler.errors import MirrorsInvalid
 from reconciler.files import open_regular
@@ -50,45 +50,88 @@ class Files:
         return (*sorted(set(self.top.problems)), *sorted(others))
 
 
-def read_files(path: Path) -> Files:
-    """Reads a file, or stdin, and what it includes.
+class Origin(Protocol):
+    """Where a mirrors file and those that it includes are read from; included files are named from its folder."""
+
+    @property
+    def folder(self) -> Path: ...
+
+    @property
+    def name(self) -> str: ...
+
+    def shown(self, name: str = "") -> str: ...
+
+    def names(self, folder: str) -> Sequence[str]: ...
+
+    def leads_out(self, name: str) -> bool: ...
+
+    def read(self, name: str = "") -> bytes: ...
+
+
+@dataclass(frozen=True)
+class OnDisk:
+    """A file on disk, or stdin."""
+
+    path: Path
+
+    @property
+    def folder(self) -> Path:
+        return self.path.resolve().parent
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    def shown(self, name: str = "") -> str:
+        """Names the file, or one that it includes, for messages: the latter as the former was named."""
+        if not name:
+            return file_name(self.path)
+        return name if self.path == STDIN else str(self.path.parent / name)
+
+    def names(self, folder: str) -> Sequence[str]:
+        """Lists the names in a folder; none if it is not one."""
+        with suppress(OSError):
+            return [one.name for one in (self.folder / folder).iterdir()]
+        return []
+
+    def leads_out(self, name: str) -> bool:
+        """Returns whether the file is outside of the folder, e.g. by a link."""
+        return not (self.folder / name).resolve().is_relative_to(self.folder)
+
+    def read(self, name: str = "") -> bytes:
+        """Reads the file, or one that it includes. Raises `MirrorsInvalid`."""
+        if not name:
+            return read_body(self.path, self.shown())
+        return read_body(self.folder / name, self.shown(name), partial(open_regular, follow=True))
+
+
+def read_files(origin: Origin) -> Files:
+    """Reads a file and what it includes.
 
     Raises `MirrorsInvalid` if it is not text, not YAML or too large, and as `check_schema` does.
     """
-    top = parse_document(read_body(path, file_name(path)), file_name(path))
+    top = parse_document(origin.read(), origin.shown())
     check_schema(top)
-    folder = path.resolve().parent
     bodies: dict[str, bytes] = {}
     included: list[Document] = []
     lost: list[Problem] = []
-    for name, place in find_included(top, lambda inner: _names(folder / inner), path.resolve().name).items():
-        if not (folder / name).resolve().is_relative_to(folder):
+    for name, place in find_included(top, origin.names, origin.name).items():
+        if origin.leads_out(name):
             top.problem(place, f"{name[:90]} is a link that leads out of the folder of this file; move the file here")
             continue
         try:
-            bodies[name] = read_body(folder / name, _shown(path, name), partial(open_regular, follow=True))
+            bodies[name] = origin.read(name)
             if sum(map(len, bodies.values())) > MAX_INCLUDED_BYTES:
                 most = MAX_INCLUDED_BYTES // 1024
                 top.problem(("include",), f"the files have more than {most} KiB together; include fewer")
                 break
-            document = parse_document(bodies[name], _shown(path, name))
+            document = parse_document(bodies[name], origin.shown(name))
             document.top = top
             included.append(document)
             check_schema(document)
         except MirrorsInvalid as error:
             lost += error.problems
-    return Files(top, tuple(included), folder, _sha256(top.body, bodies), tuple(lost))
-
-
-def _shown(path: Path, name: str) -> str:
-    """Names an included file for messages, as the including one is named."""
-    return name if path == STDIN else str(path.parent / name)
-
-
-def _names(folder: Path) -> list[str]:
-    with suppress(OSError):
-        return [one.name for one in folder.iterdir()]
-    return []
+    return Files(top, tuple(included), origin.folder, _sha256(top.body, bodies), tuple(lost))
 
 
 def hash_of_files(path: Path, patterns: tuple[str, ...]) -> str:
@@ -101,12 +144,12 @@ def hash_of_files(path: Path, patterns: tuple[str, ...]) -> str:
             body = top.read(MAX_BYTES + 1)
     except OSError:
         return ""
-    folder = path.resolve().parent
+    origin = OnDisk(path)
     bodies: dict[str, bytes] = {}
     for pattern in patterns:
         with suppress(ValueError):
-            for name in set(matches(pattern, lambda inner: _names(folder / inner))) - {path.resolve().name}:
-                with suppress(OSError), open_regular(folder / name, follow=True) as file:
+            for name in set(matches(pattern, origin.names)) - {origin.name}:
+                with suppress(OSError), open_regular(origin.folder / name, follow=True) as file:
                     bodies[name] = file.read(MAX_BYTES + 1)
     return _sha256(body, bodies)
 

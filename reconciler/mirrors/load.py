@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.changed import changed_entries
+from reconciler.mirrors.files import OnDisk
 from reconciler.mirrors.files import read_files as read_all
 from reconciler.mirrors.model import DEFAULT_HISTORY, DEFAULT_NAME, Mirrors
 from reconciler.mirrors.sections.destination import destination_problem
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
     from reconciler.errors import Problem
     from reconciler.mirrors.document import Document, KeyPath
-    from reconciler.mirrors.files import Files
+    from reconciler.mirrors.files import Files, Origin
     from reconciler.mirrors.model import Defaults, Mirror
     from reconciler.mirrors.sections.entries import Destinations
     from reconciler.signatures.signers import Signer
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 
 def load_mirrors(
-    path: Path, environ: Mapping[str, str] | None, *, read_files: bool = True, for_clients: bool = False
+    path: Path | Origin, environ: Mapping[str, str] | None, *, read_files: bool = True, for_clients: bool = False
 ) -> Mirrors:
     """Reads and checks a whole file; nothing is fetched.
 
@@ -71,10 +72,10 @@ class Loaded:
 
 
 def load_with_notes(
-    path: Path, environ: Mapping[str, str] | None, *, read_files: bool = True, for_clients: bool = False
+    path: Path | Origin, environ: Mapping[str, str] | None, *, read_files: bool = True, for_clients: bool = False
 ) -> Loaded:
     """Reads and checks a file as `load_mirrors` does."""
-    files = read_all(path)
+    files = read_all(OnDisk(path) if isinstance(path, Path) else path)
     document, folder = files.top, files.folder
     unused = replace_vars(files)
     registries = dict(read_registries(document, folder, environ, read_files=read_files))

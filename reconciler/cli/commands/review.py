@@ -18,7 +18,11 @@ from reconciler.plan.files import read_plan
 
 def review(
     old: Annotated[
-        Path, typer.Argument(metavar="OLD", help="The mirrors file before the edit; an empty file if there was none.")
+        Path,
+        typer.Argument(
+            metavar="OLD",
+            help="The mirrors file before the edit, also as git's REVISION:PATH; an empty file if there was none.",
+        ),
     ],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The file after the edit.")],
     plan: Annotated[
