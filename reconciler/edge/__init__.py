@@ -7,6 +7,7 @@
     make        reads what Cloudflare has, and makes the plan
     apply       applies a plan, and waits for the custom domain
     cloudflare  Cloudflare's API
+    worker/     a Cloudflare Worker that answers as a registry does from the same bucket, in JavaScript
 
 The first four are pure; only `cloudflare` sends requests.
 """

@@ -3,8 +3,8 @@
 The requirements are those of specification 1.1 as it is developed now, which demands some headers that 1.1.0 only
 recommends, in our words and in its order; the read-only part of its conformance suite tests the same things.
 
-For the edge (with a static bucket behind it) and for `serve`, a requirement is either met ("") or has the reason why it is
-not. A requirement that is not met is checked as well: its check has to fail, and `instead` has to hold.
+For the edge (with a static bucket behind it), for the Worker and for `serve`, a requirement is either met ("") or has the
+reason why it is not. A requirement that is not met is checked as well: its check has to fail, and `instead` has to hold.
 """
 
 from __future__ import annotations
@@ -63,13 +63,14 @@ class Registry:
 
 @dataclass(frozen=True)
 class Requirement:
-    """`level` is MUST, SHOULD or MAY; `edge` and `serve` are the reason if it is not met there, otherwise empty."""
+    """`level` is MUST, SHOULD or MAY; `edge`, `worker` and `serve` are the reason if it is not met there, otherwise empty."""
 
     section: str
     level: str
     text: str
     check: Check
     edge: str = ""
+    worker: str = ""
     serve: str = ""
     instead: Check | None = None
 
@@ -82,10 +83,10 @@ REQUIREMENTS: list[Requirement] = []
 
 
 def requirement(
-    section: str, level: str, text: str, edge: str = "", serve: str = "", instead: Check | None = None
+    section: str, level: str, text: str, edge: str = "", instead: Check | None = None
 ) -> Callable[[Check], Check]:
     def noted(check: Check) -> Check:
-        REQUIREMENTS.append(Requirement(section, level, text, check, edge, serve, instead))
+        REQUIREMENTS.append(Requirement(section, level, text, check, edge, instead=instead))
         return check
 
     return noted
@@ -95,9 +96,13 @@ def table() -> str:
     """The requirements as Markdown, by section."""
     lines = []
     for section in dict.fromkeys(one.section for one in REQUIREMENTS):
-        lines += [f"\n## {section}\n", "| id | | requirement | edge | serve |", "| --- | --- | --- | --- | --- |"]
         lines += [
-            f"| {one.id} | {one.level} | {one.text} | {one.edge or 'yes'} | {one.serve or 'yes'} |"
+            f"\n## {section}\n",
+            "| id | | requirement | edge | worker | serve |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        lines += [
+            f"| {one.id} | {one.level} | {one.text} | {one.edge or 'yes'} | {one.worker or 'yes'} | {one.serve or 'yes'} |"
             for one in REQUIREMENTS
             if one.section == section
         ]

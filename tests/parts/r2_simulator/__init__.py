@@ -1,4 +1,7 @@
-"""Cloudflare's own R2 simulator: the npm package miniflare, which `make` installs into .parts/r2_simulator."""
+"""Cloudflare's own simulator of R2 and Workers: the npm package miniflare, which `make` installs into .parts/r2_simulator.
+
+The Worker of `reconciler/edge/worker` answers in front of the first bucket, in the runtime that Cloudflare has.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import botocore.exceptions as boto
 from botocore.config import Config
 
+from reconciler import edge
 from tests.parts.process import PARTS, find_program, free_port, missing, running
 from tests.parts.seaweedfs import ACCESS_KEY, SECRET_KEY, S3Bucket
 
@@ -26,27 +31,28 @@ HANGING = 20.0
 """Seconds without an answer to one listing after which the simulator is taken to hang."""
 
 _HERE = Path(__file__).parent
-_INSTALLED = PARTS / "r2_simulator"
+INSTALLED = PARTS / "r2_simulator"
+WORKER = Path(edge.__file__).parent / "worker"
 
 
 @contextlib.contextmanager
 def start_r2_simulator(folder: Path) -> Iterator[tuple[S3Bucket, ...]]:
     """Runs a simulator whose objects live in `folder`; yields a bucket for each name in `BUCKETS`."""
     node = find_program("node", "Node.js 20 or newer from nodejs.org")
-    if not (_INSTALLED / "node_modules" / "miniflare").is_dir():
+    if not (INSTALLED / "node_modules" / "miniflare").is_dir():
         missing("miniflare", "make parts, with Node.js 20 or newer")
     port = free_port()
     root = f"http://127.0.0.1:{port}"
     state = folder / "objects"
     state.mkdir(parents=True, exist_ok=True)
     script = str(_HERE / "serve.mjs")
-    command = [node, script, str(_INSTALLED), str(port), str(state), ACCESS_KEY, SECRET_KEY, *BUCKETS]
+    command = [node, script, str(INSTALLED), str(WORKER), str(port), str(state), ACCESS_KEY, SECRET_KEY, *BUCKETS]
     buckets = tuple(_bucket(root, name) for name in BUCKETS)
     numbers = itertools.count(1)
     impatient = Config(read_timeout=HANGING, connect_timeout=HANGING, retries={"total_max_attempts": 1})
     client = buckets[0].client(impatient)
     with kept_running(
-        lambda: running(command, folder / f"log-{next(numbers)}", root, ready=(200,)),
+        lambda: running(command, folder / f"log-{next(numbers)}", f"{root}/v2/", ready=(200,)),
         lambda: _answers(client, BUCKETS[0]),
     ):
         yield buckets
@@ -78,6 +84,11 @@ def kept_running(
         finally:
             ended.set()
             watcher.join()
+
+
+def worker_host(bucket: S3Bucket) -> str:
+    """host:port at which the Worker answers from the first bucket of a simulator."""
+    return urlsplit(bucket.endpoint_url).netloc
 
 
 def _answers(client: S3Client, bucket: str) -> bool:

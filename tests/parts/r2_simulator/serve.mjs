@@ -1,20 +1,29 @@
-// Serves Cloudflare's R2 simulator: node serve.mjs MODULES PORT STATE ACCESS_KEY SECRET_KEY BUCKET...
-// MODULES is the folder whose node_modules holds miniflare, STATE a folder for the objects.
+// Serves Cloudflare's R2 simulator with the Worker in front of its first bucket:
+// node serve.mjs MODULES WORKER PORT STATE ACCESS_KEY SECRET_KEY BUCKET...
+// MODULES is the folder whose node_modules holds miniflare, WORKER that of the Worker's modules, STATE one for the objects.
+import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
-const [modules, port, state, accessKeyId, secretAccessKey, ...buckets] = process.argv.slice(2);
+const [modules, worker, port, state, accessKeyId, secretAccessKey, ...buckets] = process.argv.slice(2);
 const { Miniflare } = createRequire(join(modules, "package.json"))("miniflare");
 
+const credentials = { accessKeyId, secretAccessKey };
+const bindings = buckets.map((id, number) => [number ? `OTHER_${number}` : "BUCKET", { id, s3Credentials: credentials }]);
+const scripts = readdirSync(worker).filter((name) => name.endsWith(".js"));
+
 const simulator = new Miniflare({
-  modules: true,
-  script: "export default { fetch() { return new Response('ready') } }",
+  // The first module is the one whose `fetch` is called.
+  modules: ["worker.js", ...scripts.filter((name) => name !== "worker.js")].map((name) => ({
+    type: "ESModule",
+    path: join(worker, name),
+  })),
+  modulesRoot: worker,
+  compatibilityDate: "2026-07-30",
   host: "127.0.0.1",
   port: Number(port),
   r2Persist: state,
-  r2Buckets: Object.fromEntries(
-    buckets.map((id) => [id.toUpperCase().replaceAll("-", "_"), { id, s3Credentials: { accessKeyId, secretAccessKey } }]),
-  ),
+  r2Buckets: Object.fromEntries(bindings),
 });
 
 // It ends its child on SIGTERM by itself.

@@ -1,4 +1,4 @@
-"""The edge and `serve`, each against every requirement of conformance.py, including those that it does not meet."""
+"""The edge, the Worker and `serve`, each against every requirement of conformance.py, including those that it does not meet."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from reconciler.target.layout import (
     tags_key,
 )
 from tests.parts.conformance import REQUIREMENTS, SUBJECT, TAGS, Registry, Requirement, everything, referrers_index
+from tests.parts.r2_simulator import worker_host
 from tests.parts.seaweedfs import bucket_store
 from tests.parts.serving import serving
 
@@ -73,6 +74,11 @@ def findings(registry: Registry, column: str) -> dict[str, str]:
 def test_the_edge_stands_where_the_table_says(s3_bucket: S3Bucket, nginx_edge: Edge) -> None:
     fill(bucket_store(s3_bucket))
     assert findings(Registry(nginx_edge.host), "edge") == {}
+
+
+def test_the_worker_stands_where_the_table_says(r2_buckets: tuple[S3Bucket, S3Bucket]) -> None:
+    fill(bucket_store(r2_buckets[0]))
+    assert findings(Registry(worker_host(r2_buckets[0])), "worker") == {}
 
 
 @pytest.mark.parametrize("kind", ["folder", "s3"])
