@@ -52,6 +52,7 @@ QUOTA = [
     {"series": f'r2mirror_quota_{name}_pulls{{registry="docker.io"}}', "values": f"{value}x600"}
     for name, value in (("remaining", 9), ("limit", 100))
 ]
+INVALID = [{"series": 'r2mirror_file_valid{file="prod.yaml"}', "values": "1 0x600"}]
 LIMITED = [{"series": 'r2mirror_requests_total{host="ghcr.io", status="429"}', "values": "0+100x600"}]
 
 CASES = [
@@ -69,6 +70,8 @@ CASES = [
     case("2h", "R2mirrorPrunesHeldBack", HELD, fired("warning", **PROD)),
     case("27h", "R2mirrorTagsMissing", MISSING, fired("info", **PROD)),
     case("10m", "R2mirrorQuotaLow", QUOTA, fired("info", registry="docker.io")),
+    case("10m", "R2mirrorFileInvalid", INVALID),
+    case("30m", "R2mirrorFileInvalid", INVALID, fired("warning", file="prod.yaml")),
     case("2h", "R2mirrorRateLimited", LIMITED, fired("info", host="ghcr.io")),
 ]
 
