@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,21 @@ MAX_LIST_BYTES = 128 * 1024 * 1024
 def load_whole(file: Path) -> Mirrors:
     """Loads the mirrors file, with the environment's variables filled in. Raises `MirrorsInvalid`."""
     return load_mirrors(file, os.environ)
+
+
+def load_for_run(file: Path, only: Sequence[str], *, locked: bool) -> Mirrors:
+    """Loads the mirrors file, with `locked` at what its lockfile has. Raises `PlanRefused` for one that is stale."""
+    if not locked:
+        return load_whole(file)
+    # Imported here: most runs use no lockfile.
+    from reconciler.lockfile.parse import lockfile_path, read_lockfile
+    from reconciler.lockfile.pinned import at_lockfile
+
+    path = lockfile_path(file)
+    mirrors, lockfile = load_whole(file), read_lockfile(path)
+    if lockfile is None:
+        raise UsageError(f"--locked: {path} is not there; write it with `r2mirror lock`")
+    return at_lockfile(mirrors, lockfile, str(path), only)
 
 
 def load(file: Path, store: str | None = None) -> Mirrors:

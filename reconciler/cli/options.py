@@ -70,6 +70,13 @@ OnlyOption = Annotated[
         help="Limit to targets that match, e.g. 'library/*', or that do not, '!library/*'; may be repeated.",
     ),
 ]
+LockedOption = Annotated[
+    bool,
+    typer.Option(
+        "--locked",
+        help="Use exactly the tags and digests of the lockfile, e.g. mirrors.lock, and list no tags at the sources.",
+    ),
+]
 FormatOption = Annotated[AnyFormat, typer.Option("--format", help="The output format.")]
 PlacedFormatOption = Annotated[PlacedFormat, typer.Option("--format", help="The output format.")]
 PlainFormatOption = Annotated[PlainFormat, typer.Option("--format", help="The output format.")]

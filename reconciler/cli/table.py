@@ -30,6 +30,7 @@ SECTIONS = {
         Row("validate", "validate:validate", "Check mirrors files, offline and without credentials."),
         Row("plan", "plan:plan", "Show what apply would do."),
         Row("apply", "apply:apply", "Apply mirrors.yaml to the store."),
+        Row("lock", "lock:lock", "Write the digest of every tag that mirrors.yaml chooses into mirrors.lock."),
         Row("watch", "watch:watch", "Run plan and apply by itself, on the schedule of mirrors.yaml and after edits."),
         Row("export", "export:export", "Write what a target without a network lacks into one file."),
         Row("tags", "tags:tags", "Show what patterns choose of a source's tags."),

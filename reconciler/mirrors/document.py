@@ -42,6 +42,9 @@ class Bounds:
     ours: bool = True
 
 
+LOCK_SUFFIX = ".lock"
+"""The ending of a lockfile, which is beside its mirrors file and has its name."""
+
 STDIN = Path("-")
 """Stands for a file that is read from stdin. Relative paths in it start in the working directory."""
 

@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import UsageError
-from reconciler.mirrors.patterns import Named, Pinned
+from reconciler.mirrors.patterns import Locked, Named, Pinned
 from reconciler.oci.spec import Platform, RepositoryName
 from reconciler.sources.kinds import parse_source
 
@@ -88,16 +89,28 @@ class Mirror:
         names = (*self.sources, self.referrers_from or self.source)
         return tuple({name: None for name in map(_repository, names) if name})
 
-    @property
+    @cached_property
+    def locked(self) -> Mapping[str, Locked]:
+        """The tags that are to have the digests of mirrors.lock, by their names in the store; empty without it."""
+        return {one.name or one.tag: one for one in self.tags if isinstance(one, Locked)}
+
+    @cached_property
     def named(self) -> Mapping[str, Named]:
         """The tags that are named, by their names in the store, each with its pin if it has one."""
         # Pins last, so that a tag that is also named without one keeps its pin.
-        names = [pattern for pattern in self.tags if isinstance(pattern, Named)]
+        names = [one for one in self.tags if isinstance(one, Named) and (not isinstance(one, Locked) or one.by_name)]
         return {self.name_of(one.tag): one for one in sorted(names, key=lambda one: isinstance(one, Pinned))}
 
     def name_of(self, tag: str) -> str:
         """Returns the name that a tag of the source has in the store. It need not be a valid one."""
+        # Without the patterns, whose groups a template may use, mirrors.lock has the name.
+        if self.locked:
+            return self._locked_names.get(tag, tag)
         return self.rename.name(tag, self.tags) if self.rename else tag
+
+    @cached_property
+    def _locked_names(self) -> Mapping[str, str]:
+        return {one.tag: name for name, one in self.locked.items()}
 
 
 @dataclass(frozen=True)

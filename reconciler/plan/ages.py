@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import ImmutableMoved, NotFound
 from reconciler.mirrors.min_age import LOG, PUSH
-from reconciler.mirrors.patterns import Pinned
+from reconciler.mirrors.patterns import Locked, Pinned
 from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.words import duration_words
@@ -22,6 +22,7 @@ from reconciler.words import duration_words
 if TYPE_CHECKING:
     from reconciler.errors import SourceError
     from reconciler.mirrors.model import Mirror
+    from reconciler.mirrors.patterns import Pattern
     from reconciler.mirrors.selection import Chosen
     from reconciler.target.index import RepositoryState
 
@@ -175,11 +176,13 @@ def ages(
     }
     early |= {one.tag: MOVED for one in moves if f"{mirror.target}:{one.tag}" in consent.moved}
     # A tag that must not move does not wait either: without a recheck it would seem to have left what it moved to.
+    # What mirrors.lock has says nothing about what the source has now, so that nothing was seen, or seen to have gone.
+    asked = {} if mirror.locked else resolved
     sightings = _sightings(mirror, observed, chosen, {tag: one for tag, one in resolved.items() if tag not in moving})
     return Ages(
         tuple(sorted((one for one in waits if one.tag not in early), key=lambda one: one.tag)),
-        tuple(_vanished(mirror, observed, resolved, listed)) if mirror.min_age else (),
-        sightings,
+        tuple(_vanished(mirror, observed, asked, listed)) if mirror.min_age else (),
+        None if mirror.locked else sightings,
         early,
         tuple(one for one in moves if one.tag not in early),
     )
@@ -196,7 +199,7 @@ def wait(
     if mirror.min_age is None or not _may_wait(mirror, tag, at_source) or (recorded and recorded.digest == digest):
         return None
     seen = next((one for one in observed.seen.get(tag, ()) if one.digest == digest), None)
-    since = seen.since if seen else now
+    since = min(one for one in (seen.since if seen else now, _locked_since(mirror, tag, digest)) if one)
     if seen and seen.gone:
         return Waiting(tag, digest, since, None)
     # The difference of any two times is in range, a sum need not be.
@@ -225,7 +228,7 @@ def moment(time: datetime) -> str:
 def _move(observed: RepositoryState, chosen: Chosen, digest: Digest) -> Moved | None:
     recorded = observed.tags.get(chosen.tag)
     # An edit of a pin moves its tag on purpose.
-    if not chosen.immutable or isinstance(chosen.pattern, Pinned) or recorded is None or recorded.digest == digest:
+    if not chosen.immutable or _is_vouched_for(chosen.pattern) or recorded is None or recorded.digest == digest:
         return None
     return Moved(chosen.tag, recorded.digest, digest)
 
@@ -233,7 +236,16 @@ def _move(observed: RepositoryState, chosen: Chosen, digest: Digest) -> Moved | 
 def _may_wait(mirror: Mirror, tag: str, at_source: str) -> bool:
     """Whether a new digest of the tag has to wait. A pin names its digest, which was therefore checked by a person."""
     min_age = mirror.min_age
-    return min_age is not None and not isinstance(mirror.named.get(tag), Pinned) and not min_age.exempts(at_source)
+    return min_age is not None and not _is_vouched_for(mirror.named.get(tag)) and not min_age.exempts(at_source)
+
+
+def _is_vouched_for(pattern: Pattern | None) -> bool:
+    return isinstance(pattern, Pinned) and not isinstance(pattern, Locked)
+
+
+def _locked_since(mirror: Mirror, tag: str, digest: Digest) -> datetime | None:
+    locked = mirror.locked.get(tag)
+    return locked.since if locked and locked.digest == digest else None
 
 
 def _later(since: datetime, age: timedelta) -> datetime:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import MirrorsInvalid
-from reconciler.mirrors.document import file_name
+from reconciler.mirrors.document import LOCK_SUFFIX, STDIN, file_name
 from reconciler.mirrors.load import load_with_notes
 from reconciler.plan.owners import clashes, namesakes, shared_states
 
@@ -51,8 +51,11 @@ class Check:
 
 
 def check_files(paths: Iterable[Path]) -> Check:
-    """Reads and checks mirrors files. Environment variables in them need not be set."""
-    files = tuple(map(_check, paths))
+    """Reads and checks mirrors files, each with its lockfile if it has one. A lockfile stands for its mirrors file.
+
+    Environment variables in them need not be set.
+    """
+    files = tuple(map(_check, dict.fromkeys(map(_mirrors_file, paths))))
     valid = {file_name(one.path): one.mirrors for one in files if one.mirrors}
     return Check(files, (*clashes(valid), *shared_states(valid)), tuple(namesakes(valid)))
 
@@ -62,4 +65,33 @@ def _check(path: Path) -> CheckedFile:
         loaded = load_with_notes(path, None, for_clients=True)
     except MirrorsInvalid as error:
         return CheckedFile(path, None, error.problems)
-    return CheckedFile(path, loaded.mirrors, notes=loaded.notes, warnings=loaded.warnings)
+    problems = _lockfile_problems(path, loaded.mirrors)
+    return CheckedFile(path, None if problems else loaded.mirrors, problems, loaded.notes, loaded.warnings)
+
+
+def _mirrors_file(path: Path) -> Path:
+    """The mirrors file of a lockfile, which a pre-commit hook names if only that has changed; else the file itself."""
+    if path.suffix != LOCK_SUFFIX:
+        return path
+    short = path.with_suffix(".yml")
+    return short if short.is_file() else path.with_suffix(".yaml")
+
+
+def _lockfile_problems(path: Path, mirrors: Mirrors) -> tuple[Problem, ...]:
+    lockfile = path.with_suffix(LOCK_SUFFIX)
+    if path == STDIN or not lockfile.exists():
+        return ()
+    # Imported here: most mirrors files have no lockfile.
+    from reconciler.lockfile.parse import read_with_places
+    from reconciler.lockfile.pinned import stale
+
+    try:
+        found = read_with_places(lockfile)
+    except MirrorsInvalid as error:
+        return error.problems
+    if found is None:
+        return ()
+    locked, document = found
+    for target, why in stale(mirrors, locked):
+        document.problem(("repositories", target), why, at_key=True)
+    return tuple(sorted(document.problems))

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 GONE = "gone at the source"
 NO_MANIFEST = "the source lists it, but has no manifest for it"
 
+LOCKED_GONE = (
+    "the source no longer has {}, which mirrors.lock has for this tag; lock what the source has now with "
+    "`r2mirror lock --update {}`"
+)
+
 HELD = "held by restore"
 
 MAX_NAMES = 5
@@ -175,11 +180,18 @@ def _meaning(mirror: Mirror, observed: RepositoryState, tag: str, answer: Descri
         if known and tag not in mirror.named and (known.digest, known.platforms) == (answer.digest, mirror.platforms):
             return known
         return answer
+    locked = mirror.locked.get(tag)
+    if isinstance(answer, NotFound) and locked and not _has(observed, tag, locked.digest):
+        return NotFound(f"{mirror.source}:{locked.tag}", LOCKED_GONE.format(locked.digest, mirror.target))
     if isinstance(answer, NotFound) and _was_there(mirror, observed, tag):
         return None
     if isinstance(answer, NotFound | Unsupported) and tag not in mirror.named:
         return LeftOut(None, NO_MANIFEST if isinstance(answer, NotFound) else answer.why)
     return answer
+
+
+def _has(observed: RepositoryState, tag: str, digest: Digest) -> bool:
+    return tag in observed.tags and observed.tags[tag].digest == digest
 
 
 def _was_there(mirror: Mirror, observed: RepositoryState, tag: str) -> bool:

@@ -124,13 +124,17 @@ class Rounds:
         if self._reading.done():
             self._reading.result()  # If it failed, there is no reason to wait for the other sources.
         listing = self._listings.get(mirror.target)
-        offered = self._listed(mirror, listing) if listing else ()
+        # Which tags are versions depends on the others: where mirrors.lock has them all, none is listed.
+        locked = tuple(one.tag for one in mirror.locked.values())
+        offered = self._listed(mirror, listing) if listing else locked
         if isinstance(offered, SourceError):
             return _Selected({})
         # The index may still be read, and is waited for only by mirrors whose choice depends on it.
         listed = TagList(choosable(mirror, offered, lambda: self._observed(mirror)))
         selection = select(mirror.tags, mirror.exclude, mirror.immutable, listed)
-        for tally in selection.tallies:
+        # Each tag of mirrors.lock is a pattern of its own: what each of them chooses is no news.
+        tallies = () if mirror.locked else selection.tallies
+        for tally in tallies:
             about = {"repository": mirror.target}
             logger.info(
                 "%s: %s chooses %d of %d tags", mirror.target, tally.pattern, tally.chosen, len(listed), extra=about
@@ -142,7 +146,7 @@ class Rounds:
         empty = empty_handed(mirror.tags, selection.tallies, listed if listing else None)
         warnings = (*empty, *surprises(selection.chosen, listed))
         answers |= named.refused
-        return _Selected(answers, selection.tallies, warnings, named.chosen, frozenset(answers), listed)
+        return _Selected(answers, tallies, warnings, named.chosen, frozenset(answers), listed)
 
     def _selected_by_age(self, selected: list[_Selected]) -> list[_Selected]:
         """Chooses again without the tags that wait, until no more of them do."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.errors import PlanRefused
-from reconciler.mirrors.patterns import Pinned
+from reconciler.mirrors.patterns import Locked, Pinned
 from reconciler.plan.ages import MOVED, may_testify, wait
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.owners import is_another_s
@@ -123,8 +123,9 @@ def _moved(repository: RepositoryPlan, mirror: Mirror) -> Iterator[str]:
 def _is_frozen(mirror: Mirror, change: Change) -> bool:
     """Whether `immutable` freezes a tag whatever else the source lists. An edit of a pin moves it on purpose."""
     certain = (one for one in mirror.immutable if not (one.is_relative or one.means_versions))
-    is_pinned = isinstance(mirror.named.get(change.tag), Pinned)
-    return not is_pinned and any(one.may_choose(change.at_source) for one in certain)
+    named = mirror.named.get(change.tag)
+    is_pin = isinstance(named, Pinned) and not isinstance(named, Locked)
+    return not is_pin and any(one.may_choose(change.at_source) for one in certain)
 
 
 def _may_be_chosen(change: Change, mirror: Mirror) -> bool:

@@ -20,7 +20,7 @@ from reconciler.cli.apply_report import Among, ApplyReport
 from reconciler.cli.boxes import check_keys, sourced
 from reconciler.cli.console import agreed, command_line, note, show, show_result, tell_waiting, terminal
 from reconciler.cli.group import INTERRUPTED
-from reconciler.cli.inputs import load_whole
+from reconciler.cli.inputs import load_for_run
 from reconciler.cli.malloc import share_arenas
 from reconciler.cli.options import (
     MIRRORS,
@@ -30,6 +30,7 @@ from reconciler.cli.options import (
     BoxOption,
     FileOption,
     KeyOption,
+    LockedOption,
     LockTimeoutOption,
     NowOption,
     OnlyMissingOption,
@@ -78,6 +79,7 @@ class Call:
     store: StoresOption = None
     only: OnlyOption = None
     only_missing: OnlyMissingOption = False
+    locked: LockedOption = False
     yes: YesOption = False
     no_prune: Annotated[bool, typer.Option("--no-prune", help="Add and update only; prune nothing.")] = False
     allow_prune: AllowPruneOption = False
@@ -155,7 +157,9 @@ def apply(call: Call) -> int:
     if call.boxes and call.dask:
         raise UsageError("--from and --dask exclude each other: the workers of a cluster do not have the box")
     check_keys(call.boxes, call.keys)
-    mirrors, deadline = load_whole(call.file), Deadline(call.timeout)
+    if call.boxes and call.locked:
+        raise UsageError("--from and --locked exclude each other: a box has its own tags and digests")
+    mirrors, deadline = load_for_run(call.file, call.only or (), locked=call.locked), Deadline(call.timeout)
     targets = mirrors.targets(call.store or ())
     if mirrors.stores and not call.boxes:
         return _apply_each(call, _planned(call, targets), deadline)

@@ -12,7 +12,7 @@ import typer
 
 from reconciler.cli.boxes import check_keys, sourced
 from reconciler.cli.console import note, show_result
-from reconciler.cli.inputs import load_whole
+from reconciler.cli.inputs import load_for_run
 from reconciler.cli.options import (
     MIRRORS,
     AcceptMovedOption,
@@ -22,6 +22,7 @@ from reconciler.cli.options import (
     FileOption,
     FormatOption,
     KeyOption,
+    LockedOption,
     OnlyMissingOption,
     OnlyOption,
     StoresOption,
@@ -59,6 +60,7 @@ class PlanOptions:
     store: StoresOption = None
     only: OnlyOption = None
     only_missing: OnlyMissingOption = False
+    locked: LockedOption = False
     output: FormatOption = TEXT
     out: Annotated[
         Path | None, typer.Option("--out", metavar="PLAN", help="Also save the plan, for `r2mirror apply PLAN`.")
@@ -93,7 +95,9 @@ def plan(options: PlanOptions) -> int:
     if options.boxes and options.recheck:
         raise UsageError("--from and --recheck exclude each other: a box need not have what is mirrored already")
     check_keys(options.boxes, options.keys)
-    whole = load_whole(options.file)
+    if options.boxes and options.locked:
+        raise UsageError("--from and --locked exclude each other: a box has its own tags and digests")
+    whole = load_for_run(options.file, options.only or (), locked=options.locked)
     targets = whole.targets(options.store or ())
     if options.out and len(targets) > 1:
         raise UsageError("a saved plan is for one store: add --store NAME, and save one for each")

@@ -14,7 +14,7 @@ from reconciler.mirrors.patterns.condition import AnyOf, Condition
 from reconciler.mirrors.patterns.entry import Entry
 from reconciler.mirrors.patterns.glob import Glob
 from reconciler.mirrors.patterns.kept import Kept
-from reconciler.mirrors.patterns.named import Exact, Named, Pinned, parse_name
+from reconciler.mirrors.patterns.named import Exact, Locked, Named, Pinned, parse_name
 from reconciler.mirrors.patterns.pattern import Pattern, PatternError
 from reconciler.mirrors.patterns.regex import Regex
 from reconciler.mirrors.patterns.semver import Semver
@@ -27,6 +27,7 @@ __all__ = [
     "Exact",
     "Glob",
     "Kept",
+    "Locked",
     "Named",
     "Pattern",
     "PatternError",

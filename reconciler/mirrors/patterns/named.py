@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from reconciler.errors import Malformed
@@ -51,6 +52,22 @@ class Pinned(Named):
 
     def __str__(self) -> str:
         return f"{self.tag}@{self.digest}"
+
+
+@dataclass(frozen=True)
+class Locked(Pinned):
+    """One tag at the digest that mirrors.lock has for it.
+
+    Unlike for a pin, no person has vouched for its digest: it waits for `min_age`, and no immutable tag moves to it.
+
+    since    when the digest was first seen under the tag, as mirrors.lock has it; None: it does not say
+    by_name  whether mirrors.yaml names the tag, rather than choosing it by a pattern
+    name     its name in the store; None: the same
+    """
+
+    since: datetime | None = None
+    by_name: bool = False
+    name: str | None = None
 
 
 def parse_name(text: str) -> Named:

@@ -79,7 +79,7 @@ WITHOUT_FIELD = {
 """Keys that say how to read the rest."""
 
 
-WRITTEN_AS_TEXT = {patterns.Exact, patterns.Pinned, patterns.AnyOf, Rename}
+WRITTEN_AS_TEXT = {patterns.Exact, patterns.Locked, patterns.Pinned, patterns.AnyOf, Rename}
 """Configurations without keys of their own."""
 PAGE = Path(__file__).parents[3] / "docs/mirrors.md"
 
