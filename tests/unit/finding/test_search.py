@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import time
 from pathlib import Path
 from unittest.mock import patch
 
@@ -89,3 +90,33 @@ def test_a_folder_without_an_end_is_refused(tmp_path: Path, monkeypatch: pytest.
     write(tmp_path, "b/Dockerfile")
     with pytest.raises(UsageError, match="has more than 1 files to search"):
         search([tmp_path])
+
+
+MANIFEST = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {app: web}}
+spec:
+  template:
+    spec:
+      containers:
+      - name: web
+        image: quay.io/x/y:1.2
+        env: [{name: A, value: b}, {name: C, value: d}]
+        resources: {limits: {cpu: 100m, memory: 1Gi}}
+---
+apiVersion: v1
+kind: ConfigMap
+data:
+"""
+
+
+@pytest.mark.slow
+def test_ten_thousand_files_take_less_than_ten_seconds(tmp_path: Path) -> None:
+    """A fifth of each: every file is read by itself."""
+    values = "".join(f"  key-{number}: value-{number}\n" for number in range(30))
+    for number in range(2000):
+        write(tmp_path, f"{number % 50}/{number}.yaml", (MANIFEST + values).encode())
+    began = time.process_time()
+    assert len(search([tmp_path]).found) == 2000
+    assert time.process_time() - began < 2.0
