@@ -152,7 +152,8 @@ def load_made(path: Path, mirrors: Mirrors, file: Path, connections: Connections
 
     plan, saved = read_plan(path)
     if plan.mirrors_sha256 != mirrors.sha256:
-        edited = f"{file} has been edited since this plan was made"
+        others = " or a file that it includes" if mirrors.include else ""
+        edited = f"{file}{others} has been edited since this plan was made"
         other = "this plan was made from another mirrors file than the one on stdin"
         raise PlanRefused((f"{path}: {other if file == STDIN else edited}; nothing was done. Plan again",))
     observed = read_index(connections.target.state)
