@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from reconciler.errors import PlanRefused
 from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.patterns import Exact, Glob, Regex
 from reconciler.mirrors.rename import Rename
@@ -19,12 +21,18 @@ from reconciler.mirrors.selection import Chosen
 from reconciler.oci.spec import is_tag
 from reconciler.plan.names import in_store
 from reconciler.plan.plan_json import parse_plan, plan_document, serialise_plan
+from reconciler.plan.saved import checked
+from reconciler.target.index import MirrorIndex
 from reconciler.target.layout import MIRROR_INDEX
 from tests.bench import V1, V2, V3
 from tests.days import SETTLED, Days
-from tests.memory import mirror
+from tests.memory import mirror, mirrors
+from tests.parts.images import write_layout
+from tests.world import InProcess
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reconciler.plan.plan import Plan
 
 NO_TIME = MinAge(timedelta(0))
@@ -159,6 +167,43 @@ def test_an_index_without_renamed_tags_is_written_as_before() -> None:
     days = Days(age=NO_TIME, v1=V1)
     days.apply(SETTLED)
     assert b"source_tag" not in days.bench.store.objects[MIRROR_INDEX]
+
+
+def test_an_edit_of_a_saved_plan_gives_no_tag_another_name() -> None:
+    days = renamed("{without_v}", Glob("v*"), vv1=V1)
+    plan, declared = days.plan(), mirrors(days.mirror)
+    plan = replace(plan, mirrors_sha256=declared.sha256)
+    checked(plan, declared, MirrorIndex(), "plan.json", days.bench.now)
+    (repository,) = plan.repositories
+    for name, source_tag in (("1", None), ("2", "v1"), ("1", "1")):
+        changes = (replace(repository.changes[0], tag=name, source_tag=source_tag),)
+        edited = replace(plan, repositories=(replace(repository, changes=changes),))
+        with pytest.raises(PlanRefused, match=f"a: {name}: no pattern of mirrors.yaml chooses it"):
+            checked(edited, declared, MirrorIndex(), "plan.json", days.bench.now)
+
+
+def test_a_box_and_a_restore_have_the_names_and_clients_take_them_for_no_upstream_tag(tmp_path: Path) -> None:
+    write_layout(tmp_path / "images", {"v1": V1})
+    store = {"type": "file", "path": "./here", "public_url": "https://cr.example.com"}
+    world = InProcess(tmp_path, store)
+    mirror = {"source": "oci:./images", "target": "app", "tags": [{"glob": "*"}], "rename": "{without_v}"}
+    world.mirrors(mirror)
+    world.run("apply", "--yes")
+    write_layout(tmp_path / "images", {"v1": V2})
+    world.run("apply", "--yes")
+    world.run("restore", "app:1", "--yes")
+    (tag,) = json.loads(world.run("list", "app", "--format", "json").stdout)["repositories"][0]["tags"]
+    assert (tag["tag"], tag["digest"], tag["source_tag"]) == ("1", V1.digest, "v1")
+    world.run("export", "box.tar")
+    world.store = {**store, "path": "./there"}
+    world.mirrors(mirror)
+    world.run("apply", "--from", "box.tar", "--yes")
+    (tag,) = json.loads(world.run("list", "app", "--format", "json").stdout)["repositories"][0]["tags"]
+    assert (tag["tag"], tag["digest"]) == ("1", V1.digest)
+    world.mirrors({**mirror, "source": "docker.io/library/app", "target": "library/app", "tags": ["v1"]})
+    told = world.run("client-config", "docker").stdout
+    assert "docker.io/library/app with renamed tags" in told.replace("\n#   ", " ")
+    assert "cr.example.com/library/app:1" in told
 
 
 TAGS = st.lists(st.sampled_from(["1", "v1", "v2", "2", "x-1", "x-", "vv1", "v"]), unique=True)
