@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.apply.outcome import ImmutableTagMoved, Replanned
-from reconciler.apply.settings import Resources, Settings
+from reconciler.apply.settings import Holding, Resources, Settings
 from reconciler.apply.watch import UNWATCHED, Watch
 from reconciler.plan.guards import refuse_older_box
 from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
@@ -67,6 +67,7 @@ class Options:
     wait_for_quota  wait for a registry's quota instead of skipping what does not fit
     deadline        when the run has to end, finished or not
     overwrite_drift  move and delete tags that another writer of the target has moved, too
+    hold            why the tags that it publishes are held; None: they are not
     """
 
     command: str
@@ -79,6 +80,7 @@ class Options:
     wait_for_quota: bool = False
     deadline: Deadline = NEVER
     overwrite_drift: bool = False
+    hold: Holding | None = None
 
 
 def made_for_apply(mirrors: Mirrors, connections: Connections, options: Options, stage: Stage = in_silence) -> Made:
@@ -126,6 +128,7 @@ def apply_made(
         overwrite_drift=options.overwrite_drift,
         locked=watch.locked,
         recorded=watch.recorded,
+        hold=options.hold,
     )
     target, open_source = connections.target, connections.open_source
     with threads(image_workers(workers)) as images, threads(workers) as blobs:

@@ -43,7 +43,7 @@ from reconciler.plan.plan import noted_all
 from reconciler.target import index_changes
 from reconciler.target.catalog import published_lists
 from reconciler.target.garbage import collect, discard_uploads, forgotten
-from reconciler.target.index import TagState
+from reconciler.target.index import Held, TagState
 from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import StoredIndex, write_index, writer
 from reconciler.target.lists import publish_lists
@@ -246,6 +246,7 @@ class Run:
             for target, source in sources.items():
                 index = index_changes.published(index, target, source, tags[target], now)
                 index = index_changes.with_attachments(index, target, attachments[target])
+                index = index_changes.with_holds(index, target, self._holds(tags[target], now))
             for one, out in self._left_out:
                 # Nothing was written for them, so they are settled, except where an earlier run may have written.
                 untouched = out.keys() - self._cut_off.get(one.target, frozenset())
@@ -263,6 +264,11 @@ class Run:
         self._left_out.clear()
         self._recorded_at = time.monotonic()
         return done
+
+    def _holds(self, tags: Mapping[str, TagState], now: datetime) -> Mapping[str, Held]:
+        """The holds of published tags: in the write that has them, so that no apply in between finds them without."""
+        hold, by = self._settings.hold, f"{self._by.command} on {self._by.host}"
+        return {tag: Held(one.digest, now, by, hold.reason, hold.entry) for tag, one in tags.items()} if hold else {}
 
     def _prune(self) -> Iterator[Outcome]:
         """Prunes tags: all of them in the index before the first object is deleted."""

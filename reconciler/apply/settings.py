@@ -48,6 +48,14 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class Holding:
+    """That the tags of a run are held from then on. `entry`: that of their mirror in mirrors.yaml, None without one."""
+
+    reason: str
+    entry: str | None
+
+
+@dataclass(frozen=True)
 class Settings:
     """What a run may do.
 
@@ -64,6 +72,7 @@ class Settings:
     recorded       is told the serial of the mirror index whenever it is written
     overwrite_drift  move and delete tags that another writer of the target has moved, too
     saved_plan     the sha256 of the file that the plan was saved in; None: it was not saved
+    hold           why the tags that it publishes are held; None: they are not
     gate           verifies who has signed an image: for every image to be published, whatever the plan says
     """
 
@@ -77,6 +86,7 @@ class Settings:
     plan_again: Callable[[], Plan] | None = None
     named: Callable[[str], Collection[str]] = lambda _: ()
     gate: Gate = OPEN
+    hold: Holding | None = None
     saved_plan: Digest | None = None
     overwrite_drift: bool = False
     locked: Callable[[float], None] = lambda _: None

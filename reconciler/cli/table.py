@@ -41,6 +41,8 @@ SECTIONS = {
     "Maintain": (
         Row("list", "list:list_", "List the repositories of the store, or the tags of one."),
         Row("history", "history:history", "Show what changed in the mirror, when and by whom."),
+        Row("copy", "copy:copy", "Copy one image now, whatever mirrors.yaml chooses, and hold its tag."),
+        Row("remove", "remove:remove", "Remove one tag now, whatever mirrors.yaml chooses."),
         Row("restore", "restore:restore", "Point tags back to digests that the store still has."),
         Row("release", "release:release", "Let applies change restored tags again."),
         Row("verify", "verify:verify", "Compare the store with the mirror index."),

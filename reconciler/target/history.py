@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Digest
-from reconciler.target.index import MirrorIndex, RepositoryState
+from reconciler.target.index import COPIED, REMOVED, MirrorIndex, RepositoryState
 
 if TYPE_CHECKING:
     from reconciler.target.index import Held, TagState
@@ -151,7 +151,8 @@ def _of_repository(target: str, old: RepositoryState, new: RepositoryState, tag:
 
 def _kind(before: TagState | None, after: TagState | None, was: Held | None, held: Held | None) -> Kind | None:
     has_moved = (before and before.digest) != (after and after.digest)
-    if held and held != was:
+    # A copy or a removal by hand is an addition, a move or a removal like any other.
+    if held and held != was and not (has_moved and held.reason in (COPIED, REMOVED)):
         return Kind.RESTORED if has_moved else Kind.HELD
     if before is None:
         return Kind.ADDED if after else (Kind.RELEASED if was else None)

@@ -83,13 +83,17 @@ class Sighting:
     gone: datetime | None = None
 
 
+COPIED, REMOVED = "copied by hand", "removed by hand"
+"""The reasons of holds that are not those of a restore."""
+
+
 @dataclass(frozen=True)
 class Held:
-    """A tag that stays as a restore has left it, whatever its source has.
+    """A tag that stays as a restore has left it, or a copy or a removal by hand, whatever its source has.
 
-    digest  what it points to; None: the restore has removed it
-    by      who restored it
-    reason  what it was restored to
+    digest  what it points to; None: it was removed
+    by      who did that
+    reason  what it was restored to; `COPIED` or `REMOVED` if it was not
     entry   `Mirror.entry` at that time; None: mirrors.yaml had no such target. Another entry ends the hold.
     """
 
@@ -98,6 +102,11 @@ class Held:
     by: str
     reason: str
     entry: str | None = None
+
+    @property
+    def cause(self) -> str:
+        """The command that it comes from."""
+        return {COPIED: "copy", REMOVED: "remove"}.get(self.reason, "restore")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from reconciler.errors import UsageError
 from reconciler.oci.spec import Digest
 from reconciler.target.history import Kind, events
-from reconciler.target.index import RepositoryState
+from reconciler.target.index import REMOVED, RepositoryState
 from reconciler.target.index_json import format_time
 
 if TYPE_CHECKING:
@@ -37,7 +37,15 @@ class OneRun:
     serial: int
 
 
-Request: TypeAlias = OneTag | OneRun
+@dataclass(frozen=True)
+class NoTag:
+    """The removal of one tag."""
+
+    target: str
+    tag: str
+
+
+Request: TypeAlias = OneTag | OneRun | NoTag
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,8 @@ def goals(request: Request, index: MirrorIndex, past: Past) -> Iterator[Goal | R
     match request:
         case OneTag():
             yield _goal(request, index, past)
+        case NoTag(target, tag):
+            yield _removal(target, tag, index)
         case OneRun(serial):
             yield from _undone(serial, index, past)
 
@@ -93,6 +103,15 @@ def _goal(request: OneTag, index: MirrorIndex, past: Past) -> Goal:
         return Goal(target, tag, observed.source, state.digest, state, f"as of {format_time(request.at)}")
     state, serial = _before_last_change(target, tag, past)
     return Goal(target, tag, observed.source, state.digest, state, f"to what it was before serial {serial}")
+
+
+def _removal(target: str, tag: str, index: MirrorIndex) -> Goal:
+    observed = index.repositories.get(target, _EMPTY)
+    if tag not in observed.tags:
+        raise UsageError(
+            f"{target}:{tag}: the mirror has no such tag; `r2mirror list {target}` shows those that it has"
+        )
+    return Goal(target, tag, observed.source, None, None, REMOVED)
 
 
 def _recorded(target: str, tag: str, digest: Digest, index: MirrorIndex, past: Past) -> TagState | None:

@@ -173,9 +173,9 @@ def _standing(repository: RepositoryPlan) -> Iterator[Part]:
 def held_rows(repository: RepositoryPlan) -> Iterator[tuple[str, str, str]]:
     for tag, one in repository.held.items():
         digest = short_digest(one.digest) if one.digest else "removed"
-        yield "=", tag, f"held by restore: {digest}, since {one.since:%Y-%m-%d %H:%M} UTC"
-    for tag in repository.released:
-        yield "=", tag, "no longer held by restore: its entry in mirrors.yaml was edited"
+        yield "=", tag, f"held by {one.cause}: {digest}, since {one.since:%Y-%m-%d %H:%M} UTC"
+    for tag, one in repository.released.items():
+        yield "=", tag, f"no longer held by {one.cause}: its entry in mirrors.yaml was edited"
 
 
 def waiting_rows(repository: RepositoryPlan) -> Iterator[tuple[str, str, str]]:
