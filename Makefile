@@ -1,7 +1,7 @@
 # Entry points for contributors and CI; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check unit test parts coverage fuzz kill attacks lives soak bench screenshots lint format docs docs-site man lock clean
+.PHONY: help setup demo check unit test parts coverage fuzz kill attacks lives soak bench screenshots lint format docs docs-site man dist sbom sums sign install-test version image-name lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -14,6 +14,8 @@ HOME_URL = $(shell sed -n 's/^Homepage = "\(.*\)"/\1/p' pyproject.toml)
 VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' reconciler/__init__.py)
 IMAGE ?= $(patsubst https://github.com/%,ghcr.io/%,$(HOME_URL)):$(VERSION)
 IMAGE_EXTRAS := azure gcp metrics notify serve signatures
+SBOM = PYTHONWARNINGS=ignore $(BIN)/cyclonedx-py requirements --pyproject $(DIST)/pyproject.toml --mc-type application --output-reproducible
+DIST ?= dist
 PODMAN ?= podman
 PODMAN_BUILD ?=
 
@@ -92,6 +94,29 @@ docs-site: .venv/.installed ## Build the site of the documentation into build/si
 
 man: .venv/.installed ## Write the man pages into build/man, for a release or a package
 	$(BIN)/python -m reconciler.cli.manual build/man
+
+dist: .venv/.installed ## Build the wheel and the source archive into dist/, the same bytes from the same commit
+	rm -rf $(DIST)
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir $(DIST)
+
+sbom: .venv/.installed ## Write what the wheel and the image contain into dist/, in CycloneDX
+	mkdir -p $(DIST)
+	sed 's/^dynamic = .*/version = "$(VERSION)"/' pyproject.toml > $(DIST)/pyproject.toml
+	$(SBOM) --output-file $(DIST)/r2mirror-$(VERSION).cdx.json requirements/run.txt
+	$(SBOM) --output-file $(DIST)/r2mirror-$(VERSION)-image.cdx.json requirements/image.txt
+	rm $(DIST)/pyproject.toml
+
+version image-name: ## Print the version, or the name of the image
+	@echo $(if $(filter version,$@),$(VERSION),$(IMAGE))
+
+sums: ## Write the checksums of dist/
+	cd $(DIST) && sha256sum $$(ls | grep -v SHA256SUMS) > SHA256SUMS
+
+sign: .venv/.installed ## Sign dist/ with the identity of the CI job that runs this, by Sigstore
+	$(BIN)/sigstore sign --overwrite $$(ls $(DIST)/* | grep -v '\.sigstore\.json$$')
+
+install-test: .venv/.installed ## Install in each way that the README shows, from a git server and an index on this machine
+	R2MIRROR_INSTALL=1 $(BIN)/pytest -q -n 2 tests/system/test_release.py tests/system/test_github.py
 
 lock: .venv/.installed ## Pin the newest versions of everything in requirements/
 	$(COMPILE) --upgrade pyproject.toml --output-file requirements/run.txt

@@ -140,11 +140,12 @@ class Runner:
                 "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
                 "GITHUB_ACTIONS": "true",
                 "GITHUB_REPOSITORY": "home/lab",
+                "GITHUB_ACTION_PATH": str(ROOT),
                 **environ,
             },
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=300,
             check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
@@ -234,6 +235,18 @@ def test_wrong_inputs_are_refused_before_anything_is_installed(
     runner.edit("1.0")
     assert words in runner.step("Check the inputs", {"COMMAND": command, "FILE": file}, code=1)
     assert next(step.get("name") for step in steps(ACTION)) == "Check the inputs"
+
+
+@pytest.mark.skipif("R2MIRROR_INSTALL" not in os.environ, reason="make install-test")
+def test_the_action_installs_the_commit_that_it_is_of(runner: Runner) -> None:
+    shutil.rmtree(runner.folder / "temp/r2mirror")
+    for _ in range(2):
+        runner.step("Install r2mirror", {"PYTHON": sys.executable})
+    runner.edit("1.0")
+    runner.step("Apply", {"FILE": "mirrors.yaml"})
+    program = runner.folder / "temp/r2mirror/bin/r2mirror"
+    said = json.loads(subprocess.run([program, "version", "--format", "json"], check=True, capture_output=True).stdout)
+    assert said["extras"]["signatures"]
 
 
 @pytest.fixture
