@@ -90,7 +90,7 @@ docs: .venv/.installed ## Regenerate the generated parts of README.md and docs/
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/cog -r README.md docs/*.md
 
 docs-site: .venv/.installed ## Build the site of the documentation into build/site, with every link checked
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 man: .venv/.installed ## Write the man pages into build/man, for a release or a package
 	$(BIN)/python -m reconciler.cli.manual build/man

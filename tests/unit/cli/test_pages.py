@@ -10,7 +10,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from ruamel.yaml import YAML
 
 from reconciler import errors
 from reconciler.cli.app import run
@@ -29,13 +28,6 @@ class Installed(Distribution):
 
     def locate_file(self, path: object) -> Any:
         raise NotImplementedError
-
-
-def test_the_pages_are_those_of_the_site() -> None:
-    text = re.sub(r"!!\S+", "", (ROOT / "mkdocs.yml").read_text())
-    (_, *sections) = YAML(typ="safe").load(text)["nav"]
-    named = [page for section in sections for pages in section.values() for one in pages for page in one.values()]
-    assert ["index", *(page.removesuffix(".md") for page in named if "/" not in page)] == list(PAGES)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.page], ids=lambda kind: kind.__name__)
