@@ -49,6 +49,7 @@ of a Dask worker is pickled: unpickling calls the class with `args`.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reconciler.words import plain
@@ -412,3 +413,10 @@ REASONS = (
     "unreachable",
 )
 """Why something failed, as metrics count it. `held_back` is that of prunes, for which there is no error."""
+
+
+def pages_about(reasons: Iterable[str]) -> tuple[str, ...]:
+    """Finds the pages of the documentation about reasons, each once; one that several kinds of error share has none."""
+    kinds = (Denied, RateLimited, Unreachable, ImmutableMoved, SignatureRefused, Drift, QuotaSpent)
+    pages = {kind.reason: kind.page for kind in kinds}
+    return tuple(dict.fromkeys(pages[one] for one in reasons if one in pages))

@@ -15,7 +15,7 @@ import typer
 
 from reconciler import __version__
 from reconciler.cli.completion import VARIABLE, prepare
-from reconciler.cli.console import complain, help_instead, note, say, show
+from reconciler.cli.console import complain, help_instead, note, point_to, say, show
 from reconciler.cli.everywhere import begin_call, came_from, given
 from reconciler.cli.github import annotate_error
 from reconciler.cli.group import INTERRUPTED, Commands
@@ -94,8 +94,8 @@ def run() -> int:
 def _fail(error: Exception, kind: str, message: str) -> int:
     """Prints an error, and returns the exit code."""
     complain(message, **_fields(error, kind, message))
-    if isinstance(error, MirrorError) and error.page:
-        note(f"More about this: r2mirror docs {error.page}")
+    if isinstance(error, MirrorError) and error.page and manner().form is LogFormat.TEXT:
+        point_to(error.page)
     _answer(error, kind, message, 1)
     return 1
 
@@ -107,7 +107,7 @@ def _fields(error: Exception, kind: str, message: str) -> dict[str, Any]:
     from reconciler.cli.render.error import error_document
 
     about = error_document(error, kind, message, 1)["error"]
-    return {name: about[name] for name in ("kind", "what", "file", "line", "column")}
+    return {name: about[name] for name in ("kind", "what", "file", "line", "column", "page")}
 
 
 def _answer(error: Exception | None, kind: str, message: str, code: int) -> None:

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from reconciler.apply.outcome import Done, Event, Failed, Replanned, Skipped, Took
-from reconciler.cli.console import complain, report, show, terminal, warn
+from reconciler.cli.console import complain, point_to, report, show, terminal, warn
 from reconciler.cli.github import summarise
 from reconciler.cli.log import manner
 from reconciler.cli.render.blocks import code
 from reconciler.cli.render.formats import TEXT, written
 from reconciler.cli.render.outcome import is_held_back, outcome_line, outcome_view
 from reconciler.cli.render.plan import troubles
-from reconciler.errors import UsageError
+from reconciler.errors import UsageError, pages_about
 from reconciler.target.removable import NotCollected
 
 if TYPE_CHECKING:
@@ -90,8 +91,16 @@ class ApplyReport:
             warn(f"{store}{warning}")
         for error in errors:
             complain(f"{store}{error}")
+        point_to(*pages_about(self._reasons()))
         failed = any(isinstance(event, Failed | Skipped | NotCollected) for event in self.events)
         return 1 if errors or failed or (strict and warnings) else 0
+
+    def _reasons(self) -> Iterator[str]:
+        for repository in self._plan.repositories:
+            yield from repository.reasons
+        for event in self.events:
+            if isinstance(event, Failed | Skipped):
+                yield event.why
 
     def _show(self, text: str) -> None:
         whole, self._heading = self._heading + text, ""

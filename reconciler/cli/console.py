@@ -100,6 +100,12 @@ def note(words: str) -> None:
         write(sys.stderr, plain(words) + "\n")
 
 
+def point_to(*pages: str) -> None:
+    """Names pages of the documentation on stderr, as `r2mirror docs` takes them."""
+    for page in pages:
+        note(f"More about this: r2mirror docs {page}")
+
+
 def help_instead(text: str) -> None:
     """Prints the help of a command on stderr, for a call without arguments that needs some."""
     write(sys.stderr, text + "\n")

@@ -61,3 +61,8 @@ def test_what_an_error_quotes_cannot_begin_a_line_nor_reach_a_terminal(kind: typ
     }
     text = str(kind(*hostile.get(kind, (odd, odd) if issubclass(kind, errors.NamedError) else (odd,))))
     assert text.isprintable(), text
+
+
+def test_the_pages_about_reasons_are_those_of_the_errors_each_once() -> None:
+    reasons = ("denied", "other", "moved", "denied", "store")
+    assert errors.pages_about(reasons) == (errors.Denied.page, errors.ImmutableMoved.page)

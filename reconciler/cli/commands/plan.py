@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.boxes import check_keys, sourced
-from reconciler.cli.console import note, show_result
+from reconciler.cli.console import note, point_to, show_result
 from reconciler.cli.inputs import load_for_run
 from reconciler.cli.options import (
     MIRRORS,
@@ -36,7 +36,7 @@ from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.markdown import PLAN, plan_blocks
 from reconciler.cli.render.plan import pulls_words, summary_line
-from reconciler.errors import UsageError
+from reconciler.errors import UsageError, pages_about
 from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import Connections, connect, connect_each
 from reconciler.plan.consent import check_consent, check_consents
@@ -181,6 +181,7 @@ def _save(made: Made, options: PlanOptions) -> None:
 
 
 def _exit_code(plan: Plan, options: PlanOptions) -> int:
+    point_to(*pages_about(reason for repository in plan.repositories for reason in repository.reasons))
     if will_fail(plan, strict=options.strict) or (plan.sizes and plan.sizes.unread):
         return 1
     return 2 if options.detailed_exitcode and plan.has_changes else 0

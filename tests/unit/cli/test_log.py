@@ -56,6 +56,7 @@ def test_errors_warnings_and_notes_are_json_too(world: World) -> None:
     assert "add --yes" in refused["message"]
     (invalid,) = objects(world.run("plan", "-f", "missing.yaml", "--log-format", "json", code=1).stderr)
     assert (invalid["kind"], invalid["file"], invalid["line"]) == ("mirrors_invalid", "missing.yaml", 1)
+    assert invalid["page"] == "mirrors"
     (wrong,) = objects(world.run("plan", "--nonsense", "--log-format", "json", code=1).stderr)
     assert "--nonsense" in wrong["message"]
     (note,) = objects(world.run("--log-format", "json", "plan", "--out", "p.json").stderr)
