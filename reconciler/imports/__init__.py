@@ -1,4 +1,4 @@
-"""Translates the configurations of other tools into mirrors.yaml, for `r2mirror import`. Pure but for `read`.
+"""Translates the configurations of other tools into mirrors.yaml, for `r2mirror import`. Opens no file.
 
     formats    the tools: how a file of each is recognised, and what translates it; a tool is a module and a row
     reading    reads a parsed file, and remembers what was read, so that what was not can be reported

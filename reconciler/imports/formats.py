@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import MirrorsInvalid, UsageError
-from reconciler.imports import regsync, skopeo
+from reconciler.imports import (
+    docker_sync,
+    dregsy,
+    flux_mirror,
+    image_syncer,
+    lists,
+    oc_mirror,
+    promo_tools,
+    regsync,
+    sinker,
+    skopeo,
+    zot,
+)
 from reconciler.imports.reading import Reading
 from reconciler.imports.written import Written, write
 from reconciler.mirrors.document import Bounds, parse_document
@@ -21,6 +34,9 @@ if TYPE_CHECKING:
 
 BOUNDS = Bounds(size=4 * 1024 * 1024, nodes=400_000, ours=False)
 """A file of 7,500 entries has about 1 MiB and 60,000 values."""
+
+_LINE = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.:/@-]*[A-Za-z0-9](?:\s+#.*)?\s*")
+"""A reference on a line of its own."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +54,17 @@ class Format:
 
 
 FORMATS = {
-    "regsync": Format("regsync.yml of regclient", regsync.is_regsync, regsync.translate),
+    "regsync": Format("regsync.yml", regsync.is_regsync, regsync.translate),
+    "docker-sync": Format("config.yaml", docker_sync.is_docker_sync, docker_sync.translate),
+    "dregsy": Format("dregsy.yaml", dregsy.is_dregsy, dregsy.translate),
+    "flux-mirror": Format("config of kind Config", flux_mirror.is_flux_mirror, flux_mirror.translate),
+    "oc-mirror": Format("ImageSetConfiguration", oc_mirror.is_oc_mirror, oc_mirror.translate),
+    "zot": Format("config.json with a sync extension", zot.is_zot, zot.translate),
+    "promo-tools": Format("manifests of the image promoter", promo_tools.is_promo_tools, promo_tools.translate),
+    "sinker": Format(".images.yaml", sinker.is_sinker, sinker.translate),
     "skopeo": Format("YAML of skopeo sync", skopeo.is_skopeo, skopeo.translate),
+    "image-syncer": Format("images.yaml, auth.yaml", image_syncer.is_image_syncer, image_syncer.translate),
+    "list": Format("references, one a line", lists.is_list, lists.translate),
 }
 """By the value of --from. The first that recognises a file counts."""
 
@@ -53,7 +78,15 @@ def parse_foreign(body: bytes, file: str) -> Document:
             body = body.replace(b"\t", b" ")
         except (ValueError, RecursionError):
             pass  # The YAML parser says where it is wrong.
+    elif _is_lines(body):
+        body = b"\n".join(b"- " + line if _LINE.fullmatch(line) else line for line in body.splitlines())
     return parse_document(body, file, BOUNDS)
+
+
+def _is_lines(body: bytes) -> bool:
+    """Returns whether a file has one reference a line, which YAML would take for one text."""
+    lines = [line for line in body.splitlines() if line.strip() and not line.lstrip().startswith(b"#")]
+    return bool(lines) and all(map(_LINE.fullmatch, lines))
 
 
 def translate(documents: Sequence[Document], tool: str | None = None, store: Destination | None = None) -> Written:

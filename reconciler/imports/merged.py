@@ -27,8 +27,9 @@ def merge(drafts: Iterable[Draft]) -> list[MergedMirror]:
     """Merges drafts whose ends and settings are the same, then those that differ in their destination alone."""
     by_end: dict[tuple[object, ...], MergedMirror] = {}
     known: dict[int, set[str]] = {}
+    first: dict[str, str] = {}
     for draft in drafts:
-        target = draft.target or draft.source.partition("/")[2]
+        target = draft.target or _usual(draft.source, first)
         key = (draft.source, target, draft.destination, _spelled(draft.settings))
         mirror = by_end.setdefault(key, MergedMirror(draft.source, target, dict(draft.settings)))
         tags = known.setdefault(id(mirror), set())
@@ -36,6 +37,12 @@ def merge(drafts: Iterable[Draft]) -> list[MergedMirror]:
         mirror.destinations = [draft.destination]
         mirror.drafts.append(draft)
     return _over_destinations(by_end.values())
+
+
+def _usual(source: str, first: dict[str, str]) -> str:
+    """The target of a source whose file names none: its path, with the host if another source has that path."""
+    host, _, path = source.partition("/")
+    return path if first.setdefault(path, source) == source else f"{host.partition(':')[0]}/{path}"
 
 
 def _over_destinations(mirrors: Iterable[MergedMirror]) -> list[MergedMirror]:

@@ -176,6 +176,10 @@ class At:
         self.reading.read(self.place)
         self.reading.note(self.place, message)
 
+    def note_beside(self, message: str) -> None:
+        """Notes what is translated, but not exactly: what is inside does not count as read."""
+        self.reading.note(self.place, message)
+
     def wrong(self, expected: str) -> None:
         """Records a problem with the value, which then counts as read."""
         self.problem(f"expected {expected}")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed
 from reconciler.imports import rules
 from reconciler.imports.drafts import Draft, Translation
+from reconciler.imports.durations import every
 from reconciler.imports.names import host_named, parse_destination, parse_reference, variable_in, with_variables
 from reconciler.imports.reading import WITHOUT_MEANING
 from reconciler.oci.spec import is_tag
@@ -47,7 +47,6 @@ KNOWN = {
     "repoAuth": f"{WITHOUT_MEANING}; it is not needed",
     "scheme": f"{WITHOUT_MEANING}; write plain_http under `registries`",
 }
-_SECONDS = {"h": 3600, "m": 60, "s": 1}
 
 
 def is_regsync(value: Any) -> bool:
@@ -110,19 +109,10 @@ def _schedule(at: At) -> dict[str, str] | None:
     cron, interval = at.text("schedule"), at.text("interval")
     if cron:
         return {"cron": cron}
-    every = duration(interval)
-    if interval and not every:
+    spelled = every(interval)
+    if interval and not spelled:
         at.at("interval").note(f"{interval[:40]!r} is not a time that mirrors.yaml can say; write e.g. 30m")
-    return {"every": every} if every else None
-
-
-def duration(text: str) -> str:
-    """Spells a duration of Go's as mirrors.yaml does, e.g. `90m` for `1h30m`; empty if that is not possible."""
-    if not re.fullmatch(r"(?:\d{1,6}[hms])+", text):
-        return ""
-    seconds = sum(int(number) * _SECONDS[unit] for number, unit in re.findall(r"(\d+)([hms])", text))
-    unit = next((unit for unit in ("h", "m", "s") if seconds % _SECONDS[unit] == 0), "s")
-    return f"{seconds // _SECONDS[unit]}{unit}" if 0 < seconds // _SECONDS[unit] < 1_000_000 else ""
+    return {"every": spelled} if spelled else None
 
 
 def _settings(at: At) -> dict[str, Any]:

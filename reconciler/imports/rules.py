@@ -22,12 +22,19 @@ EVERYTHING: dict[str, Any] = {"glob": "*"}
 
 _PLAIN = r"v?\d+(?:\.\d+){0,2}"
 _SUFFIXED = r"v?\d+(?:\.\d+)*(?:-.+)?"
-_THREE_NUMBERS = r"v?\d+(?:\.\d+)?|v?\d+\.\d+\.\d+(?:-.+)?"
-MASTERMINDS_VERSION = r"v?\d+(?:\.\d+){0,2}(?:-[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
+_IDENTIFIERS = r"[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*"
+_THREE_NUMBERS = rf"v?\d+(?:\.\d+)?|v?\d+\.\d+\.\d+(?:-{_IDENTIFIERS})?"
+MASTERMINDS_VERSION = rf"v?\d+(?:\.\d+){{0,2}}(?:-{_IDENTIFIERS})?"
 """What Masterminds' NewVersion parses."""
 
 NOT_MASTERMINDS = r"V.*|.*_.*|v?\d+(?:\.\d+){3,}.*|v?[\d.]+[A-Za-z].*"
 """What are versions to mirrors.yaml, and not to Masterminds' NewVersion."""
+
+NOT_PLAIN = r".*[-_].*|V.*|v?\d+(?:\.\d+){3,}.*|v?[\d.]+[A-Za-z].*"
+"""What are versions to mirrors.yaml, and neither versions without a suffix to Masterminds."""
+
+NOT_THREE_NUMBERS = rf"{NOT_MASTERMINDS}|v?\d+(?:\.\d+)?-.*"
+"""What are versions to mirrors.yaml, and not to blang/semver's ParseTolerant."""
 
 _BEYOND_DATES = 10_000
 _A_YEAR = 2000
@@ -35,9 +42,12 @@ _A_YEAR = 2000
 _BOUND = re.compile(r"(?P<operator>[=!<>^~]*)\s*v?(?P<numbers>\d+(?:\.\d+)*)(?P<suffix>-\S*)?")
 
 
-def unanchored(pattern: str) -> str:
-    """Returns an expression that matches all of a text of which Go's `pattern` matches any part."""
-    bare = uncaptured(pattern)
+def unanchored(pattern: str, kept: str = "") -> str:
+    """Returns an expression that matches all of a text of which Go's `pattern` matches any part.
+
+    Of its groups, only the one called `kept` captures.
+    """
+    bare = uncaptured(pattern, kept)
     top = _at_top(bare)
     begins, ends = top.startswith("^"), top.endswith("$")
     if bare.startswith("(?i") or any(mark in top[begins : len(top) - ends] for mark in "|^$"):
@@ -129,7 +139,7 @@ def regsync_range(text: str) -> list[Entry]:
     bounds = [bound for word in text.split() for bound in _regsync_bounds(*_parsed(word))]
     if not bounds:
         raise ValueError("it is empty")
-    return _compared(bounds, _SUFFIXED)
+    return _compared(bounds, _SUFFIXED, _suffixed)
 
 
 def blang_range(text: str) -> list[Entry]:
@@ -140,7 +150,7 @@ def blang_range(text: str) -> list[Entry]:
         bounds = [bound for word in words for bound in _blang_bounds(word.replace(" ", ""))]
         if not bounds:
             raise ValueError("it is empty")
-        found += _compared(bounds, _THREE_NUMBERS)
+        found += _compared(bounds, _THREE_NUMBERS, _three_suffixed)
     return found
 
 
@@ -205,16 +215,20 @@ _HOLDS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-def _compared(bounds: Collection[_Bound], shape: str) -> list[Entry]:
-    """Translates bounds that compare a suffix as a pre-release: 3.18-alpine comes before 3.18."""
+def _compared(bounds: Collection[_Bound], shape: str, suffixed: Callable[[tuple[int, ...]], str]) -> list[Entry]:
+    """Translates bounds that compare a suffix as a pre-release: 3.18-alpine comes before 3.18.
+
+    shape     matches what the tool takes for a version
+    suffixed  returns what matches the versions with certain numbers and a suffix
+    """
     range_ = " ".join(f"{operator}{_spelled(operator, numbers)}" for operator, numbers in bounds)
     # The versions with the numbers of a bound and a suffix are on the other side of it than the numbers alone say.
     lower = [numbers for operator, numbers in bounds if operator in (">=", "=")]
     entry: dict[str, Any] = {"semver": with_dates(range_), "prereleases": True, "variant": "*", "regex": shape}
     if lower:
-        entry["exclude"] = [{"regex": _suffixed(numbers)} for numbers in dict.fromkeys(lower)]
+        entry["exclude"] = [{"regex": suffixed(numbers)} for numbers in dict.fromkeys(lower)]
     more = [numbers for operator, numbers in bounds if operator in ("<", "!=") and _just_before(numbers, bounds)]
-    return [entry, *({"regex": _suffixed(numbers)} for numbers in dict.fromkeys(more))]
+    return [entry, *({"regex": suffixed(numbers)} for numbers in dict.fromkeys(more))]
 
 
 def _just_before(numbers: tuple[int, ...], bounds: Collection[_Bound]) -> bool:
@@ -232,6 +246,10 @@ def _cut(numbers: tuple[int, ...]) -> tuple[int, ...]:
 
 def _suffixed(numbers: tuple[int, ...]) -> str:
     return r"v?" + r"\.".join(map(str, _cut(numbers))) + r"(?:\.0)*-.+"
+
+
+def _three_suffixed(numbers: tuple[int, ...]) -> str:
+    return r"v?" + r"\.".join(map(str, numbers)) + rf"-{_IDENTIFIERS}"
 
 
 def _spelled(operator: str, numbers: tuple[int, ...]) -> str:

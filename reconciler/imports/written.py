@@ -25,6 +25,7 @@ from reconciler.mirrors.sections.entries import Settings, read_mirrors, read_set
 from reconciler.mirrors.sections.registries import read_registries
 from reconciler.mirrors.sections.schedule import read_schedule
 from reconciler.mirrors.sections.store import read_stores
+from reconciler.mirrors.signed_by import read_signed_by
 from reconciler.mirrors.spelling import quoted, written_out
 from reconciler.oci.spec import RepositoryName
 from reconciler.words import count, plain
@@ -32,6 +33,8 @@ from reconciler.words import count, plain
 if TYPE_CHECKING:
     from reconciler.imports.drafts import Destination, Entry, Translation
     from reconciler.imports.reading import Note, Reading
+    from reconciler.mirrors.document import KeyPath
+    from reconciler.signatures.signers import Signer
 
 _WHERE = re.compile(r"mirrors\[(?P<mirror>\d+)\](?:\.tags\[(?P<tag>\d+)\]|\.(?P<key>[a-z_]+))?.*")
 _MOST_STORES = 16
@@ -120,8 +123,12 @@ def _problems(text: str) -> tuple[Problem, ...]:
     stores = read_stores(document, folder, None, for_clients=False)
     if "schedule" in document.value:
         read_schedule(document, ("schedule",), document.value["schedule"])
-    defaults = read_settings(document, ("defaults",), Settings(), lambda *_: ())
-    list(read_mirrors(document, defaults, lambda *_: (), partial(destination_problem, stores)))
+
+    def signers(place: KeyPath, value: Any) -> tuple[Signer, ...]:
+        return read_signed_by(document, place, value, lambda *_: folder, read_files=False)
+
+    defaults = read_settings(document, ("defaults",), Settings(), signers)
+    list(read_mirrors(document, defaults, signers, partial(destination_problem, stores)))
     return tuple(sorted(set(document.problems)))
 
 
@@ -136,15 +143,16 @@ def _too_large(text: str) -> UsageError:
 def _take_out(file: _File, problem: Problem) -> None:
     """Takes out of the file what is refused, and notes it."""
     match = _WHERE.fullmatch(problem.where)
+    section = problem.where.partition(".")[0]
     if match:
         _take_out_of(file, int(match["mirror"]), match["tag"], match["key"], problem.message)
-    elif problem.where.startswith("registries."):
-        host = max((one for one in file.translation.registries if problem.where[11:].startswith(one[:90])), key=len)
-        file.readings[0].note((), f"the settings of the registry {host[:90]}: {problem.message}")
-        del file.translation.registries[host]
-    elif problem.where.partition(".")[0] == "schedule":
-        del file.translation.top["schedule"]
-        file.readings[0].note((), f"the schedule: {problem.message}")
+    elif section == "registries":
+        for host in [one for one in file.translation.registries if problem.where[11:].startswith(one[:90])]:
+            file.readings[0].note((), f"the settings of the registry {host[:90]} are left out: {problem.message}")
+            del file.translation.registries[host]
+    elif section == "schedule":
+        if file.translation.top.pop("schedule", None):
+            file.readings[0].note((), f"the schedule is left out: {problem.message}")
     else:
         # The store is what the file or the command says.
         raise UsageError(f"{problem.where}: {problem.message}; name another one with --store")

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import httpx
 
-from reconciler.errors import BadAnswer, Malformed
+from reconciler.errors import BadAnswer, Malformed, MirrorsInvalid
 from reconciler.finding.found import Found
 from reconciler.finding.image import Image
 from reconciler.finding.kinds import KINDS, find_in_text
 from reconciler.http.patience import parse_retry_after
 from reconciler.http.reason import LONGEST, reason
+from reconciler.imports.formats import parse_foreign
+from reconciler.imports.formats import translate as translate_foreign
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.ranges import compile_range
 from reconciler.mirrors.selection import select
@@ -85,6 +87,7 @@ from tests.fuzz.boxes import ENTRIES, box, check_signature, open_box, pack, sign
 from tests.fuzz.inputs import mutated_bytes, mutated_tree
 from tests.memory import MemoryStore, put_json
 from tests.parts.charts import archive
+from tests.parts.foreign import FILES as FOREIGN
 from tests.parts.signatures import (
     ISSUER,
     WORKFLOW,
@@ -481,6 +484,17 @@ SIGNATURES = (
 )
 
 
+def foreign(body: bytes) -> None:
+    written = translate_foreign([parse_foreign(body, "config.yml")])
+    with tempfile.NamedTemporaryFile(dir=SCRATCH, suffix=".yaml") as file:
+        file.write(written.text.encode())
+        file.flush()
+        try:
+            load_mirrors(Path(file.name), None, read_files=False)
+        except MirrorsInvalid as error:
+            raise AssertionError(f"the result is not valid: {error}") from error
+
+
 TARGETS = {
     "the index of a chart repository": Target(trees(CHART_INDEX), chart_index),
     "a chart": Target(trees(CHART), chart),
@@ -488,6 +502,10 @@ TARGETS = {
     "mirrors.yaml, its text": Target(
         lambda rng: mutated_bytes(rng, json.dumps(MIRRORS, indent=rng.choice([None, 1])).encode()), mirrors_file
     ),
+    "files of other tools, their trees": Target(
+        trees(*(parse_foreign(text.encode(), tool).value for tool, text in FOREIGN.items())), foreign
+    ),
+    "files of other tools, their text": Target(texts(*FOREIGN.values()), foreign),
     "ranges": Target(
         texts(">=3.18 <4 || ~1.2, !=v1.2.3", "v1.2 - 1.4.5.6 || ^0.0.x", ">=1.0.0-rc.1 <2-0 - 1.*", "~> 024.04-alpine"),
         version_range,

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
-from reconciler.errors import UsageError
+from reconciler.errors import MirrorsInvalid, UsageError
+from reconciler.imports.formats import FORMATS
 from reconciler.imports.written import NothingTranslated
-from tests.parts.imports import imported, result_of
+from reconciler.mirrors.document import spell
+from tests.parts.foreign import FILES
+from tests.parts.imports import imported, parsed, result_of
+
+if TYPE_CHECKING:
+    from reconciler.mirrors.document import KeyPath
 
 
 def test_files_of_one_tool_are_imported_together() -> None:
@@ -50,3 +61,46 @@ def test_7500_entries_fit() -> None:
     written = imported(f"sync:\n{entries}\n")
     assert written.mirrors == 250
     assert written.notes == ()
+
+
+def test_sources_with_one_path_get_targets_of_their_own() -> None:
+    result = result_of("quay.io: {images: {a/b: []}}\nghcr.io: {images: {a/b: []}}")
+    assert [mirror.get("target") for mirror in result["mirrors"]] == [None, "ghcr.io/a/b"]
+
+
+def mappings(value: Any, place: KeyPath = ()) -> Iterator[tuple[KeyPath, dict[str, Any]]]:
+    if isinstance(value, dict):
+        yield place, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield from mappings(inner, (*place, key))
+
+
+@pytest.mark.parametrize("tool", FORMATS)
+def test_every_tool_is_recognised(tool: str) -> None:
+    assert FORMATS[tool].recognises(parsed(FILES[tool]).value)
+    assert next(name for name, one in FORMATS.items() if one.recognises(parsed(FILES[tool]).value)) == tool
+    assert "hunter2" not in str(imported(FILES[tool]))
+
+
+@pytest.mark.parametrize("tool", FORMATS)
+def test_no_key_is_lost_in_silence(tool: str) -> None:
+    """A key that no tool has, in each mapping of a file in turn, is a note or a problem that names it."""
+    whole = parsed(FILES[tool]).value
+    for number in range(len(list(mappings(whole)))):
+        value = deepcopy(whole)
+        place, mapping = list(mappings(value))[number]
+        mapping["unheard-of"] = "x"
+        assert is_mentioned(value, tool, spell((*place, "unheard-of"))), place
+
+
+def is_mentioned(value: Any, tool: str, where: str) -> bool:
+    """Whether a note or a problem is about a value, or about something around it that is left out as a whole."""
+    try:
+        written = imported(json.dumps(value), tool=tool)
+    except MirrorsInvalid as error:
+        return "unheard-of" in str(error)
+    # image-syncer's sources are keys, so that it is one.
+    return "source: docker.io/library/unheard-of" in written.text or any(
+        note.where and where.startswith(note.where) for note in written.notes
+    )
