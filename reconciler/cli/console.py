@@ -54,6 +54,14 @@ def confirmed(question: str) -> bool:
     return typer.confirm(plain(question), err=True)
 
 
+def asked(question: str, option: str) -> str:
+    """Asks for what `option` gives otherwise. Raises `UsageError` without a terminal."""
+    if not sys.stdin.isatty():
+        raise UsageError(f"{option} is missing, and there is no terminal to ask on")
+    answer: str = typer.prompt(plain(question), err=True)
+    return answer
+
+
 def show(text: str) -> None:
     """Prints a result of a command. Raises `UsageError` if it cannot be written to stdout."""
     result_shown()

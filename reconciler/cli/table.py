@@ -26,6 +26,7 @@ class Row:
 
 SECTIONS = {
     "Mirror": (
+        Row("init", "init:init", "Begin a mirror: write mirrors.yaml, a pre-commit hook and a workflow."),
         Row("import", "import_:import_", "Translate the configuration of another tool into mirrors.yaml."),
         Row("validate", "validate:validate", "Check mirrors files, offline and without credentials."),
         Row("plan", "plan:plan", "Show what apply would do."),

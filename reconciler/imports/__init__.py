@@ -7,6 +7,8 @@
     drafts     what a translation is made of
     merged     drafts -> mirrors, one for each target
     written    mirrors -> the text of a mirrors.yaml that passes `validate`
+    stores     spells stores, as arguments and as keys
+    starting   the files of a new mirror, for `r2mirror init`
     remarks    the comments of a file, which go along with what they stand beside
 
 Every key of a file is read by its translation or reported: as a comment in the result and as a note. Credentials are

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _WHERE = re.compile(r"mirrors\[(?P<mirror>\d+)\](?:\.tags\[(?P<tag>\d+)\]|\.(?P<key>[a-z_]+))?.*")
 _MOST_STORES = 16
+_MOST_PASSES = 20
+"""Each takes out what the one before has left over, e.g. a mirror of which no tag is left."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,9 @@ def write(translation: Translation, readings: Sequence[Reading], store: Destinat
     Raises `UsageError` if nothing is left of them, or if it is more than one file holds.
     """
     file = _File(translation, readings, store)
-    while file.mirrors:
+    for _ in range(_MOST_PASSES):
+        if not file.mirrors:
+            break
         problems = _problems(text := _text(file))
         if not problems:
             return Written(text, len(file.mirrors), _noted(readings))

@@ -54,7 +54,7 @@ def test_there_is_one_way_out() -> None:
     found = {name: sorted(set(_printing(tree))) for name, tree in _trees()}
     assert {name: words for name, words in found.items() if words} == {
         "cli/main.py": ["os.write"],  # one constant word, before anything is imported
-        "cli/console.py": ["confirm", "style"],  # of a plain question; the constant label `error: `
+        "cli/console.py": ["confirm", "prompt", "style"],  # of plain questions; the constant label `error: `
         "cli/streams.py": ["sys.std*.encoding", "sys.std*.flush", "sys.std*.reconfigure"],
     }
 

@@ -100,7 +100,5 @@ def is_mentioned(value: Any, tool: str, where: str) -> bool:
         written = imported(json.dumps(value), tool=tool)
     except MirrorsInvalid as error:
         return "unheard-of" in str(error)
-    # image-syncer's sources are keys, so that it is one.
-    return "source: docker.io/library/unheard-of" in written.text or any(
-        note.where and where.startswith(note.where) for note in written.notes
-    )
+    # The sources of some tools are keys, so that it is one.
+    return "/unheard-of\n" in written.text or any(note.where and where.startswith(note.where) for note in written.notes)
