@@ -30,6 +30,16 @@ def install_command(extra: str) -> str:
     return command(extra, found, sys.prefix, sys.executable)
 
 
+def requirement() -> str:
+    """Writes what installs this release elsewhere, e.g. `r2mirror @ git+https://example.com/r2mirror@v1.0`."""
+    try:
+        found = Distribution.from_name(NAME)
+    except PackageNotFoundError:
+        return str(_CHECKOUT)
+    urls = dict(one.split(", ", 1) for one in found.metadata.get_all("Project-URL") or ())
+    return f"{NAME} @ git+{urls['Source']}@v{found.version}"
+
+
 def extras() -> dict[str, bool]:
     """Finds which extras there are, and whether the packages of each are installed."""
     try:

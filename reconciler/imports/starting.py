@@ -81,11 +81,14 @@ _SETUP = """      - uses: actions/checkout@v4
       - uses: actions/setup-python@v5
         with:
           python-version: "3.13"
-      - run: pip install r2mirror=={version}"""
+      - run: pip install "{requirement}\""""
 
 
-def start_files(store: Destination, images: Sequence[str], version: str) -> dict[str, str]:
-    """Returns the text of each file by its path. Raises `UsageError` with every image that is not a reference."""
+def start_files(store: Destination, images: Sequence[str], requirement: str) -> dict[str, str]:
+    """Returns the text of each file by its path; the workflow installs `requirement` by pip.
+
+    Raises `UsageError` with every image that is not a reference.
+    """
     references = _references(images)
     files = {
         MIRRORS: "\n".join(_mirrors(store, references)) + "\n",
@@ -95,7 +98,7 @@ def start_files(store: Destination, images: Sequence[str], version: str) -> dict
     # The state beside a registry is a folder at first, which no workflow keeps.
     if dict(store.keys)["type"] in ("r2", "s3"):
         env = "\n".join(f"          {name}: ${{{{ secrets.{name} }}}}" for name in secrets)
-        setup = _SETUP.format(version=version)
+        setup = _SETUP.format(requirement=requirement)
         files[".github/workflows/mirrors.yml"] = _WORKFLOW.format(secrets=", ".join(secrets), setup=setup, env=env)
     return files
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler import __version__
 from reconciler.cli.console import asked, note, say, warn
 from reconciler.cli.created import check_absent, create
 from reconciler.cli.inputs import open_bucket
+from reconciler.cli.installation import requirement
 from reconciler.cli.options import VerboseOption
 from reconciler.cli.progress import waiting
 from reconciler.errors import MirrorError, MirrorsInvalid, UsageError
@@ -43,7 +43,7 @@ def init(
     check_absent([Path(MIRRORS), Path(".pre-commit-config.yaml"), Path(".github/workflows/mirrors.yml")])
     where = parse_store(store or asked(f"Where do the images go? {FORMS}", "--store"))
     wanted = images or asked("Which images to begin with, separated by blanks?", "--image").split()
-    files = start_files(where, wanted, __version__)
+    files = start_files(where, wanted, requirement())
     reachable = _check(files[MIRRORS])
     create({Path(name): text for name, text in files.items()})
     for name in files:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.cli.installation import NAME, command, install_command
+from reconciler.cli.installation import NAME, command, install_command, requirement
 
 ROOT = Path(__file__).parents[3]
 REQUIRES = """\
@@ -65,6 +65,10 @@ def test_a_tree_that_was_never_installed_is_installed_from() -> None:
 
 def test_this_very_program_knows_where_it_comes_from() -> None:
     assert "[serve]" in install_command("serve")
+
+
+def test_this_release_can_be_installed_elsewhere() -> None:
+    assert re.fullmatch(rf"{NAME} @ git\+https://\S+/{NAME}@v\d+\.\d+\.\d+", requirement())
 
 
 def test_nothing_that_people_read_names_the_package_to_an_index() -> None:

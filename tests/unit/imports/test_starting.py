@@ -22,7 +22,9 @@ STORES = (
 
 @pytest.mark.parametrize("store", STORES)
 def test_the_files_are_valid(store: str, tmp_path: Path) -> None:
-    files = start_files(parse_store(store), ["alpine:3.20", "alpine:3.21", "quay.io/a/b"], "1.0")
+    files = start_files(
+        parse_store(store), ["alpine:3.20", "alpine:3.21", "quay.io/a/b"], "r2mirror @ git+https://x@v1"
+    )
     (tmp_path / "mirrors.yaml").write_text(files["mirrors.yaml"])
     mirrors = load_mirrors(tmp_path / "mirrors.yaml", None)
     assert [(one.source, len(one.tags)) for one in mirrors.mirrors] == [
@@ -35,14 +37,14 @@ def test_the_files_are_valid(store: str, tmp_path: Path) -> None:
     assert bool(workflow) is store.startswith(("r2", "s3"))
     if workflow:
         assert [step["run"] for step in workflow["jobs"]["apply"]["steps"] if "run" in step] == [
-            "pip install r2mirror==1.0",
+            'pip install "r2mirror @ git+https://x@v1"',
             "r2mirror apply --yes",
         ]
 
 
 def test_every_image_that_is_not_a_reference_is_named() -> None:
     with pytest.raises(UsageError, match=r"UPPER/a.*b:c"):
-        start_files(parse_store("s3:cr-example"), ["UPPER/a", "alpine", "b:c:-d"], "1.0")
+        start_files(parse_store("s3:cr-example"), ["UPPER/a", "alpine", "b:c:-d"], "r2mirror")
 
 
 @pytest.mark.parametrize("text", ["", "r2:x", "s3:a/b", "gs:x", "file:", "registry:"])
