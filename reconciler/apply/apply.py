@@ -25,9 +25,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.apply.observer import UNOBSERVED, Observer
 from reconciler.apply.outcome import ImmutableTagMoved, Replanned
 from reconciler.apply.settings import Holding, Resources, Settings
-from reconciler.apply.watch import UNWATCHED, Watch
 from reconciler.plan.guards import refuse_older_box
 from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
 from reconciler.plan.owners import is_unclaimed
@@ -101,7 +101,7 @@ def _within(made: Made, options: Options) -> Made:
 
 
 def apply_made(
-    made: Made, mirrors: Mirrors, connections: Connections, options: Options, watch: Watch = UNWATCHED
+    made: Made, mirrors: Mirrors, connections: Connections, options: Options, observer: Observer = UNOBSERVED
 ) -> Generator[Event, None, None]:
     """Applies a plan and yields the outcome of each change. Close the generator to stop early.
 
@@ -111,28 +111,28 @@ def apply_made(
     workers = options.workers or (options.cluster.slots if options.cluster else BLOB_WORKERS)
 
     def plan_again() -> Plan:
-        return made_for_apply(mirrors, connections, options, watch.stage).plan
+        return made_for_apply(mirrors, connections, options, observer.stage).plan
 
     settings = Settings(
         options.command,
         mirrors.retention(),
         mirrors.name,
         options.lock_timeout,
-        watch.waiting,
-        watch.waiting_quota if options.wait_for_quota else None,
+        observer.waiting,
+        observer.waiting_quota if options.wait_for_quota else None,
         options.deadline,
         plan_again if options.plan_again else None,
         named=mirrors.naming(),
         gate=gate_for(mirrors),
         saved_plan=made.saved,
         overwrite_drift=options.overwrite_drift,
-        locked=watch.locked,
-        recorded=watch.recorded,
+        locked=observer.locked,
+        recorded=observer.recorded,
         hold=options.hold,
     )
     target, open_source = connections.target, connections.open_source
     with threads(image_workers(workers)) as images, threads(workers) as blobs:
-        resources = Resources(open_source, target, images, blobs, watch.progress, workers, options.cluster)
+        resources = Resources(open_source, target, images, blobs, observer.progress, workers, options.cluster)
         yield from apply(made.plan, resources, settings, made.observed)
 
 

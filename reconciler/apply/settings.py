@@ -16,7 +16,7 @@ from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
     from reconciler.apply.cluster import Cluster
-    from reconciler.apply.watch import Progress
+    from reconciler.apply.observer import Progress
     from reconciler.oci.spec import Digest
     from reconciler.plan.plan import Plan
     from reconciler.signatures.gate import Gate

@@ -16,7 +16,7 @@ import typer
 from reconciler import __version__
 from reconciler.cli.completion import VARIABLE, prepare
 from reconciler.cli.console import complain, help_instead, note, point_to, say, show
-from reconciler.cli.everywhere import begin_call, came_from, given
+from reconciler.cli.everywhere import call_begun, came_from, given
 from reconciler.cli.github import annotate_error
 from reconciler.cli.group import INTERRUPTED, Commands
 from reconciler.cli.log import LogFormat, manner
@@ -59,9 +59,13 @@ def run() -> int:
 
     Where JSON was asked for and there is no result, prints the error as a document.
     """
-    begin_call()
-    if VARIABLE in os.environ:
-        prepare()
+    with call_begun():
+        if VARIABLE in os.environ:
+            prepare()
+        return _code()
+
+
+def _code() -> int:
     try:
         code: int = app(prog_name="r2mirror", standalone_mode=False) or 0
         if code == INTERRUPTED:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from typer.core import TyperOption
 from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
-from reconciler.cli.log import LogFormat, begin, log_by, quieten
+from reconciler.cli.log import LogFormat, for_call, log_by, quieten
 
 PREFIX = "R2MIRROR_"
 _WITHOUT = ("--help", "--version")
@@ -54,12 +55,12 @@ def _shared(
     """Has the options of every command."""
 
 
-def begin_call() -> None:
-    """Sets up the log of a call, before the call is parsed: its format holds for an error in the call too."""
+def call_begun() -> AbstractContextManager[None]:
+    """Sets up the log for the length of a call, before it is parsed: its format holds for an error in the call too."""
     if os.environ.get(_SERVICE, "").startswith(_ADDRESSES):
         del os.environ[_SERVICE]
     form = given("--log-format")
-    begin(LogFormat(form) if form in tuple(LogFormat) else LogFormat.TEXT)
+    return for_call(LogFormat(form) if form in tuple(LogFormat) else LogFormat.TEXT)
 
 
 def extended(command: Any) -> Any:

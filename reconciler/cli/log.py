@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -46,10 +48,15 @@ def manner() -> Manner:
     return _now
 
 
-def begin(form: LogFormat = LogFormat.TEXT) -> None:
-    """Forgets what an earlier call in this process was told."""
+@contextmanager
+def for_call(form: LogFormat = LogFormat.TEXT) -> Iterator[None]:
+    """Gives a call a manner of its own. Nothing of it is left to later calls in this process."""
     global _now  # noqa: PLW0603 one call of the program, one manner
-    _now = Manner(form=form)
+    before, _now = _now, Manner(form=form)
+    try:
+        yield
+    finally:
+        _now = before
 
 
 def log_by(wanted: int) -> int:

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.apply import Options, apply_made
+from reconciler.apply.observer import UNOBSERVED, Observer
 from reconciler.apply.outcome import Failed, NotMirrored, Skipped
 from reconciler.apply.settings import Holding
-from reconciler.apply.watch import UNWATCHED, Watch
 from reconciler.errors import Malformed, PlanRefused, UsageError
 from reconciler.mirrors.model import Mirror
 from reconciler.mirrors.patterns import PatternError
@@ -199,7 +199,7 @@ def _check_plan(one: RepositoryPlan, mirror: Mirror, tag: str) -> None:
 
 
 def copy_image(
-    planned: PlannedCopy, connections: Connections, caller: Caller, watch: Watch = UNWATCHED
+    planned: PlannedCopy, connections: Connections, caller: Caller, observer: Observer = UNOBSERVED
 ) -> tuple[str, ...]:
     """Copies the image that was planned, and holds its tag. Returns why it was not copied, nothing if it was.
 
@@ -212,7 +212,7 @@ def copy_image(
         return ()
     hold = Holding(COPIED, planned.mirror.entry or None)
     options = Options(caller.command, lock_timeout=caller.lock_timeout, hold=hold)
-    with closing(apply_made(planned.made, mirrors, connections, options, watch)) as events:
+    with closing(apply_made(planned.made, mirrors, connections, options, observer)) as events:
         return tuple(why for one in events if (why := _failure(one)))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.apply import Options, apply_made, made_for_apply
 from reconciler.apply.finished import Account
-from reconciler.apply.watch import Watch
+from reconciler.apply.observer import Observer
 from reconciler.errors import LockHeld, MirrorError
 from reconciler.mirrors.only import chosen_for, only_for
 from reconciler.plan.connections import connect_each
@@ -99,7 +99,7 @@ def _open(mirrors: Mirrors) -> Account:
 
 def _apply(mirrors: Mirrors, connections: Connections, options: Options, account: Account) -> None:
     copied = _Copied()
-    watch = Watch(copied, locked=account.locked, recorded=account.recorded)
+    observer = Observer(copied, locked=account.locked, recorded=account.recorded)
     with account.following():
         try:
             made = made_for_apply(mirrors, connections, options)
@@ -107,7 +107,7 @@ def _apply(mirrors: Mirrors, connections: Connections, options: Options, account
                 # What could not be resolved any more is no failure of its source.
                 return
             account.planned(made.plan)
-            with closing(apply_made(made, mirrors, connections, options, watch)) as events:
+            with closing(apply_made(made, mirrors, connections, options, observer)) as events:
                 for event in events:
                     account.add(event)
         except Exception as error:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from reconciler.apply.apply import Options, apply_made, made_for_apply, saved_for_apply
-from reconciler.apply.watch import Watch
+from reconciler.apply.observer import Observer
 from reconciler.cli.accounts import Accounts
 from reconciler.cli.apply_report import Among, ApplyReport
 from reconciler.cli.boxes import check_keys, sourced
@@ -350,10 +350,10 @@ def _apply(
         share_arenas()
     tags = sum(len(repository.changes) for repository in made.plan.repositories)
     with shown(tags, tells=call.output != TEXT) as progress:
-        watch = Watch(progress, waiting, tell_waiting, _tell_quota, account.locked, account.recorded)
+        observer = Observer(progress, waiting, tell_waiting, _tell_quota, account.locked, account.recorded)
         account.planned(made.plan)
         try:
-            with account.following(), closing(apply_made(made, mirrors, connections, options, watch)) as events:
+            with account.following(), closing(apply_made(made, mirrors, connections, options, observer)) as events:
                 for event in events:
                     account.add(event)
                     report.add(event, progress)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from reconciler.apply.watch import Watch
+from reconciler.apply.observer import Observer
 from reconciler.cli.completion import targets
 from reconciler.cli.console import agreed, command_line, complain, show_result, tell_waiting
 from reconciler.cli.inputs import load
@@ -113,7 +113,7 @@ def copy(call: Call) -> int:
             )
         caller = Caller(command_line(), call.lock_timeout, tell_waiting, waiting)
         with shown(1, tells=call.output != TEXT) as progress:
-            failed = copy_image(planned, connections, caller, Watch(progress, waiting, tell_waiting))
+            failed = copy_image(planned, connections, caller, Observer(progress, waiting, tell_waiting))
     for why in failed:
         complain(why)
     if failed:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.cli.log import entry
+from reconciler.cli.log import entry, manner
 from tests.parts.images import image, write_layout
 from tests.parts.terminal import on_a_terminal
 from tests.world import InProcess, World
@@ -109,3 +109,10 @@ def test_times_have_a_date_and_a_zone_unless_they_are_for_a_terminal(world: Worl
     moment = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d reconciler\."
     assert re.search(moment, world.run("-v", "apply", "--yes").stderr, re.MULTILINE)
     assert re.search(r"(?<![T\d])\d\d:\d\d:\d\d\.\d{3} reconciler\.", on_a_terminal(world, "", "-v", "plan")[1])
+
+
+def test_a_call_leaves_nothing_of_its_manner_to_the_next_one(world: World) -> None:
+    before = manner()
+    world.run("--log-format", "json", "-q", "-v", "plan", "--nonsense", code=1)
+    world.run("--log-format", "json", "-q", "-v", "validate")
+    assert manner() is before

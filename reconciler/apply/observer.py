@@ -1,4 +1,4 @@
-"""How the caller of an apply watches it."""
+"""How the caller of an apply follows it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Progress(Protocol):
 
 
 class _Silent:
-    """The `Progress` of a caller that does not watch."""
+    """The `Progress` of a caller that does not follow it."""
 
     def wanted(self, size: int) -> None:
         pass
@@ -43,7 +43,7 @@ SILENT = _Silent()
 
 
 @dataclass(frozen=True)
-class Watch:
+class Observer:
     """What an apply calls while it works.
 
     progress       is told of bytes and images
@@ -62,4 +62,4 @@ class Watch:
     recorded: Callable[[int], None] = lambda _: None
 
 
-UNWATCHED = Watch()
+UNOBSERVED = Observer()
