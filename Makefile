@@ -1,7 +1,7 @@
 # Entry points for contributors and CI; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check unit test parts coverage fuzz kill attacks lives soak bench screenshots lint format docs docs-site man dist sbom sums sign install-test version image-name lock clean
+.PHONY: help setup demo check unit test parts coverage fuzz kill attacks lives conformance soak bench screenshots lint format docs docs-site man dist sbom sums sign install-test version image-name lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -54,6 +54,9 @@ attacks: .venv/.installed ## Stop an apply to a registry at each of its requests
 
 lives: .venv/.installed ## Run random histories of a bucket, EXAMPLES= of them (default: 5000)
 	R2MIRROR_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/pytest tests/system/test_machine.py
+
+conformance: parts ## Run the OCI project's own suite against serve and the Worker; CONFORMANCE= is its program
+	R2MIRROR_CONFORMANCE=$(abspath $(or $(CONFORMANCE),$(error CONFORMANCE= has to name the suite's program))) $(BIN)/pytest -q -rP tests/system/serve/test_suite.py
 
 soak: .venv/.installed ## Watch 200 repositories of a registry that fails at random, for MINUTES= (default: 10)
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10)

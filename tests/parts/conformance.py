@@ -15,11 +15,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from reconciler.oci.referrers import list_bytes
 from reconciler.oci.spec import OCI_INDEX, Digest
-from tests.parts.images import Image, artifact, image, index
+from reconciler.target.layout import (
+    BLOB_HEADERS,
+    CATALOG,
+    JSON_HEADERS,
+    PING,
+    REFERRERS_HEADERS,
+    blob_key,
+    manifest_headers,
+    manifest_key,
+    referrers_key,
+    tags_key,
+)
+from tests.parts.images import artifact, image, index
 from tests.parts.serving import Served
 
 if TYPE_CHECKING:
+    from reconciler.stores import Store
     from tests.parts.serving import Answer
 
 Check: TypeAlias = "Callable[[Registry], None]"
@@ -411,6 +425,20 @@ def writes(registry: Registry) -> None:
     refused(400, 405)(registry)
 
 
-def everything() -> list[Image]:
-    """Every image that the registry has to hold."""
-    return [APP, SBOM, SIGNATURE]
+def fill(store: Store) -> None:
+    """Publishes what the requirements are checked on, under the keys and headers of layout.py."""
+    for one in (APP, SBOM, SIGNATURE):
+        for digest, body in one.all_blobs().items():
+            store.put(blob_key("app", Digest.parse(digest)), body, BLOB_HEADERS)
+        for manifest in one.manifests():
+            name = Digest.parse(manifest.digest)
+            store.put(manifest_key("app", name), manifest.body, manifest_headers(manifest.media_type, name))
+            store.put(referrers_key("app", name), list_bytes([], name), REFERRERS_HEADERS)
+    for tag, tagged in TAGS.items():
+        store.put(manifest_key("app", tag), tagged.body, manifest_headers(tagged.media_type, tag))
+    subject = Digest.parse(SUBJECT.digest)
+    store.put(referrers_key("app", subject), referrers_index(), REFERRERS_HEADERS)
+    names = ",".join(f'"{tag}"' for tag in sorted(TAGS))
+    store.put(tags_key("app"), f'{{"name":"app","tags":[{names}]}}'.encode(), JSON_HEADERS)
+    store.put(CATALOG, b'{"repositories":["app"]}', JSON_HEADERS)
+    store.put(PING, b"{}", JSON_HEADERS)

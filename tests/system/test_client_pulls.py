@@ -1,7 +1,8 @@
 """Real clients, configured with exactly what `r2mirror client-config` prints, pull every shape of image from a mirror.
 
 Docker Hub (a docker-registry that clients reach by that name) -> `r2mirror apply` -> SeaweedFS -> nginx as the edge ->
-dockerd, containerd, podman, skopeo. All tests of a worker share one of each.
+dockerd, containerd, podman, skopeo. All tests of a process share one of each. They pull from the Worker too, in front of
+Cloudflare's simulator of R2 with the same objects.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from tests.parts.docker_hub import DockerHub, start_docker_hub
 from tests.parts.images import Image, attestation, digest_of, image, index, push, write_layout
 from tests.parts.nginx_edge import Edge, start_nginx_edge
 from tests.parts.process import free_port
-from tests.parts.seaweedfs import new_bucket
+from tests.parts.r2_simulator import worker_host
+from tests.parts.seaweedfs import S3Bucket, bucket_store, empty, new_bucket
 from tests.parts.skopeo import Skopeo
 from tests.world import World
 
@@ -60,7 +62,8 @@ ALL_SHAPES = (*SHAPES, "zstd")
 class Mirror:
     """A mirror that has been applied: `digests` of the tags of docker.io/library/shapes, as the source has them.
 
-    `down` is the user of another that has the same repositories, and a public_url where nobody answers.
+    `down` is the user of another that has the same repositories, and a public_url where nobody answers; `worker` only
+    passes requests on to a Worker.
     """
 
     world: World
@@ -68,6 +71,11 @@ class Mirror:
     hub: DockerHub
     edge: Edge
     digests: Mapping[str, str]
+    worker: Edge
+
+    def at_worker(self, *tags: str) -> dict[str, str]:
+        """Images at the Worker, each with its digest."""
+        return {f"{self.worker.host}/library/shapes:{tag}": self.digests[tag] for tag in tags}
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[Watched]:
@@ -117,7 +125,9 @@ def the_file(world: World, client: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def mirror(tmp_path_factory: pytest.TempPathFactory, seaweedfs: str) -> Iterator[Mirror]:
+def mirror(
+    tmp_path_factory: pytest.TempPathFactory, seaweedfs: str, r2_simulator: tuple[S3Bucket, ...]
+) -> Iterator[Mirror]:
     folder = tmp_path_factory.mktemp("clients")
     with (
         start_docker_hub(folder / "hub") as hub,
@@ -151,7 +161,27 @@ def mirror(tmp_path_factory: pytest.TempPathFactory, seaweedfs: str) -> Iterator
         assert world.apply()["summary"] == {"done": len(ALL_SHAPES) + 4, "failed": 0, "skipped": 0}
         digests = {tag: source_digest(hub, "library/shapes", tag) for tag in ALL_SHAPES}
         assert digests["oci-index"] == SHAPES["oci-index"].digest
-        yield Mirror(world, down, hub, edge, digests)
+        with (
+            copied(bucket, r2_simulator[0]) as host,
+            start_nginx_edge(folder / "worker", f"http://{host}", ()) as worker,
+        ):
+            yield Mirror(world, down, hub, edge, digests, worker)
+
+
+@contextlib.contextmanager
+def copied(bucket: S3Bucket, to: S3Bucket) -> Iterator[str]:
+    """Copies all objects into the bucket behind the Worker; yields the Worker's host.
+
+    nginx stands before it, as Cloudflare's edge does: clients try TLS first, which the simulator does not refuse at once.
+    """
+    source, target = bucket_store(bucket), bucket_store(to)
+    for key in bucket.stored_keys():
+        found = source.get(key)
+        assert found
+        assert found.headers
+        target.put(key, found.body, found.headers)
+    yield worker_host(to)
+    empty(to)
 
 
 def fill(hub: DockerHub, folder: Path) -> None:
@@ -201,6 +231,10 @@ def test_dockerd_pulls_every_shape_directly_and_as_a_mirror_of_docker_hub(mirror
         assert docker.pull("elsewhere:1") == OTHERS.digest, "and so does a platform that it leaves out"
         assert set(mirror.hub.connects) == {"registry-1.docker.io:443"}
         assert_zstd(docker, mirror)
+
+        docker.remove_all()
+        for name, digest in mirror.at_worker(*SHAPES).items():
+            assert docker.pull(name) == digest
 
         docker.remove_all()
         assert_loads(docker, mirror, tmp_path)
@@ -261,6 +295,9 @@ def test_containerd_pulls_every_shape_directly_and_through_hosts_toml(mirror: Mi
         assert ctr.pull("docker.io/library/elsewhere:1", hosts) == OTHERS.digest
         assert ctr.pull(f"{upstream}/team/app:later", hosts) == TEAM_LATER.digest
         ctr.remove_all()
+        for name, digest in mirror.at_worker(*ALL_SHAPES).items():
+            assert ctr.pull(name, hosts) == digest
+        ctr.remove_all()
         assert ctr.pull("docker.io/library/sparse:1", down) == SPARSE.digest
 
 
@@ -281,6 +318,11 @@ def test_podman_pulls_every_shape_directly_and_through_registries_conf(mirror: M
             assert {image for image, digest in images.items() if digest not in pulled[image]} == set()
             watched.assert_pulled(SHAPES)
         podman.remove_all()
+    with podman.registries_conf.open("a") as conf:
+        conf.write(f'\n[[registry]]\nlocation = "{mirror.worker.host}"\ninsecure = true\n')
+    at_worker = mirror.at_worker(*ALL_SHAPES)
+    pulled = podman.pull(*at_worker)
+    assert all(digest in pulled[image] for image, digest in at_worker.items())
 
 
 def test_podman_finds_a_registry_below_a_prefix_a_renamed_repository_and_what_the_mirror_lacks(
@@ -318,6 +360,10 @@ def test_skopeo_reads_every_shape_directly_and_through_registries_conf(mirror: M
                 assert digest_of(raw.encode()) == mirror.digests[tag]
                 skopeo("copy", f"docker://{host}/library/shapes:{tag}", f"dir:{tmp_path}/{host}-{tag}")
             watched.assert_pulled(SHAPES)
+    for name, digest in mirror.at_worker(*ALL_SHAPES).items():
+        inspected = json.loads(Skopeo(tmp_path)("inspect", f"docker://{name}"))
+        assert (inspected["Digest"], "oci-index" in inspected["RepoTags"]) == (digest, True)
+        Skopeo(tmp_path)("copy", f"docker://{name}", f"dir:{tmp_path}/worker-{name.rpartition(':')[2]}")
     for tag, one in (("1", TEAM), ("later", TEAM_LATER)):
         assert through("inspect", "--raw", f"docker://{upstream}/team/app:{tag}").encode() == one.body
 

@@ -7,49 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.oci.referrers import list_bytes
-from reconciler.oci.spec import Digest
 from reconciler.stores.folder import FolderStore
-from reconciler.target.layout import (
-    BLOB_HEADERS,
-    CATALOG,
-    JSON_HEADERS,
-    PING,
-    REFERRERS_HEADERS,
-    blob_key,
-    manifest_headers,
-    manifest_key,
-    referrers_key,
-    tags_key,
-)
-from tests.parts.conformance import REQUIREMENTS, SUBJECT, TAGS, Registry, Requirement, everything, referrers_index
+from tests.parts.conformance import REQUIREMENTS, Registry, Requirement, fill
 from tests.parts.r2_simulator import worker_host
 from tests.parts.seaweedfs import bucket_store
 from tests.parts.serving import serving
 
 if TYPE_CHECKING:
-    from reconciler.stores import Store
     from tests.parts.nginx_edge import Edge
     from tests.parts.seaweedfs import S3Bucket
-
-
-def fill(store: Store) -> None:
-    """Publishes what the requirements are checked on, under the keys and headers of layout.py."""
-    for one in everything():
-        for digest, body in one.all_blobs().items():
-            store.put(blob_key("app", Digest.parse(digest)), body, BLOB_HEADERS)
-        for manifest in one.manifests():
-            name = Digest.parse(manifest.digest)
-            store.put(manifest_key("app", name), manifest.body, manifest_headers(manifest.media_type, name))
-            store.put(referrers_key("app", name), list_bytes([], name), REFERRERS_HEADERS)
-    for tag, tagged in TAGS.items():
-        store.put(manifest_key("app", tag), tagged.body, manifest_headers(tagged.media_type, tag))
-    subject = Digest.parse(SUBJECT.digest)
-    store.put(referrers_key("app", subject), referrers_index(), REFERRERS_HEADERS)
-    names = ",".join(f'"{tag}"' for tag in sorted(TAGS))
-    store.put(tags_key("app"), f'{{"name":"app","tags":[{names}]}}'.encode(), JSON_HEADERS)
-    store.put(CATALOG, b'{"repositories":["app"]}', JSON_HEADERS)
-    store.put(PING, b"{}", JSON_HEADERS)
 
 
 def judge(requirement: Requirement, registry: Registry, why_not: str) -> str:
