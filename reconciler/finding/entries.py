@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.versions import in_order, parse_version
@@ -22,8 +22,10 @@ PLACES = 3
 _VARIANT = re.compile(r"(?P<word>[a-z]+)[0-9][0-9.]*")
 
 
-def entries(found: Iterable[Found]) -> str:
+def entries(found: Iterable[Found], comment: Callable[[list[Found]], str] | None = None) -> str:
     """Writes the `mirrors` of a mirrors.yaml: for each repository the tags in use, and the versions after them.
+
+    comment  writes why an entry is there; without it, where its images are used
 
     A tag with a digest is a pin. A digest without a tag has no name in a mirror, and is a comment.
     """
@@ -34,17 +36,19 @@ def entries(found: Iterable[Found]) -> str:
     taken: set[str] = set()
     lines = ["mirrors:" if any(one.image.pulled_tag for one in found) else "mirrors: []"]
     for repository in sorted(by_repository, key=str):
-        lines += _entry(repository, by_repository[repository], taken)
+        lines += _entry(repository, by_repository[repository], taken, comment or _used_in)
     return "\n".join(lines) + "\n"
 
 
-def _entry(repository: RepositoryName, found: list[Found], taken: set[str]) -> Iterator[str]:
+def _entry(
+    repository: RepositoryName, found: list[Found], taken: set[str], comment: Callable[[list[Found]], str]
+) -> Iterator[str]:
     images = sorted({one.image for one in found}, key=lambda image: (in_order(image.tag or ""), image.digest or ""))
     nameless = [image for image in images if not image.pulled_tag]
     named = [image for image in images if image.pulled_tag]
     # Without tags there is no entry, only its comments.
     mark = "" if named else "# "
-    yield f"  {mark}- source: {repository}{_used_in(found)}"
+    yield f"  {mark}- source: {repository}{comment(found)}"
     if named:
         target = _target(repository, taken)
         if target != repository.path:

@@ -41,13 +41,14 @@ from reconciler.target.layout import (
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from reconciler.pulls.counter import Counter
     from reconciler.stores import Store
     from reconciler.stores.headers import Headers
 
 
-def registry(store: Store) -> Starlette:
-    """Builds the application that answers from `store`."""
-    answers = _Registry(store)
+def registry(store: Store, counter: Counter | None = None) -> Starlette:
+    """Builds the application that answers from `store`, and counts in `counter` which tags clients resolve."""
+    answers = _Registry(store, counter)
     routes = [
         Route("/", answers.page),
         Route(f"/{PAGE}", answers.page),
@@ -73,8 +74,8 @@ def registry(store: Store) -> Starlette:
 class _Registry:
     """The endpoints. All except `ping` run on a thread. They raise `Refusal`, `Malformed` or `StoreError`."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, counter: Counter | None) -> None:
+        self._store, self._counter = store, counter
 
     async def ping(self, request: Request) -> Response:
         # async, so that a probe is answered even while every thread waits for the store.
@@ -103,6 +104,8 @@ class _Registry:
         name, reference = _name(request), _reference(request)
         key = manifest_key(name, reference)
         found = self._store.get(key)
+        if self._counter and isinstance(reference, str):
+            self._counter.asked(name, reference, is_there=found is not None)
         if found is None:
             raise _manifest_unknown(name, str(reference))
         digest = reference if isinstance(reference, Digest) else Digest.of(found.body)

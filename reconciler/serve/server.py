@@ -25,6 +25,7 @@ from reconciler.serve.registry import registry
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from reconciler.pulls.counter import Counter
     from reconciler.stores import Store
 
 CONNECTIONS = 256
@@ -51,15 +52,15 @@ def listen(host: str, port: int) -> Listener:
         ) from error
 
 
-def serve(store: Store, listener: Listener, *, access_log: bool = False) -> None:
+def serve(store: Store, listener: Listener, *, access_log: bool = False, counter: Counter | None = None) -> None:
     """Serves `store` until SIGINT or SIGTERM. `access_log` logs each request at INFO."""
     with suppress(KeyboardInterrupt):
-        server(store, listener, access_log=access_log).run(sockets=[listener])
+        server(store, listener, access_log=access_log, counter=counter).run(sockets=[listener])
 
 
-def server(store: Store, listener: Listener, *, access_log: bool) -> Server:
+def server(store: Store, listener: Listener, *, access_log: bool, counter: Counter | None = None) -> Server:
     """Configures the server of a registry; `run(sockets=[listener])` serves until SIGINT or SIGTERM."""
-    return web_server(registry(store), listener, probes=PROBES, access_log=access_log)
+    return web_server(registry(store, counter), listener, probes=PROBES, access_log=access_log)
 
 
 def web_server(application: ASGIApp, listener: Listener, *, probes: Collection[str], access_log: bool) -> Server:

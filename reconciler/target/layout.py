@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import date
 from typing import TypeAlias
 
 from reconciler.errors import Malformed
@@ -22,6 +23,7 @@ LOCK = "_mirror/lock.json"
 STATES = "_mirror/state/"
 ROOTS = "_mirror/roots/"
 NOTIFIED = "_mirror/notified/"
+COUNTS = "_mirror/pulls/"
 
 RESERVED_COMPONENTS = frozenset({"manifests", "blobs", "tags", "referrers"})
 """Words that a repository's path cannot contain here: with them, one key could be read in two ways."""
@@ -93,8 +95,14 @@ def notified_key(name: str) -> str:
     return f"{NOTIFIED}{name}.json"
 
 
+def counts_key(day: date, writer: str) -> str:
+    """Returns the key of what a writer, e.g. a server, counted on a day."""
+    return f"{COUNTS}{day.isoformat()}/{writer}.json"
+
+
 _STATE_KEY = re.compile(rf"{STATES}sha256-([0-9a-f]{{64}})\.json")
 _ROOT_KEY = re.compile(rf"{ROOTS}([0-9]{{10,18}})-sha256-([0-9a-f]{{64}})\.json")
+_COUNTS_KEY = re.compile(rf"{COUNTS}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})/[0-9a-z-]{{1,40}}\.json")
 
 
 def parse_state_key(key: str) -> Digest | None:
@@ -107,6 +115,15 @@ def parse_root_key(key: str) -> tuple[int, Digest] | None:
     """Parses what `root_key` spelled; None for any other key."""
     found = _ROOT_KEY.fullmatch(key)
     return (int(found[1]), Digest("sha256", found[2])) if found else None
+
+
+def counts_day(key: str) -> date | None:
+    """Parses the day of what `counts_key` spelled; None for any other key."""
+    found = _COUNTS_KEY.fullmatch(key)
+    try:
+        return date.fromisoformat(found[1]) if found else None
+    except ValueError:
+        return None
 
 
 @dataclass(frozen=True)

@@ -14,13 +14,16 @@ from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption, moment
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
-from reconciler.cli.render.listing import listing_view
+from reconciler.cli.render.listing import Pulls, listing_view
 from reconciler.errors import UsageError
 from reconciler.target.index_json import format_time
 from reconciler.target.ledger import read_index
 from reconciler.target.listing import Listing, from_index, from_public
 from reconciler.upkeep.history import served_at
 from reconciler.work.threads import BLOB_WORKERS, readers
+
+DAYS = 30
+"""Days whose pulls are shown, today included."""
 
 
 def list_(
@@ -53,6 +56,12 @@ def list_(
             help="List what was served at this time, e.g. 2026-11-24T03:00Z, 2026-11-24, or 2d for two days ago.",
         ),
     ] = None,
+    pulls: Annotated[
+        bool,
+        typer.Option(
+            "--pulls", help=f"Also show how often each was pulled in the last {DAYS} days, as it was counted."
+        ),
+    ] = False,
     output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
 ) -> int:
@@ -64,10 +73,13 @@ def list_(
 
     if url and at:
         raise UsageError("the history is not public: leave out --url, or --at")
+    if pulls and (url or at):
+        raise UsageError("what was pulled is counted in the store as it is now: leave out --pulls, or --url and --at")
     found = _from_url(url, repository) if url else _from_bucket(file, store, repository, at)
     if repository and not found.repositories:
         raise UsageError(f"{repository}: no repository with tags has this name; `r2mirror list` shows all")
-    show_result(listing_view(datetime.now(UTC), tags=repository is not None), found, output)
+    counted = _pulls(file, store) if pulls else None
+    show_result(listing_view(datetime.now(UTC), tags=repository is not None, pulls=counted), found, output)
     if not found.whole:
         note("note: the mirror index is not public here, so only names are known")
     return 0
@@ -83,6 +95,13 @@ def _from_bucket(file: Path, store: str | None, pattern: str | None, at: datetim
         served = served_at(state, at)
     note(f"note: as of serial {served.root.serial}, written at {format_time(served.root.at)}")
     return from_index(served.index, pattern)
+
+
+def _pulls(file: Path, store: str | None) -> Pulls:
+    # Most listings read no counts.
+    from reconciler.cli.pulls import counts_of
+
+    return Pulls(DAYS, counts_of(open_bucket(load(file, store)).state, DAYS).pulled)
 
 
 def _from_url(url: str, pattern: str | None) -> Listing:

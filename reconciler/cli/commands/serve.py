@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Annotated
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,9 +15,13 @@ from reconciler.cli.inputs import load
 from reconciler.cli.log import log_from
 from reconciler.cli.options import MIRRORS, FileOption, StoreOption, VerboseOption
 from reconciler.cli.render.serve import announcement
-from reconciler.errors import ExtraMissing
+from reconciler.errors import ExtraMissing, UsageError
 from reconciler.serve.lists import an_image
 from reconciler.target.digest_by_tag import open_stores
+
+if TYPE_CHECKING:
+    from reconciler.pulls.counter import Counter
+    from reconciler.stores import Store
 
 
 def serve(
@@ -25,13 +31,24 @@ def serve(
     port: Annotated[
         int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="The port to listen on; 0 picks a free one.")
     ] = 5000,
+    count: Annotated[
+        bool, typer.Option("--count", help="Count pulls and misses by tag, in the store. Needs write access.")
+    ] = False,
+    counts: Annotated[
+        Path | None,
+        typer.Option("--counts", metavar="DIR", help="Count pulls and misses by tag, in this folder."),
+    ] = None,
     verbose: VerboseOption = 0,
 ) -> int:
     """Serve the store as a read-only registry.
 
     For folders, and for buckets that are not public. Needs the extra `serve` and read access. It has neither TLS nor a
     login: put a proxy that has both in front of it before others can reach it. Ctrl-C stops it; -v logs each request.
+    `r2mirror list --pulls` and `r2mirror wanted` show what --count or --counts counted: repositories, tags and days,
+    nothing about clients.
     """
+    if count and counts:
+        raise UsageError("--count and --counts name two places; give one")
     try:
         from reconciler.serve import server
     except ModuleNotFoundError as error:
@@ -39,12 +56,27 @@ def serve(
             raise
         raise ExtraMissing("serve", "serve") from None
     log_from(logging.WARNING)
-    public = open_stores(load(file, store).store, os.environ).public
+    stores = open_stores(load(file, store).store, os.environ)
+    public = stores.public
     image = an_image(public)
+    counter = _counter(stores.state if count else counts)
     with server.listen(host, port) as listener:
         address, bound = listener.getsockname()[:2]
         for line in announcement(public.name, address, bound, image).splitlines():
             note(line)
-        server.serve(public, listener, access_log=verbose > 0)
+        with counter.flushing() if counter else nullcontext():
+            server.serve(public, listener, access_log=verbose > 0, counter=counter)
     note("stopped")
     return 0
+
+
+def _counter(place: Store | Path | None) -> Counter | None:
+    """Opens what counts, and writes there once. Raises `StoreError` for a place that cannot be written to."""
+    if place is None:
+        return None
+    from reconciler.pulls.counter import Counter
+    from reconciler.stores.folder import FolderStore
+
+    counter = Counter(FolderStore(place) if isinstance(place, Path) else place)
+    counter.begin()
+    return counter

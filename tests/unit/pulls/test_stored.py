@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from reconciler.pulls.counts import Counts, counts_bytes
+from reconciler.pulls.stored import KEEP, outdated_counts, read_counts
+from reconciler.target.layout import JSON_HEADERS, counts_day, counts_key
+from reconciler.work.threads import readers
+from tests.memory import MemoryStore
+
+TODAY = date(2026, 11, 26)
+ONE = {("a", "1"): 1}
+
+
+def filled(*keys: str) -> MemoryStore:
+    store = MemoryStore()
+    for key in keys:
+        day = counts_day(key) or TODAY
+        store.put(key, counts_bytes(day, Counts(ONE, ONE)), JSON_HEADERS)
+    return store
+
+
+def test_the_days_asked_for_are_added_up_and_damage_is_left_out() -> None:
+    days = [TODAY - timedelta(days=number) for number in range(3)]
+    store = filled(*(counts_key(day, writer) for day in days for writer in ("one", "two")), "_mirror/pulls/other")
+    damaged = counts_key(TODAY, "three")
+    store.put(damaged, b"{", JSON_HEADERS)
+    store.put("_mirror/pulls/2026-13-45/one.json", b"{", JSON_HEADERS)
+    with readers(4) as executor:
+        found = read_counts(store, TODAY - timedelta(days=1), executor)
+    assert found.counts.pulled == {("a", "1"): 4}
+    assert (found.damaged, found.left) == ((damaged,), 0)
+
+
+def test_only_the_latest_objects_are_read() -> None:
+    store = filled(*(counts_key(TODAY, f"w{number}") for number in range(2_003)))
+    with readers(4) as executor:
+        found = read_counts(store, TODAY, executor)
+    assert (found.left, found.counts.missed) == (3, {("a", "1"): 2_000})
+
+
+def test_counts_are_outdated_by_their_day_and_nothing_else_is() -> None:
+    old = counts_key(TODAY - KEEP - timedelta(days=1), "one")
+    store = filled(old, counts_key(TODAY - KEEP, "one"), "_mirror/pulls/2020-01-01/UPPER.json", "_mirror/index.json")
+    assert outdated_counts(store, TODAY) == (old,)
