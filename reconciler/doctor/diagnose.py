@@ -72,7 +72,9 @@ def _results(mirrors: Mirrors, environ: Mapping[str, str], image: str | None, *,
         yield Notes("public", "-", advice).warning("public url", found, advice.public)
         return
     # Last, because it needs the index: the sample that is pulled is judged against the digests recorded there.
-    yield from check_public(store.public_url, index, image, advice, deep=deep)
+    yield from check_public(
+        store.public_url, index, image, advice, deep=deep, worker=bool(mirrors.edge and mirrors.edge.worker)
+    )
     if store.state_bucket:
         yield from check_private_index(store.public_url, advice)
 

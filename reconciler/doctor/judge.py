@@ -120,6 +120,25 @@ def judge_digest_header(notes: Notes, reply: Reply, expected: Descriptor) -> Che
     return notes.ok("digest header", "Docker-Content-Digest by digest")
 
 
+def judge_worker(notes: Notes, by_tag: Reply, refused: Reply, expected: Descriptor) -> CheckResult:
+    """Judges whether the edge's Worker answers: it knows a tag's digest, and refuses a POST with 405."""
+    digest = by_tag.headers.get("docker-content-digest")
+    if refused.status != 405:
+        return notes.error(
+            "worker",
+            f"edge.worker is set, but POST {refused.path} answered {refused.status}, expected 405: no Worker answers",
+            "run `r2mirror edge apply`; if it has nothing to change, another route of the zone is more specific",
+        )
+    if digest != str(expected.digest):
+        found = f"has Docker-Content-Digest {digest[:90]}" if digest else "has no Docker-Content-Digest"
+        return notes.error(
+            "worker",
+            f"HEAD {by_tag.path} {found}, expected {expected.digest}",
+            "run `r2mirror edge apply`; if it has nothing to change, the Worker is bound to another bucket",
+        )
+    return notes.ok("worker", "the Worker answers: the digest of a tag, and 405 for a POST")
+
+
 def judge_missing(notes: Notes, reply: Reply) -> CheckResult:
     """Judges the reply for a missing tag: only 404 makes clients try the next mirror or the upstream."""
     if reply.status == 404:

@@ -40,12 +40,13 @@ class Sample:
 
 
 def check_public(
-    url: str, index: MirrorIndex | None, image: str | None, advice: Advice, *, deep: bool
+    url: str, index: MirrorIndex | None, image: str | None, advice: Advice, *, deep: bool, worker: bool = False
 ) -> Iterator[CheckResult]:
     """Checks everything about `url`; stops early, with an error, if the rest depends on what failed.
 
-    index  None: it is fetched from `url`
-    image  the REPO:TAG to pull; None: the tag that was mirrored last
+    index   None: it is fetched from `url`
+    image   the REPO:TAG to pull; None: the tag that was mirrored last
+    worker  whether the edge's Worker has to answer there
     """
     notes = Notes("public", url, advice)
     address = tuple(_address(notes, url))
@@ -68,6 +69,8 @@ def check_public(
                 yield _nothing_to_pull(notes, image)
             else:
                 yield from _pulled(notes, probe, known, sample, deep=deep)
+                if worker:
+                    yield _worker(notes, probe, sample)
         except Unreachable as error:
             yield notes.error("connection", f"{error.what}: {error.why}", _connection_fix(notes, error.why))
 
@@ -149,9 +152,16 @@ def _pulled(notes: Notes, probe: Probe, index: MirrorIndex, sample: Sample, *, d
     yield from _walk(notes, probe, sample, deep=deep)
 
 
+def _worker(notes: Notes, probe: Probe, sample: Sample) -> CheckResult:
+    by_tag = probe.manifest("HEAD", f"/{manifest_key(sample.target, sample.tag)}")
+    refused = probe.request("POST", "/v2/")
+    return judge.judge_worker(notes, by_tag, refused, sample.state.descriptor)
+
+
 def _tag_list(notes: Notes, probe: Probe, target: str, index: MirrorIndex) -> CheckResult:
     path = f"/{tags_key(target)}"
-    reply = probe.request("GET", path)
+    # Clients decompress lists, unlike manifests: compression is not a fault here.
+    reply = probe.request("GET", path, {"Accept-Encoding": "identity"})
     try:
         document = load_json(reply.body, path) if reply.status == 200 else None
     except Malformed:

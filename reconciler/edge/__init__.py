@@ -1,13 +1,15 @@
-"""Manages the Cloudflare configuration of an R2 bucket: the bucket, its custom domain, and the zone's rules.
+"""Manages the Cloudflare configuration of an R2 bucket: the bucket, its domain, and the zone's rules or a Worker.
 
     config      the edge section of mirrors.yaml
     rules       the rules that are wanted
+    script      the Worker that is wanted
     observed    what Cloudflare has, parsed
     plan        how the two differ
+    handover    when a Worker may replace the rules, or the rules a Worker
     make        reads what Cloudflare has, and makes the plan
     apply       applies a plan, and waits for the custom domain
     cloudflare  Cloudflare's API
     worker/     a Cloudflare Worker that answers as a registry does from the same bucket, in JavaScript
 
-The first four are pure; only `cloudflare` sends requests.
+The first six are pure, but for `script`, which reads the Worker's modules; only `cloudflare` sends requests.
 """

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias, assert_never
 
+from reconciler.edge.handover import SPREADING, Handover
 from reconciler.edge.make import make
 from reconciler.edge.plan import EdgeAction, ResourceKind
 from reconciler.edge.rules import Phase
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 POLL_EVERY = 5.0
 """Seconds between two polls of a domain that is not active yet. Activation takes minutes."""
+
+_CONNECTING = (ResourceKind.BUCKET, ResourceKind.DOMAIN)
 
 
 @dataclass(frozen=True)
@@ -62,17 +65,23 @@ class Wait:
 def apply_plan(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> Iterator[EdgeOutcome]:
     """Applies the changes one by one, and yields the outcome of each. Those that need a failed one are not tried."""
     is_connected = yield from _connect(plan, cloudflare)
-    rules = [change for change in plan.changes if change.kind is ResourceKind.RULE]
+    answering = [change for change in plan.changes if change.kind not in _CONNECTING]
     # Until the hostname leads to our bucket it may be a shop's, whose home page our rules would rewrite.
-    if is_connected and any(change.action is not EdgeAction.REMOVE for change in rules):
+    if is_connected and any(change.action is not EdgeAction.REMOVE for change in answering):
         is_connected = _becomes_connected(plan, cloudflare, wait)
     # A copy, because the first rule of a phase creates its ruleset, which the following rules then need.
     rulesets = dict(plan.ruleset_ids)
-    for change in rules:
-        if is_connected or change.action is EdgeAction.REMOVE:
-            yield _outcome(change, plan, cloudflare, rulesets)
-        else:
-            yield NotTried(change, f"{plan.edge.hostname} is not connected to bucket {plan.bucket}")
+    handover = Handover(plan)
+    for change in answering:
+        reason = handover.why_not(change)
+        if not is_connected and change.action is not EdgeAction.REMOVE:
+            reason = f"{plan.edge.hostname} is not connected to bucket {plan.bucket}"
+        if reason is None and handover.needs_pause(change):
+            wait.report(f"waiting {SPREADING:.0f} s until all of Cloudflare's locations have these changes")
+            wait.sleep(SPREADING)
+        outcome = NotTried(change, reason) if reason else _outcome(change, plan, cloudflare, rulesets)
+        handover.done(change, succeeded=isinstance(outcome, Applied))
+        yield outcome
 
 
 def _connect(plan: EdgePlan, cloudflare: Cloudflare) -> Generator[EdgeOutcome, None, bool]:
@@ -81,7 +90,7 @@ def _connect(plan: EdgePlan, cloudflare: Cloudflare) -> Generator[EdgeOutcome, N
     for change in plan.changes:
         if change.kind is ResourceKind.DOMAIN and not is_possible:
             yield NotTried(change, "its bucket could not be created")
-        elif change.kind is not ResourceKind.RULE:
+        elif change.kind in _CONNECTING:
             outcome = _outcome(change, plan, cloudflare, {})
             # A failure of the state bucket does not keep the public one from being connected.
             is_needed = change.name in (plan.bucket, plan.edge.hostname)
@@ -119,8 +128,23 @@ def _make(change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rulesets: 
             cloudflare.configure_domain(plan.bucket, change.name, change.after or {})
         case ResourceKind.RULE:
             _make_rule(change, plan, cloudflare, rulesets)
+        case ResourceKind.WORKER:
+            _make_worker(change, plan, cloudflare)
+        case ResourceKind.ROUTE if change.action is EdgeAction.REMOVE:
+            cloudflare.remove_route(plan.zone, change.id or "")
+        case ResourceKind.ROUTE:
+            cloudflare.add_route(plan.zone, change.name, (change.after or {})["script"])
         case _:
             assert_never(change.kind)
+
+
+def _make_worker(change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare) -> None:
+    if change.action is EdgeAction.REMOVE:
+        cloudflare.remove_script(change.name)
+    elif plan.script:
+        cloudflare.upload_script(plan.script)
+    else:
+        cloudflare.deploy_version(change.name, change.id or "")
 
 
 def _make_rule(change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> None:
@@ -129,12 +153,12 @@ def _make_rule(change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rules
     ruleset_id = rulesets[phase]
     if ruleset_id is None:
         rulesets[phase] = cloudflare.create_ruleset(plan.zone, phase, rule)
-    elif change.rule_id is None:
+    elif change.id is None:
         cloudflare.add_rule(plan.zone, phase, ruleset_id, rule)
     elif change.action is EdgeAction.REMOVE:
-        cloudflare.remove_rule(plan.zone, phase, ruleset_id, change.rule_id)
+        cloudflare.remove_rule(plan.zone, phase, ruleset_id, change.id)
     else:
-        cloudflare.change_rule(plan.zone, phase, ruleset_id, change.rule_id, rule)
+        cloudflare.change_rule(plan.zone, phase, ruleset_id, change.id, rule)
 
 
 def wait_for_domain(
@@ -179,7 +203,8 @@ def settle(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> None:
     if not plan.remove:
         wait_for_domain(plan.edge, plan.bucket, cloudflare, wait, lambda domain: domain.is_active)
     # If Cloudflare stored a value in another spelling, every later run would report and send the same change again.
-    if plan.changes:
+    # After a rollback the Worker differs from the wanted one on purpose.
+    if plan.changes and not plan.is_rollback:
         _refuse_rest(make(plan.edge, plan.buckets, cloudflare, remove=plan.remove))
 
 

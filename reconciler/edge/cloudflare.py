@@ -12,20 +12,25 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from urllib.parse import quote
 
 from reconciler.edge.config import ZONE_ID
 from reconciler.edge.observed import (
     Domain,
+    LiveRoute,
+    LiveVersion,
     Ruleset,
     Zone,
+    parse_deployments,
     parse_domains,
+    parse_routes,
     parse_ruleset,
+    parse_version,
     parse_zone,
     parse_zones,
 )
@@ -36,6 +41,9 @@ from reconciler.http.client import open_client
 from reconciler.http.faults import NOT_ANSWERED, Fault, attempts, fault
 from reconciler.http.patience import Patience, Retry, Unavailable, is_temporary, unavailable
 
+if TYPE_CHECKING:
+    from reconciler.edge.script import Script
+
 logger = logging.getLogger(__name__)
 
 API = "https://api.cloudflare.com/client/v4"
@@ -45,6 +53,8 @@ MAX_BODY = 8 * 1024 * 1024
 
 R2_EDIT = "Account > Workers R2 Storage > Edit"
 ZONE_READ = "Zone > Zone > Read"
+WORKERS_EDIT = "Account > Workers Scripts > Edit"
+ROUTES_EDIT = "Zone > Workers Routes > Edit"
 PHASE_EDIT = {
     Phase.REWRITE: "Zone > Transform Rules > Edit",
     Phase.RESPONSE: "Zone > Transform Rules > Edit",
@@ -55,6 +65,7 @@ PHASE_EDIT = {
 # Codes that the API's description does not list. The two of a zone without such rules are open: see docs/edge.md.
 _BUCKET_EXISTS = 10004
 _NO_ENTRYPOINT = (10003, 10001)
+_NO_SCRIPT = 10007
 
 
 @dataclass(frozen=True)
@@ -64,9 +75,13 @@ class ApiToken:
     value: str = field(repr=False)
 
 
+Parts: TypeAlias = "Mapping[str, tuple[str | None, bytes, str]]"
+"""The parts of a form by their names: file name, content and content type."""
+
+
 @dataclass(frozen=True)
 class _Call:
-    """A request: `what` it is about, for errors, and the permission that it `needs`."""
+    """A request: `what` it is about, for errors, and the permission that it `needs`. Its body is JSON, or a form."""
 
     method: str
     path: str
@@ -74,6 +89,7 @@ class _Call:
     needs: str
     body: Mapping[str, Any] | None = field(default=None, hash=False)
     query: Mapping[str, str] | None = field(default=None, hash=False)
+    parts: Parts | None = field(default=None, hash=False)
 
     @property
     def may_be_repeated(self) -> bool:
@@ -119,6 +135,7 @@ class Cloudflare:
         self._retry = Retry(patience or Patience(total=math.inf))
         self._token = token
         self._base_url = base_url
+        self.jurisdiction = jurisdiction
         self._jurisdiction = {} if jurisdiction == "default" else {"cf-r2-jurisdiction": jurisdiction}
         self._client = open_client()
 
@@ -219,6 +236,70 @@ class Cloudflare:
         path = f"{quote(ruleset_id, safe='')}/rules/{quote(rule_id, safe='')}"
         self._answer(self._rules_call("DELETE", zone, phase, path), (404,))
 
+    def validate_rule(
+        self, zone: Zone, phase: Phase, ruleset_id: str | None, rule_id: str | None, rule: Mapping[str, Any]
+    ) -> None:
+        """Has Cloudflare validate a rule that would be added, or changed, without storing it."""
+        if ruleset_id is None:
+            body = {"name": "default", "kind": "zone", "phase": phase.value, "rules": [rule]}
+            call = self._rules_call("POST", zone, phase, "", body)
+        elif rule_id is None:
+            call = self._rules_call("POST", zone, phase, f"{quote(ruleset_id, safe='')}/rules", rule)
+        else:
+            path = f"{quote(ruleset_id, safe='')}/rules/{quote(rule_id, safe='')}"
+            call = self._rules_call("PATCH", zone, phase, path, rule)
+        self._result(replace(call, query={"dry_run": "true"}))
+
+    def routes(self, zone: Zone) -> tuple[LiveRoute, ...]:
+        call = self._routes_call("GET", zone)
+        return parse_routes(self._result(call), call.what)
+
+    def add_route(self, zone: Zone, pattern: str, script: str) -> None:
+        self._result(self._routes_call("POST", zone, body={"pattern": pattern, "script": script}))
+
+    def remove_route(self, zone: Zone, route_id: str) -> None:
+        """Removes a route, unless it is gone already."""
+        self._answer(self._routes_call("DELETE", zone, f"/{quote(route_id, safe='')}"), (404,))
+
+    def deployments(self, script: str) -> tuple[tuple[str, ...], ...] | None:
+        """Lists the versions that each deployment of a Worker runs, the current one first; None without the Worker."""
+        call = self._script_call("GET", script, "/deployments")
+        answer = self._answer(call, (404,))
+        if answer.status == 404:
+            if _NO_SCRIPT not in answer.codes:
+                raise self._refused(call, answer)
+            return None
+        return parse_deployments(answer.result, call.what)
+
+    def version(self, script: str, version_id: str) -> LiveVersion:
+        call = self._script_call("GET", script, f"/versions/{quote(version_id, safe='')}")
+        return parse_version(self._result(call), call.what)
+
+    def upload_script(self, script: Script) -> None:
+        """Uploads a Worker, all of whose requests are answered by it from then on."""
+        parts: dict[str, tuple[str | None, bytes, str]] = {
+            name: (name, body, "application/javascript+module") for name, body in script.modules.items()
+        }
+        parts["metadata"] = (None, json.dumps(script.metadata).encode(), "application/json")
+        self._result(replace(self._script_call("PUT", script.name, ""), parts=parts))
+
+    def deploy_version(self, script: str, version_id: str) -> None:
+        """Has an earlier version of a Worker answer all of its requests."""
+        body = {"strategy": "percentage", "versions": [{"version_id": version_id, "percentage": 100}]}
+        self._result(replace(self._script_call("POST", script, "/deployments"), body=body))
+
+    def remove_script(self, script: str) -> None:
+        """Removes a Worker, unless it is gone already."""
+        self._answer(self._script_call("DELETE", script, ""), (404,))
+
+    def _script_call(self, method: str, script: str, path: str) -> _Call:
+        full = f"/accounts/{self.account_id}/workers/scripts/{quote(script, safe='')}{path}"
+        return _Call(method, full, f"Worker {script}", WORKERS_EDIT)
+
+    def _routes_call(self, method: str, zone: Zone, path: str = "", body: Mapping[str, Any] | None = None) -> _Call:
+        full = f"/zones/{quote(zone.id, safe='')}/workers/routes{path}"
+        return _Call(method, full, f"the Workers routes of zone {zone.name}", ROUTES_EDIT, body)
+
     def _bucket_path(self, bucket: str) -> str:
         return f"/accounts/{self.account_id}/r2/buckets/{quote(bucket, safe='')}"
 
@@ -261,7 +342,9 @@ class Cloudflare:
         if "/r2/" in call.path:
             headers |= self._jurisdiction
         url = f"{self._base_url}{call.path}"
-        with self._client.stream(call.method, url, params=call.query, json=call.body, headers=headers) as response:
+        with self._client.stream(
+            call.method, url, params=call.query, json=call.body, files=call.parts, headers=headers
+        ) as response:
             level = logging.DEBUG if call.method == "GET" else logging.INFO
             logger.log(level, "%s %s: %d", call.method, call.path, response.status_code)
             if is_temporary(response.status_code):

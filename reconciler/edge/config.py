@@ -19,6 +19,7 @@ class EdgeConfig:
     min_tls        None: 1.2, or what the domain has already if that is newer
     location       where the bucket is created; None lets Cloudflare choose
     digest_by_tag  whether tags are stored with their digest, which a rule then sends to clients
+    worker         whether a Worker answers in front of the bucket, in place of the rules
     """
 
     zone: str
@@ -27,6 +28,7 @@ class EdgeConfig:
     location: str | None = None
     cache: bool = True
     digest_by_tag: bool = False
+    worker: bool = False
 
 
 def hostname_problem(hostname: str, zone: str, url: SplitResult | None) -> str | None:

@@ -9,20 +9,27 @@ with connect(mirrors.store, os.environ) as cloudflare:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from reconciler.edge import cloudflare as api
-from reconciler.edge.observed import Observed
-from reconciler.edge.plan import make_edge_plan
+from reconciler.edge.observed import LiveWorker, Observed
+from reconciler.edge.plan import make_edge_plan, make_rollback_plan
 from reconciler.edge.rules import Phase
-from reconciler.errors import EdgeError
+from reconciler.edge.script import VERSION, script_name, wanted_script, worker_modules
+from reconciler.errors import EdgeDenied, EdgeError, EdgeUnreachable
 
 if TYPE_CHECKING:
     from reconciler.edge.cloudflare import Cloudflare
     from reconciler.edge.config import EdgeConfig
+    from reconciler.edge.observed import LiveVersion, Zone
     from reconciler.edge.plan import EdgePlan
     from reconciler.stores.buckets import R2
+
+MAX_LOOKED_AT = 20
+"""Earlier deployments among which a version with other content is looked for."""
 
 
 def connect(store: R2, environ: Mapping[str, str]) -> Cloudflare:
@@ -36,11 +43,42 @@ def bucket_names(store: R2) -> tuple[str, ...]:
 
 
 def make(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare, *, remove: bool = False) -> EdgePlan:
-    """Plans what has to change at Cloudflare; with `remove`, the removal of our rules from the zone.
+    """Plans what has to change at Cloudflare; with `remove`, the removal of our rules and the Worker.
 
     Raises `EdgeError`, and `EdgeDenied` for a token that lacks a permission.
     """
-    return make_edge_plan(edge, buckets, observe(edge, buckets, cloudflare), remove=remove)
+    script = wanted_script(edge, buckets[0], cloudflare.jurisdiction, worker_modules()) if edge.worker else None
+    return make_edge_plan(edge, buckets, observe(edge, buckets, cloudflare), script, remove=remove)
+
+
+def make_rollback(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare) -> EdgePlan:
+    """Plans that the Worker's earlier version answers again. Raises `EdgeError` if there is none."""
+    observed = observe(edge, buckets, cloudflare)
+    worker = observed.worker
+    if worker and worker.version:
+        previous = _previous(script_name(edge.hostname), worker.version, cloudflare)
+        observed = replace(observed, worker=replace(worker, previous=previous))
+    return make_rollback_plan(edge, buckets, observed)
+
+
+def validated(plan: EdgePlan, cloudflare: Cloudflare) -> EdgePlan:
+    """Has Cloudflare validate the rules that a plan adds or changes, and returns the plan with those that it refuses.
+
+    Nothing is stored. A token that may not change rules may not have them validated either: then nothing is checked.
+    """
+    return replace(plan, refused=dict(_refused(plan, cloudflare)))
+
+
+def _refused(plan: EdgePlan, cloudflare: Cloudflare) -> Iterator[tuple[str, str]]:
+    for change in plan.changes:
+        if change.phase is None or change.after is None:
+            continue
+        try:
+            cloudflare.validate_rule(plan.zone, change.phase, plan.ruleset_ids[change.phase], change.id, change.after)
+        except (EdgeDenied, EdgeUnreachable):
+            return
+        except EdgeError as error:
+            yield change.name, error.why
 
 
 def observe(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare) -> Observed:
@@ -55,4 +93,30 @@ def observe(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare) ->
         raise EdgeError(f"zone {edge.zone}", f"is {zone.name}, but {edge.hostname} is not in it; correct edge.zone")
     existing = frozenset(bucket for bucket in buckets if cloudflare.has_bucket(bucket))
     domain = cloudflare.domain(buckets[0], edge.hostname) if buckets[0] in existing else None
-    return Observed(zone, existing, domain, {phase: cloudflare.ruleset(zone, phase) for phase in Phase})
+    rulesets = {phase: cloudflare.ruleset(zone, phase) for phase in Phase}
+    return Observed(zone, existing, domain, rulesets, _worker(edge, zone, cloudflare))
+
+
+def _worker(edge: EdgeConfig, zone: Zone, cloudflare: Cloudflare) -> LiveWorker | None:
+    name = script_name(edge.hostname)
+    try:
+        routes, deployments = cloudflare.routes(zone), cloudflare.deployments(name)
+    except EdgeDenied:
+        # A token for an edge without a Worker lacks these permissions, and then there has been none.
+        if edge.worker:
+            raise
+        return None
+    current = deployments[0] if deployments else ()
+    # Several versions at once are a gradual deployment by another client, of which no one is the current version.
+    version = cloudflare.version(name, current[0]) if len(current) == 1 else None
+    return LiveWorker(deployments is not None, version, None, routes)
+
+
+def _previous(name: str, current: LiveVersion, cloudflare: Cloudflare) -> LiveVersion | None:
+    """Finds the last version with other content. Setting a secret deploys the same content anew."""
+    deployed = (ids[0] for ids in cloudflare.deployments(name) or () if len(ids) == 1)
+    for version_id in islice((one for one in deployed if one != current.id), MAX_LOOKED_AT):
+        version = cloudflare.version(name, version_id)
+        if version.variable(VERSION) not in (None, current.variable(VERSION)):
+            return version
+    return None

@@ -1,7 +1,8 @@
 """Parses Cloudflare's answers into what it has: zone, buckets, custom domain, rulesets. Pure.
 
 The shapes are those of Cloudflare's published OpenAPI description (cloudflare/api-schemas): `zones_zone`,
-`r2_get_custom_domain_response`, `rulesets_Ruleset`. Other fields of an answer are ignored.
+`r2_get_custom_domain_response`, `rulesets_Ruleset`, and those of Workers' routes, deployments and versions. Other
+fields of an answer are ignored.
 """
 
 from __future__ import annotations
@@ -72,17 +73,57 @@ class Ruleset:
 
 
 @dataclass(frozen=True)
+class LiveVersion:
+    """A version of a Worker: its id at Cloudflare, and its bindings and compatibility date as the API spells them."""
+
+    id: str
+    compatibility_date: str
+    bindings: tuple[Mapping[str, Any], ...] = field(hash=False)
+
+    def variable(self, name: str) -> str | None:
+        """Returns the value of a variable."""
+        texts = (one.get("text") for one in self.bindings if one.get("name") == name)
+        return next((text for text in texts if isinstance(text, str)), None)
+
+
+@dataclass(frozen=True)
+class LiveRoute:
+    """A route of a zone; `script` is empty if no Worker runs on it."""
+
+    id: str
+    pattern: str
+    script: str
+
+
+@dataclass(frozen=True)
+class LiveWorker:
+    """The Worker of an edge's hostname, and all routes of the zone.
+
+    exists    whether there is a Worker of that name
+    version   the one that answers; None if none does, or several do
+    previous  the version that answered before, as far as is known
+    """
+
+    exists: bool
+    version: LiveVersion | None
+    previous: LiveVersion | None
+    routes: tuple[LiveRoute, ...]
+
+
+@dataclass(frozen=True)
 class Observed:
     """Everything of a zone and an account that concerns one edge.
 
     buckets  those of ours that exist
     domain   None if the public bucket has no domain of that name
+    worker   None if the token may not see Workers, which an edge without one does not need
     """
 
     zone: Zone
     buckets: frozenset[str]
     domain: Domain | None
     rulesets: Mapping[Phase, Ruleset] = field(hash=False)
+    worker: LiveWorker | None = None
 
 
 def parse_zone(result: Any, what: str) -> Zone:
@@ -128,6 +169,53 @@ def parse_ruleset(result: Any, phase: Phase, what: str) -> Ruleset:
             return Ruleset(phase, id, tuple(_parse_rule(one, what) for one in result.get("rules") or ()))
         case _:
             raise _unexpected(what, "a ruleset with its id and rules")
+
+
+def parse_routes(result: Any, what: str) -> tuple[LiveRoute, ...]:
+    if not isinstance(result, list):
+        raise _unexpected(what, "a list of routes")
+    return tuple(_parse_route(one, what) for one in result)
+
+
+def _parse_route(result: Any, what: str) -> LiveRoute:
+    match result:
+        # A route on which no Worker runs has null, or nothing at all.
+        case {"id": str(id), "pattern": str(pattern)} if _is_id(id) and isinstance(result.get("script") or "", str):
+            return LiveRoute(id, pattern, result.get("script") or "")
+        case _:
+            raise _unexpected(what, "a route with its id and pattern")
+
+
+def parse_deployments(result: Any, what: str) -> tuple[tuple[str, ...], ...]:
+    """Parses the deployments of a Worker, the current one first, into the ids of the versions that each runs."""
+    match result:
+        case {"deployments": list(deployments)}:
+            return tuple(_parse_deployment(one, what) for one in deployments)
+        case _:
+            raise _unexpected(what, "a list of deployments")
+
+
+def _parse_deployment(result: Any, what: str) -> tuple[str, ...]:
+    ids = [one.get("version_id") for one in _objects(result, "versions")] if isinstance(result, dict) else []
+    found = tuple(one for one in ids if isinstance(one, str) and _is_id(one))
+    if not found or len(found) < len(ids):
+        raise _unexpected(what, "a deployment with its versions")
+    return found
+
+
+def parse_version(result: Any, what: str) -> LiveVersion:
+    match result:
+        case {"id": str(id), "resources": dict(resources)} if _is_id(id):
+            runtime = resources.get("script_runtime")
+            date = runtime.get("compatibility_date") if isinstance(runtime, dict) else None
+            return LiveVersion(id, date if isinstance(date, str) else "", tuple(_objects(resources, "bindings")))
+        case _:
+            raise _unexpected(what, "a version with its id and resources")
+
+
+def _objects(result: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    found = result.get(name)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 _ID = re.compile(r"[0-9A-Za-z_-]{1,100}")

@@ -12,12 +12,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from reconciler.edge.observed import LiveWorker
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
+from reconciler.edge.script import VERSION, route_pattern, script_name
+from reconciler.errors import EdgeError
 
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
     from reconciler.edge.observed import LiveRule, Observed, Ruleset, Zone
     from reconciler.edge.rules import Rule
+    from reconciler.edge.script import Script
 
 
 MIN_TLS = "1.2"
@@ -36,16 +40,18 @@ class ResourceKind(StrEnum):
     BUCKET = "bucket"
     DOMAIN = "domain"
     RULE = "rule"
+    WORKER = "worker"
+    ROUTE = "route"
 
 
 @dataclass(frozen=True)
 class EdgeChange:
     """One thing to do.
 
-    name           the bucket, the hostname, or the rule's `ref`
+    name           the bucket, the hostname, the rule's `ref`, the Worker's name, or the route's pattern
     before, after  as the API spells them
     phase          of a rule
-    rule_id        of a rule that already exists
+    id             of a rule, a route, or a version of a Worker that already exists
     """
 
     action: EdgeAction
@@ -54,7 +60,7 @@ class EdgeChange:
     before: Mapping[str, Any] | None = field(hash=False)
     after: Mapping[str, Any] | None = field(hash=False)
     phase: Phase | None = None
-    rule_id: str | None = None
+    id: str | None = None
 
     def differences(self) -> tuple[str, ...]:
         """Describes what an update changes, a line for each value."""
@@ -66,9 +72,11 @@ class EdgePlan:
     """The changes in the order in which they are applied, and what they start from.
 
     buckets      the public one first, which gets the domain
-    remove       whether it removes our rules from the zone
+    remove       whether it removes our rules and the Worker
     ruleset_ids  None for a ruleset that does not exist yet
     pending      the progress of a custom domain that is not active yet; otherwise None
+    script       the Worker to upload; None without one
+    refused      rule's `ref` -> why Cloudflare would refuse it, as far as it was asked
     """
 
     edge: EdgeConfig
@@ -79,6 +87,12 @@ class EdgePlan:
     unchanged: int
     ruleset_ids: Mapping[Phase, str | None] = field(hash=False)
     pending: str | None
+    script: Script | None = None
+    refused: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_rollback(self) -> bool:
+        return any(change.kind is ResourceKind.WORKER and change.id for change in self.changes)
 
     @property
     def bucket(self) -> str:
@@ -89,24 +103,93 @@ class EdgePlan:
         return {action.value: sum(change.action is action for change in self.changes) for action in EdgeAction}
 
 
-def make_edge_plan(edge: EdgeConfig, buckets: Sequence[str], observed: Observed, *, remove: bool = False) -> EdgePlan:
+def make_edge_plan(
+    edge: EdgeConfig, buckets: Sequence[str], observed: Observed, script: Script | None = None, *, remove: bool = False
+) -> EdgePlan:
     """Plans the changes from what was observed to what `edge` asks for.
 
     buckets  the public one first, which gets the domain
-    remove   plans the removal of our rules instead; buckets and domain stay
+    script   the Worker, if `edge` has one
+    remove   plans the removal of our rules and the Worker instead; buckets and domain stay
+
+    Raises `EdgeError` if a Worker or a route of others is in the way.
     """
+    script = None if remove else script
     changes = [] if remove else [*_bucket_changes(edge, buckets, observed), *_domain_changes(edge, observed)]
-    known = 0 if remove else len(buckets) + 1
+    known = 0 if remove else len(buckets) + 1 + (2 if script else 0)
+    rules: list[EdgeChange] = []
     for phase in Phase:
-        wanted = () if remove else tuple(rule for rule in edge_rules(edge) if rule.phase is phase)
-        changes += _rule_changes(edge.hostname, wanted, observed.rulesets[phase])
+        wanted = () if remove or script else tuple(rule for rule in edge_rules(edge) if rule.phase is phase)
+        rules += _rule_changes(edge.hostname, wanted, observed.rulesets[phase])
         known += len(wanted)
+    # Pulls are answered by one of the two at every moment: what takes over is there before what it replaces goes.
+    if script:
+        changes += [*_worker_wanted(edge, script, observed), *rules]
+    else:
+        changes += [*rules, *_worker_unwanted(edge, observed)]
     # Each wanted thing is unchanged unless a change adds or updates it; removals are of things that are not wanted.
     kept = known - sum(change.action is not EdgeAction.REMOVE for change in changes)
     ids = {phase: ruleset.id for phase, ruleset in observed.rulesets.items()}
     domain = observed.domain
     pending = domain.progress if domain and domain.enabled and not domain.is_active and not remove else None
-    return EdgePlan(edge, tuple(buckets), remove, observed.zone, tuple(changes), kept, ids, pending)
+    return EdgePlan(edge, tuple(buckets), remove, observed.zone, tuple(changes), kept, ids, pending, script)
+
+
+def make_rollback_plan(edge: EdgeConfig, buckets: Sequence[str], observed: Observed) -> EdgePlan:
+    """Plans that the Worker's earlier version answers again. Raises `EdgeError` if there is none."""
+    name, worker = script_name(edge.hostname), observed.worker
+    if worker is None or worker.version is None or worker.previous is None:
+        raise EdgeError(f"Worker {name}", "has no earlier version to roll back to; nothing was changed")
+    before, after = ({VERSION: one.variable(VERSION)} for one in (worker.version, worker.previous))
+    change = EdgeChange(EdgeAction.UPDATE, ResourceKind.WORKER, name, before, after, id=worker.previous.id)
+    ids = {phase: ruleset.id for phase, ruleset in observed.rulesets.items()}
+    return EdgePlan(edge, tuple(buckets), False, observed.zone, (change,), 0, ids, None)
+
+
+def _worker_wanted(edge: EdgeConfig, script: Script, observed: Observed) -> Iterator[EdgeChange]:
+    worker = observed.worker or LiveWorker(False, None, None, ())
+    pattern = route_pattern(edge.hostname)
+    route = next((one for one in worker.routes if one.pattern == pattern), None)
+    if route and route.script != script.name:
+        found = f"runs the Worker {route.script}" if route.script else "is kept free of Workers"
+        raise EdgeError(f"route {pattern}", f"{found}, which r2mirror did not set; remove the route first")
+    if worker.version and worker.version.variable(VERSION) is None:
+        raise EdgeError(f"Worker {script.name}", "was not uploaded by r2mirror; rename it, or remove it")
+    after = {key: script.metadata[key] for key in ("compatibility_date", "bindings")}
+    before = _live(worker)
+    if not worker.exists:
+        yield EdgeChange(EdgeAction.ADD, ResourceKind.WORKER, script.name, None, after)
+    elif before is None or _comparable(before) != _comparable(after):
+        yield EdgeChange(EdgeAction.UPDATE, ResourceKind.WORKER, script.name, before or {}, after)
+    if route is None:
+        after = {"pattern": pattern, "script": script.name}
+        yield EdgeChange(EdgeAction.ADD, ResourceKind.ROUTE, pattern, None, after)
+
+
+def _worker_unwanted(edge: EdgeConfig, observed: Observed) -> Iterator[EdgeChange]:
+    name, worker = script_name(edge.hostname), observed.worker
+    if worker is None:
+        return
+    for route in worker.routes:
+        if route.script == name:
+            before = {"pattern": route.pattern, "script": name}
+            yield EdgeChange(EdgeAction.REMOVE, ResourceKind.ROUTE, route.pattern, before, None, id=route.id)
+    if worker.exists:
+        yield EdgeChange(EdgeAction.REMOVE, ResourceKind.WORKER, name, _live(worker) or {}, None)
+
+
+def _live(worker: LiveWorker) -> dict[str, Any] | None:
+    """Spells the version that answers as the metadata of an upload has it."""
+    if worker.version is None:
+        return None
+    # Secrets are set by others, e.g. by `edge token`, and an upload keeps them.
+    bindings = [dict(one) for one in worker.version.bindings if one.get("type") != "secret_text"]
+    return {"compatibility_date": worker.version.compatibility_date, "bindings": bindings}
+
+
+def _comparable(metadata: Mapping[str, Any]) -> Any:
+    bindings = sorted((normal(one) for one in metadata["bindings"]), key=lambda one: str(one.get("name")))
+    return metadata["compatibility_date"], bindings
 
 
 def _bucket_changes(edge: EdgeConfig, buckets: Sequence[str], observed: Observed) -> Iterator[EdgeChange]:

@@ -6,6 +6,8 @@ Every request and every answer is held against tests/data/cloudflare-openapi.jso
 from __future__ import annotations
 
 import contextlib
+import copy
+import email
 import json
 import re
 import threading
@@ -30,12 +32,64 @@ PHASES = {
     "http_response_headers_transform": "transform",
     "http_request_cache_settings": "cache",
 }
-EVERYTHING = frozenset({"r2", "zone", "transform", "cache"})
+STATIC = frozenset({"r2", "zone", "transform", "cache"})
+EVERYTHING = STATIC | {"workers", "routes"}
 READ_ONLY = {"id", "version", "last_updated"}
 
 
 def new_id() -> str:
     return uuid.uuid4().hex
+
+
+@dataclass
+class WorkerScript:
+    """A Worker: its versions by id, and its deployments, the current one first."""
+
+    versions: dict[str, dict[str, Any]] = field(default_factory=dict)
+    modules: dict[str, dict[str, str]] = field(default_factory=dict)
+    deployments: list[dict[str, Any]] = field(default_factory=list)
+
+    def upload(self, form: dict[str, Any]) -> None:
+        metadata, version = form["metadata"], str(uuid.uuid4())
+        kept = [one for one in self.bindings if one["type"] in metadata.get("keep_bindings", [])]
+        resources = {
+            "bindings": [*metadata["bindings"], *kept],
+            "script_runtime": {"compatibility_date": metadata["compatibility_date"]},
+        }
+        self.versions[version] = {"id": version, "number": len(self.versions) + 1, "resources": resources}
+        self.modules[version] = {name: body for name, body in form.items() if name != "metadata"}
+        self.deploy([{"version_id": version, "percentage": 100}])
+
+    def deploy(self, versions: list[dict[str, Any]]) -> dict[str, Any]:
+        named = {"id": str(uuid.uuid4()), "created_on": "2026-01-01T00:00:00Z", "source": "api"}
+        self.deployments.insert(0, {**named, "strategy": "percentage", "versions": versions})
+        return self.deployments[0]
+
+    @property
+    def current(self) -> str:
+        """The id of the version that answers."""
+        return str(self.deployments[0]["versions"][0]["version_id"])
+
+    @property
+    def bindings(self) -> list[dict[str, Any]]:
+        return list(self.versions[self.current]["resources"]["bindings"]) if self.deployments else []
+
+
+def body_of(asked: Asked) -> dict[str, Any]:
+    """The body of a request: JSON, or a form whose parts of JSON are parsed."""
+    kind = asked.headers.get("content-type", "")
+    if not kind.startswith("multipart/form-data"):
+        return json.loads(asked.body) if asked.body else {}
+    message = email.message_from_bytes(f"Content-Type: {kind}\r\n\r\n".encode() + asked.body)
+    parts: dict[str, Any] = {}
+    for part in message.walk():
+        if not part.is_multipart():
+            content = part.get_payload(decode=True)
+            assert isinstance(content, bytes)
+            is_json = part.get_content_type() == "application/json"
+            name = str(part.get_param("name", header="content-disposition"))
+            parts[name] = json.loads(content) if is_json else content.decode()
+    return parts
 
 
 @dataclass
@@ -53,6 +107,8 @@ class CloudflareApi:
     token_owner: str = "user"
     buckets: dict[str, dict[str, Any]] = field(default_factory=dict)
     rulesets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    scripts: dict[str, WorkerScript] = field(default_factory=dict)
+    routes: dict[str, dict[str, Any]] = field(default_factory=dict)
     progress: tuple[tuple[str, str], ...] = (("active", "active"),)
     faults: deque[tuple[str, Answer]] = field(default_factory=deque)
     decorate: Callable[[dict[str, Any]], dict[str, Any]] = dict
@@ -65,7 +121,7 @@ class CloudflareApi:
         return [line for asked in self.asked if (line := f"{asked.method} {asked.path}").startswith(beginning)]
 
     def writes(self) -> list[str]:
-        return [line for line in self.requests() if not line.startswith("GET ")]
+        return [line for line in self.requests() if not line.startswith("GET ") and "dry_run=true" not in line]
 
     def rules(self, phase: str) -> list[dict[str, Any]]:
         """A phase's rules in their order, as they are stored."""
@@ -95,7 +151,7 @@ class CloudflareApi:
             return failure(401, 1000, "Invalid API Token")
         url = urlsplit(asked.path)
         parts = [unquote(part) for part in url.path.removeprefix("/client/v4/").split("/")]
-        body = json.loads(asked.body) if asked.body else {}
+        body = body_of(asked)
         match asked.method, parts:
             case "GET", ["user", "tokens", "verify"]:
                 return self._verify("user")
@@ -106,12 +162,23 @@ class CloudflareApi:
                 return success(found if "zone" in self.permissions else [])
             case "GET", ["zones", zone]:
                 return self._allowed("zone") or (success(self._zone()) if zone == ZONE else failure(404, 1001, "No"))
+            case _:
+                return self._changing(asked, parts, body)
+
+    def _changing(self, asked: Asked, parts: list[str], body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        match asked.method, parts:
             case _, ["accounts", _, "r2", "buckets", *rest]:
                 return self._allowed("r2") or self._r2(asked.method, rest, body)
+            case _, ["zones", _, "rulesets", *rest] if "dry_run=true" in asked.path:
+                return self._validated(asked.method, rest, body)
             case _, ["zones", _, "rulesets", *rest]:
                 return self._rulesets(asked.method, rest, body)
+            case _, ["accounts", _, "workers", "scripts", name, *rest]:
+                return self._allowed("workers") or self._script(asked.method, name, rest, body)
+            case _, ["zones", _, "workers", "routes", *rest]:
+                return self._allowed("routes") or self._route(asked.method, rest, body)
             case _:
-                return failure(404, 7003, f"Could not route to {url.path}")
+                return failure(404, 7003, f"Could not route to {asked.path}")
 
     def _allowed(self, permission: str) -> tuple[int, dict[str, Any]] | None:
         return None if permission in self.permissions else failure(403, 10000, "Authentication error")
@@ -187,6 +254,56 @@ class CloudflareApi:
             case _:
                 return failure(404, 7003, "Could not route")
         return success(self.rulesets[phase])
+
+    def _validated(self, method: str, parts: list[str], body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        """What a change of rules would be answered, without the change."""
+        kept = copy.deepcopy(self.rulesets)
+        status, document = self._rulesets(method, parts, body)
+        self.rulesets = kept
+        return status, {**document, "result": None}
+
+    def _script(self, method: str, name: str, parts: list[str], body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        script = self.scripts.get(name)
+        match method, parts:
+            case "PUT", []:
+                script = self.scripts.setdefault(name, WorkerScript())
+                script.upload(body)
+                return success({"id": name, "etag": "1"})
+            case _ if script is None:
+                return failure(404, 10007, "This Worker does not exist on your account.")
+            case "DELETE", []:
+                del self.scripts[name]
+                return success(None)
+            case "GET", ["deployments"]:
+                return success({"deployments": script.deployments})
+            case "POST", ["deployments"]:
+                return success(script.deploy(body["versions"]))
+            case "GET", ["versions", id] if id in script.versions:
+                return success(script.versions[id])
+            case _:
+                return failure(404, 7003, "Could not route")
+
+    def _route(self, method: str, parts: list[str], body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        match method, parts:
+            case "GET", []:
+                return success(list(self.routes.values()))
+            case "POST", [] if any(one["pattern"] == body["pattern"] for one in self.routes.values()):
+                return failure(409, 10020, "A route with the same pattern already exists.")
+            case "POST", [] if body["script"] not in self.scripts:
+                return failure(400, 10007, "workers.api.error.script_not_found")
+            case "POST", []:
+                return success(self.add_route(**body))
+            case "DELETE", [id] if id in self.routes:
+                del self.routes[id]
+                return success({"id": id})
+            case _:
+                return failure(404, 10009, "workers.api.error.route_not_found")
+
+    def add_route(self, **route: Any) -> dict[str, Any]:
+        """Adds a route, as its owner did some day."""
+        added = {"id": new_id(), **route}
+        self.routes[added["id"]] = added
+        return added
 
     def _phase(self, parts: list[str], body: dict[str, Any]) -> str:
         match parts:
@@ -298,15 +415,19 @@ def request_violations(asked: Asked) -> list[str]:
     if bool(described) != bool(asked.body):
         found.append(f"{line}: body {'missing' if described else 'not expected'}")
     elif described:
-        schema = described["content"]["application/json"]["schema"]
-        found += [f"{line}: {one}" for one in _complaints(schema, json.loads(asked.body), request=True)]
+        kind = asked.headers.get("content-type", "").partition(";")[0]
+        if kind not in described["content"]:
+            return [*found, f"{line}: unknown content type {kind}"]
+        schema = described["content"][kind]["schema"]
+        found += [f"{line}: {one}" for one in _complaints(schema, body_of(asked), request=True)]
     return found
 
 
 def response_violations(asked: Asked, status: int, document: Any) -> list[str]:
     """How an answer is not one that the operation describes: that the world of the tests is like the real one."""
     operation = _operation(asked)
-    if operation is None:
+    # The description is older than dry runs, whose result is null.
+    if operation is None or "dry_run=true" in asked.path:
         return []
     described = _resolved(operation["responses"]["200" if status == 200 else "4XX"])
     schema = described["content"]["application/json"]["schema"]

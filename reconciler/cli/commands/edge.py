@@ -31,7 +31,7 @@ from reconciler.cli.render.formats import TEXT
 from reconciler.edge.apply import Applied, EdgeOutcome, Wait, apply_plan, settle
 from reconciler.edge.cloudflare import Cloudflare
 from reconciler.edge.config import EdgeConfig
-from reconciler.edge.make import bucket_names, connect, make
+from reconciler.edge.make import bucket_names, connect, make, make_rollback, validated
 from reconciler.edge.plan import EdgePlan
 from reconciler.errors import UsageError
 from reconciler.stores.buckets import R2
@@ -39,13 +39,17 @@ from reconciler.stores.registry import RegistryStore
 
 edge = typer.Typer(
     name="edge",
-    help="Manage an R2 bucket's custom domain and rules at Cloudflare.",
+    help="Manage an R2 bucket's custom domain, and its rules or its Worker, at Cloudflare.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 RemoveOption = Annotated[
-    bool, typer.Option("--remove", help="Remove all of r2mirror's rules from the zone; bucket and domain stay.")
+    bool,
+    typer.Option("--remove", help="Remove all of r2mirror's rules and its Worker; bucket and domain stay."),
+]
+RollbackOption = Annotated[
+    bool, typer.Option("--rollback", help="Have the Worker's previous version answer again; change nothing else.")
 ]
 
 
@@ -53,19 +57,22 @@ RemoveOption = Annotated[
 def plan(
     file: FileOption = MIRRORS,
     remove: RemoveOption = False,
+    rollback: RollbackOption = False,
     output: PlainFormatOption = TEXT,
     detailed_exitcode: DetailedOption = False,
     _verbose: VerboseOption = 0,
 ) -> int:
-    """Show what `edge apply` would change at Cloudflare. Reads only.
+    """Show what `edge apply` would change at Cloudflare. Reads only, and has Cloudflare validate new rules.
 
     Needs an API token in CLOUDFLARE_API_TOKEN; docs/edge.md lists its permissions.
     """
 
     config, store = _configured(file)
     with connect(store, os.environ) as cloudflare:
-        made = _make(config, store, cloudflare, remove=remove)
+        made = validated(_make(config, store, cloudflare, remove=remove, rollback=rollback), cloudflare)
     show_result(EDGE_PLAN, made, output)
+    if made.refused:
+        return 1
     return 2 if detailed_exitcode and made.changes else 0
 
 
@@ -73,6 +80,7 @@ def plan(
 def apply(
     file: FileOption = MIRRORS,
     remove: RemoveOption = False,
+    rollback: RollbackOption = False,
     yes: YesOption = False,
     timeout: Annotated[
         float,
@@ -86,13 +94,13 @@ def apply(
     """Apply the edge section of mirrors.yaml to Cloudflare.
 
     Creates the bucket, connects the custom domain and waits until it is active, and adds, updates and removes
-    r2mirror's rules in the zone; all other rules stay as they are. Asks for confirmation on a terminal. Needs an API
-    token in CLOUDFLARE_API_TOKEN.
+    r2mirror's rules in the zone, or its Worker; those of others stay as they are. Asks for confirmation on a terminal.
+    Needs an API token in CLOUDFLARE_API_TOKEN.
     """
 
     config, store = _configured(file)
     with connect(store, os.environ) as cloudflare:
-        made = _make(config, store, cloudflare, remove=remove)
+        made = _make(config, store, cloudflare, remove=remove, rollback=rollback)
         _confirm(made, yes=yes)
         outcomes: list[EdgeOutcome] = []
         wait = Wait(timeout, note)
@@ -117,8 +125,12 @@ def _configured(file: Path) -> tuple[EdgeConfig, R2]:
     return mirrors.edge, mirrors.store
 
 
-def _make(config: EdgeConfig, store: R2, cloudflare: Cloudflare, *, remove: bool) -> EdgePlan:
+def _make(config: EdgeConfig, store: R2, cloudflare: Cloudflare, *, remove: bool, rollback: bool) -> EdgePlan:
+    if remove and rollback:
+        raise UsageError("--remove and --rollback exclude each other; use one of them")
     with waiting("Reading the configuration at Cloudflare ..."):
+        if rollback:
+            return make_rollback(config, bucket_names(store), cloudflare)
         return make(config, bucket_names(store), cloudflare, remove=remove)
 
 

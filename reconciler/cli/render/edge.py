@@ -30,6 +30,8 @@ def edge_plan_text(plan: EdgePlan, *, color: bool = False, width: int = WIDE) ->
     for change in plan.changes:
         parts.append(Line((f"  {SIGNS[change.action]} {_title(change)}", STYLES[change.action])))
         parts += [Line(f"      {line}") for line in _details(change)]
+        if change.name in plan.refused:
+            parts.append(Line((f"      ! refused: {plan.refused[change.name]}", "bold red")))
     if plan.pending:
         parts.append(Line((f"  ! {plan.edge.hostname} is not active yet: {plan.pending}", "yellow")))
     return rendered([*parts, *([EMPTY] if parts else []), bold(edge_summary(plan))], color=color, width=width)
@@ -71,7 +73,8 @@ _PAST = {EdgeAction.ADD: "added", EdgeAction.UPDATE: "updated", EdgeAction.REMOV
 
 def edge_plan_document(plan: EdgePlan) -> dict[str, Any]:
     """A plan as `schema/edge.schema.json` has it."""
-    return _document(plan, [{**_entry(change), "status": "planned", "error": None} for change in plan.changes])
+    planned = ({"status": "planned", "error": plan.refused.get(change.name)} for change in plan.changes)
+    return _document(plan, [{**_entry(change), **one} for change, one in zip(plan.changes, planned, strict=True)])
 
 
 def edge_outcome_document(plan: EdgePlan, outcomes: Sequence[EdgeOutcome]) -> dict[str, Any]:

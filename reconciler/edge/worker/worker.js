@@ -121,6 +121,8 @@ function route(path) {
       return { kind: "page" };
     case "/v2":
     case "/v2/":
+    // To which a rule rewrites /v2/ before the Worker has it, as long as the rules are there too.
+    case "/v2/_ping":
       return { kind: "ping" };
     case "/v2/_catalog":
       return { kind: "catalog" };

@@ -47,6 +47,10 @@ def read_edge(document: Document, store: StoreConfig | None) -> EdgeConfig | Non
             ("edge", "zone"), f"{zone[:90]!r} is not a valid zone: expected a name such as example.com, or an id"
         )
     hostname = _hostname(document, said, store.public_url if isinstance(store, R2) else None)
+    if said.get("worker") and said.get("cache") is False:
+        document.problem(
+            ("edge", "cache"), "is not valid with `worker: true`: the Worker caches by digest only; remove one of them"
+        )
     if document.wrong(("edge",)) or not (zone and hostname):
         return None
     return EdgeConfig(
@@ -56,6 +60,7 @@ def read_edge(document: Document, store: StoreConfig | None) -> EdgeConfig | Non
         said.get("location"),
         said.get("cache", True),
         said.get("digest_by_tag") == "experimental",
+        said.get("worker", False),
     )
 
 

@@ -81,12 +81,18 @@ def test_its_types_hold_and_it_is_small() -> None:
 
 
 def test_nothing_else_of_the_bucket_can_be_read(mirror: Mirror) -> None:
-    for key in (MIRROR_INDEX, LOCK, "v2/_ping", "secret.txt", f"v2/{mirror.name}/other"):
+    for key in (MIRROR_INDEX, LOCK, "v2/_pong", "secret.txt", f"v2/{mirror.name}/other"):
         mirror.store.put(key, b"{}", LOCK_HEADERS)
         for path in (key, f"v2/../{key}", f"v2/%2e%2e/{key}", f"v2//{key}", f"./{key}", key.replace("/", "%2F")):
             answer = mirror.served.ask(f"/{path}")
             assert answer.status in (400, 404), path
             assert error_of(answer.body)
+
+
+def test_it_answers_what_the_rules_rewrite(mirror: Mirror) -> None:
+    """As long as both are there, the rules change a path before the Worker has it."""
+    answer = mirror.served.ask("/v2/_ping")
+    assert (answer.status, answer.body) == (200, b"{}")
 
 
 def test_the_catalog_page_is_served_at_the_root(mirror: Mirror) -> None:

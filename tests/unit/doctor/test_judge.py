@@ -117,3 +117,19 @@ def test_the_cache(tag: str, digest: str, expected: tuple[str, Status]) -> None:
 def test_tls(version: str, days: int | None, status: Status) -> None:
     ends = None if days is None else NOW + timedelta(days=days)
     assert judge.judge_tls(NOTES, Tls(version, ends), NOW).status is status
+
+
+@pytest.mark.parametrize(
+    ("digest", "refusal", "status", "words"),
+    [
+        (str(DIGEST), 405, Status.OK, ""),
+        (str(DIGEST), 401, Status.ERROR, "another route of the zone"),
+        (None, 405, Status.ERROR, "another bucket"),
+        (f"sha256:{'0' * 64}", 405, Status.ERROR, "another bucket"),
+    ],
+)
+def test_the_worker(digest: str | None, refusal: int, status: Status, words: str) -> None:
+    by_tag = replace(SOUND, method="HEAD", headers={"docker-content-digest": digest} if digest else {})
+    found = judge.judge_worker(NOTES, by_tag, Reply("POST", "/v2/", refusal, {}, b""), EXPECTED)
+    assert (found.check, found.status) == ("worker", status)
+    assert words in found.fix

@@ -227,7 +227,7 @@ def test_a_hostname_that_does_not_lead_to_the_bucket_gets_no_rule_and_loses_thos
     told: list[str] = []
     outcomes = applied(cloudflare, wait=Wait(20, told.append, lambda _: None))
     assert [type(outcome) for outcome in outcomes[:3]] == [Applied, Applied, Applied]
-    assert outcomes[2].change.rule_id == stale["id"]
+    assert outcomes[2].change.id == stale["id"]
     assert {type(outcome) for outcome in outcomes[3:]} == {NotTried}
     assert f"ownership {ownership}" in told[-1]
     assert ours(api) == {}

@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from reconciler.edge import cloudflare
 from reconciler.edge.config import EdgeConfig
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
+from reconciler.edge.script import script_name
 from reconciler.mirrors.schema_files import load_schema
 from tests.parts.cloudflare_api import ACCOUNT, TOKEN, CloudflareApi
 from tests.parts.scripted_server import Answer
@@ -108,6 +109,69 @@ def test_an_update_shows_what_it_changes_and_json_is_as_its_schema_says(world: E
     assert f"  - rule {ref_prefix(HOST)}old  of an older release\n" in text
     changes = world.document("edge", "plan")["changes"]
     assert [change["action"] for change in changes] == ["remove", "update"]
+
+
+def with_worker(world: EdgeWorld, *, worker: bool) -> None:
+    path = world.folder / "mirrors.yaml"
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps({**document, "edge": {**document["edge"], "worker": worker}}))
+
+
+def test_a_worker_takes_the_place_of_the_rules_and_goes_again(
+    world: EdgeWorld, api: CloudflareApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.edge.apply.SPREADING", 0.0)
+    world.run("edge", "apply", "--yes")
+    with_worker(world, worker=True)
+    name = script_name(HOST)
+    plan = world.run("edge", "plan").stdout
+    assert f"  + worker {name}\n" in plan
+    assert f"  + route {HOST}/*\n" in plan
+    assert plan.index("+ route") < plan.index("- rule")
+    done = world.run("edge", "apply", "--yes")
+    assert done.stdout.endswith(f"\nEdge: 2 added, 0 updated, {COUNT} removed.\n")
+    assert "waiting 0 s until all of Cloudflare's locations have these changes" in done.stderr
+    assert world.run("edge", "plan").stdout == "Edge: no changes; 4 unchanged.\n"
+    failed = world.run("edge", "apply", "--yes", "--rollback", code=1).stderr
+    assert f"Worker {name}: has no earlier version to roll back to" in failed
+
+    monkeypatch.setattr("reconciler.edge.make.worker_modules", lambda: {"worker.js": b"export default {};"})
+    updated = world.document("edge", "apply", "--yes")["changes"]
+    assert [(change["kind"], change["action"]) for change in updated] == [("worker", "update")]
+    rolled_back = world.document("edge", "apply", "--yes", "--rollback")["changes"]
+    assert (rolled_back[0]["after"], rolled_back[0]["before"]) != (rolled_back[0]["before"], rolled_back[0]["after"])
+    assert world.run("edge", "apply", "--yes", "--rollback", "--remove", code=1).stderr.endswith("use one of them\n")
+
+    removed = world.run("edge", "apply", "--yes", "--remove").stdout
+    assert removed.endswith("\nEdge: 0 added, 0 updated, 2 removed.\n")
+    assert (api.scripts, api.routes) == ({}, {})
+
+
+def test_a_plan_has_new_rules_validated_and_says_what_would_be_refused(world: EdgeWorld, api: CloudflareApi) -> None:
+    world.run("edge", "apply", "--yes")
+    api.rules(Phase.REWRITE)[0]["expression"] = "false"
+    del api.rules(Phase.CACHE)[0]
+    writes = api.writes()
+    world.run("edge", "plan")
+    assert len(api.requests("POST")) == len([one for one in writes if one.startswith("POST")]) + 1
+    assert len([one for one in api.requests("PATCH") if one.endswith("?dry_run=true")]) == 1
+    no = {"success": False, "errors": [{"code": 20083, "message": "too many rules"}], "messages": [], "result": None}
+    api.faults.append(("POST ", Answer(400, body=json.dumps(no).encode())))
+    text = world.run("edge", "plan", code=1).stdout
+    assert "      ! refused: Cloudflare answered 400: too many rules (code 20083)" in text
+    api.faults.append(("POST ", Answer(400, body=json.dumps(no).encode())))
+    errors = [change["error"] for change in world.document("edge", "plan", code=1)["changes"]]
+    assert [error for error in errors if error] != errors
+    assert api.writes() == writes
+
+
+def test_a_token_that_may_only_read_plans_without_validation(world: EdgeWorld, api: CloudflareApi) -> None:
+    no = {"success": False, "errors": [{"code": 10000, "message": "no"}], "messages": [], "result": None}
+    api.faults.append(("POST ", Answer(403, body=json.dumps(no).encode())))
+    assert world.run("edge", "plan").stdout.endswith(
+        f"\nEdge: {COUNT + 2} to add, 0 to update, 0 to remove; 0 unchanged.\n"
+    )
+    assert len(api.requests("POST")) == 1
 
 
 def test_the_state_bucket_is_created_too_and_has_no_domain(world: EdgeWorld, api: CloudflareApi) -> None:

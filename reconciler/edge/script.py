@@ -1,0 +1,73 @@
+"""The Worker that an edge wants at Cloudflare: its name, modules, bindings and version.
+
+Its version is a hash of all that is uploaded, and a variable of the Worker itself. So it is known which one answers,
+after a rollback too, and a Worker of that name without one was not uploaded by r2mirror.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reconciler.edge.config import EdgeConfig
+
+MAIN_MODULE = "worker.js"
+COMPATIBILITY_DATE = "2026-07-30"
+"""The behavior of Cloudflare's runtime that the Worker was tested with. It stays the same until this is changed."""
+
+BUCKET = "BUCKET"
+VERSION = "R2MIRROR_VERSION"
+MAX_NAME = 63
+
+
+@dataclass(frozen=True)
+class Script:
+    """A Worker as it is uploaded: `modules` by their file names, `metadata` as the API spells it."""
+
+    name: str
+    version: str
+    metadata: Mapping[str, Any] = field(hash=False)
+    modules: Mapping[str, bytes] = field(hash=False, repr=False)
+
+
+@cache
+def worker_modules() -> Mapping[str, bytes]:
+    """Reads the Worker's modules, which are installed with this package."""
+    folder = files("reconciler.edge") / "worker"
+    return {one.name: one.read_bytes() for one in folder.iterdir() if one.name.endswith(".js")}
+
+
+def wanted_script(edge: EdgeConfig, bucket: str, jurisdiction: str, modules: Mapping[str, bytes]) -> Script:
+    """Describes the Worker in front of `bucket`."""
+    jurisdictional = {} if jurisdiction == "default" else {"jurisdiction": jurisdiction}
+    bindings = [{"type": "r2_bucket", "name": BUCKET, "bucket_name": bucket, **jurisdictional}]
+    metadata = {"main_module": MAIN_MODULE, "compatibility_date": COMPATIBILITY_DATE, "bindings": bindings}
+    version = _version(metadata, modules)
+    bindings.append({"type": "plain_text", "name": VERSION, "text": version})
+    # Secrets are set by others, and an upload would remove them. The tag is what the dashboard shows of a version.
+    kept = {"keep_bindings": ["secret_text"], "annotations": {"workers/tag": version}}
+    return Script(script_name(edge.hostname), version, {**metadata, **kept}, modules)
+
+
+def script_name(hostname: str) -> str:
+    """Names a hostname's Worker, e.g. `r2mirror-cr-example-com-f51b490a`, which no other Worker is called."""
+    digest = hashlib.sha256(hostname.encode()).hexdigest()[:8]
+    words = re.sub(r"[^a-z0-9]+", "-", hostname)[: MAX_NAME - len(f"r2mirror--{digest}")].strip("-")
+    return f"r2mirror-{words}-{digest}"
+
+
+def route_pattern(hostname: str) -> str:
+    """The pattern of the requests that the Worker answers: all of its hostname's."""
+    return f"{hostname}/*"
+
+
+def _version(metadata: Mapping[str, Any], modules: Mapping[str, bytes]) -> str:
+    hashes = {name: hashlib.sha256(body).hexdigest() for name, body in modules.items()}
+    return hashlib.sha256(json.dumps([metadata, hashes], sort_keys=True).encode()).hexdigest()[:16]

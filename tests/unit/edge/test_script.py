@@ -1,0 +1,60 @@
+"""The Worker as it is uploaded: its name, and a version that changes with all that it consists of, and with nothing else."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.edge.config import EdgeConfig
+from reconciler.edge.script import MAIN_MODULE, VERSION, route_pattern, script_name, wanted_script, worker_modules
+
+EDGE = EdgeConfig("example.com", "cr.example.com", worker=True)
+MODULES = {MAIN_MODULE: b"export default {}"}
+
+
+def test_the_modules_are_installed_with_the_package() -> None:
+    assert MAIN_MODULE in worker_modules()
+    assert all(name.endswith(".js") and body for name, body in worker_modules().items())
+
+
+def test_the_version_changes_with_every_part_of_an_upload() -> None:
+    versions = [
+        wanted_script(EDGE, "cr", "default", MODULES).version,
+        wanted_script(EDGE, "cr", "eu", MODULES).version,
+        wanted_script(EDGE, "other", "default", MODULES).version,
+        wanted_script(EDGE, "cr", "default", {MAIN_MODULE: b"export default {};"}).version,
+        wanted_script(EDGE, "cr", "default", {**MODULES, "more.js": b""}).version,
+    ]
+    assert len(set(versions)) == len(versions)
+    assert wanted_script(EDGE, "cr", "default", dict(MODULES)).version == versions[0]
+
+
+def test_the_worker_knows_its_version_and_keeps_secrets() -> None:
+    script = wanted_script(EDGE, "cr", "eu", MODULES)
+    bucket, version = script.metadata["bindings"]
+    assert bucket == {"type": "r2_bucket", "name": "BUCKET", "bucket_name": "cr", "jurisdiction": "eu"}
+    assert version == {"type": "plain_text", "name": VERSION, "text": script.version}
+    assert script.metadata["annotations"] == {"workers/tag": script.version}
+    assert script.metadata["keep_bindings"] == ["secret_text"]
+
+
+LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?", fullmatch=True)
+
+
+@given(st.lists(LABELS, min_size=2, max_size=4).map(".".join))
+def test_each_hostname_has_a_valid_name_of_its_own(hostname: str) -> None:
+    name = script_name(hostname)
+    assert re.fullmatch(r"r2mirror-[a-z0-9][a-z0-9-]*[a-z0-9]", name)
+    assert len(name) <= 63
+    # A dot and a hyphen look the same in the name.
+    assert name != script_name(hostname.replace(".", "-", 1))
+    assert route_pattern(hostname) == f"{hostname}/*"
+
+
+def test_names_stay_what_they_are() -> None:
+    """They are in people's accounts: a name that changes is a Worker removed and another one added."""
+    assert script_name("cr.example.com") == "r2mirror-cr-example-com-f51b490a"
+    assert script_name(replace(EDGE, hostname="a.b").hostname).startswith("r2mirror-a-b-")
