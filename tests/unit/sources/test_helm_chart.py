@@ -109,7 +109,7 @@ def test_every_field_is_where_helm_has_it() -> None:
     ("packed", "words"),
     [
         (b"no gzip", "is not a chart"),
-        (gzip.compress(b"no tar"), "is not a chart"),
+        (gzip.compress(b"no tar", mtime=0), "is not a chart"),
         (b"", "is not a chart"),
         (archive("web", {"values.yaml": b""}), "it has no Chart.yaml"),
         (archive("web", {"sub/Chart.yaml": chart_yaml("web", "1.0.0")}), "it has no Chart.yaml"),
