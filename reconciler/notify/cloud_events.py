@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE = "application/cloudevents+json"
 TYPE = "r2mirror.run.finished.v1"
+EDIT_TYPE = "r2mirror.file.edited.v1"
 TEST_TYPE = "r2mirror.test.v1"
 PREFIX = "whsec_"
 MOST_NEWS = 100
@@ -35,11 +36,11 @@ EXPECTED_KEY = "expected whsec_ and 24 to 64 bytes in base64, e.g. of `echo whse
 
 
 def event_body(message: Message, run: Finished, identity: str) -> bytes:
-    """Writes the event as JSON."""
+    """Writes the event as JSON; `data` is as `schema/notification.schema.json` has it."""
     document = {
         "specversion": "1.0",
         "id": identity,
-        "type": TEST_TYPE if message == TEST else TYPE,
+        "type": _type(message),
         "source": f"/r2mirror/{name_of(run)}",
         "time": _time(run.at),
         "datacontenttype": "application/json",
@@ -48,8 +49,8 @@ def event_body(message: Message, run: Finished, identity: str) -> bytes:
             "text": text(message, run),
             "mirrors": run.name,
             **({"store": run.store} if run.store else {}),
-            "result": run.result,
-            "serial": run.serial,
+            # An edit is no run, and neither is a test.
+            **({"result": run.result, "serial": run.serial} if _type(message) == TYPE else {}),
             "news": [_news(one) for one in message.news[:MOST_NEWS]],
             "news_total": len(message.news),
             "recovered": [{"what": name, "since": _time(since)} for name, since in message.recovered.items()][
@@ -77,6 +78,12 @@ def parse_secret(secret: str) -> bytes | None:
     except (binascii.Error, ValueError):
         return None
     return key if 24 <= len(key) <= 64 else None
+
+
+def _type(message: Message) -> str:
+    if message == TEST:
+        return TEST_TYPE
+    return EDIT_TYPE if message.is_about_edit else TYPE
 
 
 def _news(one: News) -> Mapping[str, Any]:

@@ -18,6 +18,9 @@ from reconciler.plan.diff import Action
 if TYPE_CHECKING:
     from reconciler.apply.finished import Failure, Finished
 
+EDIT = "edit"
+"""The name of what lasts while a watched mirrors file has an edit that is not valid."""
+
 _KINDS = {Drift.reason: DRIFT, ImmutableMoved.reason: MOVED, QuotaSpent.reason: QUOTA}
 
 _VERBS = {Action.ADD: "added", Action.UPDATE: "updated", Action.PRUNE: "pruned"}
@@ -53,9 +56,10 @@ def news_of(run: Finished) -> tuple[News, ...]:
 def is_over(lasting: str, run: Finished) -> bool:
     """Whether the run shows that something is over which is not among its news.
 
-    That needs a run that got to its end, and that was about this repository.
+    That needs a run that got to its end, and that was about this repository. The content before an edit that is not
+    valid is still run, and shows nothing of it.
     """
-    if run.plan is None or run.error or run.interrupted:
+    if lasting == EDIT or run.plan is None or run.error or run.interrupted:
         return False
     target = lasting.split(" ")[1:2]
     planned = {one.target for one in run.plan.repositories}

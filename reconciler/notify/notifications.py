@@ -13,7 +13,7 @@ from reconciler.apply.finished import Finished
 from reconciler.errors import MirrorError, StoreError
 from reconciler.notify.kinds import KINDS, NotSent
 from reconciler.notify.memory import read_told, write_told
-from reconciler.notify.told import TEST, message_for
+from reconciler.notify.told import TEST, edit_message_for, message_for
 
 if TYPE_CHECKING:
     from reconciler.mirrors.notifiers import Notifier
@@ -41,13 +41,30 @@ class Notifications:
 
         A message that could not be delivered is part of the next one, as far as it still lasts.
         """
+        return self._tell(run, lambda told, on: message_for(run, told, on), open_state)
+
+    def tell_edit(self, name: str, problem: str | None, open_state: Callable[[], Store]) -> tuple[str, ...]:
+        """Notifies of an edit of the watched mirrors file `name`, as `tell` does of a run.
+
+        problem  why the file cannot be used since then; None: it can
+        """
+        at = datetime.now(UTC)
+        edit = Finished(name, "", at, 0.0)
+        return self._tell(edit, lambda told, on: edit_message_for(problem, at, told, on), open_state)
+
+    def _tell(
+        self,
+        run: Finished,
+        message_of: Callable[[Told, frozenset[str]], tuple[Message | None, Told]],
+        open_state: Callable[[], Store],
+    ) -> tuple[str, ...]:
         problems: list[str] = []
         known = self._known(run, open_state)
         told = dict(known)
         messages: dict[str, Callable[[], None]] = {}
         knows: dict[str, Told] = {}
         for one in self._notifiers:
-            message, knows[one.url_env] = message_for(run, known.get(one.url_env, {}), frozenset(one.on))
+            message, knows[one.url_env] = message_of(known.get(one.url_env, {}), frozenset(one.on))
             if message:
                 messages[one.url_env] = partial(self._send, one, message, run)
         failed = deliver(messages, self._patience)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.finished import ERROR
 from reconciler.mirrors.notifiers import CHANGE, DRIFT, FAILURE, MOVED, PRUNE, QUOTA
+from reconciler.notify.news import EDIT
 from reconciler.notify.told import TEST
 from reconciler.words import count, plain, time_words
 
@@ -34,7 +35,9 @@ def title(message: Message, run: Finished) -> str:
     failed = [one for one in message.news if one.kind == FAILURE]
     if message == TEST:
         return plain(f"r2mirror {name_of(run)}: test message")
-    if run.result == ERROR and failed:
+    if message.is_about_edit:
+        words = "an edit of the mirrors file is not valid" if failed else "the mirrors file can be used again"
+    elif run.result == ERROR and failed:
         words = "the run could not finish"
     elif failed:
         words = f"{count(len({one.target for one in failed}), 'repository fails', 'repositories fail')}"
@@ -74,6 +77,10 @@ def _lines(message: Message, run: Finished) -> Iterator[str]:
     yield from _section("Over", over)
     if message.lasting:
         yield f"Reported before, and not over: {count(message.lasting, 'problem')}."
+    if message.is_about_edit:
+        kept = "The content before the edit stays at work. To see all problems: r2mirror validate"
+        yield kept if message.news else "The content of the file is at work."
+        return
     if any(one.kind == FAILURE for one in message.news):
         yield "What is mirrored can still be pulled, and nothing is pruned in a repository that failed."
         yield "The next run tries again by itself. To see it now: r2mirror plan"
@@ -97,6 +104,8 @@ def _line(one: News) -> str:
 
 def _about(lasting: str) -> str:
     """Describes what lasted, e.g. `failure of library/alpine`."""
+    if lasting == EDIT:
+        return "edit that was not valid"
     kind, *about = lasting.split(" ")
     what = {FAILURE: "failure", QUOTA: "waiting for a pull quota", MOVED: "move", DRIFT: "drift"}[kind]
     return f"{what} of {':'.join(about)}" if about else what if kind == QUOTA else "failure of the run"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ class Status:
     failures      runs in a row in which something failed
     error         what the last run failed with as a whole, e.g. the store
     next_run      when the next one is due; None: one is under way
+    late_at       when the last run is too old, if none has ended until then
     standing_by   which run of another process is waited for
     """
 
@@ -34,23 +35,31 @@ class Status:
     failures: int = 0
     error: str | None = None
     next_run: datetime | None = None
+    late_at: datetime | None = None
     standing_by: str | None = None
 
 
 class Health:
     """The health of all files, which `status` returns as they are at the moment."""
 
-    def __init__(self, status: Callable[[], Iterable[Status]]) -> None:
-        self._status = status
+    def __init__(
+        self, status: Callable[[], Iterable[Status]], now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._status, self._now = status, now
 
     def reasons(self) -> list[str]:
         """Returns why the process does not do what it should, a sentence each. A repository that fails is no reason."""
-        return [reason for one in self._status() for reason in _reasons(one)]
+        now = self._now()
+        return [reason for one in self._status() for reason in _reasons(one, now)]
 
 
-def _reasons(status: Status) -> Iterator[str]:
+def _reasons(status: Status, now: datetime) -> Iterator[str]:
     # Without the details, which name what only the log may: the port has no login.
     if status.bad_edit:
         yield f"{status.file} was edited and cannot be used; the content before that is at work"
     if status.error:
         yield f"{status.file}: the last run failed as a whole"
+    # A replica that stands by leaves the runs to another one.
+    if status.late_at and now > status.late_at and not status.standing_by:
+        since = f"since {status.last_run:%Y-%m-%d %H:%M} UTC" if status.last_run else "yet"
+        yield f"{status.file}: no run has ended {since}; it was expected by {status.late_at:%Y-%m-%d %H:%M} UTC"

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
     from reconciler.mirrors.schedule import Schedule
 
+LEAST_LATE = timedelta(hours=1)
+"""How long after its time a run may end at least, before it is late: one that mirrors much takes a while."""
+
 FIRST, LONGEST = timedelta(minutes=1), timedelta(hours=1)
 """How long a repository that failed waits, and how long at most."""
 
@@ -79,6 +82,11 @@ class Timetable:
     def next(self) -> datetime:
         """The time of the next run."""
         return min((*(one.next for one in self.entries), *(one.until for one in self.backoffs.values())))
+
+    @property
+    def late_at(self) -> datetime:
+        """The time at which the last run is too old: the run after the one that is due should begin."""
+        return min(max(one.schedule.after(one.next, self.seed), one.next + LEAST_LATE) for one in self.entries)
 
     def due(self, now: datetime) -> tuple[str, ...] | None:
         """Returns the run that is due at `now`, for all that is, as globs of `--only`; None if nothing is."""

@@ -46,9 +46,9 @@ class Listener(Protocol):
 
     def ran(self, file: str, report: Report, next_run: datetime) -> None: ...
 
-    def reloaded(self, file: str) -> None: ...
+    def reloaded(self, file: str, mirrors: Mirrors) -> None: ...
 
-    def bad_edit(self, file: str, error: str) -> None: ...
+    def bad_edit(self, file: str, mirrors: Mirrors, error: str) -> None: ...
 
     def stands_by(self, file: str, held: Held) -> None: ...
 
@@ -75,7 +75,7 @@ class WatchedFile:
         self.status = Status(str(path), load(path))
         # Of what was read: an edit since then is one.
         self._hash: str | None = self.status.mirrors.sha256
-        self._table = self._tabled(at_once=False)
+        self._set_table(self._new_table(at_once=False))
 
     def run_once(self) -> None:
         """Runs everything once, whatever the schedule."""
@@ -92,11 +92,13 @@ class WatchedFile:
         """Does what is to be done now, or waits a while."""
         self._look_at_file()
         now = self._clock.now()
-        self._table = self._table.checked(now)
+        if (checked := self._table.checked(now)) is not self._table:
+            self._set_table(checked)
         only = self._inbox.take_targets()
         if only is None and self._table.next <= now:
             only = self._table.due(now)
-            self._table = self._table if only is not None else self._table.ended(now)
+            if only is None:
+                self._set_table(self._table.ended(now))
         if only is not None and not self._inbox.is_stopped:
             self._run(only)
         else:
@@ -109,7 +111,7 @@ class WatchedFile:
             self._stand_by(report.held)
             return
         now = self._clock.now()
-        self._table = self._table.settled(only, report.retried, now).ended(now)
+        self._set_table(self._table.settled(only, report.retried, now).ended(now))
         self._note(report)
         self._listener.ran(self.status.file, report, self._table.next)
 
@@ -121,7 +123,6 @@ class WatchedFile:
             last_success=self.status.last_success if failed or report.stopped else now,
             failures=self.status.failures + 1 if failed else 0,
             error=next((str(one.error) for one in report.runs if one.error), None),
-            next_run=self._table.next,
             standing_by=None,
         )
 
@@ -149,25 +150,27 @@ class WatchedFile:
                 # It is still being written; the next turn looks again.
                 self._hash = None
                 return
-        self._reload()
+        self._reload(asked=asked)
 
-    def _reload(self) -> None:
+    def _reload(self, *, asked: bool = False) -> None:
         try:
             mirrors = self._load(self._path)
         except (MirrorsInvalid, UsageError) as error:
-            if str(error) != self.status.bad_edit:
-                self._listener.bad_edit(self.status.file, str(error))
-            self.status = replace(self.status, bad_edit=str(error))
+            if asked or str(error) != self.status.bad_edit:
+                self.status = replace(self.status, bad_edit=str(error))
+                self._listener.bad_edit(self.status.file, self.status.mirrors, str(error))
             return
         self.status = replace(self.status, mirrors=mirrors, bad_edit=None)
-        self._table = self._tabled(at_once=True)
-        self._listener.reloaded(self.status.file)
+        self._set_table(self._new_table(at_once=True))
+        self._listener.reloaded(self.status.file, mirrors)
 
     def _hash_of_files(self) -> str:
         # By the patterns of the last valid edit: with other ones, the file itself has changed.
         return hash_of_files(self._path, self.status.mirrors.include)
 
-    def _tabled(self, *, at_once: bool) -> Timetable:
-        table = Timetable.of(self.status.mirrors, self._clock.now(), self._seed, at_once=at_once)
-        self.status = replace(self.status, next_run=table.next)
-        return table
+    def _new_table(self, *, at_once: bool) -> Timetable:
+        return Timetable.of(self.status.mirrors, self._clock.now(), self._seed, at_once=at_once)
+
+    def _set_table(self, table: Timetable) -> None:
+        self._table = table
+        self.status = replace(self.status, next_run=table.next, late_at=table.late_at)

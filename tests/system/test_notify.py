@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
-from tests.parts.http_server import Handler, serving
+from reconciler.mirrors.schema_files import load_schema
+from tests.parts.events import ALL, receiver
 from tests.parts.images import image, write_layout
 from tests.world import InProcess
-
-ALL = ["failure", "recovered", "change", "prune", "quota", "moved", "drift"]
-
-
-@contextmanager
-def receiver() -> Iterator[tuple[str, list[Any]]]:
-    events: list[Any] = []
-
-    class Receiver(Handler):
-        def do_POST(self) -> None:  # noqa: N802 its name in http.server
-            events.append(json.loads(self.body()))
-            self.send_response(204)
-            self.end_headers()
-
-    with serving(Receiver) as url:
-        yield url, events
 
 
 def mirror(world: InProcess, tags: list[str], **keys: Any) -> None:
@@ -60,6 +44,8 @@ def test_from_a_change_to_a_failure_to_its_end(world: InProcess) -> None:
         world.run("apply", "--yes")
         world.run("apply", "--yes")
     added, failed, over = [event["data"] for event in events]
+    for one in (added, failed, over):
+        Draft202012Validator(load_schema("notification")).validate(one)
     assert [(one["kind"], one["tag"]) for one in added["news"]] == [("change", "1.0")]
     assert [(one["kind"], one["target"], one["why"]) for one in failed["news"]] == [("failure", "app", "not_found")]
     assert [(one["kind"], one["tag"]) for one in over["news"]] == [("change", "1.1"), ("prune", "1.0")]

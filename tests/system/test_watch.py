@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import resource
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.parts.events import ALL, receiver
 from tests.parts.images import image, write_layout
 from tests.parts.process import free_port
 from tests.world import World
@@ -84,6 +86,10 @@ def world(tmp_path: Path) -> World:
 
 def write(world: World, *tags: str) -> None:
     world.mirrors({"source": "oci:layout", "target": "a", "tags": list(tags)})
+    if "HOOK" in world.environ:
+        path = world.folder / "mirrors.yaml"
+        notifiers = [{"kind": "webhook", "url_env": "HOOK", "on": ALL}]
+        path.write_text(json.dumps({**json.loads(path.read_text()), "notify": notifiers}))
 
 
 @contextmanager
@@ -115,26 +121,36 @@ def tags(world: World) -> set[str]:
 def test_edits_are_taken_over_and_bad_ones_are_not_until_they_are_mended(world: World) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with (
-        watching(world, "--serve", "--port", str(port)) as process,
-        httpx.Client(base_url=url, trust_env=False) as client,
-    ):
-        process.said("1 added")
-        assert client.get("/v2/a/tags/list").json()["tags"] == ["1"]
-        write(world, "1", "2")
-        process.said("1 added", 2)
-        assert client.get("/readyz").status_code == 200
-        (world.folder / "mirrors.yaml").write_text("version: 1")
-        process.said("was edited and cannot be used")
-        assert client.get("/readyz").status_code == 503
-        assert 'r2mirror_file_valid{file="mirrors.yaml"} 0.0' in client.get("/metrics").text
-        process.process.send_signal(signal.SIGHUP)
-        process.said("was edited and cannot be used", 2)
-        write(world, "2", "3")
-        process.said("1 added, 1 pruned")
-        assert client.get("/readyz").status_code == client.get("/healthz").status_code == 200
-        assert client.get("/v2/a/tags/list").json()["tags"] == ["2", "3"]
-        assert process.stop().endswith("stopped\n")
+    with receiver() as (hook, events):
+        world.environ = {"HOOK": hook}
+        write(world, "1")
+        with (
+            watching(world, "--serve", "--port", str(port)) as process,
+            httpx.Client(base_url=url, trust_env=False) as client,
+        ):
+            process.said("1 added")
+            assert client.get("/v2/a/tags/list").json()["tags"] == ["1"]
+            write(world, "1", "2")
+            process.said("1 added", 2)
+            assert client.get("/readyz").status_code == 200
+            (world.folder / "mirrors.yaml").write_text("version: 1")
+            process.said("was edited and cannot be used")
+            assert client.get("/readyz").status_code == 503
+            assert 'r2mirror_file_valid{file="mirrors.yaml"} 0.0' in client.get("/metrics").text
+            process.process.send_signal(signal.SIGHUP)
+            process.said("was edited and cannot be used", 2)
+            write(world, "2", "3")
+            process.said("1 added, 1 pruned")
+            assert client.get("/readyz").status_code == client.get("/healthz").status_code == 200
+            assert client.get("/v2/a/tags/list").json()["tags"] == ["2", "3"]
+            metrics = client.get("/metrics").text
+            assert 'r2mirror_file_valid{file="mirrors.yaml"} 1.0' in metrics
+            assert 'r2mirror_changes_total{action="add",mirrors="default",store=""} 3.0' in metrics
+            assert process.stop().endswith("stopped\n")
+    kinds = [[one["kind"] for one in event["data"]["news"]] for event in events]
+    assert kinds == [["change"], ["change"], ["failure"], [], ["change", "prune"]], "the bad edit once, and its end"
+    assert [event["type"] for event in events[2:4]] == ["r2mirror.file.edited.v1"] * 2
+    assert [one["what"] for one in events[3]["data"]["recovered"]] == ["edit"]
 
 
 def test_a_replica_takes_over_from_one_that_is_killed(world: World) -> None:

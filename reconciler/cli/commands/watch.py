@@ -19,7 +19,7 @@ from reconciler.cli.inputs import load_whole
 from reconciler.cli.log import stamp
 from reconciler.cli.malloc import share_arenas
 from reconciler.cli.options import MIRRORS, VerboseOption, rate, seconds, taking
-from reconciler.cli.watch_log import WatchLog, moment_words
+from reconciler.cli.watch_log import WatchLog
 from reconciler.cli.watch_port import answering, make_recorder
 from reconciler.errors import UsageError
 from reconciler.mirrors.document import STDIN
@@ -110,7 +110,7 @@ def watch(call: Call) -> int:
     files = [_watched(path, runner, log) for path in paths]
     group = Group(files, call.grace, log.crashed)
     with _heeded(group), answering(files, recorder, call.host, call.port, serve=call.serve, log=call.verbose > 0):
-        return _ended(group, _run(call, group, files))
+        return _ended(group, _run(call, group, files, log))
 
 
 def _watched(path: Path, runner: Runner, log: WatchLog) -> tuple[WatchedFile, Inbox]:
@@ -118,11 +118,11 @@ def _watched(path: Path, runner: Runner, log: WatchLog) -> tuple[WatchedFile, In
     return WatchedFile(path, load_whole, runner, inbox, SystemClock(), log, f"{socket.gethostname()} {path}"), inbox
 
 
-def _run(call: Call, group: Group, files: list[tuple[WatchedFile, Inbox]]) -> int:
+def _run(call: Call, group: Group, files: list[tuple[WatchedFile, Inbox]], log: WatchLog) -> int:
     if call.once:
         return 0 if group.run_once() else 1
     for one, _ in files:
-        note(f"{stamp(sys.stderr)} {one.status.file}: watching; next run {moment_words(one.status.next_run)}")
+        log.started(one.status.file, one.status.mirrors, one.status.next_run)
     if group.run(call.max_failures):
         note(f"{stamp(sys.stderr)} stopped")
         return 0

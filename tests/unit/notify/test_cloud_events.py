@@ -6,11 +6,13 @@ import json
 from datetime import UTC, datetime
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from reconciler.apply.finished import Finished
 from reconciler.errors import StoreDenied
+from reconciler.mirrors.schema_files import load_schema
 from reconciler.notify.cloud_events import event_body, parse_secret, signed_headers
-from reconciler.notify.told import message_for
+from reconciler.notify.told import TEST, Message, edit_message_for, message_for
 
 AT = datetime(2026, 11, 26, 3, tzinfo=UTC)
 
@@ -32,6 +34,24 @@ def test_an_event() -> None:
     assert data["title"] == "r2mirror prod/eu: the run could not finish"
     assert (data["mirrors"], data["store"], data["result"]) == ("prod", "eu", "error")
     assert data["news"] == [{"kind": "failure", "why": "store", "text": "bucket: the key is not valid"}]
+
+
+def test_each_kind_of_event_is_as_its_schema_says() -> None:
+    valid = Draft202012Validator(load_schema("notification"))
+    ended = Finished("prod", "eu", AT, 12.0, error=StoreDenied("bucket", "the key is not valid"))
+    failed, told = message_for(ended, {}, frozenset(["failure"]))
+    bad, knows = edit_message_for("mirrors.yaml:5:3: a", AT, told, frozenset(["failure"]))
+    mended, _ = edit_message_for(None, AT, knows, frozenset(["recovered"]))
+    assert failed
+    assert bad
+    assert mended
+    kinds = []
+    for message in (failed, bad, mended, TEST, Message((*failed.news * 101,), {})):
+        event = json.loads(event_body(message, ended, "msg_1"))
+        kinds.append(event["type"].removeprefix("r2mirror."))
+        valid.validate(event["data"])
+        assert ("result" in event["data"]) is (event["type"] == "r2mirror.run.finished.v1")
+    assert kinds == ["run.finished.v1", "file.edited.v1", "file.edited.v1", "test.v1", "run.finished.v1"]
 
 
 def test_the_signature_is_that_of_standard_webhooks() -> None:

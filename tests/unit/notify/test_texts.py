@@ -10,7 +10,7 @@ from reconciler.apply.outcome import Done, Event, Failed
 from reconciler.errors import StoreDenied
 from reconciler.mirrors.notifiers import OCCASIONS
 from reconciler.notify.texts import text, title
-from reconciler.notify.told import Message, Told, message_for
+from reconciler.notify.told import Message, Told, edit_message_for, message_for
 from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan
@@ -70,3 +70,23 @@ def test_text_of_others_adds_no_line_and_no_control_character() -> None:
     assert all(line.isprintable() for line in lines)
     assert max(map(len, lines)) <= 300
     assert "evil" not in "".join(lines)
+
+
+def test_an_edit() -> None:
+    about = Finished("prod", "", AT + timedelta(minutes=5), 0.0)
+    bad, told = edit_message_for("mirrors.yaml:5:3: a\nmirrors.yaml:6:3: b", AT, {}, frozenset(OCCASIONS))
+    assert bad
+    assert title(bad, about) == "r2mirror prod: an edit of the mirrors file is not valid"
+    assert text(bad, about) == (
+        "Failed:\n"
+        "- mirrors.yaml:5:3: a\n"
+        "\n"
+        "The content before the edit stays at work. To see all problems: r2mirror validate"
+    )
+    mended, _ = edit_message_for(None, about.at, told, frozenset(OCCASIONS))
+    assert mended
+    assert title(mended, about) == "r2mirror prod: the mirrors file can be used again"
+    assert (
+        text(mended, about)
+        == "Over:\n- edit that was not valid, after 5 min 0 s\n\nThe content of the file is at work."
+    )

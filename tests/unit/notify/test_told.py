@@ -12,7 +12,7 @@ from reconciler.apply.finished import Finished
 from reconciler.apply.outcome import Done, Event, Failed, ImmutableTagMoved, Skipped
 from reconciler.errors import LockHeld, StoreUnreachable
 from reconciler.mirrors.notifiers import DEFAULT_ON, OCCASIONS
-from reconciler.notify.told import Told, message_for
+from reconciler.notify.told import Told, edit_message_for, message_for
 from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan
@@ -103,3 +103,24 @@ def test_nothing_that_lasts_is_told_twice_in_a_row(several: list[list[Event]], o
         assert unchanged == after
         assert again is None or all(news.lasts is None for news in again.news)
         told = after
+
+
+def test_a_bad_edit_is_told_once_until_the_file_can_be_used_again() -> None:
+    message, told = edit_message_for("line 5: x", AT, {}, DEFAULT)
+    assert message
+    assert [(one.kind, one.why, one.words) for one in message.news] == [("failure", "configuration", "line 5: x")]
+    assert edit_message_for("line 6: y", AT + timedelta(hours=1), told, DEFAULT) == (None, told)
+    found, after = told_after(run(Done("a", ADD), hours=2), told)
+    assert (found, after) == ([], told), "the content before the edit is still run"
+    message, after = edit_message_for(None, AT + timedelta(hours=3), told, DEFAULT)
+    assert message
+    assert (message.recovered, message.lasting, after) == ({"edit": AT}, 0, {})
+    assert edit_message_for(None, AT, {}, DEFAULT) == (None, {})
+
+
+def test_an_edit_ends_nothing_else() -> None:
+    _, told = told_after(run(failed("a")), {})
+    message, after = edit_message_for("x", AT, told, DEFAULT)
+    assert message
+    assert message.lasting == 1
+    assert edit_message_for(None, AT, after, DEFAULT)[1] == told

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from reconciler.mirrors.only import matches_only
 from reconciler.mirrors.patterns import Glob
 from reconciler.mirrors.schedule import Cron, Every
-from reconciler.watch.timetable import EVERYTHING, FIRST, LONGEST, Timetable, backoff
+from reconciler.watch.timetable import EVERYTHING, FIRST, LONGEST, Entry, Timetable, backoff
 from tests.memory import mirror, mirrors
 
 NOON = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -129,3 +129,10 @@ def test_the_file_has_an_entry_even_if_all_mirrors_have_their_own_schedules(sche
     """Its runs prune what is no longer in the file."""
     file = replace(mirrors(replace(mirror("a", Glob("*")), schedule=NIGHTLY)), schedule=schedule)
     assert Timetable.of(file, NOON, "", at_once=False).due(NOON) == ("!a",)
+
+
+def test_a_run_is_late_when_the_one_after_it_is_due_but_an_hour_after_its_time_at_least() -> None:
+    assert replace(table(), entries=(Entry(HALF_HOURLY, NOON),)).late_at == NOON + timedelta(hours=1)
+    night = NIGHTLY.after(NOON, "")
+    assert replace(table(), entries=(Entry(NIGHTLY, night),)).late_at == night + timedelta(days=1)
+    assert table().late_at == NOON + timedelta(hours=1), "the first of all schedules"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,10 +93,10 @@ class World:
     def ran(self, file: str, report: Report, next_run: datetime) -> None:
         self.events.append((self.second, "ran"))
 
-    def reloaded(self, file: str) -> None:
+    def reloaded(self, file: str, mirrors: Mirrors) -> None:
         self.events.append((self.second, "reloaded"))
 
-    def bad_edit(self, file: str, error: str) -> None:
+    def bad_edit(self, file: str, mirrors: Mirrors, error: str) -> None:
         self.events.append((self.second, "bad"))
 
     def stands_by(self, file: str, held: Held) -> None:
@@ -160,7 +160,9 @@ def test_a_bad_edit_keeps_the_old_content_at_work_and_is_reported_once_until_it_
     states: list[tuple[bool, list[str]]] = []
 
     def look() -> None:
-        states.append((watched.status.bad_edit is not None, Health(lambda: [watched.status]).reasons()))
+        states.append(
+            (watched.status.bad_edit is not None, Health(lambda: [watched.status], lambda: world.now).reasons())
+        )
 
     world.happens |= {50: look, 4000: look, 4100: world.write(GOOD), 4200: look, 4300: lambda: world.inbox.stop(0)}
     watched = world.watched()
@@ -248,7 +250,7 @@ def test_a_repository_that_fails_is_tried_again_later_and_later_and_the_others_g
     assert len(others) >= 3
     assert set(others) <= {("!a",), ()}
     assert watched.status.error is None
-    assert Health(lambda: [watched.status]).reasons() == [], "the process does what it can"
+    assert Health(lambda: [watched.status], lambda: world.now).reasons() == [], "the process does what it can"
 
 
 def test_a_store_that_fails_makes_it_unready_until_it_works_again(world: World) -> None:
@@ -256,7 +258,7 @@ def test_a_store_that_fails_makes_it_unready_until_it_works_again(world: World) 
     reasons: list[list[str]] = []
 
     def look() -> None:
-        reasons.append(Health(lambda: [watched.status]).reasons())
+        reasons.append(Health(lambda: [watched.status], lambda: world.now).reasons())
         world.broken = None
 
     world.happens = {30: look, 90: look, 100: lambda: world.inbox.stop(0)}
@@ -264,6 +266,27 @@ def test_a_store_that_fails_makes_it_unready_until_it_works_again(world: World) 
     watched.run()
     assert [len(one) for one in reasons] == [1, 0]
     assert watched.status.last_success
+
+
+def test_a_run_that_does_not_end_in_its_time_makes_it_unready(world: World) -> None:
+    world.takes = timedelta(hours=2)
+    reasons: list[list[str]] = []
+
+    def look() -> None:
+        reasons.append(Health(lambda: [watched.status], lambda: world.now).reasons())
+
+    world.happens = {3590: look, 3610: look, 7210: look, 7220: lambda: world.inbox.stop(0)}
+    watched = world.watched()
+    watched.run()
+    late = f"{world.path}: no run has ended yet; it was expected by 2026-11-26 13:00 UTC"
+    assert reasons == [[], [late], []]
+
+
+def test_a_replica_that_stands_by_is_not_late(world: World) -> None:
+    world.holder = True
+    watched = world.watch(3 * 3600)
+    assert Health(lambda: [watched.status], lambda: world.now).reasons() == []
+    assert Health(lambda: [replace(watched.status, standing_by=None)], lambda: world.now).reasons() != []
 
 
 def test_after_some_failed_runs_in_a_row_it_ends(world: World) -> None:
