@@ -68,8 +68,11 @@ if TYPE_CHECKING:
 RECORD_EVERY = 10.0
 """Seconds between two writes of the mirror index while images are copied: as much is published again after a kill."""
 
-PAUSE = 5.0
-"""Seconds without a finished image after which the run checks whether it is time to record, or to end."""
+PAUSE = 0.5
+"""Seconds without a finished image after which the run checks whether it is time to record, or to end.
+
+Short, since a process that is told to stop has seconds, and an image may wait for a source that sends nothing.
+"""
 
 
 class Run:

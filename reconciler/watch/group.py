@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ class Group:
     def run(self, max_failures: int | None = None) -> bool:
         """Runs until it is stopped. Returns False if a file ended by itself, after `max_failures` runs in a row."""
         self._start(lambda one: partial(one.run, max_failures))
-        while all(thread.is_alive() for thread in self._threads):
+        while all(thread.is_alive() for thread in self._threads) and not self.is_stopping:
             self._wait(0.2)
         was_stopped = self.is_stopping
         self.stop()
@@ -77,8 +78,9 @@ class Group:
             thread.start()
 
     def _wait(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
         for thread in self._threads:
-            thread.join(seconds)
+            thread.join(max(0.0, until - time.monotonic()))
 
     def _guarded(self, file: WatchedFile, work: Callable[[], None]) -> None:
         try:

@@ -8,18 +8,20 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.parts.events import ALL, receiver
-from tests.parts.images import image, write_layout
+from tests.parts.images import OCI_MANIFEST, Image, image, write_layout
 from tests.parts.process import free_port
+from tests.parts.scripted_server import Answer, Asked, serve_answers
 from tests.world import World
 
 HASTY = """
@@ -188,3 +190,68 @@ def test_once_ends_with_what_became_of_it(world: World) -> None:
     write(world, "1", "4")
     assert "1 repository failed" in world.run("watch", "--once", code=1).stderr
     assert "stdin cannot be watched" in world.run("watch", "-f", "-", code=1).stderr
+
+
+@dataclass
+class Registry:
+    """A registry in memory. Answers to `held` wait until the test lets go of them."""
+
+    images: dict[str, Image]
+    held: frozenset[str] = frozenset()
+    reached: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
+
+    def answer(self, asked: Asked) -> Answer:
+        path = asked.path.partition("?")[0]
+        if any(path.endswith(one) for one in self.held):
+            self.reached.set()
+            assert self.go_on.wait(60)
+        if path.endswith("/tags/list"):
+            return Answer(body=json.dumps({"name": path[4:-10], "tags": [*self.images]}).encode())
+        name = path.rpartition("/")[2]
+        manifests = {key: one for tag, one in self.images.items() for key in (tag, one.digest)}
+        if "/manifests/" in path and name in manifests:
+            return Answer(headers={"Content-Type": OCI_MANIFEST}, body=manifests[name].body)
+        blobs = {digest: body for one in self.images.values() for digest, body in one.all_blobs().items()}
+        return Answer(body=blobs[name]) if name in blobs else Answer(200 if path == "/v2/" else 404)
+
+
+@contextmanager
+def serving_images(registry: Registry) -> Iterator[str]:
+    with serve_answers(registry) as url:
+        try:
+            yield url.removeprefix("http://")
+        finally:
+            registry.go_on.set()
+
+
+def declared(world: World, hosts: Mapping[str, str]) -> None:
+    """A mirrors file with a mirror of each registry, by target."""
+    world.registries = {host: {"plain_http": True} for host in hosts.values()}
+    world.mirrors(
+        *({"source": f"{host}/{name}", "target": name, "tags": [{"glob": "*"}]} for name, host in hosts.items())
+    )
+
+
+@pytest.mark.parametrize("finishes", [True, False])
+def test_sigterm_lets_the_image_under_way_finish_or_gives_it_up_and_records_what_is_done(
+    finishes: bool, world: World
+) -> None:
+    images = {tag: image({tag: tag}) for tag in "12"}
+    slow = Registry(images, frozenset(images["2"].all_blobs()))
+    with serving_images(slow) as host:
+        declared(world, {"a": host})
+        with watching(world, "--grace", "20" if finishes else "2") as process:
+            assert slow.reached.wait(30)
+            eventually(lambda: tags(world) == {"1"})
+            process.process.send_signal(signal.SIGTERM)
+            process.said("stopping: images under way may finish")
+            if finishes:
+                slow.go_on.set()
+            assert process.process.wait(20) == 0
+            text = process.log.read_text()
+    assert "Traceback" not in text
+    assert ("2 added, stopped early" in text) is finishes
+    recorded = json.loads((world.folder / "mirror/_mirror/index.json").read_text())["repositories"]["a"]
+    assert set(recorded["tags"]) == ({"1", "2"} if finishes else {"1"})
+    assert recorded.get("pending", []) == ([] if finishes else ["2"])

@@ -1,0 +1,101 @@
+"""The port of watch: what it needs, and the metrics of all files."""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import replace
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import httpx
+import pytest
+
+from reconciler.cli.watch_port import answering, exposed, make_recorder
+from reconciler.errors import ExtraMissing
+from reconciler.mirrors.patterns import Glob
+from reconciler.triggers import gathering
+from reconciler.watch.inbox import Inbox
+from reconciler.watch.status import Status
+from tests.memory import mirror, mirrors
+from tests.parts.process import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.watch.watched_file import WatchedFile
+
+AT = datetime(2026, 11, 26, 3, tzinfo=UTC)
+STATUS = Status("a.yaml", mirrors(mirror("app", Glob("*"))), next_run=AT)
+
+
+def without(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """An installation without some packages."""
+    imports: Callable[..., Any] = builtins.__import__
+
+    def importing(name: str, *arguments: Any, **more: Any) -> Any:
+        if name.startswith(("reconciler.metrics.recorder", "reconciler.serve", "reconciler.triggers.port")):
+            raise ModuleNotFoundError(f"No module named {names[0]!r}", name=names[0])
+        return imports(name, *arguments, **more)
+
+    monkeypatch.setattr(builtins, "__import__", importing)
+
+
+def opened(status: Status, inbox: Inbox, number: int | None) -> Any:
+    files = [(cast("WatchedFile", SimpleNamespace(status=status)), inbox)]
+    return answering(files, make_recorder(), "127.0.0.1", number, serve=False, log=False)
+
+
+def test_without_a_port_nothing_is_needed_and_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    without(monkeypatch, "uvicorn")
+    with answering([], None, "127.0.0.1", None, serve=False, log=False):
+        pass
+
+
+def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    without(monkeypatch, "prometheus_client")
+    assert make_recorder() is None
+    assert "there is no /metrics: /metrics needs packages that are not installed" in capsys.readouterr().err
+    without(monkeypatch, "uvicorn")
+    with (
+        pytest.raises(ExtraMissing, match="the port of watch needs packages"),
+        answering([], None, "127.0.0.1", 0, serve=False, log=False),
+    ):
+        pass
+
+
+def test_the_metrics_have_the_state_of_each_file() -> None:
+    recorder = make_recorder()
+    assert recorder
+    bad = replace(STATUS, file="b.yaml", bad_edit="line 5", next_run=None)
+    body, kind = exposed(recorder, {("/run", "queued"): 2}, [STATUS, bad])
+    lines = body.decode().splitlines()
+    assert kind.startswith("text/plain; version=0.0.4")
+    assert 'r2mirror_file_valid{file="a.yaml"} 1.0' in lines
+    assert 'r2mirror_file_valid{file="b.yaml"} 0.0' in lines
+    (next_run,) = [one for one in lines if one.startswith("r2mirror_next_run_timestamp_seconds{")]
+    assert next_run.startswith('r2mirror_next_run_timestamp_seconds{file="a.yaml"} ')
+    assert float(next_run.split()[1]) == AT.timestamp()
+    assert 'r2mirror_triggers_total{path="/run",result="queued"} 2.0' in lines
+
+
+def test_the_port_answers_for_the_files_and_wakes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("R2MIRROR_RUN_TOKEN", "a-token-of-some-length")
+    monkeypatch.setattr(gathering, "SECONDS", 0.0)
+    number, inbox = free_port(), Inbox()
+    with (
+        opened(replace(STATUS, bad_edit="line 5: secret", late_at=AT), inbox, number),
+        httpx.Client(base_url=f"http://127.0.0.1:{number}", trust_env=False) as client,
+    ):
+        assert client.get("/healthz").status_code == 200
+        ready = client.get("/readyz")
+        assert ready.status_code == 503
+        assert "a.yaml was edited and cannot be used" in ready.text
+        assert "secret" not in ready.text
+        login = {"Authorization": "Bearer a-token-of-some-length"}
+        assert client.post("/run", params={"only": "app"}, headers=login).status_code == 202
+        inbox.wait(10)
+        assert inbox.take_targets() == ("app",)
+        counted = 'r2mirror_triggers_total{path="/run",result="queued"} 1.0'
+        assert counted in client.get("/metrics").text.splitlines()
+        assert client.get("/v2/").status_code == 404, "without --serve there is no registry"
