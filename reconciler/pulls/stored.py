@@ -1,11 +1,11 @@
-"""Reads what was counted from a store, and finds what is too old."""
+"""Reads what was counted from a store."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -16,9 +16,6 @@ from reconciler.work.threads import each
 
 if TYPE_CHECKING:
     from reconciler.stores import Store
-
-KEEP = timedelta(days=90)
-"""How long counts are kept."""
 
 MAX_OBJECTS = 2_000
 """Objects that are read, those of the latest days first: each is a request."""
@@ -48,11 +45,6 @@ def read_counts(store: Store, since: date, executor: Executor) -> StoredCounts:
     parts = dict(each(executor, lambda key: _read(store, key), keys[:MAX_OBJECTS]))
     damaged = tuple(sorted(key for key, counts in parts.items() if counts is None))
     return StoredCounts(total(filter(None, parts.values())), damaged, max(0, len(keys) - MAX_OBJECTS))
-
-
-def outdated_counts(store: Store, today: date) -> tuple[str, ...]:
-    """Lists the keys of counts that are older than `KEEP`. Raises `StoreError`."""
-    return tuple(sorted(key for day, key in _listed(store) if today - day > KEEP))
 
 
 def _listed(store: Store) -> Iterator[tuple[date, str]]:

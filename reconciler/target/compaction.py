@@ -1,4 +1,4 @@
-"""Removes the roots of the mirror index that are older than `history`, and the states that no kept root names.
+"""Removes roots of the mirror index that are older than `history`, states that no kept root names, and old counts.
 
 Only for the holder of the lock: a state that is being written is not named by a root yet. Roots go first, so that every
 root that is there can be read at every moment.
@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.errors import IndexInvalid
 from reconciler.oci.spec import Digest
 from reconciler.target.index_root import Root, parse_head
-from reconciler.target.layout import MIRROR_INDEX, STATES, parse_state_key, root_key
+from reconciler.target.layout import COUNTS, MIRROR_INDEX, STATES, counts_day, parse_state_key, root_key
 from reconciler.target.roots import heads, kept_roots
 from reconciler.target.states import state_reader
 
@@ -22,24 +22,33 @@ if TYPE_CHECKING:
     from reconciler.stores import Store
 
 
+COUNTS_KEPT = timedelta(days=90)
+"""How long counts of pulls are kept."""
+
+
 @dataclass(frozen=True)
 class Outdated:
-    """What is left over of earlier versions of the mirror index: keys, in the order in which they are removed."""
+    """What is left over of earlier days: keys, in the order in which they are removed.
+
+    roots, states  of earlier versions of the mirror index
+    counts         of pulls
+    """
 
     roots: tuple[str, ...]
     states: tuple[str, ...]
+    counts: tuple[str, ...] = ()
 
     @property
     def objects(self) -> int:
-        return len(self.roots) + len(self.states)
+        return len(self.keys)
 
     @property
     def keys(self) -> tuple[str, ...]:
-        return (*self.roots, *self.states)
+        return (*self.roots, *self.states, *self.counts)
 
 
 def outdated(state: Store, history: timedelta, now: datetime) -> Outdated:
-    """Finds what the history of the mirror index no longer needs. Changes nothing.
+    """Finds what the history of the mirror index no longer needs, and counts that are too old. Changes nothing.
 
     If a kept root or its table cannot be read, all states are kept: they may be named there. Raises `StoreError`.
     """
@@ -59,7 +68,12 @@ def outdated(state: Store, history: timedelta, now: datetime) -> Outdated:
     # The present root too, which is not kept under its own name if it was written by hand or by an older release.
     current = None if present in {root.digest for root in kept} else parse_head(stored.body, None, present)
     states = _unnamed(state, [*kept, *([current] if current else [])]) if overdue.issuperset(unreadable) else ()
-    return Outdated(tuple(sorted(gone | overdue)), tuple(states))
+    return Outdated(tuple(sorted(gone | overdue)), tuple(states), _old_counts(state, now.date()))
+
+
+def _old_counts(state: Store, today: date) -> tuple[str, ...]:
+    days = ((row.key, counts_day(row.key)) for row in state.list(COUNTS))
+    return tuple(sorted(key for key, day in days if day and today - day > COUNTS_KEPT))
 
 
 def _old(roots: Collection[Root], present: Digest, history: timedelta, now: datetime) -> Iterator[Root]:
@@ -102,3 +116,4 @@ def compact(state: Store, left: Outdated) -> None:
     """Removes what `outdated` found. Raises `StoreError`."""
     state.delete(left.roots)
     state.delete(left.states)
+    state.delete(left.counts)

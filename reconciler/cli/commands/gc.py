@@ -43,8 +43,8 @@ def gc(
 
     An object is kept if a tag references it, or a digest that lost its last tag less than `retain` ago. Every apply
     collects the garbage it knows of; gc checks every repository of the mirror index that belongs to the file's `name`.
-    Without --only, it also removes versions of the mirror index that are older than `history`. Asks for confirmation on
-    a terminal.
+    Without --only, it also removes versions of the mirror index that are older than `history`, and counts of pulls
+    that are older than 90 days. Asks for confirmation on a terminal.
     """
     mirrors = load(file, store)
     target = open_bucket(mirrors)

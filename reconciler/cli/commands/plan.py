@@ -47,6 +47,7 @@ from reconciler.plan.guards import will_fail
 from reconciler.plan.make import Made, make
 from reconciler.plan.plan import Plan
 from reconciler.plan.settings import Choices
+from reconciler.plan.suggestions import with_wanted
 from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.ledger import StoredIndex
 from reconciler.work.deadline import Deadline
@@ -123,7 +124,7 @@ def _plan_one(options: PlanOptions, mirrors: Mirrors) -> Made:
         made = _make(options, given.mirrors, given.connections, given.only)
         check_consent(made.plan, consent_of((), options.accept_moved))
         made = replace(made, plan=given.checked(made.plan))
-        made = with_drift_shown(made, given.connections.target)
+        made = with_wanted(with_drift_shown(made, given.connections.target), given.connections.target)
         return _measured(made, options, given.mirrors, given.connections)
 
 
@@ -140,7 +141,7 @@ def _plan_each(options: PlanOptions, targets: Sequence[Mirrors]) -> int:
 
         def make_one(mirrors: Mirrors, connections: Connections) -> Made:
             made = _make(options, mirrors, connections, only_for(mirrors, targets, only))
-            made = with_drift_shown(made, connections.target)
+            made = with_wanted(with_drift_shown(made, connections.target), connections.target)
             return _measured(made, options, mirrors, connections)
 
         found = make_each(chosen, opened, make_one)

@@ -15,9 +15,9 @@ from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.wanted import WANTED, Asked
 from reconciler.errors import UsageError
 from reconciler.finding.asked import asked_entries, source_of
-from reconciler.pulls.stored import KEEP
 from reconciler.pulls.wanted import wanted as selected
 from reconciler.stores.folder import FolderStore
+from reconciler.target.compaction import COUNTS_KEPT
 from reconciler.target.ledger import read_index
 
 
@@ -25,7 +25,9 @@ def wanted(
     as_mirrors: Annotated[
         bool, typer.Option("--mirrors", help="Write the tags as entries of mirrors.yaml; check the sources.")
     ] = False,
-    days: Annotated[int, typer.Option("--days", metavar="N", min=1, max=KEEP.days, help="Count the last N days.")] = 30,
+    days: Annotated[
+        int, typer.Option("--days", metavar="N", min=1, max=COUNTS_KEPT.days, help="Count the last N days.")
+    ] = 30,
     counts: Annotated[
         Path | None,
         typer.Option("--counts", metavar="DIR", help="The folder of `r2mirror serve --counts`, instead of the store."),

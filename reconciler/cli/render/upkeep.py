@@ -11,7 +11,7 @@ from reconciler.cli.render.blocks import Block, code, escaped, fitted
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
-from reconciler.target.compaction import Outdated
+from reconciler.target.compaction import COUNTS_KEPT, Outdated
 from reconciler.target.index_json import platforms_document
 from reconciler.target.removable import Garbage
 from reconciler.upkeep.defects import DefectKind
@@ -35,8 +35,13 @@ def garbage_text(
         if dry_run and isinstance(one, Garbage):
             parts += [Line((f"  - {key}", "red")) for step in one.steps() for key in step]
     for left in (one for one in events if isinstance(one, Outdated) and one.objects):
+        verb = "to remove" if dry_run else "removed"
         words = f"{count(len(left.roots), 'version')} and {count(len(left.states), 'part')}"
-        parts.append(Line(f"mirror index: {words} older than `history` {'to remove' if dry_run else 'removed'}"))
+        if left.roots or left.states:
+            parts.append(Line(f"mirror index: {words} older than `history` {verb}"))
+        if left.counts:
+            words = f"{count(len(left.counts), 'object')} older than {count(COUNTS_KEPT.days, 'day')} {verb}"
+            parts.append(Line(f"counts of pulls: {words}"))
         if dry_run:
             parts += [Line((f"  - {key}", "red")) for key in left.keys]
     return rendered(
@@ -64,6 +69,7 @@ def garbage_document(events: Sequence[Garbage | NotCollected | Outdated], *, dry
             "versions": sum(len(one.roots) for one in outdated),
             "parts": sum(len(one.states) for one in outdated),
         },
+        "counts": sum(len(one.counts) for one in outdated),
     }
 
 

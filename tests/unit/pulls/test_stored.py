@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import date, timedelta
 
 from reconciler.pulls.counts import Counts, counts_bytes
-from reconciler.pulls.stored import KEEP, outdated_counts, read_counts
+from reconciler.pulls.stored import read_counts
 from reconciler.target.layout import JSON_HEADERS, counts_day, counts_key
 from reconciler.work.threads import readers
 from tests.memory import MemoryStore
@@ -37,9 +37,3 @@ def test_only_the_latest_objects_are_read() -> None:
     with readers(4) as executor:
         found = read_counts(store, TODAY, executor)
     assert (found.left, found.counts.missed) == (3, {("a", "1"): 2_000})
-
-
-def test_counts_are_outdated_by_their_day_and_nothing_else_is() -> None:
-    old = counts_key(TODAY - KEEP - timedelta(days=1), "one")
-    store = filled(old, counts_key(TODAY - KEEP, "one"), "_mirror/pulls/2020-01-01/UPPER.json", "_mirror/index.json")
-    assert outdated_counts(store, TODAY) == (old,)

@@ -12,11 +12,11 @@ import pytest
 from reconciler.errors import StoreUnreachable
 from reconciler.oci.spec import OCI_MANIFEST, Digest
 from reconciler.target import index_states, ledger
-from reconciler.target.compaction import compact, outdated
+from reconciler.target.compaction import COUNTS_KEPT, compact, outdated
 from reconciler.target.index import MirrorIndex, TagState
 from reconciler.target.index_changes import begun, published
 from reconciler.target.index_origin import MAX_TEXT, By, by
-from reconciler.target.layout import MIRROR_INDEX, ROOTS, STATES
+from reconciler.target.layout import COUNTS, JSON_HEADERS, MIRROR_INDEX, ROOTS, STATES, counts_key
 from reconciler.target.ledger import read_index, write_index
 from reconciler.target.roots import load_root, roots
 from reconciler.upkeep.chain import check_chain, mend_chain
@@ -158,6 +158,20 @@ def test_gc_keeps_what_was_served_within_the_history_and_every_state_of_it(calen
     assert [root.serial for root in roots(store)] == [20], "the present one is never removed"
     assert repositories(read_index(store).index) == repositories(versions[-1])
     assert len([key for key in store.objects if key.startswith(STATES)]) <= len(named)
+
+
+def test_gc_removes_counts_of_pulls_by_their_day_and_nothing_else_there(calendar: None) -> None:
+    store = MemoryStore()
+    grown(store, 1)
+    now = next(roots(store)).at
+    old, kept = (counts_key((now - COUNTS_KEPT).date() - timedelta(days=more), "one") for more in (1, 0))
+    others = (f"{COUNTS}2020-01-01/UPPER.json", f"{COUNTS}2020-13-01/one.json", f"{COUNTS}other")
+    for key in (old, kept, *others):
+        store.put(key, b"{}", JSON_HEADERS)
+    left = outdated(store, HISTORY, now)
+    assert left.keys == (old,)
+    compact(store, left)
+    assert {key for key in store.objects if key.startswith(COUNTS)} == {kept, *others}
 
 
 def test_gc_removes_a_root_that_lost_the_race() -> None:
