@@ -47,7 +47,7 @@ def make(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare, *, re
 
     Raises `EdgeError`, and `EdgeDenied` for a token that lacks a permission.
     """
-    script = wanted_script(edge, buckets[0], cloudflare.jurisdiction, worker_modules()) if edge.worker else None
+    script = wanted_script(edge, buckets, cloudflare.jurisdiction, worker_modules()) if edge.worker else None
     return make_edge_plan(edge, buckets, observe(edge, buckets, cloudflare), script, remove=remove)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -23,6 +23,7 @@ COMPATIBILITY_DATE = "2026-07-30"
 """The behavior of Cloudflare's runtime that the Worker was tested with. It stays the same until this is changed."""
 
 BUCKET = "BUCKET"
+COUNTS = "COUNTS"
 VERSION = "R2MIRROR_VERSION"
 MAX_NAME = 63
 
@@ -44,10 +45,13 @@ def worker_modules() -> Mapping[str, bytes]:
     return {one.name: one.read_bytes() for one in folder.iterdir() if one.name.endswith(".js")}
 
 
-def wanted_script(edge: EdgeConfig, bucket: str, jurisdiction: str, modules: Mapping[str, bytes]) -> Script:
-    """Describes the Worker in front of `bucket`."""
+def wanted_script(edge: EdgeConfig, buckets: Sequence[str], jurisdiction: str, modules: Mapping[str, bytes]) -> Script:
+    """Describes the Worker in front of the first of `buckets`, which counts pulls in the last: the one of the state."""
     jurisdictional = {} if jurisdiction == "default" else {"jurisdiction": jurisdiction}
-    bindings = [{"type": "r2_bucket", "name": BUCKET, "bucket_name": bucket, **jurisdictional}]
+    bindings = [
+        {"type": "r2_bucket", "name": name, "bucket_name": bucket, **jurisdictional}
+        for name, bucket in ((BUCKET, buckets[0]), (COUNTS, buckets[-1]))
+    ]
     metadata = {"main_module": MAIN_MODULE, "compatibility_date": COMPATIBILITY_DATE, "bindings": bindings}
     version = _version(metadata, modules)
     bindings.append({"type": "plain_text", "name": VERSION, "text": version})

@@ -58,7 +58,7 @@ def r2_simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[S3B
 @pytest.fixture
 def r2_buckets(r2_simulator: tuple[S3Bucket, ...]) -> Iterator[tuple[S3Bucket, S3Bucket]]:
     """Two empty buckets of the R2 simulator, a public one and one for the state, for this test alone."""
-    public, state = r2_simulator
+    public, state, _ = r2_simulator
     yield public, state
     empty(public)
     empty(state)

@@ -39,8 +39,8 @@ def wanted(
 ) -> int:
     """Show the tags that clients asked for and that are not mirrored.
 
-    Reads what `r2mirror serve --count` counted, and the mirror index. The names come from clients: check each before
-    you mirror it. Counts are lower bounds.
+    Reads what the Worker and `r2mirror serve --count` counted, and the mirror index. The names come from clients: check
+    each before you mirror it. Counts are lower bounds.
     """
     if as_mirrors and output != TEXT:
         raise UsageError("--mirrors writes YAML; leave out --format")

@@ -9,8 +9,11 @@
  * 14) for conditional requests and ranges, RFC 8288 for Link.
  */
 
+import { count } from "./counts.js";
+
 /**
- * @typedef {{ BUCKET: R2Bucket }} Env
+ * COUNTS is the bucket for counts of pulls; without it nothing is counted.
+ * @typedef {{ BUCKET: R2Bucket, COUNTS?: R2Bucket }} Env
  *
  * What a request asks for.
  * @typedef {{ kind: "ping" } | { kind: "page" } | { kind: "catalog" } | { kind: "tags", name: string } | Referrers | Manifest | Blob} Route
@@ -312,8 +315,9 @@ const digests = new Map();
  * @param {Manifest} asked
  * @param {Exchange} exchange
  */
-async function manifestByTag({ name, reference }, { env }) {
+async function manifestByTag({ name, reference }, { env, ctx }) {
   const found = await env.BUCKET.get(`v2/${name}/manifests/${reference}`);
+  count(env.COUNTS, ctx, name, reference, found !== null);
   if (!found) throw manifestUnknown(name, reference);
   const digest = digestStored(found) ?? digests.get(found.version);
   if (digest) return new Response(found.body, { headers: manifestFields(found, digest, FRESH) });

@@ -24,8 +24,8 @@ from tests.parts.seaweedfs import ACCESS_KEY, SECRET_KEY, S3Bucket
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-BUCKETS = ("mirror", "mirror-state")
-"""The simulator has the buckets that it starts with: it cannot create any."""
+BUCKETS = ("mirror", "mirror-state", "mirror-counts")
+"""The simulator has the buckets that it starts with: it cannot create any. In the last the Worker counts pulls."""
 
 HANGING = 20.0
 """Seconds without an answer to one listing after which the simulator is taken to hang."""

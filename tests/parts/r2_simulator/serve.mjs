@@ -1,4 +1,4 @@
-// Serves Cloudflare's R2 simulator with the Worker in front of its first bucket:
+// Serves Cloudflare's R2 simulator with the Worker in front of its first bucket, which counts pulls in the third:
 // node serve.mjs MODULES WORKER PORT STATE ACCESS_KEY SECRET_KEY BUCKET...
 // MODULES is the folder whose node_modules holds miniflare, WORKER that of the Worker's modules, STATE one for the objects.
 import { readdirSync } from "node:fs";
@@ -9,7 +9,8 @@ const [modules, worker, port, state, accessKeyId, secretAccessKey, ...buckets] =
 const { Miniflare } = createRequire(join(modules, "package.json"))("miniflare");
 
 const credentials = { accessKeyId, secretAccessKey };
-const bindings = buckets.map((id, number) => [number ? `OTHER_${number}` : "BUCKET", { id, s3Credentials: credentials }]);
+const names = ["BUCKET", "OTHER", "COUNTS"];
+const bindings = buckets.map((id, number) => [names[number], { id, s3Credentials: credentials }]);
 const scripts = readdirSync(worker).filter((name) => name.endsWith(".js"));
 
 const simulator = new Miniflare({

@@ -15,6 +15,15 @@ EDGE = EdgeConfig("example.com", "cr.example.com", worker=True)
 MODULES = {MAIN_MODULE: b"export default {}"}
 
 
+def test_it_counts_pulls_in_the_bucket_of_the_state() -> None:
+    for buckets, counted in ((["cr"], "cr"), (["cr", "cr-state"], "cr-state")):
+        bindings = {one["name"]: one for one in wanted_script(EDGE, buckets, "eu", MODULES).metadata["bindings"]}
+        assert bindings["BUCKET"]["bucket_name"] == "cr"
+        assert bindings["COUNTS"] == {
+            "type": "r2_bucket", "name": "COUNTS", "bucket_name": counted, "jurisdiction": "eu"
+        }  # fmt: skip
+
+
 def test_the_modules_are_installed_with_the_package() -> None:
     assert MAIN_MODULE in worker_modules()
     assert all(name.endswith(".js") and body for name, body in worker_modules().items())
@@ -22,19 +31,19 @@ def test_the_modules_are_installed_with_the_package() -> None:
 
 def test_the_version_changes_with_every_part_of_an_upload() -> None:
     versions = [
-        wanted_script(EDGE, "cr", "default", MODULES).version,
-        wanted_script(EDGE, "cr", "eu", MODULES).version,
-        wanted_script(EDGE, "other", "default", MODULES).version,
-        wanted_script(EDGE, "cr", "default", {MAIN_MODULE: b"export default {};"}).version,
-        wanted_script(EDGE, "cr", "default", {**MODULES, "more.js": b""}).version,
+        wanted_script(EDGE, ["cr"], "default", MODULES).version,
+        wanted_script(EDGE, ["cr"], "eu", MODULES).version,
+        wanted_script(EDGE, ["other"], "default", MODULES).version,
+        wanted_script(EDGE, ["cr"], "default", {MAIN_MODULE: b"export default {};"}).version,
+        wanted_script(EDGE, ["cr"], "default", {**MODULES, "more.js": b""}).version,
     ]
     assert len(set(versions)) == len(versions)
-    assert wanted_script(EDGE, "cr", "default", dict(MODULES)).version == versions[0]
+    assert wanted_script(EDGE, ["cr"], "default", dict(MODULES)).version == versions[0]
 
 
 def test_the_worker_knows_its_version_and_keeps_secrets() -> None:
-    script = wanted_script(EDGE, "cr", "eu", MODULES)
-    bucket, version = script.metadata["bindings"]
+    script = wanted_script(EDGE, ["cr"], "eu", MODULES)
+    bucket, _, version = script.metadata["bindings"]
     assert bucket == {"type": "r2_bucket", "name": "BUCKET", "bucket_name": "cr", "jurisdiction": "eu"}
     assert version == {"type": "plain_text", "name": VERSION, "text": script.version}
     assert script.metadata["annotations"] == {"workers/tag": script.version}
