@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import signal
@@ -255,3 +256,50 @@ def test_sigterm_lets_the_image_under_way_finish_or_gives_it_up_and_records_what
     recorded = json.loads((world.folder / "mirror/_mirror/index.json").read_text())["repositories"]["a"]
     assert set(recorded["tags"]) == ({"1", "2"} if finishes else {"1"})
     assert recorded.get("pending", []) == ([] if finishes else ["2"])
+
+
+def test_a_slow_registry_holds_up_no_other_file_and_no_image_of_another_registry(world: World) -> None:
+    # Blobs that images share would come from the quicker one.
+    one, two = image({"a": "1"}), image({"a": "2"})
+    lists, blobs = Registry({"1": one}, frozenset({"/tags/list"})), Registry({"1": one}, frozenset(one.all_blobs()))
+    mirror = world.folder / "mirror/v2"
+    with serving_images(lists) as slow, serving_images(blobs) as slower, serving_images(Registry({"1": two})) as quick:
+        declared(world, {"waits": slow})
+        (world.folder / "mirrors.yaml").rename(world.folder / "slow.yaml")
+        world.store = {"type": "file", "path": "./other"}
+        declared(world, {"b": slower, "c": quick})
+        other = world.folder / "other/v2"
+        with watching(world, "-f", "slow.yaml", "-f", "mirrors.yaml") as process:
+            assert lists.reached.wait(30)
+            assert blobs.reached.wait(30)
+            eventually((other / "c/manifests/1").exists)
+            assert not (mirror / "waits/manifests/1").exists()
+            assert not (other / "b/manifests/1").exists()
+            lists.go_on.set()
+            blobs.go_on.set()
+            eventually(lambda: (mirror / "waits/manifests/1").exists() and (other / "b/manifests/1").exists())
+            process.said("slow.yaml: 1 added")
+            process.stop()
+
+
+def test_a_full_disk_is_reported_and_the_mirror_whole_once_there_is_room(world: World) -> None:
+    disk = world.folder / "mirror"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=500k", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("needs root, who may mount a tmpfs")
+    try:
+        write(world, "0")
+        with watching(world) as process:
+            process.said("1 added")
+            write(world, "0", "1", "2")
+            process.said("No space left on device")
+            assert process.process.poll() is None
+            assert "0" in tags(world)
+            assert {"1", "2"} - tags(world)
+            subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+            process.process.send_signal(signal.SIGHUP)
+            eventually(lambda: tags(world) == {"0", "1", "2"}, process.log.read_text)
+            process.stop()
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
