@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from reconciler.errors import StoreError
+from reconciler.errors import StoreDenied, StoreError
 from reconciler.pulls.stored import read_counts
 from reconciler.pulls.wanted import wanted
 from reconciler.work.threads import BLOB_WORKERS, readers
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from reconciler.pulls.wanted import Wanted
     from reconciler.target.protocol import Target
 
-DAYS = 30
+DAYS = 7
 """Days whose misses are suggested, today included."""
+
+MOST_OBJECTS = 200
+"""Objects that are read for it: a plan is made often, and a busy Worker writes hundreds a day. `wanted` reads more."""
 
 SHOWN = 10
 
@@ -27,7 +30,10 @@ def with_wanted(made: Made, target: Target) -> Made:
     since = made.observed.at.date() - timedelta(days=DAYS - 1)
     try:
         with readers(BLOB_WORKERS) as executor:
-            counts = read_counts(target.state, since, executor).counts
+            counts = read_counts(target.state, since, executor, MOST_OBJECTS).counts
+    except StoreDenied:
+        # Credentials may be limited to what a plan needs.
+        return made
     except StoreError as error:
         notes = [f"what clients asked for cannot be read: {error}"]
     else:

@@ -38,13 +38,13 @@ class StoredCounts:
     left: int = 0
 
 
-def read_counts(store: Store, since: date, executor: Executor) -> StoredCounts:
-    """Adds up what was counted on `since` and later. Raises `StoreError`."""
+def read_counts(store: Store, since: date, executor: Executor, most: int = MAX_OBJECTS) -> StoredCounts:
+    """Adds up what was counted on `since` and later, from up to `most` objects. Raises `StoreError`."""
     days = [(day, key) for day, key in _listed(store) if day >= since]
     keys = [key for _, key in sorted(days, reverse=True)]
-    parts = dict(each(executor, lambda key: _read(store, key), keys[:MAX_OBJECTS]))
+    parts = dict(each(executor, lambda key: _read(store, key), keys[:most]))
     damaged = tuple(sorted(key for key, counts in parts.items() if counts is None))
-    return StoredCounts(total(filter(None, parts.values())), damaged, max(0, len(keys) - MAX_OBJECTS))
+    return StoredCounts(total(filter(None, parts.values())), damaged, max(0, len(keys) - most))
 
 
 def _listed(store: Store) -> Iterator[tuple[date, str]]:

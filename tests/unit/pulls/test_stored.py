@@ -33,7 +33,9 @@ def test_the_days_asked_for_are_added_up_and_damage_is_left_out() -> None:
 
 
 def test_only_the_latest_objects_are_read() -> None:
-    store = filled(*(counts_key(TODAY, f"w{number}") for number in range(2_003)))
+    days = [TODAY - timedelta(days=number) for number in range(5)]
+    store = filled(*(counts_key(day, "one") for day in days))
+    store.put(counts_key(days[-1], "one"), b"{", JSON_HEADERS)
     with readers(4) as executor:
-        found = read_counts(store, TODAY, executor)
-    assert (found.left, found.counts.missed) == (3, {("a", "1"): 2_000})
+        found = read_counts(store, days[-1], executor, most=3)
+    assert (found.left, found.counts.missed, found.damaged) == (2, {("a", "1"): 3}, ())
