@@ -118,6 +118,7 @@ def sizes_document(sizes: Sizes) -> dict[str, Any]:
         "retired_digests": sizes.retired,
         "requests": requests_document(requests) if requests else None,
         "month": months_document(prices, stored, requests) if requests and prices and stored is not None else None,
+        **({"worker": {"images": sizes.worker.images, "requests": sizes.worker.requests}} if sizes.worker else {}),
         "unread": [{"target": one.target, "tag": one.tag, "reason": one.reason} for one in sizes.unread],
     }
 

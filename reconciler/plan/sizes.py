@@ -19,6 +19,14 @@ class Unread:
 
 
 @dataclass(frozen=True)
+class WorkerUse:
+    """One pull of each new image: how many they are, and the requests that the edge's Worker then answers."""
+
+    images: int
+    requests: int
+
+
+@dataclass(frozen=True)
 class Sizes:
     """What an apply moves and requests. Sizes are in bytes; `blobs`, `manifests` and `retired` are counts.
 
@@ -33,6 +41,7 @@ class Sizes:
     requests    None: the store does not count them
     unread      images that are not in these sizes
     prices      what the store charges, None if that is not known
+    worker      what pulls of the new images ask of the edge's Worker; None without one
     """
 
     downloaded: int
@@ -46,3 +55,4 @@ class Sizes:
     requests: RequestCounts | None
     unread: tuple[Unread, ...]
     prices: Prices | None = None
+    worker: WorkerUse | None = None

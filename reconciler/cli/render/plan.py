@@ -9,6 +9,7 @@ from reconciler.cli.render.changes import SIGNS, STYLES, digests_words, remark, 
 from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
 from reconciler.plan.ages import moment
 from reconciler.plan.cost.prices import month, share
+from reconciler.plan.cost.serving import PRICES, pulls_free_a_day
 from reconciler.plan.diff import Action
 from reconciler.plan.guards import held_back
 from reconciler.words import count, size_words
@@ -16,6 +17,7 @@ from reconciler.words import count, size_words
 if TYPE_CHECKING:
     from reconciler.cli.render.sheet import Part
     from reconciler.plan.plan import Plan, RepositoryPlan
+    from reconciler.plan.sizes import WorkerUse
     from reconciler.sources.quota import Spending
     from reconciler.stores.requests import Prices, RequestCounts
 
@@ -114,6 +116,8 @@ def _size_lines(plan: Plan) -> Iterator[str]:
         yield from _request_lines(sizes.requests)
         if sizes.prices and sizes.after is not None:
             yield from _cost_lines(sizes.prices, sizes.after, sizes.requests)
+    if sizes.worker and sizes.worker.images:
+        yield _worker_line(sizes.worker)
     for one in sizes.unread[:UNREAD_SHOWN]:
         yield f"! {one.target}:{one.tag} is not in these sizes: {one.reason}"
     if len(sizes.unread) > UNREAD_SHOWN:
@@ -132,6 +136,12 @@ def _cost_lines(prices: Prices, stored: int, requests: RequestCounts) -> Iterato
         f"{dollars(bill.storage)}, class A {dollars(bill.class_a)}, class B {dollars(bill.class_b)}); "
         f"{dollars(part.total)} of a bill that is beyond the free tier anyway."
     )
+
+
+def _worker_line(use: WorkerUse) -> str:
+    of = f"one pull of {'the new image' if use.images == 1 else f'each of {use.images} new images'}"
+    free = f"{PRICES.worker_free_a_day:,} a day are free, which is some {pulls_free_a_day(use):,} such pulls"
+    return f"Worker: {of} takes {count(use.requests, 'request')}; {free}."
 
 
 def dollars(amount: float) -> str:

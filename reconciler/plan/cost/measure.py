@@ -20,9 +20,10 @@ from reconciler.oci.spec import Digest
 from reconciler.plan.cost.forecast import Contents, Needed, forecast
 from reconciler.plan.cost.pulls import Pulls, Reading
 from reconciler.plan.cost.quotas import PullEstimate, estimate_pulls
+from reconciler.plan.cost.serving import requests_of
 from reconciler.plan.image_work import image_work, in_turn, left_out_of
 from reconciler.plan.plan import leaving_out
-from reconciler.plan.sizes import Unread
+from reconciler.plan.sizes import Unread, WorkerUse
 from reconciler.target.asked import Asked
 from reconciler.target.inventory import Inventory
 from reconciler.work.shares import Balanced, Shares
@@ -52,6 +53,7 @@ class Measured:
     pulls     what an apply that holds them still fetches
     left_out  target -> tags that turned out not to be mirrorable as configured, so that the plan can leave them out
     blobs     target -> digest -> bytes of what its new images need
+    served    what one pull of each new image asks of a Worker
     """
 
     sizes: Sizes
@@ -59,6 +61,7 @@ class Measured:
     pulls: tuple[PullEstimate, ...]
     left_out: Mapping[str, Mapping[str, LeftOut]]
     blobs: Mapping[str, Mapping[Digest, int]]
+    served: WorkerUse
 
 
 def measure(
@@ -105,6 +108,7 @@ def measure(
         (*still, *estimate_pulls(totals.left_out, index)),
         totals.unmirrorable,
         {target: needed.blobs for target, needed in totals.needed.items()},
+        WorkerUse(totals.images, totals.pull_requests),
     )
 
 
@@ -156,6 +160,8 @@ class _Totals:
     unread        the tags of images that could not be read
     left_out      those images
     unmirrorable  target -> tags of images that have no wanted platform
+    images        how many they are
+    pull_requests the requests of a pull of each
     """
 
     def __init__(self, there: Mapping[str, Inventory], *, hold: bool) -> None:
@@ -166,6 +172,8 @@ class _Totals:
         self.unread: list[Unread] = []
         self.left_out: list[ImageWork] = []
         self.unmirrorable: dict[str, dict[str, LeftOut]] = {}
+        self.images = 0
+        self.pull_requests = 0
         self._there = there
         self._room = MAX_BODIES if hold else 0
 
@@ -173,6 +181,8 @@ class _Totals:
         target, source = work.repository.target, work.repository.source
         needed = self.needed.setdefault(target, Needed())
         present = self._there.get(target, Inventory()).manifests
+        self.images += 1
+        self.pull_requests += requests_of(image)
         needed.blobs |= {blob.digest: blob.size for blob in image.blobs}
         for manifest in image.manifests:
             size = len(manifest.body)

@@ -14,6 +14,7 @@ import pytest
 
 from reconciler.mirrors.patterns import Exact
 from reconciler.oci.spec import Platform
+from reconciler.plan.sizes import WorkerUse
 from reconciler.stores.buckets import S3
 from reconciler.stores.parts import PART_SIZE
 from reconciler.target import lock
@@ -113,6 +114,9 @@ def test_requests_and_bytes_are_those_that_a_real_server_counts(runs: Runs, faul
     """An empty bucket, then updates, prunes, a blob in parts, new repositories; other platforms; and nothing to do."""
     first = check(runs, faulty, FIRST)
     assert first.sizes.before == 0
+    # An image under two tags of a repository is one; each is pulled as index, manifest, configuration and layers.
+    assert first.served.images == sum(len({one.digest for one in tags.values()}) for tags in FIRST.values())
+    assert first.served.requests >= first.served.images * (4 + 2)
     assert requests(first)["CopyObject"] > 0, "two repositories have one image"
     then = check(runs, faulty, THEN)
     assert requests(then)["UploadPart"] == 3
@@ -120,7 +124,9 @@ def test_requests_and_bytes_are_those_that_a_real_server_counts(runs: Runs, faul
     last = {"a": {"1": V1}, "b": {"1": V1, "2": V2, "n": V1.children[0]}, "new": THEN["new"]}
     entries = (ONE, mirror("b"), mirror("new"))
     check(runs, faulty, last, *entries)
-    nothing = check(runs, faulty, last, *entries).sizes
+    none = check(runs, faulty, last, *entries)
+    assert none.served == WorkerUse(0, 0)
+    nothing = none.sizes
     assert (nothing.before, nothing.downloaded, nothing.uploaded) == (nothing.after, 0, 0)
 
 

@@ -166,6 +166,48 @@ def test_an_answer_that_is_none_is_an_error_that_names_what_was_asked(
     assert not api.faults
 
 
+ODD_OF_WORKERS: list[object] = [
+    [{"id": "..", "pattern": "x/*"}],
+    [{"id": "x", "pattern": "x/*", "script": 3}],
+    {"deployments": 3},
+    {"deployments": [{"versions": []}]},
+    {"deployments": [{"versions": [{"version_id": "../../x"}]}]},
+    {"id": "../x", "resources": {}},
+    {"id": "x", "resources": 3},
+]
+ODD_WORKERS = [*ODD, *(json.dumps({**NULL, "result": result}).encode() for result in ODD_OF_WORKERS)]
+
+
+@pytest.mark.parametrize("number", range(len(ODD_WORKERS)))
+def test_an_answer_about_workers_that_is_none_is_an_error_too(
+    number: int, api: CloudflareApi, cloudflare: Cloudflare
+) -> None:
+    zone = Zone(ZONE, "example.com", ACCOUNT)
+    for path, read in (
+        ("/zones/", lambda: cloudflare.routes(zone)),
+        ("/accounts/", lambda: cloudflare.deployments("x")),
+        ("/accounts/", lambda: cloudflare.version("x", "y")),
+    ):
+        api.faults.append((f"GET /client/v4{path}", Answer(200, body=ODD_WORKERS[number])))
+        said = "Worker x: an empty list is a valid answer about routes"
+        try:
+            read()
+        except EdgeError as error:
+            said = str(error)
+        else:
+            assert ODD_WORKERS[number] == json.dumps({**NULL, "result": []}).encode()
+        assert re.match("(the Workers routes of zone|Worker x)", said)
+        assert len(said) < 400
+
+
+def test_no_worker_is_not_an_error_and_another_404_is(api: CloudflareApi, cloudflare: Cloudflare) -> None:
+    assert cloudflare.deployments("x") is None
+    other = {"success": False, "errors": [{"code": 7003, "message": "no route"}], "messages": [], "result": None}
+    api.faults.append(("GET /client/v4/accounts", Answer(404, body=json.dumps(other).encode())))
+    with pytest.raises(EdgeError, match=r"Worker x: Cloudflare answered 404: no route \(code 7003\)"):
+        cloudflare.deployments("x")
+
+
 @pytest.mark.parametrize("odd", ["..", ".", "", "../x", "a/b", "a?b", "a b", "é", "a" * 101])
 def test_an_id_that_would_lead_to_another_path_is_refused(odd: str, api: CloudflareApi, cloudflare: Cloudflare) -> None:
     zone = {"id": odd, "name": "example.com", "account": {"id": ACCOUNT}}

@@ -21,7 +21,7 @@ from reconciler.oci.spec import OCI_INDEX, OCI_MANIFEST, Descriptor, Digest, Pla
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan
 from reconciler.plan.plan_json import plan_document, serialise_with_manifests
-from reconciler.plan.sizes import Sizes, Unread
+from reconciler.plan.sizes import Sizes, Unread, WorkerUse
 from reconciler.sources.quota import Quota, Spending
 from reconciler.stores import Unfinished
 from reconciler.stores.buckets import R2_PRICES, S3_REQUESTS
@@ -125,7 +125,7 @@ def test_a_plan(etag: str | None) -> None:
 @pytest.mark.parametrize("requests", [None, counted(S3_REQUESTS, {"PutObject": 3})])
 @pytest.mark.parametrize("prices", [None, R2_PRICES])
 def test_a_plan_with_its_sizes(requests: RequestCounts | None, prices: Prices | None) -> None:
-    sizes = Sizes(5, 1, 2, 7, 0, 10, 17, 0, requests, (Unread("a/b", "1", "too few pulls"),), prices)
+    sizes = Sizes(5, 1, 2, 7, 0, 10, 17, 0, requests, (Unread("a/b", "1", "too few pulls"),), prices, WorkerUse(2, 20))
     spendings = (Spending(Quota("docker.io", 100, 76, 21_600, 20), 17, exact=False),)
     plan = Plan("0" * 64, 3, None, (), {Digest.of(b"{}"): b"{}"}, spendings, sizes)
     validator = Draft202012Validator(load_schema("plan"))

@@ -16,7 +16,7 @@ from reconciler.oci.spec import OCI_INDEX, Descriptor, Digest
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Plan, RepositoryPlan
 from reconciler.plan.plan_json import plan_document
-from reconciler.plan.sizes import Sizes, Unread
+from reconciler.plan.sizes import Sizes, Unread, WorkerUse
 from reconciler.signatures.signers import Refused, Unchecked, Verified
 from reconciler.sources.quota import Quota, Spending
 from reconciler.stores.buckets import R2_PRICES, S3_REQUESTS
@@ -192,6 +192,14 @@ def test_what_a_plan_takes_and_costs() -> None:
         "A month at R2's list prices of November 2026, with one such run: $0.23 (storage $0.23, class A $0.00, "
         "class B $0.00); $0.38 of a bill that is beyond the free tier anyway.\n"
         "! library/[b]:1 is not in these sizes: 503 | `x`\n"
+    )
+    worker = plan_text(replace(plan(), sizes=replace(SIZES, worker=WorkerUse(3, 33))))
+    assert (
+        "Worker: one pull of each of 3 new images takes 33 requests; 100,000 a day are free, which is some 9,090 such "
+        "pulls.\n"
+    ) in worker
+    assert "of the new image takes 1 request;" in plan_text(
+        replace(plan(), sizes=replace(SIZES, worker=WorkerUse(1, 1)))
     )
     markdown = plan_markdown(replace(plan(), spendings=SPENDINGS, sizes=replace(SIZES, requests=None)))
     assert "\n- Pulls: apply needs 17 pulls; docker.io has 76 of 100 left" in markdown
