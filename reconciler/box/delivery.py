@@ -94,6 +94,7 @@ def delivered(
     """
     with opened(paths, stage, keys) as box:
         index = read_index(connections.target.state).index
+        mirrors = mirrors.including({target: one.source for target, one in box.manifest.repositories.items()})
         targets = affected(box, mirrors, index, only)
         ours = boxed(mirrors, box)
         yield Delivery(box, ours, replace(connections, open_source=opener(box, mirrors)), index.repositories, targets)

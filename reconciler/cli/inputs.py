@@ -29,10 +29,26 @@ def load_whole(file: Path) -> Mirrors:
     return load_mirrors(file, os.environ)
 
 
-def load_for_run(file: Path, only: Sequence[str], *, locked: bool) -> Mirrors:
-    """Loads the mirrors file, with `locked` at what its lockfile has. Raises `PlanRefused` for one that is stale."""
+def load_listed(file: Path) -> Mirrors:
+    """Loads the mirrors file as `load_whole` does, with a mirror for each repository that its namespaces have now."""
+    mirrors = load_whole(file)
+    if not mirrors.namespaces:
+        return mirrors
+    # Imported here: most files have none.
+    from reconciler.cli.progress import waiting
+    from reconciler.plan.namespaces import listed
+
+    with waiting("Listing repositories ..."):
+        return listed(mirrors, os.environ)
+
+
+def load_for_run(file: Path, only: Sequence[str], *, locked: bool, offline: bool = False) -> Mirrors:
+    """Loads the mirrors file, with `locked` at what its lockfile has. Raises `PlanRefused` for one that is stale.
+
+    offline  whether namespaces are not listed, since the run has its own list of repositories
+    """
     if not locked:
-        return load_whole(file)
+        return load_whole(file) if offline else load_listed(file)
     # Imported here: most runs use no lockfile.
     from reconciler.lockfile.parse import lockfile_path, read_lockfile
     from reconciler.lockfile.pinned import at_lockfile
@@ -41,15 +57,22 @@ def load_for_run(file: Path, only: Sequence[str], *, locked: bool) -> Mirrors:
     mirrors, lockfile = load_whole(file), read_lockfile(path)
     if lockfile is None:
         raise UsageError(f"--locked: {path} is not there; write it with `r2mirror lock`")
+    mirrors = mirrors.including({target: one.source for target, one in lockfile.repositories.items()})
     return at_lockfile(mirrors, lockfile, str(path), only)
 
 
 def load(file: Path, store: str | None = None) -> Mirrors:
     """Loads what the mirrors file declares for one store: the one of that name, or the only one.
 
-    Raises `UsageError` where there are several, and as `load_whole` does.
+    Raises `UsageError` where there are several, and as `load_whole` does. Of namespaces, it has the repositories that
+    the mirror index has.
     """
-    return load_whole(file).only_target(store)
+    mirrors = load_whole(file).only_target(store)
+    if not mirrors.namespaces:
+        return mirrors
+    from reconciler.plan.namespaces import recorded
+
+    return recorded(mirrors, os.environ)
 
 
 def open_bucket(mirrors: Mirrors) -> Target:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.clients import Client, ClientConfig, File, Pull
-from reconciler.clients.public import certificate_notes, more, pull_here, pull_through, quoted
+from reconciler.clients.public import SAMPLE, certificate_notes, more, pull_here, pull_through, quoted
 
 if TYPE_CHECKING:
     from reconciler.clients.public import Public
@@ -45,7 +45,15 @@ def _tables(public: Public) -> Iterator[str]:
         if upstream.usable:
             yield _mirrored(public, upstream, upstream.registry, [prefix.path for prefix in upstream.usable])
         for repository, targets in _one_by_one(upstream).items():
-            yield _mirrored(public, upstream, f"{upstream.registry}/{repository}", targets)
+            yield _mirrored(public, upstream, *_located(public, f"{upstream.registry}/{repository}", targets))
+
+
+def _located(public: Public, source: str, targets: list[str]) -> tuple[str, list[str]]:
+    """Returns a source and its targets; for a namespace, what is before the names of its repositories."""
+    end = f"/{SAMPLE}"
+    if source not in public.samples:
+        return source, targets
+    return source.removesuffix(end), [one.removesuffix(end) for one in targets if one.endswith(end)]
 
 
 def _mirrored(public: Public, upstream: Upstream, location: str, targets: Iterable[str]) -> str:

@@ -18,6 +18,9 @@ from reconciler.stores.config import PATHS_ARE_NOT_FOR_CLIENTS
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror, Mirrors
 
+SAMPLE = "repository"
+"""The repository that stands for those of a namespace."""
+
 ROOT = ""
 """The prefix of repositories that keep their own paths."""
 
@@ -28,12 +31,14 @@ class Public:
 
     url             without a path
     is_cloudflares  whether its certificate is Cloudflare's, which every client trusts
+    samples         the sources of those of its mirrors that stand for a namespace
     """
 
     url: str
     mirrors: tuple[Mirror, ...]
     upstreams: tuple[Upstream, ...]
     is_cloudflares: bool
+    samples: frozenset[str] = frozenset()
 
     @property
     def host(self) -> str:
@@ -60,10 +65,13 @@ def public(mirrors: Mirrors) -> Public:
     if urlsplit(url).path:
         raise UsageError(f"store.public_url {url} {PATHS_ARE_NOT_FOR_CLIENTS}")
     # What clients pull from a registry that has a prefix is below it.
+    samples = tuple(one.at(SAMPLE) for one in mirrors.namespaces)
     named = tuple(
-        replace(mirror, target=f"{prefix}/{mirror.target}" if prefix else mirror.target) for mirror in mirrors.mirrors
+        replace(mirror, target=f"{prefix}/{mirror.target}" if prefix else mirror.target)
+        for mirror in (*mirrors.mirrors, *samples)
     )
-    return Public(url, named, upstreams(named, mirrors.registries), mirrors.is_at_r2)
+    sources = frozenset(one.source for one in samples)
+    return Public(url, named, upstreams(named, mirrors.registries), mirrors.is_at_r2, sources)
 
 
 def quoted(text: str) -> str:

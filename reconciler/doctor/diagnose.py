@@ -109,6 +109,13 @@ def _beside(state: StoreConfig, environ: Mapping[str, str]) -> Iterator[CheckRes
 
 
 def _sources(mirrors: Mirrors, environ: Mapping[str, str]) -> Iterator[CheckResult]:
+    if mirrors.namespaces:
+        # Imported here: most files have none.
+        from reconciler.doctor.namespaces import check_namespaces
+        from reconciler.plan.namespaces import listed
+
+        mirrors = listed(mirrors, environ)
+        yield from check_namespaces(mirrors)
     with (
         open_sources(mirrors.registries, mirrors.folder, environ, BLOB_WORKERS) as open_source,
         readers(RESOLVE_WORKERS) as executor,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.doctor.results import CheckResult, Notes
 from reconciler.errors import ExtraMissing, MirrorError, StoreDenied
+from reconciler.mirrors.model import EVERY
 from reconciler.registry.kinds import OTHER
 from reconciler.registry.opening import opened
 from reconciler.registry.powers import Can
@@ -57,7 +58,8 @@ def check_registry(store: RegistryStore, mirrors: Mirrors, environ: Mapping[str,
     """Checks the registry in the repository of the first mirror."""
     notes = Notes("registry", store.registry, store.advice)
     settings = mirrors.registries.get(store.registry, RegistryConfig())
-    path = store.path(mirrors.mirrors[0].target)
+    # Nothing is written there, so it need not be a repository of a namespace.
+    path = store.path(mirrors.entries[0].target.replace(EVERY, "repository"))
     try:
         with opened(store.registry, settings, environ, Deadline(TIME)) as host:
             probed = probe(host, path)
@@ -95,7 +97,7 @@ def _push(notes: Notes, host: TargetRegistry, probed: Probed, path: str) -> Chec
 
 def _deletion(notes: Notes, store: RegistryStore, mirrors: Mirrors, probed: Probed) -> Iterator[CheckResult]:
     """Checks that tags which are to be pruned can be deleted."""
-    if not any(mirror.prune for mirror in mirrors.mirrors):
+    if not any(mirror.prune for mirror in mirrors.entries):
         return
     if probed.may_delete is Can.NO:
         yield notes.warning("delete", "this login may not delete: tags to be pruned are kept", notes.advice.rights)

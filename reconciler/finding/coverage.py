@@ -31,6 +31,8 @@ class Missing:
 
 def missing_in_file(found: Iterable[Found], mirrors: Mirrors) -> tuple[Missing, ...]:
     """Returns the images that mirrors.yaml does not mirror. A pattern covers each tag that it may choose."""
+    found = tuple(found)
+    mirrors = _with_found(mirrors, {str(one.image.repository) for one in found})
     names = _Names(mirrors, ((mirror.sources, mirror.target, mirror) for mirror in mirrors.mirrors))
 
     def lacks(image: Image) -> str | None:
@@ -44,6 +46,17 @@ def missing_in_file(found: Iterable[Found], mirrors: Mirrors) -> tuple[Missing, 
         return None if has else f"{_which(image)} mirrors.yaml does not choose"
 
     return _missing(found, lacks)
+
+
+def _with_found(mirrors: Mirrors, names: Iterable[str]) -> Mirrors:
+    """Returns the file with the mirrors of those images that its namespaces have, by their names there or here."""
+    hosts = tuple(_hosts(mirrors))
+    targets: dict[str, str] = {}
+    for name in names if mirrors.namespaces else ():
+        here = [name.removeprefix(f"{host}/") for host in hosts if name.startswith(f"{host}/")]
+        found = map(mirrors.mirror_of, here)
+        targets |= {**mirrors.namespaced(name), **{mirror.target: mirror.source for mirror in found if mirror}}
+    return mirrors.including(targets)
 
 
 def missing_in_index(found: Iterable[Found], mirrors: Mirrors, index: MirrorIndex) -> tuple[Missing, ...]:

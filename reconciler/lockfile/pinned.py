@@ -21,6 +21,7 @@ SHOWN = 10
 
 def stale(mirrors: Mirrors, lockfile: Lockfile) -> Iterator[tuple[str, str]]:
     """Yields the targets whose tags have to be locked again, or not any more, each with the reason."""
+    mirrors = mirrors.including({target: one.source for target, one in lockfile.repositories.items()})
     for mirror in mirrors.mirrors:
         locked = lockfile.repositories.get(mirror.target)
         if locked is None:

@@ -17,7 +17,7 @@ from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.changed import changed_entries
 from reconciler.mirrors.files import OnDisk
 from reconciler.mirrors.files import read_files as read_all
-from reconciler.mirrors.model import DEFAULT_HISTORY, DEFAULT_NAME, Mirrors
+from reconciler.mirrors.model import DEFAULT_HISTORY, DEFAULT_NAME, Mirrors, Namespace
 from reconciler.mirrors.sections.destination import destination_problem
 from reconciler.mirrors.sections.edge import edge_store, read_edge
 from reconciler.mirrors.sections.entries import Settings, Taken, read_mirrors, read_settings
@@ -95,7 +95,7 @@ def load_with_notes(
     content = Mirrors(
         first,
         registries,
-        mirrors,
+        tuple(one for one in mirrors if not isinstance(one, Namespace)),
         defaults,
         folder,
         files.sha256,
@@ -106,6 +106,7 @@ def load_with_notes(
         notifiers=notifiers,
         schedule=schedule,
         include=tuple(document.value.get("include", ())),
+        namespaces=tuple(one for one in mirrors if isinstance(one, Namespace)),
     )
     changed = tuple(note for one in files.documents for note in changed_entries(one))
     return Loaded(content, changed, unused)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import UsageError
 from reconciler.mirrors.patterns import Locked, Named, Pinned
-from reconciler.oci.spec import Platform, RepositoryName
+from reconciler.oci.spec import Platform, RepositoryName, is_repository
 from reconciler.sources.kinds import parse_source
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
 
 DEFAULT_HISTORY = "400d"
 DEFAULT_NAME = "default"
+DEFAULT_REPOSITORIES = 100
+
+EVERY = "*"
+"""The place of the repositories' names in the source and the target of a namespace."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +119,51 @@ class Mirror:
 
 
 @dataclass(frozen=True)
+class Namespace(Mirror):
+    """An entry whose source ends with `/*`: what it says holds for each repository there.
+
+    exclude_repositories  globs of the names of repositories that are left out
+    max_repositories      how many repositories it may bring
+    """
+
+    exclude_repositories: tuple[str, ...] = ()
+    max_repositories: int = DEFAULT_REPOSITORIES
+
+    def at(self, name: str) -> Mirror:
+        """Returns the mirror of the repository of this name."""
+        values = {one.name: getattr(self, one.name) for one in fields(Mirror)}
+        ends = {key: values[key].replace(EVERY, name) for key in ("source", "target")}
+        return Mirror(**{**values, **ends})
+
+    def leaves_out(self, name: str) -> bool:
+        """Returns whether `exclude_repositories` has the repository."""
+        return any(fnmatchcase(name, glob) for glob in self.exclude_repositories)
+
+    def from_source(self, source: str) -> Mirror | None:
+        """Returns the mirror of a source; None if it is not in the namespace, or left out."""
+        return self._named(source, self.source)
+
+    def to_target(self, target: str) -> Mirror | None:
+        """Returns the mirror that has a target; None if none can have it."""
+        return self._named(target, self.target)
+
+    def _named(self, text: str, pattern: str) -> Mirror | None:
+        before, _, after = pattern.partition(EVERY)
+        name = text.removeprefix(before).removesuffix(after)
+        is_here = is_repository(name) and pattern.replace(EVERY, name) == text
+        return self.at(name) if is_here and not self.leaves_out(name) else None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A namespace whose repositories could not be listed. `reason`: one of `errors.REASONS`."""
+
+    namespace: Namespace
+    why: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Defaults:
     """The values of a mirror that does not set its own; the fields mean what those of `Mirror` do."""
 
@@ -148,6 +198,8 @@ class Mirrors:
     store_name  the name of `store` among them; None in the whole file, and where it has one `store`
     schedule    when `watch` runs the mirrors that have no schedule of their own; None: the file has none
     include     the patterns of the files that it includes
+    namespaces  the entries for namespaces; `including` adds the mirrors of their repositories to `mirrors`
+    failed      those of them that could not be listed
     """
 
     store: StoreConfig
@@ -164,6 +216,46 @@ class Mirrors:
     notifiers: tuple[Notifier, ...] = ()
     schedule: Schedule | None = None
     include: tuple[str, ...] = ()
+    namespaces: tuple[Namespace, ...] = ()
+    failed: tuple[Failed, ...] = ()
+
+    @property
+    def entries(self) -> tuple[Mirror, ...]:
+        """All entries of the file, those for namespaces last."""
+        return (*self.mirrors, *self.namespaces)
+
+    @cached_property
+    def _by_target(self) -> Mapping[str, Mirror]:
+        return {mirror.target: mirror for mirror in self.mirrors}
+
+    @cached_property
+    def _named_sources(self) -> frozenset[str]:
+        return frozenset(mirror.source for mirror in self.mirrors)
+
+    def mirror_of(self, target: str, source: str | None = None) -> Mirror | None:
+        """Returns the mirror of a target: the one of its own entry, else the one that a namespace has for it.
+
+        source  where its images come from; None: not known
+
+        A namespace has no mirror for a source with an entry of its own.
+        """
+        if target in self._by_target:
+            return self._by_target[target]
+        found = (one.to_target(target) for one in self.namespaces)
+        free = (one for one in found if one and one.source not in self._named_sources)
+        return next((one for one in free if source in (None, one.source)), None)
+
+    def namespaced(self, source: str) -> Mapping[str, str]:
+        """Returns the target that a namespace has for a source, with the source, as `including` takes them."""
+        found = (one.from_source(source) for one in self.namespaces)
+        return {one.target: source for one in found if one}
+
+    def including(self, targets: Mapping[str, str]) -> Mirrors:
+        """Returns the file with the mirrors that its namespaces have for these targets, given with their sources."""
+        if not self.namespaces:
+            return self
+        found = (self.mirror_of(*one) for one in targets.items() if one[0] not in self._by_target)
+        return replace(self, mirrors=(*self.mirrors, *(one for one in found if one)))
 
     @property
     def is_at_r2(self) -> bool:
@@ -209,6 +301,8 @@ class Mirrors:
             store=store,
             store_name=name,
             mirrors=tuple(mirror for mirror in self.mirrors if name in (mirror.stores or self.stores)),
+            namespaces=tuple(one for one in self.namespaces if name in (one.stores or self.stores)),
+            failed=tuple(one for one in self.failed if name in (one.namespace.stores or self.stores)),
             # A plan that is saved for one store is not one for another.
             sha256=hashlib.sha256(f"{self.sha256} {name}".encode()).hexdigest(),
             # There is an edge only where exactly one store can have it.
@@ -220,17 +314,20 @@ class Mirrors:
 
         One without an `owner` does if the file names it.
         """
-        return owner == self.name or (owner is None and any(mirror.target == target for mirror in self.mirrors))
+        return owner == self.name or (owner is None and self.mirror_of(target) is not None)
 
     def retention(self) -> Callable[[str], timedelta]:
         """Returns a function from a target to how long it keeps a digest without tags."""
-        by_target = {mirror.target: mirror.retain for mirror in self.mirrors}
-        return lambda target: by_target.get(target, self.defaults.retain)
+        return lambda target: (self.mirror_of(target) or self.defaults).retain
 
     def naming(self) -> Callable[[str], Collection[str]]:
         """Returns a function from a target to those of its tags that are named."""
-        by_target = {mirror.target: mirror.named for mirror in self.mirrors}
-        return lambda target: by_target.get(target, {})
+
+        def named(target: str) -> Collection[str]:
+            mirror = self.mirror_of(target)
+            return mirror.named if mirror else ()
+
+        return named
 
 
 def _repository(source: str) -> RepositoryName | None:

@@ -33,7 +33,7 @@ def only_for(mirrors: Mirrors, targets: Sequence[Mirrors], only: Sequence[str]) 
     """Returns the globs that are for a store: all but those that match mirrors of other stores alone."""
 
     def matches(glob: str, one: Mirrors) -> bool:
-        return any(fnmatchcase(mirror.target, glob.removeprefix(LEFT_OUT)) for mirror in one.mirrors)
+        return any(fnmatchcase(mirror.target, glob.removeprefix(LEFT_OUT)) for mirror in one.entries)
 
     return tuple(glob for glob in only if matches(glob, mirrors) or not any(matches(glob, one) for one in targets))
 
@@ -49,7 +49,7 @@ def check_only(only: Sequence[str], mirrors: Mirrors, recorded: Callable[[], Ite
 
     `recorded` reads the mirror index, and is called only if a glob matches nothing in mirrors.yaml.
     """
-    named = [mirror.target for mirror in mirrors.mirrors]
+    named = [mirror.target for mirror in mirrors.entries]
     globs = [glob.removeprefix(LEFT_OUT) for glob in only]
     lost = [glob for glob in globs if not any(matches_only(target, [glob]) for target in named)]
     if not lost:

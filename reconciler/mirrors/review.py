@@ -224,7 +224,7 @@ def _stores(mirrors: Mirrors | None) -> Mapping[str, StoreConfig]:
 
 
 def _by_target(mirrors: Mirrors | None) -> dict[str, Mirror]:
-    return {mirror.target: mirror for mirror in mirrors.mirrors} if mirrors else {}
+    return {mirror.target: mirror for mirror in mirrors.entries} if mirrors else {}
 
 
 def _edges(mirrors: Mirrors | None) -> dict[str, EdgeConfig]:

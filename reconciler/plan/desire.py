@@ -17,6 +17,7 @@ from reconciler.plan.ages import NO_AGES, Ages
 from reconciler.plan.draft import HELD
 
 if TYPE_CHECKING:
+    from reconciler.mirrors.model import Failed
     from reconciler.mirrors.selection import Tally
     from reconciler.plan.draft import Draft
     from reconciler.signatures.signers import Knowledge, Refused
@@ -168,3 +169,9 @@ def desire_nothing(target: str, observed: RepositoryState, moved_to: str | None 
     return Desired(
         target, observed.source, None, unsettled, kept, unwanted, held=held, released=released, ages=forgotten
     )
+
+
+def desire_no_more(failed: Failed) -> Desired:
+    """Returns what is wanted of a namespace that could not be listed, beside its known repositories: nothing."""
+    one = failed.namespace
+    return Desired(one.target, one.source, one.platforms, {}, {}, {}, (failed.why,), reasons=(failed.reason,))

@@ -95,6 +95,7 @@ def make(mirrors: Mirrors, connections: Connections, choices: Choices = ALL, *, 
             *plan.warnings,
             *_lost_index(mirrors, observed, connections),
             *_private(plan, observed, mirrors, connections),
+            *_unlisted(mirrors, observed, choices),
         ),
         allow_prune=choices.allow_prune,
         root=observed.digest,
@@ -181,6 +182,13 @@ def _lost_index(mirrors: Mirrors, observed: StoredIndex, connections: Connection
         found = connections.target.holds_any([mirror.target for mirror in mirrors.mirrors])
         if found:
             yield INDEX_GONE.format(found)
+
+
+def _unlisted(mirrors: Mirrors, observed: StoredIndex, choices: Choices) -> Iterator[str]:
+    if mirrors.namespaces:
+        from reconciler.plan.namespaces import unlisted
+
+        yield from unlisted(mirrors, observed.index, choices.only)
 
 
 def _private(plan: Plan, observed: StoredIndex, mirrors: Mirrors, connections: Connections) -> Iterator[str]:

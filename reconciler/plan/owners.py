@@ -65,7 +65,7 @@ def _repositories(targets: list[str]) -> str:
 def clashes(files: Mapping[str, Mirrors]) -> Iterator[str]:
     """Yields a line for every two files with different names that have a target in common in one bucket."""
     for (first, one), (second, other) in _sharing(files):
-        shared = sorted({mirror.target for mirror in one.mirrors} & {mirror.target for mirror in other.mirrors})
+        shared = sorted({mirror.target for mirror in one.entries} & {mirror.target for mirror in other.entries})
         if shared and one.name != other.name:
             more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
             yield (

@@ -9,6 +9,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed, UsageError
+from reconciler.mirrors.model import EVERY
 from reconciler.mirrors.selection import Tally
 from reconciler.oci.spec import Descriptor, Digest, is_tag, load_json, parse_media_type
 from reconciler.plan.ages_json import ages_document, parse_ages
@@ -183,7 +184,8 @@ def _parse_repository(entry: Any) -> RepositoryPlan:
             "changes": list(changes),
             "error": str() | None as error,
         } if all(isinstance(entry.get(key, []), list) for key in ("refused", "patterns")):
-            problem = target_problem(target)
+            # An error about a namespace is no repository, and has no changes.
+            problem = target_problem(target if entry.get("changes") else target.replace(EVERY, "repository", 1))
             if problem:
                 raise Malformed(f"target {target[:90]!r}", problem)
             platforms = parse_platforms(entry.get("platforms"), target)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError
 from reconciler.mirrors.only import check_only, matches_only
-from reconciler.plan.desire import Desired, desire, desire_nothing
+from reconciler.plan.desire import Desired, desire, desire_no_more, desire_nothing
 from reconciler.plan.findings import draft_of
 from reconciler.plan.rounds import Rounds
 from reconciler.plan.settings import PLAINLY
@@ -51,7 +51,8 @@ def resolve(
     # The index has whole seconds: a date that was rounded only there would differ from the plan's.
     at = resolving.now().replace(microsecond=0)
     desired = [desire(one, at) for one in drafts]
-    return tuple(sorted((*desired, *_unnamed(mirrors, reading.result(), choices.only)), key=lambda one: one.target))
+    others = (*_unnamed(mirrors, reading.result(), choices.only), *_unlisted(mirrors, choices.only))
+    return tuple(sorted((*desired, *others), key=lambda one: one.target))
 
 
 def _open_each(mirrors: Sequence[Mirror], open_source: OpenSource) -> None:
@@ -65,12 +66,21 @@ def _open_each(mirrors: Sequence[Mirror], open_source: OpenSource) -> None:
             open_source(mirror.source)
 
 
+def _unlisted(mirrors: Mirrors, only: Sequence[str]) -> Iterator[Desired]:
+    """The namespaces that could not be listed, each as a repository in which nothing changes."""
+    for one in mirrors.failed:
+        if matches_only(one.namespace.target, only):
+            yield desire_no_more(one)
+
+
 def _unnamed(mirrors: Mirrors, index: MirrorIndex, only: Sequence[str]) -> Iterator[Desired]:
     """The repositories of the index that belong to the mirrors file and that it no longer names."""
     named = {mirror.target for mirror in mirrors.mirrors}
     # A source that is mirrored under a new target was moved by the edit; its prunes say so.
     moved = {mirror.source: mirror.target for mirror in mirrors.mirrors if mirror.target not in index.repositories}
     for target, observed in index.repositories.items():
-        is_ours = target not in named and mirrors.owns(target, observed.owner)
+        # A namespace still names what its list lacks, or what was not listed at all.
+        is_named = target in named or mirrors.mirror_of(target, observed.source) is not None
+        is_ours = not is_named and mirrors.owns(target, observed.owner)
         if is_ours and (observed.tags or observed.pending or observed.seen) and matches_only(target, only):
             yield desire_nothing(target, observed, moved.get(observed.source), prune=mirrors.defaults.prune)

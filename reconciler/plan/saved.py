@@ -35,9 +35,8 @@ def checked(plan: Plan, mirrors: Mirrors, index: MirrorIndex, where: str, now: d
     Raises `PlanRefused` if the plan could not have been made for `mirrors`.
     """
     reasons = [*_twice(one.target for one in plan.repositories)]
-    named = {mirror.target: mirror for mirror in mirrors.mirrors}
     for repository in plan.repositories:
-        mirror = named.get(repository.target)
+        mirror = mirrors.mirror_of(repository.target, repository.source)
         problems = [*_problems(repository, mirror, mirrors, index)]
         problems += [*_too_young(repository, mirror, index, now), *_moved(repository, mirror)] if mirror else []
         reasons += [f"{repository.target}: {problem}" for problem in problems]

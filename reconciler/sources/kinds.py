@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from reconciler.errors import Malformed
+from reconciler.oci.spec import RepositoryName
 from reconciler.sources import in_bucket, in_helm, in_layout, in_mirror, in_registry
 
 if TYPE_CHECKING:
@@ -28,3 +31,18 @@ def kind_of(source: str) -> Kind:
 def parse_source(source: str) -> SourceName:
     """Parses the name of a source. Raises `Malformed`."""
     return kind_of(source).parse(source)
+
+
+IN_NAMESPACE = "/*"
+"""The end of the source of an entry for a namespace."""
+
+
+def parse_namespace(source: str) -> SourceName:
+    """Parses the source of an entry for a namespace, e.g. `quay.io/prometheus/*`. Raises `Malformed`."""
+    if kind_of(source).prefix:
+        raise Malformed(source[:90], "only repositories at registries can be named by `/*`; name them one by one")
+    name = parse_source(f"{source.removesuffix(IN_NAMESPACE)}/repository")
+    assert name.repository
+    path = f"{name.repository.path.removesuffix('repository')}*"
+    # Not one that `RepositoryName.parse` accepts: nothing downstream takes it for a repository.
+    return replace(name, text=f"{name.place}/{path}", repository=RepositoryName(name.place, path))

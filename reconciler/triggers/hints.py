@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -54,6 +54,7 @@ class Upstreams:
     def __init__(self, files: Mapping[str, Mirrors]) -> None:
         self._by_name: defaultdict[RepositoryName, set[tuple[str, str]]] = defaultdict(set)
         self._by_path: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        self._namespaces = [(file, mirrors, one) for file, mirrors in files.items() for one in mirrors.namespaces]
         for file, mirrors in files.items():
             for mirror in mirrors.mirrors:
                 for name in mirror.upstreams:
@@ -62,5 +63,15 @@ class Upstreams:
 
     def concerned(self, hint: Hint) -> set[tuple[str, str]]:
         """Returns the files, and their targets, that a push concerns."""
-        exact = self._by_name.get(RepositoryName(hint.registry, hint.path), set()) if hint.registry else set()
+        exact: set[tuple[str, str]] = set()
+        if hint.registry:
+            name = RepositoryName(hint.registry, hint.path)
+            exact = self._by_name.get(name, set()) or set(self._in_namespaces(str(name)))
         return exact if exact or not hint.by_path else self._by_path.get(hint.path, set())
+
+    def _in_namespaces(self, source: str) -> Iterator[tuple[str, str]]:
+        """Yields the files with a namespace of a repository, which need not have been listed yet, and its targets."""
+        for file, mirrors, namespace in self._namespaces:
+            mirror = namespace.from_source(source)
+            if mirror and mirrors.mirror_of(mirror.target, source) == mirror:
+                yield file, mirror.target

@@ -81,6 +81,7 @@ def mirror_for(
     `UsageError`.
     """
     source, name = _parsed(reference)
+    mirrors = mirrors.including(mirrors.namespaced(source.text))
     found = [one for one in mirrors.mirrors if one.source == source.text and target in (None, one.target)]
     place = target or (found[0].target if found else source.target)
     if place is None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 def prospect(mirrors: Mirrors, target: str, tag: str, *, is_there: bool) -> str:
     """Returns a sentence about the applies to come; `is_there`: whether the tag was copied, else it was removed."""
     held = f"It is held: applies leave it as it is until `r2mirror release {target}:{tag}`"
-    mirror = next((one for one in mirrors.mirrors if one.target == target), None)
+    mirror = mirrors.mirror_of(target)
     if mirror is None:
         ended = f"{held}. Then the next apply"
         if not is_there:

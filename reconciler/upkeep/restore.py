@@ -190,7 +190,8 @@ def _steps(
 
 
 def _entry(mirrors: Mirrors, target: str) -> str | None:
-    return next((mirror.entry for mirror in mirrors.mirrors if mirror.target == target), None)
+    mirror = mirrors.mirror_of(target)
+    return mirror.entry if mirror else None
 
 
 class _Restore:

@@ -50,7 +50,7 @@ class Runner:
     def run(self, mirrors: Mirrors, only: tuple[str, ...], deadline: Deadline) -> Report:
         """Plans and applies what the globs `only` choose. Stores that fail are in the report, and stop no other."""
         started = time.monotonic()
-        targets = mirrors.targets()
+        targets = self._listed(mirrors).targets()
         chosen = chosen_for(targets, only)
         accounts = [_open(one) for one in chosen]
         with connect_each(chosen, self.environ, self.workers, self.bandwidth, deadline) as (sources, opened):
@@ -73,6 +73,14 @@ class Runner:
                 if len(finished) == len(chosen) and not isinstance(run.error, LockHeld):
                     self.ended(run, one, connections)
         return Report(finished, time.monotonic() - started, stopped=not deadline.takes_more)
+
+    def _listed(self, mirrors: Mirrors) -> Mirrors:
+        if not mirrors.namespaces:
+            return mirrors
+        # Imported here: most files have none.
+        from reconciler.plan.namespaces import listed
+
+        return listed(mirrors, self.environ)
 
     @contextmanager
     def lock_of(self, mirrors: Mirrors, store: str) -> Iterator[Callable[[], bool]]:

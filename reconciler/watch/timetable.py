@@ -68,7 +68,7 @@ class Timetable:
         """Makes the timetable of a file. `at_once`: run everything now, e.g. after an edit."""
         usual = mirrors.schedule or HOURLY
         own: dict[Schedule, list[str]] = {}
-        for mirror in mirrors.mirrors:
+        for mirror in mirrors.entries:
             if mirror.schedule and mirror.schedule != usual:
                 own.setdefault(mirror.schedule, []).append(mirror.target)
 

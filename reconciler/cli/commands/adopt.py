@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.console import agreed, command_line, note, show_result, tell_waiting
-from reconciler.cli.inputs import load, open_bucket
+from reconciler.cli.inputs import load_listed, open_bucket
 from reconciler.cli.options import (
     MIRRORS,
     FileOption,
@@ -42,7 +42,7 @@ def adopt(
     For a bucket that was filled by hand or by another tool, and for a mirror index that was lost or damaged. Shows what
     it will do, and asks for confirmation on a terminal. Leaves alone what mirrors.yaml does not name.
     """
-    mirrors = load(file, store)
+    mirrors = load_listed(file).only_target(store)
     target = open_bucket(mirrors)
     caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
     found = survey_bucket(mirrors, target, caller, only or ())

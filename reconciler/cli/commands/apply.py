@@ -159,7 +159,9 @@ def apply(call: Call) -> int:
     check_keys(call.boxes, call.keys)
     if call.boxes and call.locked:
         raise UsageError("--from and --locked exclude each other: a box has its own tags and digests")
-    mirrors, deadline = load_for_run(call.file, call.only or (), locked=call.locked), Deadline(call.timeout)
+    is_given = bool(call.plan_file or call.boxes)
+    mirrors = load_for_run(call.file, call.only or (), locked=call.locked, offline=is_given)
+    mirrors, deadline = _with_planned(call, mirrors), Deadline(call.timeout)
     targets = mirrors.targets(call.store or ())
     if mirrors.stores and not call.boxes:
         return _apply_each(call, _planned(call, targets), deadline)
@@ -192,6 +194,15 @@ def apply(call: Call) -> int:
         _confirm(made.plan, yes=call.yes)
         report = ApplyReport(made.plan, call.output)
         return _apply(made, mirrors, connections, options, call, report, account)
+
+
+def _with_planned(call: Call, mirrors: Mirrors) -> Mirrors:
+    """Returns the mirrors file with the repositories that a saved plan has of its namespaces."""
+    if not (call.plan_file and mirrors.namespaces):
+        return mirrors
+    from reconciler.plan.files import read_plan
+
+    return mirrors.including({one.target: one.source for one in read_plan(call.plan_file)[0].repositories})
 
 
 def _planned(call: Call, targets: Sequence[Mirrors]) -> Sequence[Mirrors]:

@@ -13,7 +13,7 @@ import typer
 
 from reconciler.cli.completion import targets as completed_targets
 from reconciler.cli.console import complain, show_result, warn
-from reconciler.cli.inputs import load_whole
+from reconciler.cli.inputs import load_listed
 from reconciler.cli.options import MIRRORS, FileOption, FormatOption, TimeoutOption, VerboseOption, taking
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
@@ -71,9 +71,10 @@ def lock(call: Call) -> int:
     if call.names and not call.update:
         raise UsageError(f"{call.names[0][:90]}: add --update to lock the tags of one target again")
     path = lockfile_path(call.file)
-    mirrors = load_whole(call.file)
-    _check(call.names or (), mirrors)
     before = read_lockfile(path) or NOTHING_LOCKED
+    # A list of a namespace is not the reason to lock less than before.
+    mirrors = load_listed(call.file).including({target: one.source for target, one in before.repositories.items()})
+    _check(call.names or (), mirrors)
     targets = {target for target, _ in stale(mirrors, before)} if not call.update else set(call.names or ())
     if call.update and not call.names:
         targets = {one.target for one in mirrors.mirrors}
@@ -83,10 +84,11 @@ def lock(call: Call) -> int:
     locking = replace(locking, changes=tuple(changes(base, locking.lockfile)))
     for warning in locking.warnings:
         warn(warning)
-    for error in locking.errors:
+    errors = (*(one.why for one in mirrors.failed), *locking.errors)
+    for error in errors:
         complain(error)
     show_result(LOCKING, locking, call.output)
-    return 1 if locking.errors else 0
+    return 1 if errors else 0
 
 
 def _base(path: Path) -> Lockfile:

@@ -98,7 +98,7 @@ def plan(options: PlanOptions) -> int:
     check_keys(options.boxes, options.keys)
     if options.boxes and options.locked:
         raise UsageError("--from and --locked exclude each other: a box has its own tags and digests")
-    whole = load_for_run(options.file, options.only or (), locked=options.locked)
+    whole = load_for_run(options.file, options.only or (), locked=options.locked, offline=bool(options.boxes))
     targets = whole.targets(options.store or ())
     if options.out and len(targets) > 1:
         raise UsageError("a saved plan is for one store: add --store NAME, and save one for each")

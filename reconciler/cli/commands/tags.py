@@ -109,10 +109,10 @@ def _registries() -> Mapping[str, RegistryConfig]:
 
 
 def _mirror(mirrors: Mirrors, target: str, file: Path) -> Mirror:
-    for mirror in mirrors.mirrors:
-        if mirror.target == target:
-            return mirror
-    targets = [mirror.target for mirror in mirrors.mirrors]
+    found = mirrors.mirror_of(target)
+    if found:
+        return found
+    targets = [mirror.target for mirror in mirrors.entries]
     near = get_close_matches(target, targets, 1) or [one for one in targets if one.endswith(f"/{target}")]
     hint = f"did you mean {near[0]}?" if near else f"its targets are {', '.join(sorted(targets)[:3])}"
     raise UsageError(f"{target}: not a target of {file}; {hint} Without -f, it is a source")

@@ -12,6 +12,7 @@ from reconciler.mirrors.document import file_name
 from reconciler.words import count, plain
 
 if TYPE_CHECKING:
+    from reconciler.mirrors.model import Mirrors
     from reconciler.plan.check import Check, CheckedFile
 
 MAX_NAMED = 20
@@ -64,8 +65,16 @@ noted_view = View(noted_text, check_document, is_news=_is_news, places=_places)
 def _lines(one: CheckedFile, about: Callable[[CheckedFile], Iterator[str]]) -> Iterator[str]:
     yield from map(str, one.problems)
     if one.mirrors:
-        yield f"{file_name(one.path)}: valid, {count(len(one.mirrors.mirrors), 'mirror')}"
+        yield f"{file_name(one.path)}: valid, {count(len(one.mirrors.entries), 'mirror')}{_bound(one.mirrors)}"
         yield from about(one)
+
+
+def _bound(mirrors: Mirrors) -> str:
+    """Returns how many repositories the namespaces may bring."""
+    if not mirrors.namespaces:
+        return ""
+    most = sum(one.max_repositories for one in mirrors.namespaces)
+    return f"; {count(len(mirrors.namespaces), 'namespace')} of at most {count(most, 'repository', 'repositories')}"
 
 
 def _summary(one: CheckedFile) -> Iterator[str]:
@@ -97,7 +106,7 @@ def _entry(one: CheckedFile) -> dict[str, Any]:
     return {
         "file": file_name(one.path),
         "valid": one.mirrors is not None,
-        "mirrors": len(one.mirrors.mirrors) if one.mirrors else None,
+        "mirrors": len(one.mirrors.entries) if one.mirrors else None,
         "problems": [_remark(problem) for problem in one.problems],
         "notes": [_remark(note) for note in one.notes],
     }

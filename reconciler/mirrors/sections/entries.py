@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from reconciler.errors import Malformed
 from reconciler.mirrors.document import spell
 from reconciler.mirrors.min_age import INDEX, LOG, LONGEST, PUSH, MinAge
-from reconciler.mirrors.model import Defaults, Mirror
+from reconciler.mirrors.model import EVERY, Defaults, Mirror, Namespace
 from reconciler.mirrors.narrowing import widened
 from reconciler.mirrors.patterns import Named, PatternError, Pinned, parse_pattern
 from reconciler.mirrors.rename import Rename
@@ -25,7 +25,7 @@ from reconciler.mirrors.text_values import duration, path
 from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import Digest, Platform, is_tag
 from reconciler.signatures.signers import Identity
-from reconciler.sources.kinds import parse_source
+from reconciler.sources.kinds import IN_NAMESPACE, parse_namespace, parse_source
 from reconciler.target.layout import target_problem
 
 if TYPE_CHECKING:
@@ -74,10 +74,16 @@ class Origin:
 
 @dataclass(frozen=True)
 class Taken:
-    """What earlier mirrors have, in this file and in others: their targets, and where attachments of sources are."""
+    """What earlier mirrors have, in this file and in others.
+
+    targets     their targets
+    origins     where the attachments of their sources are
+    namespaces  those of them that are for namespaces
+    """
 
     targets: dict[str, tuple[Document, KeyPath]] = field(default_factory=dict)
     origins: dict[str, tuple[Origin, Document, KeyPath]] = field(default_factory=dict)
+    namespaces: list[tuple[Namespace, Document, KeyPath]] = field(default_factory=list)
 
 
 Signers: TypeAlias = "Callable[[KeyPath, Any], tuple[Signer, ...]]"
@@ -162,16 +168,42 @@ def read_mirrors(
         ends = _ends(document, place, said, defaults.prefix)
         fallbacks = tuple(_fallbacks(document, place, said))
         schedule = read_schedule(document, (*place, "schedule"), said["schedule"]) if "schedule" in said else None
+        # One of its repositories stands for a namespace.
+        sample = [end.replace(EVERY, "repository") for end in ends or ()]
         if ends and isinstance(said.get("min_age"), dict):
-            _check_witnesses(document, place, ends[0], settings.others)
+            _check_witnesses(document, place, sample[0], settings.others)
         if ends:
-            _check_target(document, place, ends[1], taken, problem_at(*ends, settings.others.stores))
+            _check_target(document, place, ends[1], taken, problem_at(sample[0], sample[1], settings.others.stores))
         if ends:
             origin = Origin(settings.others.referrers_from, fallbacks)
             _check_origin(document, place, ends[0], origin, taken)
         if ends and not document.wrong(place):
-            values = {**vars(settings.values), "schedule": schedule, "fallbacks": fallbacks}
-            yield Mirror(*ends, tuple(tags.values()), **values, entry=_hash(said))
+            values: dict[str, Any] = {**vars(settings.values), "schedule": schedule, "fallbacks": fallbacks}
+            values["entry"] = _hash(said)
+            if ends[0].endswith(IN_NAMESPACE):
+                namespace = Namespace(*ends, tuple(tags.values()), **{**values, **_bounds(said)})
+                _check_overlap(document, place, namespace, taken)
+                yield namespace
+            else:
+                yield Mirror(*ends, tuple(tags.values()), **values)
+
+
+def _bounds(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What only an entry for a namespace has."""
+    bounds: dict[str, Any] = {key: said[key] for key in ("max_repositories",) if key in said}
+    return {**bounds, "exclude_repositories": tuple(said.get("exclude_repositories", ()))}
+
+
+def _check_overlap(document: Document, place: KeyPath, namespace: Namespace, taken: Taken) -> None:
+    """Records that a repository can be in this namespace and in an earlier one."""
+    for other, file, earlier in taken.namespaces:
+        outer, inner = sorted((other, namespace), key=lambda one: len(one.source))
+        if outer.from_source(inner.source.replace(EVERY, "repository")):
+            rest = inner.source.removeprefix(outer.source.removesuffix(EVERY))
+            advice = f"add {rest} to exclude_repositories of {outer.source}" if rest != EVERY else "keep only one"
+            where = f"{spell(earlier)} on {file.line_of(earlier, document)}"
+            document.problem((*place, "source"), f"{where} has repositories of {inner.source} too; {advice}")
+    taken.namespaces.append((namespace, document, place))
 
 
 def _hash(entry: Mapping[str, Any]) -> str:
@@ -184,14 +216,38 @@ def _ends(document: Document, place: KeyPath, said: Mapping[str, Any], prefix: s
     if "source" not in said or document.spoiled((*place, "target")):
         return None
     where, first = _sources(place, said)[0]
-    name = _source(document, where, first)
+    is_list = isinstance(said["source"], list)
+    name = _namespace(document, place, first) if _names_all(first) and not is_list else _source(document, where, first)
     if name is None:
         return None
+    if not name.text.endswith(IN_NAMESPACE):
+        _check_no_bounds(document, place, said)
     try:
         return name.text, target_of(name, said.get("target"), prefix)
     except TargetError as error:
         document.problem((*place, "target"), str(error))
         return None
+
+
+def _names_all(source: Any) -> bool:
+    return isinstance(source, str) and source.endswith(IN_NAMESPACE)
+
+
+def _namespace(document: Document, place: KeyPath, text: str) -> SourceName | None:
+    """The source of an entry for a namespace, None if it is wrong."""
+    if document.wrong((*place, "source")):
+        return None
+    try:
+        return parse_namespace(text)
+    except Malformed as error:
+        document.problem((*place, "source"), str(error))
+        return None
+
+
+def _check_no_bounds(document: Document, place: KeyPath, said: Mapping[str, Any]) -> None:
+    for key in ("exclude_repositories", "max_repositories"):
+        if key in said:
+            document.problem((*place, key), "is only valid with a source that ends with /*; remove it")
 
 
 def _sources(place: KeyPath, said: Mapping[str, Any]) -> list[tuple[KeyPath, Any]]:
@@ -205,6 +261,9 @@ def _sources(place: KeyPath, said: Mapping[str, Any]) -> list[tuple[KeyPath, Any
 def _source(document: Document, place: KeyPath, text: str) -> SourceName | None:
     """A source, None if its name is wrong."""
     if document.wrong(place):
+        return None
+    if _names_all(text):
+        document.problem(place, f"{text[:90]} names repositories by /*, which has to be the only source; remove others")
         return None
     try:
         name = parse_source(text)
@@ -239,8 +298,14 @@ def _check_target(document: Document, place: KeyPath, target: str, taken: Taken,
     # Without a `target` of its own, the mirror has its source's path as target.
     if where not in document.written:
         where = (*place, "source")
-    problem = target_problem(target)
-    if problem:
+    problem = target_problem(target.replace(EVERY, "repository", 1))
+    names_all = _names_all(document.sound(place).get("source"))
+    if names_all and target.count(EVERY) != 1:
+        why = "has to contain the name of each repository once; write e.g. {repository}, or prom/{name}"
+        document.problem(where, f"{target[:90]!r} {why}")
+    elif EVERY in target and not names_all:
+        document.problem(where, f"{target[:90]!r} cannot be a target: * is only for a source that ends with /*")
+    elif problem:
         document.problem(where, f"{target[:90]!r} cannot be a target: {problem}")
     elif destination:
         document.problem(where, destination)

@@ -319,3 +319,16 @@ def test_whatever_a_client_is_told_leads_to_the_image_of_that_name(
         Draft202012Validator(load_schema("client-config")).validate(client_config_document(config))
         text = client_config_text(config)
         assert all(file.content in text for file in config.files)
+
+
+def test_namespaces(world: World) -> None:
+    kept = {"source": "quay.io/prometheus/*", "tags": ["latest"]}
+    whole = configure(Client.CONTAINERD, mirrors(world, kept))
+    assert '[host."https://cr.example.com"]' in content(whole)
+    assert "docker pull" not in client_config_text(whole)
+    renamed = configure(Client.PODMAN, mirrors(world, {**kept, "target": "prom/{name}"}))
+    assert 'location = "quay.io/prometheus"\n\n[[registry.mirror]]\nlocation = "cr.example.com/prom"' in content(
+        renamed
+    )
+    with_note = client_config_text(configure(Client.CONTAINERD, mirrors(world, {**kept, "target": "prom/{name}"})))
+    assert "pull cr.example.com/prom/repository" in with_note

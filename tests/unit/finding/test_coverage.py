@@ -38,6 +38,18 @@ def uses(*references: str) -> list[Found]:
     return [Found("deploy/web.yaml", 14, 9, reference, "image") for reference in references]
 
 
+def test_images_of_namespaces(tmp_path: Path) -> None:
+    entry = '- {source: "quay.io/prom/*", target: "p/{name}", tags: ["1"], exclude_repositories: ["*-test"]}\n'
+    (tmp_path / "mirrors.yaml").write_text(FILE + entry)
+    names = ("quay.io/prom/a:1", "cr.example.com/p/new:1", "quay.io/prom/a:2", "quay.io/prom/a-test:1", "quay.io/x:1")
+    found = missing_in_file(uses(*names), load_mirrors(tmp_path / "mirrors.yaml", None))
+    assert [(one.found.reference, one.why) for one in found] == [
+        ("quay.io/prom/a:2", "whose tag mirrors.yaml does not choose"),
+        ("quay.io/prom/a-test:1", "which mirrors.yaml does not mirror"),
+        ("quay.io/x:1", "which mirrors.yaml does not mirror"),
+    ]
+
+
 def test_what_mirrors_yaml_does_not_mirror(tmp_path: Path) -> None:
     lacking = missing_in_file(
         uses(

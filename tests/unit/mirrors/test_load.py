@@ -278,7 +278,11 @@ def test_no_value_of_a_variable_and_no_password_is_told(tmp_path: Path) -> None:
 def test_what_a_mirror_does_not_say_is_what_the_schema_says(tmp_path: Path) -> None:
     (one,) = load(tmp_path, mirror("tags: [a]")).mirrors
     keys = load_schema("mirrors")["$defs"]["mirror"]["properties"]
+    (every,) = load(tmp_path, mirror("tags: [a]").replace("alpine", "quay.io/a/*")).namespaces
     said = "".join(f"\n    {key}: {json.dumps(keys[key]['default'])}" for key in keys if "default" in keys[key])
+    whole = mirror(f"tags: [a]{said}").replace("alpine", "quay.io/a/*")
+    assert load(tmp_path, whole).namespaces == (every,)
+    said = "".join(line for line in said.splitlines(keepends=True) if "_repositories" not in line)
     assert load(tmp_path, mirror(f"tags: [a]{said}")).mirrors == (one,)
 
 
@@ -653,3 +657,51 @@ def test_wrong_sources(tmp_path: Path, source: str, problem: str) -> None:
     found = problems(tmp_path, text)
     assert len(found) == 1
     assert problem in found[0]
+
+
+def test_a_namespace(tmp_path: Path) -> None:
+    more = "tags: [a]\n    exclude_repositories: ['*-test']\n    max_repositories: 7\n    target: 'prom/{name}'"
+    text = mirror(more).replace("alpine", "quay.io/prometheus/*")
+    found = load(tmp_path, text)
+    (one,) = found.namespaces
+    assert found.mirrors == ()
+    assert (one.source, one.target, one.max_repositories) == ("quay.io/prometheus/*", "prom/*", 7)
+    assert one.leaves_out("a-test")
+    (hub,) = load(tmp_path, mirror("tags: [a]").replace("alpine", "grafana/*")).namespaces
+    assert (hub.source, hub.target) == ("docker.io/grafana/*", "grafana/*")
+    (whole,) = load(tmp_path, mirror("tags: [a]").replace("alpine", "registry.example.com/*")).namespaces
+    assert (whole.source, whole.target) == ("registry.example.com/*", "*")
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("{source: 'quay.io/*/a', tags: [a]}", "expected [registry/]path of lower-case letters"),
+        ("{source: 'oci:./a/*', tags: [a]}", "only repositories at registries can be named by `/*`"),
+        ("{source: 'quay.io/UP/*', tags: [a]}", "expected [registry/]path of lower-case letters"),
+        ("{source: ['quay.io/a/*', alpine], tags: [a]}", "has to be the only source"),
+        ("{source: [alpine, 'quay.io/a/*'], tags: [a]}", "has to be the only source"),
+        ("{source: 'quay.io/a/*', target: b, tags: [a]}", "has to contain the name of each repository once"),
+        ("{source: 'quay.io/a/*', target: '{name}/{name}', tags: [a]}", "has to contain the name of each repository"),
+        ("{source: 'quay.io/a/*', target: 'UP/{name}', tags: [a]}", "cannot be a target"),
+        ("{source: quay.io/a/b, target: 'a/*', tags: [a]}", "* is only for a source that ends with /*"),
+        ("{source: alpine, tags: [a], max_repositories: 5}", "is only valid with a source that ends with /*"),
+        ("{source: alpine, tags: [a], exclude_repositories: [b]}", "is only valid with a source that ends with /*"),
+        ("{source: 'quay.io/a/*', tags: [a], max_repositories: 1001}", "1000"),
+        ("{source: 'r.io/a/*', tags: [a]}\n  - {source: 'r.io/a/*', target: 'x/*', tags: [a]}", "keep only one"),
+        (
+            "{source: 'r.io/a/*', tags: [a]}\n  - {source: 'r.io/a/b/*', target: 'x/*', tags: [a]}",
+            "mirrors[1].source: mirrors[0] on line 4 has repositories of r.io/a/b/* too; add b/* to exclude_repositories",
+        ),
+        ("{source: 'r.io/a/*', tags: [a]}\n  - {source: 's.io/a/*', tags: [a]}", "is also the target of mirrors[0]"),
+    ],
+)
+def test_a_namespace_that_cannot_be(tmp_path: Path, entry: str, problem: str) -> None:
+    found = problems(tmp_path, f"{HEAD}mirrors:\n  - {entry}\n")
+    assert len(found) == 1, found
+    assert problem in found[0]
+
+
+def test_a_namespace_within_another_that_leaves_it_out(tmp_path: Path) -> None:
+    entries = "  - {source: 'r.io/a/*', exclude_repositories: ['b/*'], tags: [a]}\n  - {source: 'r.io/a/b/*', target: 'x/*', tags: [a]}\n"
+    assert len(load(tmp_path, f"{HEAD}mirrors:\n{entries}").namespaces) == 2

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.edge.config import EdgeConfig
 from reconciler.mirrors import patterns
 from reconciler.mirrors.min_age import MinAge
-from reconciler.mirrors.model import Defaults, Mirror, Mirrors
+from reconciler.mirrors.model import Defaults, Failed, Mirror, Mirrors, Namespace
 from reconciler.mirrors.notifiers import Notifier
 from reconciler.mirrors.rename import Rename
 from reconciler.mirrors.schedule import Cron, Every
@@ -33,7 +36,7 @@ NODES: Mapping[str, Any] = {
 CONFIGURATIONS: dict[str, Collection[type]] = {
     "mirrors.yaml": [Mirrors],
     "defaults": [Defaults],
-    "mirror": [Mirror],
+    "mirror": [Mirror, Namespace],
     "host": [RegistryConfig],
     "mirror_host": [MirrorHost],
     "create": [Creation],
@@ -62,6 +65,8 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("signer", "is_regex"): {"identity_regex"},
     ("min_age", "exempt"): {"except"},
     ("mirrors.yaml", "notifiers"): {"notify"},
+    ("mirrors.yaml", "namespaces"): {"mirrors"},
+    ("mirrors.yaml", "failed"): set(),  # what a run finds
     ("schedule", "interval"): {"every"},
     ("schedule", "expression"): {"cron"},
     ("schedule", "zone"): {"timezone"},
@@ -86,7 +91,7 @@ PAGE = Path(__file__).parents[3] / "docs/mirrors.md"
 
 def test_no_configuration_type_and_no_object_of_the_schema_is_left_out_here() -> None:
     here = [kind for kinds_of_it in CONFIGURATIONS.values() for kind in kinds_of_it]
-    assert set(here) == configuration_types() - WRITTEN_AS_TEXT
+    assert set(here) == configuration_types() - WRITTEN_AS_TEXT - {Failed}  # what a run finds
     assert CONFIGURATIONS.keys() == {name for name, node in NODES.items() if "properties" in node}
 
 
@@ -117,3 +122,13 @@ def resolved(node: Mapping[str, Any]) -> Mapping[str, Any]:
 def test_defaults_can_set_whatever_a_mirror_can_but_its_source_target_tags_and_schedule() -> None:
     own = {field.name for field in fields(Mirror)} - {field.name for field in fields(Defaults)}
     assert own == {"source", "target", "tags", "entry", "schedule", "fallbacks"}
+
+
+@given(st.from_regex(r"[a-z]{1,3}(/[a-z]{1,3})?", fullmatch=True), st.sampled_from(["p/*", "*", "a-*", "p/*-b"]))
+def test_a_target_of_a_namespace_leads_back_to_its_source(name: str, target: str) -> None:
+    one = Namespace("quay.io/p/*", target, (), (), (), None, True, timedelta(days=7))
+    mirror = one.at(name)
+    assert type(mirror) is Mirror
+    assert one.to_target(mirror.target) == one.from_source(mirror.source) == mirror
+    assert one.from_source("quay.io/p/") is one.from_source("quay.io/other/a") is one.from_source("quay.io/p/*") is None
+    assert replace(one, exclude_repositories=(name,)).to_target(mirror.target) is None

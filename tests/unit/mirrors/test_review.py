@@ -15,9 +15,9 @@ from reconciler.cli.render.review import review_document, review_markdown, revie
 from reconciler.edge.config import EdgeConfig
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.min_age import MinAge
-from reconciler.mirrors.model import Defaults, Mirror, Mirrors
+from reconciler.mirrors.model import Defaults, Failed, Mirror, Mirrors, Namespace
 from reconciler.mirrors.notifiers import Notifier
-from reconciler.mirrors.patterns import AnyOf, Entry, Exact, Glob, Kept, Pinned, Regex, Semver
+from reconciler.mirrors.patterns import AnyOf, Entry, Exact, Glob, Kept, Locked, Pinned, Regex, Semver
 from reconciler.mirrors.rename import Rename
 from reconciler.mirrors.review import Edit, review
 from reconciler.mirrors.schedule import Cron, Every
@@ -118,6 +118,7 @@ def test_an_edit_in_words(tmp_path: Path) -> None:
     assert '+ `glob "3.2*"`; + `semver ">1", variant "a*", newest 3`; - `3.17`' in review_markdown(found)
 
 
+NAMESPACE = Namespace("quay.io/a/*", "a/*", (Exact("1"),), (), (), None, True, timedelta(days=7))
 MIRROR = Mirror("docker.io/a/b", "a/b", (Exact("1"),), (), (), None, True, timedelta(days=7))
 STORES: tuple[StoreConfig, ...] = (
     R2("a" * 32, "abc", "default", None, None),
@@ -215,6 +216,10 @@ CHANGED = [
         for name, one in variants(schedule)
     ),
     *((f"mirror {name}", mirrors(mirrors=(MIRROR,)), mirrors(mirrors=(one,))) for name, one in variants(MIRROR)),
+    *(
+        (f"namespace {name}", mirrors(namespaces=(NAMESPACE,)), mirrors(namespaces=(one,)))
+        for name, one in variants(NAMESPACE)
+    ),
     *(
         (f"{type(store).__name__} {name}", mirrors(store=store), mirrors(store=one))
         for store in STORES
@@ -441,6 +446,7 @@ def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
         type(one)
         for one in (
             MIRROR,
+            NAMESPACE,
             *STORES,
             Creation(),
             *PATTERNS,
@@ -456,14 +462,15 @@ def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
             *SCHEDULES,
         )
     }
-    assert {Mirrors, *varied} == configuration_types()
+    # Not in the file: what a run finds, and what mirrors.lock has.
+    assert {Mirrors, Failed, Locked, *varied} == configuration_types()
 
 
 def test_no_field_of_the_file_as_a_whole_is_left_out_of_the_test_of_reviews() -> None:
     names = {field.name for field in fields(Mirrors)}
     varied = {name for name in names for _, old, new in CHANGED if getattr(old, name) != getattr(new, name)}
-    assert names - varied == {"folder", "include", "sha256", "store_name", "stores"}, (
-        "where the file is, and how it is written"
+    assert names - varied == {"failed", "folder", "include", "sha256", "store_name", "stores"}, (
+        "where the file is, how it is written, and what a run finds"
     )
 
 

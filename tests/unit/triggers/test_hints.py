@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.mirrors.model import Namespace
 from reconciler.mirrors.patterns import Glob
 from reconciler.triggers.hints import Upstreams, make_hint
 from tests.memory import mirror, mirrors
@@ -49,3 +50,13 @@ def test_a_host_that_only_the_registry_knows_concerns_the_path_at_every_registry
     assert UPSTREAMS.concerned(make_hint("it", "registry.internal:5000", "acme/app", by_path=True)) == expected(
         {"inside/app"}
     )
+
+
+def test_a_push_to_a_new_repository_of_a_namespace_concerns_its_target() -> None:
+    entry = Namespace(**{**vars(mirror("prom/*", Glob("*"))), "source": "quay.io/prom/*"}, exclude_repositories=("x",))
+    own = replace(mirror("own", Glob("*")), source="quay.io/prom/own")
+    upstreams = Upstreams({"a": replace(mirrors(own), namespaces=(entry,))})
+    assert upstreams.concerned(make_hint("it", "quay.io", "prom/new")) == {("a", "prom/new")}
+    assert upstreams.concerned(make_hint("it", "quay.io", "prom/own")) == {("a", "own")}
+    assert upstreams.concerned(make_hint("it", "quay.io", "prom/x")) == set()
+    assert upstreams.concerned(make_hint("it", "ghcr.io", "prom/new")) == set()
