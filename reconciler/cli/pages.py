@@ -31,6 +31,7 @@ PAGES = {
     "lockfile": "How to lock tags at reviewed digests",
     "waiting": "How to let new images wait",
     "find": "How to find the images that you use",
+    "rewrite": "How to use the mirror in your files",
     "charts": "How to mirror Helm charts",
     "edge": "How to set up Cloudflare in front of a bucket",
     "mirrors": "Reference: mirrors.yaml",

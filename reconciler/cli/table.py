@@ -37,6 +37,7 @@ SECTIONS = {
         Row("tags", "tags:tags", "Show what patterns choose of a source's tags."),
         Row("find", "find:find", "Find the images that files name, and those that are not mirrored."),
         Row("wanted", "wanted:wanted", "Show the tags that clients asked for and that are not mirrored."),
+        Row("rewrite", "rewrite:rewrite", "Name the images that the mirror has at the mirror."),
         Row("diff", "diff:diff", "Summarize what an edit to a mirrors file means."),
         Row("review", "review:review", "Write a pull-request comment about an edit and a plan."),
     ),

@@ -40,8 +40,8 @@ def missing_in_file(found: Iterable[Found], mirrors: Mirrors) -> tuple[Missing, 
         if not (at_source or at_mirror):
             return "which mirrors.yaml does not mirror"
         # Which tag of the source a name in the store is of cannot be computed.
-        has = any(_may_have(one, image) for one in at_source) or any(
-            one.rename or _may_have(one, image) for one in at_mirror
+        has = any(may_have(one, image) for one in at_source) or any(
+            one.rename or may_have(one, image) for one in at_mirror
         )
         return None if has else f"{_which(image)} mirrors.yaml does not choose"
 
@@ -114,7 +114,7 @@ def _hosts(mirrors: Mirrors) -> Iterator[str]:
             yield "/".join(part for part in (urlsplit(store.pull_url).netloc, store.prefix) if part)
 
 
-def _may_have(mirror: Mirror, image: Image) -> bool:
+def may_have(mirror: Mirror, image: Image) -> bool:
     """Whether the patterns of a mirror choose the image, from some list of tags."""
     tag = image.pulled_tag
     if tag is None:

@@ -109,6 +109,15 @@ def kind_of_text(text: str) -> Kind:
     return next((kind for kind in KINDS if kind.looks and kind.looks.search(text)), PLAIN)
 
 
+def kind_in(text: str, kind: Kind | None) -> Kind:
+    """Returns the kind of a text in a file of some kind; without one, what it looks like."""
+    kind = kind or kind_of_text(text)
+    if kind is not MANIFESTS:
+        return kind
+    # Compose files and pipelines are YAML with any name.
+    return next((one for one in _ALSO_YAML if one.looks and one.looks.search(text)), MANIFESTS)
+
+
 def find_in_text(
     text: str,
     file: str,
@@ -122,10 +131,7 @@ def find_in_text(
     env     whether values of environment variables and arguments in manifests are searched, too
     values  returns those of the variables in a compose file
     """
-    kind = kind or kind_of_text(text)
-    if kind is MANIFESTS:
-        # Compose files and pipelines are YAML with any name.
-        kind = next((one for one in _ALSO_YAML if one.looks and one.looks.search(text)), MANIFESTS)
+    kind = kind_in(text, kind)
     if kind is MANIFESTS and env:
         return find_in_manifests(text, file, env=True)
     if kind.needs and kind.needs not in text.lower():

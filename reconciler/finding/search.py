@@ -74,14 +74,15 @@ def _files(paths: Iterable[Path]) -> Iterator[tuple[Path, Kind | None, int]]:
         if path == STDIN:
             yield path, None, MAX_NAMED_BYTES
         elif path.is_dir():
-            yield from ((Path(file), kind, MAX_BYTES) for file, kind in _below(str(path)))
+            yield from ((Path(file), kind, MAX_BYTES) for file, kind in files_below(str(path)))
         elif path.exists():
             yield path, kind_of_file(_spelled(path)), MAX_NAMED_BYTES
         else:
             raise UsageError(f"{path}: does not exist; name a file, a folder, or - for stdin")
 
 
-def _below(folder: str) -> Iterator[tuple[str, Kind]]:
+def files_below(folder: str) -> Iterator[tuple[str, Kind]]:
+    """Yields the files to search in a folder, each with its kind. Raises `UsageError` if there are too many."""
     # Not Path.walk, which needs Python 3.12. Links are not followed: they may go in a circle.
     count = 0
     for parent, folders, names in os.walk(folder):
@@ -115,10 +116,10 @@ def _in_file(path: Path, kind: Kind | None, most: int, *, env: bool) -> Iterable
     except UnicodeDecodeError as error:
         line = body.count(b"\n", 0, error.start) + 1
         return (Problem(file, line, 1, "", f"not UTF-8 text: byte 0x{body[error.start]:02x}"),)
-    return find_in_text(text, file, kind, env=env, values=lambda: _dotenv(path))
+    return find_in_text(text, file, kind, env=env, values=lambda: dotenv(path))
 
 
-def _dotenv(path: Path) -> Mapping[str, str]:
+def dotenv(path: Path) -> Mapping[str, str]:
     """Returns the variables that compose has for a file, apart from those of its environment; none for stdin."""
     try:
         body = _read(path.with_name(".env"), MAX_ENV_BYTES) if path != STDIN else b""
