@@ -32,6 +32,7 @@ PAGES = {
     "waiting": "How to let new images wait",
     "find": "How to find the images that you use",
     "rewrite": "How to use the mirror in your files",
+    "renovate": "How to use Renovate or Dependabot",
     "charts": "How to mirror Helm charts",
     "edge": "How to set up Cloudflare in front of a bucket",
     "mirrors": "Reference: mirrors.yaml",
