@@ -1,7 +1,7 @@
 # Entry points for contributors and CI; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check unit test parts coverage fuzz kill attacks lives conformance soak bench screenshots lint format docs docs-site man dist sbom sums sign install-test version image-name lock clean
+.PHONY: help setup demo check unit test parts coverage fuzz fuzz-worker kill attacks lives conformance soak bench screenshots lint format docs docs-site man dist sbom sums sign install-test version image-name lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -45,6 +45,9 @@ coverage: .venv/.installed ## Measure which lines the unit tests run, and fail b
 
 fuzz: .venv/.installed ## Feed random input to every parser; INPUTS= sets how many, SEED= which
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
+
+fuzz-worker: parts ## Ask the Worker and serve the same random questions, REQUESTS= of them (default: 100000); SEED= which
+	$(BIN)/python -m tests.worker_fuzz --requests $(or $(REQUESTS),100000) --seed $(or $(SEED),0)
 
 kill: parts ## Kill real applies at random moments, KILLS= times for each store (default: 200)
 	R2MIRROR_KILLS=$(or $(KILLS),200) $(BIN)/pytest -n 2 -rP tests/system/test_killed.py

@@ -233,14 +233,14 @@ async function page({ env }) {
 async function listed({ env, url }, key, field, missing) {
   const n = url.searchParams.get("n");
   const last = url.searchParams.get("last");
-  if (n !== null && !COUNT.test(n)) {
-    throw new Refusal(400, "UNSUPPORTED", "n has to be a non-negative integer", { n: n.slice(0, 200) });
-  }
   const found = await env.BUCKET.get(key);
   if (!found) {
     const refusal = missing();
     if (refusal) throw refusal;
     return json({ [field]: [] }, fields(JSON_TYPE, FRESH, '"empty"'));
+  }
+  if (n !== null && !COUNT.test(n)) {
+    throw new Refusal(400, "UNSUPPORTED", "n has to be a non-negative integer", { n: n.slice(0, 200) });
   }
   const headers = objectFields(found, JSON_TYPE, FRESH);
   if (n === null && last === null) return new Response(found.body, { headers });
@@ -362,8 +362,9 @@ async function blob({ name, digest }, exchange) {
   const { request, url, env } = exchange;
   const key = `v2/${name}/blobs/${digest}`;
   const etag = `"${digest}"`;
-  // If-Range compares strongly (RFC 9110, 13.1.5); a date never matches here, and the whole blob is sent.
-  const isSame = (request.headers.get("If-Range") ?? etag) === etag;
+  // If-Range compares strongly (RFC 9110, 13.1.5); a date never matches here, and the whole blob is sent. A client that has
+  // the blob gets 304 whatever part of it is asked for.
+  const isSame = (request.headers.get("If-Range") ?? etag) === etag && !isKnown(request.headers, etag);
   const range = request.method === "GET" && isSame ? parsedRange(request.headers.get("Range")) : null;
   const cached = await caches.default.match(cacheKey(url, key, range && spelled(range)));
   if (cached) return cached;
@@ -548,20 +549,25 @@ function finished(request, response) {
 }
 
 /**
- * Whether a client that sends these headers has the response already (RFC 9110, 13.2.2). If-None-Match compares weakly: a
- * proxy that compresses adds W/.
+ * Whether a client that sends these headers has the response already (RFC 9110, 13.2.2).
  * @param {Headers} asked
  * @param {Headers} answered
  */
 function isCurrent(asked, answered) {
-  const known = asked.get("If-None-Match");
-  if (known !== null) {
-    const etag = answered.get("ETag");
-    return known.trim() === "*" || known.match(/"[^"]*"/g)?.some((one) => one === etag) === true;
-  }
+  if (asked.has("If-None-Match")) return isKnown(asked, answered.get("ETag"));
   const since = Date.parse(asked.get("If-Modified-Since") ?? "");
   // False if either is not a date.
   return Date.parse(answered.get("Last-Modified") ?? "") <= since;
+}
+
+/**
+ * Whether If-None-Match names the ETag. It compares weakly: a proxy that compresses adds W/.
+ * @param {Headers} asked
+ * @param {string | null} etag
+ */
+function isKnown(asked, etag) {
+  const known = asked.get("If-None-Match") ?? "";
+  return known.trim() === "*" || known.match(/"[^"]*"/g)?.some((one) => one === etag) === true;
 }
 
 /**

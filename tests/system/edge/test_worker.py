@@ -9,11 +9,13 @@ import json
 import subprocess
 import uuid
 from email.utils import formatdate
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.oci.spec import OCI_MANIFEST, Digest
+from reconciler.stores.folder import FolderStore
 from reconciler.stores.headers import Headers
 from reconciler.target.layout import (
     BLOB_HEADERS,
@@ -31,10 +33,11 @@ from reconciler.target.layout import (
     referrers_key,
     tags_key,
 )
+from tests import worker_fuzz
 from tests.parts.process import find_program, missing
 from tests.parts.r2_simulator import INSTALLED, WORKER, worker_host
 from tests.parts.seaweedfs import bucket_store
-from tests.parts.serving import Answer, Served, error_of
+from tests.parts.serving import Answer, Served, error_of, serving
 
 if TYPE_CHECKING:
     from reconciler.stores import Store
@@ -197,6 +200,17 @@ def test_what_is_damaged_is_500_and_says_so_in_the_log_only(mirror: Mirror) -> N
 def test_a_repository_whose_referrers_are_not_mirrored_has_no_lists(mirror: Mirror) -> None:
     answer = mirror.ask(f"referrers/{Digest.of(b'any')}")
     assert (answer.status, error_of(answer.body)) == (404, "UNSUPPORTED")
+
+
+def test_it_answers_whatever_is_asked_as_serve_does(mirror: Mirror, tmp_path: Path) -> None:
+    """A sample of `make fuzz-worker`."""
+    folder = FolderStore(tmp_path / "mirror")
+    for store in (mirror.store, folder):
+        worker_fuzz.fill_with_state(store)
+    with serving(folder) as served:
+        statuses, wrong = worker_fuzz.compare(mirror.served.host, served.host, 400, seed=1)
+    assert wrong == []
+    assert {200, 206, 400, 404, 405, 416} <= set(statuses)
 
 
 def test_the_catalog_is_paged(mirror: Mirror) -> None:
