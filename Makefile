@@ -1,7 +1,7 @@
 # Entry points for contributors and CI; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check unit test parts coverage fuzz fuzz-worker kill attacks lives conformance soak bench screenshots lint format docs docs-site man dist sbom sums sign install-test version image-name lock clean
+.PHONY: help setup demo check unit test parts coverage fuzz fuzz-worker kill attacks lives conformance soak load bench screenshots lint format docs docs-site man dist sbom sums sign install-test version image-name lock clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -63,6 +63,9 @@ conformance: parts ## Run the OCI project's own suite against serve and the Work
 
 soak: .venv/.installed ## Watch 200 repositories of a registry that fails at random, for MINUTES= (default: 10)
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10)
+
+load: parts ## Pull from the Worker with CLIENTS= at once (default: 200) for SECONDS= (default: 60): its heap and CPU time
+	$(BIN)/python -m tests.load --clients $(or $(CLIENTS),200) --seconds $(or $(SECONDS),60)
 
 bench: parts ## Measure against rclone and skopeo; ONLY= names scenarios, ROUNDS= repeats them (default: 3), WRITE= saves the tables in a file
 	$(BIN)/python -m bench $(ONLY) --rounds $(or $(ROUNDS),3) $(addprefix --write ,$(WRITE))

@@ -295,8 +295,11 @@ def test_containerd_pulls_every_shape_directly_and_through_hosts_toml(mirror: Mi
         assert ctr.pull("docker.io/library/elsewhere:1", hosts) == OTHERS.digest
         assert ctr.pull(f"{upstream}/team/app:later", hosts) == TEAM_LATER.digest
         ctr.remove_all()
+        asked = len(mirror.worker.requests())
         for name, digest in mirror.at_worker(*ALL_SHAPES).items():
             assert ctr.pull(name, hosts) == digest
+        got = {one.path for one in mirror.worker.requests()[asked:] if one.method == "GET"}
+        assert got.isdisjoint(f"/v2/library/shapes/manifests/{tag}" for tag in ALL_SHAPES), "HEAD had the digest"
         ctr.remove_all()
         assert ctr.pull("docker.io/library/sparse:1", down) == SPARSE.digest
 

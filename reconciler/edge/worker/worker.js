@@ -319,12 +319,12 @@ async function manifestByTag({ name, reference }, { env, ctx }) {
   const found = await env.BUCKET.get(`v2/${name}/manifests/${reference}`);
   count(env.COUNTS, ctx, name, reference, found !== null);
   if (!found) throw manifestUnknown(name, reference);
-  const digest = digestStored(found) ?? digests.get(found.version);
-  if (digest) return new Response(found.body, { headers: manifestFields(found, digest, FRESH) });
+  // Read as a whole, so that its length is sent for sure: Docker refuses a digest without one.
   const body = await bounded(found, MAX_MANIFEST);
-  const computed = await digestOf(body, "sha256");
-  remember(digests, found.version, computed);
-  return new Response(body, { headers: manifestFields(found, computed, FRESH) });
+  const known = digestStored(found) ?? digests.get(found.version);
+  const digest = known ?? (await digestOf(body, "sha256"));
+  if (!known) remember(digests, found.version, digest);
+  return new Response(body, { headers: manifestFields(found, digest, FRESH) });
 }
 
 /**

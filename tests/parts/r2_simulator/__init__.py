@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -36,9 +37,9 @@ WORKER = Path(edge.__file__).parent / "worker"
 
 
 @contextlib.contextmanager
-def start_r2_simulator(folder: Path) -> Iterator[tuple[S3Bucket, ...]]:
+def start_r2_simulator(folder: Path, inspector_port: int | None = None) -> Iterator[tuple[S3Bucket, ...]]:
     """Runs a simulator whose objects live in `folder`; yields a bucket for each name in `BUCKETS`."""
-    node = find_program("node", "Node.js 20 or newer from nodejs.org")
+    node = _node()
     if not (INSTALLED / "node_modules" / "miniflare").is_dir():
         missing("miniflare", "make parts, with Node.js 20 or newer")
     port = free_port()
@@ -48,11 +49,12 @@ def start_r2_simulator(folder: Path) -> Iterator[tuple[S3Bucket, ...]]:
     script = str(_HERE / "serve.mjs")
     command = [node, script, str(INSTALLED), str(WORKER), str(port), str(state), ACCESS_KEY, SECRET_KEY, *BUCKETS]
     buckets = tuple(_bucket(root, name) for name in BUCKETS)
+    environ = {} if inspector_port is None else {"INSPECTOR_PORT": str(inspector_port)}
     numbers = itertools.count(1)
     impatient = Config(read_timeout=HANGING, connect_timeout=HANGING, retries={"total_max_attempts": 1})
     client = buckets[0].client(impatient)
     with kept_running(
-        lambda: running(command, folder / f"log-{next(numbers)}", f"{root}/v2/", ready=(200,)),
+        lambda: running(command, folder / f"log-{next(numbers)}", f"{root}/v2/", (200,), environ),
         lambda: _answers(client, BUCKETS[0]),
     ):
         yield buckets
@@ -84,6 +86,16 @@ def kept_running(
         finally:
             ended.set()
             watcher.join()
+
+
+def worker_heap(inspector_port: int) -> int:
+    """The bytes that the Worker holds after a garbage collection, buffers of its own included."""
+    command = [_node(), str(_HERE / "heap.mjs"), str(INSTALLED), str(inspector_port)]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+
+def _node() -> str:
+    return find_program("node", "Node.js 20 or newer from nodejs.org")
 
 
 def worker_host(bucket: S3Bucket) -> str:

@@ -1,5 +1,6 @@
 // Serves Cloudflare's R2 simulator with the Worker in front of its first bucket, which counts pulls in the third:
 // node serve.mjs MODULES WORKER PORT STATE ACCESS_KEY SECRET_KEY BUCKET...
+// INSPECTOR_PORT in the environment opens the runtime's debugger.
 // MODULES is the folder whose node_modules holds miniflare, WORKER that of the Worker's modules, STATE one for the objects.
 import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -23,6 +24,7 @@ const simulator = new Miniflare({
   compatibilityDate: "2026-07-30",
   host: "127.0.0.1",
   port: Number(port),
+  ...(process.env.INSPECTOR_PORT && { inspectorHost: "127.0.0.1", inspectorPort: Number(process.env.INSPECTOR_PORT) }),
   r2Persist: state,
   r2Buckets: Object.fromEntries(bindings),
 });

@@ -33,7 +33,8 @@ from reconciler.target.layout import (
     referrers_key,
     tags_key,
 )
-from tests import worker_fuzz
+from tests import load, worker_fuzz
+from tests.parts.conformance import fill
 from tests.parts.process import find_program, missing
 from tests.parts.r2_simulator import INSTALLED, WORKER, worker_host
 from tests.parts.seaweedfs import bucket_store
@@ -211,6 +212,20 @@ def test_it_answers_whatever_is_asked_as_serve_does(mirror: Mirror, tmp_path: Pa
         statuses, wrong = worker_fuzz.compare(mirror.served.host, served.host, 400, seed=1)
     assert wrong == []
     assert {200, 206, 400, 404, 405, 416} <= set(statuses)
+
+
+def test_many_clients_at_once_are_all_answered(mirror: Mirror) -> None:
+    """A sample of `make load`, which measures memory and CPU time too."""
+    fill(mirror.store)
+    body = b"0123456789" * 100_000
+    large = Digest.of(body)
+    mirror.store.put(blob_key("app", large), body, BLOB_HEADERS)
+    loaded = load.under_load(mirror.served.host, clients=30, seconds=1, large=large)
+    assert loaded.failed == []
+    assert set(loaded.answered) == {200, 404}
+    assert loaded.received > len(body)
+    times = load.cpu_times(mirror.served.host, load.runtime(), large, samples=1)
+    assert all(0 < one[0] < 1000 for one in times.values())
 
 
 def test_the_catalog_is_paged(mirror: Mirror) -> None:
