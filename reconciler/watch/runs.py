@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -72,6 +73,8 @@ class Runner:
                 # Another run is at work there, and tells of it.
                 if len(finished) == len(chosen) and not isinstance(run.error, LockHeld):
                     self.ended(run, one, connections)
+        # What a store's client leaves behind has cycles, and the program looks for those rarely.
+        gc.collect()
         return Report(finished, time.monotonic() - started, stopped=not deadline.takes_more)
 
     def _listed(self, mirrors: Mirrors) -> Mirrors:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,3 +90,18 @@ def test_a_run_that_is_told_to_stop_begins_nothing(file: Mirrors, tmp_path: Path
     report = Runner({}, "watch").run(file, (), deadline)
     assert (report.stopped, report.failures) == (True, ())
     assert not (tmp_path / "eu/v2/app/manifests/1").exists()
+
+
+def test_a_run_leaves_no_garbage_behind_although_the_program_collects_rarely(file: Mirrors) -> None:
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    gc.disable()
+    try:
+        left = weakref.ref(Cycle())
+        assert left()
+        Runner({}, "watch").run(file, ("app",), Deadline())
+        assert left() is None
+    finally:
+        gc.enable()
