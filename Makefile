@@ -61,8 +61,8 @@ lives: .venv/.installed ## Run random histories of a bucket, EXAMPLES= of them (
 conformance: parts ## Run the OCI project's own suite against serve and the Worker; CONFORMANCE= is its program
 	R2MIRROR_CONFORMANCE=$(abspath $(or $(CONFORMANCE),$(error CONFORMANCE= has to name the suite's program))) $(BIN)/pytest -q -rP tests/system/serve/test_suite.py
 
-soak: .venv/.installed ## Watch 200 repositories of a registry that fails at random, for MINUTES= (default: 10)
-	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10)
+soak: .venv/.installed ## Watch 200 repositories of a registry that fails at random, for MINUTES= (default: 10) into STORE= (file or s3)
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),10) --store $(or $(STORE),file)
 
 load: parts ## Pull from the Worker with CLIENTS= at once (default: 200) for SECONDS= (default: 60): its heap and CPU time
 	$(BIN)/python -m tests.load --clients $(or $(CLIENTS),200) --seconds $(or $(SECONDS),60)

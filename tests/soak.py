@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import re
 import signal
@@ -15,12 +16,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.parts.http_server import Handler, serving
 from tests.parts.images import OCI_MANIFEST, Image, image
+from tests.parts.seaweedfs import new_bucket, s3_store, start_seaweedfs
 
 REPOSITORIES = 200
 WARM_UP = 0.25
@@ -83,6 +87,43 @@ def handler(registry: Registry) -> type[Handler]:
     return Failing
 
 
+@dataclass(frozen=True)
+class Mirror:
+    """Where tags are mirrored to: a folder, or a bucket of SeaweedFS.
+
+    read  returns an object by its key; None: there is none
+    """
+
+    store: Mapping[str, Any]
+    environ: Mapping[str, str]
+    read: Callable[[str], bytes | None]
+
+
+@contextmanager
+def in_folder(folder: Path) -> Iterator[Mirror]:
+    def read(key: str) -> bytes | None:
+        path = folder / "mirror" / key
+        return path.read_bytes() if path.exists() else None
+
+    yield Mirror({"type": "file", "path": "./mirror"}, {}, read)
+
+
+@contextmanager
+def in_bucket(folder: Path) -> Iterator[Mirror]:
+    with start_seaweedfs(folder / "seaweedfs") as url, new_bucket(url, "soak") as bucket:
+        client = bucket.client()
+
+        def read(key: str) -> bytes | None:
+            with suppress(client.exceptions.NoSuchKey):
+                return client.get_object(Bucket=bucket.bucket, Key=key)["Body"].read()
+            return None
+
+        yield Mirror(s3_store(bucket), bucket.environ(), read)
+
+
+STORES = {"file": in_folder, "s3": in_bucket}
+
+
 @dataclass
 class Sample:
     seconds: float
@@ -98,7 +139,7 @@ def measured(process: subprocess.Popen[bytes], since: float) -> Sample:
     return Sample(time.monotonic() - since, memory * 1024, len(list((proc / "fd").iterdir())))
 
 
-def soak(minutes: float, folder: Path) -> int:
+def soak(minutes: float, folder: Path, mirror: Mirror) -> int:
     registry = Registry()
     for number in range(REPOSITORIES):
         registry.push(f"r/{number}", "v0", f"{number} v0 ")
@@ -106,7 +147,7 @@ def soak(minutes: float, folder: Path) -> int:
         host = url.removeprefix("http://")
         document = {
             "version": 1,
-            "store": {"type": "file", "path": "./mirror"},
+            "store": mirror.store,
             "schedule": {"every": "10s", "jitter": "0s"},
             "registries": {host: {"plain_http": True}},
             "mirrors": [{"source": f"{host}/{name}", "tags": [{"glob": "*"}]} for name in registry.tags],
@@ -114,9 +155,12 @@ def soak(minutes: float, folder: Path) -> int:
         (folder / "mirrors.yaml").write_text(json.dumps(document))
         with (folder / "log").open("wb") as log:
             command = [sys.executable, "-m", "reconciler", "watch"]
-            process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            environ = {**os.environ, **mirror.environ}
+            process = subprocess.Popen(
+                command, cwd=folder, env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
             try:
-                return judged(registry, observed(process, registry, minutes), process, folder)
+                return judged(registry, observed(process, registry, minutes), process, folder / "log", mirror)
             finally:
                 process.kill()
 
@@ -133,21 +177,23 @@ def observed(process: subprocess.Popen[bytes], registry: Registry, minutes: floa
     return samples
 
 
-def judged(registry: Registry, samples: list[Sample], process: subprocess.Popen[bytes], folder: Path) -> int:
+def judged(
+    registry: Registry, samples: list[Sample], process: subprocess.Popen[bytes], log: Path, mirror: Mirror
+) -> int:
     registry.fails = 0
     # Reading the file anew ends all backoffs.
     process.send_signal(signal.SIGHUP)
     end = time.monotonic() + 120
-    while lost(registry, folder) and time.monotonic() < end:
+    while lost(registry, mirror) and time.monotonic() < end:
         time.sleep(1)
-    missing = lost(registry, folder)
+    missing = lost(registry, mirror)
     process.send_signal(signal.SIGTERM)
     code = process.wait(60)
     warm = [one for one in samples if one.seconds > samples[-1].seconds * WARM_UP]
     third = len(warm) // 3
     growth = max(one.memory for one in warm[-third:]) - max(one.memory for one in warm[:third])
     descriptors = max(one.descriptors for one in warm[-third:]) - max(one.descriptors for one in warm[:third])
-    text = (folder / "log").read_text()
+    text = log.read_text()
     tags = sum(map(len, registry.tags.values()))
     print(  # noqa: T201 the figures
         f"{samples[-1].seconds:.0f} s, {text.count('next run at')} runs, {registry.answered} answers, "
@@ -164,10 +210,9 @@ def judged(registry: Registry, samples: list[Sample], process: subprocess.Popen[
     return 0 if is_well else 1
 
 
-def lost(registry: Registry, folder: Path) -> list[str]:
+def lost(registry: Registry, mirror: Mirror) -> list[str]:
     def is_mirrored(name: str, tag: str, one: Image) -> bool:
-        path = folder / "mirror/v2" / name / "manifests" / tag
-        return path.exists() and path.read_bytes() == one.body
+        return mirror.read(f"v2/{name}/manifests/{tag}") == one.body
 
     return [
         f"{name}:{tag}"
@@ -180,5 +225,7 @@ def lost(registry: Registry, folder: Path) -> list[str]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=10)
-    with tempfile.TemporaryDirectory() as place:
-        sys.exit(soak(parser.parse_args().minutes, Path(place)))
+    parser.add_argument("--store", choices=STORES, default="file")
+    call = parser.parse_args()
+    with tempfile.TemporaryDirectory() as place, STORES[call.store](Path(place)) as mirror:
+        sys.exit(soak(call.minutes, Path(place), mirror))
