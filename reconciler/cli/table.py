@@ -58,7 +58,12 @@ SECTIONS = {
     "Serve": (
         Row("client-config", "client_config:client_config", "Print what a client needs to pull from this mirror."),
         Row("serve", "serve:serve", "Serve the store as a read-only registry."),
-        Row("edge", "edge:edge", "Manage an R2 bucket's custom domain and rules.", ("plan", "apply")),
+        Row(
+            "edge",
+            "edge:edge",
+            "Manage an R2 bucket's custom domain, and its rules or its Worker.",
+            ("plan", "apply", "print"),
+        ),
     ),
     "About r2mirror": (
         Row("schema", "schema:schema", "Print the JSON Schema of mirrors.yaml or of an output."),

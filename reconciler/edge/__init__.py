@@ -9,7 +9,10 @@
     make        reads what Cloudflare has, and makes the plan
     apply       applies a plan, and waits for the custom domain
     cloudflare  Cloudflare's API
+    language    the language of rules, parsed
+    proxies/    the rules as configurations of nginx and Caddy
     worker/     a Cloudflare Worker that answers as a registry does from the same bucket, in JavaScript
 
-The first six are pure, but for `script`, which reads the Worker's modules; only `cloudflare` sends requests.
+The first six, `language` and `proxies` are pure, but for `script`, which reads the Worker's modules; only `cloudflare`
+sends requests.
 """

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 
 # Sets up the Debian packages whose program is missing, without starting their services.
 install_packages() {
-  local programs=(chromium containerd docker-registry dockerd:docker.io git nginx openssl podman promtool:prometheus skopeo) missing=() program
+  local programs=(caddy chromium containerd docker-registry dockerd:docker.io git nginx openssl podman promtool:prometheus skopeo) missing=() program
   for program in "${programs[@]}"; do
     PATH=$PATH:/usr/sbin command -v "${program%:*}" >/dev/null || missing+=("${program#*:}")
   done

@@ -1,177 +1,10 @@
-"""As much of Cloudflare's Rules language as our rules use: parsed, evaluated, and told to nginx.
-
-After its documentation (ruleset-engine/rules-language): `eq`, `contains`, `in`; `not` before `and` before `or`;
-`starts_with` and `substring`. Anything else is a `ValueError`, regular expressions among it: the Free plan has none.
-"""
+"""Cloudflare's Rules language, evaluated as its documentation says."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeAlias
 
-
-@dataclass(frozen=True)
-class Field:
-    """A value of the request or its answer; a header of the answer by its name in lower case."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Substring:
-    """The last so many characters of a field."""
-
-    field: Field
-    length: int
-
-
-@dataclass(frozen=True)
-class Compare:
-    """`operator` is eq, contains, in or starts_with; eq and in take one or several of `literals`."""
-
-    operator: str
-    field: Field
-    literals: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class All:
-    parts: tuple[Condition, ...]
-
-
-@dataclass(frozen=True)
-class Any:
-    parts: tuple[Condition, ...]
-
-
-@dataclass(frozen=True)
-class Not:
-    part: Condition
-
-
-Condition: TypeAlias = "Compare | All | Any | Not"
-Value: TypeAlias = "Field | Substring"
-
-_TOKEN = re.compile(r'\s*(?:(?P<string>"[^"\\]*")|(?P<word>[a-z_][a-z0-9_.]*)|(?P<number>-?\d+)|(?P<sign>[(){}\[\],]))')
-_FIELDS = {"http.host", "http.request.uri.path", "http.response.code"}
-
-
-class _Parser:
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = self._split(text)
-
-    @staticmethod
-    def _split(text: str) -> list[str]:
-        tokens, at = [], 0
-        while text[at:].strip():
-            match = _TOKEN.match(text, at)
-            if not match:
-                raise ValueError(f"not understood: {text[at:]}")
-            tokens.append(match[0].strip())
-            at = match.end()
-        return tokens
-
-    def next(self, expected: str | None = None) -> str:
-        if not self._tokens or (expected and self._tokens[0] != expected):
-            raise ValueError(f"expected {expected or 'more'} before {self._tokens} in {self._text}")
-        return self._tokens.pop(0)
-
-    def skips(self, word: str) -> bool:
-        found = bool(self._tokens) and self._tokens[0] == word
-        if found:
-            self._tokens.pop(0)
-        return found
-
-    def end(self) -> None:
-        if self._tokens:
-            raise ValueError(f"not understood: {self._tokens}")
-
-    def condition(self) -> Condition:
-        parts = [self._all()]
-        while self.skips("or"):
-            parts.append(self._all())
-        return parts[0] if len(parts) == 1 else Any(tuple(parts))
-
-    def _all(self) -> Condition:
-        parts = [self._single()]
-        while self.skips("and"):
-            parts.append(self._single())
-        return parts[0] if len(parts) == 1 else All(tuple(parts))
-
-    def _single(self) -> Condition:
-        if self.skips("not"):
-            return Not(self._single())
-        if self.skips("("):
-            inner = self.condition()
-            self.next(")")
-            return inner
-        if self.skips("starts_with"):
-            self.next("(")
-            field = self._field()
-            self.next(",")
-            literal = self._literal()
-            self.next(")")
-            return Compare("starts_with", field, (literal,))
-        return self._comparison()
-
-    def _comparison(self) -> Condition:
-        field, operator = self._field(), self.next()
-        if operator in ("eq", "contains"):
-            return Compare(operator, field, (self._literal(),))
-        if operator != "in":
-            raise ValueError(f"no operator of the Free plan: {operator}")
-        self.next("{")
-        literals = []
-        while not self.skips("}"):
-            literals.append(self._literal())
-        return Compare("in", field, tuple(literals))
-
-    def value(self) -> Value:
-        if not self.skips("substring"):
-            return self._field()
-        self.next("(")
-        field = self._field()
-        self.next(",")
-        start = int(self.next())
-        self.next(")")
-        if start >= 0:
-            raise ValueError("only the end of a value is used here")
-        return Substring(field, -start)
-
-    def _field(self) -> Field:
-        name = self.next()
-        if name == "http.response.headers":
-            self.next("[")
-            header = self._literal()
-            for sign in ("]", "[", "0", "]"):
-                self.next(sign)
-            return Field(f"header {header}")
-        if name not in _FIELDS:
-            raise ValueError(f"no field that rules of ours use: {name}")
-        return Field(name)
-
-    def _literal(self) -> str:
-        token = self.next()
-        if not re.fullmatch(r'"[^"]*"|-?\d+', token):
-            raise ValueError(f"expected a literal, got {token}")
-        return token.strip('"')
-
-
-def parse_condition(text: str) -> Condition:
-    parser = _Parser(text)
-    condition = parser.condition()
-    parser.end()
-    return condition
-
-
-def parse_value(text: str) -> Value:
-    parser = _Parser(text)
-    value = parser.value()
-    parser.end()
-    return value
+from reconciler.edge.language import All, Any, Compare, Condition, Field, Not, Value
 
 
 def holds(condition: Condition, facts: Mapping[str, str]) -> bool:
@@ -183,18 +16,22 @@ def holds(condition: Condition, facts: Mapping[str, str]) -> bool:
         case Not(part):
             return not holds(part, facts)
         case Compare("contains", field, (literal,)):
-            return literal in facts.get(field.name, "")
+            return literal in facts.get(_name(field), "")
         case Compare("starts_with", field, (literal,)):
-            return facts.get(field.name, "").startswith(literal)
+            return facts.get(_name(field), "").startswith(literal)
         case Compare(_, field, literals):
-            return facts.get(field.name) in literals
+            return facts.get(_name(field)) in literals
 
 
 def value_of(value: Value, facts: Mapping[str, str]) -> str:
     """A value; what is undocumented, a substring that begins before its field, is an error."""
     if isinstance(value, Field):
-        return facts.get(value.name, "")
-    text = facts[value.field.name]
+        return facts.get(_name(value), "")
+    text = facts[_name(value.field)]
     if len(text) < value.length:
         raise ValueError(f"{text!r} has no {value.length} characters")
     return text[-value.length :]
+
+
+def _name(field: Field) -> str:
+    return f"{field.name} {field.header}".rstrip()

@@ -1,4 +1,4 @@
-"""`r2mirror edge plan` and `r2mirror edge apply`."""
+"""`r2mirror edge plan`, `edge apply` and `edge print`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from reconciler.cli.console import agreed, note, show_result
-from reconciler.cli.inputs import load_whole
+from reconciler.cli.console import agreed, note, show, show_result
+from reconciler.cli.inputs import load, load_whole
 from reconciler.cli.options import (
     MIRRORS,
     DetailedOption,
     FileOption,
     PlainFormatOption,
+    StoreOption,
     VerboseOption,
     YesOption,
     seconds,
@@ -33,8 +34,11 @@ from reconciler.edge.cloudflare import Cloudflare
 from reconciler.edge.config import EdgeConfig
 from reconciler.edge.make import bucket_names, connect, make, make_rollback, validated
 from reconciler.edge.plan import EdgePlan
+from reconciler.edge.proxies import PROXIES, configuration
+from reconciler.edge.proxies.site import make_site
 from reconciler.errors import UsageError
-from reconciler.stores.buckets import R2
+from reconciler.stores.buckets import R2, S3
+from reconciler.stores.config import StoreConfig
 from reconciler.stores.registry import RegistryStore
 
 edge = typer.Typer(
@@ -114,6 +118,41 @@ def apply(
     return 0
 
 
+@edge.command("print")
+def print_(
+    proxy: Annotated[str, typer.Argument(metavar="PROXY", help=f"The reverse proxy: {' or '.join(PROXIES)}.")],
+    file: FileOption = MIRRORS,
+    store: StoreOption = None,
+    bucket_url: Annotated[
+        str | None,
+        typer.Option(
+            "--bucket-url",
+            metavar="URL",
+            help="Where the proxy reads the objects, if not at the store's endpoint_url, e.g. Garage's web endpoint.",
+        ),
+    ] = None,
+    cache: Annotated[
+        str, typer.Option("--cache", metavar="FOLDER", help="Keep what is requested by digest there; nginx only.")
+    ] = "",
+) -> int:
+    """Print the edge's rules as the configuration of nginx or Caddy.
+
+    For a bucket that is not behind Cloudflare, e.g. SeaweedFS, MinIO or Garage at home. Clients pull from
+    `store.public_url`, and the proxy needs to read the bucket without a login. Works offline.
+    """
+
+    if proxy not in PROXIES:
+        raise UsageError(f"unknown proxy {proxy!r}; available: {', '.join(PROXIES)}")
+    bucket = _bucket(load(file, store).store)
+    if not bucket.public_url:
+        raise UsageError(
+            "store.public_url is missing, so clients have no address to pull from; "
+            "add the URL that the proxy serves, e.g. public_url: https://cr.example.com"
+        )
+    show(configuration(proxy, make_site(bucket.public_url, bucket_url or _url(bucket), cache)))
+    return 0
+
+
 def _configured(file: Path) -> tuple[EdgeConfig, R2]:
     # Only one of several stores can have an edge.
     targets = load_whole(file).targets()
@@ -138,3 +177,19 @@ def _confirm(made: EdgePlan, *, yes: bool) -> None:
     """Raises `PlanRefused` unless the user, or `--yes`, agrees to the plan."""
     if not yes and made.changes:
         agreed(edge_summary(made), partial(edge_plan_text, made), "Apply this?", "apply", "Not applied.")
+
+
+def _bucket(store: StoreConfig) -> S3:
+    if isinstance(store, R2) or store.is_at_r2:
+        raise UsageError("R2 has no address for a proxy to read without a login; use `r2mirror edge apply`")
+    if not isinstance(store, S3):
+        raise UsageError(f"a store of type {store.type} is not read through a proxy; `r2mirror serve` serves it")
+    return store
+
+
+def _url(bucket: S3) -> str:
+    if bucket.endpoint_url:
+        return f"{bucket.endpoint_url.rstrip('/')}/{bucket.bucket}"
+    if bucket.region:
+        return f"https://{bucket.bucket}.s3.{bucket.region}.amazonaws.com"
+    raise UsageError("the bucket's URL is unknown without store.endpoint_url or store.region; add --bucket-url URL")

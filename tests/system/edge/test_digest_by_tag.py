@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +17,13 @@ from reconciler.stores.headers import Headers
 from reconciler.target.conditional_writes import put_changed
 from reconciler.target.digest_by_tag import DigestByTag
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS, blob_key, manifest_headers, manifest_key, tags_key
+from tests.parts.caddy_edge import start_caddy_edge
 from tests.parts.nginx_edge import HOST, start_nginx_edge
 from tests.parts.seaweedfs import bucket_store
 
 if TYPE_CHECKING:
     from reconciler.stores import Store
+    from tests.parts.nginx_edge import Edge
     from tests.parts.seaweedfs import S3Bucket
 
 BODY = b'{"schemaVersion": 2}'
@@ -46,14 +50,17 @@ def bucket(request: pytest.FixtureRequest) -> S3Bucket:
     return found[0] if isinstance(found, tuple) else found  # type: ignore[no-any-return]  # it is untyped
 
 
-def test_clients_get_the_digest_of_a_tag(bucket: S3Bucket, tmp_path: Path) -> None:
+@pytest.mark.parametrize("start", [start_nginx_edge, start_caddy_edge])
+def test_clients_get_the_digest_of_a_tag(
+    start: Callable[..., AbstractContextManager[Edge]], bucket: S3Bucket, tmp_path: Path
+) -> None:
     off, on = stores(bucket)
     for key, headers in OBJECTS.items():
         on.put(key, BODY, headers)
     off.put(manifest_key("app", "older"), BODY, HEADERS)
     off.put(manifest_key("app", "foreign"), BODY, Headers(OCI_INDEX, "", "en"))
     rules = edge_rules(EdgeConfig("example.com", HOST, cache=False, digest_by_tag=True))
-    with start_nginx_edge(tmp_path / "edge", bucket.public_url, rules) as edge:
+    with start(tmp_path / "edge", bucket.public_url, rules) as edge:
         for method in ("HEAD", "GET"):
             for key in OBJECTS:
                 answer = httpx.request(method, f"{edge.url}/{key}?ns=docker.io", trust_env=False)

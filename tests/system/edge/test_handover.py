@@ -18,6 +18,7 @@ from reconciler.doctor.results import Status
 from reconciler.edge.apply import Applied, Wait, apply_plan
 from reconciler.edge.cloudflare import ApiToken, Cloudflare
 from reconciler.edge.config import EdgeConfig
+from reconciler.edge.language import parse_condition, parse_value
 from reconciler.edge.make import make
 from reconciler.edge.rules import Phase
 from reconciler.edge.script import script_name, worker_modules
@@ -35,7 +36,7 @@ from reconciler.target.layout import (
 )
 from tests.parts.cloudflare_api import ACCOUNT, TOKEN, CloudflareApi
 from tests.parts.r2_simulator import worker_host
-from tests.parts.rules_language import holds, parse_condition, parse_value, value_of
+from tests.parts.rules_language import holds, value_of
 from tests.parts.seaweedfs import S3Bucket, bucket_store
 from tests.parts.serving import Answer, Served
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.stores.folder import FolderStore
+from tests.parts.caddy_edge import start_caddy_edge
 from tests.parts.conformance import REQUIREMENTS, Registry, Requirement, fill
+from tests.parts.nginx_edge import start_nginx_edge
 from tests.parts.r2_simulator import worker_host
 from tests.parts.seaweedfs import bucket_store
 from tests.parts.serving import serving
@@ -37,9 +41,13 @@ def findings(registry: Registry, column: str) -> dict[str, str]:
     return {name: wrong for name, wrong in found.items() if wrong}
 
 
-def test_the_edge_stands_where_the_table_says(s3_bucket: S3Bucket, nginx_edge: Edge) -> None:
+@pytest.mark.parametrize("start", [start_nginx_edge, start_caddy_edge])
+def test_the_edge_stands_where_the_table_says(
+    start: Callable[..., AbstractContextManager[Edge]], s3_bucket: S3Bucket, tmp_path: Path
+) -> None:
     fill(bucket_store(s3_bucket))
-    assert findings(Registry(nginx_edge.host), "edge") == {}
+    with start(tmp_path / "edge", s3_bucket.public_url) as edge:
+        assert findings(Registry(edge.host), "edge") == {}
 
 
 def test_the_worker_stands_where_the_table_says(r2_buckets: tuple[S3Bucket, S3Bucket]) -> None:

@@ -37,7 +37,7 @@ def test_the_program_and_the_module_are_the_same(world: World) -> None:
     assert world.run("--version").stdout == f"r2mirror {__version__}\n"
 
 
-@pytest.mark.parametrize("command", [*ROWS, "edge plan", "edge apply", "notify test"])
+@pytest.mark.parametrize("command", [*ROWS, "edge plan", "edge apply", "edge print", "notify test"])
 def test_every_command_has_a_help_of_whole_sentences(command: str, world: World) -> None:
     text = world.run(*command.split(), "--help").stdout
     assert text.startswith("Usage: ")

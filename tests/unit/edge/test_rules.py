@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.edge.config import EdgeConfig
+from reconciler.edge.language import parse_condition, parse_value
 from reconciler.edge.plan import normal
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
-from tests.parts.rules_language import holds, parse_condition, parse_value, value_of
+from tests.parts.rules_language import holds, value_of
 
 if TYPE_CHECKING:
     from reconciler.edge.rules import Rule
@@ -122,28 +123,6 @@ def test_without_a_cache_nothing_of_the_registry_is_cached() -> None:
     assert [one.parameters for one in rules] == [{"cache": False}]
     facts = {"http.host": "cr.example.com", "http.request.uri.path": f"/v2/a/blobs/sha256:{HEX}"}
     assert holds(parse_condition(rules[0].expression), facts)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        'http.request.uri.path matches "^/v2"',
-        'http.cookie eq "a"',
-        'http.host eq "a" http.host eq "b"',
-        'http.host eq "a" and',
-        '(http.host eq "a"',
-        "http.host eq http.host",
-        'http.host eq "a" # b',
-    ],
-)
-def test_the_evaluator_takes_nothing_that_it_does_not_know(text: str) -> None:
-    with pytest.raises(ValueError, match=r"not understood|expected|no operator|no field"):
-        parse_condition(text)
-
-
-def test_not_binds_before_and_before_or() -> None:
-    condition = parse_condition('not http.host eq "a" and http.host eq "b" or http.host in {"c" "d"}')
-    assert [host for host in "abcd" if holds(condition, {"http.host": host})] == ["b", "c", "d"]
 
 
 JSON = st.recursive(
