@@ -34,6 +34,7 @@ PAGES = {
     "rewrite": "How to use the mirror in your files",
     "renovate": "How to use Renovate or Dependabot",
     "charts": "How to mirror Helm charts",
+    "pulling": "How to choose between a static edge, a Worker, a proxy and serve",
     "edge": "How to set up Cloudflare in front of a bucket",
     "mirrors": "Reference: mirrors.yaml",
     "commands": "Reference: commands and options",
