@@ -478,6 +478,8 @@ def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path)
     assert experimental.edge == EdgeConfig("example.com", "cr.example.com", digest_by_tag=True)
     assert isinstance(experimental.store, R2)
     assert experimental.store.digest_by_tag
+    worker = load(tmp_path, f"{CR}edge: {{zone: example.com, worker: true}}\n", {}).edge
+    assert worker == EdgeConfig("example.com", "cr.example.com", worker=True)
     variable = "edge: {zone: example.com}\n"
     assert load(tmp_path, f"{R2_STORE % '${URL}'}{variable}").edge is None, "its hostname is not known yet"
     environ = {"URL": "https://cr.example.com/"}
@@ -497,6 +499,10 @@ def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path)
         (
             f"{CR}edge: {{zone: example.com, digest_by_tag: true}}\n",
             "4:42: edge.digest_by_tag: expected one of experimental",
+        ),
+        (
+            f"{CR}edge: {{zone: example.com, worker: true, cache: false}}\n",
+            "4:48: edge.cache: is not valid with `worker: true`: the Worker caches by digest only; remove one of them",
         ),
         (f"{CR}edge: {{zone: Example_com}}\n", "4:14: edge.zone: 'Example_com' is not a valid zone: expected a name"),
         (f"{CR}edge: {{zone: example.org}}\n", "4:7: edge.hostname: cr.example.com is not in the zone example.org"),
