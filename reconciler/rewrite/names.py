@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.clients.public import public
@@ -106,7 +106,9 @@ def names(mirrors: Mirrors, index: MirrorIndex | None) -> Names:
 
     Raises `UsageError` if clients cannot pull from `store.public_url`.
     """
-    seen = public(mirrors)
+    # The repositories of a namespace are those that it had the last time.
+    mirrors = mirrors.including({target: one.source for target, one in index.repositories.items()} if index else {})
+    seen = public(replace(mirrors, namespaces=()))
     places = [
         (RepositoryName.parse(f"{seen.host}/{there.target}"), mirror)
         for mirror, there in zip(mirrors.mirrors, seen.mirrors, strict=True)

@@ -23,6 +23,7 @@ mirrors:
 - {{source: redis, tags: ["7.4@sha256:{HEX}", {{semver: ">=7 <8", newest: 1}}, latest]}}
 - {{source: redis, target: old/redis, tags: [{{semver: ">=5 <8"}}]}}
 - {{source: [quay.io/x/y, ghcr.io/x/y], target: y, tags: [{{glob: "1*"}}], rename: "{{tag}}-ours"}}
+- {{source: "quay.io/space/*", tags: [{{glob: "*"}}]}}
 - {{source: cr.example.com/y, target: again, tags: [{{glob: "*"}}]}}
 """
 
@@ -44,6 +45,7 @@ def published(folder: Path) -> Names:
             "library/redis": RepositoryState("docker.io/library/redis", {"7.4": tag(HEX), "latest": tag(HEX)}),
             "old/redis": RepositoryState("docker.io/library/redis", {"6.2": tag(OTHER), "7.4": tag(OTHER)}),
             "y": RepositoryState("quay.io/x/y", {"1.2-ours": tag(HEX, "1.2")}),
+            "space/a": RepositoryState("quay.io/space/a", {"1": tag(HEX)}),
             "again": RepositoryState("docker.io/library/formerly", {"1": tag(HEX)}),
         }
     )
@@ -100,6 +102,12 @@ def test_a_name_at_the_mirror_is_final_even_where_it_is_mirrored_again(tmp_path:
     known = patterns(tmp_path)
     assert known.is_own(Image.parse("cr.example.com/y:1.2-ours"))
     assert "cr.example.com/y" not in known.by_source
+
+
+def test_a_namespace_has_the_repositories_of_the_index(tmp_path: Path) -> None:
+    image = Image.parse("quay.io/space/a:1")
+    assert str(published(tmp_path).image(image)) == "cr.example.com/space/a:1"
+    assert isinstance(patterns(tmp_path).image(image), Left)
 
 
 def test_a_registry_as_the_target_has_its_prefix(tmp_path: Path) -> None:
