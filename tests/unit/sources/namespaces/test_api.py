@@ -106,7 +106,7 @@ def test_a_token_is_not_sent_to_where_a_redirect_leads(server: ScriptedServer) -
         (Answer(200, body=b"[]"), BadAnswer),
         (Answer(200, body=b'{"results": 5, "repositories": {}}'), BadAnswer),
         (Answer(200, body=b'{"results": [], "next": 5, "repositories": [], "next_page": 5}'), BadAnswer),
-        (Answer(200, body=b" ", repeat=5 * 1024 * 1024), BadAnswer),
+        (Answer(200, body=b" " * 5 * 1024 * 1024), BadAnswer),
         (Answer(drop=True), SourceError),
     ],
 )
