@@ -36,6 +36,7 @@ PAGES = {
     "charts": "How to mirror Helm charts",
     "pulling": "How to choose between a static edge, a Worker, a proxy and serve",
     "edge": "How to set up Cloudflare in front of a bucket",
+    "private": "How to make a mirror private",
     "mirrors": "Reference: mirrors.yaml",
     "commands": "Reference: commands and options",
     "conformance": "Reference: what of the registry API is served",

@@ -62,7 +62,7 @@ SECTIONS = {
             "edge",
             "edge:edge",
             "Manage an R2 bucket's custom domain, and its rules or its Worker.",
-            ("plan", "apply", "print"),
+            ("plan", "apply", "print", "token", "token create", "token list", "token revoke"),
         ),
     ),
     "About r2mirror": (

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
+
+if TYPE_CHECKING:
+    from reconciler.access.config import Access
 
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 HOSTNAME = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
@@ -20,6 +24,7 @@ class EdgeConfig:
     location       where the bucket is created; None lets Cloudflare choose
     digest_by_tag  whether tags are stored with their digest, which a rule then sends to clients
     worker         whether a Worker answers in front of the bucket, in place of the rules
+    access         the tokens of a private mirror, which the Worker asks for; empty: it is public
     """
 
     zone: str
@@ -29,6 +34,7 @@ class EdgeConfig:
     cache: bool = True
     digest_by_tag: bool = False
     worker: bool = False
+    access: Access = field(default_factory=dict, compare=False)
 
 
 def hostname_problem(hostname: str, zone: str, url: SplitResult | None) -> str | None:

@@ -47,6 +47,9 @@ def make(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare, *, re
 
     Raises `EdgeError`, and `EdgeDenied` for a token that lacks a permission.
     """
+    if remove and edge.access:
+        why = "is not removed: without it everyone could read the bucket, and edge.access has tokens"
+        raise EdgeError("the Worker", f"{why}; disconnect the domain in the dashboard, or remove edge.access")
     script = wanted_script(edge, buckets, cloudflare.jurisdiction, worker_modules()) if edge.worker else None
     return make_edge_plan(edge, buckets, observe(edge, buckets, cloudflare), script, remove=remove)
 

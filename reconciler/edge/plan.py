@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.edge.observed import LiveWorker
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
-from reconciler.edge.script import VERSION, route_pattern, script_name
+from reconciler.edge.script import ACCESS, VERSION, route_pattern, script_name
 from reconciler.errors import EdgeError
 
 if TYPE_CHECKING:
@@ -140,6 +140,8 @@ def make_rollback_plan(edge: EdgeConfig, buckets: Sequence[str], observed: Obser
     name, worker = script_name(edge.hostname), observed.worker
     if worker is None or worker.version is None or worker.previous is None:
         raise EdgeError(f"Worker {name}", "has no earlier version to roll back to; nothing was changed")
+    if edge.access and worker.previous.variable(ACCESS) is None:
+        raise EdgeError(f"Worker {name}", "its earlier version asks for no token; nothing was changed: see edge.access")
     before, after = ({VERSION: one.variable(VERSION)} for one in (worker.version, worker.previous))
     change = EdgeChange(EdgeAction.UPDATE, ResourceKind.WORKER, name, before, after, id=worker.previous.id)
     ids = {phase: ruleset.id for phase, ruleset in observed.rulesets.items()}

@@ -15,6 +15,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from reconciler.access.config import access_json
+
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
 
@@ -24,6 +26,7 @@ COMPATIBILITY_DATE = "2026-07-30"
 
 BUCKET = "BUCKET"
 COUNTS = "COUNTS"
+ACCESS = "ACCESS"
 VERSION = "R2MIRROR_VERSION"
 MAX_NAME = 63
 
@@ -52,6 +55,9 @@ def wanted_script(edge: EdgeConfig, buckets: Sequence[str], jurisdiction: str, m
         {"type": "r2_bucket", "name": name, "bucket_name": bucket, **jurisdictional}
         for name, bucket in ((BUCKET, buckets[0]), (COUNTS, buckets[-1]))
     ]
+    if edge.access:
+        # Without the secrets of the tokens, the Worker then lets nobody in.
+        bindings.append({"type": "plain_text", "name": ACCESS, "text": access_json(edge.access)})
     metadata = {"main_module": MAIN_MODULE, "compatibility_date": COMPATIBILITY_DATE, "bindings": bindings}
     version = _version(metadata, modules)
     bindings.append({"type": "plain_text", "name": VERSION, "text": version})

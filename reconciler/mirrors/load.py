@@ -18,6 +18,7 @@ from reconciler.mirrors.changed import changed_entries
 from reconciler.mirrors.files import OnDisk
 from reconciler.mirrors.files import read_files as read_all
 from reconciler.mirrors.model import DEFAULT_HISTORY, DEFAULT_NAME, Mirrors, Namespace
+from reconciler.mirrors.sections.access import read_access
 from reconciler.mirrors.sections.destination import destination_problem
 from reconciler.mirrors.sections.edge import edge_store, read_edge
 from reconciler.mirrors.sections.entries import Settings, Taken, read_mirrors, read_settings
@@ -81,7 +82,8 @@ def load_with_notes(
     registries = dict(read_registries(document, folder, environ, read_files=read_files))
     stores = read_stores(document, folder, environ, for_clients=for_clients)
     defaults, mirrors = _entries(files, partial(destination_problem, stores), read_files=read_files)
-    edge = read_edge(document, edge_store(document, stores))
+    access = read_access(document)
+    edge = read_edge(document, edge_store(document, stores), access)
     notifiers = tuple(read_notifiers(document))
     said = document.sound(())
     schedule = read_schedule(document, ("schedule",), said["schedule"]) if "schedule" in said else None
@@ -107,6 +109,7 @@ def load_with_notes(
         schedule=schedule,
         include=tuple(document.value.get("include", ())),
         namespaces=tuple(one for one in mirrors if isinstance(one, Namespace)),
+        access=access,
     )
     changed = tuple(note for one in files.documents for note in changed_entries(one))
     return Loaded(content, changed, unused)

@@ -17,6 +17,7 @@ from reconciler.oci.spec import Platform, RepositoryName, is_repository
 from reconciler.sources.kinds import parse_source
 
 if TYPE_CHECKING:
+    from reconciler.access.config import TokenConfig
     from reconciler.edge.config import EdgeConfig
     from reconciler.mirrors.min_age import MinAge
     from reconciler.mirrors.notifiers import Notifier
@@ -200,6 +201,7 @@ class Mirrors:
     include     the patterns of the files that it includes
     namespaces  the entries for namespaces; `including` adds the mirrors of their repositories to `mirrors`
     failed      those of them that could not be listed
+    access      the tokens of a private mirror, by name; empty: the mirror is public
     """
 
     store: StoreConfig
@@ -256,6 +258,8 @@ class Mirrors:
             return self
         found = (self.mirror_of(*one) for one in targets.items() if one[0] not in self._by_target)
         return replace(self, mirrors=(*self.mirrors, *(one for one in found if one)))
+
+    access: Mapping[str, TokenConfig] = field(default_factory=dict)
 
     @property
     def is_at_r2(self) -> bool:

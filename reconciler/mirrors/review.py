@@ -24,6 +24,7 @@ from reconciler.sources.config import MirrorHost
 from reconciler.words import duration_words
 
 if TYPE_CHECKING:
+    from reconciler.access.config import TokenConfig
     from reconciler.edge.config import EdgeConfig
     from reconciler.mirrors.model import Mirror, Mirrors
     from reconciler.mirrors.notifiers import Notifier
@@ -41,7 +42,7 @@ class Code(str):
 
 @dataclass(frozen=True)
 class Edit:
-    """One thing that an edit does, to a mirror, a registry, the store, the edge, a notifier or the whole file.
+    """One thing that an edit does, to a mirror, a registry, the store, the edge, a token, a notifier or the whole file.
 
     name     the target, the host, or what else it is about
     kind     added, changed or removed
@@ -71,6 +72,7 @@ def review(old: Mirrors | None, new: Mirrors) -> tuple[Edit, ...]:
             "store", _stores(old), _stores(new), lambda _: ("what it holds stays; no apply changes it any more",)
         ),
         *_sections("edge", _edges(old), _edges(new), _left_rules),
+        *_sections("token", old.access if old else {}, new.access, _left_token),
         *_sections("defaults", {"defaults": old.defaults} if old else {}, {"defaults": new.defaults}, lambda _: ()),
         *_sections("notifier", _notifiers(old), _notifiers(new), lambda _: ("nothing is sent there any more",)),
         *_renamed(old, new),
@@ -217,6 +219,10 @@ def _farewell(mirror: Mirror, moved: Mapping[str, str], *, prune: bool) -> tuple
 
 def _left_rules(_: EdgeConfig) -> tuple[str, ...]:
     return ("its rules stay in the zone: `r2mirror edge apply --remove` with the old file removes them",)
+
+
+def _left_token(token: TokenConfig) -> tuple[str, ...]:
+    return (f"refused from the next `edge apply` on; `r2mirror edge token revoke {token.name}` removes its hash",)
 
 
 def _stores(mirrors: Mirrors | None) -> Mapping[str, StoreConfig]:

@@ -172,6 +172,10 @@ _NOT_HERE = {
         "entry of notify",
         "url",
     ): "is a secret; put it into an environment variable, and the variable's name under url_env",
+    **dict.fromkeys(
+        (("entry of edge.access", key) for key in ("token", "password", "hash")),
+        "is not kept in this file; `r2mirror edge token create` makes the token",
+    ),
     ("entry of notify", "secret"): "put it into an environment variable, and the variable's name under secret_env",
     ("an included file", "include"): "is only valid in the file that includes this one; list the files there",
     **{

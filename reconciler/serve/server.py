@@ -10,7 +10,7 @@ import logging
 import socket
 import threading
 from asyncio import CancelledError
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -19,12 +19,14 @@ from uvicorn import Config, Server
 from reconciler.errors import UsageError
 from reconciler.serve.admission import Admission, names_loopback
 from reconciler.serve.connections import Connection
+from reconciler.serve.gate import Gate
 from reconciler.serve.listener import Listener, affordable
 from reconciler.serve.registry import registry
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from reconciler.access.judge import Guard
     from reconciler.pulls.counter import Counter
     from reconciler.stores import Store
 
@@ -52,15 +54,36 @@ def listen(host: str, port: int) -> Listener:
         ) from error
 
 
-def serve(store: Store, listener: Listener, *, access_log: bool = False, counter: Counter | None = None) -> None:
-    """Serves `store` until SIGINT or SIGTERM. `access_log` logs each request at INFO."""
+def serve(
+    store: Store,
+    listener: Listener,
+    *,
+    access_log: bool = False,
+    counter: Counter | None = None,
+    guard: Callable[[], Guard] | None = None,
+) -> None:
+    """Serves `store` until SIGINT or SIGTERM.
+
+    access_log  logs each request at INFO
+    guard       returns who may pull; None: everyone
+    """
     with suppress(KeyboardInterrupt):
-        server(store, listener, access_log=access_log, counter=counter).run(sockets=[listener])
+        server(store, listener, access_log=access_log, counter=counter, guard=guard).run(sockets=[listener])
 
 
-def server(store: Store, listener: Listener, *, access_log: bool, counter: Counter | None = None) -> Server:
+def server(
+    store: Store,
+    listener: Listener,
+    *,
+    access_log: bool,
+    counter: Counter | None = None,
+    guard: Callable[[], Guard] | None = None,
+) -> Server:
     """Configures the server of a registry; `run(sockets=[listener])` serves until SIGINT or SIGTERM."""
-    return web_server(registry(store, counter), listener, probes=PROBES, access_log=access_log)
+    application: ASGIApp = registry(store, counter)
+    if guard:
+        application = Gate(application, guard)
+    return web_server(application, listener, probes=PROBES, access_log=access_log)
 
 
 def web_server(application: ASGIApp, listener: Listener, *, probes: Collection[str], access_log: bool) -> Server:

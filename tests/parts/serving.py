@@ -21,6 +21,7 @@ from reconciler.serve.server import listen, server
 from reconciler.stores.folder import FolderStore
 
 if TYPE_CHECKING:
+    from reconciler.access.judge import Guard
     from reconciler.pulls.counter import Counter
     from reconciler.stores import Store
     from tests.world import World
@@ -66,10 +67,15 @@ class Served(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving(store: Store, host: str = "127.0.0.1", counter: Counter | None = None) -> Iterator[Served]:
-    """Serves `store` for the length of the block, and counts in `counter`."""
+def serving(
+    store: Store,
+    host: str = "127.0.0.1",
+    counter: Counter | None = None,
+    guard: Callable[[], Guard] | None = None,
+) -> Iterator[Served]:
+    """Serves `store` for the length of the block, to those that `guard` lets in, and counts in `counter`."""
     with listen(host, 0) as listener:
-        running = server(store, listener, access_log=False, counter=counter)
+        running = server(store, listener, access_log=False, counter=counter, guard=guard)
         thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

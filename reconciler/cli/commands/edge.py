@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.console import agreed, note, show, show_result
+from reconciler.cli.edge_tokens import token
 from reconciler.cli.inputs import load, load_whole
 from reconciler.cli.options import (
     MIRRORS,
@@ -47,6 +48,8 @@ edge = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+edge.add_typer(token)
 
 RemoveOption = Annotated[
     bool,

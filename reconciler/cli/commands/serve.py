@@ -20,7 +20,9 @@ from reconciler.serve.lists import an_image
 from reconciler.target.digest_by_tag import open_stores
 
 if TYPE_CHECKING:
+    from reconciler.access.config import Access
     from reconciler.pulls.counter import Counter
+    from reconciler.serve.guards import FileGuard
     from reconciler.stores import Store
 
 
@@ -38,14 +40,20 @@ def serve(
         Path | None,
         typer.Option("--counts", metavar="DIR", help="Count pulls and misses by tag, in this folder."),
     ] = None,
+    access: Annotated[
+        Path | None,
+        typer.Option(
+            "--access", metavar="FILE", help="Ask for a login: the tokens of this file, which edge.access names."
+        ),
+    ] = None,
     verbose: VerboseOption = 0,
 ) -> int:
     """Serve the store as a read-only registry.
 
-    For folders, and for buckets that are not public. Needs the extra `serve` and read access. It has neither TLS nor a
-    login: put a proxy that has both in front of it before others can reach it. Ctrl-C stops it; -v logs each request.
-    `r2mirror list --pulls` and `r2mirror wanted` show what --count or --counts counted: repositories, tags and days,
-    nothing about clients.
+    For folders, and for buckets that are not public. Needs the extra `serve` and read access. It has no TLS, and a
+    login only with --access: put a proxy with TLS in front of it before others can reach it. Ctrl-C stops it; -v logs
+    each request. `r2mirror list --pulls` and `r2mirror wanted` show what --count or --counts counted: repositories,
+    tags and days, nothing about clients.
     """
     if count and counts:
         raise UsageError("--count and --counts name two places; give one")
@@ -56,16 +64,18 @@ def serve(
             raise
         raise ExtraMissing("serve", "serve") from None
     log_from(logging.WARNING)
-    stores = open_stores(load(file, store).store, os.environ)
+    mirrors = load(file, store)
+    guard = _guard(mirrors.access, access)
+    stores = open_stores(mirrors.store, os.environ)
     public = stores.public
     image = an_image(public)
     counter = _counter(stores.state if count else counts)
     with server.listen(host, port) as listener:
         address, bound = listener.getsockname()[:2]
-        for line in announcement(public.name, address, bound, image).splitlines():
+        for line in announcement(public.name, address, bound, image, is_private=guard is not None).splitlines():
             note(line)
         with counter.flushing() if counter else nullcontext():
-            server.serve(public, listener, access_log=verbose > 0, counter=counter)
+            server.serve(public, listener, access_log=verbose > 0, counter=counter, guard=guard)
     note("stopped")
     return 0
 
@@ -80,3 +90,19 @@ def _counter(place: Store | Path | None) -> Counter | None:
     counter = Counter(FolderStore(place) if isinstance(place, Path) else place)
     counter.begin()
     return counter
+
+
+def _guard(access: Access, path: Path | None) -> FileGuard | None:
+    """Reads who may log in, and notes what is not protected. Raises `UsageError` for a file that is not valid."""
+    if path is None:
+        if access:
+            note("note: edge.access has tokens, but without --access everyone may pull without a login")
+        return None
+    if not access:
+        raise UsageError("--access: mirrors.yaml has no edge.access, which says what each token may pull; add it")
+    from reconciler.serve.guards import FileGuard
+
+    guard = FileGuard(access, path)
+    if guard.without_token:
+        note(f"note: no token for {', '.join(guard.without_token)}; `r2mirror edge token create` makes one")
+    return guard

@@ -95,7 +95,7 @@ def _left(edit: Edit, shared: Iterable[tuple[str, ...]]) -> Iterator[Edit]:
 
 
 def _title(edit: Edit) -> str:
-    return edit.name if edit.about not in ("registry", "edge", "notifier") else f"{edit.about} {edit.name}"
+    return edit.name if edit.about not in ("registry", "edge", "token", "notifier") else f"{edit.about} {edit.name}"
 
 
 def _markdown(edit: Edit) -> str:

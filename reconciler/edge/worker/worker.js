@@ -9,6 +9,7 @@
  * 14) for conditional requests and ranges, RFC 8288 for Link.
  */
 
+import { guardOf, refusal } from "./access.js";
 import { count } from "./counts.js";
 
 /**
@@ -59,13 +60,27 @@ export default {
       if (request.method !== "GET" && request.method !== "HEAD") {
         throw new Refusal(405, "UNSUPPORTED", "this registry is read-only");
       }
-      const asked = route(decoded(url.pathname));
-      return finished(request, await respond(asked, { request, url, env, ctx }));
+      const path = decoded(url.pathname);
+      const guard = guardOf(env);
+      const kept = guard && (await refusal(guard, request, url, path, Math.floor(Date.now() / 1000)));
+      if (kept) return finished(request, kept);
+      const answer = await respond(route(path), { request, url, env, ctx });
+      return finished(request, guard ? forOneClient(answer) : answer);
     } catch (error) {
       return finished(request, refused(error));
     }
   },
 };
+
+/**
+ * Lets no cache that others use keep an answer: `public` would allow it even for requests with a token (RFC 9111, 3.5).
+ * @param {Response} answer
+ */
+function forOneClient(answer) {
+  const headers = new Headers(answer.headers);
+  headers.set("Cache-Control", headers.get("Cache-Control")?.replace("public", "private") ?? "no-store");
+  return new Response(answer.body, { status: answer.status, headers });
+}
 
 /** An error that is answered in the specification's form. */
 class Refusal extends Error {

@@ -6,10 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from reconciler.access.config import access_json
 from reconciler.edge.config import HOSTNAME, ZONE_ID, EdgeConfig, hostname_problem
 from reconciler.stores.buckets import R2
 
+MAX_ACCESS = 5000
+"""Bytes: Cloudflare's limit of a variable (Workers, Limits)."""
+
 if TYPE_CHECKING:
+    from reconciler.access.config import Access
     from reconciler.mirrors.document import Document, KeyPath
     from reconciler.stores.config import StoreConfig
 
@@ -19,7 +24,7 @@ def edge_store(document: Document, stores: Mapping[str, StoreConfig | None]) -> 
 
     None if that is not clear, or if the store is not valid.
     """
-    if len(stores) == 1:
+    if len(stores) == 1 or _only_access(document.sound(("edge",))):
         return next(iter(stores.values()))
     buckets = [store for store in stores.values() if isinstance(store, R2)]
     if len(buckets) == 1:
@@ -31,12 +36,14 @@ def edge_store(document: Document, stores: Mapping[str, StoreConfig | None]) -> 
     return None
 
 
-def read_edge(document: Document, store: StoreConfig | None) -> EdgeConfig | None:
+def read_edge(document: Document, store: StoreConfig | None, access: Access) -> EdgeConfig | None:
     """Reads the edge. Returns None if there is none, or it is not valid.
 
     `store` is None if the store is not valid.
     """
     said = document.sound(("edge",))
+    if _only_access(said):
+        return None
     if said and store and not isinstance(store, R2):
         document.problem(
             ("edge",), "is only valid with a store of type r2; remove it or change store.type", at_key=True
@@ -51,6 +58,7 @@ def read_edge(document: Document, store: StoreConfig | None) -> EdgeConfig | Non
         document.problem(
             ("edge", "cache"), "is not valid with `worker: true`: the Worker caches by digest only; remove one of them"
         )
+    _check_access(document, said, access)
     if document.wrong(("edge",)) or not (zone and hostname):
         return None
     return EdgeConfig(
@@ -61,7 +69,23 @@ def read_edge(document: Document, store: StoreConfig | None) -> EdgeConfig | Non
         said.get("cache", True),
         said.get("digest_by_tag") == "experimental",
         said.get("worker", False),
+        access,
     )
+
+
+def _check_access(document: Document, said: Mapping[str, Any], access: Access) -> None:
+    """Records what keeps the Worker from asking for tokens: only it can, a bucket's domain is open to everyone."""
+    place: KeyPath = ("edge", "access")
+    size = len(access_json(access))
+    if access and not said.get("worker"):
+        document.problem(place, "needs `worker: true`: without the Worker everyone can read the bucket", at_key=True)
+    elif size > MAX_ACCESS:
+        document.problem(place, f"has {size} bytes as JSON; a Worker takes {MAX_ACCESS}: use fewer or shorter globs")
+
+
+def _only_access(said: Mapping[str, Any]) -> bool:
+    """Whether the section is for `serve --access` alone, which any store may have: nothing is managed at Cloudflare."""
+    return said.keys() == {"access"}
 
 
 def _hostname(document: Document, said: Mapping[str, Any], public_url: str | None) -> str | None:

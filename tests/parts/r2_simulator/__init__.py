@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
+import os
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,8 +39,13 @@ WORKER = Path(edge.__file__).parent / "worker"
 
 
 @contextlib.contextmanager
-def start_r2_simulator(folder: Path, inspector_port: int | None = None) -> Iterator[tuple[S3Bucket, ...]]:
-    """Runs a simulator whose objects live in `folder`; yields a bucket for each name in `BUCKETS`."""
+def start_r2_simulator(
+    folder: Path, inspector_port: int | None = None, texts: Mapping[str, str] | None = None
+) -> Iterator[tuple[S3Bucket, ...]]:
+    """Runs a simulator whose objects live in `folder`; yields a bucket for each name in `BUCKETS`.
+
+    texts  the Worker's variables and secrets
+    """
     node = _node()
     if not (INSTALLED / "node_modules" / "miniflare").is_dir():
         missing("miniflare", "make parts, with Node.js 20 or newer")
@@ -49,12 +56,14 @@ def start_r2_simulator(folder: Path, inspector_port: int | None = None) -> Itera
     script = str(_HERE / "serve.mjs")
     command = [node, script, str(INSTALLED), str(WORKER), str(port), str(state), ACCESS_KEY, SECRET_KEY, *BUCKETS]
     buckets = tuple(_bucket(root, name) for name in BUCKETS)
-    environ = {} if inspector_port is None else {"INSPECTOR_PORT": str(inspector_port)}
+    environ = {"TEXTS": json.dumps(texts or {})}
+    if inspector_port is not None:
+        environ["INSPECTOR_PORT"] = str(inspector_port)
     numbers = itertools.count(1)
     impatient = Config(read_timeout=HANGING, connect_timeout=HANGING, retries={"total_max_attempts": 1})
     client = buckets[0].client(impatient)
     with kept_running(
-        lambda: running(command, folder / f"log-{next(numbers)}", f"{root}/v2/", (200,), environ),
+        lambda: running(command, folder / f"log-{next(numbers)}", f"{root}/v2/", (200, 401), environ),
         lambda: _answers(client, BUCKETS[0]),
     ):
         yield buckets

@@ -1,6 +1,6 @@
 // Serves Cloudflare's R2 simulator with the Worker in front of its first bucket, which counts pulls in the third:
 // node serve.mjs MODULES WORKER PORT STATE ACCESS_KEY SECRET_KEY BUCKET...
-// INSPECTOR_PORT in the environment opens the runtime's debugger.
+// INSPECTOR_PORT in the environment opens the runtime's debugger; TEXTS has the Worker's variables and secrets, as JSON.
 // MODULES is the folder whose node_modules holds miniflare, WORKER that of the Worker's modules, STATE one for the objects.
 import { readdirSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -22,6 +22,7 @@ const simulator = new Miniflare({
   })),
   modulesRoot: worker,
   compatibilityDate: "2026-07-30",
+  bindings: JSON.parse(process.env.TEXTS ?? "{}"),
   host: "127.0.0.1",
   port: Number(port),
   ...(process.env.INSPECTOR_PORT && { inspectorHost: "127.0.0.1", inspectorPort: Number(process.env.INSPECTOR_PORT) }),

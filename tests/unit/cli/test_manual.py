@@ -23,7 +23,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_command_has_a_page_with_its_options(folder: Path) -> None:
     names = {
-        f"r2mirror-{row.name}{below}" for row in ROWS.values() for below in ("", *(f"-{one}" for one in row.within))
+        f"r2mirror-{row.name}{below.replace(' ', '-')}"
+        for row in ROWS.values()
+        for below in ("", *(f"-{one}" for one in row.within))
     }
     assert {path.stem for path in folder.iterdir()} == {"r2mirror", *names}
     page = (folder / "r2mirror-plan.1").read_text()

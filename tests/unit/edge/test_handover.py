@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.access.config import TokenConfig
 from reconciler.edge.apply import Applied, NotTried, Rejected, Wait, apply_plan, settle
 from reconciler.edge.config import EdgeConfig
 from reconciler.edge.handover import SPREADING
@@ -176,6 +177,17 @@ def test_a_rollback_deploys_the_last_version_with_other_content(
     # It goes forward again by an apply.
     applied(cloudflare, WORKER)
     assert version(api) != first
+
+
+def test_a_private_mirror_is_not_opened_by_a_rollback_or_a_removal(api: CloudflareApi, cloudflare: Cloudflare) -> None:
+    private = replace(WORKER, access={"ci": TokenConfig("ci", ("*",))})
+    applied(cloudflare, WORKER)
+    applied(cloudflare, private)
+    with pytest.raises(EdgeError, match="its earlier version asks for no token"):
+        make_rollback(private, (BUCKET,), cloudflare)
+    with pytest.raises(EdgeError, match="is not removed: without it everyone could read the bucket"):
+        make(private, (BUCKET,), cloudflare, remove=True)
+    assert [one["name"] for one in api.scripts[NAME].bindings] == ["BUCKET", "COUNTS", "ACCESS", "R2MIRROR_VERSION"]
 
 
 def test_workers_and_routes_of_others_are_left_alone(api: CloudflareApi, cloudflare: Cloudflare) -> None:

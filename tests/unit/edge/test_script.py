@@ -8,10 +8,20 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.access.config import TokenConfig
 from reconciler.edge.config import EdgeConfig
-from reconciler.edge.script import MAIN_MODULE, VERSION, route_pattern, script_name, wanted_script, worker_modules
+from reconciler.edge.script import (
+    ACCESS,
+    MAIN_MODULE,
+    VERSION,
+    route_pattern,
+    script_name,
+    wanted_script,
+    worker_modules,
+)
 
 EDGE = EdgeConfig("example.com", "cr.example.com", worker=True)
+PRIVATE = replace(EDGE, access={"ci": TokenConfig("ci", ("*",))})
 MODULES = {MAIN_MODULE: b"export default {}"}
 
 
@@ -34,6 +44,7 @@ def test_the_version_changes_with_every_part_of_an_upload() -> None:
         wanted_script(EDGE, ["cr"], "default", MODULES).version,
         wanted_script(EDGE, ["cr"], "eu", MODULES).version,
         wanted_script(EDGE, ["other"], "default", MODULES).version,
+        wanted_script(PRIVATE, ["cr"], "default", MODULES).version,
         wanted_script(EDGE, ["cr"], "default", {MAIN_MODULE: b"export default {};"}).version,
         wanted_script(EDGE, ["cr"], "default", {**MODULES, "more.js": b""}).version,
     ]
@@ -48,6 +59,12 @@ def test_the_worker_knows_its_version_and_keeps_secrets() -> None:
     assert version == {"type": "plain_text", "name": VERSION, "text": script.version}
     assert script.metadata["annotations"] == {"workers/tag": script.version}
     assert script.metadata["keep_bindings"] == ["secret_text"]
+
+
+def test_the_worker_of_a_private_mirror_knows_its_tokens_and_no_secret() -> None:
+    (*_, access, _) = wanted_script(PRIVATE, ["cr"], "default", MODULES).metadata["bindings"]
+    text = '{"ci":{"repositories":["*"],"expires":null}}'
+    assert access == {"type": "plain_text", "name": ACCESS, "text": text}
 
 
 LABELS = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,60}[a-z0-9])?", fullmatch=True)

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
+from reconciler.access.config import TokenConfig
 from reconciler.edge.config import EdgeConfig
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.document import MAX_BYTES, parse_document
@@ -486,6 +487,45 @@ def test_an_edge_has_the_hostname_of_the_public_url_and_defaults(tmp_path: Path)
     assert load(tmp_path, f"{R2_STORE % '${URL}'}{variable}", environ).edge == EdgeConfig(
         "example.com", "cr.example.com"
     )
+
+
+def test_tokens_go_with_any_store_and_with_an_edge(tmp_path: Path) -> None:
+    access = "access: {ci: {repositories: ['*']}, a: {repositories: [a/*, b], expires: 2027-01-31}}"
+    tokens = {"ci": TokenConfig("ci", ("*",)), "a": TokenConfig("a", ("a/*", "b"), date(2027, 1, 31))}
+    alone = load(tmp_path, f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\nedge: {{{access}}}\n")
+    assert (alone.edge, alone.access) == (None, tokens)
+    both = load(tmp_path, f"{CR}edge: {{zone: example.com, worker: true, {access}}}\n", {})
+    assert (both.edge, both.access) == (EdgeConfig("example.com", "cr.example.com", worker=True), tokens)
+    assert both.edge
+    assert both.edge.access == tokens
+    (found,) = problems(tmp_path, f"{CR}edge: {{zone: example.com, {access}}}\n", {})
+    assert "edge.access: needs `worker: true`: without the Worker everyone can read the bucket" in found
+    many = {f"t{number}": {"repositories": ["x" * 200]} for number in range(50)}
+    (found,) = problems(
+        tmp_path, f"{CR}edge: {json.dumps({'zone': 'example.com', 'worker': True, 'access': many})}\n", {}
+    )
+    assert "bytes as JSON; a Worker takes 5000: use fewer or shorter globs" in found
+
+
+@pytest.mark.parametrize(
+    ("access", "message"),
+    [
+        ("{}", "edge.access: {} should be non-empty"),
+        ("{A: {repositories: ['*']}}", "edge.access.A: A does not have the expected form"),
+        ("{a: {}}", "edge.access.a.repositories: is missing"),
+        ("{a: {repositories: []}}", "edge.access.a.repositories: is empty"),
+        ("{a: {repositories: [A/*]}}", 'edge.access.a.repositories[0]: "A/*" does not have the expected form'),
+        ("{a: {repositories: ['*'], expires: 2027-02-31}}", "edge.access.a.expires: 2027-02-31 is not a day"),
+        ("{a: {repositories: ['*'], expires: soon}}", "edge.access.a.expires: soon does not have the expected form"),
+        (
+            "{a: {repositories: ['*'], token: r2m_x}}",
+            "edge.access.a.token: is not kept in this file; `r2mirror edge token create` makes",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_token(access: str, message: str, tmp_path: Path) -> None:
+    (found,) = problems(tmp_path, f"{HEAD}mirrors: [{{source: a/b, tags: [x]}}]\nedge: {{access: {access}}}\n", {})
+    assert message in found
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.access.config import TokenConfig
 from reconciler.edge.config import EdgeConfig
 from reconciler.mirrors import patterns
 from reconciler.mirrors.min_age import MinAge
@@ -41,6 +42,7 @@ CONFIGURATIONS: dict[str, Collection[type]] = {
     "mirror_host": [MirrorHost],
     "create": [Creation],
     "edge": [EdgeConfig],
+    "token": [TokenConfig],
     "signer": get_args(Signer),
     "min_age": [MinAge],
     "schedule": [Every, Cron],
@@ -52,6 +54,8 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("mirrors.yaml", "folder"): set(),  # where the file is
     ("mirrors.yaml", "sha256"): set(),  # how it is written
     ("mirrors.yaml", "store_name"): set(),  # the name of one of `stores`
+    ("mirrors.yaml", "access"): set(),  # a key of `edge`
+    ("token", "name"): set(),  # the key of the entry
     ("mirror", "entry"): set(),  # how it is written
     ("mirror", "fallbacks"): {"source"},  # after the first
     ("mirror", "referrer_types"): set(),  # a key of `referrers`

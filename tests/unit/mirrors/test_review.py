@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from jsonschema import Draft202012Validator
 
+from reconciler.access.config import TokenConfig
 from reconciler.cli.render.review import review_document, review_markdown, review_text
 from reconciler.edge.config import EdgeConfig
 from reconciler.mirrors.load import load_mirrors
@@ -200,6 +201,7 @@ PATTERNS = (
 )
 KEPT = Kept(2)
 EDGE_CONFIG = EdgeConfig("example.com", "cr.example.com")
+TOKEN = TokenConfig("ci", ("a/*",))
 NOTIFIER = Notifier("webhook", "HOOK", secret_env="KEY")
 SIGNERS = (TrustedKey("a.pub", b""), Identity("me@example.com", "https://issuer.example.com"))
 MIN_AGE = MinAge(timedelta(days=3))
@@ -246,6 +248,10 @@ CHANGED = [
         for name, one in variants(NOTIFIER)
     ),
     *((f"edge {name}", mirrors(edge=EDGE_CONFIG), mirrors(edge=one)) for name, one in variants(EDGE_CONFIG)),
+    *(
+        (f"token {name}", mirrors(access={"ci": TOKEN}), mirrors(access={one.name: one}))
+        for name, one in variants(TOKEN)
+    ),
     *(
         (
             f"{type(pattern).__name__} {name} in {key}",
@@ -455,6 +461,7 @@ def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
             RegistryConfig(),
             MIRROR_HOST,
             EDGE_CONFIG,
+            TOKEN,
             NOTIFIER,
             Defaults(),
             MIN_AGE,

@@ -1,0 +1,93 @@
+"""A file with the hashes of tokens and the signing key, for `serve --access`. It belongs in a secret, as a key does."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from reconciler.access.config import TOKEN_NAME
+from reconciler.access.token import new_key
+from reconciler.errors import UsageError
+from reconciler.files import open_regular
+
+MAX_SIZE = 1024 * 1024
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """What such a file has.
+
+    key     the signing key, in hex
+    hashes  the hash of each token, by name
+    """
+
+    key: str = field(repr=False)
+    hashes: Mapping[str, str] = field(repr=False)
+
+    def with_token(self, name: str, hashed: str) -> Hashes:
+        return replace(self, hashes={**self.hashes, name: hashed})
+
+    def without(self, name: str) -> Hashes:
+        return replace(self, hashes={one: hashed for one, hashed in self.hashes.items() if one != name})
+
+
+def read_hashes(path: Path) -> Hashes:
+    """Reads a file. Raises `UsageError` if it cannot be read, or is not valid."""
+    try:
+        with open_regular(path, follow=True) as file:
+            body = file.read(MAX_SIZE + 1)
+    except OSError as error:
+        advice = "`r2mirror edge token create NAME --access FILE` writes one"
+        raise UsageError(f"{path}: cannot be read: {error.strerror or error}; {advice}") from error
+    return _parsed(path, body)
+
+
+def read_or_new(path: Path) -> Hashes:
+    """Reads a file, or makes the content of a new one if it does not exist."""
+    return read_hashes(path) if os.path.lexists(path) else Hashes(new_key().value, {})
+
+
+def write_hashes(path: Path, content: Hashes) -> None:
+    """Replaces a file as a whole; only its owner may read it. Raises `UsageError`."""
+    body = json.dumps({"key": content.key, "tokens": dict(sorted(content.hashes.items()))}, indent=2) + "\n"
+    # A link, e.g. to a file of a secret store, is followed, so that it stays one.
+    real = Path(os.path.realpath(path))
+    written = real.with_name(f".{real.name}.{secrets.token_hex(4)}")
+    try:
+        descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(body)
+            written.replace(real)
+        finally:
+            written.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _parsed(path: Path, body: bytes) -> Hashes:
+    try:
+        document = json.loads(body) if len(body) <= MAX_SIZE else None
+    except (ValueError, RecursionError):
+        document = None
+    match document:
+        case {"key": str(key), "tokens": dict(tokens)} if _HEX.fullmatch(key) and _are_hashes(tokens):
+            return Hashes(key, tokens)
+        case _:
+            # Without what it has: that is secret.
+            expected = 'expected {"key": ..., "tokens": {NAME: HASH}}, as `r2mirror edge token create` writes it'
+            raise UsageError(f"{path}: is not a valid file of tokens; {expected}")
+
+
+def _are_hashes(tokens: dict[str, Any]) -> bool:
+    return all(
+        TOKEN_NAME.fullmatch(name) and isinstance(hashed, str) and _HEX.fullmatch(hashed)
+        for name, hashed in tokens.items()
+    )

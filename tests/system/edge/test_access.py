@@ -1,0 +1,45 @@
+"""A private mirror behind the Worker, in Cloudflare's own runtime, and behind `serve --access`: logins of real clients."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.access.config import access_json
+from tests.parts.private import ACCESS, CASES, CASES_FILE, CHECKS, HASHES, IMAGE, KEY, publish
+from tests.parts.process import find_program, missing
+from tests.parts.r2_simulator import INSTALLED, WORKER, start_r2_simulator, worker_host
+from tests.parts.seaweedfs import bucket_store
+from tests.parts.serving import Served
+
+JUDGING = Path(__file__).parents[2] / "parts" / "r2_simulator" / "access_cases.mjs"
+
+
+@pytest.fixture(scope="module")
+def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A Worker with tokens, in front of `IMAGE` as team-a/app and team-b/app."""
+    secrets = {f"ACCESS_TOKEN_{name.upper().replace('-', '_')}": hashed for name, hashed in HASHES.items()}
+    texts = {"ACCESS": access_json(ACCESS), "ACCESS_KEY": KEY, **secrets}
+    with start_r2_simulator(tmp_path_factory.mktemp("private"), texts) as buckets:
+        publish(bucket_store(buckets[0]), {"team-a/app": IMAGE, "team-b/app": IMAGE})
+        yield Served(worker_host(buckets[0]))
+
+
+def test_the_worker_judges_as_the_program_does() -> None:
+    if not (INSTALLED / "node_modules" / "miniflare").is_dir():
+        missing("miniflare", "make parts, with Node.js 20 or newer")
+    node = find_program("node", "Node.js 20 or newer from nodejs.org")
+    command = [node, str(JUDGING), str(INSTALLED), str(WORKER), str(CASES_FILE)]
+    judged = json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+    for kind, result in (("globs", "matches"), ("logins", "token"), ("requests", "verdict")):
+        decided = zip(CASES[kind], judged[kind], strict=True)
+        assert [(case, found) for case, found in decided if found != case[result]] == []
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_who_gets_in(check: Callable[[Served], None], worker: Served) -> None:
+    check(worker)
