@@ -6,7 +6,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,28 @@ def read_hashes(path: Path) -> Hashes:
         advice = "`r2mirror edge token create NAME --access FILE` writes one"
         raise UsageError(f"{path}: cannot be read: {error.strerror or error}; {advice}") from error
     return _parsed(path, body)
+
+
+@dataclass(frozen=True)
+class FileTokens:
+    """The tokens of such a file."""
+
+    path: Path
+
+    @property
+    def place(self) -> str:
+        return str(self.path)
+
+    def names(self) -> Collection[str]:
+        """Lists the names that have a hash."""
+        return read_hashes(self.path).hashes.keys()
+
+    def add(self, name: str, hashed: str) -> None:
+        """Sets the hash of a token, in a new file if there is none."""
+        write_hashes(self.path, read_or_new(self.path).with_token(name, hashed))
+
+    def remove(self, name: str) -> None:
+        write_hashes(self.path, read_hashes(self.path).without(name))
 
 
 def read_or_new(path: Path) -> Hashes:

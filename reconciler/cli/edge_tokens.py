@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
-from reconciler.access.file import read_hashes, read_or_new, write_hashes
+from reconciler.access.file import FileTokens
 from reconciler.access.listing import token_rows
 from reconciler.access.token import new_token
 from reconciler.cli.console import note, show_result
@@ -16,10 +19,14 @@ from reconciler.cli.inputs import load_whole
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.tokens import TOKENS
+from reconciler.edge.make import connect
+from reconciler.edge.script import script_name
+from reconciler.edge.secrets import WorkerTokens
 from reconciler.errors import UsageError
+from reconciler.stores.buckets import R2
 
 if TYPE_CHECKING:
-    from reconciler.access.config import Access
+    from reconciler.mirrors.model import Mirrors
 
 token = typer.Typer(
     name="token",
@@ -28,58 +35,90 @@ token = typer.Typer(
     rich_markup_mode=None,
 )
 
+
+class Tokens(Protocol):
+    """Where the hashes of tokens are kept: with the Worker, or in a file."""
+
+    @property
+    def place(self) -> str: ...
+    def names(self) -> Collection[str]: ...
+    def add(self, name: str, hashed: str) -> None: ...
+    def remove(self, name: str) -> None: ...
+
+
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name in edge.access.")]
 AccessOption = Annotated[
-    Path, typer.Option("--access", metavar="FILE", help="The file of `serve --access`, which has the tokens' hashes.")
+    Path | None,
+    typer.Option("--access", metavar="FILE", help="The file of `serve --access`; without it, the edge's Worker."),
 ]
 
 
 @token.command("create")
-def create(name: NameArgument, access: AccessOption, file: FileOption = MIRRORS) -> int:
+def create(name: NameArgument, access: AccessOption = None, file: FileOption = MIRRORS) -> int:
     """Make a token and print it: this once, for only its hash is kept.
 
     An earlier token of this name ends. Its name and the token are the user name and password of `docker login`.
+    Without --access the hash becomes a secret of the edge's Worker, with the API token in CLOUDFLARE_API_TOKEN.
     """
-    declared = _declared(file)
-    if name not in declared:
-        raise UsageError(f"{name[:90]}: {file} has no such name in edge.access{_names(declared)}; add it there first")
+    mirrors = _declared(file)
+    if name not in mirrors.access:
+        raise UsageError(
+            f"{name[:90]}: {file} has no such name in edge.access{_names(mirrors.access)}; add it there first"
+        )
     made = new_token()
-    write_hashes(access, read_or_new(access).with_token(name, made.hashed))
+    with _tokens(access, mirrors) as tokens:
+        tokens.add(name, made.hashed)
     note(f"the token of {name}, which is not shown again; log in with: docker login --username {name} HOST")
     typer.echo(made.value)
     return 0
 
 
 @token.command("list")
-def list_(access: AccessOption, file: FileOption = MIRRORS, output: PlainFormatOption = TEXT) -> int:
+def list_(access: AccessOption = None, file: FileOption = MIRRORS, output: PlainFormatOption = TEXT) -> int:
     """List the tokens: what each may pull, and whether it can log in."""
-    rows = token_rows(_declared(file), read_hashes(access).hashes, datetime.now(UTC).date())
+    mirrors = _declared(file)
+    with _tokens(access, mirrors) as tokens:
+        rows = token_rows(mirrors.access, tokens.names(), datetime.now(UTC).date())
     show_result(TOKENS, rows, output)
     return 0
 
 
 @token.command("revoke")
-def revoke(name: NameArgument, access: AccessOption) -> int:
+def revoke(name: NameArgument, access: AccessOption = None, file: FileOption = MIRRORS) -> int:
     """Remove a token's hash, so that it is refused.
 
-    So is what clients got for it, at once."""
-    content = read_hashes(access)
-    if name not in content.hashes:
-        raise UsageError(f"{name[:90]}: {access} has no token of this name{_names(content.hashes)}")
-    write_hashes(access, content.without(name))
+    So is what clients got for it, at once.
+    """
+    with _tokens(access, None if access else load_whole(file)) as tokens:
+        known = tokens.names()
+        if name not in known:
+            raise UsageError(f"{name[:90]}: {tokens.place} has no token of this name{_names(known)}")
+        tokens.remove(name)
     note(f"revoked the token of {name}")
     return 0
 
 
-def _declared(file: Path) -> Access:
-    declared = load_whole(file).access
-    if not declared:
+@contextmanager
+def _tokens(access: Path | None, mirrors: Mirrors | None) -> Iterator[Tokens]:
+    """Opens the file, or without one the edge's Worker. Raises `UsageError` if there is neither."""
+    if access:
+        yield FileTokens(access)
+        return
+    target = next((one for one in mirrors.targets() if one.edge), None) if mirrors else None
+    if target is None or target.edge is None or not isinstance(target.store, R2):
+        raise UsageError("there is no edge whose Worker keeps tokens; name the file of `serve --access` with --access")
+    with connect(target.store, os.environ) as cloudflare:
+        yield WorkerTokens(cloudflare, script_name(target.edge.hostname))
+
+
+def _declared(file: Path) -> Mirrors:
+    mirrors = load_whole(file)
+    if not mirrors.access:
         raise UsageError(
             f"{file}: has no edge.access; add it, e.g. `edge: {{access: {{ci: {{repositories: ['*']}}}}}}`"
         )
-    return declared
+    return mirrors
 
 
-def _names(known: object) -> str:
-    names = ", ".join(sorted(known)) if isinstance(known, dict) else ""
-    return f", only {names}" if names else ""
+def _names(known: Collection[str]) -> str:
+    return f", only {', '.join(sorted(known))}" if known else ""

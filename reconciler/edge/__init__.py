@@ -8,6 +8,7 @@
     handover    when a Worker may replace the rules, or the rules a Worker
     make        reads what Cloudflare has, and makes the plan
     apply       applies a plan, and waits for the custom domain
+    secrets     the hashes of tokens, as secrets of the Worker
     cloudflare  Cloudflare's API
     language    the language of rules, parsed
     proxies/    the rules as configurations of nginx and Caddy

@@ -292,6 +292,24 @@ class Cloudflare:
         """Removes a Worker, unless it is gone already."""
         self._answer(self._script_call("DELETE", script, ""), (404,))
 
+    def secrets(self, script: str) -> frozenset[str]:
+        """Lists the names of a Worker's secrets."""
+        call = self._script_call("GET", script, "/secrets")
+        answer = self._answer(call, (404,))
+        if answer.status == 404:
+            raise EdgeError(call.what, "does not exist; run `r2mirror edge apply` first, with `worker: true`")
+        found = answer.result if isinstance(answer.result, list) else []
+        return frozenset(one["name"] for one in found if isinstance(one, dict) and isinstance(one.get("name"), str))
+
+    def set_secret(self, script: str, name: str, text: str) -> None:
+        """Sets a secret of a Worker, which is deployed with it at once."""
+        body = {"name": name, "text": text, "type": "secret_text"}
+        self._result(replace(self._script_call("PUT", script, "/secrets"), body=body))
+
+    def remove_secret(self, script: str, name: str) -> None:
+        """Removes a secret, unless it is gone already."""
+        self._answer(self._script_call("DELETE", script, f"/secrets/{quote(name, safe='')}"), (404,))
+
     def _script_call(self, method: str, script: str, path: str) -> _Call:
         full = f"/accounts/{self.account_id}/workers/scripts/{quote(script, safe='')}{path}"
         return _Call(method, full, f"Worker {script}", WORKERS_EDIT)

@@ -60,6 +60,16 @@ class WorkerScript:
         self.modules[version] = {name: body for name, body in form.items() if name != "metadata"}
         self.deploy([{"version_id": version, "percentage": 100}])
 
+    def set_secret(self, name: str, secret: dict[str, Any] | None) -> None:
+        """Sets or removes a secret: what answers is deployed anew with it."""
+        now = self.versions[self.current]
+        version = str(uuid.uuid4())
+        kept = [one for one in self.bindings if one["name"] != name]
+        resources = {**now["resources"], "bindings": [*kept, *([secret] if secret else [])]}
+        self.versions[version] = {"id": version, "number": len(self.versions) + 1, "resources": resources}
+        self.modules[version] = self.modules[self.current]
+        self.deploy([{"version_id": version, "percentage": 100}])
+
     def deploy(self, versions: list[dict[str, Any]]) -> dict[str, Any]:
         named = {"id": str(uuid.uuid4()), "created_on": "2026-01-01T00:00:00Z", "source": "api"}
         self.deployments.insert(0, {**named, "strategy": "percentage", "versions": versions})
@@ -273,6 +283,14 @@ class CloudflareApi:
                 return failure(404, 10007, "This Worker does not exist on your account.")
             case "DELETE", []:
                 del self.scripts[name]
+                return success(None)
+            case "GET", ["secrets"]:
+                return success([one for one in script.bindings if one["type"] == "secret_text"])
+            case "PUT", ["secrets"]:
+                script.set_secret(body["name"], {"name": body["name"], "type": body["type"]})
+                return success({"name": body["name"], "type": body["type"]})
+            case "DELETE", ["secrets", secret]:
+                script.set_secret(secret, None)
                 return success(None)
             case "GET", ["deployments"]:
                 return success({"deployments": script.deployments})

@@ -65,6 +65,11 @@ def test_a_name_has_to_be_declared_first(world: InProcess) -> None:
     )
 
 
+def test_without_a_file_or_an_edge_there_is_no_place_for_a_token(world: InProcess) -> None:
+    refused = world.run("edge", "token", "create", "ci", code=1)
+    assert "there is no edge whose Worker keeps tokens; name the file of `serve --access`" in refused.stderr
+
+
 def test_serve_refuses_what_would_let_nobody_in(world: InProcess) -> None:
     refused = world.run("serve", "--port", "0", "--access", "none.json", code=1)
     assert "none.json: cannot be read: No such file or directory" in refused.stderr

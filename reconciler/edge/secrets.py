@@ -1,0 +1,46 @@
+"""Keeps the hashes of tokens as secrets of the Worker of a private mirror. Cloudflare never shows a secret again."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.access.token import new_key
+
+if TYPE_CHECKING:
+    from reconciler.edge.cloudflare import Cloudflare
+
+KEY = "ACCESS_KEY"
+_PREFIX = "ACCESS_TOKEN_"
+
+
+@dataclass(frozen=True)
+class WorkerTokens:
+    """The tokens of a Worker. Each method raises `EdgeError`, and names what to do if there is no such Worker yet."""
+
+    cloudflare: Cloudflare
+    script: str
+
+    @property
+    def place(self) -> str:
+        return f"the Worker {self.script}"
+
+    def names(self) -> Collection[str]:
+        """Lists the names that have a hash."""
+        secrets = self.cloudflare.secrets(self.script)
+        return {one.removeprefix(_PREFIX).lower().replace("_", "-") for one in secrets if one.startswith(_PREFIX)}
+
+    def add(self, name: str, hashed: str) -> None:
+        """Sets the hash of a token, and before the first one the signing key."""
+        if KEY not in self.cloudflare.secrets(self.script):
+            self.cloudflare.set_secret(self.script, KEY, new_key().value)
+        self.cloudflare.set_secret(self.script, secret_name(name), hashed)
+
+    def remove(self, name: str) -> None:
+        self.cloudflare.remove_secret(self.script, secret_name(name))
+
+
+def secret_name(name: str) -> str:
+    """Names a token's secret, e.g. `ACCESS_TOKEN_TEAM_A`. Names have no underscore, so that each has its own."""
+    return _PREFIX + name.upper().replace("-", "_")
