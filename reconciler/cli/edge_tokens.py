@@ -14,7 +14,7 @@ import typer
 from reconciler.access.file import FileTokens
 from reconciler.access.listing import token_rows
 from reconciler.access.token import new_token
-from reconciler.cli.console import note, show_result
+from reconciler.cli.console import note, show, show_result
 from reconciler.cli.inputs import load_whole
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption
 from reconciler.cli.render.formats import TEXT
@@ -69,7 +69,7 @@ def create(name: NameArgument, access: AccessOption = None, file: FileOption = M
     with _tokens(access, mirrors) as tokens:
         tokens.add(name, made.hashed)
     note(f"the token of {name}, which is not shown again; log in with: docker login --username {name} HOST")
-    typer.echo(made.value)
+    show(made.value)
     return 0
 
 

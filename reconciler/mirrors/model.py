@@ -220,6 +220,7 @@ class Mirrors:
     include: tuple[str, ...] = ()
     namespaces: tuple[Namespace, ...] = ()
     failed: tuple[Failed, ...] = ()
+    access: Mapping[str, TokenConfig] = field(default_factory=dict)
 
     @property
     def entries(self) -> tuple[Mirror, ...]:
@@ -258,8 +259,6 @@ class Mirrors:
             return self
         found = (self.mirror_of(*one) for one in targets.items() if one[0] not in self._by_target)
         return replace(self, mirrors=(*self.mirrors, *(one for one in found if one)))
-
-    access: Mapping[str, TokenConfig] = field(default_factory=dict)
 
     @property
     def is_at_r2(self) -> bool:

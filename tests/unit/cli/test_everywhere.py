@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.core import TyperOption
@@ -34,10 +36,16 @@ def world(tmp_path: Path) -> World:
     return world
 
 
+def commands_of(found: Any) -> Iterator[Any]:
+    """The command itself, or those below a group, and below the groups in it."""
+    below = getattr(found, "commands", None)
+    yield from (one for each in below.values() for one in commands_of(each)) if below else (found,)
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_every_option_has_a_variable_and_every_command_the_shared_options(name: str) -> None:
     found = command(ROWS[name])
-    for one in getattr(found, "commands", {name: found}).values():
+    for one in commands_of(found):
         options = {spelled: option for option in one.params for spelled in option.opts}
         assert {"--verbose", "-v", "--quiet", "-q", "--log-format"} <= options.keys()
         for option in one.params:
