@@ -24,7 +24,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A Worker with tokens, in front of `IMAGE` as team-a/app and team-b/app."""
     secrets = {f"ACCESS_TOKEN_{name.upper().replace('-', '_')}": hashed for name, hashed in HASHES.items()}
     texts = {"ACCESS": access_json(ACCESS), "ACCESS_KEY": KEY, **secrets}
-    with start_r2_simulator(tmp_path_factory.mktemp("private"), texts) as buckets:
+    with start_r2_simulator(tmp_path_factory.mktemp("private"), texts=texts) as buckets:
         publish(bucket_store(buckets[0]), {"team-a/app": IMAGE, "team-b/app": IMAGE})
         yield Served(worker_host(buckets[0]))
 
