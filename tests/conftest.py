@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # No deadline: how long an example takes is up to the machine and to what runs beside it.
 settings.register_profile("quick", deadline=None, max_examples=25)
-settings.register_profile("thorough", deadline=None, max_examples=100)
+settings.register_profile("thorough", deadline=None, max_examples=50)
 settings.load_profile("thorough" if os.environ.get("CI") else "quick")
 
 

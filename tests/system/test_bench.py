@@ -8,12 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.parts.process import find_program
 
 if TYPE_CHECKING:
     from tests.parts.docker_registry import DockerRegistry
 
 
+@pytest.mark.rare
 def test_every_tool_of_a_scenario_is_measured_and_put_between_the_markers(
     docker_registry: DockerRegistry, new_s3_bucket: Callable[[], object], tmp_path: Path
 ) -> None:

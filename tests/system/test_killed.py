@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.parts.docker_registry import DockerRegistry
     from tests.parts.seaweedfs import S3Bucket
 
-KILLS = int(os.environ.get("R2MIRROR_KILLS", "2"))
+KILLS = int(os.environ.get("R2MIRROR_KILLS", "1"))
 INDEX, LOCK, ROOTS = "_mirror/index.json", "_mirror/lock.json", "_mirror/roots/"
 
 

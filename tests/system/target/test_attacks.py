@@ -34,6 +34,8 @@ from tests.world import InProcess
 if TYPE_CHECKING:
     from pathlib import Path
 
+RARE = pytest.mark.rare
+"""Others are attacked in the same way."""
 EVERY = int(os.environ.get("R2MIRROR_STOPS", "67"))
 MANY = 20
 """A run has more requests than this."""
@@ -174,7 +176,11 @@ def first_stop(ground: Ground, how: object) -> int:
 STAY = {f"{path}:{tag}" for path, tagged in BEFORE.items() for tag in tagged if tag in AFTER[path]}
 
 
-@pytest.mark.parametrize("ground", TARGETS.values(), ids=TARGETS.keys(), indirect=True)
+@pytest.mark.parametrize(
+    "ground",
+    [pytest.param(one, id=name, marks=RARE if name in ("GHCR", "Nexus") else ()) for name, one in TARGETS.items()],
+    indirect=True,
+)
 @pytest.mark.parametrize("answered", [False, True], ids=["before a request", "after a request"])
 def test_killed_between_any_two_requests(ground: Ground, *, answered: bool) -> None:
     ground.begin()
@@ -221,7 +227,11 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_pauses")
 @pytest.mark.parametrize("fault", [*BEFORE_THE_REQUEST, *AFTER_THE_REQUEST])
-@pytest.mark.parametrize("ground", [TARGETS["the specification"], DISTRIBUTION_2_8], ids=["1.1", "2.8"], indirect=True)
+@pytest.mark.parametrize(
+    "ground",
+    [pytest.param(TARGETS["the specification"], id="1.1", marks=RARE), pytest.param(DISTRIBUTION_2_8, id="2.8")],
+    indirect=True,
+)
 def test_one_request_of_a_run_meets_a_fault(ground: Ground, fault: str) -> None:
     """The run does it all, or says what is left; either way the next one gets there."""
     ground.begin()

@@ -78,7 +78,7 @@ def test_apply_of_a_mirrors_file_asks_whether_the_option_was_meant(world: World)
 def test_validate_takes_its_file_as_its_siblings_do(world: World) -> None:
     (world.folder / "mirrors.yaml").rename(world.folder / "other.yaml")
     assert world.run("validate", "-f", "other.yaml").stdout == "other.yaml: valid, 1 mirror\n"
-    assert world.run("validate", "other.yaml", "--file", "other.yaml").stdout.count("valid") == 2
+    assert world.run("validate", "other.yaml", "--file", "other.yaml").stdout.count("valid") == 1, "it is one file"
 
 
 def garbage(world: World) -> Path:
