@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from reconciler.errors import UsageError
 from reconciler.mirrors.patterns import Locked, Named, Pinned
@@ -263,6 +264,14 @@ class Mirrors:
     @property
     def is_at_r2(self) -> bool:
         return self.store.is_at_r2
+
+    @property
+    def is_private(self) -> bool:
+        """Whether clients of the store need a token."""
+        if self.edge:
+            return bool(self.access) and self.edge.hostname == urlsplit(self.store.public_url or "").hostname
+        # Of several stores, the edge may be in front of another one, and this one is as public as it was.
+        return bool(self.access) and not any(store.is_at_r2 for store in self.stores.values())
 
     @property
     def attached(self) -> dict[str, str]:

@@ -193,7 +193,7 @@ def _unlisted(mirrors: Mirrors, observed: StoredIndex, choices: Choices) -> Iter
 
 def _private(plan: Plan, observed: StoredIndex, mirrors: Mirrors, connections: Connections) -> Iterator[str]:
     """Warns of images behind a login that the store would serve to everyone."""
-    if mirrors.store.public_url:
+    if mirrors.store.public_url and not mirrors.is_private:
         from reconciler.plan.private import private_sources, warning_of
 
         with readers(RESOLVE_WORKERS) as executor:

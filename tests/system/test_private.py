@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from tests.parts.docker_registry import HTPASSWD, start_docker_registry
@@ -27,6 +28,12 @@ def test_a_plan_says_once_that_private_images_become_public(tmp_path: Path) -> N
         (warning,) = world.plan()["warnings"]
         assert f"{registry.host}/team/app: the source wants a login" in warning
         assert "https://cr.example.com will serve its images to everyone" in warning
+
+        file = world.folder / "mirrors.yaml"
+        document = file.read_text()
+        file.write_text(json.dumps({**json.loads(document), "edge": {"access": {"ci": {"repositories": ["*"]}}}}))
+        assert "warnings" not in world.plan(), "a login is asked for here, too"
+        file.write_text(document)
 
         world.apply()
         assert "warnings" not in world.plan()

@@ -24,6 +24,8 @@ from reconciler.mirrors.schema_files import load_schema
 from reconciler.signatures.signers import Signer
 from reconciler.sources.config import MirrorHost, RegistryConfig
 from reconciler.stores import kinds
+from reconciler.stores.buckets import R2
+from reconciler.stores.folder import Folder
 from reconciler.stores.registry import Creation
 from tests.parts.configurations import configuration_types
 
@@ -92,6 +94,10 @@ WRITTEN_AS_TEXT = {patterns.Exact, patterns.Locked, patterns.Pinned, patterns.An
 """Configurations without keys of their own."""
 PAGE = Path(__file__).parents[3] / "docs/mirrors.md"
 
+ACCESS = {"ci": TokenConfig("ci", ("*",))}
+FOLDER = Folder(Path("mirror"), None)
+BUCKET = R2("a" * 32, "cr", "default", None, None)
+
 
 def test_no_configuration_type_and_no_object_of_the_schema_is_left_out_here() -> None:
     here = [kind for kinds_of_it in CONFIGURATIONS.values() for kind in kinds_of_it]
@@ -136,3 +142,25 @@ def test_a_target_of_a_namespace_leads_back_to_its_source(name: str, target: str
     assert one.to_target(mirror.target) == one.from_source(mirror.source) == mirror
     assert one.from_source("quay.io/p/") is one.from_source("quay.io/other/a") is one.from_source("quay.io/p/*") is None
     assert replace(one, exclude_repositories=(name,)).to_target(mirror.target) is None
+
+
+@pytest.mark.parametrize(
+    ("public_url", "hostname", "access", "others", "is_private"),
+    [
+        ("https://cr.example.com", "cr.example.com", ACCESS, {}, True),
+        ("https://cr.example.com", "cr.example.com", {}, {}, False),
+        ("https://other.example.com", "cr.example.com", ACCESS, {}, False),
+        (None, "cr.example.com", ACCESS, {}, False),
+        ("https://cr.example.com", None, ACCESS, {}, True),
+        ("https://cr.example.com", None, {}, {}, False),
+        ("https://cr.example.com", None, ACCESS, {"r2": BUCKET}, False),
+        ("https://cr.example.com", None, ACCESS, {"folder": FOLDER}, True),
+    ],
+)
+def test_a_store_is_private_where_the_edge_that_asks_for_tokens_is_its_own(
+    public_url: str | None, hostname: str | None, access: Any, others: Mapping[str, Any], is_private: bool
+) -> None:
+    edge = EdgeConfig("example.com", hostname, worker=True) if hostname else None
+    store = replace(FOLDER, public_url=public_url)
+    content = Mirrors(store, {}, (), Defaults(), Path(), "", edge, stores=others, access=access)
+    assert content.is_private is is_private
