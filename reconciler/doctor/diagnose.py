@@ -71,6 +71,12 @@ def _results(mirrors: Mirrors, environ: Mapping[str, str], image: str | None, *,
         found = "store.public_url is not set, so nothing was pulled as a client would pull it"
         yield Notes("public", "-", advice).warning("public url", found, advice.public)
         return
+    if mirrors.is_private:
+        # Imported here: most mirrors are public.
+        from reconciler.doctor.private import check_private
+
+        yield from check_private(store.public_url, mirrors, index, image, environ)
+        return
     # Last, because it needs the index: the sample that is pulled is judged against the digests recorded there.
     yield from check_public(
         store.public_url, index, image, advice, deep=deep, worker=bool(mirrors.edge and mirrors.edge.worker)

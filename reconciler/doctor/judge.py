@@ -6,7 +6,7 @@ skopeo, go-containerregistry and oras were observed to insist on.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,31 @@ def judge_ping(notes: Notes, reply: Reply) -> Iterator[CheckResult]:
             "GET /v2/ has no Docker-Distribution-API-Version: registry/2.0; old clients need it",
             notes.advice.edge,
         )
+
+
+def judge_challenge(notes: Notes, reply: Reply) -> CheckResult:
+    """Judges `GET /v2/` of a private mirror: clients log in where the challenge says."""
+    challenge = reply.headers.get("www-authenticate", "")
+    if reply.status != 401:
+        found = f"edge.access is set, but GET {reply.path} answered {reply.status} without a token, expected 401"
+        return notes.error("login", found, _CLOSE)
+    if not challenge.lower().startswith("bearer "):
+        found = f"GET {reply.path} answered 401 with the challenge {challenge[:60] or '(none)'}, expected Bearer"
+        return notes.error("login", found, f"clients cannot log in: {_CLOSE}")
+    return notes.ok("login", f"GET {reply.path} asks for a token")
+
+
+def judge_closed(notes: Notes, replies: Sequence[Reply]) -> CheckResult:
+    """Judges the answers of a private mirror to requests without a token."""
+    open_to_all = [f"GET {one.path} answered {one.status}" for one in replies if one.status not in (401, 403)]
+    if open_to_all:
+        more = f", and {len(open_to_all) - 3} more" if len(open_to_all) > 3 else ""
+        found = f"without a token, {', '.join(open_to_all[:3])}{more}; expected 401"
+        return notes.error("closed", found, _CLOSE)
+    return notes.ok("closed", f"{len(replies)} paths were asked for without a token, and all were refused")
+
+
+_CLOSE = "run `r2mirror edge apply`, or `r2mirror serve --access`; if it runs, something in front of it answers"
 
 
 def judge_manifest(notes: Notes, reply: Reply, expected: Descriptor) -> Iterator[CheckResult]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,6 +23,7 @@ from reconciler.target.layout import MIRROR_INDEX, blob_key, manifest_key, tags_
 from reconciler.target.states import StateReader
 
 if TYPE_CHECKING:
+    from reconciler.doctor.probe import Reply
     from reconciler.stores.config import Advice
     from reconciler.target.index import MirrorIndex, TagState
 
@@ -49,18 +50,10 @@ def check_public(
     worker  whether the edge's Worker has to answer there
     """
     notes = Notes("public", url, advice)
-    address = tuple(_address(notes, url))
-    yield from address
-    if any(one.status is Status.ERROR for one in address):
-        return
     with closing(Probe(url)) as probe:
-        try:
-            ping = probe.request("GET", "/v2/")
-        except Unreachable as error:
-            yield notes.error("connection", f"no answer: {error.why}", _connection_fix(notes, error.why))
+        ping = yield from check_connection(notes, probe)
+        if ping is None:
             return
-        if probe.tls:
-            yield judge.judge_tls(notes, probe.tls, datetime.now(UTC))
         yield from judge.judge_ping(notes, ping)
         try:
             known = index or _public_index(probe)
@@ -73,6 +66,22 @@ def check_public(
                     yield _worker(notes, probe, sample)
         except Unreachable as error:
             yield notes.error("connection", f"{error.what}: {error.why}", _connection_fix(notes, error.why))
+
+
+def check_connection(notes: Notes, probe: Probe) -> Generator[CheckResult, None, Reply | None]:
+    """Checks address, connection and certificate; returns the answer to `GET /v2/`, or None if there was none."""
+    address = tuple(_address(notes, probe.url))
+    yield from address
+    if any(one.status is Status.ERROR for one in address):
+        return None
+    try:
+        ping = probe.request("GET", "/v2/")
+    except Unreachable as error:
+        yield notes.error("connection", f"no answer: {error.why}", _connection_fix(notes, error.why))
+        return None
+    if probe.tls:
+        yield judge.judge_tls(notes, probe.tls, datetime.now(UTC))
+    return ping
 
 
 def find_sample(index: MirrorIndex, image: str | None) -> Sample | None:

@@ -28,6 +28,7 @@ from reconciler.edge.observed import (
     Zone,
     parse_deployments,
     parse_domains,
+    parse_managed_domain,
     parse_routes,
     parse_ruleset,
     parse_version,
@@ -190,10 +191,19 @@ class Cloudflare:
         if not answer.is_success and _BUCKET_EXISTS not in answer.codes:
             raise self._refused(call, answer)
 
-    def domain(self, bucket: str, hostname: str) -> Domain | None:
+    def domains(self, bucket: str) -> tuple[Domain, ...]:
         what = f"the custom domains of bucket {bucket}"
         found = self._result(_Call("GET", f"{self._bucket_path(bucket)}/domains/custom", what, R2_EDIT))
-        return next((one for one in parse_domains(found, what) if one.hostname == hostname), None)
+        return parse_domains(found, what)
+
+    def domain(self, bucket: str, hostname: str) -> Domain | None:
+        return next((one for one in self.domains(bucket) if one.hostname == hostname), None)
+
+    def managed_domain(self, bucket: str) -> str | None:
+        """Returns the `r2.dev` address at which everyone can read a bucket; None if it is off."""
+        what = f"the r2.dev address of bucket {bucket}"
+        found = self._result(_Call("GET", f"{self._bucket_path(bucket)}/domains/managed", what, R2_EDIT))
+        return parse_managed_domain(found, what)
 
     def connect_domain(self, bucket: str, hostname: str, body: Mapping[str, Any]) -> None:
         path = f"{self._bucket_path(bucket)}/domains/custom"

@@ -9,7 +9,7 @@ with connect(mirrors.store, os.environ) as cloudflare:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -51,7 +51,20 @@ def make(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare, *, re
         why = "is not removed: without it everyone could read the bucket, and edge.access has tokens"
         raise EdgeError("the Worker", f"{why}; disconnect the domain in the dashboard, or remove edge.access")
     script = wanted_script(edge, buckets, cloudflare.jurisdiction, worker_modules()) if edge.worker else None
-    return make_edge_plan(edge, buckets, observe(edge, buckets, cloudflare), script, remove=remove)
+    observed = observe(edge, buckets, cloudflare)
+    if edge.access:
+        _check_closed(observed.buckets, cloudflare)
+    return make_edge_plan(edge, buckets, observed, script, remove=remove)
+
+
+def _check_closed(buckets: Collection[str], cloudflare: Cloudflare) -> None:
+    for bucket in sorted(buckets):
+        address = cloudflare.managed_domain(bucket)
+        if address:
+            why = f"can be read without a token at {address}, and edge.access has tokens; nothing was changed"
+            raise EdgeError(
+                f"bucket {bucket}", f"{why}. Turn off the public development URL in the bucket's settings at Cloudflare"
+            )
 
 
 def make_rollback(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare) -> EdgePlan:

@@ -162,6 +162,15 @@ def parse_domains(result: Any, what: str) -> tuple[Domain, ...]:
             raise _unexpected(what, "a list of custom domains")
 
 
+def parse_managed_domain(result: Any, what: str) -> str | None:
+    """Parses a bucket's `r2.dev` address; None if it is off."""
+    match result:
+        case {"domain": str(hostname), "enabled": bool(enabled)}:
+            return hostname if enabled else None
+        case _:
+            raise _unexpected(what, "a managed domain")
+
+
 def parse_ruleset(result: Any, phase: Phase, what: str) -> Ruleset:
     """Parses a ruleset. An empty one may lack `rules`; a rule without a `ref` has its id as `ref`."""
     match result:

@@ -106,7 +106,7 @@ def body_of(asked: Asked) -> dict[str, Any]:
 class CloudflareApi:
     """One account with one zone. `permissions` are the token's; `progress` is how a new domain becomes active.
 
-    `faults` are answers that take the place of the next ones to requests that begin as said. `decorate` is what the
+    `managed` are the buckets whose r2.dev address is on. `faults` are answers that take the place of the next ones to requests that begin as said. `decorate` is what the
     server makes of a rule that it is sent.
     """
 
@@ -116,6 +116,7 @@ class CloudflareApi:
     token_status: str = "active"
     token_owner: str = "user"
     buckets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    managed: set[str] = field(default_factory=set)
     rulesets: dict[str, dict[str, Any]] = field(default_factory=dict)
     scripts: dict[str, WorkerScript] = field(default_factory=dict)
     routes: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -219,6 +220,9 @@ class CloudflareApi:
                 return failure(404, 10006, "The specified bucket does not exist.")
             case "GET", [bucket, "domains", "custom"]:
                 return r2_success({"domains": [self._domain(one) for one in self.buckets[bucket].values()]})
+            case "GET", [bucket, "domains", "managed"]:
+                address = {"bucketId": "0" * 32, "domain": f"pub-{'0' * 32}.r2.dev"}
+                return r2_success({**address, "enabled": bucket in self.managed})
             case "POST", [bucket, "domains", "custom"]:
                 if any(body["domain"] in domains for domains in self.buckets.values()):
                     return failure(409, 10055, "The domain is in use by another bucket.")

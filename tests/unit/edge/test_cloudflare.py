@@ -187,6 +187,7 @@ def test_an_answer_about_workers_that_is_none_is_an_error_too(
         ("/zones/", lambda: cloudflare.routes(zone)),
         ("/accounts/", lambda: cloudflare.deployments("x")),
         ("/accounts/", lambda: cloudflare.version("x", "y")),
+        ("/accounts/", lambda: cloudflare.managed_domain("x")),
     ):
         api.faults.append((f"GET /client/v4{path}", Answer(200, body=ODD_WORKERS[number])))
         said = "Worker x: an empty list is a valid answer about routes"
@@ -196,7 +197,7 @@ def test_an_answer_about_workers_that_is_none_is_an_error_too(
             said = str(error)
         else:
             assert ODD_WORKERS[number] == json.dumps({**NULL, "result": []}).encode()
-        assert re.match("(the Workers routes of zone|Worker x)", said)
+        assert re.match("(the Workers routes of zone|Worker x|the r2.dev address of bucket x)", said)
         assert len(said) < 400
 
 

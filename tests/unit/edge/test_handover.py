@@ -190,6 +190,17 @@ def test_a_private_mirror_is_not_opened_by_a_rollback_or_a_removal(api: Cloudfla
     assert [one["name"] for one in api.scripts[NAME].bindings] == ["BUCKET", "COUNTS", "ACCESS", "R2MIRROR_VERSION"]
 
 
+def test_a_bucket_with_an_address_without_a_login_is_not_private(api: CloudflareApi, cloudflare: Cloudflare) -> None:
+    private = replace(WORKER, access={"ci": TokenConfig("ci", ("*",))})
+    applied(cloudflare, WORKER)
+    api.managed.add(BUCKET)
+    assert make(WORKER, (BUCKET,), cloudflare).changes == (), "a public mirror may have the address"
+    with pytest.raises(EdgeError, match=r"bucket .* can be read without a token at pub-0+\.r2\.dev"):
+        make(private, (BUCKET,), cloudflare)
+    api.managed.clear()
+    assert make(private, (BUCKET,), cloudflare).changes
+
+
 def test_workers_and_routes_of_others_are_left_alone(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     api.scripts["shop"] = theirs = WorkerScript()
     routes = [api.add_route(pattern=pattern, script="shop") for pattern in ("example.com/*", f"{HOST}/v2/x/*")]
