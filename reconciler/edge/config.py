@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
@@ -16,6 +18,23 @@ ZONE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
+class MissSource:
+    """A source to which the Worker redirects what the mirror lacks.
+
+    name    the start of its repositories' names, e.g. `docker.io/library`
+    target  the start of their names in the mirror
+    url     where these are at the registry, without a slash at the end
+    """
+
+    name: str
+    target: str
+    url: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True)
 class EdgeConfig:
     """The Cloudflare configuration in front of an R2 bucket.
 
@@ -25,6 +44,7 @@ class EdgeConfig:
     digest_by_tag  whether tags are stored with their digest, which a rule then sends to clients
     worker         whether a Worker answers in front of the bucket, in place of the rules
     access         the tokens of a private mirror, which the Worker asks for; empty: it is public
+    on_miss        the sources to which it redirects what the mirror lacks, those with the longest target first
     """
 
     zone: str
@@ -35,6 +55,12 @@ class EdgeConfig:
     digest_by_tag: bool = False
     worker: bool = False
     access: Access = field(default_factory=dict, compare=False)
+    on_miss: tuple[MissSource, ...] = ()
+
+
+def on_miss_json(sources: Sequence[MissSource]) -> str:
+    """Spells the sources as the Worker reads them."""
+    return json.dumps([{"target": one.target, "url": one.url} for one in sources], separators=(",", ":"))
 
 
 def hostname_problem(hostname: str, zone: str, url: SplitResult | None) -> str | None:

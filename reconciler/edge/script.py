@@ -16,6 +16,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from reconciler.access.config import access_json
+from reconciler.edge.config import on_miss_json
 
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
@@ -27,6 +28,7 @@ COMPATIBILITY_DATE = "2026-07-30"
 BUCKET = "BUCKET"
 COUNTS = "COUNTS"
 ACCESS = "ACCESS"
+ON_MISS = "ON_MISS"
 VERSION = "R2MIRROR_VERSION"
 MAX_NAME = 63
 
@@ -58,6 +60,8 @@ def wanted_script(edge: EdgeConfig, buckets: Sequence[str], jurisdiction: str, m
     if edge.access:
         # Without the secrets of the tokens, the Worker then lets nobody in.
         bindings.append({"type": "plain_text", "name": ACCESS, "text": access_json(edge.access)})
+    if edge.on_miss:
+        bindings.append({"type": "plain_text", "name": ON_MISS, "text": on_miss_json(edge.on_miss)})
     metadata = {"main_module": MAIN_MODULE, "compatibility_date": COMPATIBILITY_DATE, "bindings": bindings}
     version = _version(metadata, modules)
     bindings.append({"type": "plain_text", "name": VERSION, "text": version})

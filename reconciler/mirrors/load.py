@@ -83,7 +83,8 @@ def load_with_notes(
     stores = read_stores(document, folder, environ, for_clients=for_clients)
     defaults, mirrors = _entries(files, partial(destination_problem, stores), read_files=read_files)
     access = read_access(document)
-    edge = read_edge(document, edge_store(document, stores), access)
+    repositories = [one for one in mirrors if not isinstance(one, Namespace)]
+    edge = read_edge(document, edge_store(document, stores), access, repositories)
     notifiers = tuple(read_notifiers(document))
     said = document.sound(())
     schedule = read_schedule(document, ("schedule",), said["schedule"]) if "schedule" in said else None
@@ -97,7 +98,7 @@ def load_with_notes(
     content = Mirrors(
         first,
         registries,
-        tuple(one for one in mirrors if not isinstance(one, Namespace)),
+        tuple(repositories),
         defaults,
         folder,
         files.sha256,

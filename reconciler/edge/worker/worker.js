@@ -11,10 +11,11 @@
 
 import { guardOf, refusal } from "./access.js";
 import { count } from "./counts.js";
+import { redirected } from "./on_miss.js";
 
 /**
- * COUNTS is the bucket for counts of pulls; without it nothing is counted.
- * @typedef {{ BUCKET: R2Bucket, COUNTS?: R2Bucket }} Env
+ * COUNTS is the bucket for counts of pulls; without it nothing is counted. ON_MISS is for `redirected`.
+ * @typedef {{ BUCKET: R2Bucket, COUNTS?: R2Bucket, ON_MISS?: string }} Env
  *
  * What a request asks for.
  * @typedef {{ kind: "ping" } | { kind: "page" } | { kind: "catalog" } | { kind: "tags", name: string } | Referrers | Manifest | Blob} Route
@@ -225,9 +226,26 @@ async function respond(asked, exchange) {
     case "referrers":
       return referrers(asked, exchange);
     case "manifest":
-      return asked.isDigest ? manifestByDigest(asked, exchange) : manifestByTag(asked, exchange);
+      return orElsewhere(asked.isDigest ? manifestByDigest(asked, exchange) : manifestByTag(asked, exchange), asked, exchange);
     case "blob":
-      return blob(asked, exchange);
+      return orElsewhere(blob(asked, exchange), asked, exchange);
+  }
+}
+
+/**
+ * The answer, or what `edge.on_miss` has in the place of a 404.
+ * @param {Promise<Response>} answer
+ * @param {Manifest | Blob} asked
+ * @param {Exchange} exchange
+ */
+async function orElsewhere(answer, asked, { env }) {
+  try {
+    return await answer;
+  } catch (error) {
+    const rest = asked.kind === "blob" ? `blobs/${asked.digest}` : `manifests/${asked.reference}`;
+    const response = error instanceof Refusal && error.status === 404 ? redirected(env.ON_MISS, asked.name, rest) : null;
+    if (response) return response;
+    throw error;
   }
 }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from reconciler.access.config import access_json
 from reconciler.edge.config import HOSTNAME, ZONE_ID, EdgeConfig, hostname_problem
+from reconciler.mirrors.sections.on_miss import read_on_miss
 from reconciler.stores.buckets import R2
 
 MAX_ACCESS = 5000
@@ -16,6 +17,7 @@ MAX_ACCESS = 5000
 if TYPE_CHECKING:
     from reconciler.access.config import Access
     from reconciler.mirrors.document import Document, KeyPath
+    from reconciler.mirrors.model import Mirror
     from reconciler.stores.config import StoreConfig
 
 
@@ -36,7 +38,9 @@ def edge_store(document: Document, stores: Mapping[str, StoreConfig | None]) -> 
     return None
 
 
-def read_edge(document: Document, store: StoreConfig | None, access: Access) -> EdgeConfig | None:
+def read_edge(
+    document: Document, store: StoreConfig | None, access: Access, mirrors: Sequence[Mirror]
+) -> EdgeConfig | None:
     """Reads the edge. Returns None if there is none, or it is not valid.
 
     `store` is None if the store is not valid.
@@ -59,6 +63,7 @@ def read_edge(document: Document, store: StoreConfig | None, access: Access) -> 
             ("edge", "cache"), "is not valid with `worker: true`: the Worker caches by digest only; remove one of them"
         )
     _check_access(document, said, access)
+    on_miss = read_on_miss(document, mirrors)
     if document.wrong(("edge",)) or not (zone and hostname):
         return None
     return EdgeConfig(
@@ -70,6 +75,7 @@ def read_edge(document: Document, store: StoreConfig | None, access: Access) -> 
         said.get("digest_by_tag") == "experimental",
         said.get("worker", False),
         access,
+        on_miss,
     )
 
 

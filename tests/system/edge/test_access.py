@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.access.config import access_json
-from tests.parts.private import ACCESS, CASES, CASES_FILE, CHECKS, HASHES, IMAGE, KEY, publish
+from reconciler.edge.config import MissSource, on_miss_json
+from tests.parts.private import ACCESS, CASES, CASES_FILE, CHECKS, HASHES, IMAGE, KEY, publish, token
 from tests.parts.process import find_program, missing
 from tests.parts.r2_simulator import INSTALLED, WORKER, start_r2_simulator, worker_host
 from tests.parts.seaweedfs import bucket_store
@@ -23,7 +24,8 @@ JUDGING = Path(__file__).parents[2] / "parts" / "r2_simulator" / "access_cases.m
 def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A Worker with tokens, in front of `IMAGE` as team-a/app and team-b/app."""
     secrets = {f"ACCESS_TOKEN_{name.upper().replace('-', '_')}": hashed for name, hashed in HASHES.items()}
-    texts = {"ACCESS": access_json(ACCESS), "ACCESS_KEY": KEY, **secrets}
+    sources = [MissSource("", f"{team}/missed", f"https://cr.example.org/v2/{team}") for team in ("team-a", "team-b")]
+    texts = {"ACCESS": access_json(ACCESS), "ACCESS_KEY": KEY, "ON_MISS": on_miss_json(sources), **secrets}
     with start_r2_simulator(tmp_path_factory.mktemp("private"), texts=texts) as buckets:
         publish(bucket_store(buckets[0]), {"team-a/app": IMAGE, "team-b/app": IMAGE})
         yield Served(worker_host(buckets[0]))
@@ -43,3 +45,16 @@ def test_the_worker_judges_as_the_program_does() -> None:
 @pytest.mark.parametrize("check", CHECKS)
 def test_who_gets_in(check: Callable[[Served], None], worker: Served) -> None:
     check(worker)
+
+
+def test_a_miss_is_redirected_for_those_who_may_pull(worker: Served) -> None:
+    repositories = ("team-a/missed/app", "team-b/missed/app")
+    bearer = f"Bearer {token(worker, 'team-a', *(f'repository:{one}:pull' for one in repositories))}"
+
+    def asked(team: str, **headers: str) -> tuple[int, str | None]:
+        answer = worker.ask(f"/v2/{team}/missed/app/manifests/1", **headers)
+        return answer.status, answer.headers.get("location")
+
+    assert asked("team-a") == (401, None)
+    assert asked("team-a", authorization=bearer) == (307, "https://cr.example.org/v2/team-a/app/manifests/1")
+    assert asked("team-b", authorization=bearer) == (403, None)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.access.config import TokenConfig
-from reconciler.edge.config import EdgeConfig
+from reconciler.edge.config import EdgeConfig, MissSource
 from reconciler.edge.script import (
     ACCESS,
     MAIN_MODULE,
@@ -32,6 +32,15 @@ def test_it_counts_pulls_in_the_bucket_of_the_state() -> None:
         assert bindings["COUNTS"] == {
             "type": "r2_bucket", "name": "COUNTS", "bucket_name": counted, "jurisdiction": "eu"
         }  # fmt: skip
+
+
+def test_sources_of_misses_are_a_variable() -> None:
+    edge = replace(EDGE, on_miss=(MissSource("quay.io/a", "m/a", "https://quay.io/v2/a"),))
+    script = wanted_script(edge, ["cr"], "default", MODULES)
+    bindings = {one["name"]: one for one in script.metadata["bindings"]}
+    text = '[{"target":"m/a","url":"https://quay.io/v2/a"}]'
+    assert bindings["ON_MISS"] == {"type": "plain_text", "name": "ON_MISS", "text": text}
+    assert script.version != wanted_script(EDGE, ["cr"], "default", MODULES).version
 
 
 def test_the_modules_are_installed_with_the_package() -> None:

@@ -19,7 +19,7 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 from reconciler.access.config import TokenConfig
-from reconciler.edge.config import EdgeConfig
+from reconciler.edge.config import EdgeConfig, MissSource
 from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.document import MAX_BYTES, parse_document
 from reconciler.mirrors.load import load_mirrors
@@ -528,9 +528,62 @@ def test_what_is_wrong_with_a_token(access: str, message: str, tmp_path: Path) -
     assert message in found
 
 
+LONG = "a" * 200
+
+
+def on_miss(*sources: str, more: str = "worker: true") -> str:
+    return f"edge: {{zone: example.com, {more}, on_miss: {{mode: redirect, sources: [{', '.join(sources)}]}}}}\n"
+
+
+def test_misses_are_redirected_to_where_the_layout_has_them(tmp_path: Path) -> None:
+    edge = load(tmp_path, f"{CR}{on_miss('docker.io/library', 'quay.io/c/b', 'quay.io/c')}", {}).edge
+    assert edge
+    assert edge.on_miss == (
+        MissSource("docker.io/library", "library", "https://registry-1.docker.io/v2/library"),
+        MissSource("quay.io/c/b", "c/b", "https://quay.io/v2/c/b"),
+        MissSource("quay.io/c", "c", "https://quay.io/v2/c"),
+    )
+    prefixed = f'{CR}defaults: {{target_prefix: "m/{{registry}}"}}\n{on_miss("quay.io/a", "docker.io/a")}'
+    edge = load(tmp_path, prefixed, {}).edge
+    assert edge
+    assert [one.target for one in edge.on_miss] == ["m/docker.io/a", "m/quay.io/a"]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            f"{CR}{on_miss('quay.io/x', more='worker: false')}",
+            "4:42: edge.on_miss: needs `worker: true`: only the Worker can redirect",
+        ),
+        *(
+            (f"{CR}{on_miss(wrong)}", f"4:77: edge.on_miss.sources[0]: {wrong!r} is not part of a registry")
+            for wrong in (
+                "quay.io",
+                "docker.io",
+                "quay.io/a:1",
+                "quay.io/../b",
+                "https://quay.io/a",
+                "quay.io/a/",
+                "q.io/A",
+            )
+        ),
+        (
+            f"{CR}{on_miss('quay.io/x', 'gcr.io/x')}",
+            "4:88: edge.on_miss.sources[1]: is x in the mirror, and so is quay.io/x; remove one of them",
+        ),
+        (
+            f"{CR}{on_miss('quay.io/a')}",
+            "4:77: edge.on_miss.sources[0]: would answer for a/b, which is mirrored from docker.io/a/b, with quay.io/a/b",
+        ),
+        (
+            f"{CR}edge: {{zone: example.com, worker: true, on_miss: {{mode: proxy, sources: [q.io/a]}}}}\n",
+            "4:57: edge.on_miss.mode: expected one of redirect, got proxy",
+        ),
+        (
+            f"{CR}{on_miss(*(f'{number}.example/{LONG}{number}' for number in range(30)))}",
+            "4:50: edge.on_miss: has 13441 bytes as JSON; a Worker takes 5000",
+        ),
         (f"{CR}edge: {{}}\n", "4:1: edge.zone: is missing; write for example zone: example.com"),
         (f"{CR}edge:\n", "5:1: edge: expected keys with values, but the value is empty; write for example"),
         (f"{CR}edge: {{zone: example.com, zones: 1}}\n", "4:27: edge.zones: unknown key in edge; did you mean zone?"),

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.access.config import TokenConfig
-from reconciler.edge.config import EdgeConfig
+from reconciler.edge.config import EdgeConfig, MissSource
 from reconciler.mirrors import patterns
 from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.model import Defaults, Failed, Mirror, Mirrors, Namespace
@@ -44,6 +44,7 @@ CONFIGURATIONS: dict[str, Collection[type]] = {
     "mirror_host": [MirrorHost],
     "create": [Creation],
     "edge": [EdgeConfig],
+    "on_miss": [MissSource],
     "token": [TokenConfig],
     "signer": get_args(Signer),
     "min_age": [MinAge],
@@ -58,6 +59,9 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("mirrors.yaml", "store_name"): set(),  # the name of one of `stores`
     ("mirrors.yaml", "access"): set(),  # a key of `edge`
     ("token", "name"): set(),  # the key of the entry
+    ("on_miss", "name"): {"sources"},
+    ("on_miss", "target"): set(),  # where the layout has the source
+    ("on_miss", "url"): set(),  # where its registry is
     ("mirror", "entry"): set(),  # how it is written
     ("mirror", "fallbacks"): {"source"},  # after the first
     ("mirror", "referrer_types"): set(),  # a key of `referrers`
@@ -85,6 +89,7 @@ KEYS: dict[tuple[str, str], set[str]] = {
 WITHOUT_FIELD = {
     "mirrors.yaml": {"version", "vars"},
     "defaults": {"target_prefix"},
+    "on_miss": {"mode"},
     **{name: {"type"} for name in kinds.KINDS},
 }
 """Keys that say how to read the rest."""

@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from reconciler.access.config import TokenConfig
 from reconciler.cli.render.review import review_document, review_markdown, review_text
-from reconciler.edge.config import EdgeConfig
+from reconciler.edge.config import EdgeConfig, MissSource
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.model import Defaults, Failed, Mirror, Mirrors, Namespace
@@ -201,6 +201,7 @@ PATTERNS = (
 )
 KEPT = Kept(2)
 EDGE_CONFIG = EdgeConfig("example.com", "cr.example.com")
+MISS_SOURCE = MissSource("quay.io/a", "a", "https://quay.io/v2/a")
 TOKEN = TokenConfig("ci", ("a/*",))
 NOTIFIER = Notifier("webhook", "HOOK", secret_env="KEY")
 SIGNERS = (TrustedKey("a.pub", b""), Identity("me@example.com", "https://issuer.example.com"))
@@ -248,6 +249,15 @@ CHANGED = [
         for name, one in variants(NOTIFIER)
     ),
     *((f"edge {name}", mirrors(edge=EDGE_CONFIG), mirrors(edge=one)) for name, one in variants(EDGE_CONFIG)),
+    *(
+        (
+            f"source of misses {name}",
+            mirrors(edge=replace(EDGE_CONFIG, on_miss=(MISS_SOURCE,))),
+            mirrors(edge=replace(EDGE_CONFIG, on_miss=(one,))),
+        )
+        # The others follow from it and from `target_prefix`.
+        for name, one in variants(MISS_SOURCE, left_out=frozenset({"target", "url"}))
+    ),
     *(
         (f"token {name}", mirrors(access={"ci": TOKEN}), mirrors(access={one.name: one}))
         for name, one in variants(TOKEN)
@@ -461,6 +471,7 @@ def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
             RegistryConfig(),
             MIRROR_HOST,
             EDGE_CONFIG,
+            MISS_SOURCE,
             TOKEN,
             NOTIFIER,
             Defaults(),
