@@ -31,10 +31,12 @@ class Among:
     """What tells a store from the others that are applied.
 
     heading    what is printed above it
+    kind       what its name is of
     documents  gets its JSON document, which is printed with those of the others
     """
 
     name: str
+    kind: str
     heading: str
     documents: dict[str, dict[str, Any]]
 
@@ -73,7 +75,7 @@ class ApplyReport:
         took = Took(size, time.monotonic() - self._started)
         view = outcome_view(self._plan, took, interrupted=self.interrupted)
         if self._among:
-            summarise(f"## Store {code(self._among.name)}")
+            summarise(f"## {self._among.kind} {code(self._among.name)}")
         report(view, self.events)
         if self._among and self._output != TEXT:
             self._among.documents[self._among.name] = view.document(self.events)

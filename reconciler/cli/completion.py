@@ -115,7 +115,8 @@ def _mirrors(ctx: typer.Context) -> tuple[Mirrors, ...]:
     from reconciler.errors import MirrorError
     from reconciler.mirrors.load import load_mirrors
 
-    file = Path(ctx.params.get("file") or "mirrors.yaml")
+    named = ctx.params.get("file") or next(iter(ctx.params.get("files") or ()), None)
+    file = Path(named or "mirrors.yaml")
     if not file.is_file():
         return ()
     for environ in (os.environ, None):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, Field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -46,6 +46,12 @@ else:
 
 VerboseOption = everywhere.VerboseOption
 FileOption = Annotated[Path, typer.Option("--file", "-f", metavar="FILE", help="The mirrors file; - for stdin.")]
+FilesOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--file", "-f", metavar="FILE", help="The mirrors file (default: mirrors.yaml); - for stdin; may be repeated."
+    ),
+]
 StoreOption = Annotated[
     str | None,
     typer.Option(
@@ -196,6 +202,11 @@ AcceptMovedOption = Annotated[
         help="Mirror an immutable tag again, at the digest that it has moved to; may be repeated.",
     ),
 ]
+
+
+def files_of(named: Sequence[Path] | None) -> tuple[Path, ...]:
+    """Returns the mirrors files that `FilesOption` names, each once."""
+    return tuple(dict.fromkeys(named or [MIRRORS]))
 
 
 def consent_of(now: Iterable[str] | None, moved: Iterable[str] | None, *, present: bool = False) -> Consent:

@@ -23,12 +23,11 @@ from reconciler.cli.group import INTERRUPTED
 from reconciler.cli.inputs import load_for_run
 from reconciler.cli.malloc import share_arenas
 from reconciler.cli.options import (
-    MIRRORS,
     AcceptMovedOption,
     AcceptPresentOption,
     AllowPruneOption,
     BoxOption,
-    FileOption,
+    FilesOption,
     KeyOption,
     LockedOption,
     LockTimeoutOption,
@@ -42,6 +41,7 @@ from reconciler.cli.options import (
     VerboseOption,
     YesOption,
     consent_of,
+    files_of,
     rate,
     taking,
 )
@@ -50,7 +50,7 @@ from reconciler.cli.render.formats import TEXT, json_text
 from reconciler.cli.render.plan import plan_text, summary_line
 from reconciler.errors import MirrorError, UsageError
 from reconciler.mirrors.model import Mirrors
-from reconciler.plan.connections import Connections, connect, connect_each
+from reconciler.plan.connections import Connections, connect
 from reconciler.plan.consent import check_consent, check_consents
 from reconciler.plan.guards import refuse_older_box, will_fail
 from reconciler.plan.make import Made
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from reconciler.apply.cluster import Cluster
     from reconciler.apply.finished import Account
     from reconciler.cli.render.several import Several
+    from reconciler.cli.stores import Opened, Parts
     from reconciler.plan.ages import Consent
 
 
@@ -75,7 +76,7 @@ class Call:
             metavar="PLAN", help="Apply exactly this plan, saved by `r2mirror plan --out`.", show_default=False
         ),
     ] = None
-    file: FileOption = MIRRORS
+    files: FilesOption = None
     store: StoresOption = None
     only: OnlyOption = None
     only_missing: OnlyMissingOption = False
@@ -159,12 +160,16 @@ def apply(call: Call) -> int:
     check_keys(call.boxes, call.keys)
     if call.boxes and call.locked:
         raise UsageError("--from and --locked exclude each other: a box has its own tags and digests")
-    is_given = bool(call.plan_file or call.boxes)
-    mirrors = load_for_run(call.file, call.only or (), locked=call.locked, offline=is_given)
-    mirrors, deadline = _with_planned(call, mirrors), Deadline(call.timeout)
+    files, deadline = files_of(call.files), Deadline(call.timeout)
+    if len(files) > 1:
+        return _apply_files(call, files, deadline)
+    mirrors = _with_planned(call, _loaded(call, files[0]))
     targets = mirrors.targets(call.store or ())
     if mirrors.stores and not call.boxes:
-        return _apply_each(call, _planned(call, targets), deadline)
+        # Not loaded for a file with one store.
+        from reconciler.cli.stores import parts_of
+
+        return _apply_each(call, parts_of(files[0], _planned(call, targets), call.only or ()), deadline)
     if len(targets) > 1:
         raise UsageError("--from fills one store: add --store NAME")
     mirrors = targets[0]
@@ -180,7 +185,7 @@ def apply(call: Call) -> int:
         account = accounts.open(mirrors, connections)
         options = _options(call, given.only, cluster, deadline)
         with account.following():
-            made = _made(call, mirrors, connections, options)
+            made = _made(call, files[0], mirrors, connections, options)
         if not call.plan_file:
             check_consent(made.plan, options.choices.consent)
         made = replace(made, plan=given.checked(made.plan))
@@ -219,62 +224,77 @@ def _planned(call: Call, targets: Sequence[Mirrors]) -> Sequence[Mirrors]:
     return [one for one in targets if one.sha256 == made_for] or targets[:1]
 
 
-def _made(call: Call, mirrors: Mirrors, connections: Connections, options: Options) -> Made:
+def _made(call: Call, file: Path, mirrors: Mirrors, connections: Connections, options: Options) -> Made:
     """Reads the saved plan, or makes one."""
     if call.plan_file:
-        return saved_for_apply(call.plan_file, mirrors, call.file, connections, options)
+        return saved_for_apply(call.plan_file, mirrors, file, connections, options)
     return made_for_apply(mirrors, connections, options, waiting)
 
 
-def _apply_each(call: Call, targets: Sequence[Mirrors], deadline: Deadline) -> int:
-    """Applies several stores of one file, one after the other."""
-    # Not loaded for a file with one store.
-    from reconciler.cli.render.several import several_document
-    from reconciler.cli.stores import held_back, make_each
-    from reconciler.mirrors.only import chosen_for, only_for
+def _loaded(call: Call, file: Path) -> Mirrors:
+    return load_for_run(file, call.only or (), locked=call.locked, offline=bool(call.plan_file or call.boxes))
 
-    only = call.only or ()
-    chosen = chosen_for(targets, only)
+
+def _apply_files(call: Call, files: Sequence[Path], deadline: Deadline) -> int:
+    from reconciler.cli.stores import parts_of_each
+
+    if call.plan_file:
+        raise UsageError("a saved plan is for one store: name the one --file that it was made of")
+    if call.boxes or call.dask:
+        raise UsageError(f"{'--from fills' if call.boxes else '--dask copies to'} one store: name one --file")
+    parts = parts_of_each(files, call.store or (), call.only or (), partial(_loaded, call))
+    stores = [part.mirrors.store for part in parts.chosen]
+    if not (call.yes or call.dry_run) and any(one in stores[:place] for place, one in enumerate(stores)):
+        # The index that the second plan was made from, and agreed to, is changed by the first.
+        raise UsageError("several of the files have one store: add --yes, or apply each by itself")
+    return _apply_each(call, parts, deadline)
+
+
+def _apply_each(call: Call, parts: Parts, deadline: Deadline) -> int:
+    """Applies to several stores, one after the other."""
+    from reconciler.cli.render.several import several_document
+    from reconciler.cli.stores import held_back, make_each, opened_each
+
     documents: dict[str, dict[str, Any]] = {}
     code = 0
     with (
-        _cluster(call, chosen[0]) as cluster,
-        connect_each(chosen, os.environ, call.workers, call.bandwidth, deadline) as (sources, opened),
+        _cluster(call, *(part.mirrors for part in parts.chosen)) as cluster,
+        opened_each(parts.chosen, deadline, call.workers, call.bandwidth) as opened,
         _accounts(call) as accounts,
     ):
-        account = {one.store_name: accounts.open(one, two) for one, two in zip(chosen, opened, strict=True)}
-        options = {one.store_name: _options(call, only_for(one, targets, only), cluster, deadline) for one in chosen}
+        account = {one.part.name: accounts.open(one.part.mirrors, one.connections) for one in opened}
+        options = {part.name: _options(call, part.only, cluster, deadline) for part in parts.chosen}
 
-        def made_for(one: Mirrors, connections: Connections) -> Made:
-            with account[one.store_name].following():
-                return _made(call, one, connections, options[one.store_name])
+        def made_for(one: Opened) -> Made:
+            part = one.part
+            with account[part.name].following():
+                return _made(call, part.file, part.mirrors, one.connections, options[part.name])
 
-        found = make_each(chosen, opened, made_for)
+        found = make_each(parts, opened, made_for)
         if not call.plan_file:
             check_consents([made.plan for made in found.results.values()], _consent(call))
         if call.dry_run:
             return _show_each(found, call)
         _confirm_each(found, yes=call.yes)
         errors = dict(found.errors)
-        for mirrors, connections in zip(chosen, opened, strict=True):
-            made = found.results.get(str(mirrors.store_name))
+        for one in opened:
+            name, mirrors = one.part.name, one.part.mirrors
+            made = found.results.get(name)
             if made and code != INTERRUPTED:
-                report = ApplyReport(made.plan, call.output, _among(mirrors, documents))
-                name = mirrors.store_name
-                with held_back(mirrors, errors):
-                    ended = _apply(made, mirrors, connections, options[name], call, report, account[name])
+                report = ApplyReport(made.plan, call.output, _among(name, parts.kind, documents))
+                with held_back(name, errors):
+                    ended = _apply(made, mirrors, one.connections, options[name], call, report, account[name])
                     code = max(code, ended)
-                    sources.filled(mirrors, connections.target)
+                    one.sources.filled(mirrors, one.connections.target)
     if call.output != TEXT:
         show(json_text(several_document(documents, errors)))
     return code if code == INTERRUPTED or not errors else 1
 
 
-def _among(mirrors: Mirrors, documents: dict[str, dict[str, Any]]) -> Among:
+def _among(name: str, kind: str, documents: dict[str, dict[str, Any]]) -> Among:
     from reconciler.cli.render.several import heading
 
-    name = str(mirrors.store_name)
-    return Among(name, heading(name, **terminal(sys.stdout)), documents)
+    return Among(name, kind, heading(name, **terminal(sys.stdout)), documents)
 
 
 def _show_each(found: Several[Made], call: Call) -> int:
@@ -318,7 +338,7 @@ def _consent(call: Call) -> Consent:
 
 
 @contextmanager
-def _cluster(call: Call, mirrors: Mirrors) -> Iterator[Cluster | None]:
+def _cluster(call: Call, *targets: Mirrors) -> Iterator[Cluster | None]:
     """Connects to the cluster that copies the blobs; yields None if this process copies them."""
     if call.dask is None or call.dry_run:
         yield None
@@ -326,7 +346,7 @@ def _cluster(call: Call, mirrors: Mirrors) -> Iterator[Cluster | None]:
     # Imported here, for it imports all that copies, and most runs find nothing to copy.
     from reconciler.apply.cluster import WorkerConfig, connected
 
-    with connected(call.dask, WorkerConfig.of(mirrors, call.bandwidth), insecure=call.dask_insecure) as cluster:
+    with connected(call.dask, WorkerConfig.of(targets[0], call.bandwidth), insecure=call.dask_insecure) as cluster:
         note(f"blobs are carried by {cluster.slots} threads of the workers at {call.dask}")
         yield cluster
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,12 +15,11 @@ from reconciler.cli.boxes import check_keys, sourced
 from reconciler.cli.console import note, point_to, show_result
 from reconciler.cli.inputs import load_for_run
 from reconciler.cli.options import (
-    MIRRORS,
     AcceptMovedOption,
     AllowPruneOption,
     BoxOption,
     DetailedOption,
-    FileOption,
+    FilesOption,
     FormatOption,
     KeyOption,
     LockedOption,
@@ -30,6 +30,7 @@ from reconciler.cli.options import (
     TimeoutOption,
     VerboseOption,
     consent_of,
+    files_of,
     taking,
 )
 from reconciler.cli.progress import waiting
@@ -38,7 +39,7 @@ from reconciler.cli.render.markdown import PLAN, plan_blocks
 from reconciler.cli.render.plan import pulls_words, summary_line
 from reconciler.errors import UsageError, pages_about
 from reconciler.mirrors.model import Mirrors
-from reconciler.plan.connections import Connections, connect, connect_each
+from reconciler.plan.connections import Connections, connect
 from reconciler.plan.consent import check_consent, check_consents
 from reconciler.plan.drift import with_drift_shown
 from reconciler.plan.estimate import with_sizes
@@ -52,12 +53,15 @@ from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.ledger import StoredIndex
 from reconciler.work.deadline import Deadline
 
+if TYPE_CHECKING:
+    from reconciler.cli.stores import Opened, Parts
+
 
 @dataclass(frozen=True)
 class PlanOptions:
     """The options of `r2mirror plan`."""
 
-    file: FileOption = MIRRORS
+    files: FilesOption = None
     store: StoresOption = None
     only: OnlyOption = None
     only_missing: OnlyMissingOption = False
@@ -98,7 +102,10 @@ def plan(options: PlanOptions) -> int:
     check_keys(options.boxes, options.keys)
     if options.boxes and options.locked:
         raise UsageError("--from and --locked exclude each other: a box has its own tags and digests")
-    whole = load_for_run(options.file, options.only or (), locked=options.locked, offline=bool(options.boxes))
+    files = files_of(options.files)
+    if len(files) > 1:
+        return _plan_files(options, files)
+    whole = _loaded(options, files[0])
     targets = whole.targets(options.store or ())
     if options.out and len(targets) > 1:
         raise UsageError("a saved plan is for one store: add --store NAME, and save one for each")
@@ -106,7 +113,10 @@ def plan(options: PlanOptions) -> int:
         # Before the sources are resolved: a place that cannot be written to must not cost a whole run.
         check_place(options.out)
     if whole.stores and not options.boxes:
-        return _plan_each(options, targets)
+        # Not loaded for a file with one store.
+        from reconciler.cli.stores import parts_of
+
+        return _plan_each(options, parts_of(files[0], targets, options.only or ()))
     if len(targets) > 1:
         raise UsageError("--from fills one store: add --store NAME")
     made = _plan_one(options, targets[0])
@@ -128,32 +138,42 @@ def _plan_one(options: PlanOptions, mirrors: Mirrors) -> Made:
         return _measured(made, options, given.mirrors, given.connections)
 
 
-def _plan_each(options: PlanOptions, targets: Sequence[Mirrors]) -> int:
-    """Plans for several stores of one file, and shows what was found for each."""
-    # Not loaded for a file with one store.
+def _loaded(options: PlanOptions, file: Path) -> Mirrors:
+    return load_for_run(file, options.only or (), locked=options.locked, offline=bool(options.boxes))
+
+
+def _plan_files(options: PlanOptions, files: Sequence[Path]) -> int:
+    from reconciler.cli.stores import parts_of_each
+
+    if options.out:
+        raise UsageError("a saved plan is for one store: name one --file, and save a plan for each")
+    if options.boxes:
+        raise UsageError("--from fills one store: name one --file")
+    return _plan_each(options, parts_of_each(files, options.store or (), options.only or (), partial(_loaded, options)))
+
+
+def _plan_each(options: PlanOptions, parts: Parts) -> int:
+    """Plans for several stores, and shows what was found for each."""
     from reconciler.cli.render.several import several_view
-    from reconciler.cli.stores import make_each
-    from reconciler.mirrors.only import chosen_for, only_for
+    from reconciler.cli.stores import make_each, opened_each
 
-    only = options.only or ()
-    chosen = chosen_for(targets, only)
-    with connect_each(chosen, os.environ, deadline=Deadline(options.timeout)) as (_, opened):
+    def make_one(one: Opened) -> Made:
+        mirrors, connections = one.part.mirrors, one.connections
+        made = _make(options, mirrors, connections, one.part.only)
+        made = with_wanted(with_drift_shown(made, connections.target), connections.target)
+        return _measured(made, options, mirrors, connections)
 
-        def make_one(mirrors: Mirrors, connections: Connections) -> Made:
-            made = _make(options, mirrors, connections, only_for(mirrors, targets, only))
-            made = with_wanted(with_drift_shown(made, connections.target), connections.target)
-            return _measured(made, options, mirrors, connections)
-
-        found = make_each(chosen, opened, make_one)
+    with opened_each(parts.chosen, Deadline(options.timeout)) as opened:
+        found = make_each(parts, opened, make_one)
     plans = found.each(lambda made: made.plan)
     check_consents(list(plans.results.values()), consent_of((), options.accept_moved))
     for made in found.results.values():
         _save(made, options)
     show_result(several_view(PLAN, plan_blocks), plans, options.output)
-    for mirrors in chosen:
-        made_of_it = found.results.get(str(mirrors.store_name))
+    for part in parts.chosen:
+        made_of_it = found.results.get(part.name)
         if made_of_it:
-            _note_what_is_public(mirrors, made_of_it.observed)
+            _note_what_is_public(part.mirrors, made_of_it.observed)
     codes = {_exit_code(one, options) for one in plans.results.values()}
     return 1 if found.errors or 1 in codes else max(codes, default=0)
 

@@ -1,4 +1,4 @@
-"""The results of several stores of one mirrors file, in every format. Prints nothing."""
+"""The results of several stores, of one mirrors file or more, in every format. Prints nothing."""
 
 from __future__ import annotations
 
@@ -17,18 +17,23 @@ if TYPE_CHECKING:
 Other = TypeVar("Other")
 
 VERSION = 1
+STORE, FILE = "Store", "File"
 
 
 @dataclass(frozen=True)
 class Several(Generic[Result]):
-    """The results by the names of the stores, and why some stores have none, or not a whole one."""
+    """The results by the names of the stores, and why some stores have none, or not a whole one.
+
+    kind  what the names are of: with several files each begins with that of its file
+    """
 
     results: Mapping[str, Result]
     errors: Mapping[str, str]
+    kind: str = STORE
 
     def each(self, of: Callable[[Result], Other]) -> Several[Other]:
         """Returns what `of` makes of each result."""
-        return Several({name: of(one) for name, one in self.results.items()}, self.errors)
+        return Several({name: of(one) for name, one in self.results.items()}, self.errors, self.kind)
 
 
 def several_view(view: View[Result], blocks: Callable[[Result], Sequence[Block]]) -> View[Several[Result]]:
@@ -42,10 +47,10 @@ def several_view(view: View[Result], blocks: Callable[[Result], Sequence[Block]]
 
     def parts(several: Several[Result]) -> Iterator[Block]:
         for name, one in several.results.items():
-            yield Block([f"## Store {code(name)}"])
+            yield Block([f"## {several.kind} {code(name)}"])
             yield from blocks(one)
         for name, error in several.errors.items():
-            yield Block([f"## Store {code(name)}"])
+            yield Block([f"## {several.kind} {code(name)}"])
             yield Block([f"- :x: {escaped(error)}"])
 
     def is_news(several: Several[Result]) -> bool:

@@ -1,4 +1,4 @@
-"""Commands over several stores of one file: shapes, choices and errors, without a server."""
+"""Commands over several stores, of one file or more: shapes, choices and errors, without a server."""
 
 from __future__ import annotations
 
@@ -109,3 +109,66 @@ def test_without_stores_the_documents_stay_as_they_are(world: World) -> None:
     assert world.plan()["summary"]["add"] == 2
     assert world.apply()["summary"]["done"] == 2
     assert "leave out --store" in world.run("plan", "--store", "public", code=1).stderr
+
+
+def write_team(world: World, name: str, **more: Any) -> None:
+    app = {"source": "oci:./images", "target": f"{name}/app", "tags": [{"glob": "*"}]}
+    document = {"version": 1, "name": name, "store": {"type": "file", "path": "./shared"}, "mirrors": [app], **more}
+    (world.folder / f"{name}.yaml").write_text(json.dumps(document))
+
+
+TEAMS = ("-f", "a.yaml", "-f", "b.yaml")
+
+
+def test_several_files_are_planned_and_applied_into_one_bucket(world: World) -> None:
+    write_team(world, "a")
+    write_team(world, "b")
+    text = world.run("plan", *TEAMS).stdout
+    assert text.index("== a.yaml ==\n") < text.index("== b.yaml ==\n")
+    assert "## File `b.yaml`" in world.run("plan", *TEAMS, "--format", "markdown").stdout
+    assert done(world.apply(*TEAMS, "-f", "mirrors.yaml")) == {
+        "a.yaml": 2,
+        "b.yaml": 2,
+        "mirrors.yaml:public": 2,
+        "mirrors.yaml:office": 4,
+    }
+    assert done(world.apply(*TEAMS)) == {"a.yaml": 0, "b.yaml": 0}
+
+
+def test_only_and_store_go_to_the_files_that_have_them(world: World) -> None:
+    write_team(world, "a")
+    write_team(world, "b")
+    assert done(world.apply(*TEAMS, "--only", "b/*")) == {"b.yaml": 2}
+    document = world.apply("-f", "a.yaml", "-f", "mirrors.yaml", "--store", "office", code=1)
+    assert done(document) == {"mirrors.yaml:office": 4}
+    assert "one store, without a name" in document["errors"]["a.yaml"]
+
+
+def test_a_file_that_is_not_valid_holds_back_only_itself(world: World) -> None:
+    write_team(world, "a", mirrors=3)
+    write_team(world, "b")
+    done_run = world.run("apply", "--yes", "--format", "json", *TEAMS, code=1)
+    assert done_run.stderr.startswith("error: a.yaml:1:")
+    document = json.loads(done_run.stdout)
+    assert done(document) == {"b.yaml": 2}
+    assert "expected a list" in document["errors"]["a.yaml"]
+    write_team(world, "b", mirrors=3)
+    for command in (("plan", "--format", "json"), ("apply", "--yes", "--format", "json"), ("apply", "--dry-run")):
+        broken = world.run(*command, *TEAMS, code=1)
+        assert "error: a.yaml:1:" in broken.stderr
+        assert "error: b.yaml:1:" in broken.stderr
+
+
+def test_what_is_for_one_store_refuses_several_files(world: World) -> None:
+    write_team(world, "a")
+    write_team(world, "b")
+    for arguments, words in (
+        (("plan", "--out", "p.json"), "name one --file, and save a plan for each"),
+        (("plan", "--from", "box"), "name one --file"),
+        (("apply", "p.json"), "name the one --file that it was made of"),
+        (("apply", "--from", "box"), "--from fills one store: name one --file"),
+        (("apply", "--dask", "tcp://a:1"), "--dask copies to one store: name one --file"),
+        (("apply",), "several of the files have one store: add --yes"),
+        (("plan", "-f", "-"), "stdin is one file; name it alone"),
+    ):
+        assert words in world.run(*arguments, *TEAMS, code=1).stderr
