@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -28,7 +28,7 @@ class File:
     """A configuration file. `how` describes how to install it, and what makes the client read it."""
 
     path: str
-    content: str
+    content: str = field(repr=False)
     how: str
 
 
