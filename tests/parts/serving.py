@@ -177,11 +177,11 @@ class Running:
 
 
 @contextmanager
-def running(world: World) -> Iterator[Running]:
+def running(world: World, *options: str) -> Iterator[Running]:
     log = world.folder / "said"
     with log.open("wb") as said:
         process = subprocess.Popen(
-            world.command("serve", "--port", "0", "-v"),
+            world.command("serve", "--port", "0", "-v", *options),
             cwd=world.folder,
             env=world.environment,
             stdin=subprocess.DEVNULL,
