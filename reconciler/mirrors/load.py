@@ -7,7 +7,7 @@ right shape. Reads only the files, those that they name and the environment.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +18,7 @@ from reconciler.mirrors.changed import changed_entries
 from reconciler.mirrors.files import OnDisk
 from reconciler.mirrors.files import read_files as read_all
 from reconciler.mirrors.model import DEFAULT_HISTORY, DEFAULT_NAME, Mirrors, Namespace
-from reconciler.mirrors.sections.access import read_access
 from reconciler.mirrors.sections.destination import destination_problem
-from reconciler.mirrors.sections.edge import edge_store, read_edge
 from reconciler.mirrors.sections.entries import Settings, Taken, read_mirrors, read_settings
 from reconciler.mirrors.sections.notify import read_notifiers
 from reconciler.mirrors.sections.registries import read_registries
@@ -34,6 +32,7 @@ from reconciler.stores.buckets import R2
 from reconciler.stores.registry import RegistryStore
 
 if TYPE_CHECKING:
+    from reconciler.access.config import Access
     from reconciler.edge.config import EdgeConfig
     from reconciler.errors import Problem
     from reconciler.mirrors.document import Document, KeyPath
@@ -72,6 +71,20 @@ class Loaded:
     warnings: tuple[Problem, ...] = ()
 
 
+def _edge(
+    document: Document, stores: Mapping[str, StoreConfig | None], mirrors: Sequence[Mirror]
+) -> tuple[Access, EdgeConfig | None]:
+    """Reads who may pull, and the edge; nothing and None if the file has no edge, or none that is valid."""
+    if not document.sound(("edge",)):
+        return {}, None
+    # Most files have no edge, and its modules would be a part of every start.
+    from reconciler.mirrors.sections.access import read_access
+    from reconciler.mirrors.sections.edge import edge_store, read_edge
+
+    access = read_access(document)
+    return access, read_edge(document, edge_store(document, stores), access, mirrors)
+
+
 def load_with_notes(
     path: Path | Origin, environ: Mapping[str, str] | None, *, read_files: bool = True, for_clients: bool = False
 ) -> Loaded:
@@ -82,9 +95,8 @@ def load_with_notes(
     registries = dict(read_registries(document, folder, environ, read_files=read_files))
     stores = read_stores(document, folder, environ, for_clients=for_clients)
     defaults, mirrors = _entries(files, partial(destination_problem, stores), read_files=read_files)
-    access = read_access(document)
     repositories = [one for one in mirrors if not isinstance(one, Namespace)]
-    edge = read_edge(document, edge_store(document, stores), access, repositories)
+    access, edge = _edge(document, stores, repositories)
     notifiers = tuple(read_notifiers(document))
     said = document.sound(())
     schedule = read_schedule(document, ("schedule",), said["schedule"]) if "schedule" in said else None
