@@ -5,6 +5,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# One more than there are cores, because tests also wait: for servers to start, and for clients.
+WORKERS = $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
@@ -33,7 +35,7 @@ unit: .venv/.installed ## Run the unit tests; ARGS= goes to pytest, e.g. ARGS="t
 	$(BIN)/pytest -q -n auto -m "not slow and not rare" $(or $(ARGS),tests/unit)
 
 test: parts ## Run the whole suite on real servers and clients; ARGS= goes to pytest
-	$(BIN)/pytest -n auto -m "not rare" $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) -m "not rare" $(ARGS)
 
 rare: parts ## Run the tests that take long and find what rarely breaks, which are not part of `make test`
 	$(BIN)/pytest -n auto -m rare
