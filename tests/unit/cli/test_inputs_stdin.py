@@ -36,6 +36,7 @@ def piped(world: World, text: str, *arguments: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.slow
 def test_a_saved_plan_knows_the_file_by_its_hash(world: World) -> None:
     planned = piped(world, FILE, "plan", "-f", "-", "--out", "plan.json")
     assert planned.returncode == 0, planned.stderr
@@ -54,6 +55,7 @@ def test_an_apply_cannot_ask_as_well(world: World) -> None:
     assert "--yes" in done.stderr
 
 
+@pytest.mark.slow
 def test_problems_name_stdin(world: World) -> None:
     wrong = piped(world, f"{FILE}x: 1", "validate", "-")
     assert (wrong.returncode, wrong.stdout.partition(" ")[0]) == (1, "stdin:5:1:")
@@ -63,6 +65,7 @@ def test_problems_name_stdin(world: World) -> None:
     assert "read only once" in piped(world, FILE, "validate", "-", "-").stderr
 
 
+@pytest.mark.slow
 def test_one_side_of_a_review(world: World) -> None:
     (world.folder / "mirrors.yaml").write_text(FILE)
     edited = FILE.replace('["1"]', '["2"]')

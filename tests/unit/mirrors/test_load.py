@@ -384,6 +384,7 @@ HOSTILE: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.slow
 def test_a_hostile_file_gets_a_clear_error_in_time(name: str, tmp_path: Path) -> None:
     """In a process of its own, for its time and its memory: 2 s of CPU and 200 MB resident are the bar."""
     (tmp_path / "mirrors.yaml").write_bytes(HOSTILE[name])
@@ -413,6 +414,7 @@ def test_a_file_that_is_wrong_all_over_is_given_up(tmp_path: Path) -> None:
     assert found[0] == f"1:1: more than {MAX_PROBLEMS} problems; only some of them are shown"
 
 
+@pytest.mark.slow
 def test_the_largest_file_that_is_taken_is_read_in_time(tmp_path: Path) -> None:
     line = "  - {source: registry.example.com/team/app%04d, tags: [latest, {glob: '1.*'}]}\n"
     text = HEAD + "mirrors:\n" + "".join(line % number for number in range(2_000))
@@ -451,6 +453,7 @@ def test_keys_of_the_user_and_anchors_in_them(tmp_path: Path) -> None:
 
 
 @given(st.dictionaries(words, values, max_size=6))
+@pytest.mark.slow
 def test_no_shape_of_a_file_is_a_traceback(tmp_path_factory: pytest.TempPathFactory, document: dict[str, Any]) -> None:
     folder = tmp_path_factory.getbasetemp() / "shapes"
     folder.mkdir(exist_ok=True)

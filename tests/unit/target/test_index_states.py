@@ -85,6 +85,7 @@ def fresh(store: MemoryStore) -> MemoryStore:
 
 @pytest.mark.usefixtures("small", "no_cache")
 @given(first=draw.indexes, second=draw.indexes)
+@pytest.mark.slow
 def test_any_index_becomes_any_other(first: MirrorIndex, second: MirrorIndex) -> None:
     store = MemoryStore()
     for wanted in (first, second):

@@ -67,6 +67,7 @@ def reads(store: MemoryStore) -> Counter[str]:
     return Counter(one.key.rpartition("/")[0] + "/" for one in store.operations if one.kind in ("get", "read"))
 
 
+@pytest.mark.slow
 def test_the_newest_runs_of_a_long_history_read_as_many_roots_as_there_are_runs(store: MemoryStore) -> None:
     found = list(islice(happened(store), 50))
     assert [len(one.events or ()) for one in found] == [1] * 50

@@ -64,6 +64,7 @@ def split(outcomes: list[Outcome]) -> tuple[set[str], set[str]]:
     st.integers(0, 2),
     st.integers(0, 8),
 )
+@pytest.mark.slow
 def test_any_budget(left: int, some: set[str], others: set[str], threads: int, taken: int, reserved: int) -> None:
     account = Account(left, others=taken, reserved=reserved)
     images = {"a": {tag: IMAGES[tag] for tag in some}, "b": {tag: IMAGES[tag] for tag in others}}
