@@ -32,7 +32,7 @@ demo: .venv-demo/.installed ## Run the main workflow on a folder: plan, apply, a
 check: lint unit ## Run the linters and the unit tests, which need no server: what to run before a commit
 
 unit: .venv/.installed ## Run the unit tests; ARGS= goes to pytest, e.g. ARGS="tests/unit/mirrors -k newest"
-	$(BIN)/pytest -q -n auto -m "not slow and not rare" $(or $(ARGS),tests/unit)
+	$(BIN)/pytest -q -n $(WORKERS) -m "not slow and not rare" $(or $(ARGS),tests/unit)
 
 test: parts ## Run the whole suite on real servers and clients; ARGS= goes to pytest
 	$(BIN)/pytest -n $(WORKERS) -m "not rare" $(ARGS)
