@@ -42,9 +42,10 @@ rare: parts ## Run the tests that take long and find what rarely breaks, which a
 
 parts: .parts/.installed ## Install the servers and clients that the tests run against, where they are missing
 
+# Slow tests hold bounds of time, which measuring would stretch.
 coverage: .venv/.installed ## Measure which lines the unit tests run, and fail below the floor in pyproject.toml
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -n auto tests/unit
+	$(BIN)/coverage run -m pytest -q -n auto -m "not slow" tests/unit
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 

@@ -155,6 +155,11 @@ TimeoutOption = Annotated[
         help="Stop after this long: record and publish what is done, and exit with 1 if work is left.",
     ),
 ]
+NoPruneOption = Annotated[bool, typer.Option("--no-prune", help="Add and update only; prune nothing.")]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", min=1, max=128, help="Number of blobs to copy in parallel (default: 8)."),
+]
 LockTimeoutOption = Annotated[
     float,
     typer.Option(

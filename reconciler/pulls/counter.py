@@ -16,6 +16,7 @@ from reconciler.oci.referrers import is_attachment_tag
 from reconciler.pulls.counts import MAX_MISSED, MAX_PULLED, NO_COUNTS, Counts, counts_bytes
 from reconciler.pulls.tally import Tally
 from reconciler.target.layout import LOCK_HEADERS, counts_key
+from reconciler.work.threads import repeating
 
 if TYPE_CHECKING:
     from reconciler.stores import Store
@@ -82,19 +83,10 @@ class Counter:
     @contextmanager
     def flushing(self, every: float = FLUSH_EVERY) -> Iterator[None]:
         """Writes every so often for the length of the block, and at its end."""
-        over = threading.Event()
-
-        def flush_until_over() -> None:
-            while not over.wait(every):
-                self.flush()
-
-        thread = threading.Thread(target=flush_until_over, name="counts", daemon=True)
-        thread.start()
         try:
-            yield
+            with repeating(self.flush, every):
+                yield
         finally:
-            over.set()
-            thread.join()
             self.flush()
 
     def _write(self, day: date, counts: Counts) -> None:

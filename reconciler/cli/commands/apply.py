@@ -31,6 +31,7 @@ from reconciler.cli.options import (
     KeyOption,
     LockedOption,
     LockTimeoutOption,
+    NoPruneOption,
     NowOption,
     OnlyMissingOption,
     OnlyOption,
@@ -39,6 +40,7 @@ from reconciler.cli.options import (
     StrictOption,
     TimeoutOption,
     VerboseOption,
+    WorkersOption,
     YesOption,
     consent_of,
     files_of,
@@ -82,15 +84,10 @@ class Call:
     only_missing: OnlyMissingOption = False
     locked: LockedOption = False
     yes: YesOption = False
-    no_prune: Annotated[bool, typer.Option("--no-prune", help="Add and update only; prune nothing.")] = False
+    no_prune: NoPruneOption = False
     allow_prune: AllowPruneOption = False
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", metavar="N", min=1, max=128, help="Number of blobs to copy in parallel (default: 8)."
-        ),
-    ] = None
+    workers: WorkersOption = None
     bandwidth: Annotated[
         float | None,
         typer.Option("--bandwidth", metavar="RATE", parser=rate, help="Limit the total download rate, e.g. 20MiB/s."),

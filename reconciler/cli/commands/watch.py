@@ -18,7 +18,7 @@ from reconciler.cli.console import command_line, complain, note
 from reconciler.cli.inputs import load_whole
 from reconciler.cli.log import stamp
 from reconciler.cli.malloc import share_arenas
-from reconciler.cli.options import MIRRORS, VerboseOption, rate, seconds, taking
+from reconciler.cli.options import MIRRORS, NoPruneOption, VerboseOption, WorkersOption, rate, seconds, taking
 from reconciler.cli.watch_log import WatchLog
 from reconciler.cli.watch_port import answering, make_recorder
 from reconciler.errors import UsageError
@@ -74,13 +74,8 @@ class Call:
             "there is no port, with --serve 5000.",
         ),
     ] = None
-    no_prune: Annotated[bool, typer.Option("--no-prune", help="Add and update only; prune nothing.")] = False
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers", metavar="N", min=1, max=128, help="Number of blobs to copy in parallel (default: 8)."
-        ),
-    ] = None
+    no_prune: NoPruneOption = False
+    workers: WorkersOption = None
     bandwidth: Annotated[
         float | None,
         typer.Option(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.render.formats import Place, View
+from reconciler.cli.render.problem import problem_document
 from reconciler.cli.render.sheet import WIDE
 from reconciler.errors import Problem
 from reconciler.mirrors.document import file_name
@@ -107,16 +108,6 @@ def _entry(one: CheckedFile) -> dict[str, Any]:
         "file": file_name(one.path),
         "valid": one.mirrors is not None,
         "mirrors": len(one.mirrors.entries) if one.mirrors else None,
-        "problems": [_remark(problem) for problem in one.problems],
-        "notes": [_remark(note) for note in one.notes],
-    }
-
-
-def _remark(problem: Problem) -> dict[str, Any]:
-    return {
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "where": problem.where,
-        "message": problem.message,
+        "problems": [problem_document(problem) for problem in one.problems],
+        "notes": [problem_document(note) for note in one.notes],
     }

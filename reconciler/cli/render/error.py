@@ -6,7 +6,8 @@ import re
 from typing import Any
 
 from reconciler import errors
-from reconciler.errors import MirrorsInvalid, NamedError, Problem
+from reconciler.cli.render.problem import problem_document
+from reconciler.errors import MirrorsInvalid, NamedError
 from reconciler.words import plain_lines
 
 ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
@@ -51,17 +52,7 @@ def error_document(error: BaseException | None, kind: str, message: str, code: i
             "column": first.column if first else None,
             "advice": next((words for kinds, words in ADVICE if isinstance(error, kinds)), None),
             "page": getattr(error, "page", "") or None,
-            "problems": [_problem(one) for one in problems],
+            "problems": [problem_document(one) for one in problems],
             "exit_code": code,
         },
-    }
-
-
-def _problem(problem: Problem) -> dict[str, Any]:
-    return {
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "where": problem.where,
-        "message": problem.message,
     }
