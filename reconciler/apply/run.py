@@ -142,7 +142,7 @@ class Run:
         Also news of the sources that are no changes, e.g. tags that are left out: those are reported when first noted.
         """
         known = {target: state.left_out for target, state in self._observed.index.repositories.items()}
-        # The first time of a digest is by the store's clock even if there is no index yet that could tell it.
+        # When a digest was first seen is told by the store's clock, even before there is an index.
         at = self._observed.at if self._observed.etag else self._lease.now()
 
         def change(index: MirrorIndex) -> MirrorIndex:

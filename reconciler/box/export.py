@@ -86,10 +86,10 @@ class _Receiver:
 def export(path: Path, mirrors: Mirrors, target: Target, wanted: Wanted) -> Exported:
     """Writes a box.
 
-    Raises `UsageError`, `NotFound` if the target lacks something of its images, `IndexInvalid` and `StoreError`; then
-    there is no box.
+    Raises `UsageError`, `NotFound` if the target lacks a part of one of its images, `IndexInvalid` and `StoreError`. No
+    box is left behind then.
     """
-    # First, for a key that cannot be used must not cost a whole run.
+    # Before everything else: an unusable key must not cost a whole run.
     key = load_signing_key(wanted.key) if wanted.key else None
     observed = read_index(target.state)
     if observed.digest is None:

@@ -59,7 +59,8 @@ def public(mirrors: Mirrors) -> Public:
     if url is None:
         raise UsageError(
             "store.public_url is missing, so clients have no address to pull from; "
-            "add the URL of the bucket's custom domain, e.g. public_url: https://cr.example.com"
+            "add what clients pull from, e.g. public_url: https://cr.example.com, "
+            "or http://127.0.0.1:5000 for `r2mirror serve`"
         )
     # Clients request /v2/ at the root of the host, which is all that an image's name has.
     if urlsplit(url).path:
