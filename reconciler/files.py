@@ -1,12 +1,18 @@
-"""Opens files that others may have created: only regular ones, and without blocking on a pipe or a device."""
+"""Opens files that others may have created: only regular ones, and not a pipe or a device that blocks. Locks them."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import time
 from pathlib import Path
 from typing import BinaryIO
+
+_FIRST_PAUSE = 0.0005
+_MAX_PAUSE = 0.02
+"""Seconds between two attempts to take a lock; each is twice as long as the one before."""
 
 
 def open_regular(path: Path, *, follow: bool) -> BinaryIO:
@@ -35,3 +41,20 @@ def check_regular(descriptor: int) -> None:
         raise OSError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not stat.S_ISREG(mode):
         raise OSError(errno.ENXIO, "it is a pipe, a socket or a device, not a file")
+
+
+def lock_within(descriptor: int, patience: float) -> bool:
+    """Locks an open file or folder, within `patience` seconds. Returns whether it did."""
+    # Not one flock() that blocks: it has no timeout, and another process that is stopped would hold it for ever.
+    deadline = time.monotonic() + patience
+    pause = _FIRST_PAUSE
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, _MAX_PAUSE)
+        else:
+            return True

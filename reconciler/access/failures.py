@@ -16,7 +16,7 @@ class Failures:
         self._counts: dict[tuple[str, str], tuple[int, int]] = {}
 
     def retry_after(self, client: str, name: str, now: int) -> int:
-        """Returns the seconds for which no login is checked; 0 if the next one is."""
+        """Returns the seconds for which a login that fails is answered so; 0 if none has to wait."""
         first, count = self._counts.get((client, name[:40]), (now, 0))
         return max(0, first + WINDOW - now) if count >= MAX_FAILURES else 0
 

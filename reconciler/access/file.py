@@ -6,7 +6,9 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Collection, Mapping
+import stat
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,12 @@ from typing import Any
 from reconciler.access.config import TOKEN_NAME
 from reconciler.access.token import new_key
 from reconciler.errors import UsageError
-from reconciler.files import open_regular
+from reconciler.files import lock_within, open_regular
 
 MAX_SIZE = 1024 * 1024
+PATIENCE = 30.0
+"""Seconds that a change waits for those of other processes, each of which takes milliseconds."""
+
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -65,10 +70,32 @@ class FileTokens:
 
     def add(self, name: str, hashed: str) -> None:
         """Sets the hash of a token, in a new file if there is none."""
-        write_hashes(self.path, read_or_new(self.path).with_token(name, hashed))
+        with _alone(self.path):
+            write_hashes(self.path, read_or_new(self.path).with_token(name, hashed))
 
     def remove(self, name: str) -> None:
-        write_hashes(self.path, read_hashes(self.path).without(name))
+        with _alone(self.path):
+            write_hashes(self.path, read_hashes(self.path).without(name))
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keeps other processes from changing a file between its reading and its writing. Raises `UsageError`.
+
+    The lock is that of its folder: a lock of the file would end with the file, which is replaced. Without it, a token
+    that is created could bring back one that was revoked at the same time.
+    """
+    folder = Path(os.path.realpath(path)).parent
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            if not lock_within(descriptor, PATIENCE):
+                raise UsageError(f"{path}: another process has been changing it for {PATIENCE:.0f} s; run this again")
+            yield
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
 def read_or_new(path: Path) -> Hashes:
@@ -77,7 +104,7 @@ def read_or_new(path: Path) -> Hashes:
 
 
 def write_hashes(path: Path, content: Hashes) -> None:
-    """Replaces a file as a whole; only its owner may read it. Raises `UsageError`."""
+    """Replaces a file as a whole; only its owner may read it, and its group if it could. Raises `UsageError`."""
     body = json.dumps({"key": content.key, "tokens": dict(sorted(content.hashes.items()))}, indent=2) + "\n"
     # A link, e.g. to a file of a secret store, is followed, so that it stays one.
     real = Path(os.path.realpath(path))
@@ -86,12 +113,28 @@ def write_hashes(path: Path, content: Hashes) -> None:
         descriptor = os.open(written, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                _keep_readers(real, descriptor)
                 file.write(body)
             written.replace(real)
         finally:
             written.unlink(missing_ok=True)
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _keep_readers(former: Path, descriptor: int) -> None:
+    """Gives a new file the owner and the group of the one that it replaces.
+
+    A `serve` that runs as another user could else not read it, and would go on with the tokens that it knows, a revoked
+    one among them.
+    """
+    with suppress(FileNotFoundError):
+        found, own = former.stat(), os.fstat(descriptor)
+        if (found.st_uid, found.st_gid) != (own.st_uid, own.st_gid):
+            os.fchown(descriptor, found.st_uid, found.st_gid)
+        # A file that everyone may read was not meant to be one.
+        if not found.st_mode & stat.S_IRWXO:
+            os.fchmod(descriptor, 0o600 | found.st_mode & stat.S_IRGRP)
 
 
 def _parsed(path: Path, body: bytes) -> Hashes:

@@ -31,13 +31,14 @@ from reconciler.access.judge import (
     repository_of,
     scope_of,
 )
-from reconciler.serve.refusals import Refusal
+from reconciler.serve.refusals import Refusal, no_path
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 TOKEN_PATH = "/token"  # noqa: S105 a path
 PAGES = ("/", "/index.html")
+PINGS = ("/v2", "/v2/")
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 
 
@@ -89,7 +90,10 @@ class Gate:
         repository = repository_of(path)
         match judge(self._guard(), request.headers.get("authorization"), repository, now):
             case Verdict.ALLOWED:
-                return
+                # Routes are regular expressions, which match a path that ends with a newline as well. What is not
+                # judged as a path of the registry has no answer.
+                if repository is None and path not in PINGS:
+                    raise no_path()
             case Verdict.DENIED:
                 raise _denied()
             case verdict:
@@ -102,14 +106,15 @@ class Gate:
         login = parse_login(request.headers.get("authorization"))
         if login is None:
             raise _Challenged('Basic realm="r2mirror"')
+        if is_right(guard, login, now):
+            # Whatever failed before: those with an old token must not lock out others behind the same address.
+            return login
         client = request.client.host if request.client else ""
         wait = self._failures.retry_after(client, login.name, now)
         if wait:
             raise _Challenged(None, wait)
-        if not is_right(guard, login, now):
-            self._failures.add(client, login.name, now)
-            raise _Challenged('Basic realm="r2mirror"')
-        return login
+        self._failures.add(client, login.name, now)
+        raise _Challenged('Basic realm="r2mirror"')
 
 
 class _Challenged(Exception):

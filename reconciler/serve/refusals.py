@@ -37,7 +37,11 @@ def no_endpoint(request: Request, _: HTTPException) -> Response:
     if request.method not in ("GET", "HEAD"):
         refusal = Refusal(405, "UNSUPPORTED", "this registry is read-only")
         return refusal.answer(Allow="GET, HEAD")
-    return Refusal(404, "UNSUPPORTED", "not a path of the registry API").answer()
+    return no_path().answer()
+
+
+def no_path() -> Refusal:
+    return Refusal(404, "UNSUPPORTED", "not a path of the registry API")
 
 
 def damaged(_: Request, error: Malformed) -> Response:

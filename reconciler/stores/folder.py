@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
-from reconciler.files import check_regular, open_regular
+from reconciler.files import check_regular, lock_within, open_regular
 from reconciler.oci.spec import Digest
 from reconciler.stores import CHUNK, Absent, Condition, Listed, Matches, Stored, Stores
 from reconciler.stores.config import Advice, NotABucket, Place, base_url, common_problem
@@ -52,10 +52,6 @@ _DIGESTS = ("sha256:", "sha512:")
 LOCK_PATIENCE = 60.0
 """Seconds to wait for the lock of the folder. It is held for a rename or a removal, so a healthy holder needs a few
 milliseconds: after this long it was stopped, or its file system hangs."""
-
-_FIRST_PAUSE = 0.0005
-_MAX_PAUSE = 0.02
-"""Seconds between two attempts to take the lock; each is twice as long as the one before."""
 
 _LOCKS = Path("/proc/locks")
 """Where Linux lists all locks of files, each with its process, device and inode."""
@@ -363,7 +359,7 @@ class FolderStore:
         descriptor = os.open(path, _OPEN_LOCK, 0o666)
         with os.fdopen(descriptor, "ab"):
             check_regular(descriptor)
-            if not _locked(descriptor, LOCK_PATIENCE):
+            if not lock_within(descriptor, LOCK_PATIENCE):
                 why = f"is locked, and was not released for {LOCK_PATIENCE:.0f} s; {_holder(descriptor, path)}"
                 raise StoreError(str(path), f"{why}. Wait until it ends, or stop it, and run this again")
             yield
@@ -426,23 +422,6 @@ def _read(path: Path) -> bytes | None:
         return None
     with file:
         return file.read()
-
-
-def _locked(descriptor: int, patience: float) -> bool:
-    """Locks an open file, within `patience` seconds. Returns whether it did."""
-    # Not one flock() that blocks: it has no timeout, and another process that is stopped would hold it for ever.
-    deadline = time.monotonic() + patience
-    pause = _FIRST_PAUSE
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(pause)
-            pause = min(2 * pause, _MAX_PAUSE)
-        else:
-            return True
 
 
 def _holder(descriptor: int, path: Path) -> str:

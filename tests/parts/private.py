@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,22 +127,37 @@ def only_a_token_for_everything_lists_the_repositories(served: Served) -> None:
     assert served.ask("/").headers["www-authenticate"] == 'Basic realm="r2mirror"'
 
 
+def no_other_path_is_taken_for_one_that_needs_more(served: Served) -> None:
+    bearer = f"Bearer {token(served, 'team-a', 'registry:catalog:*', 'repository:team-b/app:pull')}"
+    for path in ("/v2/_catalog", "/", "/index.html", "/v2/", "/token", "/v2/team-b/app/tags/list"):
+        for end in ("%0A", "%0D%0A", "%00", "%20", "/", "%2F", "%E2%80%A8", "%85"):
+            answer = served.ask(f"{path}{end}", authorization=bearer)
+            assert answer.status in (403, 404), (path, end)
+            assert b"team-b" not in answer.body
+
+
 def unknown_names_and_wrong_tokens_are_answered_alike_and_then_with_429(served: Served) -> None:
     for name in ("limited", "nobody"):
         wrong = basic(name, "r2m_wrong")
-        answers = [served.ask("/token", authorization=wrong) for _ in range(MAX_FAILURES)]
-        assert {(one.status, one.body) for one in answers} == {(401, served.ask("/token").body)}
+        with ThreadPoolExecutor(MAX_FAILURES) as clients:
+            answers = [
+                *clients.map(lambda _, as_=wrong: served.ask("/token", authorization=as_), range(2 * MAX_FAILURES))
+            ]
+        assert Counter(one.status for one in answers) == {401: MAX_FAILURES, 429: MAX_FAILURES}
+        assert {one.body for one in answers if one.status == 401} == {served.ask("/token").body}
         for tried in (wrong, basic(name, "other")):
             limited = served.ask("/token", authorization=tried)
             assert (limited.status, error_of(limited.body)) == (429, "TOOMANYREQUESTS")
             assert 0 < int(limited.headers["retry-after"]) <= 60
-    assert served.ask("/token", authorization=basic("team-a")).status == 200
+    for name in ("team-a", "limited"):
+        assert served.ask("/token", authorization=basic(name)).status == 200, "the right token is never locked out"
 
 
 CHECKS: tuple[Callable[[Served], None], ...] = (
     without_a_token_nothing_is_read_and_the_challenge_says_where_to_get_one,
     a_token_opens_the_repositories_that_its_name_may_pull,
     only_a_token_for_everything_lists_the_repositories,
+    no_other_path_is_taken_for_one_that_needs_more,
     unknown_names_and_wrong_tokens_are_answered_alike_and_then_with_429,
 )
 """What holds for `serve --access` and for the Worker, in front of `IMAGE` as team-a/app and team-b/app."""

@@ -94,6 +94,9 @@ const failures = new Map();
 async function checkedLogin(guard, authorization, client, now) {
   const login = parseLogin(authorization);
   if (!login) return unauthorized('Basic realm="r2mirror"');
+  // Whatever failed before: those with an old token must not lock out others behind the same address.
+  if (await isRight(guard, login, now)) return login;
+  // Nothing is awaited from here on, so that logins at the same time are all counted.
   const who = `${client} ${login.name.slice(0, 40)}`;
   const failed = failures.get(who);
   const isCounted = failed !== undefined && now < failed.first + WINDOW;
@@ -101,7 +104,6 @@ async function checkedLogin(guard, authorization, client, now) {
     const headers = { "Retry-After": String(failed.first + WINDOW - now) };
     return refused(429, "TOOMANYREQUESTS", "too many failed logins; try again later", headers);
   }
-  if (await isRight(guard, login, now)) return login;
   failures.delete(who);
   if (failures.size >= MAX_REMEMBERED) failures.delete(failures.keys().next().value ?? "");
   failures.set(who, isCounted ? { first: failed.first, count: failed.count + 1 } : { first: now, count: 1 });
