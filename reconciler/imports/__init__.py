@@ -6,6 +6,9 @@
     names      references to images and names of destinations, as the tools spell them
     drafts     what a translation is made of
     merged     drafts -> mirrors, one for each target
+    renames    names of tags, one by one -> the `rename` that makes them
+    namespaces patterns of repositories -> sources that end with `/*`
+    prefixes   what all targets begin with
     written    mirrors -> the text of a mirrors.yaml that passes `validate`
     stores     spells stores, as arguments and as keys
     starting   the files of a new mirror, for `r2mirror init`

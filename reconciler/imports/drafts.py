@@ -29,6 +29,7 @@ class Draft:
     target    the path of the repository at the destination; empty for the source's
     tags      entries of `tags`
     settings  other keys of the mirror
+    names     the names at the destination of those tags that get others there, by tag
     """
 
     at: At
@@ -37,6 +38,7 @@ class Draft:
     target: str = ""
     destination: Destination = Destination()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

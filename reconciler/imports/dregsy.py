@@ -6,10 +6,10 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed
-from reconciler.imports import rules
+from reconciler.imports import namespaces, rules
 from reconciler.imports.drafts import Draft, Translation
 from reconciler.imports.durations import every
-from reconciler.imports.names import at_registry, parse_destination
+from reconciler.imports.names import at_registry, host_named, parse_destination, parse_folder
 from reconciler.imports.reading import WITHOUT_MEANING
 
 if TYPE_CHECKING:
@@ -75,9 +75,6 @@ def _host(task: At, key: str) -> str:
 def _mapping(translation: Translation, mapping: At, hosts: tuple[str, str], settings: dict[str, Any]) -> None:
     source, target = mapping.needed("from"), mapping.text("to")
     platform = mapping.text("platform")
-    if source.startswith(_REGEX) or target.startswith(_REGEX):
-        mapping.note("an expression for repositories: name each one that you need as a mirror of its own")
-        return
     if not source:
         return
     if platform and platform != "all":
@@ -86,15 +83,33 @@ def _mapping(translation: Translation, mapping: At, hosts: tuple[str, str], sett
         mapping.at("from").note("all platforms are mirrored, where dregsy takes that of the machine it runs on")
     key = "from"
     try:
-        repository = at_registry(hosts[0], source)
-        key = "to" if target else "from"
-        destination, path, _ = parse_destination(f"{hosts[1]}/{(target or source).strip('/')}")
+        if source.startswith(_REGEX) or target.startswith(_REGEX):
+            repository, own = _several(mapping, hosts[0], source, target)
+            settings |= own
+            destination, place = parse_folder(f"{hosts[1]}/{target.strip('/')}")
+            path = f"{place}{{repository}}"
+        else:
+            repository = at_registry(hosts[0], source)
+            key = "to" if target else "from"
+            destination, path, _ = parse_destination(f"{hosts[1]}/{(target or source).strip('/')}")
     except Malformed as error:
         mapping.at(key).problem(str(error))
+        return
+    except ValueError as error:
+        mapping.note(str(error))
         return
     tags = _tags(mapping)
     if tags:
         translation.drafts.append(Draft(mapping, repository, tuple(tags), path, destination, settings))
+
+
+def _several(mapping: At, host: str, source: str, target: str) -> tuple[str, dict[str, object]]:
+    """The source and the keys of an expression for repositories. Raises `ValueError` if no namespace says the same."""
+    glob = namespaces.glob_of(source.removeprefix(_REGEX).strip().removeprefix("^/"))
+    folder = namespaces.folder_of(glob) if glob and source.startswith(_REGEX) else None
+    if folder is None or target.startswith(_REGEX):
+        raise ValueError("no namespace says what these expressions do: name each repository that you need")
+    return namespaces.source_of(host_named(host) or host, folder), namespaces.bounds(mapping, [])
 
 
 def _tags(mapping: At) -> list[Entry]:

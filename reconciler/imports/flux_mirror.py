@@ -11,6 +11,7 @@ from reconciler.imports.drafts import Draft, Translation
 from reconciler.imports.durations import every
 from reconciler.imports.names import host_named, parse_destination, parse_reference
 from reconciler.imports.reading import WITHOUT_MEANING
+from reconciler.sources import in_helm
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,11 +27,12 @@ KNOWN = {
     "tls": "is not copied: name ca_file, client_cert and client_key under `registries`",
     "verify": "is not translated: name the signers under `signed_by`",
 }
+_API = re.compile(r"mirror\.(?:plugin\.)?fluxcd\.io/")
 
 
 def is_flux_mirror(value: Any) -> bool:
     """Returns whether a parsed file is one of flux-mirror's."""
-    return isinstance(value, dict) and str(value.get("apiVersion")).startswith("mirror.fluxcd.io/")
+    return isinstance(value, dict) and bool(_API.match(str(value.get("apiVersion"))))
 
 
 def translate(files: Sequence[At]) -> Translation:
@@ -72,7 +74,7 @@ def _draft(
         settings["immutable"] = [rules.EVERYTHING]
     key = "source"
     try:
-        repository = parse_reference(ends[0]).repository if ends[0] else ""
+        repository = _repository(ends[0]) if ends[0] else ""
         key = "destination"
         destination, path, _ = parse_destination(ends[1]) if ends[1] else (None, "", "")
     except Malformed as error:
@@ -82,16 +84,22 @@ def _draft(
         translation.drafts.append(Draft(at, repository, (entry,), path, destination, settings))
 
 
+def _repository(source: str) -> str:
+    if source.startswith(in_helm.PREFIX):
+        return in_helm.parse(source).text
+    return parse_reference(source).repository
+
+
 def _chart(translation: Translation, chart: At) -> None:
     name, source, target = chart.needed("name"), chart.needed("source"), chart.needed("destination")
-    if not source.startswith("oci://"):
-        chart.note("a chart of an HTTP repository is not translated")
-        return
+    is_classic = source.startswith(("http://", "https://"))
+    at = f"{in_helm.PREFIX}{source.rstrip('/')}//{name}" if is_classic else f"{source.rstrip('/')}/{name}"
     limit = chart.number("limit")
     entry = _versions(chart, "version", chart.text("version") or "*")
     if entry and limit != 0:
         entry = _newest(entry, limit or 1)
-    _draft(translation, chart, (f"{source.rstrip('/')}/{name}", f"{target.rstrip('/')}/{name}"), entry, {})
+    if name and source and target:
+        _draft(translation, chart, (at, f"{target.rstrip('/')}/{name}"), entry, {})
 
 
 def _verified(verify: At, settings: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ from reconciler.imports.drafts import Draft, Translation
 from reconciler.imports.names import host_named, parse_destination, parse_reference, variable_in
 from reconciler.imports.reading import WITHOUT_MEANING
 from reconciler.oci.spec import is_tag
+from reconciler.words import count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,21 +80,33 @@ def _image(translation: Translation, at: At, name: str) -> None:
     if several:
         at.reading.read((*at.place, ""))
     for target in targets:
-        text = target.text()
-        try:
-            destination, path, renamed = parse_destination(text.partition(",")[0])
-        except Malformed as error:
-            target.problem(str(error))
-            continue
-        if renamed and [renamed, *text.split(",")[1:]] != [str(tag).partition("@")[0] for tag in tags]:
-            if any(isinstance(tag, str) and "@" in tag and tag.startswith("@") for tag in tags):
-                tags = (f"{renamed}{tags[0]}",)
-            else:
-                target.note("tags are not renamed: those of the source are mirrored")
-        if tags and not str(tags[0]).startswith("@"):
-            translation.drafts.append(Draft(at, repository, tags, path, destination))
-        elif tags:
-            target.note("a digest without a tag cannot be mirrored; name a tag for it")
+        _target(translation, at, target, (repository, tags))
+
+
+def _target(translation: Translation, at: At, target: At, source: tuple[str, tuple[Entry, ...]]) -> None:
+    repository, tags = source
+    first, *others = target.text().split(",")
+    try:
+        destination, path, renamed = parse_destination(first)
+    except Malformed as error:
+        target.problem(str(error))
+        return
+    names = [renamed, *others] if renamed else []
+    digest = tags[0].partition("@")[2] if isinstance(tags[0], str) else ""
+    if not all(map(is_tag, names)):
+        target.problem(f"{first[:90]!r} is followed by what are not valid tags")
+    elif digest and names:
+        tags, names = (f"{renamed}@{digest}",), []
+    elif digest and str(tags[0]).startswith("@"):
+        target.note("a digest without a tag cannot be mirrored; name a tag for it")
+        return
+    elif names and not isinstance(tags[0], str):
+        target.note("is the name of one tag, and the source's may be several: name them, or write `rename`")
+        return
+    elif names and len(names) != len(tags):
+        target.problem(f"has {count(len(names), 'tag')}, and its source has {len(tags)}: expected as many")
+    renames = dict(zip(map(str, tags), names, strict=False))
+    translation.drafts.append(Draft(at, repository, tags, path, destination, names=renames))
 
 
 def _source(at: At, name: str) -> tuple[str, tuple[Entry, ...]]:

@@ -59,6 +59,15 @@ def parse_destination(text: str) -> tuple[Destination, str, str]:
     return Destination((("type", "registry"), ("registry", registry))), _path(reference.repository), reference.tag
 
 
+def parse_folder(text: str) -> tuple[Destination, str]:
+    """Parses where a tool pushes several repositories to, as the registry and the path before each. Raises `Malformed`.
+
+    The path ends with a slash, or is empty.
+    """
+    destination, path, _ = parse_destination(f"{text.strip().rstrip('/')}/repository")
+    return destination, path.removesuffix("repository")
+
+
 def with_variables(text: str) -> str:
     """Spells regsync's `{{env "NAME"}}` and the shell's `$NAME` as mirrors.yaml does: `${NAME}`."""
     text = _TEMPLATE.sub(lambda match: f"${{{match['name']}}}", text)

@@ -5,12 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed
-from reconciler.imports import rules
+from reconciler.imports import namespaces, rules
 from reconciler.imports.drafts import Draft, Translation
 from reconciler.imports.durations import every
-from reconciler.imports.names import host_named, parse_destination, parse_reference, variable_in, with_variables
+from reconciler.imports.names import (
+    host_named,
+    parse_destination,
+    parse_folder,
+    parse_reference,
+    variable_in,
+    with_variables,
+)
 from reconciler.imports.reading import WITHOUT_MEANING
-from reconciler.oci.spec import is_tag
+from reconciler.oci.spec import is_repository, is_tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,15 +146,16 @@ def _sync(translation: Translation, sync: At, settings: dict[str, Any], defaults
         settings["schedule"] = schedule
     _platforms(sync, settings)
     source, target, kind = sync.needed("source"), sync.needed("target"), sync.needed("type")
-    if kind == "registry":
-        sync.note("all repositories of a registry: name each one that you need as a mirror of its own")
-        return
     if not (source and target and kind):
         return
-    if kind not in ("image", "repository"):
+    if kind not in ("image", "repository", "registry"):
         sync.at("type").problem(f"{kind[:90]!r} is not a type of regsync's: expected image, repository or registry")
     elif "{{" in source:
         sync.at("source").note("a template in a source is not translated: write the repository's name")
+    elif "{{" in with_variables(target):
+        sync.at("target").note("a template in a target is not translated: write the repository's name")
+    elif kind == "registry":
+        _whole_registry(translation, sync, (source, target), settings, defaults)
     else:
         _draft(translation, sync, (source, target, kind), settings, defaults)
 
@@ -155,9 +163,6 @@ def _sync(translation: Translation, sync: At, settings: dict[str, Any], defaults
 def _draft(
     translation: Translation, sync: At, ends: tuple[str, str, str], settings: dict[str, Any], defaults: At | None
 ) -> None:
-    if "{{" in with_variables(ends[1]):
-        sync.at("target").note("a template in a target is not translated: write the repository's name")
-        return
     key = "source"
     try:
         reference = parse_reference(ends[0])
@@ -172,11 +177,58 @@ def _draft(
         tags = (f"{renamed}@{reference.digest}",) if renamed else ()
         if not renamed:
             sync.note("a digest without a tag cannot be mirrored; name a tag for it")
-    elif image and renamed and renamed != (reference.tag or "latest"):
-        sync.at("target").note(f"the tag is not renamed to {renamed[:90]}")
+    names = {reference.tag or "latest": renamed} if image and renamed and not reference.digest else {}
+    if image and renamed and reference.digest:
+        tags = (f"{renamed}@{reference.digest}",)
     _quota(translation, sync, defaults, reference.repository)
     if tags:
-        translation.drafts.append(Draft(sync, reference.repository, tags, path, destination, settings))
+        translation.drafts.append(Draft(sync, reference.repository, tags, path, destination, settings, names))
+
+
+def _whole_registry(
+    translation: Translation, sync: At, ends: tuple[str, str], settings: dict[str, Any], defaults: At | None
+) -> None:
+    """Translates `type: registry`: all repositories of a registry that `repos` allows and does not deny."""
+    repos = sync.inner("repos")
+    allow, deny = (repos.texts("allow"), repos.texts("deny")) if repos else ((), ())
+    host = host_named(ends[0])
+    if not host:
+        sync.at("source").problem(f"{ends[0][:90]!r} is not a registry's host or host:port")
+        return
+    try:
+        destination, place = parse_folder(ends[1])
+    except Malformed as error:
+        sync.at("target").problem(str(error))
+        return
+    tags = tuple(_tags(sync))
+    for pattern in allow or (".*",):
+        try:
+            source, path, own = _allowed(sync, host, pattern, deny)
+        except ValueError as error:
+            sync.note(str(error))
+            continue
+        if source:
+            _quota(translation, sync, defaults, source)
+            draft = Draft(sync, source, tags, f"{place}{path}", destination, {**settings, **own})
+            translation.drafts.append(draft)
+
+
+def _allowed(sync: At, host: str, pattern: str, deny: Sequence[str]) -> tuple[str, str, dict[str, object]]:
+    """The source of what an expression allows, its target and its keys as a namespace. All of it may be denied.
+
+    Raises `ValueError` if no namespace says the same.
+    """
+    if is_repository(pattern):
+        return "" if denied(pattern, deny) else f"{host}/{pattern}", pattern, {}
+    glob = namespaces.glob_of(pattern)
+    folder = namespaces.folder_of(glob) if glob else None
+    globs = {one: namespaces.glob_of(one) for one in deny}
+    wrong = pattern if folder is None else next((one for one, glob in globs.items() if glob is None), None)
+    if wrong is not None or folder is None:
+        raise ValueError(f"no namespace says what {str(wrong)[:90]!r} does: name each repository that you need")
+    excluded = [namespaces.below(glob, folder) for glob in globs.values() if glob]
+    source = namespaces.source_of(host, folder)
+    return source, "{repository}", namespaces.bounds(sync, list(filter(None, excluded)))
 
 
 def _platforms(sync: At, settings: dict[str, Any]) -> None:

@@ -62,9 +62,7 @@ def _source(translation: Translation, source: At, place: str) -> None:
         return
     if digest and not tag:
         # sinker calls what it pushes after the digest.
-        tag = digest.rpartition(":")[2]
-        source.at("digest").note(f"the tag that sinker made of it, {tag[:12]}..., does not exist at the source")
-        return
-    if digest:
+        tag = f"{digest.rpartition(':')[2]}@{digest}"
+    elif digest:
         source.at("digest").note("sinker does not use it beside a tag")
     translation.drafts.append(Draft(source, name, (tag or "latest",), path, destination))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import MirrorsInvalid, Problem, UsageError
 from reconciler.imports.merged import MergedMirror, merge
+from reconciler.imports.prefixes import common_prefix, usual_target
 from reconciler.imports.remarks import remarks
 from reconciler.imports.stores import UNKNOWN, store_lines, store_names
 from reconciler.mirrors.document import MAX_BYTES, MAX_NODES, parse_document
@@ -27,7 +28,6 @@ from reconciler.mirrors.sections.schedule import read_schedule
 from reconciler.mirrors.sections.store import read_stores
 from reconciler.mirrors.signed_by import read_signed_by
 from reconciler.mirrors.spelling import quoted, written_out
-from reconciler.oci.spec import RepositoryName
 from reconciler.words import count, plain
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ class _File:
 
     def __post_init__(self) -> None:
         self.mirrors = merge(self.translation.drafts)
+
+    @property
+    def prefix(self) -> str:
+        """What goes before the targets of all mirrors; empty if they do not have that in common."""
+        return common_prefix([(mirror.source, mirror.target) for mirror in self.mirrors])
 
     @property
     def stores(self) -> list[Destination]:
@@ -189,10 +194,12 @@ def _text(file: _File) -> str:
     if file.translation.registries:
         lines += ["", "registries:"]
         lines += [f"  {quoted(host)}: {written_out(keys)}" for host, keys in file.translation.registries.items()]
-    lines += ["", *_defaults(file), "", "mirrors:"]
+    prefix = file.prefix
+    lines += ["", *_defaults(file, prefix), "", "mirrors:"]
     comments = _remarks(file)
     for mirror in file.mirrors:
-        lines += _mirror(mirror, [*comments[id(mirror)], *notes[id(mirror)]], stores, names)
+        target = "" if prefix or mirror.target == usual_target(mirror.source) else mirror.target
+        lines += _mirror(mirror, target, [*comments[id(mirror)], *notes[id(mirror)]], stores, names)
     return "\n".join(lines) + "\n"
 
 
@@ -204,29 +211,32 @@ def _head(file: _File, notes: Sequence[Problem]) -> Iterator[str]:
         yield from (f"# - {plain(str(problem))}" for problem in notes)
 
 
-def _defaults(file: _File) -> list[str]:
+def _defaults(file: _File, prefix: str) -> Iterator[str]:
     prune = file.translation.defaults.get("prune", False)
     comment = "" if prune else "  # as before, no tag is removed; true removes what nothing chooses any more"
-    return ["defaults:", f"  prune: {'true' if prune else 'false'}{comment}"]
+    yield "defaults:"
+    yield f"  prune: {'true' if prune else 'false'}{comment}"
+    if prefix:
+        yield f"  target_prefix: {quoted(prefix)}"
 
 
 def _mirror(
-    mirror: MergedMirror, comments: Sequence[str], stores: Sequence[Destination], names: dict[Destination, str]
+    mirror: MergedMirror,
+    target: str,
+    comments: Sequence[str],
+    stores: Sequence[Destination],
+    names: dict[Destination, str],
 ) -> Iterator[str]:
     yield from (f"  # {plain(comment)}" for comment in comments)
-    yield f"  - source: {quoted(mirror.source)}"
-    if mirror.target != _usual_target(mirror.source):
-        yield f"    target: {quoted(mirror.target)}"
+    yield f"  - source: {written_out([mirror.source, *mirror.others]) if mirror.others else quoted(mirror.source)}"
+    if target:
+        yield f"    target: {quoted(target)}"
     yield "    tags:"
     yield from (f"      - {_entry(tag)}" for tag in mirror.tags)
     yield from (f"    {key}: {written_out(value)}" for key, value in mirror.settings.items())
     wanted = [names[store] for store in mirror.destinations if store in names]
     if len(stores) > 1 and wanted and len(wanted) < len(stores):
         yield f"    stores: {written_out(wanted)}"
-
-
-def _usual_target(source: str) -> str:
-    return RepositoryName.parse(source).path
 
 
 def _entry(tag: Entry) -> str:

@@ -6,11 +6,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed
-from reconciler.imports import rules
+from reconciler.imports import namespaces, rules
 from reconciler.imports.drafts import Draft, Translation
 from reconciler.imports.durations import every
 from reconciler.imports.names import at_registry, host_named
 from reconciler.imports.reading import WITHOUT_MEANING
+from reconciler.mirrors.document import spell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,8 +75,21 @@ def _registry(translation: Translation, registry: At) -> None:
         settings["schedule"] = {"every": every(interval)}
     elif interval:
         registry.at("pollInterval").note(f"{interval[:40]!r} is not a time that mirrors.yaml can say; write e.g. 6h")
+    _limits(translation, registry, hosts[0])
+    before: list[tuple[At, str]] = []
     for content in registry.each("content"):
-        _content(translation, content, hosts[0], settings)
+        prefix = content.needed("prefix").strip("/")
+        _content(translation, content, (hosts[0], prefix), settings, before)
+        before.append((content, prefix))
+
+
+def _limits(translation: Translation, registry: At, host: str) -> None:
+    concurrent, rate = registry.number("reqConcurrent"), registry.value.get("reqPerSec")
+    if concurrent:
+        translation.registry(host, max_connections=concurrent)
+    if isinstance(rate, (int, float)) and 0.01 <= rate <= 100_000:
+        registry.text("reqPerSec")
+        translation.registry(host, rate=rate)
 
 
 def _hosts(registry: At) -> list[str]:
@@ -90,26 +104,79 @@ def _hosts(registry: At) -> list[str]:
     return hosts if all(hosts) else []
 
 
-def _content(translation: Translation, content: At, host: str, settings: dict[str, Any]) -> None:
-    prefix, destination = content.needed("prefix").strip("/"), content.text("destination").strip("/")
+def _content(
+    translation: Translation,
+    content: At,
+    place: tuple[str, str],
+    settings: dict[str, Any],
+    before: Sequence[tuple[At, str]],
+) -> None:
+    """Translates repositories. Those that an entry `before` has are not for this one: the first counts."""
+    (host, prefix), destination = place, content.text("destination").strip("/")
     strip = content.flag("stripPrefix")
-    if re.search(r"[*?\[{]", prefix):
-        content.note("a pattern of repositories: name each one that you need as a mirror of its own")
-        return
     tags = content.inner("tags")
     entry = _tags(tags) if tags else dict(rules.EVERYTHING)
     platforms = content.texts("platforms")
     if platforms:
         settings = {**settings, "platforms": list(platforms)}
-    # zot trims what it strips, so that nothing but the destination is left of a name.
-    path = destination if strip and destination else f"{destination}/{prefix}".strip("/")
+    earlier = next((one for one, other in before if other == prefix or _has(other, prefix)), None)
+    if earlier:
+        content.note(f"has no repositories: {spell(earlier.place)} has them before")
+        return
     try:
-        source = at_registry(host, prefix) if prefix else ""
+        source, end, own = _repositories(content, host, prefix, [other for _, other in before])
     except Malformed as error:
         content.at("prefix").problem(str(error))
         return
+    except ValueError as error:
+        content.note(str(error))
+        return
+    # zot trims what it strips, so that nothing but the destination is left of a name.
+    stripped = end.replace("{repository}", "{name}") if own else ""
+    path = f"{destination}/{stripped if strip and (destination or own) else end}".strip("/")
     if source and entry:
-        translation.drafts.append(Draft(content, source, (entry,), path, settings=settings))
+        translation.drafts.append(Draft(content, source, (entry,), path, settings={**settings, **own}))
+
+
+def _repositories(content: At, host: str, prefix: str, before: Sequence[str]) -> tuple[str, str, dict[str, object]]:
+    """The source of a prefix, its target before anything is stripped, and its keys as a namespace.
+
+    Raises `Malformed`, and `ValueError` for a pattern of repositories that no namespace has.
+    """
+    if not re.search(r"[*?\[{]", prefix):
+        return (at_registry(host, prefix) if prefix else ""), prefix, {}
+    folder, stars = _folder(prefix)
+    if folder is None:
+        raise ValueError(f"no namespace has what {prefix[:90]!r} matches: name each repository that you need")
+    source = namespaces.source_of(host, folder)
+    excluded: list[str | None] = ["*/*"] if stars == "*" else []
+    for other in before:
+        inner, inner_stars = _folder(other)
+        if inner_stars == "**":
+            excluded += [namespaces.below(one, folder) for one in (f"{inner}/*", str(inner))]
+        elif re.search(r"[*?\[{\\]", other):
+            raise ValueError(f"no glob has what {other[:90]!r} before it matches: name each repository that you need")
+    if folder and stars == "**" and folder not in before:
+        content.note_beside(f"zot also mirrors the repository {folder} if there is one: name it as a mirror of its own")
+    return source, "{repository}", namespaces.bounds(content, list(filter(None, excluded)))
+
+
+def _folder(prefix: str) -> tuple[str | None, str]:
+    """The path of a pattern that has everything below it, and its stars. The path is None for any other pattern."""
+    match = re.fullmatch(r"(?:(?P<folder>[^*?\[{]+)/)?(?P<stars>\*\*?)", prefix)
+    return (match["folder"] or "", match["stars"]) if match else (None, "")
+
+
+def _has(pattern: str, prefix: str) -> bool:
+    """Returns whether all that `prefix` names is what an earlier pattern has."""
+    folder, stars = _folder(pattern)
+    if folder is None:
+        return False
+    inner, _ = _folder(prefix)
+    path = prefix if inner is None else inner
+    if stars == "*":
+        return inner is None and path.rpartition("/")[0] == folder and not re.search(r"[*?\[{]", prefix)
+    return not folder or path == folder or path.startswith(f"{folder}/")
 
 
 def _tags(tags: At) -> dict[str, Any] | None:

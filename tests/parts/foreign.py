@@ -13,6 +13,8 @@ creds:
 defaults: {interval: 1h30m, parallel: 3, ratelimit: {min: 50, retry: 15m}}
 sync:
   - {source: "alpine:3.20", target: "reg.example.com:5000/base/alpine:3.20", type: image}
+  - {source: "alpine:3.19", target: "reg.example.com:5000/old/alpine:3.19-old", type: image}
+  - {source: "reg.example.com:5000", target: "reg.example.com:5000/all", type: registry, repos: {deny: ['.*-test']}}
   - source: docker.io/library/nginx
     target: '{{ env "OTHER" }}/nginx'
     type: repository
@@ -52,11 +54,11 @@ tasks:
         to: mirror/busybox
         platform: all
         tags: ['semver: >=1.31.0 <1.31.9', 'regex: 1\\.26\\.[0-9]-(glibc|musl)', '1.29.4', 'keep: .+-(glibc|musl)']
-      - {from: 'regex:library/.*'}
+      - {from: 'regex:team/.*', platform: all, tags: [latest]}
       - {from: /library/x, tags: ['regex: 3\\.\\d+', 'keep: latest 3']}
 """,
     "flux-mirror": """
-apiVersion: mirror.fluxcd.io/v1beta2
+apiVersion: mirror.plugin.fluxcd.io/v1beta2
 kind: Config
 hosts: [{host: quay.io, credential: {type: jwt, value: hunter2}}]
 artifacts:
@@ -90,7 +92,7 @@ mirror:
   {"urls": ["https://registry-1.docker.io", "https://mirror.example.com"], "onDemand": false, "pollInterval": "6h",
    "content": [{"prefix": "library/alpine", "tags": {"regex": "^3\\\\.1.*$", "semver": true}},
      {"prefix": "/repo1/repo", "destination": "/repo", "stripPrefix": true, "tags": {"excludeRegex": ".*rc.*"}},
-     {"prefix": "**"}]}]}}}
+     {"prefix": "team/**"}]}]}}}
 """,
     "promo-tools": f"""
 registries:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from textwrap import dedent
@@ -10,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from reconciler.imports.formats import parse_foreign, translate
+from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.patterns import parse_pattern
+from reconciler.mirrors.rename import Rename
 from reconciler.mirrors.selection import select
 
 if TYPE_CHECKING:
@@ -47,6 +51,35 @@ def choice(mirror: dict[str, Any], listed: tuple[str, ...]) -> set[str]:
     """The tags that an entry of mirrors chooses."""
     patterns = [[parse_pattern(one) for one in mirror.get(key, ())] for key in ("tags", "exclude")]
     return {one.tag for one in select(patterns[0], patterns[1], (), listed).chosen}
+
+
+def names_of(mirror: dict[str, Any], listed: tuple[str, ...]) -> dict[str, str]:
+    """The names that the tags that a mirror chooses have at the target, by tag."""
+    rename, patterns = Rename(mirror.get("rename", "{tag}")), [parse_pattern(one) for one in mirror["tags"]]
+    return {tag: rename.name(tag, patterns) for tag in choice(mirror, listed)}
+
+
+def repositories_of(written: Written, host: str, listed: Iterable[str]) -> dict[str, str]:
+    """The targets of those repositories of a registry that a result mirrors, by their names there."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "mirrors.yaml"
+        path.write_text(written.text)
+        mirrors = load_mirrors(path, None)
+    own = {mirror.source: mirror.target for mirror in mirrors.mirrors}
+    found: dict[str, str] = {}
+    for name in listed:
+        source = f"{host}/{name}"
+        for mirror in filter(None, (one.from_source(source) for one in mirrors.namespaces)):
+            found[name] = mirror.target
+        if source in own:
+            found[name] = own[source]
+    return found
+
+
+REPOSITORIES = (
+    "app", "team/app", "team/app-test", "team/old/app", "team/sub/deep/app", "library/alpine", "library/nginx-test",
+    "lib", "lib/app", "lib/app/web", "lib/app/web/ui", "lib/other", "x-test",
+)  # fmt: skip
 
 
 def notes_of(written: Written) -> list[str]:

@@ -6,8 +6,9 @@ import re
 
 import pytest
 
+from reconciler.imports.written import NothingTranslated
 from tests.parts.foreign import FILES
-from tests.parts.imports import LISTS, choice, result_of, tags_of
+from tests.parts.imports import LISTS, REPOSITORIES, choice, imported, repositories_of, result_of, tags_of
 
 _FILE = """
 tasks:
@@ -35,9 +36,10 @@ def chosen(name: str, *tags: str) -> set[str]:
 
 
 def test_ends_schedule_and_platforms() -> None:
-    busybox, other = result_of(FILES["dregsy"])["mirrors"]
+    busybox, team, other = result_of(FILES["dregsy"])["mirrors"]
     assert busybox["source"] == "registry.example.org/library/busybox"
     assert (busybox["target"], busybox["schedule"]) == ("mirror/busybox", {"every": "1m"})
+    assert (team["source"], team.get("target")) == ("registry.example.org/team/*", None)
     assert other["source"] == "registry.example.org/library/x"
 
 
@@ -57,6 +59,26 @@ def test_ranges_expressions_and_what_is_kept(name: str) -> None:
     assert chosen(name, "semver: >=1.2.0", "keep: .*[0-9]") == {
         tag for tag, found in read.items() if found >= ((1, 2, 0), 1) and re.search("[0-9]$", tag)
     }
+
+
+@pytest.mark.parametrize(
+    ("begin", "to", "place"), [("team/", "", ""), ("", "mirror", "mirror/"), ("lib/app/", "x/y", "x/y/")]
+)
+def test_expressions_for_repositories(begin: str, to: str, place: str) -> None:
+    end = f", to: {to}" if to else ""
+    written = imported(_FILE.replace("from: a/b", f"from: 'regex:{begin}.*'{end}").format(tags=["latest"]))
+    assert repositories_of(written, "example.org", REPOSITORIES) == {
+        name: f"{place}{name}" for name in REPOSITORIES if re.search(f"^{begin}.*$", name)
+    }
+
+
+@pytest.mark.parametrize(
+    "ends", ["from: 'regex:(a|b)/.*'", "from: 'regex:a/.*', to: 'regex:a,b'", "from: a/b, to: 'regex:a,b'"]
+)
+def test_other_expressions_are_noted(ends: str) -> None:
+    with pytest.raises(NothingTranslated) as refused:
+        imported(_FILE.replace("from: a/b", ends).format(tags=["latest"]))
+    assert "name each repository that you need" in str(refused.value.notes[0])
 
 
 def test_the_latest_of_plain_versions() -> None:

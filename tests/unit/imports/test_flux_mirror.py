@@ -24,7 +24,7 @@ def chosen(name: str, selector: dict[str, Any]) -> set[str]:
 
 
 def test_signers_ages_and_what_is_not_overwritten() -> None:
-    app, nightly, chart = result_of(FILES["flux-mirror"])["mirrors"]
+    app, nightly, classic, chart = result_of(FILES["flux-mirror"])["mirrors"]
     assert app["signed_by"] == [
         {"identity_regex": "https://github.com/acme/.*", "issuer": "https://token.actions.githubusercontent.com"}
     ]
@@ -33,6 +33,7 @@ def test_signers_ages_and_what_is_not_overwritten() -> None:
     assert "immutable" not in app
     assert nightly["tags"] == [{"regex": r".+-[0-9a-f]+-(\d+)", "newest": 5, "order": "number"}]
     assert nightly["immutable"] == [{"glob": "*"}]
+    assert (classic["source"], classic["target"]) == ("helm:https://charts.example.com//nginx", "charts/nginx")
     assert (chart["source"], chart["target"]) == ("ghcr.io/x/charts/app", "charts/app")
 
 
@@ -44,6 +45,22 @@ def test_ranges_with_a_limit(name: str) -> None:
     assert len(picked) == min(5, len(read))
     # Which of several spellings of one version comes first is not said.
     assert sorted(read[tag] for tag in picked) == sorted(read.values())[-5:]
+
+
+@pytest.mark.parametrize("api", ["mirror.plugin.fluxcd.io/v1beta2", "mirror.fluxcd.io/v1alpha1"])
+def test_versions_of_a_chart(api: str) -> None:
+    chart = {
+        "name": "web",
+        "source": "https://x.example.com/a/",
+        "destination": "oci://r.example.com",
+        "version": ">=1.2.0",
+    }
+    listed = ("1.1.0", "1.2.0", "1.10.0", "2.0.0-rc.1", "2.0.0", "2.1.0")
+    for limit, wanted in ((2, {"2.0.0", "2.1.0"}), (0, {"1.2.0", "1.10.0", "2.0.0", "2.1.0"}), (None, {"2.1.0"})):
+        file = {"apiVersion": api, "kind": "Config", "charts": [{**chart, "limit": limit}]}
+        (mirror,) = result_of(json.dumps(file))["mirrors"]
+        assert mirror["source"] == "helm:https://x.example.com/a//web"
+        assert choice(mirror, listed) == wanted
 
 
 def test_order_of_a_group_and_of_text() -> None:

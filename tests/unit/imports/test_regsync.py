@@ -9,7 +9,18 @@ from collections.abc import Callable
 import pytest
 
 from reconciler.errors import MirrorsInvalid
-from tests.parts.imports import LISTS, choice, imported, notes_of, result_of, tags_of
+from reconciler.imports.written import NothingTranslated
+from tests.parts.imports import (
+    LISTS,
+    REPOSITORIES,
+    choice,
+    imported,
+    names_of,
+    notes_of,
+    repositories_of,
+    result_of,
+    tags_of,
+)
 
 FILE = """
     version: 1
@@ -43,7 +54,7 @@ FILE = """
         referrers: true
         schedule: "0 4 * * *"
         platforms: [linux/amd64]
-      - {source: quay.io, target: reg.example.com:5000/quay, type: registry, repos: {allow: [a], deny: [b]}}
+      - {source: quay.io, target: reg.example.com:5000/quay, type: registry, repos: {deny: [b]}}
 """
 
 
@@ -80,6 +91,7 @@ def test_what_it_cannot_say_is_noted_and_beside_its_mirror() -> None:
         "sync[4].backup",
         "sync[5]",
     ]
+    assert "quay.io does not list all of its repositories" in notes_of(written)[-1]
     lines = written.text.splitlines()
     nginx = lines.index("  - source: docker.io/library/nginx")
     assert lines[nginx - 1].startswith("  # sync[4].backup (line 29): has no counterpart")
@@ -180,7 +192,57 @@ def test_two_sources_of_one_target_are_one_mirror_and_a_note() -> None:
     sync:
       - {source: a/b, target: r.example.com/x, type: repository}
       - {source: c/d, target: r.example.com/x, type: repository}
+      - {source: e/f, target: r.example.com/x, type: repository, tags: {allow: ['1.*']}}
     """
     written = imported(file)
-    assert written.mirrors == 1
-    assert "sync[1]: docker.io/c/d is left out: target x is also the target of mirrors[0]" in notes_of(written)[0]
+    (mirror,) = result_of(file)["mirrors"]
+    assert mirror == {"source": ["docker.io/a/b", "docker.io/c/d"], "target": "x", "tags": [{"glob": "*"}]}
+    assert notes_of(written) == [
+        "sync[1]: docker.io/c/d follows docker.io/a/b, which goes to x too: a tag that both have comes from the first",
+        (
+            "sync[2]: docker.io/e/f is left out: target x is also the target of mirrors[0] on line 15; "
+            "give one of them another target, or put their tags into one mirror"
+        ),
+    ]
+
+
+def test_an_image_gets_the_tag_of_its_target() -> None:
+    file = """
+    sync:
+      - {source: "a/b:1.0", target: "r.example.com/x:1.0-ours", type: image}
+      - {source: "a/b:2.0", target: "r.example.com/x:2.0-ours", type: image}
+      - {source: "a/c", target: "r.example.com/c:stable", type: image}
+      - {source: "a/d:1@sha256:%s", target: "r.example.com/d:one", type: image}
+    """ % ("a" * 64)
+    first, second, third = result_of(file)["mirrors"]
+    assert names_of(first, ("1.0", "2.0", "latest")) == {"1.0": "1.0-ours", "2.0": "2.0-ours"}
+    assert names_of(second, ("1.0", "latest")) == {"latest": "stable"}
+    assert third["tags"] == [f"one@sha256:{'a' * 64}"]
+    assert imported(file).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("allow", "deny"),
+    [
+        ([], []),
+        ([".*"], [".*-test", "lib/app/.*"]),
+        (["team/.*", "library/alpine"], [".*-test", "team/old.*"]),
+        (["lib/.*", "app", "x-test"], ["x-.*"]),
+        (["team/.+"], ["lib/.*"]),
+    ],
+)
+def test_repositories_of_a_registry(allow: list[str], deny: list[str]) -> None:
+    repos = json.dumps({"allow": allow, "deny": deny})
+    file = f"sync: [{{source: reg.example.com, target: r.example.com/all, type: registry, repos: {repos}}}]"
+    assert repositories_of(imported(file), "reg.example.com", REPOSITORIES) == {
+        name: f"all/{name}"
+        for name in REPOSITORIES
+        if (not allow or any(go_matches(one, name) for one in allow)) and not any(go_matches(one, name) for one in deny)
+    }
+
+
+@pytest.mark.parametrize("repos", ["{allow: ['(a|b)/x']}", "{deny: ['[ab].*']}", "{allow: ['t/.*'], deny: ['.*/x/y']}"])
+def test_expressions_for_repositories_that_no_namespace_has_are_noted(repos: str) -> None:
+    with pytest.raises(NothingTranslated) as refused:
+        imported(f"sync: [{{source: reg.example.com, target: r.example.com, type: registry, repos: {repos}}}]")
+    assert str(refused.value.notes[0]).startswith("config.yml:1:8: sync[0]: ")
