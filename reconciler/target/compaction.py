@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import IndexInvalid
 from reconciler.oci.spec import Digest
 from reconciler.target.index_root import Root, parse_head
-from reconciler.target.layout import COUNTS, MIRROR_INDEX, STATES, counts_day, parse_state_key, root_key
+from reconciler.target.layout import COUNTS, MIRROR_INDEX, STATES, parse_counts_key, parse_state_key, root_key
 from reconciler.target.roots import heads, kept_roots
 from reconciler.target.states import state_reader
 
@@ -72,8 +72,8 @@ def outdated(state: Store, history: timedelta, now: datetime) -> Outdated:
 
 
 def _old_counts(state: Store, today: date) -> tuple[str, ...]:
-    days = ((row.key, counts_day(row.key)) for row in state.list(COUNTS))
-    return tuple(sorted(key for key, day in days if day and today - day > COUNTS_KEPT))
+    rows = ((row.key, parse_counts_key(row.key)) for row in state.list(COUNTS))
+    return tuple(sorted(key for key, found in rows if found and today - found[0] > COUNTS_KEPT))
 
 
 def _old(roots: Collection[Root], present: Digest, history: timedelta, now: datetime) -> Iterator[Root]:

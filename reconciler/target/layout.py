@@ -102,7 +102,7 @@ def counts_key(day: date, writer: str) -> str:
 
 _STATE_KEY = re.compile(rf"{STATES}sha256-([0-9a-f]{{64}})\.json")
 _ROOT_KEY = re.compile(rf"{ROOTS}([0-9]{{10,18}})-sha256-([0-9a-f]{{64}})\.json")
-_COUNTS_KEY = re.compile(rf"{COUNTS}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})/[0-9a-z-]{{1,40}}\.json")
+_COUNTS_KEY = re.compile(rf"{COUNTS}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})/([0-9a-z-]{{1,40}})\.json")
 
 
 def parse_state_key(key: str) -> Digest | None:
@@ -117,11 +117,11 @@ def parse_root_key(key: str) -> tuple[int, Digest] | None:
     return (int(found[1]), Digest("sha256", found[2])) if found else None
 
 
-def counts_day(key: str) -> date | None:
-    """Parses the day of what `counts_key` spelled; None for any other key."""
+def parse_counts_key(key: str) -> tuple[date, str] | None:
+    """Parses what `counts_key` spelled; None for any other key."""
     found = _COUNTS_KEY.fullmatch(key)
     try:
-        return date.fromisoformat(found[1]) if found else None
+        return (date.fromisoformat(found[1]), found[2]) if found else None
     except ValueError:
         return None
 

@@ -23,6 +23,7 @@ from reconciler.cli.options import (
 from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.upkeep import garbage_summary, garbage_text, garbage_view
+from reconciler.pulls.merging import Merge
 from reconciler.target.compaction import Outdated
 from reconciler.target.removable import Garbage, NotCollected
 from reconciler.upkeep.caller import Caller
@@ -44,7 +45,8 @@ def gc(
     An object is kept if a tag references it, or a digest that lost its last tag less than `retain` ago. Every apply
     collects the garbage it knows of; gc checks every repository of the mirror index that belongs to the file's `name`.
     Without --only, it also removes versions of the mirror index that are older than `history`, and counts of pulls
-    that are older than 90 days. Asks for confirmation on a terminal.
+    that are older than 90 days, and merges the counts of earlier days into one object a day. Asks for confirmation on a
+    terminal.
     """
     mirrors = load(file, store)
     target = open_bucket(mirrors)
@@ -56,7 +58,7 @@ def gc(
     return 1 if any(isinstance(one, NotCollected) for one in found) else 0
 
 
-def _confirm(seen: Sequence[Garbage | NotCollected | Outdated]) -> None:
+def _confirm(seen: Sequence[Garbage | NotCollected | Outdated | Merge]) -> None:
     """Raises `PlanRefused` unless what would be removed is agreed to on the terminal."""
     if any(isinstance(one, Garbage | Outdated) and one.objects for one in seen):
         shown = partial(garbage_text, seen, dry_run=True)

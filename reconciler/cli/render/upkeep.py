@@ -11,22 +11,26 @@ from reconciler.cli.render.blocks import Block, code, escaped, fitted
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.garbage import garbage_entry, garbage_line, swept
 from reconciler.cli.render.sheet import EMPTY, WIDE, Line, bold, rendered
+from reconciler.pulls.merging import Merge
 from reconciler.target.compaction import COUNTS_KEPT, Outdated
 from reconciler.target.index_json import platforms_document
-from reconciler.target.removable import Garbage
+from reconciler.target.removable import Garbage, NotCollected
 from reconciler.upkeep.defects import DefectKind
 from reconciler.words import count, size_words
 
 if TYPE_CHECKING:
     from reconciler.cli.render.sheet import Part
-    from reconciler.target.removable import NotCollected
     from reconciler.upkeep.defects import Defect
     from reconciler.upkeep.survey import Adoption, Survey
     from reconciler.upkeep.verify import Verification
 
 
 def garbage_text(
-    events: Sequence[Garbage | NotCollected | Outdated], *, dry_run: bool, color: bool = False, width: int = WIDE
+    events: Sequence[Garbage | NotCollected | Outdated | Merge],
+    *,
+    dry_run: bool,
+    color: bool = False,
+    width: int = WIDE,
 ) -> str:
     """What a garbage collection removed, a line for each repository; of a dry run every key, in order of removal."""
     parts: list[Part] = []
@@ -44,12 +48,23 @@ def garbage_text(
             parts.append(Line(f"counts of pulls: {words}"))
         if dry_run:
             parts += [Line((f"  - {key}", "red")) for key in left.keys]
+    parts += _merged(events, dry_run=dry_run)
     return rendered(
         [*parts, *([EMPTY] if parts else []), bold(garbage_summary(events, dry_run=dry_run))], color=color, width=width
     )
 
 
-def garbage_summary(events: Sequence[Garbage | NotCollected | Outdated], *, dry_run: bool) -> str:
+def _merged(events: Sequence[Garbage | NotCollected | Outdated | Merge], *, dry_run: bool) -> list[Part]:
+    merges = [one for one in events if isinstance(one, Merge)]
+    if not merges:
+        return []
+    objects = count(sum(len(one.parts) for one in merges), "object")
+    verb = "to merge" if dry_run else "merged"
+    line = Line(f"counts of pulls: {objects} {verb} into one a day, of {count(len(merges), 'day')}")
+    return [line, *(Line((f"  ~ {key}", "yellow")) for one in merges if dry_run for key in one.keys)]
+
+
+def garbage_summary(events: Sequence[Garbage | NotCollected | Outdated | Merge], *, dry_run: bool) -> str:
     """Counts what a garbage collection removed, e.g. `Removed 3 objects, 3.4 MiB.`"""
     garbage = [one for one in events if isinstance(one, Garbage)]
     objects = sum(one.objects for one in events if isinstance(one, Garbage | Outdated))
@@ -58,9 +73,10 @@ def garbage_summary(events: Sequence[Garbage | NotCollected | Outdated], *, dry_
     return f"{verb} {count(objects, 'object')}, {size_words(size)}." if objects else "Nothing to remove."
 
 
-def garbage_document(events: Sequence[Garbage | NotCollected | Outdated], *, dry_run: bool) -> dict[str, Any]:
+def garbage_document(events: Sequence[Garbage | NotCollected | Outdated | Merge], *, dry_run: bool) -> dict[str, Any]:
     """What a garbage collection removed as `schema/gc.schema.json` has it."""
     outdated = [one for one in events if isinstance(one, Outdated)]
+    merges = [one for one in events if isinstance(one, Merge)]
     return {
         "version": 1,
         "dry_run": dry_run,
@@ -70,6 +86,7 @@ def garbage_document(events: Sequence[Garbage | NotCollected | Outdated], *, dry
             "parts": sum(len(one.states) for one in outdated),
         },
         "counts": sum(len(one.counts) for one in outdated),
+        "merged": {"days": len(merges), "objects": sum(len(one.parts) for one in merges)},
     }
 
 
@@ -217,7 +234,7 @@ VERIFICATION: View[Verification] = View(
 )
 
 
-def garbage_view(*, dry_run: bool) -> View[Sequence[Garbage | NotCollected | Outdated]]:
+def garbage_view(*, dry_run: bool) -> View[Sequence[Garbage | NotCollected | Outdated | Merge]]:
     """The formats of a garbage collection."""
     return View(
         partial(garbage_text, dry_run=dry_run), partial(garbage_document, dry_run=dry_run), is_news=_is_garbage_news
@@ -235,5 +252,5 @@ def survey_view(failures: Sequence[str], *, dry_run: bool) -> View[Survey]:
     )
 
 
-def _is_garbage_news(events: Sequence[Garbage | NotCollected | Outdated]) -> bool:
-    return any(not isinstance(one, Garbage | Outdated) or one.objects for one in events)
+def _is_garbage_news(events: Sequence[Garbage | NotCollected | Outdated | Merge]) -> bool:
+    return any(one.objects if isinstance(one, Garbage | Outdated) else isinstance(one, NotCollected) for one in events)

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 from reconciler.pulls.counts import Counts, counts_bytes
 from reconciler.pulls.stored import read_counts
-from reconciler.target.layout import JSON_HEADERS, counts_day, counts_key
+from reconciler.target.layout import JSON_HEADERS, counts_key, parse_counts_key
 from reconciler.work.threads import readers
 from tests.memory import MemoryStore
 
@@ -15,7 +15,7 @@ ONE = {("a", "1"): 1}
 def filled(*keys: str) -> MemoryStore:
     store = MemoryStore()
     for key in keys:
-        day = counts_day(key) or TODAY
+        day, _ = parse_counts_key(key) or (TODAY, "")
         store.put(key, counts_bytes(day, Counts(ONE, ONE)), JSON_HEADERS)
     return store
 

@@ -8,17 +8,22 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.apply.apply import Options, apply_made
+from reconciler.cli.render.upkeep import garbage_document, garbage_text
 from reconciler.errors import LockHeld, PlanRefused, UsageError
 from reconciler.mirrors.load import load_mirrors
 from reconciler.plan.connections import connect
 from reconciler.plan.make import in_silence, make
-from reconciler.target.layout import MIRROR_INDEX, ManifestKey
+from reconciler.pulls.counts import Counts, counts_bytes
+from reconciler.pulls.merging import Merge
+from reconciler.pulls.stored import Part
+from reconciler.target.layout import JSON_HEADERS, MIRROR_INDEX, ManifestKey, counts_key
 from reconciler.target.lock import held
 from reconciler.upkeep.adopt import adopt_bucket, survey_bucket
 from reconciler.upkeep.caller import Caller
@@ -113,6 +118,23 @@ def test_garbage_is_shown_before_it_is_removed(mirrors: Mirrors, connections: Co
     assert remove_garbage(mirrors, connections.target, caller) == shown != ()
     assert not loose.exists()
     assert told == ["Looking through the store ..."] * 2
+
+
+def test_counts_of_a_day_become_one_object(mirrors: Mirrors, connections: Connections, tmp_path: Path) -> None:
+    day = datetime.now(UTC).date() - timedelta(days=2)
+    for writer in ("one", "two"):
+        connections.target.state.put(
+            counts_key(day, writer), counts_bytes(day, Counts({("a", "1"): 2}, {})), JSON_HEADERS
+        )
+    [shown] = remove_garbage(mirrors, connections.target, ME, dry_run=True)[1:]
+    assert len(list(tmp_path.glob("mirror/_mirror/pulls/*/*.json"))) == 2
+    assert remove_garbage(mirrors, connections.target, ME, ["team/app"]) == ()
+    [_, merged] = remove_garbage(mirrors, connections.target, ME)
+    assert merged == shown == Merge(day, (Part(day, "one"), Part(day, "two")))
+    assert [one.name for one in tmp_path.glob("mirror/_mirror/pulls/*/*.json")] == ["merged.json"]
+    text = garbage_text([shown], dry_run=True)
+    assert "counts of pulls: 2 objects to merge into one a day, of 1 day\n  ~ _mirror/pulls/" in text
+    assert garbage_document([merged], dry_run=False)["merged"] == {"days": 1, "objects": 2}
 
 
 def test_a_glob_that_matches_nothing_is_refused(mirrors: Mirrors, connections: Connections) -> None:
