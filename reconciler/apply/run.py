@@ -17,6 +17,7 @@ shows those tags again, whatever the source says, and the next apply settles the
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,6 +41,7 @@ from reconciler.plan.guards import why_held_back
 from reconciler.plan.image_work import image_work, in_turn, left_out_of
 from reconciler.plan.owners import is_unclaimed
 from reconciler.plan.plan import noted_all
+from reconciler.pulls.recent import read_recent
 from reconciler.target import index_changes
 from reconciler.target.catalog import published_lists
 from reconciler.target.garbage import collect, discard_uploads, forgotten
@@ -48,7 +50,8 @@ from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import StoredIndex, write_index, writer
 from reconciler.target.lists import publish_lists
 from reconciler.target.own_digests import own_digests
-from reconciler.target.protocol import DRIFT, Stays
+from reconciler.target.page.pulls import Pulls
+from reconciler.target.protocol import DRIFT, KeepsObjects, Stays
 from reconciler.target.removable import Garbage, NotCollected
 from reconciler.work.shares import Balanced
 from reconciler.work.threads import completed, image_workers
@@ -64,6 +67,8 @@ if TYPE_CHECKING:
     from reconciler.target.index import LeftOut, MirrorIndex
     from reconciler.target.lock import Lease
     from reconciler.target.protocol import Kept
+
+logger = logging.getLogger(__name__)
 
 RECORD_EVERY = 10.0
 """Seconds between two writes of the mirror index while images are copied: as much is published again after a kill."""
@@ -324,8 +329,19 @@ class Run:
         if not self._touched:
             return
         lists = published_lists(self._observed.index, self._touched)
-        publish_lists(self._resources.target, lists, self._resources.blobs)
+        publish_lists(self._resources.target, lists, self._resources.blobs, self._pulls())
         self._touched.clear()
+
+    def _pulls(self) -> Pulls | None:
+        """The pulls that the catalog page shows; None if it stays with what it has."""
+        if not isinstance(self._resources.target, KeepsObjects):
+            return None
+        try:
+            found = read_recent(self._state, self._observed.at.date(), self._resources.blobs)
+        except StoreError as error:
+            logger.warning("the catalog page keeps the pulls that it shows: %s", error)
+            return None
+        return Pulls(found.since, found.until, found.counts.pulled).of(self._observed.index)
 
     def _collect(self) -> Iterator[Garbage | NotCollected]:
         """Removes garbage where there can be some: retired digests whose time is over, and what a killed run left."""

@@ -9,18 +9,25 @@ from typing import TYPE_CHECKING
 
 from reconciler.target.catalog import is_foreign
 from reconciler.target.conditional_writes import put_over
-from reconciler.target.layout import list_headers
+from reconciler.target.layout import PAGE, list_headers
+from reconciler.target.page.pulls import with_pulls, with_pulls_of
 from reconciler.target.protocol import KeepsObjects
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
+    from reconciler.stores import Stored
+    from reconciler.target.page.pulls import Pulls
     from reconciler.target.protocol import Target
 
 logger = logging.getLogger(__name__)
 
 
-def publish_lists(destination: Target, lists: Mapping[str, bytes | None], executor: Executor) -> None:
+def publish_lists(
+    destination: Target, lists: Mapping[str, bytes | None], executor: Executor, pulls: Pulls | None = None
+) -> None:
     """Writes the lists that differ from what is stored, and removes those that are None. Raises as `put_changed` does.
+
+    pulls  what the catalog page shows of them; None: what it showed before
 
     An `index.html` that r2mirror did not write stays as it is: the bucket may have had one before. A target that is not
     made of objects lists by itself.
@@ -37,9 +44,16 @@ def publish_lists(destination: Target, lists: Mapping[str, bytes | None], execut
                 "%s/%s is not a page of r2mirror's and stays as it is; there is no catalog page", store.name, key
             )
         elif body is not None:
-            put_over(store, key, there, body, list_headers(key))
+            whole = _with_pulls(body, there, pulls) if key == PAGE else body
+            put_over(store, key, there, whole, list_headers(key))
         elif there:
             store.delete([key])
 
     for _ in each(executor, publish, lists.items()):
         pass
+
+
+def _with_pulls(page: bytes, there: Stored | None, pulls: Pulls | None) -> bytes:
+    if pulls:
+        return with_pulls(page, pulls)
+    return with_pulls_of(page, there.body) if there else page

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ import pytest
 from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.target import page as catalog_page
 from reconciler.target.index import MirrorIndex, RepositoryState, TagState
+from reconciler.target.page.pulls import Pulls, with_pulls
 from tests.parts.chromium import start_chromium
 
 if TYPE_CHECKING:
@@ -333,3 +334,19 @@ def test_without_javascript_the_repositories_are_listed(browser: Browser) -> Non
         assert links.count() == 101
         assert links.first.get_attribute("href") == "v2/library/alpine/tags/list"
         assert "needs JavaScript" in seen.page.locator("noscript .note").inner_text()
+
+
+def test_pulls_are_shown_and_order_the_repositories_where_they_are_counted(browser: Browser) -> None:
+    counts = {("library/alpine", "3.21"): 1200, ("library/alpine", "latest"): 1, ("constructor", "name"): 2000}
+    named = {"library/alpine": alpine(), "constructor": {"name": state("c")}, "team/app": {"1": state("t")}}
+    body = with_pulls(rendered(**named), Pulls(date(2026, 10, 27), date(2026, 11, 25), counts))
+    with visit(browser, body) as seen:
+        assert seen.texts("#summary") == ["3 repositories, 6 tags; pulls from 2026-10-27 to 2026-11-25"]
+        assert seen.texts("#repositories h2 + .facts") == ["2,000 pulls", "1,201 pulls", "0 pulls"]
+        seen.page.locator("#order").select_option("pulls")
+        assert seen.texts("#repositories h2") == ["constructor", "library/alpine", "team/app"]
+        seen.search("alpine 3.2")
+        assert sorted(seen.texts(".name .facts")) == ["0 pulls", "1,200 pulls"]
+    with visit(browser, ALPINE) as seen:
+        assert "pulls" not in seen.page.locator("body").inner_text()
+        assert seen.page.locator("#order option").count() == 2

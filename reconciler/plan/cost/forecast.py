@@ -252,8 +252,10 @@ class _PublishedLists:
         self.grown = sum(grown)
 
     def sent(self, requests: Requests) -> Counter[str]:
-        # Each list that goes is removed by a request of its own.
-        return Counter({requests.get: self._reads, requests.put: self._written, requests.delete: self._removed})
+        # Each list that goes is removed by a request of its own. The counts of pulls are listed for the page; how many
+        # there are to be read is not known here.
+        sent = Counter({requests.get: self._reads, requests.put: self._written, requests.delete: self._removed})
+        return sent + requests.listing(0) if self._reads else sent
 
 
 def _stays(change: Change) -> bool:

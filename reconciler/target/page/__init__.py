@@ -5,7 +5,7 @@ is in them; the browser adds both. HTML, CSS and script come with the package. T
 but its own script, by a content security policy with hashes. Like the registry itself, it does not name the sources.
 
 All data is in the page: names and numbers as JSON, each string once, digests in base64. If that is more than `LIMIT`
-bytes, the tags that changed last are shown.
+bytes, the tags that changed last are shown. `pulls` adds how often tags were pulled.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from reconciler.target.layout import tags_key
+from reconciler.target.page.pulls import without_pulls
 
 if TYPE_CHECKING:
     from reconciler.target.index import MirrorIndex, TagState
@@ -60,7 +61,8 @@ def is_ours(body: bytes) -> bool:
 
 
 def says_the_same(stored: bytes, page: bytes) -> bool:
-    """Whether the stored page has the content of `page`: after an upgrade only its looks may differ."""
+    """Whether the stored page has the content of `page`, which has no pulls: after an upgrade its looks may differ."""
+    stored = without_pulls(stored)
     if stored == page:
         return True
     # Same looks but other bytes are damage, not another release.

@@ -42,11 +42,19 @@ function digest(packed) {
   return `sha${bytes.length * 8}:${bytes.join("")}`;
 }
 
+// Only a mirror whose pulls are counted has this element. Maps, since a repository may be called `constructor`.
+const counted = $("pulls") && JSON.parse($("pulls").textContent);
+const pulls = new Map(Object.entries(counted?.repositories ?? {}).map(([name, tags]) => [name, new Map(Object.entries(tags))]));
+const pullCount = (number) => element("span", { className: "facts" }, count(number, "pull", "pulls"));
+
 const repositories = catalog.repositories.map(([name, images, tags]) => ({
   name,
   changed: Math.max(...tags.map((tag) => catalog.times[tag[2]])),
+  pulls: tags.reduce((sum, [tag]) => sum + (pulls.get(name)?.get(tag) ?? 0), 0),
   tags: tags
-    .map(([tag, image, when]) => ({ name: tag, image: images[image], time: catalog.times[when] }))
+    .map(([tag, image, when]) => ({
+      name: tag, image: images[image], time: catalog.times[when], pulls: pulls.get(name)?.get(tag) ?? 0,
+    }))
     .sort((one, other) => other.time - one.time || natural.compare(other.name, one.name)),
 }));
 
@@ -75,6 +83,7 @@ function found(query) {
     if (tags.length) results.push({ repository, tags });
   }
   if ($("order").value === "time") results.sort((one, other) => other.repository.changed - one.repository.changed);
+  if ($("order").value === "pulls") results.sort((one, other) => other.repository.pulls - one.repository.pulls);
   return results;
 }
 
@@ -131,7 +140,7 @@ function tagItem(repository, tag) {
   }, full.slice(0, 19));
   pinned.onclick = () => copy(pinned, `docker pull ${image}@${full}`, "the pull command by digest");
   return element("li", {},
-    element("div", { className: "name" }, element("h3", {}, tag.name), time(tag.time), pinned),
+    element("div", { className: "name" }, element("h3", {}, tag.name), time(tag.time), ...(counted ? [pullCount(tag.pulls)] : []), pinned),
     element("div", {},
       element("div", { className: "pull" }, element("code", {}, command), button),
       ...platformList(tag)));
@@ -164,6 +173,7 @@ function repositoryItem(result, open) {
   const details = element("details", { open },
     element("summary", {},
       element("h2", {}, repository.name),
+      ...(counted ? [pullCount(repository.pulls)] : []),
       element("span", { className: "facts" }, tally),
       element("span", { className: "facts" }, time(repository.changed))));
   details.addEventListener("toggle", () => details.open && fill(details, result));
@@ -187,7 +197,8 @@ function show() {
   $("repositories").replaceChildren();
   showMore();
   const tally = `${count(results.length, "repository", "repositories")}, ${count(tags, "tag", "tags")}`;
-  $("summary").textContent = !query ? (repositories.length ? tally : "There are no images here yet.")
+  const days = counted ? `; pulls from ${counted.since} to ${counted.until}` : "";
+  $("summary").textContent = !query ? (repositories.length ? tally + days : "There are no images here yet.")
     : results.length ? `${tally} match` : `Nothing matches \u201c${query}\u201d.`;
   history.replaceState(null, "", query ? `#${encodeURIComponent(query)}` : location.pathname + location.search);
 }
@@ -214,6 +225,7 @@ if (atRoot) {
   $("host").textContent = host;
   document.title = `${host} \u2013 container images`;
 }
+if (counted) $("order").append(element("option", { value: "pulls" }, "Most pulled first"));
 let waiting = 0;
 function showNow() {
   clearTimeout(waiting);

@@ -8,7 +8,7 @@ from reconciler.apply.outcome import Done, Failed
 from reconciler.errors import Denied
 from reconciler.oci.spec import Digest
 from reconciler.target import reuse
-from reconciler.target.layout import MIRROR_INDEX, blob_key, blobs_prefix
+from reconciler.target.layout import COUNTS, MIRROR_INDEX, blob_key, blobs_prefix
 from tests.bench import V1, V2, Bench, check_visible
 from tests.memory import MemorySource, Operation, mirror
 
@@ -68,7 +68,7 @@ def test_little_that_is_missing_is_not_worth_a_listing() -> None:
     bench.sources["b"] = MemorySource({"2": V2})
     bench.apply()
     assert keys(bench, "copy") == []
-    assert keys(bench, "list") == [blobs_prefix("b"), "v2/b/manifests/"]
+    assert keys(bench, "list") == [COUNTS, blobs_prefix("b"), "v2/b/manifests/"]
 
 
 @pytest.mark.usefixtures("eager")
@@ -79,7 +79,7 @@ def test_no_more_is_listed_than_the_missing_bytes_are_worth(monkeypatch: pytest.
     bench = bench.again()
     bench.sources["new"] = MemorySource({"2": V2})
     bench.apply()
-    assert keys(bench, "list") == ["v2/new/blobs/", "v2/new/manifests/", *(f"v2/r{n}/blobs/" for n in range(3))]
+    assert keys(bench, "list") == [COUNTS, "v2/new/blobs/", "v2/new/manifests/", *(f"v2/r{n}/blobs/" for n in range(3))]
 
 
 @pytest.mark.usefixtures("eager")

@@ -1,0 +1,35 @@
+"""Reads the pulls of the last days that are over: what the catalog page and metrics show. They change once a day."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+from reconciler.pulls.stored import read_counts
+
+if TYPE_CHECKING:
+    from reconciler.pulls.counts import Counts
+    from reconciler.stores import Store
+
+DAYS = 30
+
+MOST_OBJECTS = 200
+"""Objects that are read, those of the latest days first. After `r2mirror gc`, most days have one."""
+
+
+@dataclass(frozen=True)
+class Recent:
+    """What was counted from `since` to `until`, both included."""
+
+    since: date
+    until: date
+    counts: Counts
+
+
+def read_recent(state: Store, today: date, executor: Executor) -> Recent:
+    """Adds up the counts of the last `DAYS` days before today. Raises `StoreError`."""
+    until = today - timedelta(days=1)
+    found = read_counts(state, today - timedelta(days=DAYS), executor, MOST_OBJECTS, until)
+    return Recent(found.since, until, found.counts)
