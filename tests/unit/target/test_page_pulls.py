@@ -12,25 +12,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import StoreError
+from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.pulls.counts import Counts, counts_bytes
 from reconciler.target import page
 from reconciler.target.in_store import InStore
+from reconciler.target.index import MirrorIndex, RepositoryState, TagState
 from reconciler.target.layout import JSON_HEADERS, PAGE, counts_key
 from reconciler.target.lists import publish_lists
 from reconciler.target.page.pulls import MOST, Pulls, with_pulls, with_pulls_of, without_pulls
 from tests import strategies as draw
 from tests.bench import V1, V2, V3, Bench, look, shown
 from tests.memory import EPOCH, Fault, MemoryStore, Operation
-from tests.unit.target.test_page import index, state
 
 if TYPE_CHECKING:
     import pytest
 
-    from reconciler.target.index import MirrorIndex
 
 TODAY = EPOCH.date()
 YESTERDAY = TODAY - timedelta(days=1)
 SINCE = TODAY - timedelta(days=30)
+
+
+def index_of(*tags: str) -> MirrorIndex:
+    states = {tag: TagState(Digest.of(tag.encode()), OCI_INDEX, 1000, None, EPOCH, None) for tag in tags}
+    return MirrorIndex(1, {"a": RepositoryState("docker.io/a", states)})
 
 
 def counted(store: MemoryStore, day: date, pulled: dict[tuple[str, str], int], writer: str = "one") -> None:
@@ -70,7 +75,7 @@ def test_they_come_off_and_on_again_and_are_of_tags_that_are_there(index: Mirror
 
 
 def test_damaged_ones_are_damage_and_are_not_kept() -> None:
-    body = page.render(index(a={"1": state("1")}))
+    body = page.render(index_of("1"))
     whole = with_pulls(body, Pulls(SINCE, YESTERDAY, {("a", "1"): 5}))
     for damaged in (
         whole.replace(b'"1":5', b'"1":5,'),
@@ -83,8 +88,8 @@ def test_damaged_ones_are_damage_and_are_not_kept() -> None:
 
 
 def test_only_the_tags_with_the_most_are_in_the_page() -> None:
-    tags = {f"{number}": state(f"{number}") for number in range(MOST + 10)}
-    pulls = Pulls(SINCE, YESTERDAY, {("a", tag): int(tag) + 1 for tag in tags}).of(index(a=tags))
+    tags = [f"{number}" for number in range(MOST + 10)]
+    pulls = Pulls(SINCE, YESTERDAY, {("a", tag): int(tag) + 1 for tag in tags}).of(index_of(*tags))
     assert len(pulls.counts) == MOST
     assert min(pulls.counts.values()) == 11
 
