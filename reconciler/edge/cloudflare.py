@@ -63,10 +63,11 @@ PHASE_EDIT = {
 }
 """Permissions as the dashboard names them when a token is created."""
 
-# Codes that the API's description does not list. The two of a zone without such rules are open: see docs/edge.md.
+# Codes that the API's description does not list.
 _BUCKET_EXISTS = 10004
-_NO_ENTRYPOINT = (10003, 10001)
+_NO_ENTRYPOINT = 10003
 _NO_SCRIPT = 10007
+_OTHER_SECRETS = 10220
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ class Cloudflare:
         call = self._rules_call("GET", zone, phase, f"phases/{phase}/entrypoint")
         answer = self._answer(call, (404,))
         if answer.status == 404:
-            if not answer.codes.intersection(_NO_ENTRYPOINT):
+            if _NO_ENTRYPOINT not in answer.codes:
                 raise self._refused(call, answer)
             return Ruleset(phase, None, ())
         return parse_ruleset(answer.result, phase, call.what)
@@ -294,7 +295,8 @@ class Cloudflare:
         self._result(replace(self._script_call("PUT", script.name, ""), parts=parts))
 
     def deploy_version(self, script: str, version_id: str) -> None:
-        """Has an earlier version of a Worker answer all of its requests."""
+        """Has an earlier version of a Worker answer all of its requests. Refused if its secrets have changed since."""
+        # Cloudflare would do it with `force=true`, and tokens that were revoked since would be valid again.
         body = {"strategy": "percentage", "versions": [{"version_id": version_id, "percentage": 100}]}
         self._result(replace(self._script_call("POST", script, "/deployments"), body=body))
 
@@ -410,6 +412,8 @@ class Cloudflare:
     def _refused(self, call: _Call, answer: _Envelope) -> EdgeError:
         why = "; ".join(f"{message} (code {code})" for code, message in answer.errors[:5]) or "no reason given"
         found = f"Cloudflare answered {answer.status}: {why}"
+        if _OTHER_SECRETS in answer.codes:
+            return EdgeError(call.what, f"{found}. {_OTHER_SECRETS_ADVICE}")
         if answer.status in (401, 403):
             return EdgeDenied(call.what, f"{found}. The token lacks the permission {call.needs}; add it (docs/edge.md)")
         return EdgeError(call.what, f"{found}. {_ADVICE[call.method]}")
@@ -422,6 +426,10 @@ _ADVICE = {
     "PATCH": "Nothing was changed; fix the cause, then run it again",
     "DELETE": "Nothing was removed; run it again",
 }
+_OTHER_SECRETS_ADVICE = (
+    "Nothing was changed: tokens that were revoked since would be valid again. Run `edge apply` with the earlier "
+    "release of r2mirror, or with the earlier mirrors.yaml: it keeps the tokens of today"
+)
 
 
 def _is_not_done(error: Exception) -> bool:

@@ -179,6 +179,22 @@ def test_a_rollback_deploys_the_last_version_with_other_content(
     assert version(api) != first
 
 
+def test_a_rollback_does_not_bring_revoked_tokens_back(
+    api: CloudflareApi, cloudflare: Cloudflare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    applied(cloudflare, WORKER)
+    cloudflare.set_secret(NAME, "ACCESS_TOKEN_CI", "1")
+    edited(monkeypatch)
+    applied(cloudflare, WORKER)
+    now = version(api)
+    cloudflare.remove_secret(NAME, "ACCESS_TOKEN_CI")
+    plan = make_rollback(WORKER, (BUCKET,), cloudflare)
+    (outcome,) = apply_plan(plan, cloudflare, Wait(0, lambda _: None, lambda _: None))
+    assert isinstance(outcome, Rejected)
+    assert "secrets have changed: ACCESS_TOKEN_CI (code 10220). Nothing was changed: tokens that were" in outcome.error
+    assert version(api) == now
+
+
 def test_a_private_mirror_is_not_opened_by_a_rollback_or_a_removal(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     private = replace(WORKER, access={"ci": TokenConfig("ci", ("*",))})
     applied(cloudflare, WORKER)
