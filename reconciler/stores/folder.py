@@ -219,6 +219,12 @@ class FolderStore:
                 _write(file, chunk)
             self._publish(file, path, None)
 
+    @contextlib.contextmanager
+    def reading_outside(self, path: Path) -> Iterator[BinaryIO]:
+        """Opens a file that is not part of the store. What goes wrong while it is read is a `StoreError`."""
+        with _explained(str(path)), path.open("rb") as file:
+            yield file
+
     def _what(self, key: str) -> str:
         return f"{self.name}/{key}"
 

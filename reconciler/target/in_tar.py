@@ -48,10 +48,14 @@ class InTar(InLayout):
     folder: FolderStore = field(kw_only=True, compare=False)
     note: Path = field(kw_only=True)
 
+    @property
+    def file(self) -> str:
+        return self.tar.name
+
     def guarded(self, check: Callable[[], None]) -> InTar:
         def checked() -> None:
             check()
-            self._forget()
+            self.forget()
 
         return replace(self, store=self.store.guarded(checked))
 
@@ -69,6 +73,25 @@ class InTar(InLayout):
             self.folder.write_outside(self.note, [note])
         logger.info("packed %s", self.tar)
 
+    def damage(self) -> str | None:
+        if self.store.get(INDEX) is None:
+            return None
+        at = 0
+        with self.folder.reading_outside(self.tar) as file:
+            for chunk in tar_chunks(self.entries(), self.store):
+                if file.read(len(chunk)) != chunk:
+                    return f"differs from {self.folder.name} in its bytes {at} to {at + len(chunk) - 1}"
+                at += len(chunk)
+            return f"has more than the {at} bytes that were packed" if file.read(1) else None
+
+    def forget(self) -> None:
+        if self.note.exists():
+            self.note.unlink(missing_ok=True)
+            # Before the change that follows is on disk, for a power cut may undo either.
+            descriptor = os.open(self.note.parent, os.O_RDONLY | os.O_DIRECTORY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+
     def _note_of(self, index: bytes) -> bytes | None:
         """What the note has to be for this index.json and the tar as it is there; None if there is none."""
         try:
@@ -82,11 +105,3 @@ class InTar(InLayout):
             return self.note.read_bytes()
         except OSError:
             return b""
-
-    def _forget(self) -> None:
-        if self.note.exists():
-            self.note.unlink(missing_ok=True)
-            # Before the change that follows is on disk, for a power cut may undo either.
-            descriptor = os.open(self.note.parent, os.O_RDONLY | os.O_DIRECTORY)
-            os.fsync(descriptor)
-            os.close(descriptor)

@@ -244,6 +244,11 @@ class KeepsObjects(Protocol):
 class PackedInOneFile(Protocol):
     """A target that clients read as one file. Whatever changes the target calls `pack` at its end, under the lock."""
 
+    @property
+    def file(self) -> str:
+        """The file's name, for messages."""
+        ...
+
     def is_packed(self) -> bool:
         """Tells whether the file has what the target holds, without reading all of it. Raises `StoreError`."""
         ...
@@ -253,4 +258,12 @@ class PackedInOneFile(Protocol):
 
         check  called right before that; whatever it raises is passed on, and then the former one stays
         """
+        ...
+
+    def damage(self) -> str | None:
+        """Reads the file, and says how its bytes are not those that `pack` wrote; None if they are."""
+        ...
+
+    def forget(self) -> None:
+        """Has the next `pack` write the file, whatever it has now."""
         ...

@@ -32,7 +32,7 @@ from reconciler.target.ledger import read_index
 from reconciler.target.lists import publish_lists
 from reconciler.target.lock import read_lock
 from reconciler.target.own_digests import own_digests
-from reconciler.target.protocol import HasOtherWriters
+from reconciler.target.protocol import HasOtherWriters, PackedInOneFile
 from reconciler.upkeep.chain import check_chain, mend_chain
 from reconciler.upkeep.check import check_repository
 from reconciler.upkeep.defects import Defect, DefectKind
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from reconciler.sources import OpenSource
     from reconciler.stores import Store
     from reconciler.target.index import MirrorIndex
-    from reconciler.target.lock import Holder
+    from reconciler.target.lock import Holder, Lease
     from reconciler.target.protocol import Target
     from reconciler.upkeep.caller import Caller
     from reconciler.upkeep.repair import Unrepaired
@@ -92,7 +92,7 @@ def verify_bucket(
 ) -> Verification:
     """Compares the bucket with the mirror index.
 
-    Without `only`, also the chain of the earlier versions of the mirror index.
+    Without `only`, also the chain of the earlier versions of the mirror index, and the file of a target that has one.
 
     Args:
         only: globs of the targets to verify; empty: all
@@ -119,6 +119,8 @@ def verify_bucket(
             found = _with_chain(
                 found, destination.state.guarded(lease.confirm) if lease else destination.state, mends=bool(lease)
             )
+            if isinstance(destination, PackedInOneFile):
+                found = _with_file(found, destination, lease, deep=deep)
     if observed.etag is None:
         return _without_index(found, {mirror.target for mirror in mirrors.mirrors})
     return found
@@ -129,6 +131,23 @@ def _with_chain(found: Verification, state: Store, *, mends: bool) -> Verificati
     defects = check_chain(state)
     mended = mend_chain(state, defects) if mends else frozenset()
     return replace(found, defects=(*found.defects, *defects), repaired=found.repaired | mended)
+
+
+def _with_file(found: Verification, target: PackedInOneFile, lease: Lease | None, *, deep: bool) -> Verification:
+    """Adds what is wrong with the file that clients read."""
+    if not target.is_packed():
+        defect = Defect(
+            None, target.file, DefectKind.OUT_OF_STEP, "was changed, or not packed since the last change; apply again"
+        )
+    elif deep and (damage := target.damage()):
+        defect = Defect(None, target.file, DefectKind.WRONG_BYTES, damage)
+    else:
+        return found
+    if lease:
+        target.forget()
+        target.pack(lease.confirm)
+    mended = {defect} if lease else set()
+    return replace(found, defects=(*found.defects, defect), repaired=found.repaired | mended)
 
 
 @dataclass

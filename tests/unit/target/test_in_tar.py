@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import tarfile
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +26,10 @@ from reconciler.stores.folder import FolderStore
 from reconciler.stores.image_layout import LayoutStore
 from reconciler.target.in_tar import InTar, open_in_tar
 from reconciler.upkeep.caller import Caller
+from reconciler.upkeep.defects import DefectKind
 from reconciler.upkeep.goals import OneTag
 from reconciler.upkeep.restore import restore_bucket
+from reconciler.upkeep.verify import verify_bucket
 from tests.memory import Fault, Killed, MemorySource, MemoryStore, mirror, mirrors
 from tests.parts.boxes import SBOM, SIGNATURE, V1, V2
 from tests.parts.images import Image, image
@@ -115,6 +119,32 @@ def test_nothing_new_writes_nothing_and_a_tar_that_is_not_the_one_written_is_wri
         spoil()
         apply(open_at(tar), {"1": V1})
         assert tar.read_bytes() == before
+
+
+def test_verify_finds_a_tar_that_was_changed_by_its_note_or_by_its_bytes(tmp_path: Path) -> None:
+    tar = tmp_path / "images.tar"
+    target = open_at(tar)
+    apply(target, {"1": V1})
+    before = tar.read_bytes()
+    verified = partial(verify_bucket, WANTED, Connections(lambda: target, lambda _: MemorySource({"1": V1})))
+    assert verified(Caller("verify"), deep=True).defects == ()
+    written = tar.stat()
+    tar.write_bytes(before[:700] + bytes([before[700] ^ 1]) + before[701:])
+    os.utime(tar, ns=(written.st_atime_ns, written.st_mtime_ns))
+    assert verified(Caller("verify")).defects == (), "its size and time are those of the note"
+    (defect,) = verified(Caller("verify"), deep=True).open
+    assert (defect.key, defect.kind) == ("images.tar", DefectKind.WRONG_BYTES)
+    assert re.fullmatch(r"differs from .*images\.tar\.d in its bytes \d+ to \d+", defect.detail)
+    assert not verified(Caller("verify"), deep=True, repairs=True).open
+    assert tar.read_bytes() == before
+    tar.write_bytes(before + b"x")
+    (defect,) = verified(Caller("verify")).open
+    assert defect.kind is DefectKind.OUT_OF_STEP
+    open_at(tar).pack(lambda: None)
+    assert verified(Caller("verify"), deep=True).defects == ()
+    tar.unlink()
+    (defect,) = verified(Caller("verify"), deep=True).open
+    assert defect.kind is DefectKind.OUT_OF_STEP
 
 
 def test_a_plan_and_an_apply_without_images_write_nothing(tmp_path: Path) -> None:
