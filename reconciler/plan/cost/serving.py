@@ -37,7 +37,8 @@ class ServingPrices:
     transfer_free       GB that AWS sends to the internet for free, for a whole account
     transfer            GB -> the price of each of the next so many; the last is without an end
     hub_pulls           pulls that Docker Hub allows an address in `hub_window` hours without an account
-    hub_account         a user of Docker Team, whose pulls Docker Hub does not limit, as long as their use is fair
+    hub_account         a user of Docker Team, paid by the month, whose pulls Docker Hub does not limit, as long as
+                        their use is fair
     """
 
     as_of: str
@@ -61,6 +62,7 @@ PRICES = ServingPrices(
         "R2": "https://developers.cloudflare.com/r2/pricing/",
         "Workers": "https://developers.cloudflare.com/workers/platform/pricing/",
         "ECR": "https://aws.amazon.com/ecr/pricing/",
+        "AWS's traffic": "https://www.egresscost.com/aws",  # AWS's own page fills in its prices by a script
         "Docker Hub": "https://www.docker.com/pricing/faq/",
         "Docker Hub's limits": "https://docs.docker.com/docker-hub/usage/",
     },
