@@ -17,13 +17,19 @@ def plain(text: str) -> str:
 
 
 def plain_lines(text: str) -> str:
-    """Makes each line of our own text harmless."""
-    return "\n".join(map(plain, text.split("\n")))
+    """Makes each line of our own text harmless. Tabs stay where they indent it, as in a Caddyfile."""
+    return "\n".join(_indented(line) + plain(line.lstrip("\t")) for line in text.split("\n"))
 
 
 def painted_lines(text: str) -> str:
-    """Makes each line of our own text harmless, but keeps colors."""
-    return "\n".join("".join(map(_but_color, _COLOR.split(line))) for line in text.split("\n"))
+    """Makes each line of our own text harmless, but keeps colors, and tabs that indent it."""
+    return "\n".join(
+        _indented(line) + "".join(map(_but_color, _COLOR.split(line.lstrip("\t")))) for line in text.split("\n")
+    )
+
+
+def _indented(line: str) -> str:
+    return "\t" * (len(line) - len(line.lstrip("\t")))
 
 
 def defused(line: str) -> str:

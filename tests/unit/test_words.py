@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.words import count, plain, size_words, time_words
+from reconciler.words import count, painted_lines, plain, plain_lines, size_words, time_words
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,12 @@ from reconciler.words import count, plain, size_words, time_words
 )
 def test_text_from_outside_is_one_harmless_line(text: str, line: str) -> None:
     assert plain(text) == line
+
+
+def test_tabs_stay_where_they_indent_a_line() -> None:
+    text = "site {\n\t\tpath\tto\x1b\n\t::error::x\n}\n"
+    assert plain_lines(text) == "site {\n\t\tpath to\N{REPLACEMENT CHARACTER}\n\t: :error::x\n}\n"
+    assert painted_lines(text) == plain_lines(text)
 
 
 def test_numbers_and_their_nouns() -> None:
