@@ -49,8 +49,8 @@ coverage: .venv/.installed ## Measure which lines the unit tests run, and fail b
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --skip-covered
 
-fuzz: .venv/.installed ## Feed random input to every parser; INPUTS= sets how many, SEED= which
-	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0)
+fuzz: .venv/.installed ## Feed random input to every parser; INPUTS= sets how many, SEED= which, ONLY= a part of their names
+	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0) --only "$(ONLY)"
 
 fuzz-worker: parts ## Ask the Worker and serve the same random questions, REQUESTS= of them (default: 100000); SEED= which
 	$(BIN)/python -m tests.worker_fuzz --requests $(or $(REQUESTS),100000) --seed $(or $(SEED),0)

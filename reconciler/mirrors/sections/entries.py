@@ -141,7 +141,8 @@ def _referrers_from(document: Document, place: KeyPath, text: str) -> str | None
 
 
 def _types(referrers: Any) -> tuple[str, ...]:
-    return tuple(sorted(set(referrers["types"]))) if isinstance(referrers, dict) else ()
+    types = referrers.get("types") if isinstance(referrers, dict) else None
+    return tuple(sorted({one for one in types if isinstance(one, str)})) if isinstance(types, list) else ()
 
 
 def read_mirrors(

@@ -71,7 +71,8 @@ def _read(section: _Section) -> StoreConfig | None:
     for key, given in said.items():
         if isinstance(given, str):
             values[key] = _value(section, kind, key, given)
-        elif key in _NESTED:
+        elif key in _NESTED and "type" in said:
+            # If the type is wrong, nothing has checked which keys are inside.
             values[key] = _NESTED[key](section, kind, said)
     for key, contradiction in kind.contradictions(values):
         if not document.spoiled((*place, key)):
