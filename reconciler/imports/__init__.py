@@ -10,6 +10,8 @@
     namespaces patterns of repositories -> sources that end with `/*`
     prefixes   what all targets begin with
     written    mirrors -> the text of a mirrors.yaml that passes `validate`
+    parts      divides it among files that it includes, if one cannot hold it
+    checked    what `validate` would find in it
     stores     spells stores, as arguments and as keys
     starting   the files of a new mirror, for `r2mirror init`
     remarks    the comments of a file, which go along with what they stand beside

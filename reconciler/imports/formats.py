@@ -89,11 +89,17 @@ def _is_lines(body: bytes) -> bool:
     return bool(lines) and all(map(_LINE.fullmatch, lines))
 
 
-def translate(documents: Sequence[Document], tool: str | None = None, store: Destination | None = None) -> Written:
+def translate(
+    documents: Sequence[Document],
+    tool: str | None = None,
+    store: Destination | None = None,
+    name: str | None = None,
+) -> Written:
     """Translates files, all of one tool, into the text of a mirrors.yaml.
 
     tool   which tool they are of; None: the first that recognises them
     store  where the images go instead of where the files say
+    name   the file that the result will be, see `write`
 
     Raises `MirrorsInvalid` with every problem in the files, and `UsageError` if they are of no known tool or of
     several, and as `write` does.
@@ -106,7 +112,7 @@ def translate(documents: Sequence[Document], tool: str | None = None, store: Des
     problems: set[Problem] = {problem for document in documents for problem in document.problems}
     if problems:
         raise MirrorsInvalid(tuple(sorted(problems)))
-    return write(translation, readings, store)
+    return write(translation, readings, store, name)
 
 
 def _recognised(document: Document) -> str:

@@ -8,33 +8,24 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import MirrorsInvalid, Problem, UsageError
+from reconciler.errors import Problem, UsageError
+from reconciler.imports.checked import problems_in
 from reconciler.imports.merged import MergedMirror, merge
+from reconciler.imports.parts import Block, divided, nodes_of
 from reconciler.imports.prefixes import common_prefix, usual_target
 from reconciler.imports.remarks import remarks
 from reconciler.imports.stores import UNKNOWN, store_lines, store_names
-from reconciler.mirrors.document import MAX_BYTES, MAX_NODES, parse_document
-from reconciler.mirrors.schema_check import check_schema
-from reconciler.mirrors.sections.destination import destination_problem
-from reconciler.mirrors.sections.entries import Settings, read_mirrors, read_settings
-from reconciler.mirrors.sections.registries import read_registries
-from reconciler.mirrors.sections.schedule import read_schedule
-from reconciler.mirrors.sections.store import read_stores
-from reconciler.mirrors.signed_by import read_signed_by
 from reconciler.mirrors.spelling import quoted, written_out
-from reconciler.words import count, plain
+from reconciler.words import plain
 
 if TYPE_CHECKING:
     from reconciler.imports.drafts import Destination, Entry, Translation
+    from reconciler.imports.parts import Texts
     from reconciler.imports.reading import Note, Reading
-    from reconciler.mirrors.document import KeyPath
-    from reconciler.signatures.signers import Signer
 
 _WHERE = re.compile(r"mirrors\[(?P<mirror>\d+)\](?:\.tags\[(?P<tag>\d+)\]|\.(?P<key>[a-z_]+))?.*")
 _MOST_STORES = 16
@@ -46,13 +37,15 @@ _MOST_PASSES = 20
 class Written:
     """The text of a mirrors.yaml.
 
-    mirrors  how many there are in it
-    notes    what is not translated, or not exactly, in the order of the files
+    mirrors   how many there are in it
+    notes     what is not translated, or not exactly, in the order of the files
+    included  the texts of the files that it includes, by their names from its folder
     """
 
     text: str
     mirrors: int
     notes: tuple[Problem, ...]
+    included: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -80,22 +73,26 @@ class _File:
         return list(dict.fromkeys(named)) or [UNKNOWN]
 
 
-def write(translation: Translation, readings: Sequence[Reading], store: Destination | None = None) -> Written:
+def write(
+    translation: Translation, readings: Sequence[Reading], store: Destination | None = None, name: str | None = None
+) -> Written:
     """Writes what files are in terms of mirrors.yaml.
 
     store  where everything goes instead of where the files say
+    name   the file that it will be, beside which there may be others; None: it is one file
 
-    Raises `UsageError` if nothing is left of them, or if it is more than one file holds.
+    Raises `UsageError` if nothing is left of them, or if it is more than the files hold.
     """
     file = _File(translation, readings, store)
     for _ in range(_MOST_PASSES):
         if not file.mirrors:
             break
-        problems = _problems(text := _text(file))
+        problems = problems_in(texts := _texts(file, name))
         if not problems:
-            return Written(text, len(file.mirrors), _noted(readings))
-        for where in sorted(problems, key=lambda one: one.where, reverse=True):
-            _take_out(file, where)
+            return Written(texts.top, len(file.mirrors), _noted(readings), texts.included)
+        # The last first, so that the numbers of the others stay the same.
+        for first, problem in sorted(problems, key=_order, reverse=True):
+            _take_out(file, first, problem)
         file.mirrors = [mirror for mirror in file.mirrors if mirror.tags]
     raise NothingTranslated(_noted(readings))
 
@@ -115,46 +112,18 @@ def _noted(readings: Sequence[Reading]) -> tuple[Problem, ...]:
     return tuple(problem for one in readings for problem in sorted({note.problem for note in one.notes}))
 
 
-def _problems(text: str) -> tuple[Problem, ...]:
-    """What `validate` would find in the text."""
-    body = text.encode()
-    if len(body) > MAX_BYTES:
-        raise _too_large(text)
-    try:
-        document = parse_document(body, "the result")
-    except MirrorsInvalid as error:
-        if f"more than {MAX_NODES} values" in str(error):
-            raise _too_large(text) from None
-        raise
-    check_schema(document)
-    folder = Path()
-    list(read_registries(document, folder, None, read_files=False))
-    stores = read_stores(document, folder, None, for_clients=False)
-    if "schedule" in document.value:
-        read_schedule(document, ("schedule",), document.value["schedule"])
-
-    def signers(place: KeyPath, value: Any) -> tuple[Signer, ...]:
-        return read_signed_by(document, place, value, lambda *_: folder, read_files=False)
-
-    defaults = read_settings(document, ("defaults",), Settings(), signers)
-    list(read_mirrors(document, defaults, signers, partial(destination_problem, stores)))
-    return tuple(sorted(set(document.problems)))
+def _order(found: tuple[int, Problem]) -> tuple[int, list[tuple[int, str]]]:
+    """The order of places in a file, in which tags[10] comes after tags[9]."""
+    first, problem = found
+    return first, [(int(one), "") if one.isdecimal() else (0, one) for one in re.split(r"(\d+)", problem.where)]
 
 
-def _too_large(text: str) -> UsageError:
-    mirrors = count(text.count("\n  - source: "), "mirror")
-    most = f"{MAX_BYTES // 1024} KiB and {MAX_NODES} values"
-    return UsageError(
-        f"the result has {mirrors}, more than the {most} of one mirrors file; import fewer files at a time"
-    )
-
-
-def _take_out(file: _File, problem: Problem) -> None:
-    """Takes out of the file what is refused, and notes it."""
+def _take_out(file: _File, first: int, problem: Problem) -> None:
+    """Takes out of the file what is refused, and notes it. `first`: the number of the first mirror of its part."""
     match = _WHERE.fullmatch(problem.where)
     section = problem.where.partition(".")[0]
     if match:
-        _take_out_of(file, int(match["mirror"]), match["tag"], match["key"], problem.message)
+        _take_out_of(file, first + int(match["mirror"]), match["tag"], match["key"], problem.message)
     elif section == "registries":
         for host in [one for one in file.translation.registries if problem.where[11:].startswith(one[:90])]:
             file.readings[0].note((), f"the settings of the registry {host[:90]} are left out: {problem.message}")
@@ -180,7 +149,7 @@ def _take_out_of(file: _File, number: int, tag: str | None, key: str | None, mes
         mirror.tags = []
 
 
-def _text(file: _File) -> str:
+def _texts(file: _File, name: str | None) -> Texts:
     stores = file.stores
     if len(stores) > _MOST_STORES:
         raise UsageError(
@@ -195,12 +164,16 @@ def _text(file: _File) -> str:
         lines += ["", "registries:"]
         lines += [f"  {quoted(host)}: {written_out(keys)}" for host, keys in file.translation.registries.items()]
     prefix = file.prefix
-    lines += ["", *_defaults(file, prefix), "", "mirrors:"]
+    lines += ["", *_defaults(file, prefix), ""]
     comments = _remarks(file)
+    blocks = []
     for mirror in file.mirrors:
         target = "" if prefix or mirror.target == usual_target(mirror.source) else mirror.target
-        lines += _mirror(mirror, target, [*comments[id(mirror)], *notes[id(mirror)]], stores, names)
-    return "\n".join(lines) + "\n"
+        text = "\n".join(_mirror(mirror, target, [*comments[id(mirror)], *notes[id(mirror)]], stores, names))
+        # At most, with a target and stores: the mapping, four keys, and their values.
+        nodes = 5 + nodes_of([mirror.source, *mirror.others]) + nodes_of(mirror.tags) + nodes_of(mirror.settings)
+        blocks.append(Block(f"{text}\n", nodes + 2 + len(mirror.destinations)))
+    return divided("\n".join(lines) + "\n", blocks, name)
 
 
 def _head(file: _File, notes: Sequence[Problem]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reconciler.cli.console import note, show, warn
-from reconciler.cli.created import create
+from reconciler.cli.created import check_absent, create
 from reconciler.cli.options import VerboseOption
 from reconciler.errors import MirrorsInvalid, UsageError
 from reconciler.imports.formats import BOUNDS, FORMATS, parse_foreign, translate
@@ -40,7 +40,11 @@ def import_(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Write this file, which must not exist (default: stdout)."),
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="Write this file, and a folder if it cannot hold all; neither may exist (default: stdout).",
+        ),
     ] = None,
     _verbose: VerboseOption = 0,
 ) -> int:
@@ -55,18 +59,21 @@ def import_(
         raise UsageError("stdin can be read only once; name - once")
     where = parse_store(store) if store else None
     try:
-        written = translate(_parsed(files), tool, where)
+        written = translate(_parsed(files), tool, where, out.name if out else None)
     except NothingTranslated as error:
         for problem in error.notes:
             warn(str(problem))
         raise
     if out:
-        create({out: written.text})
+        check_absent({(out.parent / name).parent for name in written.included})
+        create({out: written.text, **{out.parent / name: text for name, text in written.included.items()}})
     else:
         show(written.text)
     for problem in written.notes:
         warn(str(problem))
     said = f"{count(written.mirrors, 'mirror')}, {count(len(written.notes), 'warning')}"
+    if out and written.included:
+        said = f"{said}, in {count(len(written.included), 'file')} that {out} includes"
     name = str(out) if out else "mirrors.yaml"
     note(f"{said}. Next: r2mirror plan -f {name}" if out or not sys.stdout.isatty() else f"{said}.")
     return 0

@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.errors import MirrorsInvalid, UsageError
-from reconciler.imports.formats import FORMATS
+from reconciler.imports.formats import FORMATS, translate
 from reconciler.imports.written import NothingTranslated
 from reconciler.mirrors.document import spell
+from reconciler.mirrors.load import load_mirrors
 from tests.parts.foreign import FILES
 from tests.parts.imports import imported, parsed, result_of
 
@@ -61,6 +63,34 @@ def test_7500_entries_fit() -> None:
     written = imported(f"sync:\n{entries}\n")
     assert written.mirrors == 250
     assert written.notes == ()
+
+
+def entries(number: int) -> str:
+    return "\n".join(
+        f"  - {{source: docker.io/acme/app{one}, target: r{one % 3}.example.com/app{one}, type: repository}}"
+        for one in range(number)
+    )
+
+
+@pytest.mark.rare
+def test_more_than_one_file_holds_is_included(tmp_path: Path) -> None:
+    body = f"sync:\n{entries(7499)}\n  - {{source: x/y, target: r1.example.com/app7, type: repository}}\n"
+    written = translate([parsed(body)], name="mine.yaml")
+    assert written.mirrors == 7499
+    assert [one.where for one in written.notes] == ["sync[7499]"], "its target has another source"
+    for name, text in {"mine.yaml": written.text, **written.included}.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = load_mirrors(tmp_path / "mine.yaml", None)
+    assert [one.source for one in found.mirrors] == [f"docker.io/acme/app{number}" for number in range(7499)]
+
+
+def test_what_is_refused_is_taken_out_and_nothing_else() -> None:
+    allow = [*(f"a{number}.*" for number in range(9)), "(1", "(2", "b.*"]
+    file = f"sync: [{{source: a/b, target: r.example.com/a/b, type: repository, tags: {{allow: {allow}}}}}]"
+    (mirror,) = result_of(file)["mirrors"]
+    assert [one["regex"] for one in mirror["tags"]] == [*(f"a{number}.*" for number in range(9)), "b.*"]
+    assert len(imported(file).notes) == 2
 
 
 def test_sources_with_one_path_get_targets_of_their_own() -> None:

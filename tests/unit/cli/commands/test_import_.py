@@ -46,5 +46,18 @@ def test_all_problems_of_all_files_and_nothing_written(world: InProcess, tmp_pat
     assert not (tmp_path / "mirrors.yaml").exists()
 
 
+def test_more_than_one_file_holds(world: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.imports.parts.MAX_BYTES", 12 * 1024)
+    (tmp_path / "list.txt").write_text("\n".join(f"quay.io/{'a' * 200}/{number}:1" for number in range(30)))
+    assert "write it by --out FILE" in world.run("import", "list.txt", code=1).stderr
+    (tmp_path / "mirrors.d").mkdir()
+    assert "mirrors.d exists already" in world.run("import", "list.txt", "--out", "mirrors.yaml", code=1).stderr
+    assert not (tmp_path / "mirrors.yaml").exists()
+    done = world.run("import", "list.txt", "--out", "new.yaml")
+    assert "30 mirrors, 0 warnings, in 2 files that new.yaml includes. Next: r2mirror plan -f new.yaml" in done.stderr
+    assert sorted(one.name for one in (tmp_path / "new.d").iterdir()) == ["1.yaml", "2.yaml"]
+    assert "30 mirrors" in world.run("validate", "new.yaml").stdout
+
+
 def test_a_tool_that_is_not_known(world: InProcess) -> None:
     assert "known are regsync, " in world.run("import", "a", "--from", "x", code=1).stderr
