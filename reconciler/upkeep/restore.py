@@ -19,7 +19,7 @@ points to the same digests, without any source; to restore again is safe at any 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from reconciler.signatures.signers import Knowledge
     from reconciler.target.ledger import StoredIndex
     from reconciler.target.lock import Lease
-    from reconciler.target.protocol import Target
+    from reconciler.target.protocol import Kept, Target
     from reconciler.upkeep.caller import Caller
     from reconciler.upkeep.goals import Request
     from reconciler.upkeep.stored_images import StoredImage
@@ -78,10 +78,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Restoration:
-    """What a restore does, or has done. `refused`: tags that it leaves alone."""
+    """What a restore does, or has done.
+
+    refused  tags that it leaves alone
+    kept     tags that were to be removed and are still there, because the target cannot delete them
+    """
 
     steps: tuple[Step, ...]
     refused: tuple[Refusal, ...] = ()
+    kept: tuple[Kept, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,9 +119,9 @@ def restore_bucket(
         found = _restoration(mirrors, destination, observed, request)
         if expected and found != expected:
             raise PlanRefused(("the mirror has changed since this was shown; nothing was restored. Restore again",))
-        if found.steps:
-            _Restore(mirrors, destination, lease).run(found.steps, observed, executor)
-        return found
+        if not found.steps:
+            return found
+        return replace(found, kept=_Restore(mirrors, destination, lease).run(found.steps, observed, executor))
 
 
 def release_tags(
@@ -204,8 +209,8 @@ class _Restore:
         self._by = writer(lease.command, lock=lease.owner)
         self._lease = lease
 
-    def run(self, steps: tuple[Step, ...], observed: StoredIndex, executor: Executor) -> None:
-        """Raises `LockLost` and `StoreError`."""
+    def run(self, steps: tuple[Step, ...], observed: StoredIndex, executor: Executor) -> tuple[Kept, ...]:
+        """Returns the tags that the target cannot delete. Raises `LockLost` and `StoreError`."""
         before = observed.index
         self._public = self._public.owning(own_digests(lambda: before))
         _check_drift(self._public, steps)
@@ -222,6 +227,7 @@ class _Restore:
         publish_lists(self._public, published_lists(observed.index, {step.target for step in steps}), executor)
         # What an earlier run left is still for an apply to clear up.
         self._lease.unfinished = self._lease.taken_over
+        return kept
 
     def _publish(self, step: Step) -> None:
         if step.image:
@@ -229,12 +235,12 @@ class _Restore:
             there = {one.digest: len(one.body) for one in image.manifests}
             publish_image(self._public.repository(step.target), image, [step.tag], there)
 
-    def _remove(self, steps: Iterable[Step], index: MirrorIndex) -> frozenset[tuple[str, str]]:
+    def _remove(self, steps: Iterable[Step], index: MirrorIndex) -> tuple[Kept, ...]:
         """Deletes the tags, and returns those that the target cannot delete."""
         # A tag that came along with an image, e.g. a signature, stays, although it is no tag of its own any more.
         along = {step.target: index.repositories[step.target].attachment_tags for step in steps}
         items = (ManifestKey(one.target, one.tag) for one in steps if one.tag not in along[one.target])
-        return frozenset((one.item.repository, str(one.item.reference)) for one in delete_all(self._public, items))
+        return delete_all(self._public, items)
 
     def _begun(self, index: MirrorIndex, steps: Iterable[Step], now: datetime) -> MirrorIndex:
         by = f"{self._by.command} on {self._by.host}"
@@ -258,8 +264,9 @@ def _check_drift(target: Target, steps: Iterable[Step]) -> None:
                 raise Drift(f"{step.target}:{step.tag}", DRIFT.format(found))
 
 
-def _settled(index: MirrorIndex, steps: Iterable[Step], kept: Collection[tuple[str, str]]) -> MirrorIndex:
+def _settled(index: MirrorIndex, steps: Iterable[Step], kept: Iterable[Kept]) -> MirrorIndex:
+    there = {(one.item.repository, str(one.item.reference)) for one in kept}
     for step in steps:
-        undeleted = [step.tag] if (step.target, step.tag) in kept else []
+        undeleted = [step.tag] if (step.target, step.tag) in there else []
         index = settled(index, step.target, [step.tag], undeleted)
     return index

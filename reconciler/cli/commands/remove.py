@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Annotated
 
@@ -64,6 +65,7 @@ def remove(
             shown = partial(by_hand_text, result, dry_run=True)
             agreed(shown().splitlines()[0], shown, "Remove this?", "remove", "Not removed.")
         caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
-        restore_bucket(mirrors, bucket, caller, NoTag(target, tag), None if yes else found)
+        done = restore_bucket(mirrors, bucket, caller, NoTag(target, tag), None if yes else found)
+        result = replace(result, kept=next((one.why for one in done.kept), None))
     show_result(by_hand_view(dry_run=dry_run), result, output)
-    return 0
+    return 1 if result.kept else 0

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from reconciler.cli.completion import images
-from reconciler.cli.console import agreed, command_line, show_result, tell_waiting
+from reconciler.cli.console import agreed, command_line, show_result, tell_waiting, warn
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import (
     MIRRORS,
@@ -98,7 +98,9 @@ def restore(call: Call) -> int:
         _confirm(found, yes=call.yes)
         found = restore_bucket(mirrors, target, caller, request, None if call.yes else found)
     show_result(restoration_view(dry_run=call.dry_run), found, call.output)
-    return 1 if found.refused else 0
+    for one in found.kept:
+        warn(f"{one.item.repository}:{one.item.reference}: {one.why}")
+    return 1 if found.refused or found.kept else 0
 
 
 def _request(call: Call) -> Request:

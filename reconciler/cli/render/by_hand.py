@@ -20,6 +20,7 @@ class ByHand:
     before  the digest that it had; None: it had none
     after   the digest that it has now; None: it is removed
     then    a sentence about the applies to come
+    kept    why it is still there after its removal; None: it is not
     """
 
     target: str
@@ -28,6 +29,7 @@ class ByHand:
     before: Digest | None
     after: Digest | None
     then: str
+    kept: str | None = None
 
 
 def by_hand_text(one: ByHand, *, dry_run: bool, **_: object) -> str:
@@ -37,6 +39,8 @@ def by_hand_text(one: ByHand, *, dry_run: bool, **_: object) -> str:
 
 def _done(one: ByHand, *, dry_run: bool) -> str:
     name = f"{one.target}:{one.tag}"
+    if one.kept:
+        return f"{name} is removed from the mirror index, and clients can still pull {one.before} by it: {one.kept}."
     if one.after is None:
         verb, pointed = ("Would remove", "points") if dry_run else ("Removed", "pointed")
         return f"{verb} {name}, which {pointed} to {one.before}."
@@ -57,6 +61,7 @@ def by_hand_document(one: ByHand, *, dry_run: bool) -> dict[str, Any]:
         "before": str(one.before) if one.before else None,
         "after": str(one.after) if one.after else None,
         "then": one.then,
+        "kept": one.kept,
     }
 
 
