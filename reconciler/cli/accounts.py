@@ -29,7 +29,7 @@ class Accounts:
 
     def open(self, mirrors: Mirrors, connections: Connections) -> Account:
         """Opens the account of a run for one store."""
-        account = Account(mirrors.name, mirrors.store_name or "", [mirror.target for mirror in mirrors.mirrors])
+        account = Account(mirrors.shown, mirrors.store_name or "", [mirror.target for mirror in mirrors.mirrors])
         self._accounts.append((account, mirrors, connections))
         return account
 

@@ -14,6 +14,7 @@ from reconciler.cli.console import complain
 from reconciler.cli.render.several import FILE, STORE, Several
 from reconciler.errors import MirrorError, UsageError
 from reconciler.mirrors.document import STDIN
+from reconciler.mirrors.labels import labelled
 from reconciler.mirrors.only import chosen_for, only_for
 from reconciler.plan.connections import connect_each
 
@@ -73,6 +74,7 @@ def parts_of_each(
         raise UsageError("--file -: stdin is one file; name it alone")
     errors: dict[str, str] = {}
     found: list[tuple[str, Path, Mirrors]] = []
+    load = labelled(load, files)
     for file in files:
         with held_back(str(file), errors):
             targets = load(file).targets(names)

@@ -50,7 +50,7 @@ class WatchLog:
     def notify(self, run: Finished, mirrors: Mirrors, connections: Connections) -> None:
         """Notifies of a run. A notifier that fails is a warning: it fails no run."""
         self._notify(
-            mirrors, f"{mirrors.name} {mirrors.store}", lambda one: one.tell(run, lambda: connections.target.state)
+            mirrors, f"{mirrors.shown} {mirrors.store}", lambda one: one.tell(run, lambda: connections.target.state)
         )
 
     def started(self, file: str, mirrors: Mirrors, next_run: datetime | None) -> None:
@@ -90,7 +90,7 @@ class WatchLog:
                 opened = open_target(target.store, os.environ, registries=target.registries)
                 return stack.enter_context(closing(opened)).state
 
-            self._notify(mirrors, file, lambda one: one.tell_edit(mirrors.name, problem, state))
+            self._notify(mirrors, file, lambda one: one.tell_edit(mirrors.shown, problem, state))
 
     def _notify(self, mirrors: Mirrors, name: str, tell: Callable[[Notifications], tuple[str, ...]]) -> None:
         if not mirrors.notifiers:
@@ -103,7 +103,7 @@ class WatchLog:
             for problem in tell(self._notifications.setdefault((name, mirrors.notifiers), fresh)):
                 warn(problem)
         except Exception as error:  # noqa: BLE001 not even a fault of ours may end the thread of a file
-            warn(f"notify: {foreseen(mirrors.name, error)}")
+            warn(f"notify: {foreseen(mirrors.shown, error)}")
 
 
 def moment_words(at: datetime | None) -> str:

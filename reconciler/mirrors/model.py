@@ -203,6 +203,7 @@ class Mirrors:
     namespaces  the entries for namespaces; `including` adds the mirrors of their repositories to `mirrors`
     failed      those of them that could not be listed
     access      the tokens of a private mirror, by name; empty: the mirror is public
+    label       what tells it from other files of a call that have no name either; empty where it is the only one
     """
 
     store: StoreConfig
@@ -222,6 +223,12 @@ class Mirrors:
     namespaces: tuple[Namespace, ...] = ()
     failed: tuple[Failed, ...] = ()
     access: Mapping[str, TokenConfig] = field(default_factory=dict)
+    label: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What the file is called in metrics, logs and notifications."""
+        return self.label if self.label and self.name == DEFAULT_NAME else self.name
 
     @property
     def entries(self) -> tuple[Mirror, ...]:

@@ -105,7 +105,7 @@ class Runner:
 
 
 def _open(mirrors: Mirrors) -> Account:
-    return Account(mirrors.name, mirrors.store_name or "", [mirror.target for mirror in mirrors.mirrors])
+    return Account(mirrors.shown, mirrors.store_name or "", [mirror.target for mirror in mirrors.mirrors])
 
 
 def _apply(mirrors: Mirrors, connections: Connections, options: Options, account: Account) -> None:
@@ -122,7 +122,7 @@ def _apply(mirrors: Mirrors, connections: Connections, options: Options, account
                 for event in events:
                     account.add(event)
         except Exception as error:
-            raise foreseen(mirrors.name, error) from error
+            raise foreseen(mirrors.shown, error) from error
         finally:
             account.copied = copied.size
 

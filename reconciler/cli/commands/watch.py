@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from reconciler.cli.watch_log import WatchLog
 from reconciler.cli.watch_port import answering, make_recorder
 from reconciler.errors import UsageError
 from reconciler.mirrors.document import STDIN
+from reconciler.mirrors.labels import labelled
 from reconciler.watch.group import Group
 from reconciler.watch.inbox import Inbox, SystemClock
 from reconciler.watch.runs import Runner
@@ -30,6 +31,8 @@ from reconciler.watch.watched_file import WatchedFile
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from reconciler.mirrors.model import Mirrors
 
 GRACE = 25.0
 """Kubernetes kills a pod 30 s after it told it to stop."""
@@ -102,15 +105,16 @@ def watch(call: Call) -> int:
     recorder = make_recorder() if call.serve or call.port is not None else None
     log = WatchLog(recorder, tells_next=not call.once)
     runner = Runner(os.environ, command_line(), call.workers, call.bandwidth, call.no_prune, log.notify)
-    files = [_watched(path, runner, log) for path in paths]
+    load = labelled(load_whole, paths)
+    files = [_watched(path, load, runner, log) for path in paths]
     group = Group(files, call.grace, log.crashed)
     with _heeded(group), answering(files, recorder, call.host, call.port, serve=call.serve, log=call.verbose > 0):
         return _ended(group, _run(call, group, files, log))
 
 
-def _watched(path: Path, runner: Runner, log: WatchLog) -> tuple[WatchedFile, Inbox]:
+def _watched(path: Path, load: Callable[[Path], Mirrors], runner: Runner, log: WatchLog) -> tuple[WatchedFile, Inbox]:
     inbox = Inbox()
-    return WatchedFile(path, load_whole, runner, inbox, SystemClock(), log, f"{socket.gethostname()} {path}"), inbox
+    return WatchedFile(path, load, runner, inbox, SystemClock(), log, f"{socket.gethostname()} {path}"), inbox
 
 
 def _run(call: Call, group: Group, files: list[tuple[WatchedFile, Inbox]], log: WatchLog) -> int:

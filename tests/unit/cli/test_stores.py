@@ -54,6 +54,20 @@ def test_one_plan_shows_all_and_each_store_is_applied(world: World) -> None:
     assert done(world.apply()) == {"public": 0, "office": 0}
 
 
+def test_files_without_a_name_are_told_apart_by_their_paths(world: World) -> None:
+    for name in "ab":
+        store = {"type": "file", "path": f"./{name}"}
+        entry = {"source": "oci:./images", "target": "app", "tags": ["1"]}
+        document = {"version": 1, "store": store, "mirrors": [entry]}
+        (world.folder / f"{name}.yaml").write_text(json.dumps(document))
+    world.run("apply", "--yes", "-f", "a.yaml", "-f", "b.yaml", "--metrics-file", "metrics.prom")
+    metrics = (world.folder / "metrics.prom").read_text()
+    assert {f'r2mirror_index_serial{{mirrors="{name}.yaml",store=""}}' for name in "ab"} <= {
+        line.rpartition(" ")[0] for line in metrics.splitlines()
+    }
+    assert json.loads((world.folder / "a/_mirror/index.json").read_text())["repositories"]["app"]["owner"] == "default"
+
+
 def test_as_text_each_store_has_its_heading(world: World) -> None:
     text = world.run("apply", "--yes").stdout
     assert text.index("== public ==\n") < text.index("Applied: 2 added")

@@ -57,6 +57,7 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("mirrors.yaml", "folder"): set(),  # where the file is
     ("mirrors.yaml", "sha256"): set(),  # how it is written
     ("mirrors.yaml", "store_name"): set(),  # the name of one of `stores`
+    ("mirrors.yaml", "label"): set(),  # made of the names of the files of a call
     ("mirrors.yaml", "access"): set(),  # a key of `edge`
     ("token", "name"): set(),  # the key of the entry
     ("on_miss", "name"): {"sources"},

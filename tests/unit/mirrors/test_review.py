@@ -487,7 +487,7 @@ def test_no_type_of_configuration_is_left_out_of_the_test_of_reviews() -> None:
 def test_no_field_of_the_file_as_a_whole_is_left_out_of_the_test_of_reviews() -> None:
     names = {field.name for field in fields(Mirrors)}
     varied = {name for name in names for _, old, new in CHANGED if getattr(old, name) != getattr(new, name)}
-    assert names - varied == {"failed", "folder", "include", "sha256", "store_name", "stores"}, (
+    assert names - varied == {"failed", "folder", "include", "label", "sha256", "store_name", "stores"}, (
         "where the file is, how it is written, and what a run finds"
     )
 
