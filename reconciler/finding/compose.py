@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from collections.abc import Mapping as Values
 from types import MappingProxyType
 
-from reconciler.finding.found import Item, Text
+from reconciler.finding.dockerfile import find_in_dockerfile
+from reconciler.finding.found import Found, Item, Text, Unresolved
 from reconciler.finding.variables import CannotExpand, expand
 from reconciler.finding.yaml_tree import Mapping, Node, NotYaml, Scalar, Sequence, documents
 
@@ -39,6 +40,46 @@ def _in_document(source: Text, document: Node, values: Values[str, str]) -> Iter
             if image.start not in seen:
                 seen.add(image.start)
                 yield _item(source, image, f"services.{name[:90]}.{how}", values)
+        inline = _inline(service)
+        if inline and inline.start not in seen:
+            seen.add(inline.start)
+            yield from _in_inline(source, inline, f"services.{name[:90]}.build.dockerfile_inline", values)
+
+
+def _inline(service: Mapping) -> Scalar | None:
+    build = service.get("build")
+    inline = build.get("dockerfile_inline") if isinstance(build, Mapping) else None
+    return inline if isinstance(inline, Scalar) else None
+
+
+def _in_inline(source: Text, inline: Scalar, how: str, values: Values[str, str]) -> Iterator[Item]:
+    """Finds the images of a Dockerfile within a compose file."""
+    try:
+        text = expand(inline.value, values).value
+    except CannotExpand as error:
+        yield source.unresolved(inline.start, inline.end, how, str(error))
+        return
+    for one in find_in_dockerfile(text, source.file):
+        start = _where(source, inline, text, one) if isinstance(one, Found) else None
+        if isinstance(one, Found) and start is not None:
+            yield source.found(one.reference, start, start + len(one.written), f"{how}: {one.how}")
+        elif isinstance(one, Found):
+            yield source.unresolved(inline.start, inline.end, how, f"{one.reference} is not written out in it")
+        elif isinstance(one, Unresolved):
+            yield source.unresolved(inline.start, inline.end, f"{how}: {one.how}", one.why)
+
+
+def _where(source: Text, inline: Scalar, text: str, one: Found) -> int | None:
+    """Where the characters of an image stand in the file: as many before are the same there as in the Dockerfile.
+
+    None if they do not: YAML's escapes, or variables of the compose file, make something else of them.
+    """
+    raw, start = source.text[inline.start : inline.end], -1
+    if raw.count(one.written) != text.count(one.written):
+        return None
+    for _ in range(text.count(one.written, 0, one.start) + 1):
+        start = raw.find(one.written, start + 1)
+    return inline.start + start if start >= 0 else None
 
 
 def _images(service: Mapping) -> Iterator[tuple[str, Scalar]]:

@@ -23,6 +23,9 @@ _DOCKER_IMAGE = re.compile(
     r"""[^{}"]*?\bname[ \t]*=[ \t]*"(?P<value>[^"\n]{1,600})\"""",
     re.MULTILINE,
 )
+DOCKER_IMAGES = ("docker_image", "docker_registry_image")
+"""Kinds of Terraform's resources whose name is an image."""
+
 _KEY = re.compile(r"(?:[A-Za-z_]*_)?image(?:_uri|_url|_name)?|[A-Za-z]*Image", re.IGNORECASE)
 
 
@@ -42,17 +45,18 @@ def find_in_fields(text: str, file: str, *, bare: bool = False, unquoted: bool =
         group = match.lastgroup or ""
         if group == "bare" and not unquoted:
             continue
-        value, start, key = match[group], match.start(group), match["key"]
-        if _KEY.fullmatch(key):
-            yield from _of_field(source, value, start, key, bare=bare)
-        elif key == "default" and is_evident(value):
-            yield source.found(value, start, start + len(value), "default")
+        yield from in_field(source, match[group], match.span(group), match["key"], bare=bare)
     for match in _DOCKER_IMAGE.finditer(text):
-        yield from _of_field(source, match["value"], match.start("value"), match["kind"], bare=True)
+        yield from in_field(source, match["value"], match.span("value"), match["kind"], bare=True)
 
 
-def _of_field(source: Text, value: str, start: int, key: str, *, bare: bool) -> Iterator[Item]:
-    end = start + len(value)
+def in_field(source: Text, value: str, span: tuple[int, int], key: str, *, bare: bool) -> Iterator[Item]:
+    """Finds the image in a field that may have one, by its key. `span`: the characters of its value."""
+    start, end = span
+    if key == "default" and is_evident(value):
+        yield source.found(value, start, end, key)
+    if key not in DOCKER_IMAGES and not _KEY.fullmatch(key):
+        return
     if _VARIABLE.search(value):
         yield source.unresolved(start, end, key, "it has an expression, whose value the file does not tell")
         return

@@ -14,6 +14,7 @@ from reconciler.finding.github import find_in_github
 from reconciler.finding.gitlab import find_in_gitlab
 from reconciler.finding.manifests import find_in_manifests
 from reconciler.finding.plain import find_in_plain
+from reconciler.finding.terraform_json import find_in_terraform_json
 
 if TYPE_CHECKING:
     from reconciler.finding.found import Item
@@ -86,6 +87,7 @@ KINDS: tuple[Kind, ...] = (
         _pattern(r'^(?:resource|module|variable|provider)[ \t]+"'),
         needs="image",
     ),
+    Kind("Terraform JSON", find_in_terraform_json, _pattern(r"\.(?:tf|tofu)\.json\Z"), needs="image"),
     Kind("devcontainer", find_in_template, _pattern(r"(?:^|/)\.?devcontainer\.json\Z"), needs="image"),
     Kind(
         "compose file",

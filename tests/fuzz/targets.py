@@ -265,6 +265,8 @@ FILES = (
         "    steps: [{uses: docker://x:1}]\n"
     ),
     'stages: [a]\nvariables: {A: "${A}$B"}\nimage: $A\njob: {image: {name: "x:$A"}, services: [{name: y}]}\n',
+    "services: {a: {build: {dockerfile_inline: 'FROM x:1 AS b\n\n  FROM $$A ${B:-y}\n\n  COPY --from=b z'}}}\n",
+    '{"resource": {"docker_image": {"x": [{"name": "nginx:1", "image": "${a}"}]}}, "variable": {"a": {"default": "quay.io/a/b:1"}}}\n',
     'resource "docker_image" "x" {\n  name = "nginx:1"\n  image = "quay.io/a/b:1"\n  y = { image = "${a}", x = 1 }\n}\n',
     '{{ if x }}\n- image: "{{ .x }}"\n  image: quay.io/a/b:1\n{{ end }}\n',
     "alpine\nsee docker://quay.io/a/b:1, (ghcr.io/c/d@sha256:" + "a" * 64 + ")\n",

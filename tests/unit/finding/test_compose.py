@@ -52,6 +52,43 @@ def test_what_services_pull() -> None:
     ]
 
 
+INLINE = """\
+services:
+  built:
+    image: ghcr.io/team/app:dev
+    build:
+      dockerfile_inline: |
+        # not alpine:3.20
+        ARG BASE=python:3.12
+        FROM alpine:3.20 AS one
+        FROM $${BASE}
+        COPY --from=one /a /a
+        COPY --from=busybox:${TAG:-1.36} /b /b
+        FROM $$NONE
+  quoted: {build: {dockerfile_inline: "FROM nginx:1.27\\nFROM redis:7"}}
+"""
+
+
+def test_dockerfiles_in_the_file() -> None:
+    items = list(find_in_compose(INLINE, "compose.yaml"))
+    assert [(one.line, one.reference, one.how.rpartition(": ")[2]) for one in items if isinstance(one, Found)] == [
+        (8, "alpine:3.20", "FROM"),
+        (7, "python:3.12", "ARG of FROM"),
+        (13, "nginx:1.27", "FROM"),
+        (13, "redis:7", "FROM"),
+    ]
+    assert all(INLINE[one.start : one.end] == one.reference == one.written for one in items if isinstance(one, Found))
+    assert [one.why for one in items if isinstance(one, Unresolved)] == [
+        "busybox:1.36 is not written out in it",
+        "NONE has no default",
+    ]
+    assert [
+        one.why
+        for one in find_in_compose("services: {a: {build: {dockerfile_inline: 'FROM $X'}}}", "f")
+        if isinstance(one, Unresolved)
+    ] == ["X has no default"]
+
+
 def test_values_of_variables() -> None:
     text = "services: {a: {image: 'x/y:${V}'}, b: {image: '${W:+z}q:${V}'}}\n"
     first, second = find_in_compose(text, "f", {"V": "1", "W": "2"})

@@ -34,6 +34,14 @@ job:
   services: [{name: 'docker:dind', alias: d}, "postgres:16"]
 other: {image: "$CI_REGISTRY_IMAGE/x:1"}
 """
+TERRAFORM_JSON = """\
+{"variable": {"tag": {"default": "quay.io/a/default:1"}, "other": {"default": "x"}},
+ "resource": {
+   "docker_image": {"n": {"name": "nginx"}, "m": [{"name": "redis:7"}]},
+   "docker_container": {"n": {"name": "web:1", "image": "${docker_image.n.image_id}"}},
+   "google_compute_instance": {"x": {"image": "debian-cloud/debian-12"}},
+   "kubernetes_pod": {"p": {"spec": [{"container": [{"image": "quay.io/a/b:2"}]}]}}}}
+"""
 TERRAFORM = """\
 variable "tag" {
   default = "quay.io/a/default:1"
@@ -80,6 +88,12 @@ redis:7 is not evident here, and https://example.com/x:1 is a page
             TERRAFORM,
             "Terraform",
             ["quay.io/a/default:1", "public.ecr.aws/a/b:2", "nginx"],
+        ),
+        (
+            "m/main.tf.json",
+            TERRAFORM_JSON,
+            "Terraform JSON",
+            ["quay.io/a/default:1", "nginx", "redis:7", "quay.io/a/b:2"],
         ),
         ("x.nomad.hcl", NOMAD, "Nomad job", ["redis", "quay.io/a/b:1"]),
         (
