@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reconciler.metrics.samples import Samples
     from reconciler.mirrors.model import Mirrors
     from reconciler.plan.connections import Connections
+    from reconciler.stores import Store
 
 
 class Accounts:
@@ -41,19 +42,23 @@ class Accounts:
     ) -> None:
         runs = [(one.finished(), mirrors, opened) for one, mirrors, opened in self._accounts if one.began]
         if runs and self._metrics_file:
-            self._write(self._metrics_file, [run for run, _, _ in runs])
+            self._write(self._metrics_file, [(run, opened.target.state) for run, _, opened in runs])
         for run, mirrors, connections in runs:
             if mirrors.notifiers:
                 notify(run, mirrors, connections)
 
-    def _write(self, path: Path, runs: list[Finished]) -> None:
+    def _write(self, path: Path, runs: list[tuple[Finished, Store]]) -> None:
+        from reconciler.cli.pulls import demand_of
         from reconciler.http.tally import ANSWERS
         from reconciler.metrics.file import write_metrics
-        from reconciler.metrics.samples import after_run, with_answers
+        from reconciler.metrics.samples import after_run, with_answers, with_demand
 
         samples = with_answers(self._before, ANSWERS.counts)
-        for run in runs:
+        for run, state in runs:
             samples = after_run(samples, run)
+            # A run that failed or was stopped ends at once.
+            found = None if run.error or run.interrupted else demand_of(state, run.at)
+            samples = with_demand(samples, run.name, run.store, found) if found else samples
         try:
             write_metrics(path, samples)
         except OSError as error:

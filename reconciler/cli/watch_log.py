@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from reconciler.cli.console import complain, note, warn
@@ -33,6 +33,7 @@ class WatchLog:
         self._tells_next = tells_next
         self._notifications: dict[tuple[str, Sequence[Notifier]], Notifications] = {}
         self._bad_edits: dict[str, tuple[Mirrors, str]] = {}
+        self._asked: dict[tuple[str, str], date] = {}
 
     def ran(self, file: str, report: Report, next_run: datetime) -> None:
         """Prints what a run came to, and when the next one is due."""
@@ -49,9 +50,22 @@ class WatchLog:
 
     def notify(self, run: Finished, mirrors: Mirrors, connections: Connections) -> None:
         """Notifies of a run. A notifier that fails is a warning: it fails no run."""
+        if self._recorder:
+            self._ask(self._recorder, run, connections)
         self._notify(
             mirrors, f"{mirrors.shown} {mirrors.store}", lambda one: one.tell(run, lambda: connections.target.state)
         )
+
+    def _ask(self, recorder: Recorder, run: Finished, connections: Connections) -> None:
+        """Reads what clients asked for, once a day: it is about days that are over."""
+        if run.error or run.interrupted or self._asked.get((run.name, run.store)) == run.at.date():
+            return
+        from reconciler.cli.pulls import demand_of
+
+        self._asked[run.name, run.store] = run.at.date()
+        found = demand_of(connections.target.state, run.at)
+        if found:
+            recorder.asked(run.name, run.store, found)
 
     def started(self, file: str, mirrors: Mirrors, next_run: datetime | None) -> None:
         """Prints that a file is watched. It can be used, whatever was said of it before a restart."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -27,20 +29,27 @@ def asked_entries(wanted: Iterable[Wanted], mirrors: Mirrors) -> str:
     A client tells the name in the mirror only. Without an entry that has it as its target, the source is a guess: the
     registry that the name begins with, e.g. `ghcr.io/team/app`, or Docker Hub.
     """
-    wanted = tuple(wanted)
-    counts: dict[Image, int] = {}
-    found = []
+    by_target: defaultdict[str, list[Wanted]] = defaultdict(list)
     for one in wanted:
-        reference = f"{source_of(one, mirrors) or _guessed(one)}:{one.tag}"
-        try:
-            image = Image.parse(reference)
-        except Malformed:
-            continue  # A source that is not in a registry, e.g. a folder.
-        counts[image] = counts.get(image, 0) + one.count
-        found.append(Found("", 1, 1, reference, ""))
-    return entries(
-        found, lambda those: f"  # asked for {sum({one.image: counts[one.image] for one in those}.values())}x"
-    )
+        by_target[one.target].append(one)
+    lines = [line for target in sorted(by_target) for line in _entry(by_target[target], mirrors)]
+    header = "mirrors:" if any(line.startswith("  - ") for line in lines) else "mirrors: []"
+    return "\n".join([header, *lines]) + "\n"
+
+
+def _entry(wanted: list[Wanted], mirrors: Mirrors) -> list[str]:
+    """The lines for the tags of one target; a comment if its source is not in a registry, e.g. a folder."""
+    first = wanted[0]
+    source = source_of(first, mirrors)
+    known = "; add the tags to the entry of this target" if source else ""
+    why = f"  # asked for {sum(one.count for one in wanted)}x{known}"
+    references = [f"{source or _guessed(first)}:{one.tag}" for one in wanted]
+    try:
+        Image.parse(references[0])
+    except Malformed:
+        return [f"{why}: {first.target}", *(f"  #   - {json.dumps(one.tag)}" for one in wanted)]
+    found = [Found("", 1, 1, reference, "") for reference in references]
+    return entries(found, lambda _: why, first.target).splitlines()[1:]
 
 
 def _guessed(one: Wanted) -> str:

@@ -22,10 +22,13 @@ PLACES = 3
 _VARIANT = re.compile(r"(?P<word>[a-z]+)[0-9][0-9.]*")
 
 
-def entries(found: Iterable[Found], comment: Callable[[list[Found]], str] | None = None) -> str:
+def entries(
+    found: Iterable[Found], comment: Callable[[list[Found]], str] | None = None, target: str | None = None
+) -> str:
     """Writes the `mirrors` of a mirrors.yaml: for each repository the tags in use, and the versions after them.
 
     comment  writes why an entry is there; without it, where its images are used
+    target   of the one repository that there is; None: chosen by the path of each
 
     A tag with a digest is a pin. A digest without a tag has no name in a mirror, and is a comment.
     """
@@ -36,12 +39,14 @@ def entries(found: Iterable[Found], comment: Callable[[list[Found]], str] | None
     taken: set[str] = set()
     lines = ["mirrors:" if any(one.image.pulled_tag for one in found) else "mirrors: []"]
     for repository in sorted(by_repository, key=str):
-        lines += _entry(repository, by_repository[repository], taken, comment or _used_in)
+        lines += _entry(
+            repository, by_repository[repository], target or _target(repository, taken), comment or _used_in
+        )
     return "\n".join(lines) + "\n"
 
 
 def _entry(
-    repository: RepositoryName, found: list[Found], taken: set[str], comment: Callable[[list[Found]], str]
+    repository: RepositoryName, found: list[Found], target: str, comment: Callable[[list[Found]], str]
 ) -> Iterator[str]:
     images = sorted({one.image for one in found}, key=lambda image: (in_order(image.tag or ""), image.digest or ""))
     nameless = [image for image in images if not image.pulled_tag]
@@ -49,10 +54,8 @@ def _entry(
     # Without tags there is no entry, only its comments.
     mark = "" if named else "# "
     yield f"  {mark}- source: {repository}{comment(found)}"
-    if named:
-        target = _target(repository, taken)
-        if target != repository.path:
-            yield f"    target: {target}"
+    if named and target != repository.path:
+        yield f"    target: {target}"
     yield f"  {mark}  tags:"
     for image in nameless:
         yield f"      # {image.digest} is used without a tag: write TAG@{image.digest}"

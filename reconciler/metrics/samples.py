@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from reconciler.apply.finished import Finished
     from reconciler.http.tally import Answers
     from reconciler.plan.plan import Plan
+    from reconciler.pulls.demand import Demand
 
 Key: TypeAlias = "tuple[str, tuple[str, ...]]"
 """The name of a metric, and the values of its labels."""
@@ -49,6 +50,40 @@ def with_answers(before: Samples, answers: Answers) -> Samples:
 def with_triggers(before: Samples, counts: Mapping[tuple[str, str], int]) -> Samples:
     """Returns the values with how many triggers there were, by path and result."""
     return {**before, **{(table.TRIGGERS.name, key): float(count) for key, count in counts.items()}}
+
+
+def with_demand(before: Samples, name: str, store: str, found: Demand) -> Samples:
+    """Returns the values with what clients asked a store for, in place of what they asked for before."""
+    names = (table.PULLS.name, table.MISSED.name)
+    others = {key: value for key, value in before.items() if key[0] not in names or key[1][:2] != (name, store)}
+    if not found.pulls:
+        return others
+    pulls: Samples = {(table.PULLS.name, (name, store, one)): float(count) for one, count in found.pulls.items()}
+    return {**others, **pulls, (table.MISSED.name, (name, store)): float(found.missed)}
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What a registry was asked for and answered.
+
+    requests  by endpoint and class of the answer
+    sent      bytes
+    resolved  tags that were resolved, by result; None: they are not counted
+    counted   tags that are counted, by result
+    """
+
+    requests: Mapping[tuple[str, str], int]
+    sent: int
+    resolved: Mapping[str, int] | None = None
+    counted: Mapping[str, int] | None = None
+
+
+def with_traffic(before: Samples, traffic: Traffic) -> Samples:
+    """Returns the values with what a registry was asked for."""
+    requests: Samples = {(table.SERVED.name, key): float(count) for key, count in traffic.requests.items()}
+    resolved: Samples = {(table.RESOLVED.name, (key,)): float(count) for key, count in (traffic.resolved or {}).items()}
+    counted: Samples = {(table.COUNTED.name, (key,)): float(count) for key, count in (traffic.counted or {}).items()}
+    return {**before, **requests, **resolved, **counted, (table.SENT.name, ()): float(traffic.sent)}
 
 
 @dataclass(frozen=True)

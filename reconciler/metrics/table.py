@@ -19,7 +19,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric. `labels` have few values each: none of them is the name of a tag or a repository."""
+    """One metric. `labels` have few values each: none is the name of a tag, and there are 21 repositories at most."""
 
     name: str
     kind: Kind
@@ -64,6 +64,36 @@ QUOTA_LEFT = Metric(
 QUOTA_LIMIT = Metric(
     "r2mirror_quota_limit_pulls", Kind.GAUGE, "Pulls that a registry's quota allows within its window.", ("registry",)
 )
+PULLS = Metric(
+    "r2mirror_pulls",
+    Kind.GAUGE,
+    "Pulls on the last 30 days that are over, of the 20 repositories with the most and of _others together.",
+    (*RUN_LABELS, "repository"),
+)
+MISSED = Metric(
+    "r2mirror_tags_missed",
+    Kind.GAUGE,
+    "Tags that clients asked for on these days and that are not mirrored; `r2mirror wanted` lists them.",
+)
+SERVED = Metric(
+    "r2mirror_served_requests_total",
+    Kind.COUNTER,
+    "Requests to the registry of serve or watch, by what was asked for and the class of the answer.",
+    ("endpoint", "status"),
+)
+SENT = Metric("r2mirror_served_bytes_total", Kind.COUNTER, "Bytes that serve or watch sent in answers.", ())
+RESOLVED = Metric(
+    "r2mirror_served_tags_total",
+    Kind.COUNTER,
+    "Tags that clients resolved; missed: the mirror does not have them. Only with --count or --counts.",
+    ("result",),
+)
+COUNTED = Metric(
+    "r2mirror_counted_names",
+    Kind.GAUGE,
+    "Tags in the memory of --count or --counts: those of today, up to 10,000 pulled and 1,000 missed.",
+    ("result",),
+)
 TRIGGERS = Metric(
     "r2mirror_triggers_total",
     Kind.COUNTER,
@@ -97,6 +127,12 @@ METRICS = (
     REQUESTS,
     QUOTA_LEFT,
     QUOTA_LIMIT,
+    PULLS,
+    MISSED,
+    SERVED,
+    SENT,
+    RESOLVED,
+    COUNTED,
     TRIGGERS,
     FILE_VALID,
     NEXT_RUN,

@@ -6,6 +6,7 @@
     stored   reads what was counted; `target.compaction` removes what is old
     recent   reads the pulls of the last days that are over
     merging  merges the objects of a day that is over
+    demand   sums up in few numbers what metrics show
     wanted   selects what was missed and is not mirrored; pure
 
 A writer has one object a day (`_mirror/pulls/<day>/<writer>.json`), so that no two writers need to agree: a reader adds

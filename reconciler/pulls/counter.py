@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 
 FLUSH_EVERY = 300.0
 """Seconds between two writes: at most 8,928 a month for a server, of a million that R2 has free."""
+
+
+PULLED, MISSED = "pulled", "missed"
 
 
 def utc_day() -> date:
@@ -53,6 +56,7 @@ class Counter:
         self._writer = secrets.token_hex(8)
         self._changing = threading.Lock()
         self._now = _Day(today())
+        self._resolved = {PULLED: 0, MISSED: 0}
 
     def asked(self, repository: str, tag: str, *, is_there: bool) -> None:
         """Counts that a client resolved a tag, which the mirror has or has not."""
@@ -60,7 +64,18 @@ class Counter:
         if not is_attachment_tag(tag):
             with self._changing:
                 (self._now.pulled if is_there else self._now.missed).add((repository, tag))
+                self._resolved[PULLED if is_there else MISSED] += 1
                 self._now.is_written = False
+
+    @property
+    def resolved(self) -> Mapping[str, int]:
+        """Returns how many tags were resolved since the start, by result."""
+        return dict(self._resolved)
+
+    @property
+    def counted(self) -> Mapping[str, int]:
+        """Returns how many different tags are in memory, by result."""
+        return {PULLED: len(self._now.pulled.counts), MISSED: len(self._now.missed.counts)}
 
     def begin(self) -> None:
         """Writes that nothing was counted yet, to see that the store can be written to. Raises `StoreError`."""

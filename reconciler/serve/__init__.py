@@ -3,6 +3,8 @@
     server      the web server (uvicorn) and its settings
     listener    the socket, and how many connections there are file descriptors for
     connections a client's connection, and how long it may be idle
+    traffic     counts requests and answers, for metrics
+    measured    answers /metrics
     admission   which requests are let in: how many at once, and for which Host
     registry    the endpoints: a path becomes a key, and the object becomes an answer (Starlette)
     lists       reads the published lists back

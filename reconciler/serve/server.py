@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from reconciler.access.judge import Guard
     from reconciler.pulls.counter import Counter
+    from reconciler.serve.traffic import Tally
     from reconciler.stores import Store
 
 CONNECTIONS = 256
@@ -42,16 +43,18 @@ STOP_TIMEOUT = 10
 """Seconds that downloads get to finish when the server is stopped."""
 
 
-def listen(host: str, port: int) -> Listener:
-    """Opens a listening socket, on a free port if `port` is 0. Raises `UsageError` if the address cannot be used."""
+def listen(host: str, port: int, option: str = "--port") -> Listener:
+    """Opens a listening socket, on a free port if `port` is 0. Raises `UsageError` if the address cannot be used.
+
+    option  sets the port
+    """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return Listener(socket.create_server(address[:2], family=family))
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(
-            f"cannot listen on {host} port {port}: {reason}; choose another with --port (0 takes a free one) or --host"
-        ) from error
+        another = f"choose another with {option} (0 takes a free one) or --host"
+        raise UsageError(f"cannot listen on {host} port {port}: {reason}; {another}") from error
 
 
 def serve(
@@ -61,14 +64,17 @@ def serve(
     access_log: bool = False,
     counter: Counter | None = None,
     guard: Callable[[], Guard] | None = None,
+    traffic: Tally | None = None,
 ) -> None:
     """Serves `store` until SIGINT or SIGTERM.
 
     access_log  logs each request at INFO
     guard       returns who may pull; None: everyone
+    traffic     counts the requests
     """
+    made = server(store, listener, access_log=access_log, counter=counter, guard=guard, traffic=traffic)
     with suppress(KeyboardInterrupt):
-        server(store, listener, access_log=access_log, counter=counter, guard=guard).run(sockets=[listener])
+        made.run(sockets=[listener])
 
 
 def server(
@@ -78,25 +84,33 @@ def server(
     access_log: bool,
     counter: Counter | None = None,
     guard: Callable[[], Guard] | None = None,
+    traffic: Tally | None = None,
 ) -> Server:
     """Configures the server of a registry; `run(sockets=[listener])` serves until SIGINT or SIGTERM."""
     application: ASGIApp = registry(store, counter)
     if guard:
         application = Gate(application, guard)
-    return web_server(application, listener, probes=PROBES, access_log=access_log)
+    return web_server(application, listener, probes=PROBES, access_log=access_log, traffic=traffic)
 
 
-def web_server(application: ASGIApp, listener: Listener, *, probes: Collection[str], access_log: bool) -> Server:
+def web_server(
+    application: ASGIApp,
+    listener: Listener,
+    *,
+    probes: Collection[str],
+    access_log: bool,
+    traffic: Tally | None = None,
+) -> Server:
     """Configures a server for any application. `probes` are the paths that are answered however busy it is."""
     logging.getLogger("uvicorn.error").addFilter(_is_worth_logging)
     logging.getLogger("uvicorn.access").setLevel(logging.INFO)
     logging.getLogger("uvicorn.access").addFilter(_without_secret)
     connections, room = affordable(CONNECTIONS, ROOM)
     loopback_only = names_loopback(listener.getsockname()[0])
-    admission = Admission(application, connections, loopback_only=loopback_only, probes=probes)
+    admission: ASGIApp = Admission(application, connections, loopback_only=loopback_only, probes=probes)
     return Server(
         Config(
-            admission,
+            traffic.around(admission) if traffic else admission,
             # By default uvicorn picks what is installed: uvloop, httptools, websockets.
             loop="asyncio",
             http=Connection,

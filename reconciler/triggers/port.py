@@ -18,7 +18,6 @@ import asyncio
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from starlette.applications import Starlette
@@ -28,6 +27,7 @@ from starlette.routing import BaseRoute, Mount, Route
 
 from reconciler.errors import Malformed
 from reconciler.mirrors.only import matches_only
+from reconciler.serve.measured import metrics_route
 from reconciler.triggers.bodies import Bodies, Refused
 from reconciler.triggers.buckets import TokenBucket
 from reconciler.triggers.formats import FORMATS
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from reconciler.mirrors.model import Mirrors
+    from reconciler.serve.measured import Metrics
     from reconciler.triggers.formats.format import Format
     from reconciler.triggers.gathering import Targets, Wake
     from reconciler.triggers.hints import Hint
@@ -90,7 +91,7 @@ class Port:
         health: Health,
         files: Callable[[], Mapping[str, Mirrors]],
         wake: Wake,
-        metrics: Callable[[], tuple[bytes, str]] | None = None,
+        metrics: Metrics | None = None,
         registry: ASGIApp | None = None,
         *,
         environ: Mapping[str, str],
@@ -115,7 +116,7 @@ class Port:
             Route("/hooks/{kind}", self._hook, methods=["POST"]),
         ]
         if self._metrics:
-            routes.append(Route("/metrics", partial(_measured, self._metrics)))
+            routes.append(metrics_route(self._metrics))
         if self._registry:
             routes.append(Mount("/", self._registry))
         handlers = {Refused: _refused, HTTPException: _unknown}
@@ -219,11 +220,6 @@ def _not_available(kind: str) -> str:
     if kind not in known:
         return f"there is no such kind of webhook; the kinds are {', '.join(known)}"
     return f"/hooks/{kind} is not available: the environment variable {known[kind]} is not set"
-
-
-def _measured(metrics: Callable[[], tuple[bytes, str]], _: Request) -> Response:
-    body, content_type = metrics()
-    return Response(body, headers={"Content-Type": content_type})
 
 
 async def _refused(_: Request, refused: Refused) -> Response:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from reconciler.metrics.exposition import parse
+from reconciler.pulls.counts import Counts, counts_bytes
+from reconciler.stores.folder import FolderStore
+from reconciler.target.layout import JSON_HEADERS, counts_key
 from tests.parts.images import image, write_layout
 from tests.parts.process import find_program
 from tests.world import World
@@ -24,8 +28,15 @@ def test_counters_go_on_from_run_to_run(world: World) -> None:
     world.mirrors({"source": "oci:./layout", "target": "app", "tags": ["1.0"]})
     world.run("apply", "--yes", "--metrics-file", "r2mirror.prom")
     world.mirrors({"source": "oci:./layout", "target": "app", "tags": ["1.0", "2.0"]})
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    counts = Counts({("app", "1.0"): 7}, {("app", "3.0"): 1})
+    FolderStore(world.folder / "mirror").put(
+        counts_key(yesterday, "one"), counts_bytes(yesterday, counts), JSON_HEADERS
+    )
     world.run("apply", "--yes", "--metrics-file", "r2mirror.prom", code=1)
     found = parse(file.read_text())
+    assert found["r2mirror_pulls", ("default", "", "app")] == 7
+    assert found["r2mirror_tags_missed", ("default", "")] == 1
     assert found["r2mirror_runs_total", ("default", "", "success")] == 1
     assert found["r2mirror_runs_total", ("default", "", "incomplete")] == 1
     assert found["r2mirror_failures_total", ("default", "", "not_found")] == 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,15 +14,14 @@ from reconciler.cli.inputs import load
 from reconciler.cli.log import log_from
 from reconciler.cli.options import MIRRORS, FileOption, StoreOption, VerboseOption
 from reconciler.cli.render.serve import announcement
+from reconciler.cli.serving import Counting, CountOption, CountsOption, answering_metrics
 from reconciler.errors import ExtraMissing, UsageError
 from reconciler.serve.lists import an_image
 from reconciler.target.digest_by_tag import open_stores
 
 if TYPE_CHECKING:
     from reconciler.access.config import Access
-    from reconciler.pulls.counter import Counter
     from reconciler.serve.guards import FileGuard
-    from reconciler.stores import Store
 
 
 def serve(
@@ -33,13 +31,18 @@ def serve(
     port: Annotated[
         int, typer.Option("--port", metavar="PORT", min=0, max=65535, help="The port to listen on; 0 picks a free one.")
     ] = 5000,
-    count: Annotated[
-        bool, typer.Option("--count", help="Count pulls and misses by tag, in the store. Needs write access.")
-    ] = False,
-    counts: Annotated[
-        Path | None,
-        typer.Option("--counts", metavar="DIR", help="Count pulls and misses by tag, in this folder."),
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port",
+            metavar="PORT",
+            min=0,
+            max=65535,
+            help="Answer /metrics on this port of the same address; 0 picks a free one. Without it there are none.",
+        ),
     ] = None,
+    count: CountOption = False,
+    counts: CountsOption = None,
     access: Annotated[
         Path | None,
         typer.Option(
@@ -53,10 +56,11 @@ def serve(
     For folders, and for buckets that are not public. Needs the extra `serve` and read access. It has no TLS, and a
     login only with --access: put a proxy with TLS in front of it before others can reach it. Ctrl-C stops it; -v logs
     each request. `r2mirror list --pulls` and `r2mirror wanted` show what --count or --counts counted: repositories,
-    tags and days, nothing about clients.
+    tags and days, nothing about clients. --metrics-port opens a port for Prometheus alone.
     """
-    if count and counts:
-        raise UsageError("--count and --counts name two places; give one")
+    counting = Counting(count, counts)
+    if port and port == metrics_port:
+        raise UsageError("--metrics-port: has to be another port than --port, so that clients that pull cannot read it")
     try:
         from reconciler.serve import server
     except ModuleNotFoundError as error:
@@ -69,27 +73,17 @@ def serve(
     stores = open_stores(mirrors.store, os.environ)
     public = stores.public
     image = an_image(public)
-    counter = _counter(stores.state if count else counts)
-    with server.listen(host, port) as listener:
+    with (
+        server.listen(host, port) as listener,
+        counting.counter(stores.state) as counter,
+        answering_metrics(host, metrics_port, counter) as traffic,
+    ):
         address, bound = listener.getsockname()[:2]
         for line in announcement(public.name, address, bound, image, is_private=guard is not None).splitlines():
             note(line)
-        with counter.flushing() if counter else nullcontext():
-            server.serve(public, listener, access_log=verbose > 0, counter=counter, guard=guard)
+        server.serve(public, listener, access_log=verbose > 0, counter=counter, guard=guard, traffic=traffic)
     note("stopped")
     return 0
-
-
-def _counter(place: Store | Path | None) -> Counter | None:
-    """Opens what counts, and writes there once. Raises `StoreError` for a place that cannot be written to."""
-    if place is None:
-        return None
-    from reconciler.pulls.counter import Counter
-    from reconciler.stores.folder import FolderStore
-
-    counter = Counter(FolderStore(place) if isinstance(place, Path) else place)
-    counter.begin()
-    return counter
 
 
 def _guard(access: Access, path: Path | None) -> FileGuard | None:

@@ -19,6 +19,7 @@ from reconciler.cli.inputs import load_whole
 from reconciler.cli.log import stamp
 from reconciler.cli.malloc import share_arenas
 from reconciler.cli.options import MIRRORS, NoPruneOption, VerboseOption, WorkersOption, rate, seconds, taking
+from reconciler.cli.serving import Counting, CountOption, CountsOption
 from reconciler.cli.watch_log import WatchLog
 from reconciler.cli.watch_port import answering, make_recorder
 from reconciler.errors import UsageError
@@ -77,6 +78,8 @@ class Call:
             "there is no port, with --serve 5000.",
         ),
     ] = None
+    count: CountOption = False
+    counts: CountsOption = None
     no_prune: NoPruneOption = False
     workers: WorkersOption = None
     bandwidth: Annotated[
@@ -100,6 +103,9 @@ def watch(call: Call) -> int:
         raise UsageError("--file -: stdin cannot be watched; name a file")
     if call.serve and len(paths) > 1:
         raise UsageError("--serve serves the store of one file; watch the others with another process")
+    counting = Counting(call.count, call.counts)
+    if counting and not call.serve:
+        raise UsageError("--count and --counts are about what is served; add --serve")
     # Before the first thread: one that is started gets an arena of its own.
     share_arenas()
     recorder = make_recorder() if call.serve or call.port is not None else None
@@ -108,7 +114,8 @@ def watch(call: Call) -> int:
     load = labelled(load_whole, paths)
     files = [_watched(path, load, runner, log) for path in paths]
     group = Group(files, call.grace, log.crashed)
-    with _heeded(group), answering(files, recorder, call.host, call.port, serve=call.serve, log=call.verbose > 0):
+    port = answering(files, recorder, call.host, call.port, serve=call.serve, counting=counting, log=call.verbose > 0)
+    with _heeded(group), port:
         return _ended(group, _run(call, group, files, log))
 
 

@@ -66,7 +66,8 @@ def listing_text(
     elif repositories:
         parts += [_overview(repositories, now, pulls), EMPTY]
     number = sum(len(repository.tags) for repository in repositories)
-    line = f"{count(len(repositories), 'repository', 'repositories')}, {count(number, 'tag')}."
+    of = f"; pulls of the last {pulls.days} days" if pulls else ""
+    line = f"{count(len(repositories), 'repository', 'repositories')}, {count(number, 'tag')}{of}."
     return rendered([*parts, bold(line)], color=color, width=width)
 
 

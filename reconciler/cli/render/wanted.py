@@ -32,7 +32,13 @@ def wanted_text(asked: Asked, *, color: bool = False, width: int = WIDE) -> str:
         table.row(str(one), f"{one.count}x", (f"from {source}" if source else "", "dim"))
     left = len(asked.wanted) - SHOWN
     more = [Line((f"... and {left} more; --format json has all of them", "dim"))] if left > 0 else []
-    parts: list[Part] = [table, *more, EMPTY] if asked.wanted else []
+    parts: list[Part] = [table, *more, EMPTY]
+    if not asked.wanted:
+        return rendered(
+            [bold(f"No tag that is not mirrored was asked for in {count(asked.days, 'day')}.")],
+            color=color,
+            width=width,
+        )
     number = count(len(asked.wanted), "tag that is not mirrored was", "tags that are not mirrored were")
     line = f"{number} asked for in {count(asked.days, 'day')}."
     return rendered([*parts, bold(line)], color=color, width=width)

@@ -56,6 +56,18 @@ def test_it_says_where_and_how_and_stops_cleanly(world: World, sign: signal.Sign
     assert said[4:] == ["stopped"]
 
 
+def test_metrics_have_a_port_of_their_own(world: World) -> None:
+    with running(world, "--count", "--metrics-port", "0") as command:
+        registry, metrics = Served(command.host()), Served(f"127.0.0.1:{command.said.split()[4].rstrip(':')}")
+        assert registry.ask("/v2/team/app/manifests/1.0").status == 200
+        assert registry.ask("/metrics").status == 404, "clients that pull cannot read them"
+        assert metrics.ask("/v2/").status == 404
+        lines = metrics.ask("/metrics").body.decode().splitlines()
+    assert 'r2mirror_served_requests_total{endpoint="manifests",status="2xx"} 1.0' in lines
+    assert 'r2mirror_served_tags_total{result="pulled"} 1.0' in lines
+    assert "has to be another port" in world.run("serve", "--port", "5", "--metrics-port", "5", code=1).stderr
+
+
 @pytest.mark.parametrize(
     ("bound", "where", "open_to_all"),
     [

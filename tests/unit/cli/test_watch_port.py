@@ -5,15 +5,19 @@ from __future__ import annotations
 import builtins
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
 
+from reconciler.cli.serving import Counting
 from reconciler.cli.watch_port import answering, exposed, make_recorder
-from reconciler.errors import ExtraMissing
+from reconciler.errors import ExtraMissing, UsageError
 from reconciler.mirrors.patterns import Glob
+from reconciler.pulls.counts import parse_counts
+from reconciler.stores.folder import Folder
 from reconciler.triggers import gathering
 from reconciler.watch.inbox import Inbox
 from reconciler.watch.status import Status
@@ -99,3 +103,25 @@ def test_the_port_answers_for_the_files_and_wakes_them(monkeypatch: pytest.Monke
         counted = 'r2mirror_triggers_total{path="/run",result="queued"} 1.0'
         assert counted in client.get("/metrics").text.splitlines()
         assert client.get("/v2/").status_code == 404, "without --serve there is no registry"
+
+
+def test_what_is_served_is_counted_and_measured(tmp_path: Path) -> None:
+    number = free_port()
+    served = replace(STATUS, mirrors=replace(STATUS.mirrors, store=Folder(tmp_path / "mirror", None)))
+    files = [(cast("WatchedFile", SimpleNamespace(status=served)), Inbox())]
+    counting = Counting(folder=tmp_path / "counts")
+    with (
+        answering(files, make_recorder(), "127.0.0.1", number, serve=True, counting=counting, log=False),
+        httpx.Client(base_url=f"http://127.0.0.1:{number}", trust_env=False) as client,
+    ):
+        assert client.get("/v2/app/manifests/1").status_code == 404
+        lines = client.get("/metrics").text.splitlines()
+        assert 'r2mirror_served_requests_total{endpoint="manifests",status="4xx"} 1.0' in lines
+        assert 'r2mirror_served_tags_total{result="missed"} 1.0' in lines
+    [written] = (tmp_path / "counts").glob("_mirror/pulls/*/*.json")
+    assert parse_counts(written.read_bytes(), "it").missed == {("app", "1"): 1}
+
+
+def test_one_place_for_counts() -> None:
+    with pytest.raises(UsageError, match="two places"):
+        Counting(in_store=True, folder=Path("counts"))

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from reconciler.apply.finished import Finished
 from reconciler.apply.outcome import Done, Failed, Skipped
 from reconciler.errors import REASONS, StoreUnreachable
-from reconciler.metrics.samples import NO_SAMPLES, Samples, after_run, with_answers
+from reconciler.metrics.samples import NO_SAMPLES, Samples, Traffic, after_run, with_answers, with_demand, with_traffic
 from reconciler.metrics.table import BY_NAME, METRICS, Kind
 from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest
 from reconciler.plan.diff import Action, Change
 from reconciler.plan.plan import Extent, Plan, RepositoryPlan
+from reconciler.pulls.demand import Demand
 from reconciler.sources.quota import Quota, Spending
 from reconciler.target.index import TagState
 from tests import strategies as draw
@@ -111,3 +112,31 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
     for metric in METRICS:
         assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
         assert metric.help.endswith((".", "1"))
+
+
+def test_what_clients_asked_for_takes_the_place_of_what_they_asked_for_before() -> None:
+    before = with_demand(NO_SAMPLES, "prod", "eu", Demand({"a": 5, "_others": 1}, 3))
+    before = with_demand(before, "prod", "us", Demand({"a": 9}, 0))
+    after = with_demand(before, "prod", "eu", Demand({"b": 2, "_others": 0}, 1))
+    assert after == {
+        ("r2mirror_pulls", ("prod", "eu", "b")): 2,
+        ("r2mirror_pulls", ("prod", "eu", "_others")): 0,
+        ("r2mirror_tags_missed", ("prod", "eu")): 1,
+        ("r2mirror_pulls", ("prod", "us", "a")): 9,
+        ("r2mirror_tags_missed", ("prod", "us")): 0,
+    }
+
+
+def test_what_is_no_longer_counted_is_no_longer_shown() -> None:
+    before = with_demand(NO_SAMPLES, "prod", "eu", Demand({"a": 5, "_others": 1}, 3))
+    assert with_demand(before, "prod", "eu", Demand({}, 0)) == {}
+
+
+def test_pulls_of_a_registry_are_there_where_they_are_counted() -> None:
+    plain = with_traffic(NO_SAMPLES, Traffic({("blobs", "2xx"): 4}, 70))
+    assert plain == {("r2mirror_served_requests_total", ("blobs", "2xx")): 4, ("r2mirror_served_bytes_total", ()): 70}
+    counted = with_traffic(NO_SAMPLES, Traffic({}, 0, {"pulled": 3, "missed": 0}, {"pulled": 2, "missed": 0}))
+    assert counted["r2mirror_served_tags_total", ("pulled",)] == 3
+    assert counted["r2mirror_counted_names", ("pulled",)] == 2
+    for name, labels in {**plain, **counted}:
+        assert len(labels) == len(BY_NAME[name].labels)

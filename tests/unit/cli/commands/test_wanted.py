@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -65,15 +66,27 @@ def test_entries_are_valid_and_name_the_source_of_the_target(world: World) -> No
     assert entries == (
         "mirrors:\n"
         "  - source: ghcr.io/a/b  # asked for 1x\n"
+        "    target: ghcr.io/a/b\n"
         "    tags:\n"
         "      - v1\n"
-        "  - source: quay.io/x/y  # asked for 12x\n"
+        "  - source: quay.io/x/y  # asked for 12x; add the tags to the entry of this target\n"
+        "    target: library/redis\n"
         "    tags:\n"
         '      - "7.4"\n'
         '      - {semver: ">=7.4 <8", newest: 1, per: minor}\n'
+        "  # asked for 3x; add the tags to the entry of this target: team/app\n"
+        '  #   - "2.0"\n'
     )
     (world.folder / "mirrors.yaml").write_text(f"version: 1\nstore: {{type: file, path: m}}\n{entries}")
     world.run("validate")
+
+
+def test_without_counts_it_says_who_counts(world: World) -> None:
+    shutil.rmtree(world.folder / "mirror/_mirror/pulls")
+    done = world.run("wanted")
+    assert done.stdout == "No tag that is not mirrored was asked for in 30 days.\n"
+    assert "note: nothing was counted in 30 days in file:" in done.stderr
+    assert "the edge's Worker counts by itself, `r2mirror serve` with --count" in world.run("list", "--pulls").stderr
 
 
 def test_what_serve_counted_elsewhere_is_read_from_there(world: World) -> None:
