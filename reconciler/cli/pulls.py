@@ -34,9 +34,9 @@ def demand_of(state: Store, at: datetime) -> Demand | None:
 
 def counts_of(store: Store, days: int) -> Counts:
     """Reads the counts of the last `days` days, and reports what could not be read. Raises `StoreError`."""
-    since = datetime.now(UTC).date() - timedelta(days=days - 1)
+    today = datetime.now(UTC).date()
     with waiting("Reading ..."), readers(BLOB_WORKERS) as executor:
-        found = read_counts(store, since, executor)
+        found = read_counts(store, today - timedelta(days=days - 1), today, executor)
     if found.counts == NO_COUNTS and not found.damaged:
         why = "the edge's Worker counts by itself, `r2mirror serve` with --count"
         note(f"note: nothing was counted in {count(days, 'day')} in {store.name}; {why}")

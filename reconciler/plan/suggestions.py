@@ -27,10 +27,10 @@ SHOWN = 10
 
 def with_wanted(made: Made, target: Target) -> Made:
     """Returns a plan with a note about the tags that clients missed most often and that it does not add."""
-    since = made.observed.at.date() - timedelta(days=DAYS - 1)
+    today = made.observed.at.date()
     try:
         with readers(BLOB_WORKERS) as executor:
-            counts = read_counts(target.state, since, executor, MOST_OBJECTS).counts
+            counts = read_counts(target.state, today - timedelta(days=DAYS - 1), today, executor, MOST_OBJECTS).counts
     except StoreDenied:
         # Credentials may be limited to what a plan needs.
         return made

@@ -45,9 +45,8 @@ class Merge:
 def mergeable(state: Store, today: date) -> tuple[Merge, ...]:
     """Finds the days that are over and have several objects, the oldest first. Raises `StoreError`."""
     by_day: defaultdict[date, list[Part]] = defaultdict(list)
-    for part in listed_parts(state):
-        if SETTLED <= today - part.day <= COUNTS_KEPT:
-            by_day[part.day].append(part)
+    for part in listed_parts(state, today - COUNTS_KEPT, today - SETTLED):
+        by_day[part.day].append(part)
     found, left = [], MOST_OBJECTS
     for day, parts in sorted(by_day.items()):
         own = sorted(part for part in parts if part.writer != MERGED)[:left]

@@ -30,6 +30,11 @@ class Recent:
 
 def read_recent(state: Store, today: date, executor: Executor) -> Recent:
     """Adds up the counts of the last `DAYS` days before today. Raises `StoreError`."""
-    until = today - timedelta(days=1)
-    found = read_counts(state, today - timedelta(days=DAYS), executor, MOST_OBJECTS, until)
+    since, until = recent_days(today)
+    found = read_counts(state, since, until, executor, MOST_OBJECTS)
     return Recent(found.since, until, found.counts)
+
+
+def recent_days(today: date) -> tuple[date, date]:
+    """Returns the first and the last of the `DAYS` days before today."""
+    return today - timedelta(days=DAYS), today - timedelta(days=1)

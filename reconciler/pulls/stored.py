@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.errors import Malformed
 from reconciler.pulls.counts import NO_COUNTS, Counts, parse_counts, total
-from reconciler.target.layout import COUNTS, counts_key, parse_counts_key
+from reconciler.target.layout import counts_key, counts_prefixes, parse_counts_key
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
@@ -55,13 +55,11 @@ class StoredCounts:
     left: int = 0
 
 
-def read_counts(
-    store: Store, since: date, executor: Executor, most: int = MAX_OBJECTS, until: date = date.max
-) -> StoredCounts:
+def read_counts(store: Store, since: date, until: date, executor: Executor, most: int = MAX_OBJECTS) -> StoredCounts:
     """Adds up what was counted from `since` to `until`, from up to `most` objects. Raises `StoreError`."""
     # The latest days first, and of each the object that the others may be merged in.
     listed = sorted(
-        (part for part in listed_parts(store) if since <= part.day <= until),
+        listed_parts(store, since, until),
         key=lambda part: (-part.day.toordinal(), part.writer != MERGED, part.writer),
     )
     chosen, left = listed[:most], max(0, len(listed) - most)
@@ -81,12 +79,13 @@ def read_counts(
     return StoredCounts(counts, chosen[-1].day if left else since, tuple(sorted(damaged)), left)
 
 
-def listed_parts(store: Store) -> Iterator[Part]:
-    """Lists what there is to read. Raises `StoreError`."""
-    for row in islice(store.list(COUNTS), MAX_LISTED):
+def listed_parts(store: Store, since: date, until: date) -> Iterator[Part]:
+    """Lists what there is to read of these days, however much there is of earlier ones. Raises `StoreError`."""
+    rows = chain.from_iterable(map(store.list, counts_prefixes(since, until)))
+    for row in islice(rows, MAX_LISTED):
         found = parse_counts_key(row.key)
         # Too large for counts: not ours, and not to be held in memory.
-        if found and row.size <= MAX_BYTES:
+        if found and since <= found[0] <= until and row.size <= MAX_BYTES:
             yield Part(*found)
 
 

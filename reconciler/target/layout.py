@@ -7,8 +7,9 @@ front of it only has to map `/v2/` to `v2/_ping`.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import TypeAlias
 
 from reconciler.errors import Malformed
@@ -98,6 +99,14 @@ def notified_key(name: str) -> str:
 def counts_key(day: date, writer: str) -> str:
     """Returns the key of what a writer, e.g. a server, counted on a day."""
     return f"{COUNTS}{day.isoformat()}/{writer}.json"
+
+
+def counts_prefixes(since: date, until: date) -> Iterator[str]:
+    """Yields what the keys of the counts of these days begin with: a prefix for each month."""
+    month = since.replace(day=1)
+    while month <= until:
+        yield f"{COUNTS}{month:%Y-%m}-"
+        month = (month + timedelta(days=31)).replace(day=1)
 
 
 _STATE_KEY = re.compile(rf"{STATES}sha256-([0-9a-f]{{64}})\.json")

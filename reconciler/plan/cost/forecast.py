@@ -19,12 +19,13 @@ from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.diff import Action
 from reconciler.plan.guards import why_held_back
 from reconciler.plan.sizes import Sizes
+from reconciler.pulls.recent import recent_days
 from reconciler.stores.requests import counted
 from reconciler.target import index_changes
 from reconciler.target.catalog import published_lists
 from reconciler.target.index import TagState
 from reconciler.target.inventory import Inventory
-from reconciler.target.layout import PAGE
+from reconciler.target.layout import PAGE, counts_prefixes
 from reconciler.target.reuse import CopyFrom, Download, There, way
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def forecast(
     """
     work = _work(plan, stored, needed, unread)
     after, writes = _index_after(stored.index, work, now)
-    lists = _PublishedLists(stored.index, after, work)
+    lists = _PublishedLists(stored.index, after, work, now)
     downloaded = [size for one in work for size in one.reused.downloaded.values()]
     return Sizes(
         downloaded=sum(downloaded) + sum(fetched.values()),
@@ -239,12 +240,16 @@ class _RepositoryWork:
 class _PublishedLists:
     """The published lists: each is read, and written or removed where it changes."""
 
-    def __init__(self, before: MirrorIndex, after: MirrorIndex, changes: Iterable[_RepositoryWork]) -> None:
+    def __init__(
+        self, before: MirrorIndex, after: MirrorIndex, changes: Iterable[_RepositoryWork], now: datetime
+    ) -> None:
         touched = [one.plan.target for one in changes if one.images or one.prunes]
         old = published_lists(before, touched) if before.serial else {}
         new = published_lists(after, touched)
         changed = {key: body for key, body in new.items() if body != old.get(key)} if touched else {}
         self._reads = len(new) if touched else 0
+        # Of the counts of pulls, for the page. How many of them are to be read is not known here.
+        self._listings = sum(1 for _ in counts_prefixes(*recent_days(now.date()))) if touched else 0
         self._written = sum(body is not None for body in changed.values())
         self._removed = len(changed) - self._written
         # The page is not under `v2/`, whose bytes alone are estimated.
@@ -252,10 +257,10 @@ class _PublishedLists:
         self.grown = sum(grown)
 
     def sent(self, requests: Requests) -> Counter[str]:
-        # Each list that goes is removed by a request of its own. The counts of pulls are listed for the page; how many
-        # there are to be read is not known here.
+        # Each list that goes is removed by a request of its own.
         sent = Counter({requests.get: self._reads, requests.put: self._written, requests.delete: self._removed})
-        return sent + requests.listing(0) if self._reads else sent
+        sent[requests.list] += self._listings
+        return sent
 
 
 def _stays(change: Change) -> bool:

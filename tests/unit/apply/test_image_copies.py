@@ -7,10 +7,11 @@ import pytest
 from reconciler.apply.outcome import Done, Failed
 from reconciler.errors import Denied
 from reconciler.oci.spec import Digest
+from reconciler.pulls.recent import recent_days
 from reconciler.target import reuse
-from reconciler.target.layout import COUNTS, MIRROR_INDEX, blob_key, blobs_prefix
+from reconciler.target.layout import MIRROR_INDEX, blob_key, blobs_prefix, counts_prefixes
 from tests.bench import V1, V2, Bench, check_visible
-from tests.memory import MemorySource, Operation, mirror
+from tests.memory import EPOCH, MemorySource, Operation, mirror
 
 SHARED = set(V1.all_blobs()) & set(V2.all_blobs())
 ONLY_2 = set(V2.all_blobs()) - SHARED
@@ -20,6 +21,10 @@ ONLY_2 = set(V2.all_blobs()) - SHARED
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """A single missing byte is worth a listing."""
     monkeypatch.setattr(reuse, "LISTING_WORTH", 1)
+
+
+COUNTED = list(counts_prefixes(*recent_days(EPOCH.date())))
+"""What is listed of the counts of pulls, for the catalog page."""
 
 
 def keys(bench: Bench, kind: str) -> list[str]:
@@ -68,7 +73,7 @@ def test_little_that_is_missing_is_not_worth_a_listing() -> None:
     bench.sources["b"] = MemorySource({"2": V2})
     bench.apply()
     assert keys(bench, "copy") == []
-    assert keys(bench, "list") == [COUNTS, blobs_prefix("b"), "v2/b/manifests/"]
+    assert keys(bench, "list") == [*COUNTED, blobs_prefix("b"), "v2/b/manifests/"]
 
 
 @pytest.mark.usefixtures("eager")
@@ -79,7 +84,12 @@ def test_no_more_is_listed_than_the_missing_bytes_are_worth(monkeypatch: pytest.
     bench = bench.again()
     bench.sources["new"] = MemorySource({"2": V2})
     bench.apply()
-    assert keys(bench, "list") == [COUNTS, "v2/new/blobs/", "v2/new/manifests/", *(f"v2/r{n}/blobs/" for n in range(3))]
+    assert keys(bench, "list") == [
+        *COUNTED,
+        "v2/new/blobs/",
+        "v2/new/manifests/",
+        *(f"v2/r{n}/blobs/" for n in range(3)),
+    ]
 
 
 @pytest.mark.usefixtures("eager")

@@ -31,7 +31,7 @@ def one(number: int, tag: str = "1") -> Counts:
 
 def counted(store: MemoryStore) -> Counts:
     with readers(1) as executor:
-        return read_counts(store, DAY - timedelta(days=90), executor).counts
+        return read_counts(store, DAY - timedelta(days=90), TODAY, executor).counts
 
 
 def merge_all(store: MemoryStore) -> list[Merge]:

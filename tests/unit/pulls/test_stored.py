@@ -27,7 +27,7 @@ def test_the_days_asked_for_are_added_up_and_damage_is_left_out() -> None:
     store.put(damaged, b"{", JSON_HEADERS)
     store.put("_mirror/pulls/2026-13-45/one.json", b"{", JSON_HEADERS)
     with readers(4) as executor:
-        found = read_counts(store, TODAY - timedelta(days=1), executor)
+        found = read_counts(store, TODAY - timedelta(days=1), TODAY, executor)
     assert found.counts.pulled == {("a", "1"): 4}
     assert (found.damaged, found.left) == ((damaged,), 0)
 
@@ -37,5 +37,5 @@ def test_only_the_latest_objects_are_read() -> None:
     store = filled(*(counts_key(day, "one") for day in days))
     store.put(counts_key(days[-1], "one"), b"{", JSON_HEADERS)
     with readers(4) as executor:
-        found = read_counts(store, days[-1], executor, most=3)
+        found = read_counts(store, days[-1], TODAY, executor, most=3)
     assert (found.left, found.counts.missed, found.damaged) == (2, {("a", "1"): 3}, ())

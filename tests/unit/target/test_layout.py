@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,8 @@ from reconciler.target.layout import (
     ReferrersKey,
     TagsKey,
     blob_key,
+    counts_key,
+    counts_prefixes,
     manifest_key,
     parse_key,
     referrers_key,
@@ -109,3 +113,13 @@ def test_words_of_the_paths_are_no_targets(target: str) -> None:
 @pytest.mark.parametrize("target", ["", "A", "a/", "/a", "a//b", "a/../b", "a" * 256, "a b"])
 def test_not_a_target(target: str) -> None:
     assert "expected lower-case" in (target_problem(target) or "")
+
+
+@given(st.dates(date(2000, 1, 1), date(2100, 1, 1)), st.integers(0, 100), st.integers(0, 100))
+def test_the_prefixes_of_counts_are_of_their_months_alone(since: date, days: int, at: int) -> None:
+    until = since + timedelta(days=days)
+    prefixes = list(counts_prefixes(since, until))
+    assert len(prefixes) == len(set(prefixes)) <= 5
+    day = since + timedelta(days=at)
+    in_month = (since.year, since.month) <= (day.year, day.month) <= (until.year, until.month)
+    assert sum(counts_key(day, "one").startswith(prefix) for prefix in prefixes) == in_month

@@ -132,7 +132,7 @@ def test_counts_that_cannot_be_read_leave_the_page_with_those_it_has(caplog: pyt
     bench.apply()
     del bench.store.objects[counts_key(YESTERDAY, "one")]
     bench.sources["a"].images["3"] = V3
-    plan, listing = bench.plan(), Operation("list", "_mirror/pulls/")
+    plan, listing = bench.plan(), Operation("list", "_mirror/pulls/2026-10-")
     clean = bench.again()
     clean.apply(plan)
     at = clean.store.operations.index(listing)
