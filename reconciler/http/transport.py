@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import httpcore
 import httpx
 
+from reconciler.http.long_bodies import body_of
 from reconciler.http.pace import PacedBackend, headers_are_complete
 from reconciler.http.proxies import read_proxies
 from reconciler.http.speed import SLOWEST
@@ -169,17 +170,17 @@ class _AnswerBody(httpx.SyncByteStream):
     """The body of an answer, which raises the exceptions of httpx."""
 
     def __init__(self, answer: httpcore.Response, request: httpx.Request) -> None:
-        self._stream: Any = answer.stream
+        self._answer = answer
         self._request = request
 
     def __iter__(self) -> Iterator[bytes]:
         try:
-            yield from self._stream
+            yield from body_of(self._answer, self._request)
         except _FAULTS as error:
             raise _of_httpx(error, self._request) from error
 
     def close(self) -> None:
-        self._stream.close()
+        self._answer.close()
 
 
 def _of_httpx(error: Exception, request: httpx.Request, proxy: Proxy | None = None) -> httpx.TransportError:

@@ -70,8 +70,10 @@ class Reading:
     def _restart(self) -> None:
         self.close()
         self._rest, self._offset, self._hash = b"", 0, hashlib.new(self._blob.digest.algorithm)
-        with _read_failures():
+        try:
             self._pieces = self._open()
+        except MirrorError as error:
+            raise ReadFailed(error) from error
 
     def _skip(self, offset: int) -> None:
         while self._offset < offset:
@@ -107,17 +109,11 @@ class Reading:
 
     def _pulled(self) -> bytes | None:
         assert self._pieces is not None
-        with _read_failures():
+        try:
             return next(self._pieces, None)
+        except MirrorError as error:
+            raise ReadFailed(error) from error
 
     def _failed(self, why: str) -> ReadFailed:
         self.close()
         return ReadFailed(BadAnswer(self._what, why))
-
-
-@contextlib.contextmanager
-def _read_failures() -> Iterator[None]:
-    try:
-        yield
-    except MirrorError as error:
-        raise ReadFailed(error) from error
