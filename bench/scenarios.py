@@ -258,7 +258,7 @@ def _nothing_new(place: Ground, table: Table, repositories: tuple[str, ...], rou
     """Rounds of each tool over a registry that has everything; each has run once before."""
     place.empty_other()
     jobs = {}
-    for name, tool in tools.pushers().items():
+    for name, tool in tools.pushers(at_once=8).items():
         folder = place.fresh(f"job-{name.replace(' ', '-')}")
         job = replace(place.job(repositories), folder=folder)
         jobs[name] = (tool(job, place.other.host), folder)

@@ -7,6 +7,7 @@ import shlex
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,10 +97,11 @@ def skopeo_sync(job: Job, registry: str) -> list[str]:
     return ["sh", "-ec", "\n".join(lines)]
 
 
-def regsync(job: Job, registry: str) -> list[str]:
-    """From registry to registry, all repositories in one process."""
+def regsync(job: Job, registry: str, at_once: int = 1) -> list[str]:
+    """From registry to registry, all repositories in one process: one after the other by default."""
     document = {
         "version": 1,
+        "defaults": {"parallel": at_once},
         "creds": [{"registry": host, "tls": "disabled"} for host in (job.source, registry)],
         "sync": [
             {"source": f"{job.source}/{repository}", "target": f"{registry}/{repository}", "type": "repository"}
@@ -119,10 +121,15 @@ def crane_copy(job: Job, registry: str) -> list[str]:
     return ["sh", "-ec", "\n".join(lines)]
 
 
-def pushers() -> dict[str, Callable[[Job, str], list[str]]]:
-    """Returns the tools that copy from registry to registry; of the optional ones, those that are on PATH."""
+def pushers(at_once: int = 1) -> dict[str, Callable[[Job, str], list[str]]]:
+    """Returns the tools that copy from registry to registry; of the optional ones, those that are on PATH.
+
+    at_once  repositories that regsync may work on, which is measured besides its default
+    """
     optional = {"regsync": regsync, "crane copy": crane_copy}
     found = {name: tool for name, tool in optional.items() if shutil.which(name.partition(" ")[0])}
+    if "regsync" in found and at_once > 1:
+        found[f"regsync, {at_once} at once"] = partial(regsync, at_once=at_once)
     return {OURS: r2mirror_push, "skopeo sync": skopeo_sync, **found}
 
 
