@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult
 
 if TYPE_CHECKING:
@@ -19,19 +19,23 @@ ZONE_ID = re.compile(r"[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class MissSource:
-    """A source to which the Worker redirects what the mirror lacks.
+    """A source of what the mirror lacks, to which the Worker redirects, or from which it fetches.
 
     name    the start of its repositories' names, e.g. `docker.io/library`
     target  the start of their names in the mirror
     url     where these are at the registry, without a slash at the end
+    limit   how many requests a minute each isolate sends on there; None: it redirects
+    tokens  the origins from which it may fetch anonymous tokens
     """
 
     name: str
     target: str
     url: str
+    limit: int | None = None
+    tokens: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return self.name
+        return self.name if self.limit is None else f"{self.name} (proxy, {self.limit} requests a minute)"
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ class EdgeConfig:
     digest_by_tag  whether tags are stored with their digest, which a rule then sends to clients
     worker         whether a Worker answers in front of the bucket, in place of the rules
     access         the tokens of a private mirror, which the Worker asks for; empty: it is public
-    on_miss        the sources to which it redirects what the mirror lacks, those with the longest target first
+    on_miss        the sources of what the mirror lacks, those with the longest target first
     """
 
     zone: str
@@ -60,7 +64,12 @@ class EdgeConfig:
 
 def on_miss_json(sources: Sequence[MissSource]) -> str:
     """Spells the sources as the Worker reads them."""
-    return json.dumps([{"target": one.target, "url": one.url} for one in sources], separators=(",", ":"))
+    return json.dumps([_miss_source_json(one) for one in sources], separators=(",", ":"))
+
+
+def _miss_source_json(source: MissSource) -> dict[str, Any]:
+    place = {"target": source.target, "url": source.url}
+    return place if source.limit is None else {**place, "limit": source.limit, "tokens": source.tokens}
 
 
 def hostname_problem(hostname: str, zone: str, url: SplitResult | None) -> str | None:

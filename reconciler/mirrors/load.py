@@ -72,7 +72,10 @@ class Loaded:
 
 
 def _edge(
-    document: Document, stores: Mapping[str, StoreConfig | None], mirrors: Sequence[Mirror]
+    document: Document,
+    stores: Mapping[str, StoreConfig | None],
+    mirrors: Sequence[Mirror],
+    registries: Mapping[str, RegistryConfig],
 ) -> tuple[Access, EdgeConfig | None]:
     """Reads who may pull, and the edge; nothing and None if the file has no edge, or none that is valid."""
     if not document.sound(("edge",)):
@@ -82,7 +85,7 @@ def _edge(
     from reconciler.mirrors.sections.edge import edge_store, read_edge
 
     access = read_access(document)
-    return access, read_edge(document, edge_store(document, stores), access, mirrors)
+    return access, read_edge(document, edge_store(document, stores), access, mirrors, registries)
 
 
 def load_with_notes(
@@ -96,7 +99,7 @@ def load_with_notes(
     stores = read_stores(document, folder, environ, for_clients=for_clients)
     defaults, mirrors = _entries(files, partial(destination_problem, stores), read_files=read_files)
     repositories = [one for one in mirrors if not isinstance(one, Namespace)]
-    access, edge = _edge(document, stores, repositories)
+    access, edge = _edge(document, stores, repositories, registries)
     notifiers = tuple(read_notifiers(document))
     said = document.sound(())
     schedule = read_schedule(document, ("schedule",), said["schedule"]) if "schedule" in said else None

@@ -1,26 +1,39 @@
 /**
- * Redirects what the mirror lacks to its source, as `edge.on_miss` of mirrors.yaml has it. Nothing is read from there and
- * nothing is stored: what the bucket has stays what was reviewed.
+ * Finds the source of what the mirror lacks, as `edge.on_miss` of mirrors.yaml has it, and redirects there; `proxied.js` fetches
+ * from there instead. Nothing is stored: what the bucket has stays what was reviewed.
  *
- * ON_MISS is a list of `{ target, url }`: the start of a repository's name here, and the URL that takes its place.
- * `r2mirror edge apply` makes it, so that no part of a request chooses the host.
+ * ON_MISS is a list of sources. `r2mirror edge apply` makes it, so that no part of a request chooses the host.
  */
-
-/** @typedef {{ target: string, url: string }} Source */
 
 /**
- * The response to a request that the bucket has no answer to; null where the miss stays a miss.
+ * A source: `target` is the start of a repository's name here, `url` takes its place. With `mode: proxy` also the requests a
+ * minute that an isolate sends there, and the origins of the token servers that the source may name.
+ * @typedef {{ target: string, url: string, limit?: number, tokens?: string[] }} Source
+ */
+
+/**
+ * The source of what the bucket lacks; null where the miss stays a miss.
  * @param {string | undefined} sources the variable ON_MISS
  * @param {string} name a parsed name
- * @param {string} rest the end of the path, of parsed parts
  */
-export function redirected(sources, name, rest) {
+export function sourceOf(sources, name) {
   if (sources === undefined) return null;
   /** @type {Source[]} */
   const listed = JSON.parse(sources);
-  const source = listed.find(({ target }) => name === target || name.startsWith(`${target}/`));
-  if (!source) return null;
-  const Location = `${source.url}${name.slice(source.target.length)}/${rest}`;
+  return listed.find(({ target }) => name === target || name.startsWith(`${target}/`)) ?? null;
+}
+
+/**
+ * The URL of a repository at its source.
+ * @param {Source} source
+ * @param {string} name
+ */
+export function urlOf(source, name) {
+  return `${source.url}${name.slice(source.target.length)}`;
+}
+
+/** @param {string} Location */
+export function redirected(Location) {
   // The next pull may find it in the mirror.
   return new Response(null, { status: 307, headers: { Location, "Cache-Control": "no-store" } });
 }

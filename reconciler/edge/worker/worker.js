@@ -11,10 +11,13 @@
 
 import { guardOf, refusal } from "./access.js";
 import { count } from "./counts.js";
-import { redirected } from "./on_miss.js";
+import { DIGEST, MAX_MANIFEST, digestOf, remember } from "./digest.js";
+import { redirected, sourceOf, urlOf } from "./on_miss.js";
+import { blobOf, manifestOf } from "./proxied.js";
+import { Refusal, refused } from "./refusal.js";
 
 /**
- * COUNTS is the bucket for counts of pulls; without it nothing is counted. ON_MISS is for `redirected`.
+ * COUNTS is the bucket for counts of pulls; without it nothing is counted. ON_MISS is for `sourceOf`.
  * @typedef {{ BUCKET: R2Bucket, COUNTS?: R2Bucket, ON_MISS?: string }} Env
  *
  * What a request asks for.
@@ -27,15 +30,12 @@ import { redirected } from "./on_miss.js";
  * @typedef {{ request: Request, url: URL, env: Env, ctx: ExecutionContext }} Exchange
  */
 
-const MAX_MANIFEST = 4 * 1024 * 1024;
 const MAX_LIST = 8 * 1024 * 1024;
 /** Bytes. Cloudflare caches no larger object on the Free, Pro and Business plans. */
 const MAX_CACHED = 512 * 1024 * 1024;
 const MAX_NAME = 255;
-/** Entries that an isolate remembers in each of its maps, and milliseconds for what may change. */
-const MAX_REMEMBERED = 1000;
+/** Milliseconds for which an isolate remembers what may change. */
 const REMEMBERED_FOR = 60_000;
-const RETRY_AFTER = 10;
 
 const FOREVER = "public, max-age=31536000, immutable, no-transform";
 const FRESH = "no-cache, no-transform";
@@ -47,7 +47,6 @@ const EMPTY_INDEX = { schemaVersion: 2, mediaType: OCI_INDEX, manifests: [] };
 const COMPONENT = "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*";
 const NAME = new RegExp(`^${COMPONENT}(?:/${COMPONENT})*$`);
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
-const DIGEST = /^(?:sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
 const RANGE = /^bytes=[ \t]*([0-9]{0,15})-([0-9]{0,15})[ \t]*$/;
 const COUNT = /^[0-9]{1,15}$/;
 /** Path components that a repository of a mirror cannot have: with them, one key could be read in two ways. */
@@ -81,38 +80,6 @@ function forOneClient(answer) {
   const headers = new Headers(answer.headers);
   headers.set("Cache-Control", headers.get("Cache-Control")?.replace("public", "private") ?? "no-store");
   return new Response(answer.body, { status: answer.status, headers });
-}
-
-/** An error that is answered in the specification's form. */
-class Refusal extends Error {
-  /**
-   * @param {number} status
-   * @param {string} code one of the specification's, or UNAVAILABLE
-   * @param {string} message
-   * @param {unknown} detail
-   */
-  constructor(status, code, message, detail = null) {
-    super(message);
-    this.status = status;
-    this.code = code;
-    this.detail = detail;
-  }
-}
-
-/**
- * Answers an error. What the bucket or this program throws is for the operator's log: clients learn nothing about it.
- * @param {unknown} error
- */
-function refused(error) {
-  if (!(error instanceof Refusal)) {
-    console.error(error);
-    error = new Refusal(503, "UNAVAILABLE", "the registry's storage does not answer; see the operator's log");
-  }
-  const { status, code, message, detail } = /** @type {Refusal} */ (error);
-  const headers = new Headers({ "Content-Type": JSON_TYPE, "Cache-Control": "no-store" });
-  if (status === 405) headers.set("Allow", "GET, HEAD");
-  if (status === 503) headers.set("Retry-After", String(RETRY_AFTER));
-  return new Response(JSON.stringify({ errors: [{ code, message, detail }] }), { status, headers });
 }
 
 /** @param {string} pathname */
@@ -238,15 +205,31 @@ async function respond(asked, exchange) {
  * @param {Manifest | Blob} asked
  * @param {Exchange} exchange
  */
-async function orElsewhere(answer, asked, { env }) {
+async function orElsewhere(answer, asked, { request, env }) {
   try {
     return await answer;
   } catch (error) {
+    const source = error instanceof Refusal && error.status === 404 ? sourceOf(env.ON_MISS, asked.name) : null;
+    if (!source) throw error;
+    if (source.limit !== undefined) {
+      const response = await proxied(source, asked, request);
+      if (response) return response;
+      throw error;
+    }
     const rest = asked.kind === "blob" ? `blobs/${asked.digest}` : `manifests/${asked.reference}`;
-    const response = error instanceof Refusal && error.status === 404 ? redirected(env.ON_MISS, asked.name, rest) : null;
-    if (response) return response;
-    throw error;
+    return redirected(`${urlOf(source, asked.name)}/${rest}`);
   }
+}
+
+/**
+ * @param {import("./on_miss.js").Source} source
+ * @param {Manifest | Blob} asked
+ * @param {Request} request
+ */
+function proxied(source, asked, request) {
+  if (asked.kind === "manifest") return manifestOf(source, asked, request);
+  const range = rangeOf(request, `"${asked.digest}"`);
+  return blobOf(source, asked, request, range && spelled(range));
 }
 
 /** @param {Exchange} exchange */
@@ -395,10 +378,7 @@ async function blob({ name, digest }, exchange) {
   const { request, url, env } = exchange;
   const key = `v2/${name}/blobs/${digest}`;
   const etag = `"${digest}"`;
-  // If-Range compares strongly (RFC 9110, 13.1.5); a date never matches here, and the whole blob is sent. A client that has
-  // the blob gets 304 whatever part of it is asked for.
-  const isSame = (request.headers.get("If-Range") ?? etag) === etag && !isKnown(request.headers, etag);
-  const range = request.method === "GET" && isSame ? parsedRange(request.headers.get("Range")) : null;
+  const range = rangeOf(request, etag);
   const cached = await caches.default.match(cacheKey(url, key, range && spelled(range)));
   if (cached) return cached;
   return range ? partOfBlob(env, key, digest, range) : wholeBlob(exchange, key, digest);
@@ -483,6 +463,18 @@ function cacheKey(url, key, range = null) {
 }
 
 /** @typedef {{ first: number, last: number | null } | { suffix: number }} Range */
+
+/**
+ * The range of a blob with this ETag that a request asks for; null for the whole blob.
+ * @param {Request} request
+ * @param {string} etag
+ */
+function rangeOf({ method, headers }, etag) {
+  // If-Range compares strongly (RFC 9110, 13.1.5); a date never matches here, and the whole blob is sent. A client that has
+  // the blob gets 304 whatever part of it is asked for.
+  const isSame = (headers.get("If-Range") ?? etag) === etag && !isKnown(headers, etag);
+  return method === "GET" && isSame ? parsedRange(headers.get("Range")) : null;
+}
 
 /**
  * Parses a Range header. Null for the whole blob: if it is malformed or in another unit, and for several ranges, which a
@@ -672,26 +664,4 @@ function json(document, headers) {
 function damaged(object, why) {
   console.error(`${object.key} ${why}. Run \`r2mirror verify --repair\` to restore it`);
   return new Refusal(500, "MANIFEST_INVALID", "the stored object is damaged; see the operator's log");
-}
-
-/**
- * @param {ArrayBuffer} body
- * @param {string} algorithm sha256 or sha512
- */
-async function digestOf(body, algorithm) {
-  const hash = await crypto.subtle.digest(algorithm.replace("sha", "SHA-"), body);
-  const hex = Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return `${algorithm}:${hex}`;
-}
-
-/**
- * Remembers a value in this isolate, in the place of the oldest one if there are too many.
- * @template Value
- * @param {Map<string, Value>} map
- * @param {string} key
- * @param {Value} value
- */
-function remember(map, key, value) {
-  if (map.size >= MAX_REMEMBERED) map.delete(map.keys().next().value ?? key);
-  map.set(key, value);
 }

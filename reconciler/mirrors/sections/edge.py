@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from reconciler.access.config import Access
     from reconciler.mirrors.document import Document, KeyPath
     from reconciler.mirrors.model import Mirror
+    from reconciler.sources.config import RegistryConfig
     from reconciler.stores.config import StoreConfig
 
 
@@ -39,7 +40,11 @@ def edge_store(document: Document, stores: Mapping[str, StoreConfig | None]) -> 
 
 
 def read_edge(
-    document: Document, store: StoreConfig | None, access: Access, mirrors: Sequence[Mirror]
+    document: Document,
+    store: StoreConfig | None,
+    access: Access,
+    mirrors: Sequence[Mirror],
+    registries: Mapping[str, RegistryConfig],
 ) -> EdgeConfig | None:
     """Reads the edge. Returns None if there is none, or it is not valid.
 
@@ -63,7 +68,7 @@ def read_edge(
             ("edge", "cache"), "is not valid with `worker: true`: the Worker caches by digest only; remove one of them"
         )
     _check_access(document, said, access)
-    on_miss = read_on_miss(document, mirrors)
+    on_miss = read_on_miss(document, mirrors, registries)
     if document.wrong(("edge",)) or not (zone and hostname):
         return None
     return EdgeConfig(

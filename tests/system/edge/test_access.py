@@ -25,6 +25,7 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A Worker with tokens, in front of `IMAGE` as team-a/app and team-b/app."""
     secrets = {f"ACCESS_TOKEN_{name.upper().replace('-', '_')}": hashed for name, hashed in HASHES.items()}
     sources = [MissSource("", f"{team}/missed", f"https://cr.example.org/v2/{team}") for team in ("team-a", "team-b")]
+    sources += [MissSource("", f"{team}/fetched", "http://127.0.0.1:1/v2/none", 9) for team in ("team-a", "team-b")]
     texts = {"ACCESS": access_json(ACCESS), "ACCESS_KEY": KEY, "ON_MISS": on_miss_json(sources), **secrets}
     with start_r2_simulator(tmp_path_factory.mktemp("private"), texts=texts) as buckets:
         publish(bucket_store(buckets[0]), {"team-a/app": IMAGE, "team-b/app": IMAGE})
@@ -47,14 +48,17 @@ def test_who_gets_in(check: Callable[[Served], None], worker: Served) -> None:
     check(worker)
 
 
-def test_a_miss_is_redirected_for_those_who_may_pull(worker: Served) -> None:
-    repositories = ("team-a/missed/app", "team-b/missed/app")
+def test_a_miss_is_redirected_or_fetched_for_those_who_may_pull(worker: Served) -> None:
+    repositories = ("team-a/missed/app", "team-b/missed/app", "team-a/fetched/app", "team-b/fetched/app")
     bearer = f"Bearer {token(worker, 'team-a', *(f'repository:{one}:pull' for one in repositories))}"
 
-    def asked(team: str, **headers: str) -> tuple[int, str | None]:
-        answer = worker.ask(f"/v2/{team}/missed/app/manifests/1", **headers)
+    def asked(team: str, part: str = "missed", **headers: str) -> tuple[int, str | None]:
+        answer = worker.ask(f"/v2/{team}/{part}/app/manifests/1", **headers)
         return answer.status, answer.headers.get("location")
 
     assert asked("team-a") == (401, None)
     assert asked("team-a", authorization=bearer) == (307, "https://cr.example.org/v2/team-a/app/manifests/1")
     assert asked("team-b", authorization=bearer) == (403, None)
+    # That it tries shows in the 503 of a source that is not there.
+    assert [asked(team, "fetched", authorization=bearer)[0] for team in ("team-a", "team-b")] == [503, 403]
+    assert asked("team-a", "fetched") == (401, None)

@@ -1,10 +1,11 @@
-"""What the mirror lacks, by redirects of the Worker, with real clients."""
+"""What the mirror lacks, by redirects of the Worker and through it, with real clients."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,9 @@ from tests.parts.images import app, push
 from tests.parts.nginx_edge import start_nginx_edge
 from tests.parts.r2_simulator import start_r2_simulator, worker_host
 from tests.parts.scripted_server import Answer, Asked, ScriptedServer, serve_answers
-from tests.parts.seaweedfs import bucket_store
-from tests.parts.serving import Served
+from tests.parts.seaweedfs import S3Bucket, bucket_store
+from tests.parts.serving import Answer as Answered
+from tests.parts.serving import Served, error_of, wait_until
 
 if TYPE_CHECKING:
     from tests.parts.skopeo import Skopeo
@@ -32,19 +34,34 @@ ABSENT = Digest.of(b"absent")
 
 @dataclass(frozen=True)
 class Edge:
-    """The Worker and what stands before it, the source that needs no login, and the one that has clients get a token."""
+    """The Worker and what stands before it, and its sources.
+
+    source  needs no login
+    logins  has clients get a token, and has its blobs at `blobs`
+    liar    answers as a test has it
+    """
 
     worker: str
     host: str
     source: DockerRegistry
     logins: ScriptedServer
+    blobs: ScriptedServer
+    liar: ScriptedServer
+    buckets: tuple[S3Bucket, ...]
 
     def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str | None]:
-        answer = Served(self.worker).ask(f"/v2/{path}", method, **headers)
+        answer = self.answer(path, method, **headers)
         return answer.status, answer.headers.get("location")
 
+    def answer(self, path: str, method: str = "GET", **headers: str) -> Answered:
+        return Served(self.worker).ask(f"/v2/{path}", method, **headers)
 
-def asks_for_tokens(server: ScriptedServer) -> Callable[[Asked], Answer]:
+    def asked_source(self, part: str) -> int:
+        """How many requests with this in their path the source has had."""
+        return sum(part in one.path for one in self.source.requests())
+
+
+def asks_for_tokens(server: ScriptedServer, elsewhere: ScriptedServer) -> Callable[[Asked], Answer]:
     """A registry as Docker Hub is: anonymous pulls need a token, too."""
     manifests = {one.digest: one for one in IMAGE.manifests()}
     blobs = IMAGE.all_blobs()
@@ -56,6 +73,8 @@ def asks_for_tokens(server: ScriptedServer) -> Callable[[Asked], Answer]:
             realm = f'Bearer realm="{server.url}/token",service="hub",scope="repository:hub/app:pull"'
             return Answer(401, {"WWW-Authenticate": realm})
         reference = asked.path.rpartition("/")[2]
+        if reference in blobs and "/proxied/" in asked.path:
+            return Answer(307, {"Location": f"{elsewhere.url}/{reference}?signature=1"})
         if reference in blobs:
             return Answer(body=blobs[reference])
         found = manifests.get(reference, IMAGE)
@@ -68,19 +87,36 @@ def asks_for_tokens(server: ScriptedServer) -> Callable[[Asked], Answer]:
 
 @pytest.fixture(scope="module")
 def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    folder, logins = tmp_path_factory.mktemp("on-miss"), ScriptedServer()
-    logins.otherwise = asks_for_tokens(logins)
-    with start_docker_registry(folder / "source") as source, serve_answers(logins) as logins.url:
+    folder, logins, blobs, liar = (
+        tmp_path_factory.mktemp("on-miss"),
+        ScriptedServer(),
+        ScriptedServer(),
+        ScriptedServer(),
+    )
+    logins.otherwise = asks_for_tokens(logins, blobs)
+    stored = IMAGE.all_blobs()
+    blobs.otherwise = lambda asked: Answer(body=stored[asked.path[1:].partition("?")[0]])
+    with (
+        start_docker_registry(folder / "source") as source,
+        serve_answers(logins) as logins.url,
+        serve_answers(blobs) as blobs.url,
+        serve_answers(liar) as liar.url,
+    ):
         sources = [
-            MissSource("", "m/library", f"{source.url}/v2/library"), MissSource("", "hub", f"{logins.url}/v2/hub")
-        ]  # fmt: skip
+            MissSource("", "m/library", f"{source.url}/v2/library"),
+            MissSource("", "hub", f"{logins.url}/v2/hub"),
+            MissSource("", "proxy/library", f"{source.url}/v2/library", 1000),
+            MissSource("", "proxy/hub", f"{logins.url}/v2/proxied", 1000, (logins.url,)),
+            MissSource("", "proxy/liar", f"{liar.url}/v2/liar", 1000, (liar.url,)),
+            MissSource("", "proxy/few", f"{source.url}/v2/few", 2),
+        ]
         push(IMAGE, source.host, "library/app", "1.0")
         with start_r2_simulator(folder / "worker", texts={"ON_MISS": on_miss_json(sources)}) as buckets:
             headers = manifest_headers(OCI_MANIFEST, "1")
             bucket_store(buckets[0]).put(manifest_key("m/library/kept", "1"), MANIFEST, headers)
             # Clients try TLS first, which nginx refuses at once, as Cloudflare's edge and not the simulator does.
             with start_nginx_edge(folder / "front", f"http://{worker_host(buckets[0])}", ()) as front:
-                yield Edge(worker_host(buckets[0]), front.host, source, logins)
+                yield Edge(worker_host(buckets[0]), front.host, source, logins, blobs, liar, buckets)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -131,3 +167,152 @@ def test_containerd_gets_the_token_of_a_source(edge: Edge, tmp_path: Path) -> No
         hosts.mkdir(parents=True)
         (hosts / "hosts.toml").write_text(f'server = "http://{edge.host}"\n')
         assert ctr.pull(f"{edge.host}/hub/app:1.0", hosts.parent) == IMAGE.digest
+        assert ctr.pull(f"{edge.host}/proxy/hub/other:1.0", hosts.parent) == IMAGE.digest, "the Worker gets it here"
+
+
+def test_clients_pull_what_is_missing_through_the_worker(edge: Edge, skopeo: Skopeo, tmp_path: Path) -> None:
+    """From a source that wants a token too, which these clients cannot get by themselves."""
+    for repository in ("proxy/library/app", "proxy/hub/app"):
+        where, folder = f"{edge.host}/{repository}:1.0", tmp_path / repository.replace("/", "-")
+        skopeo("copy", "--all", f"docker://{where}", f"oci:{folder}:1.0")
+        assert json.loads((folder / "index.json").read_bytes())["manifests"][0]["digest"] == IMAGE.digest
+    with new_podman(f'[[registry]]\nlocation = "{edge.host}"\ninsecure = true\n') as podman:
+        where = f"{edge.host}/proxy/hub/app:1.0"
+        assert IMAGE.digest in podman.pull(where)[where]
+
+
+def test_what_is_fetched_is_counted_as_missed_and_stored_nowhere(edge: Edge) -> None:
+    for _ in range(2):
+        assert edge.answer("proxy/library/twice/manifests/1").status == 404
+        answer = edge.answer("proxy/library/app/manifests/1.0")
+        assert (answer.status, answer.body) == (200, IMAGE.body)
+        assert answer.headers["docker-content-digest"] == IMAGE.digest
+        assert answer.headers["content-type"] == IMAGE.media_type
+        assert answer.headers["cache-control"] == "no-store"
+    # The log of the source lags behind its answers.
+    wait_until(lambda: edge.asked_source("/twice/") == 2)
+    assert [one.key for one in bucket_store(edge.buckets[0]).list("v2/")] == [manifest_key("m/library/kept", "1")]
+    counts = bucket_store(edge.buckets[2])
+
+    def missed() -> str:
+        return "".join(str(counts.get(one.key)) for one in counts.list("_mirror/pulls/"))
+
+    wait_until(lambda: '"proxy/library/app":{"1.0":' in missed())
+
+
+def test_manifests_and_blobs_are_answered_as_those_of_the_mirror(edge: Edge) -> None:
+    digest, body = max(IMAGE.all_blobs().items(), key=lambda one: len(one[1]))
+    tag, manifest, blob = (
+        f"proxy/library/app/{one}" for one in ("manifests/1.0", f"manifests/{IMAGE.digest}", f"blobs/{digest}")
+    )
+    for path, length, name in (
+        (tag, len(IMAGE.body), IMAGE.digest),
+        (manifest, len(IMAGE.body), IMAGE.digest),
+        (blob, len(body), digest),
+    ):
+        found = edge.answer(path, "HEAD")
+        assert (found.status, found.headers["content-length"]) == (200, str(length))
+        assert found.headers["docker-content-digest"] == name
+        assert edge.answer(path, if_none_match=f'"{name}"').status == 304
+    part = edge.answer(blob, range="bytes=1-3")
+    assert (part.status, part.body, part.headers["content-range"]) == (206, body[1:4], f"bytes 1-3/{len(body)}")
+    assert edge.answer(blob, range="bytes=1-3", if_range='"other"').status == 200
+    assert edge.answer(blob, range="bytes=99999999-").status == 416
+    for path in (f"manifests/{ABSENT}", "manifests/2"):
+        answer = edge.answer(f"proxy/library/app/{path}")
+        assert (answer.status, error_of(answer.body)) == (404, "MANIFEST_UNKNOWN")
+    assert error_of(edge.answer(f"proxy/library/app/blobs/{ABSENT}").body) == "BLOB_UNKNOWN"
+
+
+def test_a_token_is_fetched_once_and_goes_to_the_source_alone(edge: Edge) -> None:
+    digest = next(iter(IMAGE.all_blobs()))
+    edge.logins.asked.clear()
+    edge.blobs.asked.clear()
+    secrets = {"authorization": "Basic c2VjcmV0", "cookie": "secret=1", "x_secret": "secret", "accept": "*/*"}
+    for path in ("manifests/1.0", f"blobs/{digest}"):
+        for _ in range(2):
+            assert edge.answer(f"proxy/hub/once/{path}", **secrets).status == 200
+    assert edge.logins.requests("GET /token") == ["GET /token?service=hub&scope=repository%3Ahub%2Fapp%3Apull"]
+    sent = [*edge.logins.asked, *edge.blobs.asked]
+    assert {one.headers.get("authorization") for one in sent} == {None, "Bearer anonymous"}
+    assert {one.headers.get("authorization") for one in edge.blobs.asked} == {None}
+    assert "secret" not in str([(one.path, one.headers) for one in sent])
+
+
+LARGE = b" " * (4 * 1024 * 1024 + 1)
+JSON = {"Content-Type": OCI_MANIFEST}
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (Answer(401), 404),
+        (Answer(403), 404),
+        (Answer(404), 404),
+        (Answer(429, {"Retry-After": "7"}), 429),
+        (Answer(500), 503),
+        (Answer(304), 503),
+        (Answer(204), 503),
+        (Answer(206, JSON, MANIFEST), 503),
+        (Answer(drop=True), 503),
+        (Answer(raw=b"nothing of HTTP\r\n\r\n"), 503),
+        (Answer(200, JSON, MANIFEST, cut=1), 503),
+        (Answer(200, JSON, LARGE), 503),
+        (Answer(200, {"Content-Type": "text/html"}, b"<script>"), 503),
+        (Answer(200, {**JSON, "Docker-Content-Digest": str(ABSENT)}, MANIFEST), 503),
+        (Answer(307, {"Location": "http://user:password@127.0.0.1/"}), 503),
+        (Answer(307, {"Location": "ftp://127.0.0.1/"}), 503),
+        (Answer(307, {"Location": "/v2/liar/app/manifests/again"}), 503),
+        (Answer(401, {"WWW-Authenticate": 'Basic realm="x"'}), 404),
+        (Answer(401, {"WWW-Authenticate": 'Bearer realm="LOGINS/token",service="hub"'}), 404),
+        (Answer(401, {"WWW-Authenticate": 'Bearer realm="//["'}), 404),
+    ],
+)  # fmt: skip
+def test_a_source_that_fails_or_lies(answer: Answer, status: int, edge: Edge) -> None:
+    headers = {name: value.replace("LOGINS", edge.logins.url) for name, value in answer.headers.items()}
+    edge.logins.asked.clear()
+    edge.liar.otherwise = lambda _: replace(answer, headers=headers)
+    found = edge.answer("proxy/liar/app/manifests/1")
+    code = {404: "MANIFEST_UNKNOWN", 429: "TOOMANYREQUESTS", 503: "UNAVAILABLE"}[status]
+    assert (found.status, error_of(found.body)) == (status, code)
+    assert found.headers.get("retry-after") == {404: None, 429: "7", 503: "10"}[status]
+    assert edge.logins.asked == [], "no token is fetched from a server that mirrors.yaml does not name"
+
+
+def test_a_manifest_by_digest_that_is_another_one_is_not_sent(edge: Edge) -> None:
+    edge.liar.otherwise = lambda _: Answer(200, JSON, MANIFEST)
+    assert edge.answer(f"proxy/liar/app/manifests/{ABSENT}").status == 503
+    right = f"sha512:{hashlib.sha512(MANIFEST).hexdigest()}"
+    for digest in (str(Digest.of(MANIFEST)), right):
+        answer = edge.answer(f"proxy/liar/app/manifests/{digest}")
+        assert (answer.status, answer.headers["docker-content-digest"]) == (200, digest)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (Answer(429, {"Retry-After": "7"}), 429),
+        (Answer(500), 503),
+        (Answer(403), 404),
+        (Answer(302, {"Location": "/else"}), 503),
+        (Answer(body=b'{"token": "a b"}'), 503),
+        (Answer(body=b'{"token":"' + b"a" * 70_000 + b'"}'), 503),
+        (Answer(body=b"[]"), 503),
+        (Answer(body=b'{"access_token":"still-refused"}'), 404),
+    ],
+)  # fmt: skip
+def test_a_token_server_that_fails(answer: Answer, status: int, edge: Edge) -> None:
+    challenge = {"WWW-Authenticate": f'Basic realm="a", Bearer realm="{edge.liar.url}/token",scope="x"'}
+    edge.liar.otherwise = lambda asked: answer if asked.path.startswith("/token") else Answer(401, challenge)
+    edge.liar.asked.clear()
+    assert edge.answer("proxy/liar/login/manifests/1").status == status
+    assert edge.liar.requests("GET /token") == ["GET /token?scope=repository%3Aliar%2Flogin%3Apull"]
+    assert not edge.liar.requests("GET /else")
+
+
+def test_a_source_gets_a_limited_number_of_requests(edge: Edge) -> None:
+    *passed, refused = [edge.answer("proxy/few/app/manifests/1") for _ in range(3)]
+    assert [one.status for one in passed] == [404, 404]
+    assert refused.status == 429
+    assert 0 < int(refused.headers["retry-after"]) <= 60
+    wait_until(lambda: edge.asked_source("/few/") == 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.access.config import TokenConfig
-from reconciler.edge.config import EdgeConfig, MissSource
+from reconciler.edge.config import EdgeConfig, MissSource, on_miss_json
 from reconciler.edge.script import (
     ACCESS,
     MAIN_MODULE,
@@ -41,6 +42,9 @@ def test_sources_of_misses_are_a_variable() -> None:
     text = '[{"target":"m/a","url":"https://quay.io/v2/a"}]'
     assert bindings["ON_MISS"] == {"type": "plain_text", "name": "ON_MISS", "text": text}
     assert script.version != wanted_script(EDGE, ["cr"], "default", MODULES).version
+    fetched = replace(edge.on_miss[0], limit=9, tokens=("https://quay.io",))
+    proxy = {"target": "m/a", "url": "https://quay.io/v2/a", "limit": 9, "tokens": ["https://quay.io"]}
+    assert json.loads(on_miss_json([fetched])) == [proxy]
 
 
 def test_the_modules_are_installed_with_the_package() -> None:

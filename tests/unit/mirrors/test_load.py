@@ -555,12 +555,24 @@ def test_misses_are_redirected_to_where_the_layout_has_them(tmp_path: Path) -> N
     assert [one.target for one in edge.on_miss] == ["m/docker.io/a", "m/quay.io/a"]
 
 
+def test_misses_are_fetched_with_tokens_of_the_servers_that_are_known(tmp_path: Path) -> None:
+    registries = "registries: {quay.io: {token_servers: [sso.example.com, 10.0.0.0/8, 'http://plain.example']}}\n"
+    said = "{mode: proxy, sources: [docker.io/library, quay.io/c, gcr.io/d]}"
+    edge = load(tmp_path, f"{CR}{registries}edge: {{zone: example.com, worker: true, on_miss: {said}}}\n", {}).edge
+    assert edge
+    assert {one.name: (one.limit, one.tokens) for one in edge.on_miss} == {
+        "docker.io/library": (120, ("https://registry-1.docker.io", "https://auth.docker.io")),
+        "quay.io/c": (120, ("https://quay.io", "https://sso.example.com")),
+        "gcr.io/d": (120, ("https://gcr.io",)),
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (
             f"{CR}{on_miss('quay.io/x', more='worker: false')}",
-            "4:42: edge.on_miss: needs `worker: true`: only the Worker can redirect",
+            "4:42: edge.on_miss: needs `worker: true`: only the Worker knows the sources",
         ),
         *(
             (f"{CR}{on_miss(wrong)}", f"4:77: edge.on_miss.sources[0]: {wrong!r} is not part of a registry")
@@ -583,8 +595,12 @@ def test_misses_are_redirected_to_where_the_layout_has_them(tmp_path: Path) -> N
             "4:77: edge.on_miss.sources[0]: would answer for a/b, which is mirrored from docker.io/a/b, with quay.io/a/b",
         ),
         (
-            f"{CR}edge: {{zone: example.com, worker: true, on_miss: {{mode: proxy, sources: [q.io/a]}}}}\n",
-            "4:57: edge.on_miss.mode: expected one of redirect, got proxy",
+            f"{CR}edge: {{zone: example.com, worker: true, on_miss: {{mode: store, sources: [q.io/c]}}}}\n",
+            "4:57: edge.on_miss.mode: expected one of redirect, proxy, got store",
+        ),
+        (
+            f"{CR}edge: {{zone: example.com, worker: true, on_miss: {{mode: redirect, limit: 9, sources: [q.io/c]}}}}\n",
+            "4:74: edge.on_miss.limit: needs `mode: proxy`: clients that are redirected are not limited",
         ),
         (
             f"{CR}{on_miss(*(f'{number}.example/{LONG}{number}' for number in range(30)))}",

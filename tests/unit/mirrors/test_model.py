@@ -63,6 +63,7 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("on_miss", "name"): {"sources"},
     ("on_miss", "target"): set(),  # where the layout has the source
     ("on_miss", "url"): set(),  # where its registry is
+    ("on_miss", "tokens"): set(),  # what is known of its registry
     ("mirror", "entry"): set(),  # how it is written
     ("mirror", "fallbacks"): {"source"},  # after the first
     ("mirror", "referrer_types"): set(),  # a key of `referrers`

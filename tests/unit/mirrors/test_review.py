@@ -255,8 +255,8 @@ CHANGED = [
             mirrors(edge=replace(EDGE_CONFIG, on_miss=(MISS_SOURCE,))),
             mirrors(edge=replace(EDGE_CONFIG, on_miss=(one,))),
         )
-        # The others follow from it and from `target_prefix`.
-        for name, one in variants(MISS_SOURCE, left_out=frozenset({"target", "url"}))
+        # The others follow from it, from `target_prefix` and from `registries`.
+        for name, one in variants(MISS_SOURCE, left_out=frozenset({"target", "url", "tokens"}))
     ),
     *(
         (f"token {name}", mirrors(access={"ci": TOKEN}), mirrors(access={one.name: one}))
