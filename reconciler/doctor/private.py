@@ -82,19 +82,23 @@ def _other_addresses(
     try:
         with connect(store, environ) as cloudflare:
             yield from _development_addresses(notes, store, cloudflare)
-            hosts = [
-                domain.hostname
+            domains = [
+                (bucket, domain.hostname)
                 for bucket in bucket_names(store)
                 for domain in cloudflare.domains(bucket)
-                if domain.enabled and domain.hostname != urlsplit(notes.about).hostname
+                if domain.enabled
             ]
     except EdgeError as error:
         fix = "export CLOUDFLARE_API_TOKEN with Account > Workers R2 Storage > Read, then run doctor again"
         found = f"whether a bucket has an address without a login is unknown: {error}"
         yield notes.warning("other addresses", found, fix)
         return
-    for host in hosts:
-        yield _other_domain(notes, host, paths)
+    for bucket, host in domains:
+        if host == urlsplit(notes.about).hostname:
+            found = f"{host} is also a domain of bucket {bucket}, which is open whenever the Worker does not answer"
+            yield notes.error("bucket domain", found, "run `r2mirror edge apply`, which gives the domain to the Worker")
+        else:
+            yield _other_domain(notes, host, paths)
 
 
 def _development_addresses(notes: Notes, store: R2, cloudflare: Cloudflare) -> Iterator[CheckResult]:

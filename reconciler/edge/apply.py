@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 POLL_EVERY = 5.0
 """Seconds between two polls of a domain that is not active yet. Activation takes minutes."""
 
-_CONNECTING = (ResourceKind.BUCKET, ResourceKind.DOMAIN)
+RECORDS_GO = 120.0
+"""Seconds within which the DNS record of a domain that was taken from a bucket is gone."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,10 @@ class Wait:
 
 def apply_plan(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> Iterator[EdgeOutcome]:
     """Applies the changes one by one, and yields the outcome of each. Those that need a failed one are not tried."""
-    is_connected = yield from _connect(plan, cloudflare)
-    answering = [change for change in plan.changes if change.kind not in _CONNECTING]
+    is_connected = yield from _connect(plan, cloudflare, wait)
+    answering = [change for change in plan.changes if not _is_connecting(change, plan)]
     # Until the hostname leads to our bucket it may be a shop's, whose home page our rules would rewrite.
-    if is_connected and any(change.action is not EdgeAction.REMOVE for change in answering):
+    if is_connected and not plan.own_domain and any(change.action is not EdgeAction.REMOVE for change in answering):
         is_connected = _becomes_connected(plan, cloudflare, wait)
     # A copy, because the first rule of a phase creates its ruleset, which the following rules then need.
     rulesets = dict(plan.ruleset_ids)
@@ -79,19 +80,29 @@ def apply_plan(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> Iterator[E
         if reason is None and handover.needs_pause(change):
             wait.report(f"waiting {SPREADING:.0f} s until all of Cloudflare's locations have these changes")
             wait.sleep(SPREADING)
-        outcome = NotTried(change, reason) if reason else _outcome(change, plan, cloudflare, rulesets)
+        outcome = NotTried(change, reason) if reason else _outcome(change, plan, cloudflare, rulesets, wait)
         handover.done(change, succeeded=isinstance(outcome, Applied))
         yield outcome
 
 
-def _connect(plan: EdgePlan, cloudflare: Cloudflare) -> Generator[EdgeOutcome, None, bool]:
+def _is_connecting(change: EdgeChange, plan: EdgePlan) -> bool:
+    """Whether a change is one of those that give the bucket its domain, for which the Worker may have to leave it."""
+    is_removal = change.action is EdgeAction.REMOVE
+    return (
+        change.kind is ResourceKind.BUCKET
+        or (change.kind is ResourceKind.DOMAIN and not is_removal)
+        or (change.kind is ResourceKind.WORKER_DOMAIN and is_removal and not plan.remove)
+    )
+
+
+def _connect(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> Generator[EdgeOutcome, None, bool]:
     """Applies the changes to buckets and the domain; returns whether the two can be connected, as far as is known."""
     is_possible = True
     for change in plan.changes:
         if change.kind is ResourceKind.DOMAIN and not is_possible:
-            yield NotTried(change, "its bucket could not be created")
-        elif change.kind in _CONNECTING:
-            outcome = _outcome(change, plan, cloudflare, {})
+            yield NotTried(change, "its bucket could not be created, or the Worker still has the domain")
+        elif _is_connecting(change, plan):
+            outcome = _outcome(change, plan, cloudflare, {}, wait)
             # A failure of the state bucket does not keep the public one from being connected.
             is_needed = change.name in (plan.bucket, plan.edge.hostname)
             is_possible = is_possible and not (is_needed and isinstance(outcome, Rejected))
@@ -109,23 +120,23 @@ def _becomes_connected(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> bo
 
 
 def _outcome(
-    change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]
+    change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None], wait: Wait
 ) -> EdgeOutcome:
     try:
-        _make(change, plan, cloudflare, rulesets)
+        _make(change, plan, cloudflare, rulesets, wait)
     except EdgeError as error:
         return Rejected(change, str(error))
     return Applied(change)
 
 
-def _make(change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None]) -> None:
+def _make(
+    change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rulesets: dict[Phase, str | None], wait: Wait
+) -> None:
     match change.kind:
         case ResourceKind.BUCKET:
             cloudflare.create_bucket(change.name, change.after or {})
-        case ResourceKind.DOMAIN if change.action is EdgeAction.ADD:
-            cloudflare.connect_domain(plan.bucket, change.name, change.after or {})
         case ResourceKind.DOMAIN:
-            cloudflare.configure_domain(plan.bucket, change.name, change.after or {})
+            _make_domain(change, plan.bucket, cloudflare)
         case ResourceKind.RULE:
             _make_rule(change, plan, cloudflare, rulesets)
         case ResourceKind.WORKER:
@@ -134,8 +145,35 @@ def _make(change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare, rulesets: 
             cloudflare.remove_route(plan.zone, change.id or "")
         case ResourceKind.ROUTE:
             cloudflare.add_route(plan.zone, change.name, (change.after or {})["script"])
+        case ResourceKind.WORKER_DOMAIN:
+            _make_worker_domain(change, cloudflare, wait)
         case _:
             assert_never(change.kind)
+
+
+def _make_domain(change: EdgeChange, bucket: str, cloudflare: Cloudflare) -> None:
+    match change.action:
+        case EdgeAction.ADD:
+            cloudflare.connect_domain(bucket, change.name, change.after or {})
+        case EdgeAction.UPDATE:
+            cloudflare.configure_domain(bucket, change.name, change.after or {})
+        case EdgeAction.REMOVE:
+            cloudflare.disconnect_domain(bucket, change.name)
+
+
+def _make_worker_domain(change: EdgeChange, cloudflare: Cloudflare, wait: Wait) -> None:
+    """Takes the domain from the Worker; or gives it one, as soon as the DNS record of the bucket's is gone."""
+    if change.action is EdgeAction.REMOVE:
+        cloudflare.detach_domain(change.name, change.id or "")
+        return
+    end = wait.waited + min(RECORDS_GO, wait.timeout)
+    while not cloudflare.attach_domain(change.name, change.after or {}):
+        if wait.waited >= end:
+            why = "has DNS records of something else; remove them in the dashboard (DNS > Records)"
+            raise EdgeError(f"custom domain {change.name}", f"{why}, then run `r2mirror edge apply` again")
+        wait.report(f"waiting for the DNS record of {change.name} to go")
+        wait.sleep(POLL_EVERY)
+        wait.waited += POLL_EVERY
 
 
 def _make_worker(change: EdgeChange, plan: EdgePlan, cloudflare: Cloudflare) -> None:
@@ -196,11 +234,11 @@ def _why_not(domain: Domain, waited: float) -> str:
 
 
 def settle(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> None:
-    """Waits until the custom domain of a plan that was applied is active, and verifies that nothing is left to change.
+    """Waits until the bucket's domain of an applied plan is active, and verifies that nothing is left to change.
 
     Raises `EdgeError` if the domain does not become active in time, or if Cloudflare stored something else.
     """
-    if not plan.remove:
+    if not (plan.remove or plan.own_domain):
         wait_for_domain(plan.edge, plan.bucket, cloudflare, wait, lambda domain: domain.is_active)
     # If Cloudflare stored a value in another spelling, every later run would report and send the same change again.
     # After a rollback the Worker differs from the wanted one on purpose.

@@ -24,6 +24,7 @@ from reconciler.edge.observed import (
     Domain,
     LiveRoute,
     LiveVersion,
+    LiveWorkerDomain,
     Ruleset,
     Zone,
     parse_deployments,
@@ -32,6 +33,7 @@ from reconciler.edge.observed import (
     parse_routes,
     parse_ruleset,
     parse_version,
+    parse_worker_domains,
     parse_zone,
     parse_zones,
 )
@@ -68,6 +70,7 @@ _BUCKET_EXISTS = 10004
 _NO_ENTRYPOINT = 10003
 _NO_SCRIPT = 10007
 _OTHER_SECRETS = 10220
+_HAS_RECORDS = 100117
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,11 @@ class Cloudflare:
         path = f"{self._bucket_path(bucket)}/domains/custom/{quote(hostname, safe='')}"
         self._result(_Call("PUT", path, f"custom domain {hostname}", R2_EDIT, body))
 
+    def disconnect_domain(self, bucket: str, hostname: str) -> None:
+        """Takes a custom domain from a bucket, with its DNS record, unless it is gone already."""
+        path = f"{self._bucket_path(bucket)}/domains/custom/{quote(hostname, safe='')}"
+        self._answer(_Call("DELETE", path, f"custom domain {hostname}", R2_EDIT), (404,))
+
     def ruleset(self, zone: Zone, phase: Phase) -> Ruleset:
         """Fetches the entry point ruleset of a phase; empty and without an id if the zone has none yet."""
         call = self._rules_call("GET", zone, phase, f"phases/{phase}/entrypoint")
@@ -304,6 +312,25 @@ class Cloudflare:
         """Removes a Worker, unless it is gone already."""
         self._answer(self._script_call("DELETE", script, ""), (404,))
 
+    def worker_domain(self, hostname: str) -> LiveWorkerDomain | None:
+        """Finds the custom domain of a Worker, whichever it is."""
+        call = replace(self._domains_call("GET", hostname), query={"hostname": hostname})
+        found = parse_worker_domains(self._result(call), call.what)
+        # Compared here too, in case the filter finds more than the exact name.
+        return next((one for one in found if one.hostname == hostname), None)
+
+    def attach_domain(self, hostname: str, body: Mapping[str, Any]) -> bool:
+        """Gives a Worker a custom domain. Returns False as long as the hostname has DNS records of something else."""
+        call = self._domains_call("PUT", hostname, body=body)
+        answer = self._answer(call, (409,))
+        if answer.status == 409 and _HAS_RECORDS not in answer.codes:
+            raise self._refused(call, answer)
+        return answer.is_success
+
+    def detach_domain(self, hostname: str, domain_id: str) -> None:
+        """Takes a custom domain from a Worker, with its DNS record, unless it is gone already."""
+        self._answer(self._domains_call("DELETE", hostname, f"/{quote(domain_id, safe='')}"), (404,))
+
     def secrets(self, script: str) -> frozenset[str]:
         """Lists the names of a Worker's secrets."""
         call = self._script_call("GET", script, "/secrets")
@@ -321,6 +348,10 @@ class Cloudflare:
     def remove_secret(self, script: str, name: str) -> None:
         """Removes a secret, unless it is gone already."""
         self._answer(self._script_call("DELETE", script, f"/secrets/{quote(name, safe='')}"), (404,))
+
+    def _domains_call(self, method: str, hostname: str, path: str = "", body: Mapping[str, Any] | None = None) -> _Call:
+        place = f"/accounts/{self.account_id}/workers/domains{path}"
+        return _Call(method, place, f"the Worker's domain {hostname}", WORKERS_EDIT, body)
 
     def _script_call(self, method: str, script: str, path: str) -> _Call:
         full = f"/accounts/{self.account_id}/workers/scripts/{quote(script, safe='')}{path}"

@@ -47,9 +47,6 @@ def make(edge: EdgeConfig, buckets: Sequence[str], cloudflare: Cloudflare, *, re
 
     Raises `EdgeError`, and `EdgeDenied` for a token that lacks a permission.
     """
-    if remove and edge.access:
-        why = "is not removed: without it everyone could read the bucket, and edge.access has tokens"
-        raise EdgeError("the Worker", f"{why}; disconnect the domain in the dashboard, or remove edge.access")
     script = wanted_script(edge, buckets, cloudflare.jurisdiction, worker_modules()) if edge.worker else None
     observed = observe(edge, buckets, cloudflare)
     if edge.access:
@@ -117,6 +114,7 @@ def _worker(edge: EdgeConfig, zone: Zone, cloudflare: Cloudflare) -> LiveWorker 
     name = script_name(edge.hostname)
     try:
         routes, deployments = cloudflare.routes(zone), cloudflare.deployments(name)
+        domain = cloudflare.worker_domain(edge.hostname)
     except EdgeDenied:
         # A token for an edge without a Worker lacks these permissions, and then there has been none.
         if edge.worker:
@@ -125,7 +123,7 @@ def _worker(edge: EdgeConfig, zone: Zone, cloudflare: Cloudflare) -> LiveWorker 
     current = deployments[0] if deployments else ()
     # Several versions at once are a gradual deployment by another client, of which no one is the current version.
     version = cloudflare.version(name, current[0]) if len(current) == 1 else None
-    return LiveWorker(deployments is not None, version, None, routes)
+    return LiveWorker(deployments is not None, version, None, routes, domain)
 
 
 def _previous(name: str, current: LiveVersion, cloudflare: Cloudflare) -> LiveVersion | None:

@@ -96,18 +96,29 @@ class LiveRoute:
 
 
 @dataclass(frozen=True)
+class LiveWorkerDomain:
+    """A custom domain of a Worker, at which it answers by itself, without a bucket's domain; `script` is its Worker."""
+
+    id: str
+    hostname: str
+    script: str
+
+
+@dataclass(frozen=True)
 class LiveWorker:
     """The Worker of an edge's hostname, and all routes of the zone.
 
     exists    whether there is a Worker of that name
     version   the one that answers; None if none does, or several do
     previous  the version that answered before, as far as is known
+    domain    the custom domain of the hostname, of this or another Worker
     """
 
     exists: bool
     version: LiveVersion | None
     previous: LiveVersion | None
     routes: tuple[LiveRoute, ...]
+    domain: LiveWorkerDomain | None = None
 
 
 @dataclass(frozen=True)
@@ -193,6 +204,20 @@ def _parse_route(result: Any, what: str) -> LiveRoute:
             return LiveRoute(id, pattern, result.get("script") or "")
         case _:
             raise _unexpected(what, "a route with its id and pattern")
+
+
+def parse_worker_domains(result: Any, what: str) -> tuple[LiveWorkerDomain, ...]:
+    if not isinstance(result, list):
+        raise _unexpected(what, "a list of domains")
+    return tuple(_parse_worker_domain(one, what) for one in result)
+
+
+def _parse_worker_domain(result: Any, what: str) -> LiveWorkerDomain:
+    match result:
+        case {"id": str(id), "hostname": str(hostname), "service": str(script)} if _is_id(id):
+            return LiveWorkerDomain(id, hostname, script)
+        case _:
+            raise _unexpected(what, "a domain with its id, hostname and service")
 
 
 def parse_deployments(result: Any, what: str) -> tuple[tuple[str, ...], ...]:

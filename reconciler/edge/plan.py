@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -19,11 +19,12 @@ from reconciler.errors import EdgeError
 
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
-    from reconciler.edge.observed import LiveRule, Observed, Ruleset, Zone
+    from reconciler.edge.observed import LiveRoute, LiveRule, Observed, Ruleset, Zone
     from reconciler.edge.rules import Rule
     from reconciler.edge.script import Script
 
 
+_NO_WORKER = LiveWorker(False, None, None, ())
 MIN_TLS = "1.2"
 """The minimum TLS version of a domain if mirrors.yaml names none. A domain with a newer one keeps it."""
 
@@ -42,6 +43,7 @@ class ResourceKind(StrEnum):
     RULE = "rule"
     WORKER = "worker"
     ROUTE = "route"
+    WORKER_DOMAIN = "worker domain"
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class EdgeChange:
     name           the bucket, the hostname, the rule's `ref`, the Worker's name, or the route's pattern
     before, after  as the API spells them
     phase          of a rule
-    id             of a rule, a route, or a version of a Worker that already exists
+    id             of a rule, a route, a Worker's domain, or a version of a Worker that already exists
     """
 
     action: EdgeAction
@@ -73,6 +75,7 @@ class EdgePlan:
 
     buckets      the public one first, which gets the domain
     remove       whether it removes our rules and the Worker
+    own_domain   whether the domain is the Worker's, and the bucket has none
     ruleset_ids  None for a ruleset that does not exist yet
     pending      the progress of a custom domain that is not active yet; otherwise None
     script       the Worker to upload; None without one
@@ -89,10 +92,16 @@ class EdgePlan:
     pending: str | None
     script: Script | None = None
     refused: Mapping[str, str] = field(default_factory=dict, hash=False)
+    own_domain: bool = False
 
     @property
     def is_rollback(self) -> bool:
         return any(change.kind is ResourceKind.WORKER and change.id for change in self.changes)
+
+    @property
+    def moves_domain(self) -> bool:
+        """Whether the bucket's domain becomes the Worker's, between which the hostname does not resolve."""
+        return self.own_domain and any(change.kind is ResourceKind.DOMAIN for change in self.changes)
 
     @property
     def bucket(self) -> str:
@@ -110,29 +119,44 @@ def make_edge_plan(
 
     buckets  the public one first, which gets the domain
     script   the Worker, if `edge` has one
-    remove   plans the removal of our rules and the Worker instead; buckets and domain stay
+    remove   plans the removal of our rules and the Worker instead; buckets stay, and so does the domain of a public one
 
-    Raises `EdgeError` if a Worker or a route of others is in the way.
+    Raises `EdgeError` if a Worker, a domain or a route of others is in the way.
     """
     script = None if remove else script
-    changes = [] if remove else [*_bucket_changes(edge, buckets, observed), *_domain_changes(edge, observed)]
-    known = 0 if remove else len(buckets) + 1 + (2 if script else 0)
+    own_domain = script is not None and _has_own_domain(edge, observed)
+    changes = [] if remove else list(_bucket_changes(edge, buckets, observed))
+    if not (remove or own_domain):
+        changes += [*_worker_domain_unwanted(edge, observed), *_domain_changes(edge, observed)]
+    known = 0 if remove else len(buckets) + 1 + (2 if script else 0) - own_domain
     rules: list[EdgeChange] = []
     for phase in Phase:
         wanted = () if remove or script else tuple(rule for rule in edge_rules(edge) if rule.phase is phase)
         rules += _rule_changes(edge.hostname, wanted, observed.rulesets[phase])
         known += len(wanted)
-    # Pulls are answered by one of the two at every moment: what takes over is there before what it replaces goes.
-    if script:
-        changes += [*_worker_wanted(edge, script, observed), *rules]
+    if script and own_domain:
+        changes += [*_worker_wanted(script, observed), *_moved_to_worker(edge, script, observed), *rules]
+    elif script:
+        # Pulls are answered by one of the two at every moment: what takes over is there before what it replaces goes.
+        changes += [*_worker_wanted(script, observed), *_route_wanted(edge, script, observed), *rules]
     else:
-        changes += [*rules, *_worker_unwanted(edge, observed)]
+        changes += [*_closed(edge, observed), *rules] if remove else rules
+        changes += [*_route_unwanted(edge, observed), *_worker_unwanted(edge, observed)]
     # Each wanted thing is unchanged unless a change adds or updates it; removals are of things that are not wanted.
     kept = known - sum(change.action is not EdgeAction.REMOVE for change in changes)
     ids = {phase: ruleset.id for phase, ruleset in observed.rulesets.items()}
     domain = observed.domain
-    pending = domain.progress if domain and domain.enabled and not domain.is_active and not remove else None
-    return EdgePlan(edge, tuple(buckets), remove, observed.zone, tuple(changes), kept, ids, pending, script)
+    is_waited_for = domain is not None and domain.enabled and not (domain.is_active or remove or own_domain)
+    pending = domain.progress if domain and is_waited_for else None
+    plan = EdgePlan(edge, tuple(buckets), remove, observed.zone, tuple(changes), kept, ids, pending, script)
+    return replace(plan, own_domain=own_domain)
+
+
+def _has_own_domain(edge: EdgeConfig, observed: Observed) -> bool:
+    """Whether the domain has to be the Worker's: in front of a private bucket. A public one keeps what it has."""
+    domain = (observed.worker or _NO_WORKER).domain
+    is_there = domain is not None and domain.script == script_name(edge.hostname) and observed.domain is None
+    return bool(edge.access) or is_there
 
 
 def make_rollback_plan(edge: EdgeConfig, buckets: Sequence[str], observed: Observed) -> EdgePlan:
@@ -148,13 +172,8 @@ def make_rollback_plan(edge: EdgeConfig, buckets: Sequence[str], observed: Obser
     return EdgePlan(edge, tuple(buckets), False, observed.zone, (change,), 0, ids, None)
 
 
-def _worker_wanted(edge: EdgeConfig, script: Script, observed: Observed) -> Iterator[EdgeChange]:
-    worker = observed.worker or LiveWorker(False, None, None, ())
-    pattern = route_pattern(edge.hostname)
-    route = next((one for one in worker.routes if one.pattern == pattern), None)
-    if route and route.script != script.name:
-        found = f"runs the Worker {route.script}" if route.script else "is kept free of Workers"
-        raise EdgeError(f"route {pattern}", f"{found}, which r2mirror did not set; remove the route first")
+def _worker_wanted(script: Script, observed: Observed) -> Iterator[EdgeChange]:
+    worker = observed.worker or _NO_WORKER
     if worker.version and worker.version.variable(VERSION) is None:
         raise EdgeError(f"Worker {script.name}", "was not uploaded by r2mirror; rename it, or remove it")
     after = {key: script.metadata[key] for key in ("compatibility_date", "bindings")}
@@ -163,21 +182,76 @@ def _worker_wanted(edge: EdgeConfig, script: Script, observed: Observed) -> Iter
         yield EdgeChange(EdgeAction.ADD, ResourceKind.WORKER, script.name, None, after)
     elif before is None or _comparable(before) != _comparable(after):
         yield EdgeChange(EdgeAction.UPDATE, ResourceKind.WORKER, script.name, before or {}, after)
-    if route is None:
+
+
+def _route_wanted(edge: EdgeConfig, script: Script, observed: Observed) -> Iterator[EdgeChange]:
+    if _route_of_ours(edge, observed) is None:
+        pattern = route_pattern(edge.hostname)
         after = {"pattern": pattern, "script": script.name}
         yield EdgeChange(EdgeAction.ADD, ResourceKind.ROUTE, pattern, None, after)
 
 
-def _worker_unwanted(edge: EdgeConfig, observed: Observed) -> Iterator[EdgeChange]:
-    name, worker = script_name(edge.hostname), observed.worker
-    if worker is None:
-        return
-    for route in worker.routes:
+def _route_of_ours(edge: EdgeConfig, observed: Observed) -> LiveRoute | None:
+    """Returns the route of our Worker. Raises `EdgeError` for one of others, which would answer instead."""
+    worker, pattern = observed.worker or _NO_WORKER, route_pattern(edge.hostname)
+    route = next((one for one in worker.routes if one.pattern == pattern), None)
+    if route and route.script != script_name(edge.hostname):
+        found = f"runs the Worker {route.script}" if route.script else "is kept free of Workers"
+        raise EdgeError(f"route {pattern}", f"{found}, which r2mirror did not set; remove the route first")
+    return route
+
+
+def _moved_to_worker(edge: EdgeConfig, script: Script, observed: Observed) -> Iterator[EdgeChange]:
+    """Takes the domain from the bucket, gives it to the Worker, and removes the route that was between them.
+
+    The bucket is closed before anything that was in front of it goes. A hostname has one DNS record, which belongs to
+    the one or to the other, so that the domain does not resolve for a moment.
+    """
+    _route_of_ours(edge, observed)
+    yield from _bucket_domain_unwanted(edge, observed)
+    domain = (observed.worker or _NO_WORKER).domain
+    if domain and domain.script != script.name:
+        why = f"belongs to the Worker {domain.script}, which r2mirror did not upload; remove the domain from it first"
+        raise EdgeError(f"custom domain {edge.hostname}", why)
+    if domain is None:
+        zone = observed.zone
+        after = {"hostname": edge.hostname, "service": script.name, "zone_id": zone.id, "zone_name": zone.name}
+        yield EdgeChange(EdgeAction.ADD, ResourceKind.WORKER_DOMAIN, edge.hostname, None, after)
+    yield from _route_unwanted(edge, observed)
+
+
+def _closed(edge: EdgeConfig, observed: Observed) -> Iterator[EdgeChange]:
+    """Takes the domain from the Worker, and before from the bucket if it is private."""
+    if edge.access:
+        yield from _bucket_domain_unwanted(edge, observed)
+    yield from _worker_domain_unwanted(edge, observed)
+
+
+def _bucket_domain_unwanted(edge: EdgeConfig, observed: Observed) -> Iterator[EdgeChange]:
+    if observed.domain:
+        before = {"enabled": observed.domain.enabled, "minTLS": observed.domain.min_tls}
+        yield EdgeChange(EdgeAction.REMOVE, ResourceKind.DOMAIN, edge.hostname, before, None)
+
+
+def _worker_domain_unwanted(edge: EdgeConfig, observed: Observed) -> Iterator[EdgeChange]:
+    domain = (observed.worker or _NO_WORKER).domain
+    if domain and domain.script == script_name(edge.hostname):
+        before = {"hostname": domain.hostname, "service": domain.script}
+        yield EdgeChange(EdgeAction.REMOVE, ResourceKind.WORKER_DOMAIN, edge.hostname, before, None, id=domain.id)
+
+
+def _route_unwanted(edge: EdgeConfig, observed: Observed) -> Iterator[EdgeChange]:
+    name = script_name(edge.hostname)
+    for route in (observed.worker or _NO_WORKER).routes:
         if route.script == name:
             before = {"pattern": route.pattern, "script": name}
             yield EdgeChange(EdgeAction.REMOVE, ResourceKind.ROUTE, route.pattern, before, None, id=route.id)
+
+
+def _worker_unwanted(edge: EdgeConfig, observed: Observed) -> Iterator[EdgeChange]:
+    worker = observed.worker or _NO_WORKER
     if worker.exists:
-        yield EdgeChange(EdgeAction.REMOVE, ResourceKind.WORKER, name, _live(worker) or {}, None)
+        yield EdgeChange(EdgeAction.REMOVE, ResourceKind.WORKER, script_name(edge.hostname), _live(worker) or {}, None)
 
 
 def _live(worker: LiveWorker) -> dict[str, Any] | None:

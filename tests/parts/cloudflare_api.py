@@ -116,6 +116,7 @@ def body_of(asked: Asked) -> dict[str, Any]:
 class CloudflareApi:
     """One account with one zone. `permissions` are the token's; `progress` is how a new domain becomes active.
 
+    `worker_domains` are by id. A DNS record is seen by `lingering` requests for a Worker's domain after its bucket's is gone.
     `managed` are the buckets whose r2.dev address is on. `faults` are answers that take the place of the next ones to requests that begin as said. `decorate` is what the
     server makes of a rule that it is sent.
     """
@@ -130,6 +131,8 @@ class CloudflareApi:
     rulesets: dict[str, dict[str, Any]] = field(default_factory=dict)
     scripts: dict[str, WorkerScript] = field(default_factory=dict)
     routes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    worker_domains: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lingering: int = 0
     progress: tuple[tuple[str, str], ...] = (("active", "active"),)
     faults: deque[tuple[str, Answer]] = field(default_factory=deque)
     decorate: Callable[[dict[str, Any]], dict[str, Any]] = dict
@@ -194,6 +197,8 @@ class CloudflareApi:
                 return self._validated(asked.method, rest, body)
             case _, ["zones", _, "rulesets", *rest]:
                 return self._rulesets(asked.method, rest, body)
+            case _, ["accounts", _, "workers", "domains", *rest]:
+                return self._allowed("workers") or self._worker_domain(asked, rest, body)
             case _, ["accounts", _, "workers", "scripts", name, *rest]:
                 return self._allowed("workers") or self._script(asked.method, name, rest, body)
             case _, ["zones", _, "workers", "routes", *rest]:
@@ -228,17 +233,31 @@ class CloudflareApi:
                 return r2_success({"name": bucket})
             case _, [bucket, *_] if bucket not in self.buckets:
                 return failure(404, 10006, "The specified bucket does not exist.")
-            case "GET", [bucket, "domains", "custom"]:
-                return r2_success({"domains": [self._domain(one) for one in self.buckets[bucket].values()]})
             case "GET", [bucket, "domains", "managed"]:
                 address = {"bucketId": "0" * 32, "domain": f"pub-{'0' * 32}.r2.dev"}
                 return r2_success({**address, "enabled": bucket in self.managed})
-            case "POST", [bucket, "domains", "custom"]:
+            case _, [bucket, "domains", "custom", *rest]:
+                return self._bucket_domain(method, bucket, rest, body)
+            case _:
+                return failure(404, 7003, "Could not route")
+
+    def _bucket_domain(
+        self, method: str, bucket: str, parts: list[str], body: dict[str, Any]
+    ) -> tuple[int, dict[str, Any]]:
+        match method, parts:
+            case "GET", []:
+                return r2_success({"domains": [self._domain(one) for one in self.buckets[bucket].values()]})
+            case "POST", [] if self._is_a_workers(body["domain"]):
+                return failure(409, 10056, "The domain has a DNS record of something else.")
+            case "POST", []:
                 if any(body["domain"] in domains for domains in self.buckets.values()):
                     return failure(409, 10055, "The domain is in use by another bucket.")
                 self.buckets[bucket][body["domain"]] = {"minTLS": "1.0", **body, "seen": 0}
                 return r2_success({key: body[key] for key in ("domain", "enabled", "zoneId")})
-            case "PUT", [bucket, "domains", "custom", domain]:
+            case "DELETE", [domain] if domain in self.buckets[bucket]:
+                del self.buckets[bucket][domain]
+                return r2_success({"domain": domain})
+            case "PUT", [domain]:
                 self.buckets[bucket][domain] |= body
                 return r2_success({"domain": domain})
             case _:
@@ -314,6 +333,34 @@ class CloudflareApi:
                 return success(script.versions[id])
             case _:
                 return failure(404, 7003, "Could not route")
+
+    def _is_a_workers(self, hostname: str) -> bool:
+        return any(one["hostname"] == hostname for one in self.worker_domains.values())
+
+    def _worker_domain(self, asked: Asked, parts: list[str], body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        match asked.method, parts:
+            case "GET", []:
+                wanted = parse_qs(urlsplit(asked.path).query).get("hostname", [])
+                return success([one for one in self.worker_domains.values() if one["hostname"] in wanted])
+            case "PUT", [] if body["service"] not in self.scripts:
+                return failure(404, 10007, "This Worker does not exist on your account.")
+            case "PUT", []:
+                is_held = any(body["hostname"] in domains for domains in self.buckets.values())
+                if is_held or self.lingering > 0:
+                    self.lingering -= not is_held
+                    return failure(409, 100117, "Hostname already has externally managed DNS records (A, CNAME, etc).")
+                return success(self.add_worker_domain(**body))
+            case "DELETE", [id] if id in self.worker_domains:
+                del self.worker_domains[id]
+                return success(None)
+            case _:
+                return failure(404, 100114, "workers.api.error.domain_not_found")
+
+    def add_worker_domain(self, **domain: Any) -> dict[str, Any]:
+        """Gives a Worker a domain, as its owner did some day."""
+        added = {"id": new_id(), "cert_id": new_id(), **domain}
+        self.worker_domains[added["id"]] = added
+        return added
 
     def _route(self, method: str, parts: list[str], body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         match method, parts:

@@ -53,7 +53,9 @@ edge.add_typer(token)
 
 RemoveOption = Annotated[
     bool,
-    typer.Option("--remove", help="Remove all of r2mirror's rules and its Worker; bucket and domain stay."),
+    typer.Option(
+        "--remove", help="Remove all of r2mirror's rules and its Worker; the bucket stays, and so does its domain."
+    ),
 ]
 RollbackOption = Annotated[
     bool, typer.Option("--rollback", help="Have the Worker's previous version answer again; change nothing else.")

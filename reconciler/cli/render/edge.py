@@ -32,6 +32,9 @@ def edge_plan_text(plan: EdgePlan, *, color: bool = False, width: int = WIDE) ->
         parts += [Line(f"      {line}") for line in _details(change)]
         if change.name in plan.refused:
             parts.append(Line((f"      ! refused: {plan.refused[change.name]}", "bold red")))
+    if plan.moves_domain:
+        pause = f"no client can pull from {plan.edge.hostname} until its DNS record and certificate are the Worker's"
+        parts.append(Line((f"  ! {pause}", "yellow")))
     if plan.pending:
         parts.append(Line((f"  ! {plan.edge.hostname} is not active yet: {plan.pending}", "yellow")))
     return rendered([*parts, *([EMPTY] if parts else []), bold(edge_summary(plan))], color=color, width=width)

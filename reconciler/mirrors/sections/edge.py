@@ -90,6 +90,9 @@ def _check_access(document: Document, said: Mapping[str, Any], access: Access) -
     size = len(access_json(access))
     if access and not said.get("worker"):
         document.problem(place, "needs `worker: true`: without the Worker everyone can read the bucket", at_key=True)
+    elif access and "min_tls" in said:
+        why = "is not valid with `access`: the domain is the Worker's then, and has the minimum of its zone; remove it"
+        document.problem(("edge", "min_tls"), f"{why}, and set it in the zone (SSL/TLS > Edge Certificates)")
     elif size > MAX_ACCESS:
         document.problem(place, f"has {size} bytes as JSON; a Worker takes {MAX_ACCESS}: use fewer or shorter globs")
 

@@ -113,7 +113,10 @@ def test_another_domain_of_the_bucket(folder: Folder, api: CloudflareApi, monkey
         with serving(FolderStore(folder.path), guard=guard) as served:
             asked: list[str] = []
             monkeypatch.setattr(private, "Probe", lambda url, to=served.url, into=asked: into.append(url) or Probe(to))
-            assert others(api, monkeypatch, ENVIRON)["other domain"].status is status
+            checks = others(api, monkeypatch, ENVIRON)
+            assert checks["other domain"].status is status
             assert asked == ["https://old.example.com"], "its own is checked as the public URL"
+            assert checks["bucket domain"].status is Status.ERROR
+            assert "`r2mirror edge apply`, which gives the domain to the Worker" in checks["bucket domain"].fix
     monkeypatch.setattr(private, "Probe", lambda _: Probe("http://127.0.0.1:9"))
     assert "does not answer" in others(api, monkeypatch, ENVIRON)["other domain"].found

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.access.config import TokenConfig
-from reconciler.edge.apply import Applied, NotTried, Rejected, Wait, apply_plan, settle
+from reconciler.cli.render.edge import edge_plan_text
+from reconciler.edge.apply import POLL_EVERY, Applied, NotTried, Rejected, Wait, apply_plan, settle
 from reconciler.edge.config import EdgeConfig
 from reconciler.edge.handover import SPREADING
 from reconciler.edge.make import make, make_rollback
@@ -18,7 +19,7 @@ from reconciler.edge.plan import ResourceKind
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
 from reconciler.edge.script import MAIN_MODULE, VERSION, script_name
 from reconciler.errors import EdgeDenied, EdgeError
-from tests.parts.cloudflare_api import STATIC, CloudflareApi, WorkerScript
+from tests.parts.cloudflare_api import STATIC, ZONE, CloudflareApi, WorkerScript
 from tests.parts.scripted_server import DROP, Answer
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 HOST, BUCKET = "cr.example.com", "cr-example"
 RULES = EdgeConfig("example.com", HOST)
 WORKER = replace(RULES, worker=True)
+PRIVATE = replace(WORKER, access={"ci": TokenConfig("ci", ("*",))})
 NAME = script_name(HOST)
 REFUSED = Answer(
     400, body=b'{"success": false, "errors": [{"code": 1, "message": "no"}], "messages": [], "result": null}'
@@ -195,26 +197,177 @@ def test_a_rollback_does_not_bring_revoked_tokens_back(
     assert version(api) == now
 
 
-def test_a_private_mirror_is_not_opened_by_a_rollback_or_a_removal(api: CloudflareApi, cloudflare: Cloudflare) -> None:
-    private = replace(WORKER, access={"ci": TokenConfig("ci", ("*",))})
+def test_a_private_mirror_is_not_opened_by_a_rollback(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     applied(cloudflare, WORKER)
-    applied(cloudflare, private)
+    applied(cloudflare, PRIVATE)
     with pytest.raises(EdgeError, match="its earlier version asks for no token"):
-        make_rollback(private, (BUCKET,), cloudflare)
-    with pytest.raises(EdgeError, match="is not removed: without it everyone could read the bucket"):
-        make(private, (BUCKET,), cloudflare, remove=True)
+        make_rollback(PRIVATE, (BUCKET,), cloudflare)
     assert [one["name"] for one in api.scripts[NAME].bindings] == ["BUCKET", "COUNTS", "ACCESS", "R2MIRROR_VERSION"]
 
 
+def is_open(api: CloudflareApi) -> bool:
+    """Whether the bucket is readable at its hostname without a token."""
+    asks = any(one["name"] == "ACCESS" for script in api.scripts.values() for one in script.bindings)
+    if routed(api):
+        return not asks
+    return HOST in api.buckets.get(BUCKET, {}) or (bool(domains_of_workers(api)) and not asks)
+
+
+def domains_of_workers(api: CloudflareApi) -> list[str]:
+    return [one["service"] for one in api.worker_domains.values() if one["hostname"] == HOST]
+
+
+def is_closed(api: CloudflareApi) -> bool:
+    """Whether a private mirror has all that it needs, and nothing that could open it."""
+    return (api.buckets, routed(api), refs(api), domains_of_workers(api)) == ({BUCKET: {}}, [], set(), [NAME])
+
+
+def cleared(api: CloudflareApi) -> None:
+    for world in (api.buckets, api.rulesets, api.scripts, api.routes, api.worker_domains):
+        world.clear()
+
+
+def test_a_private_mirror_never_has_a_domain_of_its_bucket(api: CloudflareApi, cloudflare: Cloudflare) -> None:
+    for _ in steps(cloudflare, PRIVATE):
+        assert not is_open(api)
+    assert is_closed(api)
+    assert [one for one in api.writes() if "domains/custom" in one] == []
+    plan = make(PRIVATE, (BUCKET,), cloudflare)
+    assert (plan.changes, plan.unchanged) == ((), 3)
+    settle(plan, cloudflare, Wait(0, lambda _: None, lambda _: None))
+
+
+@pytest.mark.parametrize("before", [RULES, WORKER])
+def test_a_mirror_that_becomes_private_is_not_opened_again_wherever_a_run_ends(
+    before: EdgeConfig, api: CloudflareApi, cloudflare: Cloudflare
+) -> None:
+    for stop in itertools.count():
+        cleared(api)
+        applied(cloudflare, before)
+        was_closed = False
+        run = steps(cloudflare, PRIVATE)
+        for _ in itertools.islice(run, stop):
+            was_closed = was_closed or not is_open(api)
+            assert is_open(api) is not was_closed, stop
+        ended = next(run, None) is None
+        for _ in steps(cloudflare, PRIVATE):
+            was_closed = was_closed or not is_open(api)
+            assert is_open(api) is not was_closed, stop
+        assert is_closed(api)
+        if ended:
+            return
+
+
+@pytest.mark.parametrize("before", [RULES, WORKER])
+@pytest.mark.parametrize(
+    "failing", ["PUT /client/v4/accounts/a", "DELETE /client/v4/accounts", "DELETE /client/v4/zones"]
+)
+def test_a_call_that_fails_does_not_open_a_mirror_that_becomes_private(
+    before: EdgeConfig, failing: str, api: CloudflareApi, cloudflare: Cloudflare
+) -> None:
+    applied(cloudflare, before)
+    for _ in range(4):
+        api.faults.append((failing, REFUSED))
+        was_closed = not is_open(api)
+        outcomes = []
+        for outcome in steps(cloudflare, PRIVATE):
+            outcomes.append(outcome)
+            was_closed = was_closed or not is_open(api)
+            assert is_open(api) is not was_closed
+        failed = next((one for one in outcomes if isinstance(one, Rejected)), None)
+        if failed:
+            rest = outcomes[outcomes.index(failed) + 1 :]
+            assert all(isinstance(one, NotTried) and "has to stay closed" in one.reason for one in rest)
+    api.faults.clear()
+    applied(cloudflare, PRIVATE)
+    assert is_closed(api)
+
+
+def test_what_was_in_front_of_a_bucket_waits_until_all_locations_know_it_closed(
+    api: CloudflareApi, cloudflare: Cloudflare
+) -> None:
+    applied(cloudflare, WORKER)
+    seen: list[tuple[float, bool, list[str]]] = []
+
+    def sleep(seconds: float) -> None:
+        seen.append((seconds, HOST in api.buckets[BUCKET], routed(api)))
+
+    api.lingering = 2
+    plan = make(PRIVATE, (BUCKET,), cloudflare)
+    assert f"! no client can pull from {HOST} until its DNS record" in edge_plan_text(plan)
+    outcomes = apply_plan(plan, cloudflare, Wait(60, lambda _: None, sleep))
+    assert all(isinstance(one, Applied) for one in outcomes)
+    assert seen == [(POLL_EVERY, False, [NAME])] * 2 + [(SPREADING, False, [NAME])]
+
+
+def test_a_record_that_stays_is_named_and_the_next_run_goes_on(api: CloudflareApi, cloudflare: Cloudflare) -> None:
+    applied(cloudflare, WORKER)
+    api.lingering = 1
+    *_, failed, left = steps(cloudflare, PRIVATE)
+    assert isinstance(failed, Rejected)
+    assert "cr.example.com: has DNS records of something else; remove them in the dashboard" in failed.error
+    assert isinstance(left, NotTried)
+    assert not is_open(api)
+    applied(cloudflare, PRIVATE)
+    assert is_closed(api)
+
+
+def test_a_private_mirror_is_removed_without_being_opened(api: CloudflareApi, cloudflare: Cloudflare) -> None:
+    for before in (PRIVATE, WORKER):
+        cleared(api)
+        applied(cloudflare, before)
+        if before is WORKER:
+            # As an earlier release made it: the Worker asks for tokens, on a route before the bucket's domain.
+            script = api.scripts[NAME].bindings
+            script.append({"type": "plain_text", "name": "ACCESS", "text": "{}"})
+            api.scripts[NAME].versions[api.scripts[NAME].current]["resources"]["bindings"] = script
+        plan = make(PRIVATE, (BUCKET,), cloudflare, remove=True)
+        for outcome in apply_plan(plan, cloudflare, Wait(0, lambda _: None, lambda _: None)):
+            assert isinstance(outcome, Applied)
+            assert not is_open(api)
+        assert (api.buckets, api.scripts, routed(api), api.worker_domains) == ({BUCKET: {}}, {}, [], {})
+        assert make(PRIVATE, (BUCKET,), cloudflare, remove=True).changes == ()
+
+
+def test_a_mirror_that_becomes_public_keeps_the_domain_of_its_worker(
+    api: CloudflareApi, cloudflare: Cloudflare
+) -> None:
+    applied(cloudflare, PRIVATE)
+    (change,) = make(WORKER, (BUCKET,), cloudflare).changes
+    assert (change.kind, change.action) == ("worker", "update")
+    applied(cloudflare, WORKER)
+    assert make(WORKER, (BUCKET,), cloudflare).changes == ()
+    list(apply_plan(make(WORKER, (BUCKET,), cloudflare, remove=True), cloudflare, Wait(0, lambda _: None)))
+    assert (api.scripts, api.worker_domains) == ({}, {})
+
+
+def test_from_a_private_mirror_to_rules_the_bucket_gets_the_domain_back(
+    api: CloudflareApi, cloudflare: Cloudflare
+) -> None:
+    applied(cloudflare, PRIVATE)
+    api.faults.append(("DELETE ", REFUSED))
+    outcomes = list(steps(cloudflare, RULES))
+    assert isinstance(outcomes[0], Rejected)
+    assert all(isinstance(one, NotTried) for one in outcomes[1:])
+    applied(cloudflare, RULES)
+    assert is_settled(api, RULES)
+    assert (list(api.buckets[BUCKET]), api.worker_domains) == ([HOST], {})
+
+
+def test_a_domain_of_another_worker_is_not_taken(api: CloudflareApi, cloudflare: Cloudflare) -> None:
+    api.add_worker_domain(hostname=HOST, service="shop", zone_id=ZONE, zone_name="example.com")
+    with pytest.raises(EdgeError, match="belongs to the Worker shop, which r2mirror did not upload"):
+        make(PRIVATE, (BUCKET,), cloudflare)
+
+
 def test_a_bucket_with_an_address_without_a_login_is_not_private(api: CloudflareApi, cloudflare: Cloudflare) -> None:
-    private = replace(WORKER, access={"ci": TokenConfig("ci", ("*",))})
     applied(cloudflare, WORKER)
     api.managed.add(BUCKET)
     assert make(WORKER, (BUCKET,), cloudflare).changes == (), "a public mirror may have the address"
     with pytest.raises(EdgeError, match=r"bucket .* can be read without a token at pub-0+\.r2\.dev"):
-        make(private, (BUCKET,), cloudflare)
+        make(PRIVATE, (BUCKET,), cloudflare)
     api.managed.clear()
-    assert make(private, (BUCKET,), cloudflare).changes
+    assert make(PRIVATE, (BUCKET,), cloudflare).changes
 
 
 def test_workers_and_routes_of_others_are_left_alone(api: CloudflareApi, cloudflare: Cloudflare) -> None:

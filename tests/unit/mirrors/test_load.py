@@ -511,6 +511,8 @@ def test_tokens_go_with_any_store_and_with_an_edge(tmp_path: Path) -> None:
         tmp_path, f"{CR}edge: {json.dumps({'zone': 'example.com', 'worker': True, 'access': many})}\n", {}
     )
     assert "bytes as JSON; a Worker takes 5000: use fewer or shorter globs" in found
+    (found,) = problems(tmp_path, f"{CR}edge: {{zone: example.com, worker: true, min_tls: '1.3', {access}}}\n", {})
+    assert "edge.min_tls: is not valid with `access`: the domain is the Worker's then" in found
 
 
 @pytest.mark.parametrize(
