@@ -97,16 +97,17 @@ def _is_connecting(change: EdgeChange, plan: EdgePlan) -> bool:
 
 def _connect(plan: EdgePlan, cloudflare: Cloudflare, wait: Wait) -> Generator[EdgeOutcome, None, bool]:
     """Applies the changes to buckets and the domain; returns whether the two can be connected, as far as is known."""
-    is_possible = True
-    for change in plan.changes:
+    is_possible, obstacle = True, ""
+    for change in (one for one in plan.changes if _is_connecting(one, plan)):
         if change.kind is ResourceKind.DOMAIN and not is_possible:
-            yield NotTried(change, "its bucket could not be created, or the Worker still has the domain")
-        elif _is_connecting(change, plan):
-            outcome = _outcome(change, plan, cloudflare, {}, wait)
-            # A failure of the state bucket does not keep the public one from being connected.
-            is_needed = change.name in (plan.bucket, plan.edge.hostname)
-            is_possible = is_possible and not (is_needed and isinstance(outcome, Rejected))
-            yield outcome
+            yield NotTried(change, obstacle)
+            continue
+        outcome = _outcome(change, plan, cloudflare, {}, wait)
+        # A failure of the state bucket does not keep the public one from being connected.
+        if isinstance(outcome, Rejected) and change.name in (plan.bucket, plan.edge.hostname):
+            is_bucket = change.kind is ResourceKind.BUCKET
+            is_possible, obstacle = False, "its bucket could not be created" if is_bucket else "the Worker still has it"
+        yield outcome
     return is_possible
 
 

@@ -354,6 +354,13 @@ def test_from_a_private_mirror_to_rules_the_bucket_gets_the_domain_back(
     assert (list(api.buckets[BUCKET]), api.worker_domains) == ([HOST], {})
 
 
+def test_without_its_bucket_a_private_mirror_gets_nothing(api: CloudflareApi, cloudflare: Cloudflare) -> None:
+    api.faults.append(("POST /client/v4/accounts", REFUSED))
+    failed, *rest = steps(cloudflare, PRIVATE)
+    assert isinstance(failed, Rejected)
+    assert [(type(one), one.change.kind) for one in rest] == [(NotTried, "worker"), (NotTried, "worker domain")]
+
+
 def test_a_domain_of_another_worker_is_not_taken(api: CloudflareApi, cloudflare: Cloudflare) -> None:
     api.add_worker_domain(hostname=HOST, service="shop", zone_id=ZONE, zone_name="example.com")
     with pytest.raises(EdgeError, match="belongs to the Worker shop, which r2mirror did not upload"):
