@@ -52,8 +52,9 @@ coverage: .venv/.installed ## Measure which lines the unit tests run, and fail b
 fuzz: .venv/.installed ## Feed random input to every parser; INPUTS= sets how many, SEED= which, ONLY= a part of their names
 	$(BIN)/python -m tests.fuzz --inputs $(or $(INPUTS),100000) --seed $(or $(SEED),0) --only "$(ONLY)"
 
-fuzz-worker: parts ## Ask the Worker and serve the same random questions, REQUESTS= of them (default: 100000); SEED= which
+fuzz-worker: parts ## Ask the Worker and serve the same random questions, REQUESTS= (default: 100000) with and without logins; SEED= which
 	$(BIN)/python -m tests.worker_fuzz --requests $(or $(REQUESTS),100000) --seed $(or $(SEED),0)
+	$(BIN)/python -m tests.access_fuzz --requests $(or $(REQUESTS),100000) --seed $(or $(SEED),0)
 
 kill: parts ## Kill real applies at random moments, KILLS= times for each store (default: 200)
 	R2MIRROR_KILLS=$(or $(KILLS),200) $(BIN)/pytest -n 2 -rP tests/system/test_killed.py

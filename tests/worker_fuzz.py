@@ -15,11 +15,12 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, Self
 
 from reconciler.stores.folder import FolderStore
 from reconciler.target.layout import JSON_HEADERS, LOCK, MIRROR_INDEX
@@ -54,7 +55,7 @@ PATHS = (
 QUERIES = ("n=2", "n=0", "n=", "n=x", "n=-1", "n=99999999999999999999", "last=1.0", "last=%ff", "last=", "ns=docker.io",
            "artifactType=application/vnd.example.sbom", "artifactType=", "artifactType=%00", "a=b", "%", "&&")  # fmt: skip
 PIECES = ("..", "%2e%2e", "%2F", "/", "//", "%", "%zz", "%00", "%C3%A9", "%ff", "manifests", "tags", "_", "A", ":", "@", "sha256:",
-          "sha512:", "a" * 300, "0" * 64, "-", ".", "_mirror", "index.json", ";", "?", "\\", "+", "%20", "~", "$", "'", "*", "[")  # fmt: skip
+          "sha512:", "a" * 300, "0" * 64, "-", ".", "_mirror", "index.json", ";", "?", "\\", "+", "%0A", "%0D%0A", "%22", "%E2%82%AC", "%20", "~", "$", "'", "*", "[")  # fmt: skip
 HEADERS = {
     "range": ("bytes=0-3", "bytes=5-", "bytes=-2", "bytes=-0", "bytes=9-1", "bytes=0-1,3-4", "bytes=99999999-", "items=1-2", "bytes=",
               "bytes=0-99999999999999999999", "bytes= 1-2 "),
@@ -92,13 +93,18 @@ class Answer(NamedTuple):
     body: bytes
 
 
-def question(rng: Random) -> Question:
-    """A valid request with a few changes."""
-    path = rng.choice(PATHS)
+def changed(rng: Random, path: str) -> str:
+    """A path with a few pieces put in, some of them in the place of others."""
     while rng.random() < 0.4:
         start = rng.randint(0, len(path))
         end = min(len(path), start + rng.choice((0, 0, 1, 3, 9)))
         path = f"{path[:start]}{rng.choice(PIECES)}{path[end:]}"
+    return path
+
+
+def question(rng: Random) -> Question:
+    """A valid request with a few changes."""
+    path = changed(rng, rng.choice(PATHS))
     if rng.random() < 0.4:
         # Each once: which of two counts is nowhere said.
         chosen = {query.partition("=")[0]: query for query in rng.choices(QUERIES, k=rng.randint(1, 3))}
@@ -230,14 +236,20 @@ def both() -> Iterator[tuple[str, str]]:
             yield worker_host(buckets[0]), served.host
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.worker_fuzz", description=__doc__)
+def report(
+    name: str,
+    about: str | None,
+    hosts: Callable[[], AbstractContextManager[tuple[str, str]]],
+    ask: Callable[[str, str, int, int], tuple[Counter[int], list[str]]],
+) -> NoReturn:
+    """Runs a fuzzer as its options say, and prints what it found."""
+    parser = argparse.ArgumentParser(prog=f"python -m tests.{name}", description=about)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     began = time.monotonic()
-    with both() as hosts:
-        statuses, wrong = compare(*hosts, options.requests, options.seed)
+    with hosts() as (worker, serve):
+        statuses, wrong = ask(worker, serve, options.requests, options.seed)
     counted = ", ".join(f"{count:,} x {status}" for status, count in sorted(statuses.items()))
     lines = [f"{options.requests:,} requests in {time.monotonic() - began:.0f} s: {counted}", *wrong[:20]]
     sys.stdout.write("\n".join([*lines, f"{len(wrong)} findings, seed {options.seed}", ""]))
@@ -245,4 +257,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    report("worker_fuzz", __doc__, both, compare)

@@ -24,7 +24,8 @@ _MAX_HEADER = 8192
 
 _BASIC = re.compile(r"basic +((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)", re.IGNORECASE)
 _BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
-_SCOPE = re.compile(r"repository(?:\([a-z]{1,20}\))?:([a-z0-9._/-]{1,255}):([a-z,*]{1,100})")
+_NAME = re.compile(r"[a-z0-9._/-]{1,255}")
+_SCOPE = re.compile(rf"repository(?:\([a-z]{{1,20}}\))?:({_NAME.pattern}):([a-z,*]{{1,100}})")
 _NOBODY = TokenConfig("", ())
 _NO_HASH = "0" * 64
 
@@ -130,10 +131,10 @@ def judge(guard: Guard, authorization: str | None, repository: str | None, now: 
 
 
 def scope_of(repository: str | None) -> str | None:
-    """The scope that a challenge names."""
-    if repository is None:
-        return None
-    return "registry:catalog:*" if repository == CATALOG else f"repository:{repository}:pull"
+    """The scope that a challenge names; None for what is not a repository's name, which a header could not have."""
+    if repository == CATALOG:
+        return "registry:catalog:*"
+    return f"repository:{repository}:pull" if _NAME.fullmatch(repository or "") else None
 
 
 def repository_of(path: str) -> str | None:

@@ -59,7 +59,10 @@ def _fingerprint(document: Document) -> str:
 
 
 def _follows(error: Any, document: Document, place: KeyPath) -> bool:
-    """Whether an error only follows from one that is recorded: a pattern with a mistyped `semver` also lacks a kind."""
+    """Whether an error only follows from another: a pattern with a mistyped `semver` also lacks a kind."""
+    if error.validator in ("anyOf", "oneOf") and not place and not isinstance(error.instance, Mapping):
+        # Not even keys with values, which an error of its own says.
+        return True
     is_a_choice = error.validator in ("anyOf", "oneOf") and _is_a_choice_of_keys(error)
     return is_a_choice and bool(place) and document.wrong(place)
 

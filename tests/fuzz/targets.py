@@ -87,6 +87,7 @@ from reconciler.triggers.formats import FORMATS
 from reconciler.triggers.hints import Hint, Upstreams
 from reconciler.triggers.payload import parse_payload
 from reconciler.triggers.secrets import Secret, Told, in_authorization, in_query
+from tests.fuzz import logins
 from tests.fuzz.boxes import ENTRIES, box, check_signature, open_box, pack, signature_file
 from tests.fuzz.inputs import mutated_bytes, mutated_tree
 from tests.memory import MemoryStore, put_json
@@ -242,6 +243,17 @@ NEWER = {
         {"source": "quay.io/p/*", "exclude_repositories": ["*-x"], "max_repositories": 5, "tags": [{"glob": "*"}]},
         {"source": "helm:https://charts.example.com/stable//nginx", "target": "c/{name}", "tags": ["1.0"]},
     ],
+}
+PRIVATE = {
+    **MIRRORS,
+    "edge": {
+        "zone": "example.com",
+        "worker": True,
+        "access": {
+            "ci": {"repositories": ["*"]},
+            "team-a": {"repositories": ["team-a/*", "x"], "expires": "2027-01-31"},
+        },
+    },
 }
 HOLDER = {
     "owner": "host:1:x",
@@ -579,7 +591,7 @@ TARGETS = {
     "newer keys of mirrors.yaml": Target(trees(NEWER, nested=False), mirrors_file),
     "the index of a chart repository": Target(trees(CHART_INDEX), chart_index),
     "a chart": Target(trees(CHART), chart),
-    "mirrors.yaml, its tree": Target(trees(MIRRORS), mirrors_file),
+    "mirrors.yaml, its tree": Target(trees(MIRRORS, PRIVATE), mirrors_file),
     "mirrors.yaml, its text": Target(
         lambda rng: mutated_bytes(rng, json.dumps(MIRRORS, indent=rng.choice([None, 1])).encode()), mirrors_file
     ),
@@ -627,6 +639,17 @@ TARGETS = {
         names,
     ),
     "requests": Target(texts("bytes=5-9", "bytes=-5", f'W/"{DIGEST}", "x"', "100"), requests),
+    "logins": Target(logins.header, logins.authorization),
+    "scopes of logins": Target(
+        texts(
+            "repository:team-a/app:pull,push registry:catalog:*", "repository(plugin):team-a/app:*\nrepository:x:pull"
+        ),
+        logins.scopes,
+    ),
+    "paths of logins": Target(
+        texts(f"/v2/team-a/app/manifests/{DIGEST}", "/v2/_catalog", "/v2/a/b/tags/list", "/index.html"), logins.path
+    ),
+    "files of tokens": Target(trees(logins.TOKENS_FILE), logins.tokens_file),
     "webhooks": Target(trees(DOCKER_HUB, GITHUB, HARBOR, HARBOR_EVENT, QUAY, DISTRIBUTION), webhook),
     "proofs of webhooks": Target(
         texts(WEBHOOK_SECRET.value, f"Bearer {WEBHOOK_SECRET.value}", f"sha256={'a' * 64}"), proof

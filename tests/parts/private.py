@@ -75,10 +75,14 @@ def publish(store: Store, images: Mapping[str, Image]) -> None:
             own = Digest.parse(manifest.digest)
             store.put(manifest_key(name, own), manifest.body, manifest_headers(manifest.media_type, own))
         store.put(manifest_key(name, "1"), one.body, manifest_headers(one.media_type, "1"))
-        store.put(tags_key(name), json.dumps({"name": name, "tags": ["1"]}).encode(), JSON_HEADERS)
-    store.put(CATALOG, json.dumps({"repositories": sorted(images)}).encode(), JSON_HEADERS)
+        store.put(tags_key(name), _json({"name": name, "tags": ["1"]}), JSON_HEADERS)
+    store.put(CATALOG, _json({"repositories": sorted(images)}), JSON_HEADERS)
     store.put(PAGE, b"<!doctype html>", PAGE_HEADERS)
     store.put(PING, b"{}", JSON_HEADERS)
+
+
+def _json(document: object) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()
 
 
 def token(served: Served, name: str, *scopes: str) -> str:
@@ -99,6 +103,11 @@ def without_a_token_nothing_is_read_and_the_challenge_says_where_to_get_one(serv
         answer = served.ask(f"/v2/team-a/app/{path}")
         assert answer.status == 401
         assert answer.headers["www-authenticate"].endswith('scope="repository:team-a/app:pull"')
+    for name in ("a%22,realm=%22http:%2F%2Fevil.example", "a%0D%0AX:1", "%E2%82%AC", "A", "a" * 256):
+        answer = served.ask(f"/v2/{name}/manifests/1")
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, challenge), (
+            "what is no name is not repeated"
+        )
     assert served.ask("/v2/team-a/app/manifests/1", method="PUT").status == 405
     assert served.ask("/v2/team-a/app/manifests/1", method="HEAD").status == 401
 

@@ -31,6 +31,7 @@ const TOKEN_PATH = "/token";
 const BASIC = /^basic +((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)$/i;
 const BEARER = /^bearer +([!-~]+)$/i;
 const FORM = /^([a-z0-9-]{1,40})~([0-9]{1,12})~([a-z0-9._/+-]{0,4200})~([0-9a-f]{64})$/;
+const NAME = /^[a-z0-9._/-]{1,255}$/;
 const SCOPE = /^repository(?:\([a-z]{1,20}\))?:([a-z0-9._/-]{1,255}):([a-z,*]{1,100})$/;
 const ENDPOINTS = new Set(["tags", "manifests", "blobs", "referrers"]);
 
@@ -77,7 +78,8 @@ export async function refusal(guard, request, url, path, now) {
   if (verdict === "allowed") return null;
   if (verdict === "denied") return denied();
   const parts = [`Bearer realm="${url.origin}${TOKEN_PATH}"`, `service="${url.host}"`];
-  if (repository !== null) parts.push(`scope="${scopeOf(repository)}"`);
+  const scope = scopeOf(repository);
+  if (scope) parts.push(`scope="${scope}"`);
   if (verdict === "scope") parts.push('error="insufficient_scope"');
   return unauthorized(parts.join(","));
 }
@@ -188,9 +190,13 @@ export function repositoryOf(path) {
   return parts.slice(2, -2).join("/");
 }
 
-/** @param {string} repository */
+/**
+ * The scope that a challenge names; null for what is not a repository's name, which a header could not have.
+ * @param {string | null} repository
+ */
 function scopeOf(repository) {
-  return repository === CATALOG ? "registry:catalog:*" : `repository:${repository}:pull`;
+  if (repository === CATALOG) return "registry:catalog:*";
+  return NAME.test(repository ?? "") ? `repository:${repository}:pull` : null;
 }
 
 /**

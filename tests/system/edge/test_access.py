@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from reconciler.access.config import access_json
+from reconciler.access.judge import Guard
 from reconciler.edge.config import MissSource, on_miss_json
-from tests.parts.private import ACCESS, CASES, CASES_FILE, CHECKS, HASHES, IMAGE, KEY, publish, token
+from reconciler.stores.folder import FolderStore
+from tests import access_fuzz
+from tests.parts.private import ACCESS, CASES, CASES_FILE, CHECKS, HASHES, IMAGE, KEY, token
 from tests.parts.process import find_program, missing
 from tests.parts.r2_simulator import INSTALLED, WORKER, start_r2_simulator, worker_host
 from tests.parts.seaweedfs import bucket_store
-from tests.parts.serving import Served
+from tests.parts.serving import Served, serving
 
+IMAGES = {"team-a/app": IMAGE, "team-b/app": IMAGE}
 JUDGING = Path(__file__).parents[2] / "parts" / "r2_simulator" / "access_cases.mjs"
 
 
@@ -26,9 +30,15 @@ def worker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     secrets = {f"ACCESS_TOKEN_{name.upper().replace('-', '_')}": hashed for name, hashed in HASHES.items()}
     sources = [MissSource("", f"{team}/missed", f"https://cr.example.org/v2/{team}") for team in ("team-a", "team-b")]
     sources += [MissSource("", f"{team}/fetched", "http://127.0.0.1:1/v2/none", 9) for team in ("team-a", "team-b")]
-    texts = {"ACCESS": access_json(ACCESS), "ACCESS_KEY": KEY, "ON_MISS": on_miss_json(sources), **secrets}
+    texts = {
+        **access_fuzz.texts(),
+        **secrets,
+        "ACCESS": access_json({**ACCESS, **access_fuzz.ACCESS}),
+        "ACCESS_KEY": KEY,
+        "ON_MISS": on_miss_json(sources),
+    }
     with start_r2_simulator(tmp_path_factory.mktemp("private"), texts=texts) as buckets:
-        publish(bucket_store(buckets[0]), {"team-a/app": IMAGE, "team-b/app": IMAGE})
+        access_fuzz.fill_privately(bucket_store(buckets[0]), IMAGES)
         yield Served(worker_host(buckets[0]))
 
 
@@ -46,6 +56,16 @@ def test_the_worker_judges_as_the_program_does() -> None:
 @pytest.mark.parametrize("check", CHECKS)
 def test_who_gets_in(check: Callable[[Served], None], worker: Served) -> None:
     check(worker)
+
+
+def test_random_questions_are_answered_as_the_model_and_serve_have_it(worker: Served, tmp_path: Path) -> None:
+    """A sample of `make fuzz-worker`."""
+    access_fuzz.fill_privately(FolderStore(tmp_path), IMAGES)
+    guard = Guard({**ACCESS, **access_fuzz.ACCESS}, {**HASHES, **access_fuzz.HASHES}, KEY.encode())
+    with serving(FolderStore(tmp_path), guard=lambda: guard) as served:
+        statuses, wrong = access_fuzz.compare(worker.host, served.host, 400, seed=1)
+    assert wrong == []
+    assert {200, 401, 403, 404, 405, 429} <= set(statuses)
 
 
 def test_a_miss_is_redirected_or_fetched_for_those_who_may_pull(worker: Served) -> None:

@@ -172,6 +172,7 @@ def mirror(rest: str) -> str:
         (f"{HEAD}mirrors: [{{source: 'a b', tags: [x]}}]", "3:20: mirrors[0].source: repository 'a b'"),
         (f"{HEAD}mirrors: [{{source: 'a/b:1', tags: [x]}}]", "a repository has no tag or digest"),
         (f"{HEAD}mirrors: [{{source: 'oci:x', tags: [x]}}]", "mirrors[0].target: is missing; this source has no repository path"),
+        ("5", "1:1: expected keys with values, got 5"),
         (f"{HEAD}mirrors: [x]", "3:11: mirrors[0]: expected keys with values, got x"),
         ("-1", "1:1: expected keys with values, got -1"),
         (mirror("tags: [a]\n    referrers: {types: [[a], b]}"), "mirrors[0].referrers.types[0]: expected"),
