@@ -128,7 +128,7 @@ class Asking:
             path = changed(rng, path)
         if rng.random() < 0.05:
             path += rng.choice(ENDS)
-        login = rng.random() < (0.9 if path.startswith(("/token", "/?", "/index")) or path == "/" else 0.1)
+        login = rng.random() < (0.9 if path.startswith(("/token", "/?", "/index")) or path == "/" else 0.2)
         header = self._basic() if login else self._bearer()
         headers = [] if rng.random() < 0.05 else [("authorization", header)]
         if rng.random() < 0.1:
@@ -291,18 +291,15 @@ def expected(asked: Question, login: Right | None, token: Right | None) -> froze
     path = asked.path.partition("?")[0]
     if asked.method not in ("GET", "HEAD"):
         return frozenset({405})
-    if path in ("/token", "/", "/index.html"):
-        if login is None:
-            return frozenset({401, 429})
-        return frozenset({200 if path == "/token" or login.covers("_catalog") else 403})
-    if token is None:
-        return frozenset({401})
+    right = login if path in ("/token", "/", "/index.html") else login or token
+    if right is None:
+        return frozenset({401, 429})
     repository = repository_of(path)
-    if repository is None:
+    if repository is None or path == "/token":
         return frozenset({200, 404})
-    if not Right(token.name).covers(repository):
+    if not Right(right.name).covers(repository):
         return frozenset({403})
-    return frozenset({200, 400, 404}) if token.covers(repository) else frozenset({401})
+    return frozenset({200, 400, 404}) if right.covers(repository) else frozenset({401})
 
 
 def granted(answer: Answer) -> tuple[str, list[str]] | None:

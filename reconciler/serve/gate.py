@@ -2,8 +2,8 @@
 
 A client without a token gets a challenge that names the token endpoint. There it sends the name and the token of
 `r2mirror edge token create` by Basic, and gets a short-lived Bearer token for the repositories that it asked for. That
-is the token authentication of the distribution project, which `docker login` and all other clients use. The catalog
-page takes Basic itself, for browsers.
+is the token authentication of the distribution project, which `docker login` and all other clients use. Every path also
+takes Basic itself: the catalog page for browsers, the others for containerd, whose hosts.toml can only have a header.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from starlette.responses import JSONResponse, Response
 from reconciler.access.bearer import LIFETIME
 from reconciler.access.failures import Failures
 from reconciler.access.judge import (
-    CATALOG,
     Guard,
     Login,
     Verdict,
@@ -64,10 +63,10 @@ class Gate:
         try:
             if path == TOKEN_PATH:
                 return self._token(request, now)
-            if path in PAGES:
-                self._page(request, now)
+            if path in PAGES or parse_login(request.headers.get("authorization")):
+                self._with_login(request, path, now)
             else:
-                self._registry(request, path, now)
+                self._with_bearer(request, path, now)
         except _Challenged as challenged:
             return challenged.answer()
         except Refusal as refusal:
@@ -81,19 +80,18 @@ class Gate:
         body = {"token": token, "access_token": token, "expires_in": LIFETIME}
         return JSONResponse(body, headers={"Cache-Control": "no-store"})
 
-    def _page(self, request: Request, now: int) -> None:
-        guard = self._guard()
-        if not guard.may_pull(self._login(request, guard, now).name, CATALOG):
+    def _with_login(self, request: Request, path: str, now: int) -> None:
+        guard, repository = self._guard(), repository_of(path)
+        login = self._login(request, guard, now)
+        if repository is not None and not guard.may_pull(login.name, repository):
             raise _denied()
+        _check_path(repository, path)
 
-    def _registry(self, request: Request, path: str, now: int) -> None:
+    def _with_bearer(self, request: Request, path: str, now: int) -> None:
         repository = repository_of(path)
         match judge(self._guard(), request.headers.get("authorization"), repository, now):
             case Verdict.ALLOWED:
-                # Routes are regular expressions, which match a path that ends with a newline as well. What is not
-                # judged as a path of the registry has no answer.
-                if repository is None and path not in PINGS:
-                    raise no_path()
+                _check_path(repository, path)
             case Verdict.DENIED:
                 raise _denied()
             case verdict:
@@ -130,6 +128,15 @@ class _Challenged(Exception):
             return refusal.answer(**{"Retry-After": str(self._retry_after), "Cache-Control": "no-store"})
         refusal = Refusal(401, "UNAUTHORIZED", "authentication required")
         return refusal.answer(**{"WWW-Authenticate": self._challenge, "Cache-Control": "no-store"})
+
+
+def _check_path(repository: str | None, path: str) -> None:
+    """Refuses what is about no repository, but for the paths of every login.
+
+    Routes are regular expressions, which match a path that ends with a newline as well: it could be one of the lists.
+    """
+    if repository is None and path not in PINGS:
+        raise no_path()
 
 
 def _denied() -> Refusal:

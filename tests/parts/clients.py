@@ -117,9 +117,9 @@ class Containerd:
     def __call__(self, *arguments: str) -> str:
         return _run([self.program, "--address", str(self.socket), *arguments], self.environ)
 
-    def pull(self, image: str, hosts: Path) -> str:
+    def pull(self, image: str, hosts: Path, *options: str) -> str:
         """The digest that containerd has the image by; `hosts` is a certs.d folder."""
-        options = ["--skip-metadata"] if self.major >= 2 else []
+        options = (*options, "--skip-metadata") if self.major >= 2 else options
         self("images", "pull", *options, "--hosts-dir", str(hosts), "--snapshotter", "native", image)
         (line,) = self("images", "ls", f"name=={image}").splitlines()[1:]
         return line.split()[2]

@@ -60,14 +60,32 @@ class Edge:
 @contextlib.contextmanager
 def start_nginx_edge(folder: Path, bucket_url: str, rules: Sequence[Rule] = NO_CACHE) -> Iterator[Edge]:
     """Runs an edge in front of `bucket_url`, which serves `KEY` as `bucket_url/KEY` to anybody."""
-    program = find_program("nginx", "apt-get install nginx")
     edge = new_edge(folder)
     cache = f"{folder}/cache" if any(rule.parameters.get("cache") for rule in rules) else ""
-    (folder / "site.conf").write_text(nginx(rules, make_site(edge.url, bucket_url, cache)))
+    with _nginx(folder, edge, nginx(rules, make_site(edge.url, bucket_url, cache))):
+        yield edge
+
+
+@contextlib.contextmanager
+def start_passing_on(folder: Path, host: str) -> Iterator[str]:
+    """Runs what passes all requests on to `host` as they are; yields its own host.
+
+    For clients that try TLS first: it refuses that at once, as Cloudflare's edge and not its simulator does.
+    """
+    edge = new_edge(folder)
+    site = f"location / {{ proxy_pass http://{host}; proxy_set_header Host $http_host; }}"
+    with _nginx(folder, edge, f"server {{ listen {edge.host}; {site} }}"):
+        yield edge.host
+
+
+@contextlib.contextmanager
+def _nginx(folder: Path, edge: Edge, site: str) -> Iterator[None]:
+    program = find_program("nginx", "apt-get install nginx")
+    (folder / "site.conf").write_text(site)
     config = folder / "nginx.conf"
     config.write_text(_NGINX.format(folder=folder))
     with started([program, "-p", str(folder), "-c", str(config)], folder / "log", listens_at(edge.host)):
-        yield edge
+        yield
 
 
 def new_edge(folder: Path) -> Edge:

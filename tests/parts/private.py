@@ -94,10 +94,10 @@ def token(served: Served, name: str, *scopes: str) -> str:
 
 
 def without_a_token_nothing_is_read_and_the_challenge_says_where_to_get_one(served: Served) -> None:
+    challenge = f'Bearer realm="http://{served.host}/token",service="{served.host}"'
     for path in ("/v2/", "/v2", "/x", "/_mirror/index.json", "/v2/_ping"):
         answer = served.ask(path)
         assert (answer.status, error_of(answer.body)) == (401, "UNAUTHORIZED")
-        challenge = f'Bearer realm="http://{served.host}/token",service="{served.host}"'
         assert answer.headers["www-authenticate"] == challenge
     for path in ("manifests/1", "tags/list", f"blobs/{next(iter(IMAGE.blobs))}", "manifests/none"):
         answer = served.ask(f"/v2/team-a/app/{path}")
@@ -123,6 +123,13 @@ def a_token_opens_the_repositories_that_its_name_may_pull(served: Served) -> Non
     assert served.ask("/v2/", authorization=bearer).status == 200
     refused = served.ask("/v2/team-b/app/manifests/1", authorization=bearer)
     assert (refused.status, error_of(refused.body)) == (403, "DENIED")
+    by_login = served.ask("/v2/team-a/app/manifests/1", authorization=basic("team-a"))
+    assert (by_login.status, by_login.body) == (200, IMAGE.body), "as containerd does with a header in hosts.toml"
+    assert served.ask("/v2/", authorization=basic("team-a")).status == 200
+    assert served.ask("/v2/team-b/app/manifests/1", authorization=basic("team-a")).status == 403
+    assert served.ask("/v2/_catalog", authorization=basic("team-a")).status == 403
+    wrong = served.ask("/v2/team-a/app/manifests/1", authorization=basic("team-a", "wrong"))
+    assert (wrong.status, wrong.headers["www-authenticate"]) == (401, 'Basic realm="r2mirror"')
     without = served.ask("/v2/team-a/app/manifests/1", authorization=f"Bearer {token(served, 'team-a')}")
     assert without.status == 401
     assert without.headers["www-authenticate"].endswith('error="insufficient_scope"')

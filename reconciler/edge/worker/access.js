@@ -66,14 +66,16 @@ export function guardOf(env) {
  */
 export async function refusal(guard, request, url, path, now) {
   const authorization = request.headers.get("Authorization");
-  if (path === TOKEN_PATH || path === "/" || path === "/index.html") {
+  const repository = repositoryOf(path);
+  const isPage = path === TOKEN_PATH || path === "/" || path === "/index.html";
+  // Every path takes Basic: containerd's hosts.toml can only have a header.
+  if (isPage || parseLogin(authorization)) {
     const login = await checkedLogin(guard, authorization, request.headers.get("CF-Connecting-IP") ?? "", now);
     if (login instanceof Response) return login;
-    if (path !== TOKEN_PATH) return mayPull(guard, login.name, CATALOG) ? null : denied();
+    if (path !== TOKEN_PATH) return repository === null || mayPull(guard, login.name, repository) ? null : denied();
     const token = await exchange(guard, login.name, url.searchParams.getAll("scope"), now);
     return answer(200, { token, access_token: token, expires_in: LIFETIME }, {});
   }
-  const repository = repositoryOf(path);
   const verdict = await judge(guard, authorization, repository, now);
   if (verdict === "allowed") return null;
   if (verdict === "denied") return denied();
