@@ -68,10 +68,12 @@ class FileTokens:
         """Lists the names that have a hash."""
         return read_hashes(self.path).hashes.keys()
 
-    def add(self, name: str, hashed: str) -> None:
-        """Sets the hash of a token, in a new file if there is none."""
+    def add(self, name: str, hashed: str) -> bool:
+        """Sets the hash of a token, in a new file if there is none. Returns whether the name had one."""
         with _alone(self.path):
-            write_hashes(self.path, read_or_new(self.path).with_token(name, hashed))
+            former = read_or_new(self.path)
+            write_hashes(self.path, former.with_token(name, hashed))
+        return name in former.hashes
 
     def remove(self, name: str) -> None:
         with _alone(self.path):
@@ -148,7 +150,8 @@ def _parsed(path: Path, body: bytes) -> Hashes:
         case _:
             # Without what it has: that is secret.
             expected = 'expected {"key": ..., "tokens": {NAME: HASH}}, as `r2mirror edge token create` writes it'
-            raise UsageError(f"{path}: is not a valid file of tokens; {expected}")
+            advice = "restore it, or remove it and create each token anew"
+            raise UsageError(f"{path}: is not a valid file of tokens; {expected}: {advice}")
 
 
 def _are_hashes(tokens: dict[str, Any]) -> bool:

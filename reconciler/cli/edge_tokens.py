@@ -14,7 +14,7 @@ import typer
 from reconciler.access.file import FileTokens
 from reconciler.access.listing import token_rows
 from reconciler.access.token import new_token
-from reconciler.cli.console import note, show, show_result
+from reconciler.cli.console import note, show, show_result, warn
 from reconciler.cli.inputs import load_whole
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption
 from reconciler.cli.render.formats import TEXT
@@ -42,7 +42,7 @@ class Tokens(Protocol):
     @property
     def place(self) -> str: ...
     def names(self) -> Collection[str]: ...
-    def add(self, name: str, hashed: str) -> None: ...
+    def add(self, name: str, hashed: str) -> bool: ...
     def remove(self, name: str) -> None: ...
 
 
@@ -67,7 +67,12 @@ def create(name: NameArgument, access: AccessOption = None, file: FileOption = M
         )
     made = new_token()
     with _tokens(access, mirrors) as tokens:
-        tokens.add(name, made.hashed)
+        had_one = tokens.add(name, made.hashed)
+    if had_one:
+        note(f"the earlier token of {name} has ended")
+    expires = mirrors.access[name].expires
+    if expires and expires <= datetime.now(UTC).date():
+        warn(f"{file} has {name} expire on {expires}: until that is changed, this token is refused")
     note(f"the token of {name}, which is not shown again; log in with: docker login --username {name} HOST")
     show(made.value)
     return 0

@@ -31,11 +31,13 @@ class WorkerTokens:
         secrets = self.cloudflare.secrets(self.script)
         return {one.removeprefix(_PREFIX).lower().replace("_", "-") for one in secrets if one.startswith(_PREFIX)}
 
-    def add(self, name: str, hashed: str) -> None:
-        """Sets the hash of a token, and before the first one the signing key."""
-        if KEY not in self.cloudflare.secrets(self.script):
+    def add(self, name: str, hashed: str) -> bool:
+        """Sets the hash of a token, and before the first one the signing key. Returns whether the name had one."""
+        former = self.cloudflare.secrets(self.script)
+        if KEY not in former:
             self.cloudflare.set_secret(self.script, KEY, new_key().value)
         self.cloudflare.set_secret(self.script, secret_name(name), hashed)
+        return secret_name(name) in former
 
     def remove(self, name: str) -> None:
         self.cloudflare.remove_secret(self.script, secret_name(name))

@@ -18,7 +18,11 @@ from tests.world import InProcess
 def world(tmp_path: Path) -> InProcess:
     world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
     world.mirrors({"source": "docker.io/library/alpine", "tags": ["latest"]})
-    tokens = {"ci": {"repositories": ["*"]}, "team-a": {"repositories": ["team-a/*", "x"], "expires": "2099-01-31"}}
+    tokens = {
+        "ci": {"repositories": ["*"]},
+        "old": {"repositories": ["*"], "expires": "2020-01-31"},
+        "team-a": {"repositories": ["team-a/*", "x"], "expires": "2099-01-31"},
+    }
     path = tmp_path / "mirrors.yaml"
     path.write_text(json.dumps({**json.loads(path.read_text()), "edge": {"access": tokens}}))
     return world
@@ -33,18 +37,21 @@ def test_a_token_is_printed_once_and_only_its_hash_is_kept(world: InProcess) -> 
     file = world.folder / "tokens.json"
     assert read_hashes(file).hashes == {"ci": hash_of(token.encode())}
     assert token not in file.read_text()
-    assert world.run("edge", "token", "create", "ci", "--access", "tokens.json").stdout.strip() != token
+    assert "ended" not in made.stderr
+    again = world.run("edge", "token", "create", "ci", "--access", "tokens.json")
+    assert again.stdout.strip() != token
+    assert "the earlier token of ci has ended" in again.stderr
     assert read_hashes(file).hashes.keys() == {"ci"}
 
 
 def test_a_list_says_who_can_log_in(world: InProcess) -> None:
     world.run("edge", "token", "create", "ci", "--access", "tokens.json")
     assert world.run("edge", "token", "list", "--access", "tokens.json").stdout == (
-        "ci      active                      *\nteam-a  no token  until 2099-01-31  team-a/* x\n"
+        "ci      active                      *\nold     no token  until 2020-01-31  *\nteam-a  no token  until 2099-01-31  team-a/* x\n"
     )
     document = json.loads(world.run("edge", "token", "list", "--access", "tokens.json", "--format", "json").stdout)
     Draft202012Validator(load_schema("tokens")).validate(document)
-    assert [one["state"] for one in document["tokens"]] == ["active", "no token"]
+    assert [one["state"] for one in document["tokens"]] == ["active", "no token", "no token"]
 
 
 def test_a_revoked_token_is_gone(world: InProcess) -> None:
@@ -56,7 +63,9 @@ def test_a_revoked_token_is_gone(world: InProcess) -> None:
 
 def test_a_name_has_to_be_declared_first(world: InProcess) -> None:
     refused = world.run("edge", "token", "create", "cd", "--access", "tokens.json", code=1)
-    assert "cd: mirrors.yaml has no such name in edge.access, only ci, team-a; add it there first" in refused.stderr
+    assert (
+        "cd: mirrors.yaml has no such name in edge.access, only ci, old, team-a; add it there first" in refused.stderr
+    )
     assert not (world.folder / "tokens.json").exists()
     world.mirrors({"source": "docker.io/library/alpine", "tags": ["latest"]})
     refused = world.run("edge", "token", "list", "--access", "tokens.json", code=1)
@@ -76,3 +85,21 @@ def test_serve_refuses_what_would_let_nobody_in(world: InProcess) -> None:
     world.mirrors({"source": "docker.io/library/alpine", "tags": ["latest"]})
     refused = world.run("serve", "--port", "0", "--access", "none.json", code=1)
     assert "--access: mirrors.yaml has no edge.access, which says what each token may pull" in refused.stderr
+
+
+def test_a_token_that_has_expired_already_comes_with_a_warning(world: InProcess) -> None:
+    made = world.run("edge", "token", "create", "old", "--access", "tokens.json")
+    assert (
+        "warning: mirrors.yaml has old expire on 2020-01-31: until that is changed, this token is refused"
+        in made.stderr
+    )
+
+
+def test_a_damaged_file_is_left_as_it_is(world: InProcess) -> None:
+    file = world.folder / "tokens.json"
+    file.write_text('{"key"')
+    for command in (("create", "ci"), ("revoke", "ci"), ("list",)):
+        refused = world.run("edge", "token", *command, "--access", "tokens.json", code=1)
+        assert "tokens.json: is not a valid file of tokens; expected" in refused.stderr
+        assert "restore it, or remove it and create each token anew" in refused.stderr
+    assert file.read_text() == '{"key"'
