@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli.console import command_line, complain, note
+from reconciler.cli.console import command_line, complain, note, warn
 from reconciler.cli.inputs import load_whole
 from reconciler.cli.log import stamp
 from reconciler.cli.malloc import share_arenas
@@ -113,6 +113,9 @@ def watch(call: Call) -> int:
     runner = Runner(os.environ, command_line(), call.workers, call.bandwidth, call.no_prune, log.notify)
     load = labelled(load_whole, paths)
     files = [_watched(path, load, runner, log) for path in paths]
+    if call.serve and files[0][0].status.mirrors.access:
+        what = f"{paths[0]} has edge.access, but --serve asks for no login: every client of its port may pull"
+        warn(f"{what}. `r2mirror serve --access` asks for one")
     group = Group(files, call.grace, log.crashed)
     port = answering(files, recorder, call.host, call.port, serve=call.serve, counting=counting, log=call.verbose > 0)
     with _heeded(group), port:
