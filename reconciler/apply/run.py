@@ -52,6 +52,7 @@ from reconciler.target.lists import publish_lists
 from reconciler.target.own_digests import own_digests
 from reconciler.target.page.pulls import Pulls
 from reconciler.target.protocol import DRIFT, KeepsObjects, Stays
+from reconciler.target.recorded import registry_of
 from reconciler.target.removable import Garbage, NotCollected
 from reconciler.work.shares import Balanced
 from reconciler.work.threads import completed, image_workers
@@ -98,6 +99,7 @@ class Run:
         self._state = resources.target.state.guarded(lease.confirm)
         self._settings = settings
         self._by = writer(settings.command, settings.saved_plan, lease.owner)
+        self._registry = registry_of(target)
         self._unrecorded: list[tuple[ImageWork, CopiedImage]] = []
         self._left_out: list[tuple[RepositoryPlan, Mapping[str, LeftOut]]] = []
         self._recorded_at = time.monotonic()
@@ -378,7 +380,7 @@ class Run:
         self._write(change)
 
     def _write(self, change: Callable[[MirrorIndex], MirrorIndex]) -> None:
-        self._observed = write_index(self._state, self._observed, change, self._by)
+        self._observed = write_index(self._state, self._observed, change, self._by, self._registry)
         self._settings.recorded(self._observed.index.serial)
 
 

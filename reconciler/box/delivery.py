@@ -30,6 +30,7 @@ from reconciler.box.source import affected, boxed, opener
 from reconciler.box.whole import check_whole
 from reconciler.plan.make import in_silence
 from reconciler.target.ledger import read_index
+from reconciler.target.recorded import check_recorded
 from reconciler.work.threads import BLOB_WORKERS, readers
 
 if TYPE_CHECKING:
@@ -94,6 +95,7 @@ def delivered(
     """
     with opened(paths, stage, keys) as box:
         index = read_index(connections.target.state).index
+        check_recorded(connections.target, index)
         mirrors = mirrors.including({target: one.source for target, one in box.manifest.repositories.items()})
         targets = affected(box, mirrors, index, only)
         ours = boxed(mirrors, box)

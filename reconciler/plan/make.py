@@ -37,6 +37,7 @@ from reconciler.stores.registry import RegistryStore
 from reconciler.target.inventory import INDEX_GONE
 from reconciler.target.layout import PING
 from reconciler.target.ledger import read_index
+from reconciler.target.recorded import check_recorded
 from reconciler.work.threads import RESOLVE_WORKERS, readers
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def make(mirrors: Mirrors, connections: Connections, choices: Choices = ALL, *, 
             desired, observed = _resolved(mirrors, connections, choices)
     except KeyboardInterrupt:
         raise KeyboardInterrupt("there is no plan yet, and nothing was written") from None
+    check_recorded(connections.target, observed.index)
     plan = plan_for(desired, observed.index, observed.etag, mirrors.sha256, mirrors.name)
     plan = only_adds(plan) if choices.only_missing else plan
     plan = replace(
@@ -158,6 +160,7 @@ def load_made(path: Path, mirrors: Mirrors, file: Path, connections: Connections
         other = "this plan was made from another mirrors file than the one on stdin"
         raise PlanRefused((f"{path}: {other if file == STDIN else edited}; nothing was done. Plan again",))
     observed = read_index(connections.target.state)
+    check_recorded(connections.target, observed.index)
     if plan.etag == observed.etag:
         return Made(checked(plan, mirrors, observed.index, str(path), observed.at), observed, saved)
     # A plan without changes is done, whatever the index has become since.

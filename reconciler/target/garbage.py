@@ -25,6 +25,7 @@ from reconciler.target.layout import BlobKey, ManifestKey, parse_key
 from reconciler.target.ledger import read_index, write_index, writer
 from reconciler.target.protocol import KeepsObjects
 from reconciler.target.reach import Reader
+from reconciler.target.recorded import check_recorded
 from reconciler.target.removable import Garbage, NotCollected
 from reconciler.target.repository import Repository
 
@@ -97,6 +98,7 @@ def collect_garbage(
     Without a lease it only finds garbage. Raises `IndexInvalid`, `LockLost` and `StoreError`.
     """
     observed = read_index(destination.state)
+    check_recorded(destination, observed.index)
     repositories = [one for one in observed.index.repositories.items() if wanted(*one)]
     removed = []
     now = lease.now() if lease else observed.at

@@ -101,6 +101,10 @@ class InRegistry:
     def name(self) -> str:
         return self.host.registry.name
 
+    @property
+    def registry(self) -> str:
+        return f"{self.config.registry}/{self.config.prefix}".rstrip("/")
+
     def repository(self, name: str) -> RepositoryInRegistry:
         return RepositoryInRegistry(name, self.host.repository(self.config.path(name)), self)
 

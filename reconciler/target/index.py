@@ -183,6 +183,7 @@ class MirrorIndex:
     """The whole index. `serial` counts its writes; 0 is the index of a bucket that has none yet.
 
     min_writer  the first release's `WRITER` that may write it
+    registry    the registry whose images it records; empty: the store that keeps it has them
     unknown     fields of a newer release, which are written back as they were read
     """
 
@@ -190,3 +191,4 @@ class MirrorIndex:
     repositories: Mapping[str, RepositoryState] = field(default_factory=lambda: MappingProxyType({}))
     min_writer: int = WRITER
     unknown: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    registry: str = ""

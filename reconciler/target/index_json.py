@@ -30,6 +30,9 @@ VERSION = 3
 States: TypeAlias = "Callable[[dict[str, Any]], Mapping[str, RepositoryState]]"
 """Reads the repositories of a root that only names the objects that hold them."""
 
+MAX_REGISTRY = 1000
+"""Characters of a registry with its prefix, each of which has fewer than 300."""
+
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -48,6 +51,7 @@ def serialise(
         "updated_at": format_time(now),
         "generator": generator,
         **origin_document(origin),
+        **({"registry": index.registry} if index.registry else {}),
         **_owners(index),
         **dict(sorted(index.unknown.items())),
     }
@@ -106,7 +110,8 @@ def parse(body: bytes, where: str, states: States | None = None) -> MirrorIndex:
 
 
 def _index(serial: int, document: dict[str, Any], states: Mapping[str, RepositoryState]) -> MirrorIndex:
-    return MirrorIndex(serial, MappingProxyType(states), _min_writer(document), _unknown(document, _INDEX_FIELDS))
+    unknown = _unknown(document, _INDEX_FIELDS)
+    return MirrorIndex(serial, MappingProxyType(states), _min_writer(document), unknown, _registry(document))
 
 
 def parse_repositories(repositories: Mapping[str, Any]) -> dict[str, RepositoryState]:
@@ -337,6 +342,13 @@ def _left_out_tag(entry: Any, target: str) -> LeftOut:
             raise Malformed(f"repository {target}", "expected left_out to have a reason for each tag, or a digest too")
 
 
+def _registry(document: dict[str, Any]) -> str:
+    value = document.get("registry", "")
+    if not isinstance(value, str) or len(value) > MAX_REGISTRY:
+        raise Malformed("registry", f"expected at most {MAX_REGISTRY} characters")
+    return value
+
+
 def _min_writer(document: dict[str, Any]) -> int:
     value = document.get("min_writer", WRITER)
     # Not isinstance(): JSON's `true` is an int to Python.
@@ -352,6 +364,7 @@ _INDEX_FIELDS = frozenset(
         "serial",
         "updated_at",
         "generator",
+        "registry",
         "repositories",
         "states",
         "pending",

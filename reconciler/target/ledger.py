@@ -101,9 +101,15 @@ def salvage_index(state: Store) -> tuple[StoredIndex, str | None]:
 
 
 def write_index(
-    state: Store, observed: StoredIndex, change: Callable[[MirrorIndex], MirrorIndex], by: By | None = None
+    state: Store,
+    observed: StoredIndex,
+    change: Callable[[MirrorIndex], MirrorIndex],
+    by: By | None = None,
+    registry: str = "",
 ) -> StoredIndex:
     """Applies `change` to the index, writes it unless it stays equal, and returns what is stored now.
+
+    registry  of a target that is one: what the index is marked with
 
     First what the new root names is written, then the root is kept under its own name, and at last it is swapped in.
     Raises `PreconditionFailed` if other writers were faster `WRITE_ATTEMPTS` times in a row, and `IndexVersion` if only
@@ -117,7 +123,8 @@ def write_index(
         if after == observed.index:
             return observed
         _check_writer(state, observed.index)
-        after = replace(after, serial=(observed.index.serial or newest_serial(state)) + 1)
+        serial = (observed.index.serial or newest_serial(state)) + 1
+        after = replace(after, serial=serial, registry=registry or after.registry)
         try:
             return _write(state, observed, after, by or writer("r2mirror"))
         except PreconditionFailed:

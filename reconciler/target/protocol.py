@@ -3,6 +3,7 @@
     Target            a place for repositories, and the store that keeps the state: mirror index, history and lock
     TargetRepository  one repository: manifests, tags, blobs, referrers
     HasOtherWriters   a target whose tags may be moved by others
+    HasStateElsewhere a target whose mirror index is not where its images are
     KeepsObjects      a target that is made of objects in a store, whose lists and garbage are r2mirror's work
     PackedInOneFile   a target that clients read as one file, which is written at the end of a run
 
@@ -227,6 +228,16 @@ class HasOtherWriters(Protocol):
 
     def drifted(self, repository: str, tag: str) -> Digest | None:
         """Returns what a tag points to that r2mirror did not publish; None if that is nothing. Raises `StoreError`."""
+        ...
+
+
+@runtime_checkable
+class HasStateElsewhere(Protocol):
+    """A target whose state is in a store beside it, so that the mirror index has to say whose it is."""
+
+    @property
+    def registry(self) -> str:
+        """The host and the prefix, by which the index names it."""
         ...
 
 

@@ -36,6 +36,7 @@ from reconciler.target.index_changes import claimed, published, retire
 from reconciler.target.layout import MIRROR_INDEX
 from reconciler.target.ledger import write_index, writer
 from reconciler.target.lists import publish_lists
+from reconciler.target.recorded import registry_of
 from reconciler.upkeep.repair import repair
 from reconciler.upkeep.survey import survey
 from reconciler.work.threads import BLOB_WORKERS, threads
@@ -118,7 +119,9 @@ def adopt(destination: Target, found: Survey, executor: Executor, lease: Lease) 
             index = claimed(index, target, index.repositories[target].source, found.name)
         return index
 
-    written = write_index(state, found.observed, change, writer(lease.command, lock=lease.owner))
+    written = write_index(
+        state, found.observed, change, writer(lease.command, lock=lease.owner), registry_of(destination)
+    )
     if found.damaged and written is found.observed:
         # Nothing to take over, so no index was written over the damaged one. Without it, the next apply starts anew.
         state.delete([MIRROR_INDEX])

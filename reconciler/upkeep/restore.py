@@ -36,6 +36,7 @@ from reconciler.target.ledger import read_index, write_index, writer
 from reconciler.target.lists import publish_lists
 from reconciler.target.own_digests import own_digests
 from reconciler.target.protocol import DRIFT, HasOtherWriters
+from reconciler.target.recorded import check_recorded
 from reconciler.upkeep.goals import Goal, Refusal, goals
 from reconciler.upkeep.history import Past
 from reconciler.upkeep.stored_images import NotThere, StoredImages
@@ -160,6 +161,7 @@ def _check_owner(mirrors: Mirrors, target: str, state: RepositoryState) -> None:
 
 
 def _restoration(mirrors: Mirrors, destination: Target, observed: StoredIndex, request: Request) -> Restoration:
+    check_recorded(destination, observed.index)
     images = StoredImages(destination, mirrors.retention(), observed.at)
     found = list(goals(request, observed.index, Past(destination.state)))
     steps: list[Step] = []

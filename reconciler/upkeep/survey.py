@@ -25,6 +25,7 @@ from reconciler.target.index import RepositoryState, TagState
 from reconciler.target.layout import ManifestKey
 from reconciler.target.ledger import StoredIndex, salvage_index
 from reconciler.target.protocol import HasOtherWriters
+from reconciler.target.recorded import check_recorded
 from reconciler.upkeep.check import check_repository
 from reconciler.upkeep.defects import DefectKind
 from reconciler.work.threads import each
@@ -97,6 +98,7 @@ def survey(
     Raises `IndexVersion` and `StoreError`.
     """
     observed, damaged = salvage_index(destination.state)
+    check_recorded(destination, observed.index)
     _, found = destination.inventories(mirrors)
     known = observed.index.repositories
     adoptions = [

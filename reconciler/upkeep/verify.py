@@ -33,6 +33,7 @@ from reconciler.target.lists import publish_lists
 from reconciler.target.lock import read_lock
 from reconciler.target.own_digests import own_digests
 from reconciler.target.protocol import HasOtherWriters, PackedInOneFile
+from reconciler.target.recorded import check_recorded
 from reconciler.upkeep.chain import check_chain, mend_chain
 from reconciler.upkeep.check import check_repository
 from reconciler.upkeep.defects import Defect, DefectKind
@@ -106,6 +107,7 @@ def verify_bucket(
     lock = caller.locked(destination) if repairs else nullcontext()
     with lock as lease, caller.looking(), threads(BLOB_WORKERS) as executor:
         observed = read_index(destination.state)
+        check_recorded(destination, observed.index)
         # A digest whose time is over may be collected at any moment: its absence is no defect.
         found = verify(
             destination.guarded(lease.check).owning(own_digests(lambda: observed.index)) if lease else destination,

@@ -130,6 +130,7 @@ def test_a_run_publishes_all_and_the_next_one_sends_nothing(scripted: tuple[Worl
     assert failures(world.apply()) == {}
     assert world.tags == {tag: one.digest for tag, one in world.images.items()}
     assert world.defects() == []
+    assert read_index(world.state).index.registry == f"{registry.host}/mirror"
     registry.asked.clear()
     assert world.apply() == []
     assert registry.asked == []
