@@ -10,17 +10,16 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.files import check_regular
+from reconciler.frozen import Frozen
 
 _FOLDER = "r2mirror"
 _PRIVATE = 0o700
 
 
-@dataclass(frozen=True)
-class Cache:
+class Cache(Frozen):
     """Entries of one kind.
 
     kind         what their file names begin with

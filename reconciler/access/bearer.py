@@ -10,7 +10,8 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from reconciler.frozen import Frozen
 
 LIFETIME = 300
 """Seconds. Clients fetch a new one when they need it."""
@@ -18,8 +19,7 @@ LIFETIME = 300
 _FORM = re.compile(r"([a-z0-9-]{1,40})~([0-9]{1,12})~([a-z0-9._/+-]{0,4200})~([0-9a-f]{64})")
 
 
-@dataclass(frozen=True)
-class Bearer:
+class Bearer(Frozen):
     """What a valid one says."""
 
     name: str

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
+
+from reconciler.frozen import Frozen
 
 TOKEN_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 ALL = "*"
 """The glob of a token that may pull everything, which alone may also list the repositories."""
 
 
-@dataclass(frozen=True)
-class TokenConfig:
+class TokenConfig(Frozen):
     """What one token may do.
 
     repositories  globs, whose * also matches /

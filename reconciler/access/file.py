@@ -9,7 +9,7 @@ import secrets
 import stat
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from reconciler.access.config import TOKEN_NAME
 from reconciler.access.token import new_key
 from reconciler.errors import UsageError
 from reconciler.files import lock_within, open_regular
+from reconciler.frozen import Frozen
 
 MAX_SIZE = 1024 * 1024
 PATIENCE = 30.0
@@ -25,8 +26,7 @@ PATIENCE = 30.0
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
-@dataclass(frozen=True)
-class Hashes:
+class Hashes(Frozen):
     """What such a file has.
 
     key     the signing key, in hex
@@ -54,8 +54,7 @@ def read_hashes(path: Path) -> Hashes:
     return _parsed(path, body)
 
 
-@dataclass(frozen=True)
-class FileTokens:
+class FileTokens(Frozen):
     """The tokens of such a file."""
 
     path: Path

@@ -9,12 +9,13 @@ import base64
 import hmac
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from reconciler.access import bearer
 from reconciler.access.config import ALL, Access, TokenConfig, matches
 from reconciler.access.token import hash_of
+from reconciler.frozen import Frozen
 
 CATALOG = "_catalog"
 """Stands for the lists of all repositories where a repository's name stands. No repository has this name."""
@@ -30,8 +31,7 @@ _NOBODY = TokenConfig("", ())
 _NO_HASH = "0" * 64
 
 
-@dataclass(frozen=True)
-class Guard:
+class Guard(Frozen):
     """Everything that a judgement needs.
 
     access  what each token may do, by name
@@ -73,8 +73,7 @@ class Verdict(StrEnum):
     DENIED = "denied"
 
 
-@dataclass(frozen=True)
-class Login:
+class Login(Frozen):
     """A user name and token as they were sent, to be checked."""
 
     name: str

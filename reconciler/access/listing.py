@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
 from reconciler.access.config import Access, TokenConfig
+from reconciler.frozen import Frozen
 
 
 class TokenState(StrEnum):
@@ -19,8 +19,7 @@ class TokenState(StrEnum):
     UNDECLARED = "not in edge.access"
 
 
-@dataclass(frozen=True)
-class TokenRow:
+class TokenRow(Frozen):
     """A token by its name."""
 
     token: TokenConfig

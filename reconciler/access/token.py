@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from reconciler.frozen import Frozen
 
 PREFIX = "r2m_"
 """Tells scanners for secrets, and people, what it is."""
 
 
-@dataclass(frozen=True)
-class Secret:
+class Secret(Frozen):
     """A token or a signing key; never shown by repr."""
 
     value: str = field(repr=False)

@@ -21,13 +21,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.apply.observer import UNOBSERVED, Observer
 from reconciler.apply.outcome import ImmutableTagMoved, Replanned
 from reconciler.apply.settings import Holding, Resources, Settings
+from reconciler.frozen import Frozen
 from reconciler.plan.guards import refuse_older_box
 from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
 from reconciler.plan.owners import is_unclaimed
@@ -53,8 +54,7 @@ if TYPE_CHECKING:
     from reconciler.work.deadline import Deadline
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(Frozen):
     """What a caller decides about an apply.
 
     command         what the lock names this run by

@@ -14,12 +14,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.apply.publish import publish_manifests, publish_tags
 from reconciler.errors import BadAnswer, Malformed, NotFound, SourceError
+from reconciler.frozen import Frozen
 from reconciler.oci.image import MAX_IMAGE_MANIFESTS, Image, read_image
 from reconciler.oci.referrers import (
     MAX_REFERRERS,
@@ -47,8 +48,7 @@ MAX_DEPTH = 4
 """How many steps away from an image attachments are copied, e.g. 2 for the signature of an SBOM of the image."""
 
 
-@dataclass(frozen=True)
-class FetchedAttachments:
+class FetchedAttachments(Frozen):
     """The attachments of one digest: its referrers, and cosign's tags. `record` is for the mirror index."""
 
     subject: Digest
@@ -61,8 +61,7 @@ class FetchedAttachments:
         return (*self.referrers, *self.tags.values())
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(Frozen):
     """The way of attachments from a source into a repository of the target.
 
     name      of the source, for errors

@@ -12,11 +12,11 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import BadAnswer
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Descriptor
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ class Moved(Enum):
     LACKING = "lacking"
 
 
-@dataclass(frozen=True)
-class Transfer:
+class Transfer(Frozen):
     """A blob that is to get into the repository `target`.
 
     what    names it in errors

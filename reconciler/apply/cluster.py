@@ -23,7 +23,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import __version__
 from reconciler.apply.blob_transfer import transfer
 from reconciler.errors import ClusterError, ExtraMissing, MirrorError, UsageError
+from reconciler.frozen import Frozen
 from reconciler.sources.kinds import parse_source
 from reconciler.sources.opening import open_sources
 from reconciler.target.kinds import open_target
@@ -60,8 +61,7 @@ RUNS_AT_HAND = 4
 """Runs whose connections a worker process keeps open, the latest ones."""
 
 
-@dataclass(frozen=True)
-class WorkerConfig:
+class WorkerConfig(Frozen):
     """What a worker has to know of a run. It holds no secrets, only the names of variables that do.
 
     bandwidth  bytes a second that one worker process may download, None for no limit
@@ -98,8 +98,7 @@ def _share(config: RegistryConfig, workers: int) -> RegistryConfig:
     return replace(config, max_connections=limit and max(1, limit // workers), rate=rate)
 
 
-@dataclass(frozen=True)
-class Cluster:
+class Cluster(Frozen):
     """Where blobs are carried.
 
     executor  of Dask; any will do
@@ -138,8 +137,7 @@ def carry(config: WorkerConfig, owner: str, wanted: Transfer) -> Moved:
 _opening = threading.Lock()
 
 
-@dataclass(frozen=True)
-class _Opened:
+class _Opened(Frozen):
     """What a worker process has open for a run. `sources` close when the last reference goes.
 
     So a run that the cache drops is closed after its last transfer, not in the middle of it.

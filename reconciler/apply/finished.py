@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler.apply.outcome import Failed, ImmutableTagMoved, Replanned, Skipped
 from reconciler.errors import ImmutableMoved, MirrorError, SourceError, StoreError
+from reconciler.frozen import Frozen
 from reconciler.target.removable import NotCollected
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ RESULTS = (SUCCESS, INCOMPLETE, ERROR, INTERRUPTED)
 """How a run can end: all is as planned; something failed or was skipped; it could not go on; it was stopped."""
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(Frozen):
     """One thing that went wrong.
 
     target  the repository; None: the run as a whole
@@ -37,8 +36,7 @@ class Failure:
     words: str
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(Frozen):
     """A run that has ended.
 
     name       that of the mirrors file

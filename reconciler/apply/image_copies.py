@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.apply.attachments import (
@@ -24,6 +23,7 @@ from reconciler.apply.blob_copies import BlobCopies
 from reconciler.apply.outcome import Took
 from reconciler.apply.publish import publish_manifests, publish_tags
 from reconciler.errors import Interrupted, OutOfTime
+from reconciler.frozen import Frozen
 from reconciler.oci.image import missing_blobs
 from reconciler.oci.platform_sizes import downloads
 from reconciler.oci.spec import Descriptor, Digest
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
     from reconciler.target.protocol import TargetRepository
 
 
-@dataclass(frozen=True)
-class CopiedImage:
+class CopiedImage(Frozen):
     """An image that was published, as the mirror index records it.
 
     root    its descriptor, by its bytes: the one in the plan may lack a size

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Protocol
 
 from reconciler.errors import LockHeld
+from reconciler.frozen import Frozen
 from reconciler.plan.make import Stage, in_silence
 
 
@@ -42,8 +42,7 @@ class _Silent:
 SILENT = _Silent()
 
 
-@dataclass(frozen=True)
-class Observer:
+class Observer(Frozen):
     """What an apply calls while it works.
 
     progress       is told of bytes and images

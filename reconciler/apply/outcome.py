@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
+
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.oci.spec import Digest
@@ -12,16 +14,14 @@ if TYPE_CHECKING:
     from reconciler.target.removable import Garbage, NotCollected
 
 
-@dataclass(frozen=True)
-class Took:
+class Took(Frozen):
     """What it took to copy an image: bytes moved, and seconds."""
 
     size: int = 0
     seconds: float = 0.0
 
 
-@dataclass(frozen=True)
-class Done:
+class Done(Frozen):
     """A change that was made and is recorded in the mirror index.
 
     `took` is for the whole image, with its other tags; it counts the blobs and manifests that the repository lacked.
@@ -34,8 +34,7 @@ class Done:
     kept: str | None = None
 
 
-@dataclass(frozen=True)
-class Failed:
+class Failed(Frozen):
     """A change that could not be made. `why` is one of `errors.REASONS`."""
 
     target: str
@@ -44,8 +43,7 @@ class Failed:
     why: str = field(default="other", compare=False)
 
 
-@dataclass(frozen=True)
-class Skipped:
+class Skipped(Frozen):
     """A change that was not tried, e.g. because the time of the run was over. `why` is one of `errors.REASONS`."""
 
     target: str
@@ -54,8 +52,7 @@ class Skipped:
     why: str = field(default="other", compare=False)
 
 
-@dataclass(frozen=True)
-class NotMirrored:
+class NotMirrored(Frozen):
     """A tag that a pattern chose and that has no image for the wanted platforms: no failure, and reported once."""
 
     target: str
@@ -63,8 +60,7 @@ class NotMirrored:
     reason: str
 
 
-@dataclass(frozen=True)
-class ImmutableTagMoved:
+class ImmutableTagMoved(Frozen):
     """An immutable tag that points to another digest at its source, and that stays as it is mirrored: an error."""
 
     target: str
@@ -73,8 +69,7 @@ class ImmutableTagMoved:
     after: Digest
 
 
-@dataclass(frozen=True)
-class Replanned:
+class Replanned(Frozen):
     """The plan that is applied from here on, because the mirror index had changed since the first one was made."""
 
     plan: Plan

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.errors import LockHeld
+from reconciler.frozen import Frozen
 from reconciler.mirrors.model import DEFAULT_NAME
 from reconciler.signatures.gate import OPEN
 from reconciler.work.deadline import NEVER
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from reconciler.work.deadline import Deadline
 
 
-@dataclass(frozen=True)
-class Resources:
+class Resources(Frozen):
     """What a run works with.
 
     open_source  opens a source by its name in mirrors.yaml
@@ -47,16 +46,14 @@ class Resources:
     cluster: Cluster | None = None
 
 
-@dataclass(frozen=True)
-class Holding:
+class Holding(Frozen):
     """That the tags of a run are held from then on. `entry`: that of their mirror in mirrors.yaml, None without one."""
 
     reason: str
     entry: str | None
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Frozen):
     """What a run may do.
 
     command        what the lock names this run by

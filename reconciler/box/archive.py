@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 
 if TYPE_CHECKING:
@@ -25,8 +25,7 @@ BLOCK = tarfile.BLOCKSIZE
 END = bytes(2 * BLOCK)
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Frozen):
     """Where an entry is: `head` begins at `start`, and is followed by the bytes of `content`."""
 
     content: Content

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Descriptor, Digest, is_tag, load_json, parse_media_type
 from reconciler.target.layout import target_problem
 
@@ -28,24 +28,21 @@ MAX_CONTENT = 1 << 50
 """Bytes of one entry."""
 
 
-@dataclass(frozen=True)
-class Point:
+class Point(Frozen):
     """One state of a mirror index: its serial, and the sha256 of its root."""
 
     serial: int
     root: Digest
 
 
-@dataclass(frozen=True)
-class Content:
+class Content(Frozen):
     """One entry of the tar: a blob, a manifest or a list of referrers."""
 
     digest: Digest
     size: int
 
 
-@dataclass(frozen=True)
-class BoxRepository:
+class BoxRepository(Frozen):
     """What a box says of one repository, whether it carries the contents or the target has them.
 
     source     where its images come from
@@ -60,8 +57,7 @@ class BoxRepository:
     referrers: Mapping[Digest, Digest]
 
 
-@dataclass(frozen=True)
-class BoxManifest:
+class BoxManifest(Frozen):
     """What a box is. `name`: that of the mirrors file that it was made with."""
 
     name: str

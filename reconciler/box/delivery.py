@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ from reconciler.box.opening import opened
 from reconciler.box.order import in_order
 from reconciler.box.source import affected, boxed, opener
 from reconciler.box.whole import check_whole
+from reconciler.frozen import Frozen
 from reconciler.plan.make import in_silence
 from reconciler.target.ledger import read_index
 from reconciler.target.recorded import check_recorded
@@ -42,8 +43,7 @@ if TYPE_CHECKING:
     from reconciler.target.index import RepositoryState
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(Frozen):
     """A verified box, and what to plan and apply with.
 
     mirrors      with the tags that the box has

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ from reconciler.box.gather import Carried, gathered
 from reconciler.box.parts import PartsWriter
 from reconciler.box.signature import load_signing_key, signature_of, signature_path
 from reconciler.errors import IndexInvalid, NotFound, UsageError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.only import matches_only
 from reconciler.oci.spec import Digest
 from reconciler.target.index import MirrorIndex
@@ -48,8 +49,7 @@ MAX_INDEX_SIZE = 1024 * 1024 * 1024
 """Bytes of an index that is brought back, which is read into memory."""
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Frozen):
     """What a box is to carry.
 
     only     globs of the targets; empty: all
@@ -66,8 +66,7 @@ class Wanted:
     key: Path | None = None
 
 
-@dataclass(frozen=True)
-class Exported:
+class Exported(Frozen):
     """A box that was written: its files, the sha256 of its manifest, its bytes in all, and the file that signs it."""
 
     paths: tuple[Path, ...]
@@ -77,8 +76,7 @@ class Exported:
     signature: Path | None = None
 
 
-@dataclass(frozen=True)
-class _Receiver:
+class _Receiver(Frozen):
     start: Point | None
     index: MirrorIndex
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.box.contents import BoxRepository, Content
 from reconciler.errors import NotFound
+from reconciler.frozen import Frozen
 from reconciler.oci.image import choose_platforms, read_image
 from reconciler.oci.referrers import list_bytes, merged
 from reconciler.oci.spec import Descriptor, Digest
@@ -26,8 +27,7 @@ Read: TypeAlias = "Callable[[], Iterator[bytes] | None]"
 """Opens the bytes of a content from their beginning; None if they are gone."""
 
 
-@dataclass(frozen=True)
-class _Version:
+class _Version(Frozen):
     """One image as a mirror index has it. Two of one digest differ in their platforms or attachments."""
 
     root: Descriptor

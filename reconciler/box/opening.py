@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from reconciler.box.contents import MAX_SIZE, parse
 from reconciler.box.parts import PartsReader, found
 from reconciler.box.signature import check_signed, load_trusted_keys
 from reconciler.errors import BoxInvalid, Malformed
+from reconciler.frozen import Frozen
 from reconciler.plan.make import in_silence
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 _AGAIN = "nothing was done; copy the box again"
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(Frozen):
     """An open box. `digest`: the sha256 of its manifest, which stands for all of it."""
 
     name: str

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 from reconciler.errors import BoxInvalid, UsageError
 from reconciler.files import open_regular
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,8 +22,7 @@ CHUNK = 1024 * 1024
 MAX_PARTS = 999
 
 
-@dataclass(frozen=True)
-class _Part:
+class _Part(Frozen):
     file: BinaryIO
     path: Path
     start: int

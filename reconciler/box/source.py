@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.errors import BadAnswer, BoxInvalid, Malformed, NotFound, UsageError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.only import matches_only
 from reconciler.mirrors.patterns import Exact, Pinned
 from reconciler.oci.referrers import ListedAttachments, cosign_tags
@@ -29,8 +30,7 @@ if TYPE_CHECKING:
     from reconciler.target.index import MirrorIndex
 
 
-@dataclass(frozen=True)
-class BoxSource:
+class BoxSource(Frozen):
     """The `Source` of all repositories of a box that have the same source. `name` is its spelling in mirrors.yaml."""
 
     name: str

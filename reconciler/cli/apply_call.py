@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,6 +41,7 @@ from reconciler.cli.options import (
 from reconciler.cli.progress import shown, waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.errors import MirrorError, UsageError
+from reconciler.frozen import Frozen
 from reconciler.plan.settings import Choices
 
 if TYPE_CHECKING:
@@ -55,8 +55,7 @@ if TYPE_CHECKING:
     from reconciler.work.deadline import Deadline
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Frozen):
     """What a call of apply asks for."""
 
     plan_file: Annotated[

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -19,6 +18,7 @@ from reconciler.cli.render.formats import TEXT, written
 from reconciler.cli.render.outcome import is_held_back, outcome_line, outcome_view
 from reconciler.cli.render.plan import troubles
 from reconciler.errors import UsageError, pages_about
+from reconciler.frozen import Frozen
 from reconciler.target.removable import NotCollected
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from reconciler.plan.plan import Plan
 
 
-@dataclass(frozen=True)
-class Among:
+class Among(Frozen):
     """What tells a store from the others that are applied.
 
     heading    what is printed above it

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli.console import note
 from reconciler.cli.progress import waiting
 from reconciler.errors import UsageError
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
@@ -22,8 +22,7 @@ NAMED = 5
 """How many repositories are named that are left out."""
 
 
-@dataclass(frozen=True)
-class Sourced:
+class Sourced(Frozen):
     """What a command plans and applies with. `checked` notes the box in a plan, and raises for one with gaps."""
 
     mirrors: Mirrors

@@ -7,12 +7,13 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, TextIO
 
 from reconciler.cli.streams import write
+from reconciler.frozen import Frozen
 from reconciler.words import plain, plain_lines
 
 FIELDS = ("repository", "tag", "digest", "host", "status", "bytes", "seconds")
@@ -24,8 +25,7 @@ class LogFormat(StrEnum):
     JSON = "json"
 
 
-@dataclass(frozen=True)
-class Manner:
+class Manner(Frozen):
     """How this call writes to stderr.
 
     verbose  how often `-v` was given

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import typer
 
 from reconciler.cli.console import note
 from reconciler.errors import ExtraMissing, UsageError
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.metrics.samples import Traffic
@@ -27,8 +27,7 @@ CountsOption = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class Counting:
+class Counting(Frozen):
     """Where pulls and misses are counted: in the store, in a folder, or not at all."""
 
     in_store: bool = False

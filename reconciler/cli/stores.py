@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from reconciler.cli.console import complain
 from reconciler.cli.render.several import FILE, STORE, Several
 from reconciler.errors import MirrorError, UsageError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.document import STDIN
 from reconciler.mirrors.labels import labelled
 from reconciler.mirrors.only import chosen_for, only_for
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from reconciler.work.deadline import Deadline
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Frozen):
     """What is declared for one store.
 
     name  what tells it from the others of the call: the name of the store, with several files `FILE` or `FILE:STORE`
@@ -40,8 +39,7 @@ class Part:
     only: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Parts:
+class Parts(Frozen):
     """The stores that a call goes over, and why files have none.
 
     kind  what the names are of
@@ -52,8 +50,7 @@ class Parts:
     kind: str = STORE
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(Frozen):
     """A store with its connections, and the sources that it shares with the other stores of its file."""
 
     part: Part

@@ -5,11 +5,10 @@ A new command is a module in `commands/` and a row here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from reconciler.frozen import Frozen
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Frozen):
     """One command.
 
     name    what users type

@@ -10,8 +10,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from reconciler.frozen import Frozen
 
 
 class Client(StrEnum):
@@ -23,8 +25,7 @@ class Client(StrEnum):
     KUBERNETES = "kubernetes"
 
 
-@dataclass(frozen=True)
-class File:
+class File(Frozen):
     """A configuration file. `how` describes how to install it, and what makes the client read it."""
 
     path: str
@@ -32,16 +33,14 @@ class File:
     how: str
 
 
-@dataclass(frozen=True)
-class Pull:
+class Pull(Frozen):
     """A command that pulls an image: by its name in the mirror, or by its own name `through` the mirror."""
 
     command: str
     through: str | None
 
 
-@dataclass(frozen=True)
-class ClientConfig:
+class ClientConfig(Frozen):
     """The configuration of one client.
 
     registry  the mirror's host as it appears in image names

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconciler.clients import Pull
 from reconciler.clients.upstreams import Prefix, Upstream, upstreams
 from reconciler.errors import UsageError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.patterns import Named
 from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.stores.config import PATHS_ARE_NOT_FOR_CLIENTS
@@ -25,8 +26,7 @@ ROOT = ""
 """The prefix of repositories that keep their own paths."""
 
 
-@dataclass(frozen=True)
-class Public:
+class Public(Frozen):
     """A mirror as clients see it.
 
     url             without a path

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.docker_hub import DOCKER_HUB, api_host
 from reconciler.oci.spec import RepositoryName
 
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from reconciler.sources.config import RegistryConfig
 
 
-@dataclass(frozen=True)
-class Impostor:
+class Impostor(Frozen):
     """A repository of the mirror that a client would take for `name`, though it comes from `source`."""
 
     name: str
@@ -30,8 +29,7 @@ class Impostor:
     target: str
 
 
-@dataclass(frozen=True)
-class Prefix:
+class Prefix(Frozen):
     """A path of the mirror below which a registry's repositories keep their own paths; empty for the root."""
 
     path: str
@@ -42,8 +40,7 @@ class Prefix:
         return f"{self.path}/{repository}" if self.path else repository
 
 
-@dataclass(frozen=True)
-class Upstream:
+class Upstream(Frozen):
     """A source registry.
 
     prefixes  that its repositories are under, the one with most repositories first

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.doctor.results import CheckResult, Notes
 from reconciler.doctor.sources import fix_for
 from reconciler.errors import NotFound, SourceError
+from reconciler.frozen import Frozen
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.kinds import parse_source
 from reconciler.sources.opening import open_sources
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
 
 
-@dataclass(frozen=True)
-class _Host:
+class _Host(Frozen):
     """A host to check.
 
     name        what it is called in the results

@@ -9,12 +9,13 @@ import contextlib
 import hashlib
 import ssl
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Unreachable
+from reconciler.frozen import Frozen
 from reconciler.http.bodies import read_up_to
 from reconciler.http.client import USER_AGENT, open_client
 from reconciler.http.faults import NOT_ANSWERED, fault_reason
@@ -27,8 +28,7 @@ READ_TIMEOUT = 30.0
 """Seconds."""
 
 
-@dataclass(frozen=True)
-class Reply:
+class Reply(Frozen):
     """The answer to a request. Names in `headers` are lower-case; `body` is cut off after `MAX_MANIFEST_SIZE` bytes."""
 
     method: str
@@ -42,16 +42,14 @@ class Reply:
         return self.headers.get("content-type", "").partition(";")[0].strip()
 
 
-@dataclass(frozen=True)
-class Tls:
+class Tls(Frozen):
     """A connection's protocol, e.g. `TLSv1.3`, and when the server's certificate expires."""
 
     version: str
     ends: datetime | None
 
 
-@dataclass(frozen=True)
-class ReceivedBlob:
+class ReceivedBlob(Frozen):
     """A blob as received: the digest and the number of its bytes, or a status other than 200."""
 
     status: int

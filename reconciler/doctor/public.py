@@ -6,7 +6,6 @@ import secrets
 import socket
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -15,6 +14,7 @@ from reconciler.doctor import judge
 from reconciler.doctor.probe import Probe
 from reconciler.doctor.results import CheckResult, Notes, Status
 from reconciler.errors import IndexInvalid, Malformed, Unreachable
+from reconciler.frozen import Frozen
 from reconciler.http.hosts import is_loopback
 from reconciler.oci.image import choose_platforms, walk
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, load_json, parse_manifest
@@ -31,8 +31,7 @@ MAX_WALK = 256 * 1024 * 1024
 """Bytes of blobs that are downloaded and verified without `deep`; for larger images only the sizes are checked."""
 
 
-@dataclass(frozen=True)
-class Sample:
+class Sample(Frozen):
     """The tag that is pulled, and its entry in the mirror index."""
 
     target: str

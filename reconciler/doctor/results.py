@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.stores.config import Advice
@@ -16,8 +17,7 @@ class Status(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True)
-class CheckResult:
+class CheckResult(Frozen):
     """The result of one check.
 
     area   `public`, `bucket`, `source`; for a registry as the target, `registry` and `state` instead of `bucket`
@@ -35,8 +35,7 @@ class CheckResult:
     fix: str = ""
 
 
-@dataclass(frozen=True)
-class Notes:
+class Notes(Frozen):
     """Makes the results of the checks of one thing in one area; `advice` fits the kind of store in mirrors.yaml."""
 
     area: str

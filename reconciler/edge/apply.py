@@ -12,6 +12,7 @@ from reconciler.edge.make import make
 from reconciler.edge.plan import EdgeAction, ResourceKind
 from reconciler.edge.rules import Phase
 from reconciler.errors import EdgeError
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.edge.cloudflare import Cloudflare
@@ -26,19 +27,16 @@ RECORDS_GO = 120.0
 """Seconds within which the DNS record of a domain that was taken from a bucket is gone."""
 
 
-@dataclass(frozen=True)
-class Applied:
+class Applied(Frozen):
     change: EdgeChange
 
 
-@dataclass(frozen=True)
-class Rejected:
+class Rejected(Frozen):
     change: EdgeChange
     error: str
 
 
-@dataclass(frozen=True)
-class NotTried:
+class NotTried(Frozen):
     """A change that was not attempted, because of `reason`."""
 
     change: EdgeChange

@@ -12,7 +12,7 @@ import logging
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from http import HTTPStatus
 from types import TracebackType
@@ -39,6 +39,7 @@ from reconciler.edge.observed import (
 )
 from reconciler.edge.rules import Phase
 from reconciler.errors import BadAnswer, EdgeDenied, EdgeError, EdgeUnreachable, Unreachable
+from reconciler.frozen import Frozen
 from reconciler.http.bodies import read_bounded
 from reconciler.http.client import open_client
 from reconciler.http.faults import NOT_ANSWERED, Fault, attempts, fault
@@ -73,8 +74,7 @@ _OTHER_SECRETS = 10220
 _HAS_RECORDS = 100117
 
 
-@dataclass(frozen=True)
-class ApiToken:
+class ApiToken(Frozen):
     """The API token; never shown."""
 
     value: str = field(repr=False)
@@ -84,8 +84,7 @@ Parts: TypeAlias = "Mapping[str, tuple[str | None, bytes, str]]"
 """The parts of a form by their names: file name, content and content type."""
 
 
-@dataclass(frozen=True)
-class _Call:
+class _Call(Frozen):
     """A request: `what` it is about, for errors, and the permission that it `needs`. Its body is JSON, or a form."""
 
     method: str
@@ -101,8 +100,7 @@ class _Call:
         return self.method != "POST"
 
 
-@dataclass(frozen=True)
-class _Envelope:
+class _Envelope(Frozen):
     """An answer of the API: status, result, and errors as (code, message)."""
 
     status: int

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult
+
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.access.config import Access
@@ -17,8 +19,7 @@ HOSTNAME = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
 ZONE_ID = re.compile(r"[0-9a-f]{32}")
 
 
-@dataclass(frozen=True)
-class MissSource:
+class MissSource(Frozen):
     """A source of what the mirror lacks, to which the Worker redirects, or from which it fetches.
 
     name    the start of its repositories' names, e.g. `docker.io/library`
@@ -38,8 +39,7 @@ class MissSource:
         return self.name if self.limit is None else f"{self.name} (proxy, {self.limit} requests a minute)"
 
 
-@dataclass(frozen=True)
-class EdgeConfig:
+class EdgeConfig(Frozen):
     """The Cloudflare configuration in front of an R2 bucket.
 
     zone           its name or its ID

@@ -7,12 +7,12 @@ After its documentation (ruleset-engine/rules-language): `eq`, `contains`, `in`;
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TypeAlias
 
+from reconciler.frozen import Frozen
 
-@dataclass(frozen=True)
-class Field:
+
+class Field(Frozen):
     """A value of the request or its response.
 
     name    as Cloudflare spells it; "header" for a header of the response
@@ -23,16 +23,14 @@ class Field:
     header: str = ""
 
 
-@dataclass(frozen=True)
-class Substring:
+class Substring(Frozen):
     """The last `length` characters of a field."""
 
     field: Field
     length: int
 
 
-@dataclass(frozen=True)
-class Compare:
+class Compare(Frozen):
     """`operator` is eq, contains, in or starts_with; eq and in take one or several of `literals`."""
 
     operator: str
@@ -40,18 +38,15 @@ class Compare:
     literals: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class All:
+class All(Frozen):
     parts: tuple[Condition, ...]
 
 
-@dataclass(frozen=True)
-class Any:
+class Any(Frozen):
     parts: tuple[Condition, ...]
 
 
-@dataclass(frozen=True)
-class Not:
+class Not(Frozen):
     part: Condition
 
 

@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import EdgeError
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.edge.rules import Phase
 
 
-@dataclass(frozen=True)
-class Zone:
+class Zone(Frozen):
     id: str
     name: str
     account_id: str
 
 
-@dataclass(frozen=True)
-class Domain:
+class Domain(Frozen):
     """A bucket's custom domain. `ownership` and `ssl` are Cloudflare's words for its progress."""
 
     hostname: str
@@ -54,8 +53,7 @@ class Domain:
         return f"ownership {self.ownership}, certificate {self.ssl}"
 
 
-@dataclass(frozen=True)
-class LiveRule:
+class LiveRule(Frozen):
     """A rule in a zone, ours or not; `body` is all of it as received."""
 
     id: str
@@ -63,8 +61,7 @@ class LiveRule:
     body: Mapping[str, Any] = field(hash=False)
 
 
-@dataclass(frozen=True)
-class Ruleset:
+class Ruleset(Frozen):
     """A phase's rules in order; `id` is None if the zone has no such ruleset yet."""
 
     phase: Phase
@@ -72,8 +69,7 @@ class Ruleset:
     rules: tuple[LiveRule, ...]
 
 
-@dataclass(frozen=True)
-class LiveVersion:
+class LiveVersion(Frozen):
     """A version of a Worker: its id at Cloudflare, and its bindings and compatibility date as the API spells them."""
 
     id: str
@@ -86,8 +82,7 @@ class LiveVersion:
         return next((text for text in texts if isinstance(text, str)), None)
 
 
-@dataclass(frozen=True)
-class LiveRoute:
+class LiveRoute(Frozen):
     """A route of a zone; `script` is empty if no Worker runs on it."""
 
     id: str
@@ -95,8 +90,7 @@ class LiveRoute:
     script: str
 
 
-@dataclass(frozen=True)
-class LiveWorkerDomain:
+class LiveWorkerDomain(Frozen):
     """A custom domain of a Worker, at which it answers by itself, without a bucket's domain; `script` is its Worker."""
 
     id: str
@@ -104,8 +98,7 @@ class LiveWorkerDomain:
     script: str
 
 
-@dataclass(frozen=True)
-class LiveWorker:
+class LiveWorker(Frozen):
     """The Worker of an edge's hostname, and all routes of the zone.
 
     exists    whether there is a Worker of that name
@@ -121,8 +114,7 @@ class LiveWorker:
     domain: LiveWorkerDomain | None = None
 
 
-@dataclass(frozen=True)
-class Observed:
+class Observed(Frozen):
     """Everything of a zone and an account that concerns one edge.
 
     buckets  those of ours that exist

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from reconciler.edge.observed import LiveWorker
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
 from reconciler.edge.script import ACCESS, VERSION, route_pattern, script_name
 from reconciler.errors import EdgeError
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
@@ -46,8 +47,7 @@ class ResourceKind(StrEnum):
     WORKER_DOMAIN = "worker domain"
 
 
-@dataclass(frozen=True)
-class EdgeChange:
+class EdgeChange(Frozen):
     """One thing to do.
 
     name           the bucket, the hostname, the rule's `ref`, the Worker's name, or the route's pattern
@@ -69,8 +69,7 @@ class EdgeChange:
         return tuple(_differences(self.before or {}, self.after or {})) if self.action is EdgeAction.UPDATE else ()
 
 
-@dataclass(frozen=True)
-class EdgePlan:
+class EdgePlan(Frozen):
     """The changes in the order in which they are applied, and what they start from.
 
     buckets      the public one first, which gets the domain

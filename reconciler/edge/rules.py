@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from reconciler.frozen import Frozen
 from reconciler.target.layout import PAGE, PING
 
 if TYPE_CHECKING:
@@ -27,8 +28,7 @@ class Phase(StrEnum):
     RESPONSE = "http_response_headers_transform"
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(Frozen):
     """A rule. `ref` identifies it in the zone; `parameters` are the action's, as the API spells them."""
 
     phase: Phase

@@ -10,13 +10,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from reconciler.access.config import access_json
 from reconciler.edge.config import on_miss_json
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.edge.config import EdgeConfig
@@ -33,8 +34,7 @@ VERSION = "R2MIRROR_VERSION"
 MAX_NAME = 63
 
 
-@dataclass(frozen=True)
-class Script:
+class Script(Frozen):
     """A Worker as it is uploaded: `modules` by their file names, `metadata` as the API spells it."""
 
     name: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.access.token import new_key
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.edge.cloudflare import Cloudflare
@@ -15,8 +15,7 @@ KEY = "ACCESS_KEY"
 _PREFIX = "ACCESS_TOKEN_"
 
 
-@dataclass(frozen=True)
-class WorkerTokens:
+class WorkerTokens(Frozen):
     """The tokens of a Worker. Each method raises `EdgeError`, and names what to do if there is no such Worker yet."""
 
     cloudflare: Cloudflare

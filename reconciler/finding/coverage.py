@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import urlsplit
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.patterns import Pinned
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 Repository = TypeVar("Repository")
 
 
-@dataclass(frozen=True)
-class Missing:
+class Missing(Frozen):
     """An image that is not mirrored, and what is missing of it, in words."""
 
     found: Found

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from reconciler.finding.found import Item, Text
 from reconciler.finding.variables import CannotExpand, expand, only_variable
+from reconciler.frozen import Frozen
 
 _DIRECTIVE = re.compile(r"#[ \t]*(?P<name>[A-Za-z][A-Za-z0-9]*)[ \t]*=[ \t]*(?P<value>[^\r\n]*?)[ \t\r]*(?:\n|$)")
 _WORD = re.compile(r"\S+")
@@ -18,8 +19,7 @@ _TAKES_HEREDOCS = ("RUN", "COPY", "ADD")
 _NO_IMAGE = "scratch"
 
 
-@dataclass(frozen=True)
-class _Instruction:
+class _Instruction(Frozen):
     """An instruction without what continues its lines: as many characters as in the file, from `start` on."""
 
     start: int
@@ -30,8 +30,7 @@ class _Instruction:
         return list(_WORD.finditer(self.text))
 
 
-@dataclass(frozen=True)
-class _Argument:
+class _Argument(Frozen):
     value: str
     start: int
     end: int

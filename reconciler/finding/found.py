@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from reconciler.errors import Malformed, Problem
 from reconciler.finding.image import Image
+from reconciler.frozen import Frozen
 
 
 @dataclass(frozen=True, order=True)
@@ -52,8 +53,7 @@ Item: TypeAlias = Found | Unresolved | Problem
 """A `Problem` is a part of the file that cannot be read."""
 
 
-@dataclass(frozen=True)
-class Text:
+class Text(Frozen):
     """The text of a file, in which places are counted."""
 
     text: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.finding.compose import find_in_compose
@@ -15,13 +14,13 @@ from reconciler.finding.gitlab import find_in_gitlab
 from reconciler.finding.manifests import find_in_manifests
 from reconciler.finding.plain import find_in_plain
 from reconciler.finding.terraform_json import find_in_terraform_json
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.finding.found import Item
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(Frozen):
     """A kind of file.
 
     name   for messages

@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from reconciler.errors import Problem, UsageError
 from reconciler.finding.dotenv import parse_dotenv
 from reconciler.finding.found import Found, Unresolved
 from reconciler.finding.kinds import find_in_text, kind_of_file
+from reconciler.frozen import Frozen
 from reconciler.mirrors.document import STDIN
 
 if TYPE_CHECKING:
@@ -34,8 +34,7 @@ LEFT_OUT = frozenset((".git", ".hg", ".svn", "node_modules", ".venv", "venv", "_
 """Folders of tools, whose content is not the project's."""
 
 
-@dataclass(frozen=True)
-class Search:
+class Search(Frozen):
     """What was found, each in the order of files and lines.
 
     problems  files, or parts of them, that cannot be read

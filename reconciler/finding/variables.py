@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from reconciler.frozen import Frozen
 
 MAX_EXPANDED = 2048
 MAX_DEPTH = 8
@@ -16,8 +17,7 @@ class CannotExpand(ValueError):
     """A text has variables without a value. The message says which."""
 
 
-@dataclass(frozen=True)
-class Expanded:
+class Expanded(Frozen):
     """A text without its variables, and the part of it, relative to its start, that the value is written in."""
 
     value: str

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from reconciler.frozen import Frozen
 
 ENOUGH = 2
 """Requests. The first may have met the restart of a server; each has been tried several times already."""
@@ -47,8 +49,7 @@ class LeftAlone(Exception):
         )
 
 
-@dataclass(frozen=True)
-class _Silence:
+class _Silence(Frozen):
     """Requests in a row that were not answered in their time.
 
     since     when the first of them was sent

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import Unreachable
+from reconciler.frozen import Frozen
 
 _MISMATCH = "MISMATCH"
 """In OpenSSL's reasons for a key of another certificate: KEY_VALUES_MISMATCH, KEY_TYPE_MISMATCH."""
 
 
-@dataclass(frozen=True)
-class ClientIdentity:
+class ClientIdentity(Frozen):
     """The paths of a certificate, with those of its issuers if needed, and of its key. Both in PEM."""
 
     cert: Path
     key: Path
 
 
-@dataclass(frozen=True)
-class WrongFile:
+class WrongFile(Frozen):
     """Which key of mirrors.yaml names a file that cannot be used, and why. Never quotes the file."""
 
     key: str

@@ -13,13 +13,13 @@ import random
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
+from reconciler.frozen import Frozen
 from reconciler.http.answers import answered, host_of, refusal
 from reconciler.http.bodies import finish
 from reconciler.http.breaker import Breaker
@@ -43,8 +43,7 @@ MOST_DOUBLINGS = 30
 """Beyond them the wait is centuries, and in the end no number."""
 
 
-@dataclass(frozen=True)
-class Patience:
+class Patience(Frozen):
     """How often a request is tried, and how long that may take.
 
     attempts  the number of attempts at most
@@ -84,8 +83,7 @@ class Unavailable(Exception):
         return answered(self.host, self.status, self.why)
 
 
-@dataclass(frozen=True)
-class Retry:
+class Retry(Frozen):
     """Retries requests for as long as that is worth it.
 
     patience  the policy

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, unquote, urlsplit
 
 from reconciler.errors import Unreachable
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.http.hosts import Address
@@ -25,8 +26,7 @@ _DEFAULT_PORTS = {"http": 80, "https": 443, "socks5": 1080, "socks5h": 1080}
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-@dataclass(frozen=True)
-class Proxy:
+class Proxy(Frozen):
     """A proxy. `login` is its user name and password, if it needs them."""
 
     scheme: str
@@ -49,8 +49,7 @@ class Proxy:
         return f"{self.scheme}://{host}:{self.port}"
 
 
-@dataclass(frozen=True)
-class Proxies:
+class Proxies(Frozen):
     """The proxies of an environment.
 
     named   scheme of a request, or `all` -> (variable, URL)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpcore
 import httpx
 
+from reconciler.frozen import Frozen
 from reconciler.http.long_bodies import body_of
 from reconciler.http.pace import PacedBackend, headers_are_complete
 from reconciler.http.proxies import read_proxies
@@ -58,8 +58,7 @@ Place: TypeAlias = "tuple[str, str, int | None]"
 """Scheme, host and port as httpx spells them: without a port that is the scheme's."""
 
 
-@dataclass(frozen=True)
-class Home:
+class Home(Frozen):
     """The one place that sees our client certificate, and the TLS context for it."""
 
     place: Place
@@ -71,8 +70,7 @@ class Home:
         return cls((parsed.scheme, parsed.host, parsed.port), trust)
 
 
-@dataclass(frozen=True)
-class _Pool:
+class _Pool(Frozen):
     """The connections that hosts share: all direct ones, or all through one proxy; those over TLS apart."""
 
     connections: httpcore.ConnectionPool

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from reconciler.frozen import Frozen
+
 if TYPE_CHECKING:
     from reconciler.imports.reading import At
 
@@ -13,15 +15,13 @@ Entry: TypeAlias = "str | dict[str, Any]"
 """An entry of `tags`, `exclude` or `immutable`, as mirrors.yaml spells it."""
 
 
-@dataclass(frozen=True)
-class Destination:
+class Destination(Frozen):
     """Where a tool puts images: the keys of a store as mirrors.yaml spells them; none if the file does not say."""
 
     keys: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(Frozen):
     """One thing that a file wants mirrored.
 
     at        where a file says so

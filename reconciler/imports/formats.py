@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import MirrorsInvalid, UsageError
+from reconciler.frozen import Frozen
 from reconciler.imports import (
     docker_sync,
     dregsy,
@@ -39,8 +39,7 @@ _LINE = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.:/@-]*[A-Za-z0-9](?:\s+#.*)?\s*")
 """A reference on a line of its own."""
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(Frozen):
     """What a tool's configuration is.
 
     called      what people call it

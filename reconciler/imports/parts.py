@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from reconciler.errors import UsageError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.document import MAX_BYTES, MAX_NODES
 from reconciler.mirrors.files import MAX_INCLUDED_BYTES
 from reconciler.mirrors.include import MAX_FILES
@@ -20,16 +21,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _PART_HEAD = "# Included by {name}, which has the store and the defaults.\nversion: 1\n\nmirrors:\n"
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Frozen):
     """The text of a mirror, and how many values it has."""
 
     text: str
     nodes: int
 
 
-@dataclass(frozen=True)
-class Texts:
+class Texts(Frozen):
     """The texts of a mirrors file and of those that it includes, by their names from its folder.
 
     first  the number of the first mirror in each of the files, in their order

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Problem
+from reconciler.frozen import Frozen
 from reconciler.mirrors.document import spell
 
 if TYPE_CHECKING:
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
 WITHOUT_MEANING = "has no counterpart in mirrors.yaml"
 
 
-@dataclass(frozen=True)
-class Note:
+class Note(Frozen):
     """What is not translated, or not exactly.
 
     place    where it is in the file
@@ -71,8 +71,7 @@ class Reading:
             yield place
 
 
-@dataclass(frozen=True)
-class At:
+class At(Frozen):
     """A value of a file. What its methods return counts as read."""
 
     reading: Reading

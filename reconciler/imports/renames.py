@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.rename import TAG, WITHOUT_V, Rename
 
 UNCHANGED = f"{{{TAG}}}"
@@ -14,8 +14,7 @@ UNCHANGED = f"{{{TAG}}}"
 _MOST_TEMPLATES = 8
 
 
-@dataclass(frozen=True)
-class Renaming:
+class Renaming(Frozen):
     """A template, and the tags that get the right names by it.
 
     expressions  by tag, an expression that matches this tag alone and captures what its name is made of; empty where

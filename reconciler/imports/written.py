@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Problem, UsageError
+from reconciler.frozen import Frozen
 from reconciler.imports.checked import problems_in
 from reconciler.imports.merged import MergedMirror, merge
 from reconciler.imports.parts import Block, divided, nodes_of
@@ -33,8 +34,7 @@ _MOST_PASSES = 20
 """Each takes out what the one before has left over, e.g. a mirror of which no tag is left."""
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(Frozen):
     """The text of a mirrors.yaml.
 
     mirrors   how many there are in it

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.versions import in_order
 
 if TYPE_CHECKING:
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from reconciler.oci.spec import Digest
 
 
-@dataclass(frozen=True)
-class LockedChange:
+class LockedChange(Frozen):
     """A tag whose lock differs. `before` and `after` are its digests; None: it is not locked."""
 
     target: str

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirror
 
 
-@dataclass(frozen=True)
-class LockedTag:
+class LockedTag(Frozen):
     """The digest of a tag.
 
     since       when it was first seen under the tag; None: not known, or not needed any more
@@ -28,8 +28,7 @@ class LockedTag:
     source_tag: str | None = None
 
 
-@dataclass(frozen=True)
-class LockedRepository:
+class LockedRepository(Frozen):
     """What is locked of one mirror.
 
     source    where its tags come from
@@ -44,8 +43,7 @@ class LockedRepository:
     waiting: Mapping[str, LockedTag] = field(default_factory=lambda: MappingProxyType({}))
 
 
-@dataclass(frozen=True)
-class Lockfile:
+class Lockfile(Frozen):
     """A whole mirrors.lock: what is locked of each target."""
 
     repositories: Mapping[str, LockedRepository] = field(default_factory=lambda: MappingProxyType({}))

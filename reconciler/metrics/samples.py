@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler import __version__
 from reconciler.apply.finished import RESULTS, SUCCESS
 from reconciler.apply.outcome import Done
 from reconciler.errors import REASONS
+from reconciler.frozen import Frozen
 from reconciler.metrics import table
 from reconciler.plan.diff import Action
 from reconciler.plan.guards import held_back
@@ -62,8 +62,7 @@ def with_demand(before: Samples, name: str, store: str, found: Demand) -> Sample
     return {**others, **pulls, (table.MISSED.name, (name, store)): float(found.missed)}
 
 
-@dataclass(frozen=True)
-class Traffic:
+class Traffic(Frozen):
     """What a registry was asked for and answered.
 
     requests  by endpoint and class of the answer
@@ -86,8 +85,7 @@ def with_traffic(before: Samples, traffic: Traffic) -> Samples:
     return {**before, **requests, **resolved, **counted, (table.SENT.name, ()): float(traffic.sent)}
 
 
-@dataclass(frozen=True)
-class FileState:
+class FileState(Frozen):
     """A watched file: whether it can be used as it is now, and when it is run next; None: it is running."""
 
     is_valid: bool

@@ -5,8 +5,9 @@ A new metric is a row here, and its value in `samples`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from reconciler.frozen import Frozen
 
 RUN_LABELS = ("mirrors", "store")
 """The name of the mirrors file, and that of the store, empty where the file has one `store`."""
@@ -17,8 +18,7 @@ class Kind(StrEnum):
     GAUGE = "gauge"
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(Frozen):
     """One metric. `labels` have few values each: none is the name of a tag, and there are 21 repositories at most."""
 
     name: str

@@ -18,6 +18,7 @@ from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from reconciler.errors import MirrorsInvalid, Problem
+from reconciler.frozen import Frozen
 
 KeyPath: TypeAlias = "tuple[str | int, ...]"
 """Where a value is in the file: keys and positions from the top, e.g. `("mirrors", 0, "tags")`."""
@@ -28,8 +29,7 @@ MAX_NODES = 20_000
 """The parser takes about four seconds a megabyte. A mirror has some 200 bytes and 20 values."""
 
 
-@dataclass(frozen=True)
-class Bounds:
+class Bounds(Frozen):
     """What a file may hold.
 
     size   bytes
@@ -52,8 +52,7 @@ _PLAIN = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool"
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(Frozen):
     """Where a value and its key are written, and the text of a scalar.
 
     line, column          of the value, counted from 1
@@ -138,7 +137,7 @@ def file_name(path: Path) -> str:
     return "stdin" if path == STDIN else str(path)
 
 
-def parse_document(body: bytes, file: str, bounds: Bounds = Bounds()) -> Document:
+def parse_document(body: bytes, file: str, bounds: Bounds = Bounds()) -> Document:  # noqa: B008 it is frozen
     """Parses `body`. Duplicate keys and unsupported YAML tags are problems of the document.
 
     Raises `MirrorsInvalid` for text that is not YAML.
@@ -172,8 +171,7 @@ def opened(path: Path) -> AbstractContextManager[BinaryIO]:
     return path.open("rb") if path != STDIN else nullcontext(sys.stdin.buffer)
 
 
-@dataclass(frozen=True)
-class Advice:
+class Advice(Frozen):
     """What to do about a file that does not exist, and about one that is too large."""
 
     missing: str = "; name another one with -f, or write it (docs/mirrors.md)"
@@ -185,7 +183,7 @@ def read_body(
     name: str,
     opened: Callable[[Path], AbstractContextManager[BinaryIO]] = opened,
     most: int = MAX_BYTES,
-    advice: Advice = Advice(),
+    advice: Advice = Advice(),  # noqa: B008 it is frozen
 ) -> bytes:
     """Reads a file, which messages call `name`. Raises `MirrorsInvalid` if it is too large or cannot be read."""
     try:

@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.errors import MirrorsInvalid
 from reconciler.files import open_regular
+from reconciler.frozen import Frozen
 from reconciler.mirrors.document import MAX_BYTES, STDIN, Document, file_name, parse_document, read_body
 from reconciler.mirrors.include import find_included, matches
 from reconciler.mirrors.schema_check import check_schema
@@ -24,8 +24,7 @@ MAX_INCLUDED_BYTES = 1024 * 1024
 """All included files together, which bounds the time that it takes to read them."""
 
 
-@dataclass(frozen=True)
-class Files:
+class Files(Frozen):
     """A mirrors file, and the files that it includes, in the order of their names.
 
     folder  where relative paths in all of them start
@@ -68,8 +67,7 @@ class Origin(Protocol):
     def read(self, name: str = "") -> bytes: ...
 
 
-@dataclass(frozen=True)
-class OnDisk:
+class OnDisk(Frozen):
     """A file on disk, or stdin."""
 
     path: Path

@@ -8,12 +8,13 @@ right shape. Reads only the files, those that they name and the environment.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import MirrorsInvalid
+from reconciler.frozen import Frozen
 from reconciler.mirrors.changed import changed_entries
 from reconciler.mirrors.files import OnDisk
 from reconciler.mirrors.files import read_files as read_all
@@ -58,8 +59,7 @@ def load_mirrors(
     return load_with_notes(path, environ, read_files=read_files, for_clients=for_clients).mirrors
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(Frozen):
     """What was read.
 
     notes     entries that may choose other tags than in earlier releases

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.words import duration_words
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ INDEX, LOG, PUSH = "index", "log", "push"
 LONGEST = timedelta(days=366)
 
 
-@dataclass(frozen=True)
-class MinAge:
+class MinAge(Frozen):
     """A waiting time.
 
     age      how long a digest has to have been seen under its tag

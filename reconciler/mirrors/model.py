@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconciler.errors import UsageError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.patterns import Locked, Named, Pinned
 from reconciler.oci.spec import Platform, RepositoryName, is_repository
 from reconciler.sources.kinds import parse_source
@@ -37,8 +38,7 @@ EVERY = "*"
 """The place of the repositories' names in the source and the target of a namespace."""
 
 
-@dataclass(frozen=True)
-class Mirror:
+class Mirror(Frozen):
     """One entry of `mirrors`, with the defaults filled in.
 
     tags       a tag is mirrored if one of these patterns chooses it
@@ -120,7 +120,6 @@ class Mirror:
         return {one.tag: name for name, one in self.locked.items()}
 
 
-@dataclass(frozen=True)
 class Namespace(Mirror):
     """An entry whose source ends with `/*`: what it says holds for each repository there.
 
@@ -156,8 +155,7 @@ class Namespace(Mirror):
         return self.at(name) if is_here and not self.leaves_out(name) else None
 
 
-@dataclass(frozen=True)
-class Failed:
+class Failed(Frozen):
     """A namespace whose repositories could not be listed. `reason`: one of `errors.REASONS`."""
 
     namespace: Namespace
@@ -165,8 +163,7 @@ class Failed:
     reason: str
 
 
-@dataclass(frozen=True)
-class Defaults:
+class Defaults(Frozen):
     """The values of a mirror that does not set its own; the fields mean what those of `Mirror` do."""
 
     exclude: tuple[Pattern, ...] = ()
@@ -184,8 +181,7 @@ class Defaults:
     rename: Rename | None = None
 
 
-@dataclass(frozen=True)
-class Mirrors:
+class Mirrors(Frozen):
     """A whole mirrors.yaml, or what it declares for one of its `stores`.
 
     store       where the images go; of a file with several stores the first, until `targets` chooses

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from reconciler.frozen import Frozen
 
 FAILURE, RECOVERED, CHANGE, PRUNE, QUOTA, MOVED, DRIFT = (
     "failure",
@@ -17,8 +17,7 @@ OCCASIONS = (FAILURE, RECOVERED, CHANGE, PRUNE, QUOTA, MOVED, DRIFT)
 DEFAULT_ON = (FAILURE, RECOVERED)
 
 
-@dataclass(frozen=True)
-class Notifier:
+class Notifier(Frozen):
     """One entry of `notify`.
 
     kind        how it is notified, e.g. `webhook`

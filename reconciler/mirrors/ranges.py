@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from operator import eq, ge, gt, le, lt, ne
 from typing import Any
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.spelling import spelled
 from reconciler.mirrors.versions import parse_version
 
@@ -52,8 +52,7 @@ Prerelease = tuple[tuple[str, tuple[int, ...]], ...]
 """What `versions.Version.prerelease` holds. Empty for the lowest one, `-0`."""
 
 
-@dataclass(frozen=True)
-class Bound:
+class Bound(Frozen):
     """One comparison.
 
     operator    a key of the comparisons
@@ -78,8 +77,7 @@ class Bound:
         return bool(self.prerelease) or (self.prerelease == () and self.operator not in _UPPER)
 
 
-@dataclass(frozen=True)
-class Range:
+class Range(Frozen):
     """A compiled range: the bounds of at least one of the alternatives must hold."""
 
     alternatives: tuple[tuple[Bound, ...], ...]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import is_tag
 
 if TYPE_CHECKING:
@@ -20,8 +20,7 @@ _FIELD = re.compile(r"\{([A-Za-z0-9_]+)\}")
 _V = re.compile(r"^[vV](?=[0-9])")
 
 
-@dataclass(frozen=True)
-class Rename:
+class Rename(Frozen):
     """A template for the names of tags, e.g. `{tag}-mirror`. Other fields are groups of the regexes under `tags`."""
 
     template: str

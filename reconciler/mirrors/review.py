@@ -7,13 +7,14 @@ count, and no field can be forgotten. deepdiff finds the facts that differ.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from deepdiff import DeepDiff
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.min_age import MinAge
 from reconciler.mirrors.patterns import Pattern
 from reconciler.mirrors.rename import Rename
@@ -40,8 +41,7 @@ class Code(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True)
-class Edit:
+class Edit(Frozen):
     """One thing that an edit does, to a mirror, a registry, the store, the edge, a token, a notifier or the whole file.
 
     name     the target, the host, or what else it is about

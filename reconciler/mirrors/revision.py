@@ -6,10 +6,10 @@ import os
 import posixpath
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import MirrorsInvalid, Problem, UsageError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.document import MAX_BYTES
 
 TIMEOUT = 60.0
@@ -19,8 +19,7 @@ _LINK = "120000"
 _NEVER_ASK: Mapping[str, str] = {"GIT_TERMINAL_PROMPT": "0", "GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0"}
 
 
-@dataclass(frozen=True)
-class AtRevision:
+class AtRevision(Frozen):
     """A file at a commit.
 
     commit  the hash of the commit

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
+from reconciler.frozen import Frozen
 from reconciler.words import duration_words
 
 MOST_JITTER = timedelta(minutes=5)
@@ -26,8 +26,7 @@ MOST_CRON_JITTER = timedelta(days=1)
 _EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True)
-class Every:
+class Every(Frozen):
     """A run in each `interval`. `jitter`: the longest delay; None: the default."""
 
     interval: timedelta
@@ -51,8 +50,7 @@ class Every:
         return min(at for at in (one + bound * _share(f"{seed} {one}") for one in ticks) if at > now)
 
 
-@dataclass(frozen=True)
-class Cron:
+class Cron(Frozen):
     """Runs at the times of a cron expression in a time zone. `jitter`: the longest delay; None: the default.
 
     Times that daylight saving skips are made up for right after the gap, and those that it repeats count once, unless

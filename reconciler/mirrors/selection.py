@@ -6,9 +6,9 @@ No pattern that a user can write takes more than linear time.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.patterns import Named
 from reconciler.mirrors.tag_list import as_tag_list
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.tag_list import TagList
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(Frozen):
     """A tag that a mirror wants.
 
     pattern    the one that chose it
@@ -36,8 +35,7 @@ class Chosen:
         return self.source_tag or self.tag
 
 
-@dataclass(frozen=True)
-class Tally:
+class Tally(Frozen):
     """How many tags a pattern, as mirrors.yaml spells it, has chosen, and how many with those that are excluded."""
 
     pattern: str
@@ -45,8 +43,7 @@ class Tally:
     chosen: int
 
 
-@dataclass(frozen=True)
-class Selection:
+class Selection(Frozen):
     """What patterns choose from a list.
 
     chosen   the wanted tags, each once, sorted by name
@@ -98,8 +95,7 @@ def _wanted_but_excluded(pattern: Pattern, source: TagList, excluded: Collection
     return len(pattern.uncounted.matching(source, excluded) & set(excluded)) if excluded else 0
 
 
-@dataclass(frozen=True)
-class Explained:
+class Explained(Frozen):
     """Why a listed tag is chosen, or is not.
 
     chosen   the pattern that chose it, None if there is none

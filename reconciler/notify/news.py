@@ -7,11 +7,11 @@ are told once, until they are over.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.apply.outcome import Done
 from reconciler.errors import Drift, ImmutableMoved, LockHeld, QuotaSpent
+from reconciler.frozen import Frozen
 from reconciler.mirrors.notifiers import CHANGE, DRIFT, FAILURE, MOVED, PRUNE, QUOTA
 from reconciler.plan.diff import Action
 
@@ -26,8 +26,7 @@ _KINDS = {Drift.reason: DRIFT, ImmutableMoved.reason: MOVED, QuotaSpent.reason: 
 _VERBS = {Action.ADD: "added", Action.UPDATE: "updated", Action.PRUNE: "pruned"}
 
 
-@dataclass(frozen=True)
-class News:
+class News(Frozen):
     """One thing to tell.
 
     kind    one of `notifiers.OCCASIONS`

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import MirrorsInvalid
+from reconciler.frozen import Frozen
 from reconciler.mirrors.notifiers import FAILURE, RECOVERED
 from reconciler.notify.news import EDIT, News, is_over, news_of
 
@@ -21,8 +21,7 @@ MOST = 10_000
 """Of what lasts, as many are remembered; the first ones by name."""
 
 
-@dataclass(frozen=True)
-class Message:
+class Message(Frozen):
     """What to tell a notifier of a run.
 
     news       what is new

@@ -12,10 +12,10 @@ Memory: the manifests of one image, at most `MAX_IMAGE_MANIFESTS` bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from reconciler.errors import BadAnswer, Malformed, NoPlatform, NotFound
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest, Platform, parse_manifest
 
 Item = TypeVar("Item")
@@ -28,8 +28,7 @@ MAX_INDEX_DEPTH = 8
 """Indexes below indexes. Images in use have one or two; what is deeper was built to exhaust its readers."""
 
 
-@dataclass(frozen=True)
-class FetchedManifest:
+class FetchedManifest(Frozen):
     """The exact bytes of a manifest or index, and what they parse to."""
 
     digest: Digest
@@ -41,8 +40,7 @@ class FetchedManifest:
         return Descriptor(self.parsed.media_type, self.digest, len(self.body))
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(Frozen):
     """Everything that has to be copied for one digest. `manifests` has children before parents, the root last.
 
     They are written in that order, so that no manifest is ever visible before its children.

@@ -15,12 +15,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import (
     MAX_MANIFEST_SIZE,
     OCI_INDEX,
@@ -46,8 +47,7 @@ TOO_MANY = f"more than {MAX_REFERRERS} referrers; {FEWER}"
 """What to do about too many, for copies and for signatures alike."""
 
 
-@dataclass(frozen=True)
-class ListedAttachments:
+class ListedAttachments(Frozen):
     """What a source lists as attached to a digest.
 
     referrers  None if the source has no referrers API
@@ -72,8 +72,7 @@ class ListedAttachments:
         return replace(self, referrers=referrers, tags=MappingProxyType(tags))
 
 
-@dataclass(frozen=True)
-class CopiedAttachments:
+class CopiedAttachments(Frozen):
     """What was copied of the attachments of one digest.
 
     referrers  those in the published list

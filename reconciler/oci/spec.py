@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.docker_hub import ALIASES, DOCKER_HUB
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -127,8 +128,7 @@ _DEFAULT_VARIANT = {"arm64": "v8", "arm": "v7"}
 """What a missing variant stands for (containerd/platforms)."""
 
 
-@dataclass(frozen=True)
-class RepositoryName:
+class RepositoryName(Frozen):
     """The name of a repository at a registry, normalised: `alpine` is `docker.io/library/alpine`."""
 
     registry: str
@@ -174,8 +174,7 @@ def registry_named(host: str) -> str:
     return "" if "/" in host or (registry == DOCKER_HUB and "docker.io" not in host) else registry
 
 
-@dataclass(frozen=True)
-class Descriptor:
+class Descriptor(Frozen):
     """A reference to content (descriptor.md).
 
     media_type     empty if it is missing
@@ -203,8 +202,7 @@ class Descriptor:
         return self.media_type in ("", *MANIFEST_TYPES, *INDEX_TYPES, *SCHEMA1)
 
 
-@dataclass(frozen=True)
-class ReferrerFields:
+class ReferrerFields(Frozen):
     """What a manifest or an index says of itself as a referrer (distribution specification 1.1, "Listing Referrers").
 
     subject        what it refers to; None if it is not a referrer
@@ -217,8 +215,7 @@ class ReferrerFields:
     annotations: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Frozen):
     """The manifest of an image or an artifact, with its blobs in order.
 
     `as_referrer` has its fields for a list of referrers.
@@ -235,8 +232,7 @@ class Manifest:
         return _blobs((self.config, *self.layers) if self.config else self.layers)
 
 
-@dataclass(frozen=True)
-class Index:
+class Index(Frozen):
     """An OCI image index or a Docker manifest list: its entries are manifests, indexes and blobs.
 
     E.g. a cache of BuildKit's is an index of layers. Such entries are copied as blobs, because an unknown media type

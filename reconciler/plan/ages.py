@@ -8,11 +8,12 @@ is put right within days has never been mirrored.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ImmutableMoved, NotFound
+from reconciler.frozen import Frozen
 from reconciler.mirrors.min_age import LOG, PUSH
 from reconciler.mirrors.patterns import Locked, Pinned
 from reconciler.oci.docker_hub import DOCKER_HUB
@@ -30,8 +31,7 @@ NOW, PRESENT, MOVED = "--now", "--accept-present", "--accept-moved"
 """By which option a person lets an image through."""
 
 
-@dataclass(frozen=True)
-class Consent:
+class Consent(Frozen):
     """What a person lets through in one run; tags are written `TARGET:TAG`.
 
     now      tags that do not wait
@@ -53,8 +53,7 @@ class Consent:
 NO_CONSENT = Consent()
 
 
-@dataclass(frozen=True)
-class Waiting:
+class Waiting(Frozen):
     """A digest that is not published under its tag yet.
 
     since  when it was seen there first
@@ -67,16 +66,14 @@ class Waiting:
     until: datetime | None
 
 
-@dataclass(frozen=True)
-class Testimony:
+class Testimony(Frozen):
     """What another witness than the mirror index says of a digest under a tag: since when it has been there."""
 
     by: str
     since: datetime
 
 
-@dataclass(frozen=True)
-class Vanished:
+class Vanished(Frozen):
     """A digest that the source no longer has under a tag, and that was not published."""
 
     tag: str
@@ -84,8 +81,7 @@ class Vanished:
     since: datetime
 
 
-@dataclass(frozen=True)
-class Moved:
+class Moved(Frozen):
     """An immutable tag that points to another digest at its source than the one that is mirrored."""
 
     tag: str
@@ -93,8 +89,7 @@ class Moved:
     after: Digest
 
 
-@dataclass(frozen=True)
-class Ages:
+class Ages(Frozen):
     """What is known of the ages of a mirror's digests, and of immutable tags that moved.
 
     waiting    tags whose digests are not old enough

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import MirrorsInvalid
+from reconciler.frozen import Frozen
 from reconciler.mirrors.document import LOCK_SUFFIX, STDIN, file_name
 from reconciler.mirrors.load import load_with_notes
 from reconciler.plan.owners import clashes, namesakes, shared_states
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
 
 
-@dataclass(frozen=True)
-class CheckedFile:
+class CheckedFile(Frozen):
     """A mirrors file that was read: its content and notes about it, or its problems."""
 
     path: Path
@@ -28,8 +27,7 @@ class CheckedFile:
     warnings: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(Frozen):
     """What was found.
 
     clashes    a line for every two files that want one target

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.sources.opening import open_sources
 from reconciler.target.kinds import open_target
 from reconciler.work.deadline import NEVER
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from reconciler.work.deadline import Deadline
 
 
-@dataclass(frozen=True)
-class Connections:
+class Connections(Frozen):
     """What a plan reads and an apply writes to.
 
     open_target  gives the target, opened at the first call

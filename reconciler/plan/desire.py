@@ -7,11 +7,12 @@ diff that follows is set algebra: it prunes exactly the tags that are unwanted h
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Descriptor, Digest, Platform
 from reconciler.plan.ages import NO_AGES, Ages
 from reconciler.plan.draft import HELD
@@ -32,8 +33,7 @@ as done, and is removed even if `prune` is false.
 """
 
 
-@dataclass(frozen=True)
-class Desired:
+class Desired(Frozen):
     """One repository as it should be.
 
     wanted     tag -> what it should point to

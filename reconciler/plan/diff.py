@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypeAlias
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.spec import Descriptor, Platform
 from reconciler.plan.desire import CUT_OFF
@@ -31,8 +32,7 @@ class Action(StrEnum):
 _ORDER = {action: place for place, action in enumerate(Action)}
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(Frozen):
     """One change of one tag.
 
     before     None for an add, and for a prune of a tag that only an interrupted apply has begun

@@ -6,11 +6,12 @@ The draft is what is known before signatures are checked; `signatures` withholds
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import NotFound, SignatureRefused, SourceError, Unsupported
+from reconciler.frozen import Frozen
 from reconciler.mirrors.patterns import Pinned
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.ages import NO_AGES, Ages
@@ -40,8 +41,7 @@ _Meaning: TypeAlias = Descriptor | LeftOut | SourceError | None
 """What an answer means: the tag is wanted, left out, or failed; None: it is mirrored, and gone at the source."""
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(Frozen):
     """What is known of a mirror and of its repository in the mirror index.
 
     wanted    tag -> what the source has under it

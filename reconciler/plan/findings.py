@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import SourceError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.selection import Tally, select
 from reconciler.oci.referrers import ListedAttachments, is_attachment_tag, news
 from reconciler.oci.spec import Descriptor, Digest
@@ -33,8 +34,7 @@ FALLEN_BACK = (
 )
 
 
-@dataclass(frozen=True)
-class Findings:
+class Findings(Frozen):
     """What is known about one mirror before anything is decided.
 
     observed     its repository in the mirror index, an empty one if there is none

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import NoPlatform, SourceError
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.desire import CUT_OFF
 from reconciler.plan.diff import Action
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from reconciler.sources import OpenSource
 
 
-@dataclass(frozen=True)
-class ImageWork:
+class ImageWork(Frozen):
     """One image of one repository, and its changes: one for every tag that is to point to its digest."""
 
     repository: RepositoryPlan

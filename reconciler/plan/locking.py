@@ -13,10 +13,11 @@ with connect(mirrors, os.environ) as connections:
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.lockfile.changes import LockedChange, changes
 from reconciler.lockfile.model import LockedRepository, LockedTag, Lockfile, patterns_of
 from reconciler.mirrors.selection import select
@@ -42,8 +43,7 @@ VERDICTS = {"moved", "signature"}
 """Failures of single tags that are not about the source: what else it answered is to be relied on."""
 
 
-@dataclass(frozen=True)
-class Locking:
+class Locking(Frozen):
     """A new content of mirrors.lock.
 
     changes   what differs from the one before

@@ -18,12 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import PlanRefused, StoreError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.document import STDIN
 from reconciler.plan.cost.quotas import estimate_pulls, spendings
 from reconciler.plan.image_work import image_work
@@ -61,8 +62,7 @@ Stage: TypeAlias = "Callable[[str], AbstractContextManager[None]]"
 """Gets the words for a stage that takes a while, and returns a context that is entered for as long as it lasts."""
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(Frozen):
     """A plan, and the mirror index that it was made from. `saved`: the sha256 of its file; None: it was just made."""
 
     plan: Plan

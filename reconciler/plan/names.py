@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError, TagsCollide
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import is_tag
 
 if TYPE_CHECKING:
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from reconciler.target.index import RepositoryState
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(Frozen):
     """Chosen tags by their names in the store.
 
     chosen   those with a name of their own

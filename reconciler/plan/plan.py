@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest, Platform
 from reconciler.plan.ages import NO_AGES, Ages
 from reconciler.plan.diff import Action, Change, diff
@@ -25,16 +26,14 @@ if TYPE_CHECKING:
     from reconciler.target.index import Delivered, Held, LeftOut, MirrorIndex
 
 
-@dataclass(frozen=True)
-class Extent:
+class Extent(Frozen):
     """How many tags and repositories of a mirrors file the mirror index has."""
 
     tags: int = 0
     repositories: int = 0
 
 
-@dataclass(frozen=True)
-class RepositoryPlan:
+class RepositoryPlan(Frozen):
     """The changes of one repository.
 
     unchanged  how many other tags it has
@@ -82,8 +81,7 @@ class RepositoryPlan:
         return tuple(change for change in self.changes if change.action in actions)
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Frozen):
     """What an apply is to do.
 
     serial       that of the mirror index that the plan was computed from

@@ -13,11 +13,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from reconciler.errors import SourceError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.near_misses import empty_handed
 from reconciler.mirrors.patterns import Pinned
 from reconciler.mirrors.selection import Chosen, Tally, needs_listing, select
@@ -53,8 +54,7 @@ _Attachments: TypeAlias = "Mapping[Digest, Future[ListedAttachments | SourceErro
 """Digest -> what is attached to it now, once that is known."""
 
 
-@dataclass(frozen=True)
-class _Selected:
+class _Selected(Frozen):
     """What a mirror chooses.
 
     answers   tag -> what it points to, or will turn out to; or why no tag gets this name

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.plan.ages import NO_CONSENT, Consent
 from reconciler.plan.stored import nothing_stored
 from reconciler.plan.witnesses import HUB
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from reconciler.signatures.gate import Gate
 
 
-@dataclass(frozen=True)
-class Choices:
+class Choices(Frozen):
     """What a caller decides about a plan.
 
     only          globs of the targets to plan for; empty: all, else other repositories are left out altogether
@@ -39,8 +38,7 @@ ALL = Choices()
 """Everything that mirrors.yaml declares, within the guards."""
 
 
-@dataclass(frozen=True)
-class Resolving:
+class Resolving(Frozen):
     """What tags are resolved with.
 
     choices  what the caller decides

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.stores.requests import Prices, RequestCounts
 
 
-@dataclass(frozen=True)
-class Unread:
+class Unread(Frozen):
     """An image whose sizes are unknown, since one of its manifests could not be read, and why."""
 
     target: str
@@ -18,16 +18,14 @@ class Unread:
     reason: str
 
 
-@dataclass(frozen=True)
-class WorkerUse:
+class WorkerUse(Frozen):
     """One pull of each new image: how many they are, and the requests that the edge's Worker then answers."""
 
     images: int
     requests: int
 
 
-@dataclass(frozen=True)
-class Sizes:
+class Sizes(Frozen):
     """What an apply moves and requests. Sizes are in bytes; `blobs`, `manifests` and `retired` are counts.
 
     downloaded  from sources

@@ -9,10 +9,11 @@ for row in choice.rows:
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.near_misses import empty_handed
 from reconciler.mirrors.selection import explain, select
 from reconciler.mirrors.surprises import surprises
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 ATTACHED = "attached to an image, with which it comes along"
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Frozen):
     """A tag of a list.
 
     pattern  the one that chooses it
@@ -46,8 +46,7 @@ class Row:
     name_of: str | None = None
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Frozen):
     """What patterns choose of a list.
 
     source    what the tags are of; empty if they came from a file without a name for it

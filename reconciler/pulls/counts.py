@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import is_tag, load_json
 from reconciler.target.layout import target_problem
 
@@ -29,8 +29,7 @@ MAX_COUNT = 2**53
 NOTHING: Mapping[Name, int] = {}
 
 
-@dataclass(frozen=True)
-class Counts:
+class Counts(Frozen):
     """How often clients asked for each tag.
 
     pulled  tags that the mirror has; a client resolves a tag once for each pull

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.pulls.recent import read_recent
 from reconciler.pulls.wanted import wanted
 from reconciler.target.ledger import read_index
@@ -24,8 +24,7 @@ OTHERS = "_others"
 """Stands for all other repositories: no repository has such a name."""
 
 
-@dataclass(frozen=True)
-class Demand:
+class Demand(Frozen):
     """What clients asked for on the last days that are over; empty where nothing was counted.
 
     pulls   by repository, of those with the most and of `OTHERS` together

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.pulls.counts import MAX_MISSED, MAX_PULLED, counts_bytes, total
 from reconciler.pulls.stored import MERGED, Part, listed_parts, read_parts
 from reconciler.target.compaction import COUNTS_KEPT
@@ -30,8 +31,7 @@ MAX_WRITERS = 20_000
 """Writers in a merged object. On a day with more, the others keep their objects."""
 
 
-@dataclass(frozen=True)
-class Merge:
+class Merge(Frozen):
     """A day of which several objects become one. `parts`: those that go."""
 
     day: date

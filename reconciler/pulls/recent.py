@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.pulls.stored import read_counts
 
 if TYPE_CHECKING:
@@ -19,8 +19,7 @@ MOST_OBJECTS = 200
 """Objects that are read, those of the latest days first. After `r2mirror gc`, most days have one."""
 
 
-@dataclass(frozen=True)
-class Recent:
+class Recent(Frozen):
     """What was counted from `since` to `until`, both included."""
 
     since: date

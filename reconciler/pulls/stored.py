@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import date
 from itertools import chain, islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.pulls.counts import NO_COUNTS, Counts, parse_counts, total
 from reconciler.target.layout import counts_key, counts_prefixes, parse_counts_key
 from reconciler.work.threads import each
@@ -39,8 +39,7 @@ class Part(NamedTuple):
         return counts_key(self.day, self.writer)
 
 
-@dataclass(frozen=True)
-class StoredCounts:
+class StoredCounts(Frozen):
     """What was counted.
 
     counts   of all writers and days together

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.pulls.counts import Counts
     from reconciler.target.index import MirrorIndex
 
 
-@dataclass(frozen=True)
-class Wanted:
+class Wanted(Frozen):
     """A tag that is not mirrored, and how often clients asked for it."""
 
     target: str

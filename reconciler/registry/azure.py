@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 from reconciler.errors import ExtraMissing, LoginRefused, Malformed
+from reconciler.frozen import Frozen
 from reconciler.http.answers import answered, refusal
 from reconciler.http.bodies import read_bounded, read_start
 from reconciler.http.client import open_client
@@ -22,8 +22,7 @@ from reconciler.registry.fetched import used_until
 from reconciler.sources.credentials import Credentials
 
 
-@dataclass(frozen=True)
-class AzureCloud:
+class AzureCloud(Frozen):
     """One of Azure's clouds.
 
     audience   what a token of Entra has to be for, so that a registry there exchanges it

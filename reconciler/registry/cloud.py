@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Protocol
 
+from reconciler.frozen import Frozen
 
-@dataclass(frozen=True)
-class RepositorySettings:
+
+class RepositorySettings(Frozen):
     """The settings of repositories that are created.
 
     immutable  keep tags as they are

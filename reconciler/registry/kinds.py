@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 
+from reconciler.frozen import Frozen
 from reconciler.registry.powers import Can, Powers
 
 YES, NO, UNKNOWN = Can.YES, Can.NO, Can.UNKNOWN
@@ -26,8 +26,7 @@ class Login(Enum):
     AZURE = "Microsoft Entra"
 
 
-@dataclass(frozen=True)
-class RegistryKind:
+class RegistryKind(Frozen):
     """A product.
 
     host    matches the names of its hosts; empty for one that anyone can run

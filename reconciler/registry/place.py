@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import StoreError
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from reconciler.sources.registry import Sent
 
 
-@dataclass(frozen=True)
 class Place(Endpoint):
     """The repository `path` of a registry.
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from enum import Enum
 from typing import Any
+
+from reconciler.frozen import Frozen
 
 
 class Can(Enum):
@@ -25,8 +27,7 @@ class Says(Enum):
     USED = "it was used"
 
 
-@dataclass(frozen=True)
-class Powers:
+class Powers(Frozen):
     """What one registry can do.
 
     tag_deletion      deletes a tag and leaves the other tags of its digest

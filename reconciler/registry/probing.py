@@ -9,9 +9,9 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 from reconciler.registry.kinds import kind_of
 from reconciler.registry.powers import Can, Says
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 _CANNOT = (400, 405, 501)
 
 
-@dataclass(frozen=True)
-class Probed:
+class Probed(Frozen):
     """What was found out.
 
     kind       the product

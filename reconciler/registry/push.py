@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import StoreError, StoreUnreachable
+from reconciler.frozen import Frozen
 from reconciler.http.bodies import read_start
 from reconciler.http.faults import NOT_ANSWERED, explained
 from reconciler.http.patience import Patience, Unavailable
@@ -46,8 +47,7 @@ _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
 _OCTETS = {"Content-Type": "application/octet-stream"}
 
 
-@dataclass(frozen=True)
-class Session:
+class Session(Frozen):
     """An upload session.
 
     location  where its next request goes

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import Malformed
 from reconciler.finding.found import Found, Unresolved
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import RepositoryName
 from reconciler.rewrite.names import Left
 
@@ -20,16 +20,14 @@ if TYPE_CHECKING:
 Find: TypeAlias = Callable[[str], Iterable["Item"]]
 
 
-@dataclass(frozen=True)
-class Edit:
+class Edit(Frozen):
     """An image, and what is to be written in place of its characters."""
 
     found: Found
     text: str
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(Frozen):
     """A place in a file that stays as it is, and why."""
 
     file: str
@@ -39,8 +37,7 @@ class Kept:
     why: str
 
 
-@dataclass(frozen=True)
-class Edited:
+class Edited(Frozen):
     """A file before and after.
 
     problems  parts of it that cannot be read

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.clients.public import public
 from reconciler.finding.coverage import may_have
 from reconciler.finding.image import Image
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import RepositoryName, is_tag
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
     from reconciler.target.index import MirrorIndex, RepositoryState
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(Frozen):
     """A repository of the mirror.
 
     name    as clients pull it
@@ -67,16 +67,14 @@ class Repository:
         return any(str(one.digest) == image.digest for one in self.state.tags.values())
 
 
-@dataclass(frozen=True)
-class Left:
+class Left(Frozen):
     """An image that keeps its name, and why."""
 
     reference: str
     why: str
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(Frozen):
     """The repositories of a mirror, by the names of their sources.
 
     plain_http  whether clients pull from the mirror without TLS

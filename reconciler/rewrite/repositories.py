@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.rewrite.names import Left
 
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from reconciler.rewrite.names import Names, Repository
 
 
-@dataclass(frozen=True)
-class Replaced:
+class Replaced(Frozen):
     """A repository of a source, and the one of the mirror that takes its place."""
 
     source: str

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
+
+from reconciler.frozen import Frozen
 
 _RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*")
 _ETAG = re.compile(r'(?:W/)?("[^"]*")')
@@ -43,8 +44,7 @@ def byte_range(requested: str | None, size: int) -> range | None:
     return range(int(first), min(size, int(last) + 1) if last else size)
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(Frozen):
     """A page of a sorted list. `following` is the query for the next page, None on the last one."""
 
     entries: tuple[str, ...]

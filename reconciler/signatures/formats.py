@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from reconciler.errors import Malformed, SignatureRefused
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Descriptor, Digest, load_json, parse_descriptor
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
@@ -33,8 +33,7 @@ MAX_BUNDLE = 1024 * 1024
 signatures of a few kB; each signature costs a request, and at Docker Hub a pull."""
 
 
-@dataclass(frozen=True)
-class SignatureLayer:
+class SignatureLayer(Frozen):
     """A layer of a `.sig` manifest: the descriptor of the signed payload, and annotations with the signature."""
 
     name: str
@@ -42,8 +41,7 @@ class SignatureLayer:
     annotations: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class Simple:
+class Simple(Frozen):
     """A signature of cosign's simple form.
 
     certificate  of a keyless signature
@@ -57,8 +55,7 @@ class Simple:
     log: bytes | None
 
 
-@dataclass(frozen=True)
-class Bundle:
+class Bundle(Frozen):
     """A Sigstore bundle.
 
     envelope         the type and payload of its DSSE envelope; None if the signature is over the image's own bytes

@@ -7,11 +7,11 @@ signature; the apply verifies them before it publishes an image. For every other
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ExtraMissing
+from reconciler.frozen import Frozen
 from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import Digest
 from reconciler.signatures.signers import Unchecked
@@ -28,8 +28,7 @@ METERED = f"{DOCKER_HUB}/"
 LEFT_TO_APPLY = "reading it would count as a pull; apply verifies it before it publishes anything"
 
 
-@dataclass(frozen=True)
-class Gate:
+class Gate(Frozen):
     """The trusted signers by target. A target without signers is open to every image.
 
     otherwise  for targets that `signers` does not name

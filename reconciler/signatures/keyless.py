@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import as_file, files
@@ -46,6 +45,7 @@ from sigstore.verify import Verifier
 from sigstore_models.common.v1 import HashAlgorithm
 
 from reconciler.errors import Malformed, SignatureRefused
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest, load_json
 from reconciler.regex import compile_regex
 from reconciler.signatures.formats import check_statement, decoded
@@ -65,8 +65,7 @@ ISSUER_V1, ISSUER_V2, OTHER_NAME = (f"1.3.6.1.4.1.57264.1.{number}" for number i
 """Fulcio's extensions (its oid-info.md): the issuer as raw text, as DER, and a name other than address or URI."""
 
 
-@dataclass(frozen=True)
-class Trust:
+class Trust(Frozen):
     """The authorities and logs that certificates and entries have to come from."""
 
     root: TrustedRoot

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 
 
-@dataclass(frozen=True)
-class TrustedKey:
+class TrustedKey(Frozen):
     """A public key. `name` is its file as mirrors.yaml spells it, `pem` its bytes."""
 
     name: str
@@ -22,8 +22,7 @@ class TrustedKey:
         return f"key {self.name}"
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(Frozen):
     """An identity that an OIDC issuer has confirmed to a certificate authority.
 
     is_regex      whether `identity` is an expression to match
@@ -42,8 +41,7 @@ class Identity:
 Signer: TypeAlias = TrustedKey | Identity
 
 
-@dataclass(frozen=True)
-class Verified:
+class Verified(Frozen):
     """An image that is signed `by` a trusted signer.
 
     at  when a transparency log took the signature up, None if that is not known
@@ -56,8 +54,7 @@ class Verified:
         return f"signed by {self.by}"
 
 
-@dataclass(frozen=True)
-class Unchecked:
+class Unchecked(Frozen):
     """An image whose signatures only an apply verifies, for the reason `why`."""
 
     why: str
@@ -69,8 +66,7 @@ class Unchecked:
 Knowledge: TypeAlias = Verified | Unchecked
 
 
-@dataclass(frozen=True)
-class Refused:
+class Refused(Frozen):
     """A tag that is not published, because its image is not signed by a trusted signer."""
 
     tag: str

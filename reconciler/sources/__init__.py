@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Descriptor, Digest
 
 if TYPE_CHECKING:
@@ -104,8 +105,7 @@ class Shared(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Provenance:
+class Provenance(Frozen):
     """Which of several sources answered.
 
     served    tag -> the source that it came from, if that is not the first one

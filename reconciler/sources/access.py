@@ -7,13 +7,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import urlsplit
 
 import httpx
 
 from reconciler.errors import Denied, LoginRefused
+from reconciler.frozen import Frozen
 from reconciler.http.answers import comes_from_inside
 from reconciler.http.bodies import finish, read_start
 from reconciler.http.hosts import same_owner, split_url
@@ -46,8 +46,7 @@ RENEWED_AFTER = 60.0
 """Seconds. Tokens may live no longer than this, whatever their answer says."""
 
 
-@dataclass(frozen=True)
-class _Refusal:
+class _Refusal(Frozen):
     """A challenge to answer, and whether it came from inside this network."""
 
     challenge: Challenge
@@ -62,8 +61,7 @@ class Logins(Protocol):
     def again(self, path: str, refused: Credentials) -> Credentials | None: ...
 
 
-@dataclass(frozen=True)
-class _Grant:
+class _Grant(Frozen):
     """An Authorization header.
 
     until        when it is no longer used, on the monotonic clock

@@ -10,12 +10,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 from reconciler.errors import BadAnswer, Denied, Malformed
+from reconciler.frozen import Frozen
 from reconciler.http.hosts import (
     is_declared,
     is_declared_plain,
@@ -43,16 +44,14 @@ _TOKEN = re.compile(r"[!-~]+")
 _SCHEME = re.compile(rf"\s*,*\s*({_WORD})(?:\s+|\s*,|$)")
 
 
-@dataclass(frozen=True)
-class Challenge:
+class Challenge(Frozen):
     """An authentication scheme that a registry offers. `scheme` is in lower case, e.g. `bearer`."""
 
     scheme: str
     parameters: Mapping[str, str]
 
 
-@dataclass(frozen=True)
-class TokenRequest:
+class TokenRequest(Frozen):
     """A request for a token: a POST of `form`, or a GET without one."""
 
     url: str
@@ -60,8 +59,7 @@ class TokenRequest:
     form: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
-class Token:
+class Token(Frozen):
     """A bearer token. `until`: when it is no longer used, in seconds on the caller's clock."""
 
     value: str = field(repr=False)

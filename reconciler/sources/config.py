@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from reconciler.frozen import Frozen
 
-@dataclass(frozen=True)
-class MirrorHost:
+
+class MirrorHost(Frozen):
     """A host that has the content of a registry.
 
     host      as `registries` names it, with settings of its own there
@@ -28,8 +28,7 @@ class MirrorHost:
         return f"{self.prefix}/{repository}" if self.prefix else repository
 
 
-@dataclass(frozen=True)
-class RegistryConfig:
+class RegistryConfig(Frozen):
     """How to reach one registry.
 
     username_env, password_env  names of environment variables, never their values

@@ -16,11 +16,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import LoginRefused
+from reconciler.frozen import Frozen
 from reconciler.oci.docker_hub import ALIASES, DOCKER_HUB
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ _IDENTITY_TOKEN_USER = "<token>"  # noqa: S105 the user name that helpers give w
 _NOT_FOUND = "credentials not found in native keychain"
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(Frozen):
     """A user name and password, or an identity token for the OAuth2 flow. Its repr shows no secret.
 
     where  where they come from, for the user who has to correct them
@@ -54,8 +54,7 @@ class Credentials:
 _HELPER = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
-@dataclass(frozen=True)
-class Means:
+class Means(Frozen):
     """The surroundings in which credentials are looked up.
 
     ask   asks a credential helper, named by its suffix, for the credentials of a server

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
 from reconciler.errors import BadAnswer, Denied, NotFound, SourceError
+from reconciler.frozen import Frozen
 from reconciler.http.answers import answered, refusal
 from reconciler.sources.translated import CERTIFICATE_ADVICE
 
@@ -26,8 +27,7 @@ _REFUSALS: Mapping[int, type[SourceError]] = {
 }
 
 
-@dataclass(frozen=True)
-class Endpoint:
+class Endpoint(Frozen):
     """The endpoint of one repository: `path` at `registry`.
 
     upstream  the registry whose content it has, if it is a mirror of one; else empty

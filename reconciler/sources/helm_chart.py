@@ -11,11 +11,11 @@ import json
 import tarfile
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import OCI_MANIFEST, Descriptor, Digest
 from reconciler.sources.helm_yaml import Reader
 
@@ -33,8 +33,7 @@ MAX_UNPACKED = 128 * 1024 * 1024
 _TITLE = "org.opencontainers.image."
 
 
-@dataclass(frozen=True)
-class Artifact:
+class Artifact(Frozen):
     """A chart as an OCI artifact.
 
     blobs  what its manifest refers to, except for the .tgz
@@ -199,8 +198,7 @@ def _filled(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value}
 
 
-@dataclass(frozen=True)
-class _Fields:
+class _Fields(Frozen):
     """The values of a mapping in Chart.yaml, each as the type that helm expects."""
 
     values_of: Mapping[str, Value]

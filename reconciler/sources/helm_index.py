@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest, is_tag
 from reconciler.sources.helm_yaml import Reader
 
@@ -23,8 +23,7 @@ MAX_URL = 4096
 _HEX = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
 
 
-@dataclass(frozen=True)
-class ChartVersion:
+class ChartVersion(Frozen):
     """One version of a chart.
 
     url     of its .tgz, maybe relative to the repository

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from typing import Any
 
 from reconciler.errors import BadAnswer, Malformed, NotFound, Unreachable
 from reconciler.files import open_regular
+from reconciler.frozen import Frozen
 from reconciler.oci.image import walk
 from reconciler.oci.referrers import ListedAttachments, artifact_type, cosign_tags
 from reconciler.oci.spec import (
@@ -41,8 +42,7 @@ MAX_INDEX_SIZE = 64 * 1024 * 1024
 _NAMES = ("org.opencontainers.image.ref.name", "io.containerd.image.name")
 
 
-@dataclass(frozen=True)
-class ImageLayout:
+class ImageLayout(Frozen):
     """The `Source` in one folder.
 
     name        its spelling in mirrors.yaml

@@ -13,10 +13,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.errors import BadAnswer, LoginRefused, NotFound, OutOfTime, QuotaSpent, SourceError
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.oci.referrers import ListedAttachments
@@ -29,8 +30,7 @@ logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True)
-class Hosts:
+class Hosts(Frozen):
     """The same repository at several hosts, each time in the order in which they are asked.
 
     contents   for what a digest names

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import RepositoryName
 
 if TYPE_CHECKING:
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from reconciler.work.deadline import Deadline
 
 
-@dataclass(frozen=True)
-class SourceName:
+class SourceName(Frozen):
     """The parsed name of a source.
 
     text        its normal form, e.g. `docker.io/library/alpine` or `oci:./images`
@@ -41,8 +40,7 @@ class SourceName:
         return self.repository.path if self.repository else self.within
 
 
-@dataclass(frozen=True)
-class SourceSettings:
+class SourceSettings(Frozen):
     """The settings with which sources are opened.
 
     registries  the registries that mirrors.yaml configures, by name
@@ -69,8 +67,7 @@ class Opener(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class Kind:
+class Kind(Frozen):
     """A kind of source.
 
     prefix  the beginning of its sources' names in mirrors.yaml

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import INDEX_TYPES, Descriptor, Platform
 
 _COUNT = re.compile(r"([0-9]{1,9});\s*w=([0-9]{1,9})")
 
 
-@dataclass(frozen=True)
-class Quota:
+class Quota(Frozen):
     """A quota of `limit` manifests within `window` seconds; `remaining` are left for our account or address.
 
     reserved  how many of them are kept for other clients (`quota_reserve`)
@@ -49,8 +48,7 @@ class Quota:
         return max(self.limit - self.reserved, 0)
 
 
-@dataclass(frozen=True)
-class Spending:
+class Spending(Frozen):
     """The pulls that an apply takes from a quota. `pulls` is an estimate unless `exact`: some indexes were not read.
 
     An index takes one pull, and one more for each of its manifests that is mirrored, attestations included.

@@ -12,13 +12,13 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
 from reconciler.errors import BadAnswer, Denied, Unreachable
+from reconciler.frozen import Frozen
 from reconciler.http.answers import comes_from_inside, host_of
 from reconciler.http.bodies import finish, read_bounded, read_start
 from reconciler.http.breaker import Breaker
@@ -69,8 +69,7 @@ _REFUSED_URL = (
 """Answers of object stores and CDNs to a signed URL that has expired or that they do not accept."""
 
 
-@dataclass(frozen=True)
-class Sent:
+class Sent(Frozen):
     """The answer to a request that changes something, its body ended.
 
     is_inside  whether it came from inside this network

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.errors import BadAnswer, Denied, Malformed, NotFound, StoreDenied, StoreError, Unreachable
+from reconciler.frozen import Frozen
 from reconciler.oci.referrers import ListedAttachments, cosign_tags, fallback_tag
 from reconciler.oci.spec import (
     MAX_MANIFEST_SIZE,
@@ -37,8 +37,7 @@ READ_ATTEMPTS = 3
 """How often in a row a blob is read on from where it broke off without a byte in between."""
 
 
-@dataclass(frozen=True)
-class ServedRepository:
+class ServedRepository(Frozen):
     """The `Source` below `v2/<path>/` of a store. `name` is its spelling in mirrors.yaml."""
 
     name: str

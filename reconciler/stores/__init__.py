@@ -8,10 +8,10 @@ every store.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 
 if TYPE_CHECKING:
@@ -26,13 +26,11 @@ WITH_CONDITIONS = "Cloudflare R2, Amazon S3, MinIO, Ceph, or SeaweedFS from 4.48
 """Servers with conditional writes, for the errors that users of other servers get."""
 
 
-@dataclass(frozen=True)
-class Absent:
+class Absent(Frozen):
     """Write only if there is no object under the key (`If-None-Match: *`)."""
 
 
-@dataclass(frozen=True)
-class Matches:
+class Matches(Frozen):
     """Write only if the object still has this ETag (`If-Match`), verbatim as the store gave it, with its quotes."""
 
     etag: str
@@ -41,8 +39,7 @@ class Matches:
 Condition: TypeAlias = Absent | Matches
 
 
-@dataclass(frozen=True)
-class Stored:
+class Stored(Frozen):
     """An object as it was read.
 
     age      seconds since it was written; both times are by the store's clock
@@ -57,16 +54,14 @@ class Stored:
     headers: Headers | None
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(Frozen):
     """One row of a listing; `size` in bytes."""
 
     key: str
     size: int
 
 
-@dataclass(frozen=True)
-class Unfinished:
+class Unfinished(Frozen):
     """An upload to `key` that was begun and neither completed nor aborted. `name` is the store's ID for it."""
 
     key: str
@@ -167,8 +162,7 @@ def discard(store: Store, upload: Unfinished) -> None:
         store.discard(upload)
 
 
-@dataclass(frozen=True)
-class Stores:
+class Stores(Frozen):
     """The store that clients pull from, and the one for the mirror index and the lock. Often the same."""
 
     public: Store

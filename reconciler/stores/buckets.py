@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
+from reconciler.frozen import Frozen
 from reconciler.stores import Stores
 from reconciler.stores.config import Advice, Place, base_url, common_problem
 from reconciler.stores.parts import parts, parts_copied
@@ -81,8 +81,7 @@ class _Bucket:
         return not self.state_bucket
 
 
-@dataclass(frozen=True)
-class R2(_Bucket):
+class R2(Frozen, _Bucket):
     """A bucket of Cloudflare R2.
 
     digest_by_tag  `edge.digest_by_tag` of mirrors.yaml: the rule at the edge needs headers that are stored with tags
@@ -158,8 +157,7 @@ class R2(_Bucket):
         return _opened(self, environ, workers)
 
 
-@dataclass(frozen=True)
-class S3(_Bucket):
+class S3(Frozen, _Bucket):
     """A bucket of Amazon S3, or of a server that speaks its API."""
 
     bucket: str

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias
 from urllib.parse import urlsplit
+
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.stores import Stores
@@ -22,8 +23,7 @@ Place: TypeAlias = "tuple[str, ...]"
 """Tells two places apart, whatever else is configured of them, e.g. a server and a bucket there."""
 
 
-@dataclass(frozen=True)
-class Advice:
+class Advice(Frozen):
     """How to fix what is wrong with a store of one kind.
 
     edge    how to change the headers of answers to clients

@@ -25,7 +25,6 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import itemgetter
 from pathlib import Path
@@ -33,6 +32,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self
 
 from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
 from reconciler.files import check_regular, lock_within, open_regular
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 from reconciler.stores import CHUNK, Absent, Condition, Listed, Matches, Stored, Stores
 from reconciler.stores.config import Advice, NotABucket, Place, base_url, common_problem
@@ -59,8 +59,7 @@ _LOCKS = Path("/proc/locks")
 _OPEN_LOCK = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-@dataclass(frozen=True)
-class Folder(NotABucket):
+class Folder(Frozen, NotABucket):
     """A folder, as mirrors.yaml describes it."""
 
     path: Path

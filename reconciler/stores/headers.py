@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from reconciler.frozen import Frozen
 
 
-@dataclass(frozen=True)
-class Headers:
+class Headers(Frozen):
     """The stored headers of an object. `no-transform` keeps an edge from compressing JSON and dropping its length.
 
     `content_language` is empty but for tags that carry their digest, see `target.digest_by_tag`.

@@ -7,11 +7,11 @@ that ends in `.tar` is one file, packed from the folder `PATH.d` beside it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reconciler.errors import StoreError
+from reconciler.frozen import Frozen
 from reconciler.stores.config import Advice, NotABucket, Place
 from reconciler.stores.folder import Folder
 from reconciler.work.threads import BLOB_WORKERS
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from reconciler.stores.requests import Requests
 
 
-@dataclass(frozen=True)
-class LayoutStore(NotABucket):
+class LayoutStore(Frozen, NotABucket):
     """An image layout: a folder, or one file that is packed from a folder."""
 
     path: Path

@@ -7,12 +7,13 @@ has no conditional write.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from reconciler.errors import StoreError
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import is_repository, registry_named
 from reconciler.stores.config import Advice, NotABucket, Place
 from reconciler.work.threads import BLOB_WORKERS
@@ -34,8 +35,7 @@ class Deletion(Enum):
     UNTAG = "untag"
 
 
-@dataclass(frozen=True)
-class Creation:
+class Creation(Frozen):
     """The settings of repositories that are created at Amazon ECR.
 
     mutability             `MUTABLE` or `IMMUTABLE`: whether a tag can be moved
@@ -50,8 +50,7 @@ class Creation:
     tags: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True)
-class RegistryStore(NotABucket):
+class RegistryStore(Frozen, NotABucket):
     """A registry, and the store that keeps the state beside it.
 
     registry    host[:port], spelled as in the names of images

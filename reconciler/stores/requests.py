@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from reconciler.frozen import Frozen
 
 Parts: TypeAlias = "Callable[[int], int]"
 """In how many parts an object of so many bytes is written; 0: in one request."""
 
 
-@dataclass(frozen=True)
-class Requests:
+class Requests(Frozen):
     """The requests of a kind of store that counts them: the store's names for them, and their limits.
 
     put             writes an object in one request
@@ -80,8 +80,7 @@ class Requests:
         return Counter({self.begin: 1, self.part: parts, self.complete: 1})
 
 
-@dataclass(frozen=True)
-class Prices:
+class Prices(Frozen):
     """The list prices of a store in US dollars, and what of each is free in a month for a whole account.
 
     whose         whose prices they are, e.g. `R2`
@@ -104,8 +103,7 @@ class Prices:
     free_class_b: int
 
 
-@dataclass(frozen=True)
-class RequestCounts:
+class RequestCounts(Frozen):
     """How many requests of each name are sent, and of each class that a store bills."""
 
     by_name: Mapping[str, int]

@@ -7,11 +7,11 @@ root that is there can be read at every moment.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.errors import IndexInvalid
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 from reconciler.target.index_root import Root, parse_head
 from reconciler.target.layout import COUNTS, MIRROR_INDEX, STATES, parse_counts_key, parse_state_key, root_key
@@ -26,8 +26,7 @@ COUNTS_KEPT = timedelta(days=90)
 """How long counts of pulls are kept."""
 
 
-@dataclass(frozen=True)
-class Outdated:
+class Outdated(Frozen):
     """What is left over of earlier days: keys, in the order in which they are removed.
 
     roots, states  of earlier versions of the mirror index

@@ -7,11 +7,11 @@ to its last, or to that of another process.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 from reconciler.target.index import COPIED, REMOVED, MirrorIndex, RepositoryState
 
@@ -44,8 +44,7 @@ class Kind(StrEnum):
     COLLECTED = "collected"
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(Frozen):
     """One thing that happened to a tag, or to a digest without one.
 
     before  the digest until then; None: there was no such tag
@@ -61,8 +60,7 @@ class Event:
     early: str | None = None
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(Frozen):
     """The writes of one process that follow each other.
 
     roots   newest first
@@ -98,8 +96,7 @@ class Run:
         return self.before is None and origin.previous is None and origin.by is not None
 
 
-@dataclass(frozen=True)
-class Happened:
+class Happened(Frozen):
     """A run and what it did. `events`: None if the state before it is not kept."""
 
     run: Run

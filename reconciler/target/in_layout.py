@@ -13,10 +13,11 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Drift, Malformed, PreconditionFailed, StoreError
+from reconciler.frozen import Frozen
 from reconciler.oci.referrers import artifact_type
 from reconciler.oci.spec import OCI_INDEX, Descriptor, Digest, is_tag, load_json
 from reconciler.stores import Absent, Matches
@@ -75,8 +76,7 @@ def _tag_of(entry: Mapping[str, Any]) -> tuple[str, str] | None:
     return (repository, tag) if is_tag(tag) and target_problem(repository) is None else None
 
 
-@dataclass(frozen=True)
-class InLayout:
+class InLayout(Frozen):
     """A layout in the folder of `store`. `knows` tells r2mirror's own digests from those of other writers."""
 
     name: str
@@ -191,8 +191,7 @@ class InLayout:
         self.store.put(INDEX, body, JSON_HEADERS, Matches(etag) if etag else Absent())
 
 
-@dataclass(frozen=True)
-class RepositoryInLayout:
+class RepositoryInLayout(Frozen):
     """The repository `name` of a layout."""
 
     name: str

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Drift, StoreError, StoreUnreachable, TagImmutable
+from reconciler.frozen import Frozen
 from reconciler.oci.referrers import fallback_tag
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.registry.cloud import RepositorySettings
@@ -82,8 +83,7 @@ def _created(config: RegistryStore) -> RepositorySettings:
     return RepositorySettings(create.mutability == "IMMUTABLE", create.scan_on_push, lifecycle, dict(create.tags))
 
 
-@dataclass(frozen=True)
-class InRegistry:
+class InRegistry(Frozen):
     """A registry that is the target.
 
     check  is called before each change
@@ -156,8 +156,7 @@ def retained_tag(digest: Digest) -> str:
     return f"{RETAINED}{digest.hex[:12]}"
 
 
-@dataclass(frozen=True)
-class RepositoryInRegistry:
+class RepositoryInRegistry(Frozen):
     """The repository `name` of a target, which is `at` a registry."""
 
     name: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.target.inventory import held_of, inventories
 from reconciler.target.layout import ManifestKey, parse_key
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from reconciler.target.repository import Repository
 
 
-@dataclass(frozen=True)
-class InStore:
+class InStore(Frozen):
     """A target in the store `public`. Only r2mirror writes there, under the lock in `state`."""
 
     public: Store

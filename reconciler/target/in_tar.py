@@ -15,7 +15,7 @@ import json
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +40,6 @@ def open_in_tar(config: LayoutStore) -> InTar:
     return target.guarded(lambda: None)
 
 
-@dataclass(frozen=True)
 class InTar(InLayout):
     """A layout that is packed into `tar`. `note` is the file that says which tar has what the layout holds."""
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from reconciler.frozen import Frozen
 from reconciler.oci.referrers import published_tags
 from reconciler.oci.spec import Descriptor, Digest, Platform
 
@@ -55,8 +56,7 @@ class TagState:
         return Descriptor(self.media_type, self.digest, self.size)
 
 
-@dataclass(frozen=True)
-class LeftOut:
+class LeftOut(Frozen):
     """A tag that cannot be mirrored as configured, and why.
 
     digest     what it pointed at then, None if that is not known
@@ -70,8 +70,7 @@ class LeftOut:
     platforms: tuple[Platform, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Sighting:
+class Sighting(Frozen):
     """A digest that a tag of the source pointed at before it was published.
 
     since  when an apply saw it there first, by the store's clock
@@ -87,8 +86,7 @@ COPIED, REMOVED = "copied by hand", "removed by hand"
 """The reasons of holds that are not those of a restore."""
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(Frozen):
     """A tag that stays as a restore has left it, or a copy or a removal by hand, whatever its source has.
 
     digest  what it points to; None: it was removed
@@ -109,8 +107,7 @@ class Held:
         return {COPIED: "copy", REMOVED: "remove"}.get(self.reason, "restore")
 
 
-@dataclass(frozen=True)
-class Delivered:
+class Delivered(Frozen):
     """The box that was applied last.
 
     name    that of the mirrors file that it was made with
@@ -121,8 +118,7 @@ class Delivered:
     serial: int
 
 
-@dataclass(frozen=True)
-class RepositoryState:
+class RepositoryState(Frozen):
     """One repository of the bucket.
 
     retired      digests that no tag points at any more, and since when
@@ -178,8 +174,7 @@ class RepositoryState:
         return frozenset(tag for record in self.attachments.values() for tag in published_tags(record))
 
 
-@dataclass(frozen=True)
-class MirrorIndex:
+class MirrorIndex(Frozen):
     """The whole index. `serial` counts its writes; 0 is the index of a bucket that has none yet.
 
     min_writer  the first release's `WRITER` that may write it

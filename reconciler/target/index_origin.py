@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 
 MAX_TEXT = 300
 """Characters of each text that is recorded of a writer, and of each that is read."""
 
 
-@dataclass(frozen=True)
-class By:
+class By(Frozen):
     """Who wrote a root.
 
     host          the machine
@@ -36,8 +35,7 @@ class By:
     lock: str | None = None
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(Frozen):
     """Where a root comes from. `previous`: the sha256 of the root that it replaced; None: there was none."""
 
     by: By | None = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest, load_json
 from reconciler.target.index_json import parse_time
 from reconciler.target.index_origin import Origin, parse_origin
@@ -18,8 +18,7 @@ HEAD = 16 * 1024
 _CONTENT = b',"repositories":{'
 
 
-@dataclass(frozen=True)
-class Root:
+class Root(Frozen):
     """A root, as its head says.
 
     digest   the sha256 of the whole object, which its key names

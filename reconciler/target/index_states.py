@@ -13,11 +13,12 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest, load_json
 from reconciler.target.index import RepositoryState
 from reconciler.target.index_json import parse_pending, parse_repositories, repositories_content, repository_piece
@@ -42,8 +43,7 @@ MAX_GROUPS = 200_000
 Repositories: TypeAlias = "Mapping[str, RepositoryState]"
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Frozen):
     """A group in the table. `first`: the first name that it has; `size`: bytes of its object."""
 
     first: str
@@ -81,8 +81,7 @@ def regrouped(after: Repositories, before: Repositories, table: Table) -> Iterat
                 yield Row(names[0], Digest.of(body), len(body)), body
 
 
-@dataclass(frozen=True)
-class _Batch:
+class _Batch(Frozen):
     """Repositories that stay together, or are divided. `row`: their group, if nothing of it has changed."""
 
     names: tuple[str, ...]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 from reconciler.target.layout import BlobKey, ManifestKey, manifests_prefix, parse_key
 
@@ -18,8 +19,7 @@ INDEX_GONE = "the mirror index is gone: there is none, and {} is in the store; `
 """The error for a bucket that has a repository but no index: without it, nothing says which digests to keep."""
 
 
-@dataclass(frozen=True)
-class Inventory:
+class Inventory(Frozen):
     """The blobs, the manifests by digest and the tags of a repository, each with its size in bytes."""
 
     blobs: Mapping[Digest, int] = field(default_factory=dict)

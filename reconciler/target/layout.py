@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TypeAlias
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import OCI_INDEX, Digest, is_repository, is_tag
 from reconciler.stores.headers import Headers
 
@@ -135,8 +135,7 @@ def parse_counts_key(key: str) -> tuple[date, str] | None:
         return None
 
 
-@dataclass(frozen=True)
-class BlobKey:
+class BlobKey(Frozen):
     repository: str
     digest: Digest
 
@@ -144,8 +143,7 @@ class BlobKey:
         return blob_key(self.repository, self.digest)
 
 
-@dataclass(frozen=True)
-class ManifestKey:
+class ManifestKey(Frozen):
     repository: str
     reference: Digest | str
 
@@ -153,16 +151,14 @@ class ManifestKey:
         return manifest_key(self.repository, self.reference)
 
 
-@dataclass(frozen=True)
-class TagsKey:
+class TagsKey(Frozen):
     repository: str
 
     def __str__(self) -> str:
         return tags_key(self.repository)
 
 
-@dataclass(frozen=True)
-class ReferrersKey:
+class ReferrersKey(Frozen):
     repository: str
     subject: Digest
 

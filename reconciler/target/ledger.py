@@ -14,12 +14,13 @@ import logging
 import os
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler import __version__
 from reconciler.errors import IndexInvalid, IndexVersion, Malformed, PreconditionFailed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 from reconciler.stores import Absent, Matches
 from reconciler.target.index import WRITER, MirrorIndex
@@ -37,8 +38,7 @@ logger = logging.getLogger(__name__)
 WRITE_ATTEMPTS = 5
 
 
-@dataclass(frozen=True)
-class StoredIndex:
+class StoredIndex(Frozen):
     """The mirror index as it was read.
 
     etag    None: the bucket has no index yet

@@ -10,12 +10,12 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import IndexInvalid, IndexVersion, Malformed, PublicError
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import is_tag, load_json
 from reconciler.target.index_json import parse
 from reconciler.target.layout import CATALOG, MIRROR_INDEX, tags_key, target_problem
@@ -47,8 +47,7 @@ _PARSING = threading.Lock()
 """Parsed JSON takes many times the memory of its bytes, so only one list is parsed at a time."""
 
 
-@dataclass(frozen=True)
-class ListedRepository:
+class ListedRepository(Frozen):
     """One repository.
 
     source  None if it is not known
@@ -79,8 +78,7 @@ class ListedRepository:
         return max((state.synced_at for state in self.states), default=None)
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(Frozen):
     """The repositories that were found. `whole`: whether the mirror index could be read, or only names."""
 
     repositories: tuple[ListedRepository, ...]

@@ -22,11 +22,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.errors import LockHeld, LockLost, Malformed, PreconditionFailed, StoreError
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import load_json
 from reconciler.stores import Absent, Matches
 from reconciler.target.index_json import format_time, parse_time
@@ -52,8 +52,7 @@ LOOK_EVERY = 1.0
 `LIFETIME - MARGIN` seconds after a renewal, so one of them may fail."""
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(Frozen):
     """What the lock object says.
 
     left       seconds until it runs out, 0 or less if it has

@@ -15,10 +15,10 @@ the paths of a registry's own API.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Descriptor, Digest, Index, Manifest
 
 if TYPE_CHECKING:
@@ -28,16 +28,14 @@ if TYPE_CHECKING:
     from reconciler.target.layout import Key, ManifestKey
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(Frozen):
     """A manifest as it was read. `headers`: None where the target keeps none that could be wrong."""
 
     body: bytes
     headers: Headers | None
 
 
-@dataclass(frozen=True)
-class Referrers:
+class Referrers(Frozen):
     """What is to be listed as the referrers of a digest.
 
     entries   digest, size in bytes and manifest of each
@@ -62,8 +60,7 @@ class Stays(Enum):
     PENDING = "pending"
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(Frozen):
     """A tag that was to be deleted and is still there."""
 
     item: ManifestKey

@@ -13,12 +13,12 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urlsplit
 
 from reconciler.errors import BadAnswer, PublicError, Unreachable, UsageError
+from reconciler.frozen import Frozen
 from reconciler.http.answers import answered
 from reconciler.http.bodies import read_bounded
 from reconciler.http.client import open_client
@@ -39,8 +39,7 @@ MAX_REDIRECTS = 3
 LONGEST_WAIT = 5.0
 
 
-@dataclass(frozen=True)
-class PublicAnswer:
+class PublicAnswer(Frozen):
     """The answer for a key; `url` is the one that gave it, after redirects."""
 
     url: str

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed, StoreError
+from reconciler.frozen import Frozen
 from reconciler.oci.image import choose_platforms, walk_waves
 from reconciler.oci.referrers import attachment_tags, is_attachment_tag
 from reconciler.oci.spec import Digest, Index, Manifest, Platform, parse_manifest
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
     from reconciler.target.repository import Repository
 
 
-@dataclass(frozen=True)
-class Reach:
+class Reach(Frozen):
     """What the roots of a repository reach.
 
     manifests  by digest

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.oci.referrers import fallback_tag, list_bytes
 from reconciler.oci.spec import OCI_INDEX, Digest
 from reconciler.target.layout import REFERRERS_HEADERS, manifest_headers, manifest_key, referrers_key
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from reconciler.target.protocol import Referrers
 
 
-@dataclass(frozen=True)
-class PublishedList:
+class PublishedList(Frozen):
     """One object of a digest's list of referrers."""
 
     key: str

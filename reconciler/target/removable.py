@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.target.layout import BlobKey, ManifestKey
 
 if TYPE_CHECKING:
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from reconciler.target.layout import Key
 
 
-@dataclass(frozen=True)
-class Garbage:
+class Garbage(Frozen):
     """What can be removed from a repository, or has been.
 
     detached   lists and tags whose subject is not reached
@@ -52,8 +51,7 @@ class Garbage:
         yield [BlobKey(self.target, digest) for digest in self.blobs]
 
 
-@dataclass(frozen=True)
-class NotCollected:
+class NotCollected(Frozen):
     """A repository in which nothing was removed, and why."""
 
     target: str

@@ -12,9 +12,9 @@ The only module that turns the words of a registry into objects of a bucket.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.stores import Absent, unfinished
 from reconciler.stores.headers import headers_differ
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
     from reconciler.target.protocol import Referrers
 
 
-@dataclass(frozen=True)
-class Repository:
+class Repository(Frozen):
     """The repository `name` in `store`. Every method but the two that name keys can raise `StoreError`."""
 
     store: Store

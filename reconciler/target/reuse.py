@@ -13,10 +13,10 @@ the repositories whose sources are closest. A run that lacks little lists only t
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from itertools import takewhile
 from typing import TypeAlias
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Descriptor, Digest
 
 LISTING_WORTH = 32 * 1024 * 1024
@@ -29,20 +29,17 @@ LISTING_KEYS = 1000
 """Keys that one request lists."""
 
 
-@dataclass(frozen=True)
-class There:
+class There(Frozen):
     """The repository holds it already."""
 
 
-@dataclass(frozen=True)
-class CopyFrom:
+class CopyFrom(Frozen):
     """Another repository of the bucket holds it."""
 
     repository: str
 
 
-@dataclass(frozen=True)
-class Download:
+class Download(Frozen):
     """No repository is known to hold it."""
 
 

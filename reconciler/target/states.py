@@ -6,11 +6,11 @@ Each is verified by the hash that names it, wherever it comes from. What does no
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.cache import Cache
 from reconciler.errors import IndexInvalid, Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 from reconciler.target import index_states
 from reconciler.target.index_root import named_objects
@@ -42,8 +42,7 @@ CACHE = Cache("state", entries=4000, entry_bytes=512 * 1024)
 """The groups of an index of a million tags, about 100 KiB each."""
 
 
-@dataclass(frozen=True)
-class Known:
+class Known(Frozen):
     """An index whose groups are in memory already: its repositories, the table of its groups and the table's digest."""
 
     repositories: Mapping[str, RepositoryState]

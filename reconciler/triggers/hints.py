@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest, RepositoryName, is_repository, is_tag, registry_named
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
 
 
-@dataclass(frozen=True)
-class Hint:
+class Hint(Frozen):
     """A push, as an upstream reports it.
 
     path      the repository at its registry

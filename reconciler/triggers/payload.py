@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import load_json
 
 MAX_BODY = 1024 * 1024
@@ -26,8 +26,7 @@ def parse_payload(body: bytes, what: str) -> Payload:
     return Payload(load_json(body, what, MAX_VALUES), what)
 
 
-@dataclass(frozen=True)
-class Payload:
+class Payload(Frozen):
     """A value of a payload. `what` names the webhook and the place in it."""
 
     value: Any

@@ -6,9 +6,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from reconciler.errors import UsageError
+from reconciler.frozen import Frozen
 
 MIN_LENGTH = 16
 
@@ -16,8 +17,7 @@ _SECRET = re.compile(r"[!-~]+")
 _SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
 
 
-@dataclass(frozen=True)
-class Secret:
+class Secret(Frozen):
     """A secret that a webhook or a caller has to know."""
 
     value: str = field(repr=False)
@@ -34,8 +34,7 @@ class Secret:
         return hmac.compare_digest(claimed[1], hmac.new(self.value.encode(), body, hashlib.sha256).hexdigest())
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(Frozen):
     """A request without its body: its header fields by lower-case name, and its query."""
 
     headers: Mapping[str, str]

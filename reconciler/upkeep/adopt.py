@@ -24,11 +24,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from reconciler.errors import NotFound, PlanRefused
+from reconciler.frozen import Frozen
 from reconciler.mirrors.only import check_only, matches_only
 from reconciler.oci.spec import Descriptor
 from reconciler.target.catalog import published_lists
@@ -50,8 +51,7 @@ if TYPE_CHECKING:
     from reconciler.upkeep.survey import Survey
 
 
-@dataclass(frozen=True)
-class Adopted:
+class Adopted(Frozen):
     """What was taken over, and why some of it could not be repaired after all."""
 
     survey: Survey

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import LockHeld
+from reconciler.frozen import Frozen
 from reconciler.plan.make import Stage, in_silence
 from reconciler.target.lock import held
 from reconciler.target.protocol import PackedInOneFile
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from reconciler.target.protocol import Target
 
 
-@dataclass(frozen=True)
-class Caller:
+class Caller(Frozen):
     """Names the caller of a use case.
 
     command       what the lock names this run by

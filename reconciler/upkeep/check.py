@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.image import walk, walk_waves
 from reconciler.oci.platform_sizes import downloads
 from reconciler.oci.referrers import merged
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
     from reconciler.target.protocol import Found, Target, TargetRepository
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Frozen):
     """What was found in one repository.
 
     there   what a listing shows

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.apply import Options, apply_made
@@ -25,6 +25,7 @@ from reconciler.apply.observer import UNOBSERVED, Observer
 from reconciler.apply.outcome import Failed, NotMirrored, Skipped
 from reconciler.apply.settings import Holding
 from reconciler.errors import Malformed, PlanRefused, UsageError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.model import Mirror
 from reconciler.mirrors.patterns import PatternError
 from reconciler.mirrors.patterns.named import Named, parse_name
@@ -49,8 +50,7 @@ if TYPE_CHECKING:
     from reconciler.upkeep.caller import Caller
 
 
-@dataclass(frozen=True)
-class PlannedCopy:
+class PlannedCopy(Frozen):
     """A copy that was planned.
 
     mirrors  the mirrors file, as if it chose this tag alone of its repository

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from reconciler.frozen import Frozen
 
 
 class DefectKind(StrEnum):
@@ -15,8 +16,7 @@ class DefectKind(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
-class Defect:
+class Defect(Frozen):
     """One object that is not as it should be.
 
     target  its repository, None if it belongs to none

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import UsageError
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 from reconciler.target.history import Kind, events
 from reconciler.target.index import REMOVED, RepositoryState
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from reconciler.upkeep.history import Past
 
 
-@dataclass(frozen=True)
-class OneTag:
+class OneTag(Frozen):
     """A restore of one tag: to a digest, to what it was at a time, or to what it was before it changed last."""
 
     target: str
@@ -30,15 +29,13 @@ class OneTag:
     at: datetime | None = None
 
 
-@dataclass(frozen=True)
-class OneRun:
+class OneRun(Frozen):
     """A restore of all tags that a run changed, to what they were before. `serial`: of any of its writes."""
 
     serial: int
 
 
-@dataclass(frozen=True)
-class NoTag:
+class NoTag(Frozen):
     """The removal of one tag."""
 
     target: str
@@ -48,8 +45,7 @@ class NoTag:
 Request: TypeAlias = OneTag | OneRun | NoTag
 
 
-@dataclass(frozen=True)
-class Goal:
+class Goal(Frozen):
     """What a tag is to be again.
 
     source    of its repository
@@ -66,8 +62,7 @@ class Goal:
     reason: str
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Frozen):
     """A tag that is not restored, and why."""
 
     target: str

@@ -17,12 +17,12 @@ A run costs the heads of its roots and one read of the index as it left it; part
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import dropwhile
 from typing import TYPE_CHECKING
 
 from reconciler.errors import UsageError
+from reconciler.frozen import Frozen
 from reconciler.target.history import Happened, events, runs
 from reconciler.target.index import MirrorIndex
 from reconciler.target.index_json import format_time
@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from reconciler.target.states import Known
 
 
-@dataclass(frozen=True)
-class Served:
+class Served(Frozen):
     """The mirror index as it was. `root` is the one that wrote it."""
 
     root: Root

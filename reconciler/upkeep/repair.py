@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.apply.blob_transfer import copy_blob
 from reconciler.apply.publish import publish_image
 from reconciler.errors import LockLost, MirrorError, StoreDenied, StoreError
+from reconciler.frozen import Frozen
 from reconciler.oci.image import missing_blobs, read_image
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.sources.reading import stored_first
@@ -34,8 +34,7 @@ STAYS_DAMAGED = (
 """The error for a blob that is damaged at a registry: nothing can replace it from outside."""
 
 
-@dataclass(frozen=True)
-class Unrepaired:
+class Unrepaired(Frozen):
     """An image that could not be repaired, and why not. `name` is its first tag, or its digest if no tag is left."""
 
     target: str

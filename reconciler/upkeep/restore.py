@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.apply.publish import publish_image
 from reconciler.errors import BadAnswer, Drift, Malformed, NotFound, PlanRefused, SignatureRefused, UsageError
+from reconciler.frozen import Frozen
 from reconciler.target.catalog import published_lists
 from reconciler.target.deletion import delete_all
 from reconciler.target.index import Held, MirrorIndex, RepositoryState
@@ -55,8 +56,7 @@ if TYPE_CHECKING:
     from reconciler.upkeep.stored_images import StoredImage
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Frozen):
     """One tag that is restored.
 
     before     the digest that it has now; None: it has none
@@ -77,8 +77,7 @@ class Step:
         return self.image.state.digest if self.image else None
 
 
-@dataclass(frozen=True)
-class Restoration:
+class Restoration(Frozen):
     """What a restore does, or has done.
 
     refused  tags that it leaves alone
@@ -90,8 +89,7 @@ class Restoration:
     kept: tuple[Kept, ...] = ()
 
 
-@dataclass(frozen=True)
-class Released:
+class Released(Frozen):
     """A tag that is no longer held, and the hold that it had."""
 
     target: str

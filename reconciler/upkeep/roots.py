@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.oci.image import choose_platforms
 from reconciler.oci.spec import Descriptor, Digest, Index, Platform
 
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from reconciler.target.inventory import Inventory
 
 
-@dataclass(frozen=True)
-class Root:
+class Root(Frozen):
     """A digest whose image has to be complete, with the tags that point at it.
 
     A retired one has no tags. Its descriptor and the platforms that were mirrored are not known any more.

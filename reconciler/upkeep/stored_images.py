@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
 
 from reconciler.errors import BadAnswer, Malformed, MirrorError, NotFound
+from reconciler.frozen import Frozen
 from reconciler.oci.image import choose_platforms, missing_blobs, read_image
 from reconciler.oci.spec import Descriptor, Digest, Index, Platform, parse_manifest
 from reconciler.target.index import TagState
@@ -27,8 +27,7 @@ class NotThere(MirrorError):
     """The bucket does not have an image whole; the message says why."""
 
 
-@dataclass(frozen=True)
-class StoredImage:
+class StoredImage(Frozen):
     """An image that the bucket has whole, and how the mirror index records it."""
 
     state: TagState

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed, StoreError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.model import DEFAULT_NAME
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.image import choose_platforms
@@ -38,8 +39,7 @@ if TYPE_CHECKING:
     from reconciler.upkeep.defects import Defect
 
 
-@dataclass(frozen=True)
-class Adoption:
+class Adoption(Frozen):
     """What can be taken over of one repository.
 
     tags     tag -> its entry in the mirror index to be
@@ -61,8 +61,7 @@ class Adoption:
         return tuple(sorted({key for wrong in self.report.hurt.values() for key in wrong}))
 
 
-@dataclass(frozen=True)
-class Survey:
+class Survey(Frozen):
     """What can be taken over of a whole bucket.
 
     damaged  why the mirror index that is there cannot be used

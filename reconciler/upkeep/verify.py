@@ -22,6 +22,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.only import check_only, matches_only
 from reconciler.oci.referrers import is_attachment_tag
 from reconciler.target.catalog import published_lists
@@ -53,8 +54,7 @@ if TYPE_CHECKING:
     from reconciler.upkeep.repair import Unrepaired
 
 
-@dataclass(frozen=True)
-class Verification:
+class Verification(Frozen):
     """What a verification found, and what of it was repaired.
 
     repositories  how many were checked

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.apply.outcome import Done
 from reconciler.errors import ImmutableMoved, LockHeld, QuotaSpent
+from reconciler.frozen import Frozen
 from reconciler.plan.diff import Action
 from reconciler.watch.timetable import EVERYTHING
 from reconciler.words import count, size_words, time_words
@@ -22,16 +22,14 @@ LASTING = frozenset({ImmutableMoved.reason, "held_back"})
 """Reasons that no retry helps: they need an edit, or an option of `apply`."""
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(Frozen):
     """A store whose lock another run holds."""
 
     store: str
     error: LockHeld
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Frozen):
     """One run of a file.
 
     runs     that of each store

@@ -7,13 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.apply.apply import Options, apply_made, made_for_apply
 from reconciler.apply.finished import Account
 from reconciler.apply.observer import Observer
 from reconciler.errors import LockHeld, MirrorError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.only import chosen_for, only_for
 from reconciler.plan.connections import connect_each
 from reconciler.plan.settings import Choices
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from reconciler.work.deadline import Deadline
 
 
-@dataclass(frozen=True)
-class Runner:
+class Runner(Frozen):
     """Runs files with what the command line says.
 
     environ    where credentials are found

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(Frozen):
     """One file.
 
     file          as it was named

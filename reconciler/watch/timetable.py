@@ -7,10 +7,11 @@ It is tried again by itself, so that it need not wait for the file's next run.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.only import LEFT_OUT, matches_only
 from reconciler.mirrors.schedule import HOURLY
 
@@ -31,8 +32,7 @@ EVERYTHING = "*"
 """The backoff of the run as a whole, e.g. because the store fails. No target is called so."""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Frozen):
     """Mirrors with one schedule. `targets` empty: all that have no schedule of their own."""
 
     schedule: Schedule
@@ -40,16 +40,14 @@ class Entry:
     targets: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Backoff:
+class Backoff(Frozen):
     """A repository that failed `failures` times in a row, and is tried again at `until`."""
 
     failures: int
     until: datetime
 
 
-@dataclass(frozen=True)
-class Timetable:
+class Timetable(Frozen):
     """The next times of a file.
 
     entries   the mirrors without a schedule of their own first

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
@@ -28,6 +27,7 @@ from reconciler.cli.progress import shown, waiting
 from reconciler.cli.render.by_hand import ByHand, by_hand_text, by_hand_view
 from reconciler.cli.render.formats import TEXT
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.mirrors.model import Mirrors
 from reconciler.oci.spec import Platform
 from reconciler.plan.connections import connect
@@ -44,8 +44,7 @@ def _platform(text: str) -> Platform:
         raise typer.BadParameter(str(error)) from None
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Frozen):
     """What a call of copy asks for."""
 
     reference: Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +27,7 @@ from reconciler.cli.progress import waiting
 from reconciler.cli.render.export import EXPORTED
 from reconciler.cli.render.formats import TEXT
 from reconciler.errors import UsageError
+from reconciler.frozen import Frozen
 
 MIN_SPLIT = 1024 * 1024
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "kB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -46,8 +46,7 @@ def _since(text: str) -> int | datetime:
     return int(text) if re.fullmatch("[0-9]{1,15}", text) else moment(text)
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Frozen):
     """What a call of export asks for."""
 
     box: Annotated[Path, typer.Argument(metavar="BOX", help="The file to write, e.g. box.tar.", show_default=False)]

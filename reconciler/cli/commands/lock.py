@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
@@ -19,6 +19,7 @@ from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.lock import LOCKING
 from reconciler.errors import UsageError
+from reconciler.frozen import Frozen
 from reconciler.lockfile.changes import changes
 from reconciler.lockfile.file import write_lockfile
 from reconciler.lockfile.model import NOTHING_LOCKED, Lockfile
@@ -30,8 +31,7 @@ from reconciler.plan.locking import Locking, lock_tags
 from reconciler.work.deadline import Deadline
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Frozen):
     """What a call of lock asks for."""
 
     names: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +38,7 @@ from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.markdown import PLAN, plan_blocks
 from reconciler.cli.render.plan import pulls_words, summary_line
 from reconciler.errors import UsageError, pages_about
+from reconciler.frozen import Frozen
 from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import Connections, connect
 from reconciler.plan.consent import check_consent, check_consents
@@ -57,8 +58,7 @@ if TYPE_CHECKING:
     from reconciler.cli.stores import Opened, Parts
 
 
-@dataclass(frozen=True)
-class PlanOptions:
+class PlanOptions(Frozen):
     """The options of `r2mirror plan`."""
 
     files: FilesOption = None

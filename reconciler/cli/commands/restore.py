@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Annotated
@@ -28,6 +27,7 @@ from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.restore import restoration_summary, restoration_text, restoration_view
 from reconciler.errors import Malformed, UsageError
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.goals import OneRun, OneTag, Request
@@ -41,8 +41,7 @@ def _digest(text: str) -> Digest:
         raise typer.BadParameter(f"{error.why}; `r2mirror history` shows whole digests") from None
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Frozen):
     """What a call of restore asks for."""
 
     name: Annotated[

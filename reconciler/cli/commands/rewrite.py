@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -19,6 +18,7 @@ from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.rewrite import REWRITE, Rewrite
 from reconciler.errors import UsageError
 from reconciler.finding.search import MAX_NAMED_BYTES, search
+from reconciler.frozen import Frozen
 from reconciler.mirrors.document import STDIN
 from reconciler.mirrors.load import load_mirrors
 from reconciler.rewrite.files import edit_files, write_edited
@@ -41,8 +41,7 @@ else:
     Tool = StrEnum("Tool", [(name, name) for name in OUTPUTS])
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Frozen):
     """What `rewrite` is called with."""
 
     paths: Annotated[

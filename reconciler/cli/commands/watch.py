@@ -8,7 +8,6 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +22,7 @@ from reconciler.cli.serving import Counting, CountOption, CountsOption
 from reconciler.cli.watch_log import WatchLog
 from reconciler.cli.watch_port import answering, make_recorder
 from reconciler.errors import UsageError
+from reconciler.frozen import Frozen
 from reconciler.mirrors.document import STDIN
 from reconciler.mirrors.labels import labelled
 from reconciler.watch.group import Group
@@ -39,8 +39,7 @@ GRACE = 25.0
 """Kubernetes kills a pod 30 s after it told it to stop."""
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Frozen):
     """What a call of watch asks for."""
 
     files: Annotated[

@@ -9,8 +9,8 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from reconciler.frozen import Frozen
 from reconciler.words import plain
 
 COMMENT_LIMIT = 65_536
@@ -41,8 +41,7 @@ def code(text: str) -> str:
     return f"{fence}{room}{flat}{room}{fence}"
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(Frozen):
     """Rows that belong together, each one line or more of markdown.
 
     head       what comes before the first row, e.g. the head of a table

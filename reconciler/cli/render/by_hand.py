@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.render.formats import View
+from reconciler.frozen import Frozen
 from reconciler.words import plain
 
 if TYPE_CHECKING:
     from reconciler.oci.spec import Digest
 
 
-@dataclass(frozen=True)
-class ByHand:
+class ByHand(Frozen):
     """One tag that is copied or removed by hand.
 
     before  the digest that it had; None: it had none

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.render.formats import Place, View
 from reconciler.errors import Problem
+from reconciler.frozen import Frozen
 from reconciler.words import count, plain
 
 if TYPE_CHECKING:
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from reconciler.finding.search import Search
 
 
-@dataclass(frozen=True)
-class Findings:
+class Findings(Frozen):
     """What a search found.
 
     missing  the images that are not mirrored; None: that was not asked

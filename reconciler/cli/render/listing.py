@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
+from reconciler.frozen import Frozen
 from reconciler.mirrors.versions import in_order
 from reconciler.oci.platform_sizes import UNKNOWN
 from reconciler.target.index_json import format_time, platforms_document
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from reconciler.target.listing import ListedRepository, Listing
 
 
-@dataclass(frozen=True)
-class Pulls:
+class Pulls(Frozen):
     """How often clients resolved each tag in the last `days` days."""
 
     days: int

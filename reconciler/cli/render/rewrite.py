@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from difflib import unified_diff
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.render.formats import Place, View
 from reconciler.errors import Problem
+from reconciler.frozen import Frozen
 from reconciler.words import count, plain, plain_lines
 
 if TYPE_CHECKING:
     from reconciler.rewrite.edits import Edit, Edited
 
 
-@dataclass(frozen=True)
-class Rewrite:
+class Rewrite(Frozen):
     """Files with their edits. `written`: whether these were made, not only checked."""
 
     files: tuple[Edited, ...]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from reconciler.cli.render.blocks import Block, code, escaped, fitted
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.formats.view import Result
 from reconciler.cli.render.sheet import WIDE, bold, rendered
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.cli.render.formats.view import Text
@@ -20,8 +20,7 @@ VERSION = 1
 STORE, FILE = "Store", "File"
 
 
-@dataclass(frozen=True)
-class Several(Generic[Result]):
+class Several(Frozen, Generic[Result]):
     """The results by the names of the stores, and why some stores have none, or not a whole one.
 
     kind  what the names are of: with several files each begins with that of its file

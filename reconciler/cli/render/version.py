@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.cli.render.formats import View
+from reconciler.frozen import Frozen
 
 
-@dataclass(frozen=True)
-class About:
+class About(Frozen):
     """What runs.
 
     schemas  the version of each format by the name of its schema

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.cli.render.formats import View
 from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
+from reconciler.frozen import Frozen
 from reconciler.words import count
 
 if TYPE_CHECKING:
@@ -17,8 +17,7 @@ SHOWN = 100
 """How many tags text has; JSON has all."""
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(Frozen):
     """What clients asked for in the last `days` days, with the source of each where mirrors.yaml has one."""
 
     days: int

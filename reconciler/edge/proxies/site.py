@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from reconciler.errors import UsageError
+from reconciler.frozen import Frozen
 
 _PORTS = {"https": 443, "http": 80}
 _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
@@ -15,8 +15,7 @@ _HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 _PATH = re.compile(r"[A-Za-z0-9._~/-]*")
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(Frozen):
     """A scheme, a host and a port."""
 
     scheme: str
@@ -48,8 +47,7 @@ class Address:
         return f"{self.scheme}://{self.host_and_port}"
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(Frozen):
     """What a reverse proxy serves.
 
     public  where clients pull

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.patterns.pattern import Pattern
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ class Condition(Pattern):
         return {tag: reason for tag, reason in refused if reason}
 
 
-@dataclass(frozen=True)
-class AnyOf(Condition):
+class AnyOf(Frozen, Condition):
     """At least one of several conditions of one kind."""
 
     conditions: tuple[Condition, ...]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.patterns.condition import AnyOf
 from reconciler.mirrors.patterns.kept import Kept
 from reconciler.mirrors.patterns.pattern import Pattern
@@ -20,8 +21,7 @@ Texts: TypeAlias = Mapping[str, str]
 Refusal: TypeAlias = Callable[[str, TagList], str | None]
 
 
-@dataclass(frozen=True)
-class Entry(Pattern):
+class Entry(Frozen, Pattern):
     """Tags that meet all conditions and are not excluded, and of these what `kept` keeps."""
 
     conditions: tuple[Condition, ...]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.patterns.condition import Condition
 
 if TYPE_CHECKING:
     from reconciler.mirrors.tag_list import TagList
 
 
-@dataclass(frozen=True)
-class Glob(Condition):
+class Glob(Frozen, Condition):
     """`*`, `?` and `[...]`; matches the whole tag, case-sensitive. Takes linear time."""
 
     pattern: str

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from heapq import nlargest
 from typing import Any, TypeVar
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.tag_list import TagList, is_lone_number
 from reconciler.mirrors.versions import Numbers, Version, natural
 
@@ -24,8 +24,7 @@ ORDERS: Mapping[str, Callable[[str], Any]] = {"number": natural, "text": str}
 """The orders of texts that need not be versions."""
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(Frozen):
     """Each field has the name of its key in mirrors.yaml.
 
     newest    how many versions, each with all its tags; None: all

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, ClassVar
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.mirrors.patterns.pattern import Pattern, PatternError
 from reconciler.mirrors.spelling import spelled
 from reconciler.oci.spec import Digest, is_tag
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.tag_list import TagList
 
 
-@dataclass(frozen=True)
-class Named(Pattern):
+class Named(Frozen, Pattern):
     """A pattern that names its tag, which is chosen whether the source lists it or not."""
 
     tag: str
@@ -32,7 +31,6 @@ class Named(Pattern):
         return tag == self.tag
 
 
-@dataclass(frozen=True)
 class Exact(Named):
     """One tag, at the digest that it points to at the source."""
 
@@ -42,7 +40,6 @@ class Exact(Named):
         return self.tag
 
 
-@dataclass(frozen=True)
 class Pinned(Named):
     """One tag at one digest, even if the tag points to another at the source."""
 
@@ -54,7 +51,6 @@ class Pinned(Named):
         return f"{self.tag}@{self.digest}"
 
 
-@dataclass(frozen=True)
 class Locked(Pinned):
     """One tag at the digest that mirrors.lock has for it.
 

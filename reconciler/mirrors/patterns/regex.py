@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.patterns.condition import Condition
 from reconciler.regex import compile_regex
 
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.tag_list import TagList
 
 
-@dataclass(frozen=True)
-class Regex(Condition):
+class Regex(Frozen, Condition):
     """RE2's syntax; matches the whole tag. What its first group captures orders the tags."""
 
     pattern: str

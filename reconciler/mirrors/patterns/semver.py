@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.patterns.condition import Condition
 from reconciler.mirrors.ranges import compile_range
 from reconciler.mirrors.tag_list import HUGE, LEAST_YEAR, is_dated, is_lone_number
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.versions import Version
 
 
-@dataclass(frozen=True)
-class Semver(Condition):
+class Semver(Frozen, Condition):
     """Tags that are versions in a range.
 
     range        as `ranges` reads it

@@ -8,11 +8,12 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Frozen
 from reconciler.mirrors.document import spell
 from reconciler.mirrors.min_age import INDEX, LOG, LONGEST, PUSH, MinAge
 from reconciler.mirrors.model import EVERY, Defaults, Mirror, Namespace
@@ -38,8 +39,7 @@ Placed: TypeAlias = "Mapping[KeyPath, Pattern]"
 """Patterns by where they are written."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Frozen):
     """The settings that `defaults` and a mirror share, and where their patterns are written.
 
     excluded_in  the file that `exclude` is written in; None: in none
@@ -64,16 +64,14 @@ class Settings:
         return replace(self, bound=self.others)
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(Frozen):
     """What is the same for all mirrors of a source: where its attachments are, and which sources follow it."""
 
     attached: str | None
     fallbacks: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Taken:
+class Taken(Frozen):
     """What earlier mirrors have, in this file and in others.
 
     targets     their targets

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reconciler.frozen import Frozen
 from reconciler.mirrors.text_values import filled, path
 from reconciler.stores.buckets import S3
 from reconciler.stores.config import client_problem
@@ -52,8 +53,7 @@ def _check_apart(document: Document, found: Mapping[str, StoreConfig | None]) ->
                 )
 
 
-@dataclass(frozen=True)
-class _Section:
+class _Section(Frozen):
     """A store in the file, and what its values are read with."""
 
     document: Document

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.oci.referrers import list_bytes, merged
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.diff import Action
@@ -52,16 +53,14 @@ class Needed:
     reads: int = 0
 
 
-@dataclass(frozen=True)
-class Reused:
+class Reused(Frozen):
     """The blobs that a repository lacks, digest -> bytes: from its source, or from another repository of the store."""
 
     downloaded: Mapping[Digest, int]
     copied: Mapping[Digest, int]
 
 
-@dataclass(frozen=True)
-class Contents:
+class Contents(Frozen):
     """What the store holds before the apply.
 
     there     repository -> what was listed of it

@@ -11,11 +11,11 @@ import threading
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.errors import MirrorError, NoPlatform, StoreError
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
 from reconciler.plan.cost.forecast import Contents, Needed, forecast
 from reconciler.plan.cost.pulls import Pulls, Reading
@@ -44,8 +44,7 @@ MAX_BODIES = 32 * 1024 * 1024
 """Bytes of manifests that a saved plan holds at most; in the file they are a third longer, as base64."""
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(Frozen):
     """What was found out about a plan.
 
     sizes     what its apply moves and requests

@@ -7,8 +7,9 @@ requests. Removing objects is free.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.stores.requests import Prices, RequestCounts
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
 GB, MILLION = 10**9, 10**6
 
 
-@dataclass(frozen=True)
-class Month:
+class Month(Frozen):
     """US dollars."""
 
     storage: float

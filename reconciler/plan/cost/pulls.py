@@ -16,11 +16,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import Interrupted, Malformed, QuotaSpent
+from reconciler.frozen import Frozen
 from reconciler.oci.image import choose_platforms, read_image
 from reconciler.oci.spec import INDEX_TYPES, Descriptor, Digest, Index, Platform
 from reconciler.sources import afford, is_free, quota_of
@@ -50,8 +50,7 @@ MAX_KEPT = 8 * 1024 * 1024
 Waiting: TypeAlias = "Callable[[str], None]"
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(Frozen):
     """An image to read.
 
     target   the repository of the store that it is for

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler.errors import SourceError
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import INDEX_TYPES, Digest, Platform
 from reconciler.sources import quota_of
 from reconciler.sources.quota import Spending, estimate
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 _Known: TypeAlias = "tuple[Digest, tuple[Platform, ...] | None]"
 
 
-@dataclass(frozen=True)
-class PullEstimate:
+class PullEstimate(Frozen):
     """How many manifests an apply fetches from a source; unless `exact`, an index among them may lead to more."""
 
     source: str

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.oci.spec import Index
 from reconciler.plan.cost.prices import MILLION, month
 from reconciler.stores.requests import RequestCounts
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 DAYS = 30
 
 
-@dataclass(frozen=True)
-class ServingPrices:
+class ServingPrices(Frozen):
     """List prices of what answers pulls.
 
     as_of               the month in which they were looked up
@@ -80,8 +79,7 @@ PRICES = ServingPrices(
 )
 
 
-@dataclass(frozen=True)
-class TypicalPull:
+class TypicalPull(Frozen):
     """A pull of an image for one platform, by a client that has none of it.
 
     blobs   its configuration and layers
@@ -102,8 +100,7 @@ BEFORE_BLOBS = 3
 """`/v2/`, the tag by HEAD, and the manifest; one more if an index comes first."""
 
 
-@dataclass(frozen=True)
-class PullCosts:
+class PullCosts(Frozen):
     """A month with so many pulls. Pairs: if all content by digest comes from Cloudflare's cache, and if none does.
 
     hub  None: more pulls than one address has without an account

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import BadAnswer, Denied, Malformed, NotFound
+from reconciler.frozen import Frozen
 from reconciler.http.answers import answered, refusal
 from reconciler.http.bodies import read_bounded, read_start
 from reconciler.http.client import open_client
@@ -32,8 +32,7 @@ PAGE_SIZE = 100
 ADVICE = "its repositories cannot be listed; log in, or name them one by one"
 
 
-@dataclass(frozen=True)
-class Api:
+class Api(Frozen):
     """An API that is open.
 
     url   its address

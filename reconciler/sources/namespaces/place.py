@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.frozen import Frozen
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.names import SourceSettings
 from reconciler.work.deadline import NEVER
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from reconciler.work.deadline import Deadline
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Frozen):
     """The repositories below `path` at `registry`.
 
     path  empty: the whole registry

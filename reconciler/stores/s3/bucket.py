@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import botocore.exceptions as boto
 from botocore.parsers import ResponseParserError
 
 from reconciler.errors import StoreError
+from reconciler.frozen import Frozen
 from reconciler.stores import Listed
 from reconciler.stores.s3 import patience
 from reconciler.stores.s3.client import WebPage
@@ -30,8 +30,7 @@ Result = TypeVar("Result")
 NOT_UNDERSTOOD = "the server's answer cannot be understood,"
 
 
-@dataclass(frozen=True)
-class BucketClient:
+class BucketClient(Frozen):
     """Reaches one bucket through boto3's client.
 
     title  what messages call it, e.g. `r2://cr-example`

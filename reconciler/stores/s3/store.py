@@ -7,7 +7,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from reconciler.errors import (
     StoreUnreachable,
     Unreachable,
 )
+from reconciler.frozen import Frozen
 from reconciler.http.clock import header_time
 from reconciler.oci.spec import Digest
 from reconciler.stores import CHUNK, WITH_CONDITIONS, Absent, Condition, Listed, Matches, Stored, Unfinished, parts
@@ -53,8 +54,7 @@ DELETE_BATCH = 1000
 """Keys in one DeleteObjects request, the most that S3 and R2 take."""
 
 
-@dataclass(frozen=True)
-class Server:
+class Server(Frozen):
     """Where a bucket is.
 
     scheme        how messages begin the bucket's name, e.g. `r2` for `r2://bucket`

@@ -10,9 +10,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
+
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.target.index import MirrorIndex
@@ -25,8 +26,7 @@ _BEFORE = b'<script id="catalog" type="application/json">'
 _ELEMENT = re.compile(rb'<script id="pulls" type="application/json">(\{[]["{},:0-9A-Za-z._/-]*\})</script>\n')
 
 
-@dataclass(frozen=True)
-class Pulls:
+class Pulls(Frozen):
     """How often tags were pulled from `since` to `until`, by repository and tag."""
 
     since: date

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.triggers.hints import Hint
@@ -12,8 +13,7 @@ if TYPE_CHECKING:
     from reconciler.triggers.secrets import Secret, Told
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(Frozen):
     """A kind of webhook.
 
     kind       its name in the path: /hooks/<kind>

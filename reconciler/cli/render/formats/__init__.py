@@ -7,7 +7,6 @@ Each kind of result has a `View` in its module of `render/`. A new format is a m
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from reconciler.cli.render.formats.json import json_text, write_json
@@ -15,6 +14,7 @@ from reconciler.cli.render.formats.markdown import write_markdown
 from reconciler.cli.render.formats.sarif import write_sarif
 from reconciler.cli.render.formats.text import write_text
 from reconciler.cli.render.formats.view import Place, Result, View
+from reconciler.frozen import Frozen
 
 __all__ = ["FORMATS", "JSON", "TEXT", "Place", "View", "json_text", "written"]
 
@@ -25,8 +25,7 @@ JSON = "json"
 """What a call that fails answers in too."""
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(Frozen):
     """One format.
 
     write  writes any result of which it has a view

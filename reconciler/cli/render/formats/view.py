@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar
+
+from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem
@@ -18,8 +19,7 @@ Result = TypeVar("Result")
 Result_contra = TypeVar("Result_contra", contravariant=True)
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Frozen):
     """A problem at its place in a file; only an error makes the file invalid."""
 
     level: Literal["error", "warning", "note"]
@@ -32,8 +32,7 @@ class Text(Protocol[Result_contra]):
     def __call__(self, result: Result_contra, /, *, color: bool = ..., width: int = ...) -> str: ...
 
 
-@dataclass(frozen=True)
-class View(Generic[Result]):
+class View(Frozen, Generic[Result]):
     """How results of one kind are written.
 
     text      for people

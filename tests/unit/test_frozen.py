@@ -1,0 +1,129 @@
+"""Values are frozen dataclasses, whatever is done first with their class, and cost nothing before."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import FrozenInstanceError, dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from threading import Barrier
+from typing import Any
+
+import pytest
+
+from reconciler.frozen import Frozen
+
+ROOT = Path(__file__).parents[2]
+
+
+def _kinds() -> tuple[Any, Any]:
+    """Returns two new classes, a value and one derived from it, that nothing has used."""
+
+    class Point(Frozen):
+        """A point."""
+
+        x: int
+        y: int = 2
+        names: list[str] = field(default_factory=list, compare=False)
+
+    class Named(Point):
+        """A point with a name."""
+
+        name: str = field(kw_only=True)
+
+    return Point, Named
+
+
+def test_an_instance_is_that_of_a_frozen_dataclass() -> None:
+    point, _ = _kinds()
+    one = point(1)
+    assert (one.x, one.y, one.names) == (1, 2, [])
+    assert repr(one).endswith("Point(x=1, y=2, names=[])")
+    assert one == point(1, names=["a"])
+    assert one != point(2)
+    assert one != (1, 2)
+    assert hash(one) == hash(point(1, 2))
+    assert replace(one, y=3) == point(1, 3)
+    assert copy.copy(one) == one
+    with pytest.raises(FrozenInstanceError):
+        one.x = 2
+    with pytest.raises(FrozenInstanceError):
+        del one.x
+    with pytest.raises(TypeError, match="missing 1 required positional argument: 'x'"):
+        point()
+
+
+def test_a_class_is_no_dataclass_before_it_is_used() -> None:
+    class Unused(Frozen):
+        """A value."""
+
+        x: int
+
+    assert "__init__" not in vars(Unused)
+    Unused(1)
+    assert "__init__" in vars(Unused)
+
+
+def test_the_fields_of_a_class_without_an_instance() -> None:
+    point, named = _kinds()
+    assert [one.name for one in fields(point)] == ["x", "y", "names"]
+    assert [one.name for one in fields(named)] == ["x", "y", "names", "name"]
+    assert is_dataclass(_kinds()[0])
+    assert not is_dataclass(Frozen)
+
+
+def test_a_derived_value_has_the_fields_of_both() -> None:
+    point, named = _kinds()
+    one = named(1, name="a")
+    assert (one.x, one.y, one.name) == (1, 2, "a")
+    assert one != point(1)
+    assert one == named(1, name="a")
+    with pytest.raises(FrozenInstanceError):
+        one.name = "b"
+
+
+def test_a_derived_value_that_is_decorated_too_is_refused() -> None:
+    point, _ = _kinds()
+    with pytest.raises(TypeError, match="Cannot overwrite attribute"):
+
+        @dataclass(frozen=True)
+        class _Decorated(point):  # type: ignore[misc, valid-type]
+            z: int = 0
+
+
+class Pickled(Frozen):
+    """A value that this module never calls."""
+
+    x: int
+
+
+def test_what_another_process_pickled_is_whole() -> None:
+    call = "import pickle, sys; from tests.unit.test_frozen import Pickled; sys.stdout.buffer.write(pickle.dumps(Pickled(1)))"
+    body = subprocess.run([sys.executable, "-c", call], capture_output=True, check=True, cwd=ROOT).stdout
+    one: object = pickle.loads(body)
+    assert "__init__" in vars(Pickled)
+    match one:
+        case Pickled(x):
+            assert x == 1
+        case _:
+            pytest.fail("it has no __match_args__")
+    assert one == pickle.loads(body)
+    assert repr(one) == "Pickled(x=1)"
+
+
+def test_threads_that_make_the_first_instances_at_once_all_get_one() -> None:
+    threads = 8
+    for _ in range(20):
+        point, _ = _kinds()
+        together = Barrier(threads)
+
+        def make(number: int, point: Any = point, together: Barrier = together) -> Any:
+            together.wait(10)
+            one = point(number)
+            return one == point(number), hash(one) == hash(point(number)), one.y
+
+        with ThreadPoolExecutor(threads) as pool:
+            assert set(pool.map(make, range(threads))) == {(True, True, 2)}
