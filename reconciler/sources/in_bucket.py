@@ -60,8 +60,9 @@ class Buckets:
         return ServedRepository(name.text, self._stores[name.place], name.within or "")
 
     def _opened(self, name: SourceName) -> Store:
-        # Not at the top: boto3 takes 0.1 s to import.
-        from reconciler.stores.s3.store import Server, open_bucket
+        # Not at the top: few mirrors have a bucket as their source.
+        from reconciler.stores.s3.opening import open_bucket
+        from reconciler.stores.s3.server import Server
 
         endpoint, host, bucket = _parts(name.place.removeprefix(PREFIX), name.text)
         return open_bucket(Server("s3", endpoint, None), bucket, self._environ(host), self._settings.workers)

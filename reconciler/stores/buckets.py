@@ -232,8 +232,9 @@ def _opened(config: R2 | S3, environ: Mapping[str, str], workers: int) -> Stores
 
     Raises `StoreDenied` for half a pair of credentials or a profile that does not exist.
     """
-    # Not at the top: boto3 takes 0.1 s to import, and `validate` checks this configuration without opening anything.
-    from reconciler.stores.s3.store import Server, open_bucket
+    # Not at the top: `validate` checks this configuration without opening anything, and needs no HTTP.
+    from reconciler.stores.s3.opening import open_bucket
+    from reconciler.stores.s3.server import Server
 
     server = Server(config.type, config.endpoint_url, config.region)
     public = open_bucket(server, config.bucket, environ, workers)

@@ -1,6 +1,9 @@
 """Buckets of Cloudflare R2 and of S3-compatible servers. The only package that imports boto3.
 
-    store      the `Store`: small objects, listings, removals
+    opening    the `Store` that callers get, and from which boto3 is loaded when it is needed
+    reading    small objects without boto3, e.g. the mirror index
+    server     where a bucket is
+    store      the `Store` by boto3: small objects, listings, removals
     multipart  long objects in parts, sent or copied by the server
     buffers    the memory that parts and bodies share
     bucket     what every request to one bucket has in common: retries, guards, errors

@@ -19,6 +19,7 @@ from reconciler.http.proxies import read_proxies
 from reconciler.http.tally import ANSWERS
 from reconciler.stores.s3 import patience
 from reconciler.stores.s3.pace import keep_pace
+from reconciler.stores.s3.reading import is_page
 from reconciler.stores.s3.signing import sign_known_digests
 
 if TYPE_CHECKING:
@@ -128,11 +129,6 @@ def _look_at(response: dict[str, Any]) -> None:
 
 class WebPage(Exception):
     """A web page came instead of an answer, e.g. a network's sign-in page or the home page of another server."""
-
-
-def is_page(body: bytes) -> bool:
-    """Whether a body is HTML."""
-    return body[:256].lstrip().lower().startswith((b"<!doctype html", b"<html"))
 
 
 def base64_of(digest: bytes) -> str:

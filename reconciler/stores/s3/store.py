@@ -20,7 +20,6 @@ from reconciler.errors import (
     StoreUnreachable,
     Unreachable,
 )
-from reconciler.frozen import Frozen
 from reconciler.http.clock import header_time
 from reconciler.oci.spec import Digest
 from reconciler.stores import CHUNK, WITH_CONDITIONS, Absent, Condition, Listed, Matches, Stored, Unfinished, parts
@@ -30,12 +29,13 @@ from reconciler.stores.s3 import buffers, multipart, patience
 from reconciler.stores.s3.bucket import BucketClient, size_of
 from reconciler.stores.s3.buffers import Body, Buffers
 from reconciler.stores.s3.checksums import PartChecksums
-from reconciler.stores.s3.client import WebPage, base64_of, is_page, make_client, watch
+from reconciler.stores.s3.client import WebPage, base64_of, make_client, watch
 from reconciler.stores.s3.contact import Contact
 from reconciler.stores.s3.errors import answer_of, translated
 from reconciler.stores.s3.multipart import Multipart, NotCopied, all_or_none, not_copied
 from reconciler.stores.s3.pages import Pages
 from reconciler.stores.s3.patience import code_of, may_pass, status_of
+from reconciler.stores.s3.reading import age_of, is_page
 from reconciler.stores.s3.session import make_session
 
 if TYPE_CHECKING:
@@ -43,31 +43,17 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import ErrorTypeDef, GetObjectOutputTypeDef
     from tenacity import Retrying
 
+    from reconciler.stores.s3.server import Server
+
 SMALL = MIB
 """Bytes of a body up to which it gets a buffer of its own length: to cut one of `PART_SIZE` and extend it again takes
 longer than to send so few bytes."""
-
-PART_WORKERS = 8
-"""Threads that send parts, for all uploads of one store together: as many as there are uploads at once."""
 
 DELETE_BATCH = 1000
 """Keys in one DeleteObjects request, the most that S3 and R2 take."""
 
 
-class Server(Frozen):
-    """Where a bucket is.
-
-    scheme        how messages begin the bucket's name, e.g. `r2` for `r2://bucket`
-    endpoint_url  the server's URL; None: boto3 derives it from the region
-    region        None: boto3 takes it from the AWS configuration
-    """
-
-    scheme: str
-    endpoint_url: str | None
-    region: str | None
-
-
-def open_bucket(server: Server, bucket: str, environ: Mapping[str, str], workers: int = PART_WORKERS) -> S3Store:
+def open_bucket(server: Server, bucket: str, environ: Mapping[str, str], workers: int) -> S3Store:
     """Opens a bucket for `workers` uploads at once. Sends nothing yet.
 
     Raises `StoreDenied` for half a pair of credentials or an AWS profile that does not exist, `StoreError` for an
@@ -118,7 +104,7 @@ class S3Store:
                 if is_page(content) and not key.endswith(".html"):
                     raise WebPage
                 now = _now(answer)
-                return Stored(content, answer["ETag"], _age(answer, now), now, _headers(answer))
+                return Stored(content, answer["ETag"], age_of(answer.get("LastModified"), now), now, _headers(answer))
 
         return self._bucket.found(key, whole)
 
@@ -301,13 +287,6 @@ class S3Store:
 def _now(answer: GetObjectOutputTypeDef) -> datetime:
     """Returns the time by the server's clock, to the second; by this machine's if the answer has no date."""
     return header_time(answer["ResponseMetadata"]["HTTPHeaders"].get("date", "")) or datetime.now(UTC)
-
-
-def _age(answer: GetObjectOutputTypeDef, now: datetime) -> float:
-    """Returns the seconds since the object was written, both times by the server's clock; 0 if it gives none."""
-    # At 0, a lock looks as if it had just been renewed: nobody takes over the lock of a run that may be alive.
-    written: datetime | None = answer.get("LastModified")
-    return max(0.0, (now - written).total_seconds()) if written else 0.0
 
 
 def _headers(answer: GetObjectOutputTypeDef) -> Headers:

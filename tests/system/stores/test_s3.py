@@ -26,7 +26,10 @@ from reconciler.stores.headers import Headers
 from reconciler.stores.parts import MAX_PARTS, MIB, PART_SIZE, part_size
 from reconciler.stores.s3 import buffers, patience
 from reconciler.stores.s3.buffers import Buffers
+from reconciler.stores.s3.opening import PART_WORKERS
 from reconciler.stores.s3.patience import ATTEMPTS
+from reconciler.stores.s3.server import Server
+from reconciler.stores.s3.store import open_bucket
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
 from tests.parts.http_server import Handler, serving
 from tests.parts.process import find_program
@@ -68,7 +71,7 @@ def scripted(server: ScriptedServer) -> Store:
 
 
 def opened(endpoint_url: str, bucket: str, environ: dict[str, str]) -> Store:
-    return S3(bucket, "auto", endpoint_url, None, None).open(environ).public
+    return open_bucket(Server("s3", endpoint_url, "auto"), bucket, environ, PART_WORKERS)
 
 
 def upload(store: Store, body: bytes, headers: Headers = BLOB_HEADERS, key: str = "blob") -> None:

@@ -24,10 +24,12 @@ from reconciler.errors import ConditionsRefused, StoreDenied, StoreError, StoreU
 from reconciler.http.clock import header_time
 from reconciler.oci.spec import Digest
 from reconciler.stores import Absent, Matches, Store, parts, unfinished
-from reconciler.stores.buckets import S3
 from reconciler.stores.parts import MIB
 from reconciler.stores.s3 import contact, multipart, pages, patience
+from reconciler.stores.s3.opening import PART_WORKERS
 from reconciler.stores.s3.patience import ATTEMPTS
+from reconciler.stores.s3.server import Server
+from reconciler.stores.s3.store import open_bucket
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
 from tests.parts.certificates import certificate
 from tests.parts.process import free_port
@@ -59,7 +61,7 @@ def store(server: ScriptedServer) -> Store:
 
 def opened(url: str) -> Store:
     environ = {"R2_ACCESS_KEY_ID": "the-key", "R2_SECRET_ACCESS_KEY": "the-secret"}
-    return S3("bucket", "auto", url, None, None).open(environ).public
+    return open_bucket(Server("s3", url, "auto"), "bucket", environ, PART_WORKERS)
 
 
 def upload(store: Store, size: int) -> None:
