@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from threading import Barrier
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -62,9 +62,9 @@ def test_a_class_is_no_dataclass_before_it_is_used() -> None:
 
         x: int
 
-    assert "__init__" not in vars(Unused)
+    assert not isinstance(vars(Unused)["__dataclass_fields__"], dict)
     Unused(1)
-    assert "__init__" in vars(Unused)
+    assert isinstance(vars(Unused)["__dataclass_fields__"], dict)
 
 
 def test_the_fields_of_a_class_without_an_instance() -> None:
@@ -87,7 +87,7 @@ def test_a_derived_value_has_the_fields_of_both() -> None:
 
 def test_a_derived_value_that_is_decorated_too_is_refused() -> None:
     point, _ = _kinds()
-    with pytest.raises(TypeError, match="Cannot overwrite attribute"):
+    with pytest.raises(TypeError, match="cannot inherit frozen dataclass from a non-frozen one"):
 
         @dataclass(frozen=True)
         class _Decorated(point):  # type: ignore[misc, valid-type]
@@ -104,7 +104,6 @@ def test_what_another_process_pickled_is_whole() -> None:
     call = "import pickle, sys; from tests.unit.test_frozen import Pickled; sys.stdout.buffer.write(pickle.dumps(Pickled(1)))"
     body = subprocess.run([sys.executable, "-c", call], capture_output=True, check=True, cwd=ROOT).stdout
     one: object = pickle.loads(body)
-    assert "__init__" in vars(Pickled)
     match one:
         case Pickled(x):
             assert x == 1
@@ -112,6 +111,50 @@ def test_what_another_process_pickled_is_whole() -> None:
             pytest.fail("it has no __match_args__")
     assert one == pickle.loads(body)
     assert repr(one) == "Pickled(x=1)"
+
+
+def test_a_value_is_what_dataclass_makes_of_its_class() -> None:
+    """Every kind of field there is, in both, and every way to call them."""
+
+    class Body:
+        a: int
+        b: int = field(repr=False)
+        c: list[int] = field(default_factory=list, hash=False)
+        d: int = 4
+        e: int = field(default=5, compare=False)
+        f: int = field(kw_only=True)
+        g: list[int] = field(default_factory=list, kw_only=True, compare=False)
+        called: ClassVar[list[object]] = []
+
+        def __post_init__(self) -> None:
+            self.called.append(self)
+
+    body = {name: value for name, value in vars(Body).items() if name not in ("__dict__", "__weakref__")}
+    made: Any = dataclass(frozen=True)(type("Kind", (), dict(body)))
+    ours: Any = type("Kind", (Frozen,), dict(body))
+    made.__qualname__ = ours.__qualname__ = "Kind"
+    calls: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+        ((1, 2), {"f": 6}),
+        ((1, 2, [3]), {"f": 6, "g": [7]}),  # type: ignore[list-item]
+        ((1, 2), {"f": 7, "e": 6}),
+        ((1, 3), {"f": 6, "d": 5}),
+    ]
+    for values, named in calls:
+        one, other = made(*values, **named), ours(*values, **named)
+        assert repr(one) == repr(other)
+        assert vars(one) == vars(other)
+        assert hash(one) == hash(other)
+        assert ours.called[-1] is other
+        for more, again in calls:
+            assert (made(*more, **again) == one) is (ours(*more, **again) == other)
+    assert ours(1, 2, f=6).c is not ours(1, 2, f=6).c
+    assert made.__match_args__ == ours.__match_args__
+    for values, named in [((1,), {"f": 1}), ((1, 2), {}), ((1, 2, [], 4, 5, 6), {}), ((1, 2), {"f": 1, "x": 1})]:  # type: ignore[assignment]
+        with pytest.raises(TypeError) as expected:
+            made(*values, **named)
+        with pytest.raises(TypeError) as found:
+            ours(*values, **named)
+        assert str(found.value).partition("__init__")[2] == str(expected.value).partition("__init__")[2]
 
 
 def test_threads_that_make_the_first_instances_at_once_all_get_one() -> None:
