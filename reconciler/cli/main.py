@@ -23,12 +23,14 @@ def main() -> NoReturn:
     sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
     try:
         # Not at the top: these import all the rest, and Ctrl-C meanwhile would print a traceback.
-        from reconciler.cli.app import run
         from reconciler.cli.python_gc import collected_rarely
-        from reconciler.cli.streams import let_go, open_streams
 
-        open_streams()
+        # From here on: most of what start-up makes are modules.
         with collected_rarely():
+            from reconciler.cli.app import run
+            from reconciler.cli.streams import let_go, open_streams
+
+            open_streams()
             _heed(_interrupt)
             code = run()
             _heed(_leave)

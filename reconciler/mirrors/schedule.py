@@ -10,7 +10,6 @@ import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
-from zoneinfo import ZoneInfo
 
 from reconciler.frozen import Frozen
 from reconciler.words import duration_words
@@ -83,7 +82,9 @@ class Cron(Frozen):
         return found
 
     def _ticks(self, since: datetime) -> Iterator[datetime]:
-        # Not every command reads a schedule.
+        # Few runs have a schedule with times.
+        from zoneinfo import ZoneInfo
+
         from cronsim import CronSim
 
         # Stepped in UTC: a difference of two local times would ignore a change of the clocks between them.
@@ -114,6 +115,8 @@ def cron_problem(expression: str) -> str | None:
 
 def zone_problem(zone: str) -> str | None:
     """Says what is wrong with the name of a time zone; None if it is known."""
+    from zoneinfo import ZoneInfo
+
     try:
         ZoneInfo(zone)
     except (KeyError, ValueError, OSError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -122,11 +123,13 @@ def parse_repositories(repositories: Mapping[str, Any]) -> dict[str, RepositoryS
 @lru_cache(maxsize=4096)
 def parse_time(text: str) -> datetime:
     """Reads a time that `format_time` wrote. Raises `Malformed`."""
-    # Cached because `strptime` is slow, and the tags that one apply wrote share a time or a few.
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
-        raise Malformed("time", f"expected YYYY-MM-DDTHH:MM:SSZ, got {text[:40]!r}") from None
+    # Cached because the tags that one apply wrote share a time or a few.
+    with suppress(ValueError, OverflowError):
+        found = datetime.fromisoformat(text)
+        # There are more ways to write a time in ISO 8601 than one.
+        if format_time(found) == text:
+            return found
+    raise Malformed("time", f"expected YYYY-MM-DDTHH:MM:SSZ, got {text[:40]!r}")
 
 
 def format_time(time: datetime) -> str:

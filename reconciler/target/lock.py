@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
 import socket
 import threading
 import time
@@ -86,7 +85,7 @@ class Lease:
         self.unfinished = False
         self._state = state
         self._command = command
-        self._owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(8)}"
+        self._owner = f"{socket.gethostname()}:{os.getpid()}:{os.urandom(8).hex()}"
         self._since = datetime.now(UTC)
         self._etag = ""
         self._until = 0.0

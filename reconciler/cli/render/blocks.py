@@ -6,7 +6,6 @@ out, and each block that lacks some says how many.
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable, Sequence
 
@@ -26,6 +25,9 @@ _NOTICED = re.compile(r"[@#](?=\w)")
 
 def escaped(text: str) -> str:
     """Text from outside as one line of prose: no markup, no link, no image, no mention, no issue reference."""
+    # Only comments of pull requests need it, and it is a table of 2,000 names.
+    import html
+
     flat = html.escape(" ".join(plain(text).split()), quote=False)
     # GitHub looks for mentions in what markdown became, where an entity is a letter again; a comment stays in between.
     apart = _NOTICED.sub(lambda match: f"{match[0]}<!-- -->", flat)
