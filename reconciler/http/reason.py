@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import html
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -85,6 +84,9 @@ def _of_error(error: Any) -> str:
 def _of_text(text: str) -> str:
     if not text.startswith("<"):
         return text.partition("\n")[0]
+    # Few answers are XML or a web page, and it is a table of 2,000 names.
+    import html
+
     said = {name.lower(): html.unescape(value).strip() for name, value in _XML.findall(text)}
     title = _TITLE.search(text)
     return ": ".join(filter(None, (said.get("code"), said.get("message")))) or (
