@@ -14,6 +14,9 @@ from typing import Any, ClassVar, NoReturn, dataclass_transform
 
 _completing = RLock()
 
+_NOTHING = staticmethod(lambda _: ())
+"""What is compared of a value without fields."""
+
 
 class _Fields:
     """The fields of a class that is not complete, for `fields` and for classes derived from it."""
@@ -30,8 +33,8 @@ class Frozen:
     """A value: each class derived from it is what `@dataclass(frozen=True)` would make of it."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]] = _Fields()  # type: ignore[assignment]
-    __compared__: ClassVar[Any] = staticmethod(lambda _: ())
-    __hashed__: ClassVar[Any] = __compared__
+    __compared__: ClassVar[Any] = _NOTHING
+    __hashed__: ClassVar[Any] = _NOTHING
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -82,9 +85,9 @@ def _complete(kind: type[Frozen]) -> None:
             kind.__init__ = _written_init(kind, found)  # type: ignore[method-assign]
 
 
-def _getter(names: Iterator[str]) -> Callable[[Any], Any]:
+def _getter(names: Iterator[str]) -> Any:
     known = tuple(names)
-    return attrgetter(*known) if known else Frozen.__compared__
+    return attrgetter(*known) if known else _NOTHING
 
 
 def _written_init(kind: type, found: tuple[Field[Any], ...]) -> Callable[..., None]:

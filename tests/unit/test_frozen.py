@@ -75,6 +75,23 @@ def test_the_fields_of_a_class_without_an_instance() -> None:
     assert not is_dataclass(Frozen)
 
 
+def test_a_value_without_fields_equals_its_like_only() -> None:
+    class Absent(Frozen):
+        """A value."""
+
+    class Other(Frozen):
+        """Another."""
+
+        note: str = field(default="", compare=False)
+
+    assert Absent() == Absent()
+    assert hash(Absent()) == hash(Absent())
+    assert Other("a") == Other("b")
+    assert hash(Other("a")) == hash(Other("b"))
+    assert Absent() != Other()
+    assert repr(Absent()).endswith("Absent()")
+
+
 def test_a_derived_value_has_the_fields_of_both() -> None:
     point, named = _kinds()
     one = named(1, name="a")
