@@ -8,18 +8,19 @@ and that has no other use. A rule at the edge (`edge.rules`) turns it into `Dock
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Digest
-from reconciler.stores import Stores, discard, unfinished
+from reconciler.stores import Stores
 from reconciler.stores.buckets import R2
+from reconciler.stores.passing import Passing
 from reconciler.target.layout import ManifestKey, parse_key
 from reconciler.work.threads import BLOB_WORKERS
 
 if TYPE_CHECKING:
-    from reconciler.stores import Condition, Listed, Store, Stored, Unfinished
+    from reconciler.stores import Condition, Store, Stored
     from reconciler.stores.config import StoreConfig
     from reconciler.stores.headers import Headers
 
@@ -32,7 +33,7 @@ def open_stores(config: StoreConfig, environ: Mapping[str, str], workers: int = 
     return stores
 
 
-class DigestByTag:
+class DigestByTag(Passing):
     """A `Store` that adds a tag's digest to the headers that are stored, and takes it out of those that are read.
 
     So callers see the headers that they wrote. A tag that was stored without its digest, or with another one, shows a
@@ -40,11 +41,11 @@ class DigestByTag:
     """
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self._other = store
 
     @property
-    def name(self) -> str:
-        return self._store.name
+    def _store(self) -> Store:
+        return self._other
 
     def get(self, key: str) -> Stored | None:
         found = self._store.get(key)
@@ -57,32 +58,6 @@ class DigestByTag:
 
     def guarded(self, check: Callable[[], None]) -> Store:
         return DigestByTag(self._store.guarded(check))
-
-    # Passed on: what neither reads nor writes the headers of a tag.
-
-    def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
-        return self._store.read(key, start, length)
-
-    def size(self, key: str) -> int | None:
-        return self._store.size(key)
-
-    def list(self, prefix: str) -> Iterator[Listed]:
-        return self._store.list(prefix)
-
-    def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
-        self._store.upload(key, chunks, size, digest, headers)
-
-    def copy(self, origin: str, key: str, size: int, headers: Headers) -> bool:
-        return self._store.copy(origin, key, size, headers)
-
-    def delete(self, keys: Iterable[str]) -> None:
-        self._store.delete(keys)
-
-    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
-        return unfinished(self._store, prefix)
-
-    def discard(self, upload: Unfinished) -> None:
-        discard(self._store, upload)
 
 
 def _with_digest(key: str, body: bytes, headers: Headers) -> Headers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -12,12 +12,11 @@ from urllib.parse import urlsplit
 
 from reconciler.errors import Unreachable
 from reconciler.http.proxies import read_proxies
+from reconciler.stores.passing import Passing
 from reconciler.stores.s3.reading import Reader, Unclear
 
 if TYPE_CHECKING:
-    from reconciler.oci.spec import Digest
-    from reconciler.stores import Condition, Listed, Store, Stored, Unfinished
-    from reconciler.stores.headers import Headers
+    from reconciler.stores import Store, Stored
     from reconciler.stores.s3.server import Server
     from reconciler.stores.s3.store import S3Store
 
@@ -65,7 +64,7 @@ def _is_plain(value: str) -> bool:
     return value.isascii() and value.isprintable() and value != ""
 
 
-class LateStore:
+class LateStore(Passing):
     """The `Store` in one bucket. Many threads may use it at once.
 
     reader  reads small objects, until boto3 is there
@@ -73,7 +72,7 @@ class LateStore:
     """
 
     def __init__(self, name: str, reader: Reader, opened: Callable[[], S3Store]) -> None:
-        self.name = name
+        self._name = name
         self._reader = reader
         self._opened = opened
         self._made: S3Store | None = None
@@ -85,39 +84,13 @@ class LateStore:
             self._made = self._made or self._opened()
         return self._made
 
+    @property
+    def name(self) -> str:
+        return self._name
+
     def get(self, key: str) -> Stored | None:
         if not self._made:
             with suppress(Unclear):
                 return self._reader.get(key)
         # Outside of a handler: the store reads the causes of its errors, and this one's would be among them.
         return self._store.get(key)
-
-    def read(self, key: str, start: int = 0, length: int | None = None) -> Generator[bytes, None, None] | None:
-        return self._store.read(key, start, length)
-
-    def size(self, key: str) -> int | None:
-        return self._store.size(key)
-
-    def list(self, prefix: str) -> Iterator[Listed]:
-        return self._store.list(prefix)
-
-    def put(self, key: str, body: bytes, headers: Headers, condition: Condition | None = None) -> str:
-        return self._store.put(key, body, headers, condition)
-
-    def upload(self, key: str, chunks: Iterator[bytes], size: int, digest: Digest, headers: Headers) -> None:
-        self._store.upload(key, chunks, size, digest, headers)
-
-    def copy(self, origin: str, key: str, size: int, headers: Headers) -> bool:
-        return self._store.copy(origin, key, size, headers)
-
-    def delete(self, keys: Iterable[str]) -> None:
-        self._store.delete(keys)
-
-    def guarded(self, check: Callable[[], None]) -> Store:
-        return self._store.guarded(check)
-
-    def unfinished(self, prefix: str) -> Iterator[Unfinished]:
-        return self._store.unfinished(prefix)
-
-    def discard(self, upload: Unfinished) -> None:
-        self._store.discard(upload)

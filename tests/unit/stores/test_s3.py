@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from tenacity import wait_none
 
 from reconciler.errors import ConditionsRefused, StoreDenied, StoreError, StoreUnreachable
 from reconciler.http.clock import header_time
@@ -39,19 +38,9 @@ from tests.parts.scripted_server import DROP, Answer, Asked, ScriptedServer
 if TYPE_CHECKING:
     from reconciler.stores import Condition
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
 NOON = datetime(2026, 11, 26, 12, 0, 0, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries follow each other at once."""
-    monkeypatch.setattr(patience, "wait_random_exponential", lambda **_: wait_none())
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with start_scripted_s3() as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -14,21 +13,22 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from hypothesis import given
 from hypothesis import strategies as st
-from tenacity import wait_none
 
 from reconciler.errors import StoreDenied, StoreError
 from reconciler.stores.headers import Headers
-from reconciler.stores.s3 import patience, store
+from reconciler.stores.s3 import store
 from reconciler.stores.s3.opening import PART_WORKERS, LateStore, open_bucket
 from reconciler.stores.s3.reading import Reader, signed
 from reconciler.stores.s3.server import Server
 from reconciler.target.layout import JSON_HEADERS
 from tests.parts.process import free_port
-from tests.parts.scripted_s3 import error, start_scripted_s3
+from tests.parts.scripted_s3 import error
 from tests.parts.scripted_server import DROP, Answer, ScriptedServer
 
 if TYPE_CHECKING:
     from reconciler.stores import Store
+
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 CREDENTIALS = {"R2_ACCESS_KEY_ID": "the-key", "R2_SECRET_ACCESS_KEY": "the-secret"}
 KEY = "_mirror/index.json"
@@ -42,17 +42,6 @@ OBJECT = Answer(
     },
     body=b"{}",
 )
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "wait_random_exponential", lambda **_: wait_none())
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with start_scripted_s3() as running:
-        yield running
 
 
 @pytest.fixture

@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import botocore.auth
 import pytest
 from botocore import UNSIGNED
 from botocore.session import Session
-from tenacity import wait_none
 
 from reconciler.oci.spec import Digest
 from reconciler.stores.buckets import S3
-from reconciler.stores.s3 import patience
 from reconciler.stores.s3.signing import sign_known_digests
 from reconciler.target.layout import BLOB_HEADERS, JSON_HEADERS
-from tests.parts.scripted_s3 import error, start_scripted_s3
+from tests.parts.scripted_s3 import error
 
 if TYPE_CHECKING:
     from reconciler.stores import Store
     from tests.parts.scripted_server import ScriptedServer
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
 BODY = b"x" * 3000
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "wait_random_exponential", lambda **_: wait_none())
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with start_scripted_s3() as running:
-        yield running
 
 
 @pytest.fixture
