@@ -1,21 +1,23 @@
-"""Counts and measures what is served, for `serve` and `watch --serve`."""
+"""What `serve` and `watch --serve` share: who may pull, what is counted and what is measured."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli.console import note
+from reconciler.cli.console import note, warn
 from reconciler.errors import ExtraMissing, UsageError
 from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
+    from reconciler.access.config import Access
     from reconciler.metrics.samples import Traffic
     from reconciler.pulls.counter import Counter
+    from reconciler.serve.guards import FileGuard
     from reconciler.serve.traffic import Tally
     from reconciler.stores import Store
 
@@ -25,6 +27,32 @@ CountOption = Annotated[
 CountsOption = Annotated[
     Path | None, typer.Option("--counts", metavar="DIR", help="Count pulls and misses by tag, in this folder.")
 ]
+
+AccessOption = Annotated[
+    Path | None,
+    typer.Option("--access", metavar="FILE", help="Ask for a login: the tokens of this file, which edge.access names."),
+]
+
+
+def guard_of(access: Callable[[], Access], path: Path | None) -> FileGuard | None:
+    """Reads who may log in, and says what is not protected; None if everyone may pull.
+
+    access  returns the edge.access of mirrors.yaml as it is at the moment
+
+    Raises `UsageError` for a file that is not valid.
+    """
+    if path is None:
+        if access():
+            warn("edge.access has tokens, but without --access everyone may pull without a login")
+        return None
+    if not access():
+        raise UsageError("--access: mirrors.yaml has no edge.access, which says what each token may pull; add it")
+    from reconciler.serve.guards import FileGuard
+
+    guard = FileGuard(access, path)
+    if guard.without_token:
+        note(f"note: no token for {', '.join(guard.without_token)}; `r2mirror edge token create` makes one")
+    return guard
 
 
 class Counting(Frozen):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reconciler.metrics.recorder import Recorder
     from reconciler.metrics.samples import Traffic
     from reconciler.mirrors.model import Mirrors
+    from reconciler.serve.guards import FileGuard
     from reconciler.stores import Stores
     from reconciler.watch.inbox import Inbox
     from reconciler.watch.watched_file import WatchedFile
@@ -45,6 +46,7 @@ def answering(
     *,
     serve: bool,
     counting: Counting = NOT_COUNTED,
+    guard: FileGuard | None = None,
     log: bool,
 ) -> Iterator[None]:
     """Answers on a port for the length of the block, if there is to be one."""
@@ -53,7 +55,6 @@ def answering(
         return
     try:
         from reconciler.serve import server
-        from reconciler.serve.registry import registry
         from reconciler.serve.traffic import Tally
         from reconciler.triggers.port import PROBES, Port
     except ModuleNotFoundError as error:
@@ -77,7 +78,7 @@ def answering(
             lambda: {one.file: one.mirrors for one in states()},
             lambda file, targets: inboxes[file].wake(targets),
             metrics if recorder else None,
-            registry(stores.public, counter) if stores else None,
+            server.guarded_registry(stores.public, counter, guard) if stores else None,
             environ=os.environ,
         )
         with server.listen(host, PORT if number is None else number) as listener:

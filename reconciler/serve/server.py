@@ -87,10 +87,14 @@ def server(
     traffic: Tally | None = None,
 ) -> Server:
     """Configures the server of a registry; `run(sockets=[listener])` serves until SIGINT or SIGTERM."""
-    application: ASGIApp = registry(store, counter)
-    if guard:
-        application = Gate(application, guard)
+    application = guarded_registry(store, counter, guard)
     return web_server(application, listener, probes=PROBES, access_log=access_log, traffic=traffic)
+
+
+def guarded_registry(store: Store, counter: Counter | None, guard: Callable[[], Guard] | None) -> ASGIApp:
+    """Builds the registry of a store, for those that `guard` lets in; None: everyone."""
+    application = registry(store, counter)
+    return Gate(application, guard) if guard else application
 
 
 def web_server(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -14,14 +13,10 @@ from reconciler.cli.inputs import load
 from reconciler.cli.log import log_from
 from reconciler.cli.options import MIRRORS, FileOption, StoreOption, VerboseOption
 from reconciler.cli.render.serve import announcement
-from reconciler.cli.serving import Counting, CountOption, CountsOption, answering_metrics
+from reconciler.cli.serving import AccessOption, Counting, CountOption, CountsOption, answering_metrics, guard_of
 from reconciler.errors import ExtraMissing, UsageError
 from reconciler.serve.lists import an_image
 from reconciler.target.digest_by_tag import open_stores
-
-if TYPE_CHECKING:
-    from reconciler.access.config import Access
-    from reconciler.serve.guards import FileGuard
 
 
 def serve(
@@ -43,12 +38,7 @@ def serve(
     ] = None,
     count: CountOption = False,
     counts: CountsOption = None,
-    access: Annotated[
-        Path | None,
-        typer.Option(
-            "--access", metavar="FILE", help="Ask for a login: the tokens of this file, which edge.access names."
-        ),
-    ] = None,
+    access: AccessOption = None,
     verbose: VerboseOption = 0,
 ) -> int:
     """Serve the store as a read-only registry.
@@ -69,7 +59,7 @@ def serve(
         raise ExtraMissing("serve", "serve") from None
     log_from(logging.WARNING)
     mirrors = load(file, store)
-    guard = _guard(mirrors.access, access)
+    guard = guard_of(lambda: mirrors.access, access)
     stores = open_stores(mirrors.store, os.environ)
     public = stores.public
     image = an_image(public)
@@ -84,19 +74,3 @@ def serve(
         server.serve(public, listener, access_log=verbose > 0, counter=counter, guard=guard, traffic=traffic)
     note("stopped")
     return 0
-
-
-def _guard(access: Access, path: Path | None) -> FileGuard | None:
-    """Reads who may log in, and notes what is not protected. Raises `UsageError` for a file that is not valid."""
-    if path is None:
-        if access:
-            note("note: edge.access has tokens, but without --access everyone may pull without a login")
-        return None
-    if not access:
-        raise UsageError("--access: mirrors.yaml has no edge.access, which says what each token may pull; add it")
-    from reconciler.serve.guards import FileGuard
-
-    guard = FileGuard(access, path)
-    if guard.without_token:
-        note(f"note: no token for {', '.join(guard.without_token)}; `r2mirror edge token create` makes one")
-    return guard

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.cli.console import command_line, complain, note, warn
+from reconciler.cli.console import command_line, complain, note
 from reconciler.cli.inputs import load_whole
 from reconciler.cli.log import stamp
 from reconciler.cli.malloc import share_arenas
 from reconciler.cli.options import MIRRORS, NoPruneOption, VerboseOption, WorkersOption, rate, seconds, taking
-from reconciler.cli.serving import Counting, CountOption, CountsOption
+from reconciler.cli.serving import AccessOption, Counting, CountOption, CountsOption, guard_of
 from reconciler.cli.watch_log import WatchLog
 from reconciler.cli.watch_port import answering, make_recorder
 from reconciler.errors import UsageError
@@ -79,6 +79,7 @@ class Call(Frozen):
     ] = None
     count: CountOption = False
     counts: CountsOption = None
+    access: AccessOption = None
     no_prune: NoPruneOption = False
     workers: WorkersOption = None
     bandwidth: Annotated[
@@ -103,8 +104,8 @@ def watch(call: Call) -> int:
     if call.serve and len(paths) > 1:
         raise UsageError("--serve serves the store of one file; watch the others with another process")
     counting = Counting(call.count, call.counts)
-    if counting and not call.serve:
-        raise UsageError("--count and --counts are about what is served; add --serve")
+    if (counting or call.access) and not call.serve:
+        raise UsageError("--count, --counts and --access are about what is served; add --serve")
     # Before the first thread: one that is started gets an arena of its own.
     share_arenas()
     recorder = make_recorder() if call.serve or call.port is not None else None
@@ -112,11 +113,19 @@ def watch(call: Call) -> int:
     runner = Runner(os.environ, command_line(), call.workers, call.bandwidth, call.no_prune, log.notify)
     load = labelled(load_whole, paths)
     files = [_watched(path, load, runner, log) for path in paths]
-    if call.serve and files[0][0].status.mirrors.access:
-        what = f"{paths[0]} has edge.access, but --serve asks for no login: every client of its port may pull"
-        warn(f"{what}. `r2mirror serve --access` asks for one")
+    watched, _ = files[0]
+    guard = guard_of(lambda: watched.status.mirrors.access, call.access) if call.serve else None
     group = Group(files, call.grace, log.crashed)
-    port = answering(files, recorder, call.host, call.port, serve=call.serve, counting=counting, log=call.verbose > 0)
+    port = answering(
+        files,
+        recorder,
+        call.host,
+        call.port,
+        serve=call.serve,
+        counting=counting,
+        guard=guard,
+        log=call.verbose > 0,
+    )
     with _heeded(group), port:
         return _ended(group, _run(call, group, files, log))
 

@@ -12,16 +12,19 @@ from typing import TYPE_CHECKING, Any, cast
 import httpx
 import pytest
 
+from reconciler.access.file import Hashes, write_hashes
 from reconciler.cli.serving import Counting
 from reconciler.cli.watch_port import answering, exposed, make_recorder
 from reconciler.errors import ExtraMissing, UsageError
 from reconciler.mirrors.patterns import Glob
 from reconciler.pulls.counts import parse_counts
+from reconciler.serve.guards import FileGuard
 from reconciler.stores.folder import Folder
 from reconciler.triggers import gathering
 from reconciler.watch.inbox import Inbox
 from reconciler.watch.status import Status
 from tests.memory import mirror, mirrors
+from tests.parts.private import ACCESS, HASHES, KEY, basic
 from tests.parts.process import free_port
 
 if TYPE_CHECKING:
@@ -120,6 +123,33 @@ def test_what_is_served_is_counted_and_measured(tmp_path: Path) -> None:
         assert 'r2mirror_served_tags_total{result="missed"} 1.0' in lines
     [written] = (tmp_path / "counts").glob("_mirror/pulls/*/*.json")
     assert parse_counts(written.read_bytes(), "it").missed == {("app", "1"): 1}
+
+
+def test_the_registry_asks_for_a_login_as_the_file_has_it_now_and_probes_ask_for_none(tmp_path: Path) -> None:
+    number, tokens = free_port(), tmp_path / "tokens.json"
+    write_hashes(tokens, Hashes(KEY, HASHES))
+    served = replace(STATUS, mirrors=replace(STATUS.mirrors, store=Folder(tmp_path / "mirror", None)))
+    access = dict(ACCESS)
+    guard = FileGuard(lambda: access, tokens)
+    files = [(cast("WatchedFile", SimpleNamespace(status=served)), Inbox())]
+    with (
+        answering(files, make_recorder(), "127.0.0.1", number, serve=True, guard=guard, log=False),
+        httpx.Client(base_url=f"http://127.0.0.1:{number}", trust_env=False) as client,
+    ):
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert client.get(path).status_code == 200
+        challenge = client.get("/v2/").headers["www-authenticate"]
+        assert challenge == f'Bearer realm="http://127.0.0.1:{number}/token",service="127.0.0.1:{number}"'
+        login = {"Authorization": basic("team-a")}
+        assert client.get("/token", headers=login).json()["token"]
+        assert [
+            client.get(f"/v2/{name}/app/tags/list", headers=login).status_code for name in ("team-a", "team-b")
+        ] == [
+            404,
+            403,
+        ]
+        del access["team-a"]
+        assert client.get("/v2/team-a/app/tags/list", headers=login).status_code == 401
 
 
 def test_one_place_for_counts() -> None:

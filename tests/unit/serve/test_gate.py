@@ -43,7 +43,7 @@ def test_the_realm_has_the_address_that_the_client_used(served: Served) -> None:
 def test_a_file_that_changes_counts_at_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "tokens.json"
     write_hashes(path, Hashes(KEY, HASHES))
-    guard = FileGuard(ACCESS, path)
+    guard = FileGuard(lambda: ACCESS, path)
     assert guard() == Guard(ACCESS, HASHES, KEY.encode())
     write_hashes(path, Hashes(KEY, {"ci": HASHES["ci"]}))
     assert guard().hashes.keys() == {"ci"}
@@ -53,4 +53,4 @@ def test_a_file_that_changes_counts_at_once(tmp_path: Path, caplog: pytest.LogCa
     assert guard().hashes.keys() == {"ci"}
     assert "tokens.json: is not a valid file of tokens" in caplog.text
     with pytest.raises(UsageError):
-        FileGuard(ACCESS, path)
+        FileGuard(lambda: ACCESS, path)
