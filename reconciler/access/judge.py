@@ -27,7 +27,7 @@ _BASIC = re.compile(r"basic +((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z
 _BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
 _NAME = re.compile(r"[a-z0-9._/-]{1,255}")
 _SCOPE = re.compile(rf"repository(?:\([a-z]{{1,20}}\))?:({_NAME.pattern}):([a-z,*]{{1,100}})")
-_NOBODY = TokenConfig("", ())
+_NO_TOKEN = TokenConfig("", ())
 _NO_HASH = "0" * 64
 
 
@@ -44,7 +44,7 @@ class Guard(Frozen):
     key: bytes = field(repr=False)
 
     def config(self, name: str) -> TokenConfig:
-        return self.access.get(name, _NOBODY)
+        return self.access.get(name, _NO_TOKEN)
 
     def hash_for(self, name: str) -> str:
         return self.hashes.get(name, _NO_HASH)

@@ -30,7 +30,11 @@ CountsOption = Annotated[
 
 AccessOption = Annotated[
     Path | None,
-    typer.Option("--access", metavar="FILE", help="Ask for a login: the tokens of this file, which edge.access names."),
+    typer.Option(
+        "--access",
+        metavar="FILE",
+        help="Ask for a login with a token of this file; edge.access says what each may pull.",
+    ),
 ]
 
 

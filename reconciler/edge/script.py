@@ -58,7 +58,7 @@ def wanted_script(edge: EdgeConfig, buckets: Sequence[str], jurisdiction: str, m
         for name, bucket in ((BUCKET, buckets[0]), (COUNTS, buckets[-1]))
     ]
     if edge.access:
-        # Without the secrets of the tokens, the Worker then lets nobody in.
+        # Without the secrets of the tokens, the Worker then lets no one in.
         bindings.append({"type": "plain_text", "name": ACCESS, "text": access_json(edge.access)})
     if edge.on_miss:
         bindings.append({"type": "plain_text", "name": ON_MISS, "text": on_miss_json(edge.on_miss)})

@@ -54,7 +54,9 @@ edge.add_typer(token)
 RemoveOption = Annotated[
     bool,
     typer.Option(
-        "--remove", help="Remove all of r2mirror's rules and its Worker; the bucket stays, and so does its domain."
+        "--remove",
+        help="Remove all of r2mirror's rules and its Worker; the bucket stays, and so does its domain, unless the "
+        "mirror is private.",
     ),
 ]
 RollbackOption = Annotated[

@@ -59,7 +59,7 @@ class Call(Frozen):
             "--grace",
             metavar="SECONDS",
             parser=seconds,
-            help="How long SIGTERM lets images under way finish, and what is done be recorded.",
+            help="How long images under way may take to finish after SIGTERM.",
         ),
     ] = GRACE
     serve: Annotated[

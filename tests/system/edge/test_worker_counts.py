@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.pulls.counts import Counts, parse_counts
-from reconciler.target.layout import COUNTS, counts_key, parse_counts_key
+from reconciler.pulls.counts import Counts, counts_bytes, parse_counts
+from reconciler.target.layout import COUNTS, JSON_HEADERS, counts_key, parse_counts_key
+from tests.parts.images import app, write_layout
 from tests.parts.process import find_program
-from tests.parts.r2_simulator import WORKER, worker_host
-from tests.parts.seaweedfs import bucket_store
+from tests.parts.r2_simulator import WORKER, start_r2_simulator, worker_host
+from tests.parts.seaweedfs import bucket_store, s3_store
 from tests.parts.serving import Served, wait_until
+from tests.world import InProcess
 
 if TYPE_CHECKING:
+    from reconciler.stores import Store
     from tests.parts.seaweedfs import S3Bucket
 
 START = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -116,13 +121,57 @@ def test_a_bucket_that_fails_costs_no_count(play: Any) -> None:
     assert counts(write).pulled == {("a", "1"): 2}
 
 
-def test_the_runtime_writes_counts_to_the_bucket_of_the_state(r2_simulator: tuple[S3Bucket, ...]) -> None:
-    """Which tags are in them depends on the tests before this one: the runtime's isolate lives on."""
-    bucket, counted = r2_simulator[0], bucket_store(r2_simulator[-1])
-    assert Served(worker_host(bucket)).ask("/v2/library/redis/manifests/7.4").status == 404
-    wait_until(lambda: any(counted.list(COUNTS)))
-    [row, *_] = counted.list(COUNTS)
-    found = counted.get(row.key)
-    assert found is not None
-    assert parse_counts_key(row.key)
-    assert parse_counts(found.body, row.key).missed
+def test_what_clients_asked_the_runtime_for_is_shown_by_wanted_list_and_the_page(tmp_path: Path) -> None:
+    # A runtime of its own: an isolate that has counted before would write only after a pause.
+    with start_r2_simulator(tmp_path / "r2") as buckets:
+        world, state = mirrored(tmp_path, buckets[0], buckets[-1])
+        asked(Served(worker_host(buckets[0])), {"team/app:1.0": 2, "team/app:2.0": 1, "library/redis:7.4": 3})
+        wait_until(lambda: any(state.list(COUNTS)))
+        wanted = json.loads(world.run("wanted", "--format", "json").stdout)["wanted"]
+        found = {f"{one['target']}:{one['tag']}": (one["count"], one["source"]) for one in wanted}
+        assert found == {"library/redis:7.4": (3, None), "team/app:2.0": (1, "oci:./images")}
+        [listed] = json.loads(world.run("list", "--pulls", "--format", "json").stdout)["repositories"]
+        assert (listed["target"], listed["pulls"]) == ("team/app", 2)
+        assert "asked for and not mirrored: library/redis:7.4 (3)" in world.run("plan").stdout
+        as_on_the_day_before(state)
+        write_layout(tmp_path / "images", {"1.0": app("1", "linux/amd64"), "2.0": app("2", "linux/amd64")})
+        world.mirrors(APP | {"tags": ["1.0", "2.0"]})
+        world.apply()
+        page = Served(worker_host(buckets[0])).ask("/").body
+        assert pulls_on(page) == {"team/app": {"1.0": 2}}
+
+
+APP = {"source": "oci:./images", "target": "team/app", "tags": ["1.0"]}
+
+
+def mirrored(folder: Path, public: S3Bucket, state: S3Bucket) -> tuple[InProcess, Store]:
+    """A mirror of team/app:1.0, whose state is where the Worker writes its counts."""
+    world = InProcess(folder, {**s3_store(public), "state_bucket": state.bucket}, environ=public.environ())
+    write_layout(folder / "images", {"1.0": app("1", "linux/amd64")})
+    world.mirrors(APP)
+    world.apply()
+    return world, bucket_store(state)
+
+
+def asked(worker: Served, images: Mapping[str, int]) -> None:
+    for image, times in images.items():
+        name, _, tag = image.rpartition(":")
+        for _ in range(times):
+            worker.ask(f"/v2/{name}/manifests/{tag}", "HEAD")
+
+
+def as_on_the_day_before(state: Store) -> None:
+    """Dates back what was counted: the page shows days that are over."""
+    [row] = state.list(COUNTS)
+    day, writer = parse_counts_key(row.key) or pytest.fail(row.key)
+    found = state.get(row.key)
+    assert found
+    before = day - timedelta(days=1)
+    state.put(counts_key(before, writer), counts_bytes(before, parse_counts(found.body, row.key)), JSON_HEADERS)
+    state.delete([row.key])
+
+
+def pulls_on(page: bytes) -> dict[str, dict[str, int]]:
+    [found] = re.findall(rb'<script id="pulls" type="application/json">(.*?)</script>', page)
+    pulls: dict[str, dict[str, int]] = json.loads(found)["repositories"]
+    return pulls
