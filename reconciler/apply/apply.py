@@ -3,8 +3,7 @@
     from reconciler.apply.apply import Options, apply_made
     from reconciler.mirrors.load import load_mirrors
     from reconciler.plan.connections import connect
-    from reconciler.plan.guards import refuse_older_box
-from reconciler.plan.make import make
+    from reconciler.plan.make import make
 
     mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
     with connect(mirrors, os.environ) as connections:

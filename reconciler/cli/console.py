@@ -10,7 +10,7 @@ from typing import Any, TextIO, TypeVar
 
 import typer
 
-from reconciler.cli.github import annotate, summarise
+from reconciler.cli.github import annotate, has_summary, summarise
 from reconciler.cli.log import LogFormat, line, manner, result_shown
 from reconciler.cli.render.formats import TEXT, View, written
 from reconciler.cli.streams import colored, write
@@ -89,7 +89,7 @@ def report(view: View[Result], result: Result) -> None:
     """Reports a result to GitHub Actions too, where the program runs there."""
     if view.places:
         annotate(one.problem for one in view.places(result) if one.level == "error")
-    if view.markdown:
+    if view.markdown and has_summary():
         summarise(view.markdown(result))
 
 

@@ -41,10 +41,15 @@ def annotation(problem: Problem, workspace: str) -> str:
     return f"::error {where}line={problem.line},col={problem.column}::{_data(plain(message))}"
 
 
+def has_summary() -> bool:
+    """Returns whether there is a summary of the step: to write a result for it takes time, and loads more."""
+    return bool(os.environ.get("GITHUB_STEP_SUMMARY")) and _at_work()
+
+
 def summarise(markdown: str) -> None:
     """Adds a result to the summary of the step. What cannot be written is left out: it is printed anyway."""
-    path = os.environ.get("GITHUB_STEP_SUMMARY")
-    if path and _at_work():
+    if has_summary():
+        path = os.environ["GITHUB_STEP_SUMMARY"]
         try:
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(markdown + "\n")
