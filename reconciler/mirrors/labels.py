@@ -6,8 +6,9 @@ They are shown only: repositories still belong to `default`.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +21,19 @@ _LONGEST = 60
 def labels(paths: Sequence[Path]) -> dict[Path, str]:
     """Returns a name for each of several files: its own, with as many of its folders as tell it from the others."""
     found: dict[Path, str] = {}
-    for path in paths:
-        depths = range(1, len(path.parts) + 1)
-        name = next(
-            (_end(path, one) for one in depths if [_end(other, one) for other in paths].count(_end(path, one)) == 1), ""
-        )
-        found[path] = name or f"{_end(path, 1) or 'file'}-{len(found) + 1}"
+    for number, path in enumerate(paths, 1):
+        numbered = (f"{_end(path, 1) or 'file'}-{one}" for one in count(number))
+        # Checked again: ends of different lengths may be spelled alike, e.g. those of `a.yaml` and `a.yaml/..`.
+        found[path] = next(one for one in chain(_telling(path, paths), numbered) if one not in found.values())
     return found
+
+
+def _telling(path: Path, paths: Sequence[Path]) -> Iterator[str]:
+    """Yields the ends of a path that no other one of the paths has, the shortest first."""
+    for depth in range(1, len(path.parts) + 1):
+        end = _end(path, depth)
+        if end and [_end(other, depth) for other in paths].count(end) == 1:
+            yield end
 
 
 def _end(path: Path, depth: int) -> str:

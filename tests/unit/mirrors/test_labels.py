@@ -23,6 +23,7 @@ PARTS = st.lists(st.sampled_from(["a.yaml", "b.yaml", "teams", "..", "A b", "-",
         (["one/mirrors.yaml", "two/mirrors.yaml", "c.yaml"], ["one-mirrors.yaml", "two-mirrors.yaml", "c.yaml"]),
         (["mirrors.yaml", "two/mirrors.yaml"], ["mirrors.yaml-1", "two-mirrors.yaml"]),
         (["/etc/A b.yaml", "../Z.yml"], ["a-b.yaml", "z.yml"]),
+        (["a.yaml/a.yaml", "a.yaml/..", ".."], ["a.yaml", "file-2", "file-3"]),
     ],
 )
 def test_as_much_of_a_path_as_tells_it_from_others(paths: list[str], names: list[str]) -> None:
