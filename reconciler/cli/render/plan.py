@@ -8,18 +8,14 @@ from typing import TYPE_CHECKING
 from reconciler.cli.render.changes import SIGNS, STYLES, digests_words, remark, short_digest
 from reconciler.cli.render.sheet import EMPTY, WIDE, Grid, Line, bold, rendered
 from reconciler.plan.ages import moment
-from reconciler.plan.cost.prices import month, share
-from reconciler.plan.cost.serving import PRICES, pulls_free_a_day
 from reconciler.plan.diff import Action
 from reconciler.plan.guards import held_back
-from reconciler.words import count, size_words
+from reconciler.words import count
 
 if TYPE_CHECKING:
     from reconciler.cli.render.sheet import Part
     from reconciler.plan.plan import Plan, RepositoryPlan
-    from reconciler.plan.sizes import WorkerUse
     from reconciler.sources.quota import Spending
-    from reconciler.stores.requests import Prices, RequestCounts
 
 
 SHARED_SHOWN = 3
@@ -27,9 +23,6 @@ SHARED_SHOWN = 3
 
 STANDING_SHOWN = 10
 """How many tags of a repository are named that stay although the source has changed."""
-
-UNREAD_SHOWN = 10
-"""How many images of unknown size are named."""
 
 
 def plan_text(plan: Plan, *, color: bool = False, width: int = WIDE) -> str:
@@ -68,7 +61,11 @@ def summary_line(plan: Plan) -> str:
 def figure_lines(plan: Plan) -> Iterator[str]:
     """The pulls, sizes and costs of the plan, where they were estimated, and what they leave out."""
     yield from _quota_lines(plan)
-    yield from _size_lines(plan)
+    if plan.sizes:
+        # Imported here, with the prices: most plans are made without sizes.
+        from reconciler.cli.render.sizes import size_lines
+
+        yield from size_lines(plan.sizes)
     if plan.spendings or plan.sizes:
         yield from _left_out(plan)
 
@@ -97,56 +94,6 @@ def pulls_words(spending: Spending) -> str:
     """Writes e.g. `17 pulls; docker.io has 76 of 100 left, counted over 6 h`."""
     number = count(spending.pulls, "pull")
     return f"{number if spending.exact else f'about {number}, or more once indexes are read'}; {spending.quota}"
-
-
-def _size_lines(plan: Plan) -> Iterator[str]:
-    """What the plan transfers, requests and costs, if it was made with sizes."""
-    sizes = plan.sizes
-    if sizes is None:
-        return
-    copied = f", copies {size_words(sizes.copied)} within the store" if sizes.copied else ""
-    yield (
-        f"Sizes: downloads {size_words(sizes.downloaded)} ({count(sizes.blobs, 'blob')}, "
-        f"{count(sizes.manifests, 'manifest')}), uploads {size_words(sizes.uploaded)}{copied}."
-    )
-    retired = f", with {count(sizes.retired, 'retired digest')} not collected yet" if sizes.retired else ""
-    if sizes.before is not None and sizes.after is not None:
-        yield f"Stored: {size_words(sizes.before)} now, {size_words(sizes.after)} after{retired}."
-    if sizes.requests is not None:
-        yield from _request_lines(sizes.requests)
-        if sizes.prices and sizes.after is not None:
-            yield from _cost_lines(sizes.prices, sizes.after, sizes.requests)
-    if sizes.worker and sizes.worker.images:
-        yield _worker_line(sizes.worker)
-    for one in sizes.unread[:UNREAD_SHOWN]:
-        yield f"! {one.target}:{one.tag} is not in these sizes: {one.reason}"
-    if len(sizes.unread) > UNREAD_SHOWN:
-        yield f"! ... and {len(sizes.unread) - UNREAD_SHOWN} more; --format json has all of them."
-
-
-def _request_lines(requests: RequestCounts) -> Iterator[str]:
-    names = ", ".join(f"{number} {name}" for name, number in requests.by_name.items() if number)
-    yield f"Requests: {requests.class_a} of class A, {requests.class_b} of class B ({names})."
-
-
-def _cost_lines(prices: Prices, stored: int, requests: RequestCounts) -> Iterator[str]:
-    bill, part = month(prices, stored, requests), share(prices, stored, requests)
-    yield (
-        f"A month at {prices.whose}'s list prices of {prices.as_of}, with one such run: {dollars(bill.total)} (storage "
-        f"{dollars(bill.storage)}, class A {dollars(bill.class_a)}, class B {dollars(bill.class_b)}); "
-        f"{dollars(part.total)} of a bill that is beyond the free tier anyway."
-    )
-
-
-def _worker_line(use: WorkerUse) -> str:
-    of = f"one pull of {'the new image' if use.images == 1 else f'each of {use.images} new images'}"
-    free = f"{PRICES.worker_free_a_day:,} a day are free, which is some {pulls_free_a_day(use):,} such pulls"
-    return f"Worker: {of} takes {count(use.requests, 'request')}; {free}."
-
-
-def dollars(amount: float) -> str:
-    """Writes e.g. `$4.50`; less than a cent is not `$0.00`."""
-    return "under $0.01" if 0 < amount < 0.01 else f"${amount:.2f}"
 
 
 def _heading(repository: RepositoryPlan) -> Line:
