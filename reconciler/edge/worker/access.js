@@ -8,6 +8,9 @@
  * the same work.
  */
 
+import { hex, remember } from "./digest.js";
+import { Refusal } from "./refusal.js";
+
 /**
  * Everything that a judgement needs: what each token may do, the hashes of the tokens and the key in hex, by name.
  * @typedef {{ access: Map<string, Permission>, hashes: Map<string, string>, key: string }} Guard
@@ -24,7 +27,6 @@ const MAX_HEADER = 8192;
 const MAX_SCOPES = 16;
 const MAX_FAILURES = 10;
 const WINDOW = 60;
-const MAX_REMEMBERED = 1000;
 const NO_HASH = "0".repeat(64);
 const TOKEN_PATH = "/token";
 
@@ -56,7 +58,7 @@ export function guardOf(env) {
 }
 
 /**
- * The answer to a request that is not the registry's; null for one that is allowed.
+ * Lets a request pass, with null, or answers it at the token endpoint. Throws `Refusal` for one that is not allowed.
  * @param {Guard} guard
  * @param {Request} request
  * @param {URL} url
@@ -64,32 +66,36 @@ export function guardOf(env) {
  * @param {number} now seconds
  * @returns {Promise<Response | null>}
  */
-export async function refusal(guard, request, url, path, now) {
+export async function gate(guard, request, url, path, now) {
   const authorization = request.headers.get("Authorization");
   const repository = repositoryOf(path);
   const isPage = path === TOKEN_PATH || path === "/" || path === "/index.html";
   // Every path takes Basic: containerd's hosts.toml can only have a header.
   if (isPage || parseLogin(authorization)) {
     const login = await checkedLogin(guard, authorization, request.headers.get("CF-Connecting-IP") ?? "", now);
-    if (login instanceof Response) return login;
-    if (path !== TOKEN_PATH) return repository === null || mayPull(guard, login.name, repository) ? null : denied();
-    const token = await exchange(guard, login.name, url.searchParams.getAll("scope"), now);
-    return answer(200, { token, access_token: token, expires_in: LIFETIME }, {});
+    if (path === TOKEN_PATH) {
+      const token = await exchange(guard, login.name, url.searchParams.getAll("scope"), now);
+      const headers = { "Cache-Control": "no-store" };
+      return Response.json({ token, access_token: token, expires_in: LIFETIME }, { headers });
+    }
+    if (repository !== null && !mayPull(guard, login.name, repository)) throw denied();
+    return null;
   }
   const verdict = await judge(guard, authorization, repository, now);
   if (verdict === "allowed") return null;
-  if (verdict === "denied") return denied();
+  if (verdict === "denied") throw denied();
   const parts = [`Bearer realm="${url.origin}${TOKEN_PATH}"`, `service="${url.host}"`];
   const scope = scopeOf(repository);
   if (scope) parts.push(`scope="${scope}"`);
   if (verdict === "scope") parts.push('error="insufficient_scope"');
-  return unauthorized(parts.join(","));
+  throw unauthorized(parts.join(","));
 }
 
 /** @type {Map<string, { first: number, count: number }>} failed logins by client and name */
 const failures = new Map();
 
 /**
+ * The login of a request. Throws `Refusal` for one that is not right, with 429 after many of them.
  * @param {Guard} guard
  * @param {string | null} authorization
  * @param {string} client
@@ -97,7 +103,7 @@ const failures = new Map();
  */
 async function checkedLogin(guard, authorization, client, now) {
   const login = parseLogin(authorization);
-  if (!login) return unauthorized('Basic realm="r2mirror"');
+  if (!login) throw unauthorized('Basic realm="r2mirror"');
   // Whatever failed before: those with an old token must not lock out others behind the same address.
   if (await isRight(guard, login, now)) return login;
   // Nothing is awaited from here on, so that logins at the same time are all counted.
@@ -106,12 +112,11 @@ async function checkedLogin(guard, authorization, client, now) {
   const isCounted = failed !== undefined && now < failed.first + WINDOW;
   if (isCounted && failed.count >= MAX_FAILURES) {
     const headers = { "Retry-After": String(failed.first + WINDOW - now) };
-    return refused(429, "TOOMANYREQUESTS", "too many failed logins; try again later", headers);
+    throw new Refusal(429, "TOOMANYREQUESTS", "too many failed logins; try again later", null, headers);
   }
   failures.delete(who);
-  if (failures.size >= MAX_REMEMBERED) failures.delete(failures.keys().next().value ?? "");
-  failures.set(who, isCounted ? { first: failed.first, count: failed.count + 1 } : { first: now, count: 1 });
-  return unauthorized('Basic realm="r2mirror"');
+  remember(failures, who, isCounted ? { first: failed.first, count: failed.count + 1 } : { first: now, count: 1 });
+  throw unauthorized('Basic realm="r2mirror"');
 }
 
 /**
@@ -265,37 +270,11 @@ function equal(one, other) {
   return a.length === b.length && crypto.subtle.timingSafeEqual(a, b);
 }
 
-/** @param {ArrayBuffer} bytes */
-function hex(bytes) {
-  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
 function denied() {
-  return refused(403, "DENIED", "this token may not pull that", {});
+  return new Refusal(403, "DENIED", "this token may not pull that");
 }
 
 /** @param {string} challenge */
 function unauthorized(challenge) {
-  return refused(401, "UNAUTHORIZED", "authentication required", { "WWW-Authenticate": challenge });
-}
-
-/**
- * @param {number} status
- * @param {string} code
- * @param {string} message
- * @param {Record<string, string>} headers
- */
-function refused(status, code, message, headers) {
-  return answer(status, { errors: [{ code, message, detail: null }] }, headers);
-}
-
-/**
- * @param {number} status
- * @param {unknown} document
- * @param {Record<string, string>} headers
- */
-function answer(status, document, headers) {
-  const body = encoder.encode(JSON.stringify(document));
-  const usual = { "Content-Type": "application/json", "Cache-Control": "no-store", "Content-Length": String(body.length) };
-  return new Response(body, { status, headers: { ...usual, ...headers } });
+  return new Refusal(401, "UNAUTHORIZED", "authentication required", null, { "WWW-Authenticate": challenge });
 }

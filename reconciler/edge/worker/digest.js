@@ -11,9 +11,22 @@ const MAX_REMEMBERED = 1000;
  * @param {string} algorithm sha256 or sha512
  */
 export async function digestOf(body, algorithm) {
-  const hash = await crypto.subtle.digest(algorithm.replace("sha", "SHA-"), body);
-  const hex = Array.from(new Uint8Array(hash), (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return `${algorithm}:${hex}`;
+  return `${algorithm}:${hex(await crypto.subtle.digest(algorithm.replace("sha", "SHA-"), body))}`;
+}
+
+/** @param {ArrayBuffer} bytes */
+export function hex(bytes) {
+  return Array.from(new Uint8Array(bytes), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * @param {Headers} headers
+ * @param {string} digest
+ */
+export function withDigest(headers, digest) {
+  headers.set("ETag", `"${digest}"`);
+  headers.set("Docker-Content-Digest", digest);
+  return headers;
 }
 
 /**

@@ -9,7 +9,7 @@
  * Sources: OCI distribution specification 1.1; the distribution project's token authentication (docs/spec/auth/token.md).
  */
 
-import { DIGEST, MAX_MANIFEST, digestOf, remember } from "./digest.js";
+import { DIGEST, MAX_MANIFEST, digestOf, remember, withDigest } from "./digest.js";
 import { urlOf } from "./on_miss.js";
 import { Refusal } from "./refusal.js";
 
@@ -132,7 +132,8 @@ function spend({ target, limit = 0 }) {
   const budget = kept && now < kept.until ? kept : { until: now + MINUTE, left: limit };
   if (budget.left <= 0) {
     const wait = String(Math.ceil((budget.until - now) / 1000));
-    throw new Refusal(429, "TOOMANYREQUESTS", "too many requests for what is not mirrored; try again later", null, wait);
+    const why = "too many requests for what is not mirrored; try again later";
+    throw new Refusal(429, "TOOMANYREQUESTS", why, null, { "Retry-After": wait });
   }
   budgets.set(target, { ...budget, left: budget.left - 1 });
 }
@@ -256,7 +257,7 @@ function checked(response, statuses) {
   if (status === 429) {
     const after = headers.get("Retry-After") ?? "";
     const why = "the source of this repository has a limit of requests, which is reached";
-    throw new Refusal(429, "TOOMANYREQUESTS", why, null, RETRY_AFTER.test(after) ? after : null);
+    throw new Refusal(429, "TOOMANYREQUESTS", why, null, RETRY_AFTER.test(after) ? { "Retry-After": after } : {});
   }
   if (status >= 400 && status < 500) return null;
   throw wrong(response, "a request", `is answered with status ${status}`);
@@ -322,14 +323,4 @@ async function upTo(response, limit) {
 function copy(from, to, name, form) {
   const value = from.get(name);
   if (value !== null && form.test(value)) to.set(name, value);
-}
-
-/**
- * @param {Headers} headers
- * @param {string} digest
- */
-function withDigest(headers, digest) {
-  headers.set("ETag", `"${digest}"`);
-  headers.set("Docker-Content-Digest", digest);
-  return headers;
 }

@@ -10,14 +10,14 @@ export class Refusal extends Error {
    * @param {string} code one of the specification's, or UNAVAILABLE
    * @param {string} message
    * @param {unknown} detail
-   * @param {string | null} retryAfter a Retry-After of its own
+   * @param {Record<string, string>} headers
    */
-  constructor(status, code, message, detail = null, retryAfter = null) {
+  constructor(status, code, message, detail = null, headers = {}) {
     super(message);
     this.status = status;
     this.code = code;
     this.detail = detail;
-    this.retryAfter = retryAfter ?? (status === 503 ? RETRY_AFTER : null);
+    this.headers = headers;
   }
 }
 
@@ -30,9 +30,9 @@ export function refused(error) {
     console.error(error);
     error = new Refusal(503, "UNAVAILABLE", "the registry's storage does not answer; see the operator's log");
   }
-  const { status, code, message, detail, retryAfter } = /** @type {Refusal} */ (error);
-  const headers = new Headers({ "Content-Type": "application/json", "Cache-Control": "no-store" });
-  if (status === 405) headers.set("Allow", "GET, HEAD");
-  if (retryAfter) headers.set("Retry-After", retryAfter);
-  return new Response(JSON.stringify({ errors: [{ code, message, detail }] }), { status, headers });
+  const { status, code, message, detail, headers } = /** @type {Refusal} */ (error);
+  const sent = new Headers({ "Cache-Control": "no-store", ...headers });
+  if (status === 405) sent.set("Allow", "GET, HEAD");
+  if (status === 503) sent.set("Retry-After", RETRY_AFTER);
+  return Response.json({ errors: [{ code, message, detail }] }, { status, headers: sent });
 }

@@ -9,9 +9,9 @@
  * 14) for conditional requests and ranges, RFC 8288 for Link.
  */
 
-import { guardOf, refusal } from "./access.js";
+import { gate, guardOf } from "./access.js";
 import { count } from "./counts.js";
-import { DIGEST, MAX_MANIFEST, digestOf, remember } from "./digest.js";
+import { DIGEST, MAX_MANIFEST, digestOf, remember, withDigest } from "./digest.js";
 import { redirected, sourceOf, urlOf } from "./on_miss.js";
 import { blobOf, manifestOf } from "./proxied.js";
 import { Refusal, refused } from "./refusal.js";
@@ -62,8 +62,8 @@ export default {
       }
       const path = decoded(url.pathname);
       const guard = guardOf(env);
-      const kept = guard && (await refusal(guard, request, url, path, Math.floor(Date.now() / 1000)));
-      if (kept) return finished(request, kept);
+      const token = guard && (await gate(guard, request, url, path, Math.floor(Date.now() / 1000)));
+      if (token) return finished(request, token);
       const answer = await respond(route(path), { request, url, env, ctx });
       return finished(request, guard ? forOneClient(answer) : answer);
     } catch (error) {
@@ -545,16 +545,6 @@ function blobFields(object, digest) {
   const headers = objectFields(object, "application/octet-stream", FOREVER);
   headers.set("Accept-Ranges", "bytes");
   return withDigest(headers, digest);
-}
-
-/**
- * @param {Headers} headers
- * @param {string} digest
- */
-function withDigest(headers, digest) {
-  headers.set("ETag", `"${digest}"`);
-  headers.set("Docker-Content-Digest", digest);
-  return headers;
 }
 
 /**

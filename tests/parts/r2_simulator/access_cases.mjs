@@ -31,7 +31,7 @@ const judging = `
 const simulator = new Miniflare({
   modules: [
     { type: "ESModule", path: join(worker, "cases.js"), contents: judging },
-    { type: "ESModule", path: join(worker, "access.js") },
+    ...["access.js", "digest.js", "refusal.js"].map((name) => ({ type: "ESModule", path: join(worker, name) })),
   ],
   modulesRoot: worker,
   compatibilityDate: "2026-07-30",
