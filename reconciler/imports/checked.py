@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reconciler.mirrors.document import parse_document
+from reconciler.mirrors.parse import parse_document
 from reconciler.mirrors.schema_check import check_schema
 from reconciler.mirrors.sections.destination import destination_problem
 from reconciler.mirrors.sections.entries import Settings, Taken, read_mirrors, read_settings

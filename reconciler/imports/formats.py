@@ -24,7 +24,8 @@ from reconciler.imports import (
 )
 from reconciler.imports.reading import Reading
 from reconciler.imports.written import Written, write
-from reconciler.mirrors.document import Bounds, parse_document
+from reconciler.mirrors.document import Bounds
+from reconciler.mirrors.parse import parse_document
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem

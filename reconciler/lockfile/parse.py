@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import Malformed, MirrorsInvalid, Problem, UsageError
 from reconciler.files import open_regular
 from reconciler.lockfile.model import LockedRepository, LockedTag, Lockfile
-from reconciler.mirrors.document import LOCK_SUFFIX, STDIN, Bounds, Document, KeyPath, parse_document
+from reconciler.mirrors.document import LOCK_SUFFIX, STDIN, Bounds, Document, KeyPath
+from reconciler.mirrors.parse import parse_document
 from reconciler.oci.spec import Digest, is_tag
 from reconciler.target.index_json import parse_time
 from reconciler.target.layout import target_problem

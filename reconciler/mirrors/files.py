@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 from reconciler.errors import MirrorsInvalid
 from reconciler.files import open_regular
 from reconciler.frozen import Frozen
-from reconciler.mirrors.document import MAX_BYTES, STDIN, Document, file_name, parse_document, read_body
+from reconciler.mirrors.conforming import recall
+from reconciler.mirrors.document import MAX_BYTES, STDIN, Document, file_name, read_body
 from reconciler.mirrors.include import find_included, matches
 from reconciler.mirrors.schema_check import check_schema
 
@@ -108,7 +109,7 @@ def read_files(origin: Origin) -> Files:
 
     Raises `MirrorsInvalid` if it is not text, not YAML or too large, and as `check_schema` does.
     """
-    top = parse_document(origin.read(), origin.shown())
+    top = _document(origin.read(), origin.shown())
     check_schema(top)
     bodies: dict[str, bytes] = {}
     included: list[Document] = []
@@ -123,13 +124,24 @@ def read_files(origin: Origin) -> Files:
                 most = MAX_INCLUDED_BYTES // 1024
                 top.problem(("include",), f"the files have more than {most} KiB together; include fewer")
                 break
-            document = parse_document(bodies[name], origin.shown(name))
-            document.top = top
+            document = _document(bodies[name], origin.shown(name), top)
             included.append(document)
             check_schema(document)
         except MirrorsInvalid as error:
             lost += error.problems
     return Files(top, tuple(included), origin.folder, _sha256(top.body, bodies), tuple(lost))
+
+
+def _document(body: bytes, file: str, top: Document | None = None) -> Document:
+    known = recall(body, file, top)
+    if known:
+        return known
+    # Not at the top: most runs read files that are known.
+    from reconciler.mirrors.parse import parse_document
+
+    document = parse_document(body, file)
+    document.top = top
+    return document
 
 
 def hash_of_files(path: Path, patterns: tuple[str, ...]) -> str:

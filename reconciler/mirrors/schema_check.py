@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from reconciler import __version__
-from reconciler.cache import Cache
 from reconciler.errors import MirrorsInvalid
-from reconciler.mirrors.schema_files import included_schema, load_schema, schema_bytes
+from reconciler.mirrors.conforming import remember
+from reconciler.mirrors.schema_files import included_schema, load_schema
 from reconciler.mirrors.spelling import spelled
 
 if TYPE_CHECKING:
@@ -22,20 +20,15 @@ if TYPE_CHECKING:
 MAX_PROBLEMS = 1000
 """The check stops after this many: more would not be read."""
 
-_CONFORMING = Cache("mirrors", entries=256, entry_bytes=0)
-"""The files in which jsonschema has found nothing, each by `_fingerprint`. Importing it takes 40 ms, a third of
-`validate`. Only their shape is known by this: what a schema cannot express is checked in every run."""
-
 
 def check_schema(document: Document) -> None:
     """Records in the document what violates its schema, except for values that already have a problem.
 
     Raises `MirrorsInvalid` after `MAX_PROBLEMS` problems.
     """
-    schema = included_schema() if document.top else load_schema("mirrors")
-    fingerprint = _fingerprint(document)
-    if _CONFORMING.get(fingerprint) is not None:
+    if document.conforms:
         return
+    schema = included_schema() if document.top else load_schema("mirrors")
     conforms = True
     for error in _validator(schema).iter_errors(document.value):
         conforms = False
@@ -48,14 +41,7 @@ def check_schema(document: Document) -> None:
                 document.problem((), f"more than {MAX_PROBLEMS} problems; only some of them are shown")
                 raise MirrorsInvalid(tuple(sorted(set(document.problems))))
     if conforms:
-        _CONFORMING.put(fingerprint, b"")
-
-
-def _fingerprint(document: Document) -> str:
-    """Names what the answer of the validator depends on: the schema, the file, and the program that reads both."""
-    kind = b" included" if document.top else b""
-    parts = (schema_bytes("mirrors") + kind, document.body, __version__.encode())
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
+        remember(document)
 
 
 def _follows(error: Any, document: Document, place: KeyPath) -> bool:
@@ -73,7 +59,7 @@ def _is_a_choice_of_keys(error: Any) -> bool:
 
 def _validator(schema: Mapping[str, Any]) -> Any:
     """A schema's validator. 5.0 is not an integer for it, although it is one for JSON Schema."""
-    # Not at the top: most runs read a file that has conformed before, see `_CONFORMING`.
+    # Not at the top: most runs read a file that has conformed before, see `conforming`.
     from jsonschema import Draft202012Validator
     from jsonschema.validators import extend
 

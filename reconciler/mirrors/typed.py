@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from reconciler.errors import MirrorsInvalid, PatternsInvalid
-from reconciler.mirrors.document import parse_document
+from reconciler.mirrors.parse import parse_document
 from reconciler.mirrors.schema_check import check_schema
 from reconciler.mirrors.sections.entries import Settings, read_mirrors
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from reconciler.errors import MirrorsInvalid, UsageError
 from reconciler.imports.parts import Block, divided, nodes_of
-from reconciler.mirrors.document import MAX_BYTES, MAX_NODES, Bounds, parse_document
+from reconciler.mirrors.document import MAX_BYTES, MAX_NODES, Bounds
+from reconciler.mirrors.parse import parse_document
 
 BLOCKS = st.lists(
     st.builds(Block, st.integers(1, 100_000).map("x".__mul__), st.integers(1, 9_000)), min_size=1, max_size=12

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.mirrors.document import parse_document
 from reconciler.mirrors.include import MAX_ENTRIES, MAX_FILES, find_included, matches
+from reconciler.mirrors.parse import parse_document
 
 TREE = {
     "": ["mirrors.yaml", "teams", ".git", "z.yaml", "a.yaml", "many"],

@@ -21,9 +21,10 @@ from referencing import Registry, Resource
 from reconciler.access.config import TokenConfig
 from reconciler.edge.config import EdgeConfig, MissSource
 from reconciler.errors import MirrorsInvalid
-from reconciler.mirrors.document import MAX_BYTES, parse_document
+from reconciler.mirrors.document import MAX_BYTES
 from reconciler.mirrors.load import load_mirrors
 from reconciler.mirrors.min_age import MinAge
+from reconciler.mirrors.parse import parse_document
 from reconciler.mirrors.patterns import Entry, Exact, Glob, Kept, Pinned, Regex, Semver
 from reconciler.mirrors.schedule import Cron, Every, Schedule
 from reconciler.mirrors.schema_check import MAX_PROBLEMS
@@ -395,10 +396,11 @@ def test_a_hostile_file_gets_a_clear_error_in_time(name: str, tmp_path: Path) ->
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.monotonic()
     script = (
-        "import sys; from reconciler.cli.main import main\n"
+        "import atexit, sys; from reconciler.cli.main import main\n"
         "sys.argv = ['r2mirror', 'validate']\n"
-        "try: main()\n"
-        "finally: print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0], file=sys.stderr)"
+        "status = lambda: open('/proc/self/status').read()\n"
+        "atexit.register(lambda: print(status().partition('VmHWM:')[2].split()[0], file=sys.stderr))\n"
+        "main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False

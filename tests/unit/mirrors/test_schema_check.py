@@ -1,4 +1,4 @@
-"""jsonschema is loaded for a file that it has not found to conform before, and for no other."""
+"""jsonschema and ruamel.yaml are loaded for a file that has not conformed before, and for no other."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from reconciler.mirrors import schema_check
-from reconciler.mirrors.document import parse_document
+from reconciler.mirrors import conforming, schema_check
+from reconciler.mirrors.files import OnDisk, read_files
+from reconciler.mirrors.parse import parse_document
 from reconciler.mirrors.schema_check import check_schema
 from tests.world import World
 
@@ -26,18 +27,19 @@ def world(tmp_path: Path) -> World:
     return World(tmp_path, {})
 
 
-def loads_jsonschema(world: World) -> bool:
+def loads_what_reads(world: World) -> bool:
     call = [sys.executable, "-X", "importtime", "-m", "reconciler", "validate"]
     done = subprocess.run(call, cwd=world.folder, env=world.environment, capture_output=True, text=True, check=True)
     modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "typer" in modules, "the list of modules is read rightly"
+    assert ("jsonschema" in modules) == ("ruamel.yaml" in modules)
     return "jsonschema" in modules
 
 
-def test_a_file_is_validated_once(world: World) -> None:
-    assert [loads_jsonschema(world), loads_jsonschema(world)] == [True, False]
+def test_a_file_is_parsed_and_validated_once(world: World) -> None:
+    assert [loads_what_reads(world), loads_what_reads(world)] == [True, False]
     (world.folder / "mirrors.yaml").write_bytes(GOOD + b"#")
-    assert [loads_jsonschema(world), loads_jsonschema(world)] == [True, False]
+    assert [loads_what_reads(world), loads_what_reads(world)] == [True, False]
 
 
 def checked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
@@ -53,16 +55,17 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     return made
 
 
-def test_another_version_or_another_schema_validates_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_or_another_schema_validates_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     made = checked(monkeypatch)
+    file = OnDisk(world.folder / "mirrors.yaml")
     for _ in range(2):
-        check_schema(parse_document(GOOD, "mirrors.yaml"))
+        read_files(file)
     assert len(made) == 1
-    monkeypatch.setattr(schema_check, "__version__", "0.0.0")
-    check_schema(parse_document(GOOD, "mirrors.yaml"))
+    monkeypatch.setattr(conforming, "__version__", "0.0.0")
+    read_files(file)
     assert len(made) == 2
-    monkeypatch.setattr(schema_check, "schema_bytes", lambda name: b"{}")
-    check_schema(parse_document(GOOD, "mirrors.yaml"))
+    monkeypatch.setattr(conforming, "schema_bytes", lambda name: b"{}")
+    read_files(file)
     assert len(made) == 3
 
 

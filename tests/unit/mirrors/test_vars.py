@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import MirrorsInvalid
-from reconciler.mirrors.document import parse_document
 from reconciler.mirrors.files import Files
 from reconciler.mirrors.load import Loaded, load_with_notes
+from reconciler.mirrors.parse import parse_document
 from reconciler.mirrors.vars import replace_vars
 
 STORE = "version: 1\nstore: {type: file, path: ./m}\n"
