@@ -73,7 +73,9 @@ def create(name: NameArgument, access: AccessOption = None, file: FileOption = M
     expires = mirrors.access[name].expires
     if expires and expires <= datetime.now(UTC).date():
         warn(f"{file} has {name} expire on {expires}: until that is changed, this token is refused")
-    note(f"the token of {name}, which is not shown again; log in with: docker login --username {name} HOST")
+    # Behind which address `serve` is reached is not in mirrors.yaml.
+    host = next((one.edge.hostname for one in mirrors.targets() if one.edge and not access), "HOST")
+    note(f"the token of {name}, which is not shown again; log in with: docker login --username {name} {host}")
     show(made.value)
     return 0
 

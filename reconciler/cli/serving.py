@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,9 +54,14 @@ def guard_of(access: Callable[[], Access], path: Path | None) -> FileGuard | Non
     from reconciler.serve.guards import FileGuard
 
     guard = FileGuard(access, path)
-    if guard.without_token:
-        note(f"note: no token for {', '.join(guard.without_token)}; `r2mirror edge token create` makes one")
+    note_without_token(guard.without_token)
     return guard
+
+
+def note_without_token(names: Collection[str]) -> None:
+    """Notes which names of edge.access cannot log in, if any cannot."""
+    if names:
+        note(f"note: no token for {', '.join(names)}; `r2mirror edge token create` makes one")
 
 
 class Counting(Frozen):

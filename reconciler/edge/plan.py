@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from reconciler.edge.observed import LiveWorker
 from reconciler.edge.rules import Phase, edge_rules, ref_prefix
-from reconciler.edge.script import ACCESS, VERSION, route_pattern, script_name
+from reconciler.edge.script import ACCESS, VERSION, route_pattern, script_name, secret_name
 from reconciler.errors import EdgeError
 from reconciler.frozen import Frozen
 
@@ -51,7 +51,7 @@ class EdgeChange(Frozen):
     """One thing to do.
 
     name           the bucket, the hostname, the rule's `ref`, the Worker's name, or the route's pattern
-    before, after  as the API spells them
+    before, after  as the API spells them, but for a Worker's bindings, which are by name
     phase          of a rule
     id             of a rule, a route, a Worker's domain, or a version of a Worker that already exists
     """
@@ -72,13 +72,14 @@ class EdgeChange(Frozen):
 class EdgePlan(Frozen):
     """The changes in the order in which they are applied, and what they start from.
 
-    buckets      the public one first, which gets the domain
-    remove       whether it removes our rules and the Worker
-    own_domain   whether the domain is the Worker's, and the bucket has none
-    ruleset_ids  None for a ruleset that does not exist yet
-    pending      the progress of a custom domain that is not active yet; otherwise None
-    script       the Worker to upload; None without one
-    refused      rule's `ref` -> why Cloudflare would refuse it, as far as it was asked
+    buckets        the public one first, which gets the domain
+    remove         whether it removes our rules and the Worker
+    own_domain     whether the domain is the Worker's, and the bucket has none
+    ruleset_ids    None for a ruleset that does not exist yet
+    pending        the progress of a custom domain that is not active yet; otherwise None
+    script         the Worker to upload; None without one
+    refused        rule's `ref` -> why Cloudflare would refuse it, as far as it was asked
+    without_token  the names of `edge.access` that cannot log in yet
     """
 
     edge: EdgeConfig
@@ -92,6 +93,7 @@ class EdgePlan(Frozen):
     script: Script | None = None
     refused: Mapping[str, str] = field(default_factory=dict, hash=False)
     own_domain: bool = False
+    without_token: tuple[str, ...] = ()
 
     @property
     def is_rollback(self) -> bool:
@@ -148,7 +150,13 @@ def make_edge_plan(
     is_waited_for = domain is not None and domain.enabled and not (domain.is_active or remove or own_domain)
     pending = domain.progress if domain and is_waited_for else None
     plan = EdgePlan(edge, tuple(buckets), remove, observed.zone, tuple(changes), kept, ids, pending, script)
-    return replace(plan, own_domain=own_domain)
+    return replace(plan, own_domain=own_domain, without_token=_without_token(edge, observed) if script else ())
+
+
+def _without_token(edge: EdgeConfig, observed: Observed) -> tuple[str, ...]:
+    version = (observed.worker or _NO_WORKER).version
+    secrets = {one.get("name") for one in version.bindings} if version else set()
+    return tuple(sorted(name for name in edge.access if secret_name(name) not in secrets))
 
 
 def _has_own_domain(edge: EdgeConfig, observed: Observed) -> bool:
@@ -175,11 +183,11 @@ def _worker_wanted(script: Script, observed: Observed) -> Iterator[EdgeChange]:
     worker = observed.worker or _NO_WORKER
     if worker.version and worker.version.variable(VERSION) is None:
         raise EdgeError(f"Worker {script.name}", "was not uploaded by r2mirror; rename it, or remove it")
-    after = {key: script.metadata[key] for key in ("compatibility_date", "bindings")}
+    after = _version(script.metadata["compatibility_date"], script.metadata["bindings"])
     before = _live(worker)
     if not worker.exists:
         yield EdgeChange(EdgeAction.ADD, ResourceKind.WORKER, script.name, None, after)
-    elif before is None or _comparable(before) != _comparable(after):
+    elif before is None or normal(before) != normal(after):
         yield EdgeChange(EdgeAction.UPDATE, ResourceKind.WORKER, script.name, before or {}, after)
 
 
@@ -254,17 +262,18 @@ def _worker_unwanted(edge: EdgeConfig, observed: Observed) -> Iterator[EdgeChang
 
 
 def _live(worker: LiveWorker) -> dict[str, Any] | None:
-    """Spells the version that answers as the metadata of an upload has it."""
+    """Spells the version that answers; None if there is none."""
     if worker.version is None:
         return None
     # Secrets are set by others, e.g. by `edge token`, and an upload keeps them.
-    bindings = [dict(one) for one in worker.version.bindings if one.get("type") != "secret_text"]
-    return {"compatibility_date": worker.version.compatibility_date, "bindings": bindings}
+    bindings = (one for one in worker.version.bindings if one.get("type") != "secret_text")
+    return _version(worker.version.compatibility_date, bindings)
 
 
-def _comparable(metadata: Mapping[str, Any]) -> Any:
-    bindings = sorted((normal(one) for one in metadata["bindings"]), key=lambda one: str(one.get("name")))
-    return metadata["compatibility_date"], bindings
+def _version(compatibility_date: str, bindings: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Spells a version of the Worker. The API lists bindings in any order; by name they can be compared."""
+    by_name = {str(one.get("name")): {key: one[key] for key in one if key != "name"} for one in bindings}
+    return {"compatibility_date": compatibility_date, "bindings": by_name}
 
 
 def _bucket_changes(edge: EdgeConfig, buckets: Sequence[str], observed: Observed) -> Iterator[EdgeChange]:

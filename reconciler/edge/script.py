@@ -29,6 +29,7 @@ COMPATIBILITY_DATE = "2026-07-30"
 BUCKET = "BUCKET"
 COUNTS = "COUNTS"
 ACCESS = "ACCESS"
+TOKEN = "ACCESS_TOKEN_"  # noqa: S105 the start of a name
 ON_MISS = "ON_MISS"
 VERSION = "R2MIRROR_VERSION"
 MAX_NAME = 63
@@ -75,6 +76,11 @@ def script_name(hostname: str) -> str:
     digest = hashlib.sha256(hostname.encode()).hexdigest()[:8]
     words = re.sub(r"[^a-z0-9]+", "-", hostname)[: MAX_NAME - len(f"r2mirror--{digest}")].strip("-")
     return f"r2mirror-{words}-{digest}"
+
+
+def secret_name(name: str) -> str:
+    """Names a token's secret, e.g. `ACCESS_TOKEN_TEAM_A`. Names have no underscore, so that each has its own."""
+    return TOKEN + name.upper().replace("-", "_")
 
 
 def route_pattern(hostname: str) -> str:

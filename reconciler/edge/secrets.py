@@ -6,13 +6,13 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from reconciler.access.token import new_key
+from reconciler.edge.script import TOKEN, secret_name
 from reconciler.frozen import Frozen
 
 if TYPE_CHECKING:
     from reconciler.edge.cloudflare import Cloudflare
 
 KEY = "ACCESS_KEY"
-_PREFIX = "ACCESS_TOKEN_"
 
 
 class WorkerTokens(Frozen):
@@ -28,7 +28,7 @@ class WorkerTokens(Frozen):
     def names(self) -> Collection[str]:
         """Lists the names that have a hash."""
         secrets = self.cloudflare.secrets(self.script)
-        return {one.removeprefix(_PREFIX).lower().replace("_", "-") for one in secrets if one.startswith(_PREFIX)}
+        return {one.removeprefix(TOKEN).lower().replace("_", "-") for one in secrets if one.startswith(TOKEN)}
 
     def add(self, name: str, hashed: str) -> bool:
         """Sets the hash of a token, and before the first one the signing key. Returns whether the name had one."""
@@ -40,8 +40,3 @@ class WorkerTokens(Frozen):
 
     def remove(self, name: str) -> None:
         self.cloudflare.remove_secret(self.script, secret_name(name))
-
-
-def secret_name(name: str) -> str:
-    """Names a token's secret, e.g. `ACCESS_TOKEN_TEAM_A`. Names have no underscore, so that each has its own."""
-    return _PREFIX + name.upper().replace("-", "_")

@@ -30,6 +30,7 @@ from reconciler.cli.render.edge import (
     edge_summary,
 )
 from reconciler.cli.render.formats import TEXT
+from reconciler.cli.serving import note_without_token
 from reconciler.edge.apply import Applied, EdgeOutcome, Wait, apply_plan, settle
 from reconciler.edge.cloudflare import Cloudflare
 from reconciler.edge.config import EdgeConfig
@@ -82,6 +83,7 @@ def plan(
     with connect(store, os.environ) as cloudflare:
         made = validated(_make(config, store, cloudflare, remove=remove, rollback=rollback), cloudflare)
     show_result(EDGE_PLAN, made, output)
+    note_without_token(made.without_token)
     if made.refused:
         return 1
     return 2 if detailed_exitcode and made.changes else 0
@@ -122,6 +124,7 @@ def apply(
         if not all(isinstance(outcome, Applied) for outcome in outcomes):
             return 1
         settle(made, cloudflare, wait)
+    note_without_token(made.without_token)
     return 0
 
 

@@ -138,7 +138,10 @@ def _details(change: EdgeChange) -> Iterator[str]:
             yield f"if {change.after['expression']}"
             yield f"then {json.dumps(change.after['action_parameters'])}"
         else:
-            told = {key: value for key, value in change.after.items() if value != change.name}
+            bindings = {f"bindings.{name}": one for name, one in change.after.get("bindings", {}).items()}
+            told = {
+                key: one for key, one in change.after.items() if one != change.name and key != "bindings"
+            } | bindings
             yield from (f"{key}: {json.dumps(value)}" for key, value in told.items())
 
 

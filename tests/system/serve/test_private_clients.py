@@ -26,7 +26,7 @@ from reconciler.access.config import TokenConfig, access_json
 from reconciler.access.file import FileTokens, Hashes, write_hashes
 from reconciler.access.token import Secret, hash_of
 from reconciler.clients.pull_secret import pull_secret
-from reconciler.edge.secrets import secret_name
+from reconciler.edge.script import secret_name
 from reconciler.mirrors.load import load_mirrors
 from reconciler.oci.spec import OCI_MANIFEST
 from reconciler.sources.helm_chart import make_artifact

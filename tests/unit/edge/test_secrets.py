@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.access.token import new_token
-from reconciler.edge.secrets import KEY, WorkerTokens, secret_name
+from reconciler.edge.script import secret_name
+from reconciler.edge.secrets import KEY, WorkerTokens
 from reconciler.errors import EdgeError
 from tests.parts.cloudflare_api import WorkerScript
 

@@ -111,10 +111,10 @@ def test_an_update_shows_what_it_changes_and_json_is_as_its_schema_says(world: E
     assert [change["action"] for change in changes] == ["remove", "update"]
 
 
-def with_worker(world: EdgeWorld, *, worker: bool) -> None:
+def with_worker(world: EdgeWorld, *, worker: bool, **more: Any) -> None:
     path = world.folder / "mirrors.yaml"
     document = json.loads(path.read_text())
-    path.write_text(json.dumps({**document, "edge": {**document["edge"], "worker": worker}}))
+    path.write_text(json.dumps({**document, "edge": {**document["edge"], "worker": worker, **more}}))
 
 
 def test_a_worker_takes_the_place_of_the_rules_and_goes_again(
@@ -145,6 +145,28 @@ def test_a_worker_takes_the_place_of_the_rules_and_goes_again(
     removed = world.run("edge", "apply", "--yes", "--remove").stdout
     assert removed.endswith("\nEdge: 0 added, 0 updated, 2 removed.\n")
     assert (api.scripts, api.routes) == ({}, {})
+
+
+def test_an_update_of_the_worker_is_by_the_names_of_its_bindings_and_names_without_a_token_are_noted(
+    world: EdgeWorld, api: CloudflareApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.edge.apply.SPREADING", 0.0)
+    with_worker(world, worker=True)
+    first = world.run("edge", "plan").stdout
+    assert '      bindings.BUCKET: {"type": "r2_bucket", "bucket_name": "cr-example"}\n' in first
+    world.run("edge", "apply", "--yes")
+    with_worker(world, worker=True, access={name: {"repositories": ["*"]} for name in ("team-a", "ci")})
+    plan = world.run("edge", "plan")
+    assert '      bindings.ACCESS: nothing -> {"type": "plain_text", "text": ' in plan.stdout
+    assert "bindings.BUCKET" not in plan.stdout
+    note = "note: no token for {}; `r2mirror edge token create` makes one\n"
+    assert plan.stderr == note.format("ci, team-a")
+    assert world.run("edge", "apply", "--yes").stderr.endswith(note.format("ci, team-a"))
+    made = world.run("edge", "token", "create", "team-a").stderr
+    assert made.endswith(f"log in with: docker login --username team-a {HOST}\n")
+    assert world.run("edge", "plan").stderr == note.format("ci")
+    world.run("edge", "token", "create", "ci")
+    assert world.run("edge", "plan").stderr == ""
 
 
 def test_a_plan_has_new_rules_validated_and_says_what_would_be_refused(world: EdgeWorld, api: CloudflareApi) -> None:
