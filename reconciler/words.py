@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
+from reconciler.regex import expression
+
 _ODD = "\N{REPLACEMENT CHARACTER}"
-_COLOR = re.compile(r"(\x1b\[[0-9;]*m)")
+_COLOR = expression(r"(\x1b\[[0-9;]*m)")
 
 
 def plain(text: str) -> str:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Callable, Sequence
 
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
 LIFETIME = 300
 """Seconds. Clients fetch a new one when they need it."""
 
-_FORM = re.compile(r"([a-z0-9-]{1,40})~([0-9]{1,12})~([a-z0-9._/+-]{0,4200})~([0-9a-f]{64})")
+_FORM = expression(r"([a-z0-9-]{1,40})~([0-9]{1,12})~([a-z0-9._/+-]{0,4200})~([0-9a-f]{64})")
 
 
 class Bearer(Frozen):

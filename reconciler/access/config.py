@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
-TOKEN_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
+TOKEN_NAME = expression(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
 ALL = "*"
 """The glob of a token that may pull everything, which alone may also list the repositories."""
 

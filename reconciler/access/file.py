@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import stat
 from collections.abc import Collection, Iterator, Mapping
@@ -18,12 +17,13 @@ from reconciler.access.token import new_key
 from reconciler.errors import UsageError
 from reconciler.files import lock_within, open_regular
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
 MAX_SIZE = 1024 * 1024
 PATIENCE = 30.0
 """Seconds that a change waits for those of other processes, each of which takes milliseconds."""
 
-_HEX = re.compile(r"[0-9a-f]{64}")
+_HEX = expression(r"[0-9a-f]{64}")
 
 
 class Hashes(Frozen):

@@ -16,6 +16,7 @@ from reconciler.access import bearer
 from reconciler.access.config import ALL, Access, TokenConfig, matches
 from reconciler.access.token import hash_of
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
 CATALOG = "_catalog"
 """Stands for the lists of all repositories where a repository's name stands. No repository has this name."""
@@ -23,10 +24,10 @@ CATALOG = "_catalog"
 MAX_SCOPES = 16
 _MAX_HEADER = 8192
 
-_BASIC = re.compile(r"basic +((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)", re.IGNORECASE)
-_BEARER = re.compile(r"bearer +([!-~]+)", re.IGNORECASE)
-_NAME = re.compile(r"[a-z0-9._/-]{1,255}")
-_SCOPE = re.compile(rf"repository(?:\([a-z]{{1,20}}\))?:({_NAME.pattern}):([a-z,*]{{1,100}})")
+_BASIC = expression(r"basic +((?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?)", re.IGNORECASE)
+_BEARER = expression(r"bearer +([!-~]+)", re.IGNORECASE)
+_NAME = expression(r"[a-z0-9._/-]{1,255}")
+_SCOPE = expression(rf"repository(?:\([a-z]{{1,20}}\))?:({_NAME.pattern}):([a-z,*]{{1,100}})")
 _NO_TOKEN = TokenConfig("", ())
 _NO_HASH = "0" * 64
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import atexit
 import os
 import pkgutil
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
@@ -32,6 +31,7 @@ from reconciler import __version__
 from reconciler.apply.blob_transfer import transfer
 from reconciler.errors import ClusterError, ExtraMissing, MirrorError, UsageError
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 from reconciler.sources.kinds import parse_source
 from reconciler.sources.opening import open_sources
 from reconciler.target.kinds import open_target
@@ -55,7 +55,7 @@ _NO_CERTIFICATES = (
     "Dask has no certificates to verify the scheduler with; set DASK_DISTRIBUTED__COMM__TLS__CA_FILE, and "
     "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT and DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY for our own"
 )
-_ADDRESS = re.compile(r"(tcp|tls|ucx|wss?)://[^/\s]+:[0-9]{1,5}/?")
+_ADDRESS = expression(r"(tcp|tls|ucx|wss?)://[^/\s]+:[0-9]{1,5}/?")
 
 RUNS_AT_HAND = 4
 """Runs whose connections a worker process keeps open, the latest ones."""

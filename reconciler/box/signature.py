@@ -9,7 +9,6 @@ so that equal states still give equal bytes, and so that other programs can sign
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import BoxInvalid, ExtraMissing, Malformed, SignatureRefused, UsageError
 from reconciler.files import open_regular
+from reconciler.regex import expression
 from reconciler.signatures.formats import MAX_BUNDLE, decoded, parse_bundle
 
 if TYPE_CHECKING:
     from reconciler.signatures.keys import PrivateKey, PublicKey
 
 MAX_KEY_BYTES = 64 * 1024
-_PART = re.compile(r"\.[0-9]{3}")
+_PART = expression(r"\.[0-9]{3}")
 
 
 def signature_path(box: Path) -> Path:

@@ -6,7 +6,6 @@ They are made when a release or a package is built, and not kept in the reposito
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typer.main import get_command
 
 from reconciler import __version__
 from reconciler.cli.app import app
+from reconciler.regex import expression
 
 EXITS = (
     ("0", "Done, or nothing to do."),
@@ -24,7 +24,7 @@ EXITS = (
     ("2", "There are changes; only with --detailed-exitcode."),
     ("130", "Interrupted."),
 )
-_PARAGRAPHS = re.compile(r"\n\s*\n")
+_PARAGRAPHS = expression(r"\n\s*\n")
 _SPECIAL = str.maketrans({"\\": r"\e", "-": r"\-", "`": r"\(ga", "'": r"\(aq", "^": r"\(ha", "~": r"\(ti"})
 
 

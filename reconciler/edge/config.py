@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult
 
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
     from reconciler.access.config import Access
 
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-HOSTNAME = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
-ZONE_ID = re.compile(r"[0-9a-f]{32}")
+HOSTNAME = expression(rf"(?:{_LABEL}\.)+{_LABEL}")
+ZONE_ID = expression(r"[0-9a-f]{32}")
 
 
 class MissSource(Frozen):

@@ -10,6 +10,7 @@ import re
 from typing import TypeAlias
 
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
 
 class Field(Frozen):
@@ -53,7 +54,7 @@ class Not(Frozen):
 Condition: TypeAlias = "Compare | All | Any | Not"
 Value: TypeAlias = "Field | Substring"
 
-_TOKEN = re.compile(r'\s*(?:(?P<string>"[^"\\]*")|(?P<word>[a-z_][a-z0-9_.]*)|(?P<number>-?\d+)|(?P<sign>[(){}\[\],]))')
+_TOKEN = expression(r'\s*(?:(?P<string>"[^"\\]*")|(?P<word>[a-z_][a-z0-9_.]*)|(?P<number>-?\d+)|(?P<sign>[(){}\[\],]))')
 _FIELDS = {"http.host", "http.request.uri.path", "http.response.code"}
 
 

@@ -7,13 +7,13 @@ fields of an answer are ignored.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import field
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import EdgeError
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
     from reconciler.edge.rules import Phase
@@ -244,7 +244,7 @@ def _objects(result: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-_ID = re.compile(r"[0-9A-Za-z_-]{1,100}")
+_ID = expression(r"[0-9A-Za-z_-]{1,100}")
 
 MAX_DEPTH = 32
 """The maximum nesting of a rule; those in Cloudflare's own description have eight levels."""

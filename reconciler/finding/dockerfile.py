@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from reconciler.finding.found import Item, Text
 from reconciler.finding.variables import CannotExpand, expand, only_variable
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
-_DIRECTIVE = re.compile(r"#[ \t]*(?P<name>[A-Za-z][A-Za-z0-9]*)[ \t]*=[ \t]*(?P<value>[^\r\n]*?)[ \t\r]*(?:\n|$)")
-_WORD = re.compile(r"\S+")
-_ARGUMENT = re.compile(r"""(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>"[^"]*"|'[^']*'|\S*)""")
-_HEREDOC = re.compile(r"""(?:^|(?<=\s))[0-9]*<<(?P<tabs>-?)(?P<quote>["']?)(?P<end>[A-Za-z_][A-Za-z0-9_]*)(?P=quote)""")
-_MOUNT_FROM = re.compile(r"(?:^|,)from=(?P<name>[^,]*)")
+if TYPE_CHECKING:
+    import re
+
+_DIRECTIVE = expression(r"#[ \t]*(?P<name>[A-Za-z][A-Za-z0-9]*)[ \t]*=[ \t]*(?P<value>[^\r\n]*?)[ \t\r]*(?:\n|$)")
+_WORD = expression(r"\S+")
+_ARGUMENT = expression(r"""(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<value>"[^"]*"|'[^']*'|\S*)""")
+_HEREDOC = expression(r"""(?:^|(?<=\s))[0-9]*<<(?P<tabs>-?)(?P<quote>["']?)(?P<end>[A-Za-z_][A-Za-z0-9_]*)(?P=quote)""")
+_MOUNT_FROM = expression(r"(?:^|,)from=(?P<name>[^,]*)")
 _TAKES_HEREDOCS = ("RUN", "COPY", "ADD")
 _NO_IMAGE = "scratch"
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.versions import in_order, parse_version
+from reconciler.regex import expression
 from reconciler.target.layout import RESERVED_COMPONENTS, target_problem
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 PLACES = 3
 """How many files a comment names."""
 
-_VARIANT = re.compile(r"(?P<word>[a-z]+)[0-9][0-9.]*")
+_VARIANT = expression(r"(?P<word>[a-z]+)[0-9][0-9.]*")
 
 
 def entries(

@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from reconciler.errors import Malformed
 from reconciler.finding.found import Item, Text
 from reconciler.finding.image import Image, is_evident
+from reconciler.regex import expression
 
-_VARIABLE = re.compile(r"\$\{|\{\{|\$\(")
-_FIELD = re.compile(
+_VARIABLE = expression(r"\$\{|\{\{|\$\(")
+_FIELD = expression(
     r"""^[ \t]*(?:-[ \t]+)?(?:[^\n"'#]{0,80}[{,][ \t]*)?["']?(?P<key>[A-Za-z_]+)["']?[ \t]*[:=][ \t]*"""
     r"""(?:"(?P<double>[^"\n]{1,600})"|'(?P<single>[^'\n]{1,600})'|(?P<bare>[^\s"'#,{}\[\]&*!|>][^\s"'#,]{0,600}))""",
     re.MULTILINE,
 )
-_DOCKER_IMAGE = re.compile(
+_DOCKER_IMAGE = expression(
     r"""^[ \t]*(?:resource|data)[ \t]+"(?P<kind>docker_image|docker_registry_image)"[ \t]+"[^"\n]*"[ \t]*\{"""
     r"""[^{}"]*?\bname[ \t]*=[ \t]*"(?P<value>[^"\n]{1,600})\"""",
     re.MULTILINE,
@@ -26,7 +27,7 @@ _DOCKER_IMAGE = re.compile(
 DOCKER_IMAGES = ("docker_image", "docker_registry_image")
 """Kinds of Terraform's resources whose name is an image."""
 
-_KEY = re.compile(r"(?:[A-Za-z_]*_)?image(?:_uri|_url|_name)?|[A-Za-z]*Image", re.IGNORECASE)
+_KEY = expression(r"(?:[A-Za-z_]*_)?image(?:_uri|_url|_name)?|[A-Za-z]*Image", re.IGNORECASE)
 
 
 def is_named(image: Image, text: str) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from reconciler.finding.found import Item, Text
 from reconciler.finding.yaml_tree import Mapping, Node, NotYaml, Scalar, Sequence, documents
+from reconciler.regex import expression
 
 _DOCKER = "docker://"
-_OF_MATRIX = re.compile(r"\$\{\{\s*matrix\.(?P<name>[A-Za-z_][A-Za-z0-9_-]*)\s*\}\}")
+_OF_MATRIX = expression(r"\$\{\{\s*matrix\.(?P<name>[A-Za-z_][A-Za-z0-9_-]*)\s*\}\}")
 
 
 def find_in_github(text: str, file: str) -> Iterator[Item]:

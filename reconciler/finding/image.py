@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from reconciler.errors import Malformed
 from reconciler.oci.spec import Digest, RepositoryName, is_tag
+from reconciler.regex import expression
 
 MAX_REFERENCE = 512
 """Characters. Names end at 255, tags at 128, and a digest has up to 136."""
 
-_TAGGED = re.compile(r"(?P<name>.*?)(?::(?P<tag>[^:/@]*))?(?:@(?P<digest>.*))?", re.DOTALL)
+_TAGGED = expression(r"(?P<name>.*?)(?::(?P<tag>[^:/@]*))?(?:@(?P<digest>.*))?", re.DOTALL)
 
 
 @dataclass(frozen=True, order=True)

@@ -14,11 +14,12 @@ from reconciler.finding.fields import find_in_template, is_named
 from reconciler.finding.found import Found, Item, Text
 from reconciler.finding.image import Image, is_evident
 from reconciler.finding.yaml_tree import Mapping, Node, NotYaml, Scalar, Sequence, documents
+from reconciler.regex import expression
 
 _NAMES = ("image", "imageName", "containerImage", "image_name")
 _VARIABLES = ("$(", "${", "{{")
 _FLAG = "="
-_NOT_YET = re.compile(r"\{\{|^[ \t]*//", re.MULTILINE)
+_NOT_YET = expression(r"\{\{|^[ \t]*//", re.MULTILINE)
 """What a template has in it that is still to be filled in, or JSON for people: comments."""
 
 

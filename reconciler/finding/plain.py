@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from reconciler.errors import Malformed
 from reconciler.finding.found import Item, Text
 from reconciler.finding.image import Image, is_evident
+from reconciler.regex import expression
 
-_WORD = re.compile(r"""[^\s"'`<>()\[\]{},;|=]+""")
+_WORD = expression(r"""[^\s"'`<>()\[\]{},;|=]+""")
 _SCHEMES = ("docker://", "oci://", "docker-pullable://", "containerd://")
 
 

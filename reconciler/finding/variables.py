@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
 MAX_EXPANDED = 2048
 MAX_DEPTH = 8
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME = expression(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class CannotExpand(ValueError):

@@ -9,16 +9,18 @@ from enum import Enum
 
 import httpx
 
+from reconciler.regex import expression
+
 _TLS_ALERT = "illegal request line"
 """In h11's message about an answer that begins with a control character, e.g. with a TLS alert."""
 
 _UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
-_IDENTITY = re.compile(r"ALERT_(CERTIFICATE_(REQUIRED|EXPIRED|REVOKED|UNKNOWN)|BAD_CERTIFICATE|UNKNOWN_CA)")
+_IDENTITY = expression(r"ALERT_(CERTIFICATE_(REQUIRED|EXPIRED|REVOKED|UNKNOWN)|BAD_CERTIFICATE|UNKNOWN_CA)")
 """In OpenSSL's message about the alert of a server that refuses our certificate, or that we have none."""
 _NO_TLS = ("wrong version number", "wrong_version_number", "record layer failure")
 """In OpenSSL's message about an answer that is not TLS; the words depend on its release."""
 
-_QUOTED = re.compile(r":? (bytearray\()?b['\"].*", re.DOTALL)
+_QUOTED = expression(r":? (bytearray\()?b['\"].*", re.DOTALL)
 """The line of an answer or a request that h11 quotes at the end of its messages. It may hold a secret."""
 
 

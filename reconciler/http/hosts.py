@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import socket
 from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
+from reconciler.regex import expression
+
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_LABEL = re.compile(r"[0-9a-z_:-]{1,63}")
+_LABEL = expression(r"[0-9a-z_:-]{1,63}")
 
 _INTERNAL_NAMES = ("localhost", "local", "internal", "home.arpa", "localdomain", "lan", "intranet", "corp", "home")
 """Last labels that no public host has: RFC 6761, 6762 and 8375, and what ICANN keeps out of the root."""

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from reconciler.errors import Malformed
 from reconciler.oci.spec import load_json
+from reconciler.regex import expression
 from reconciler.words import plain
 
 MAX_BYTES = 16 * 1024
@@ -32,8 +33,8 @@ _FIELDS = ("message", "error_description", "details", "detail", "error", "title"
 _OPEN = ("scope", "service", "account", "client_id", "grant_type", "n", "last")
 """Parameters of forms and queries that are not secrets. All others may be: each CDN signs URLs in its own way."""
 
-_XML = re.compile(r"<(Code|Message)>([^<]*)</\1>", re.IGNORECASE)
-_TITLE = re.compile(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
+_XML = expression(r"<(Code|Message)>([^<]*)</\1>", re.IGNORECASE)
+_TITLE = expression(r"<title[^>]*>([^<]*)</title>", re.IGNORECASE)
 
 
 def reason(body: bytes, secrets: Iterable[str] = ()) -> str:

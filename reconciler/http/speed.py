@@ -5,7 +5,7 @@ Only the time spent waiting for bytes counts: not the time to write them, and no
 
 from __future__ import annotations
 
-import re
+from reconciler.regex import expression
 
 SLOWEST = 16 * 1024
 """Bytes a second. A slower connection is given up by default: a layer of 1 GiB would take 18 hours."""
@@ -13,7 +13,7 @@ SLOWEST = 16 * 1024
 WINDOW = 30.0
 """Seconds of waiting over which the rate is measured: a pause of a few seconds is common and harmless."""
 
-_RATE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(|[kKMG]|[KMG]i)B(?:/s)?")
+_RATE = expression(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?(|[kKMG]|[KMG]i)B(?:/s)?")
 _UNITS = {"": 1, "k": 1000, "K": 1000, "M": 1000**2, "G": 1000**3, "Ki": 1024, "Mi": 1024**2, "Gi": 1024**3}
 
 

@@ -11,6 +11,7 @@ from reconciler.imports.drafts import Draft, Translation
 from reconciler.imports.durations import every
 from reconciler.imports.names import host_named, parse_destination, parse_reference
 from reconciler.imports.reading import WITHOUT_MEANING
+from reconciler.regex import expression
 from reconciler.sources import in_helm
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ KNOWN = {
     "tls": "is not copied: name ca_file, client_cert and client_key under `registries`",
     "verify": "is not translated: name the signers under `signed_by`",
 }
-_API = re.compile(r"mirror\.(?:plugin\.)?fluxcd\.io/")
+_API = expression(r"mirror\.(?:plugin\.)?fluxcd\.io/")
 
 
 def is_flux_mirror(value: Any) -> bool:

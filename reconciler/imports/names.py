@@ -8,9 +8,10 @@ from typing import NamedTuple
 from reconciler.errors import Malformed
 from reconciler.imports.drafts import Destination
 from reconciler.oci.spec import RepositoryName, is_tag, registry_named
+from reconciler.regex import expression
 
-VARIABLE = re.compile(r"\$\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}|\$(?P<bare>[A-Za-z_][A-Za-z0-9_]*)")
-_TEMPLATE = re.compile(r"\{\{\s*env\s+[\"`](?P<name>[A-Za-z_][A-Za-z0-9_]*)[\"`]\s*\}\}")
+VARIABLE = expression(r"\$\{(?P<braced>[A-Za-z_][A-Za-z0-9_]*)\}|\$(?P<bare>[A-Za-z_][A-Za-z0-9_]*)")
+_TEMPLATE = expression(r"\{\{\s*env\s+[\"`](?P<name>[A-Za-z_][A-Za-z0-9_]*)[\"`]\s*\}\}")
 
 
 class Reference(NamedTuple):

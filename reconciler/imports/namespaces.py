@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.oci.docker_hub import DOCKER_HUB
 from reconciler.oci.spec import is_repository
+from reconciler.regex import expression
 from reconciler.sources.kinds import IN_NAMESPACE
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ TOO_MANY = f"if it has more than {MOST} repositories, the run fails, and no new 
 
 _MOST_EXCLUDED = 100
 
-_TOKEN = re.compile(r"\\(?P<escaped>[.\-_/])|(?P<any>\.[*+]?)|(?P<literal>[A-Za-z0-9_/-])")
+_TOKEN = expression(r"\\(?P<escaped>[.\-_/])|(?P<any>\.[*+]?)|(?P<literal>[A-Za-z0-9_/-])")
 _GLOBS = {".": "?", ".*": "*", ".+": "?*"}
 _OWN_APIS = (DOCKER_HUB, "quay.io", "ghcr.io")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
 from typing import Any
@@ -12,12 +11,13 @@ from reconciler.frozen import Frozen
 from reconciler.mirrors.document import MAX_BYTES, MAX_NODES
 from reconciler.mirrors.files import MAX_INCLUDED_BYTES
 from reconciler.mirrors.include import MAX_FILES
+from reconciler.regex import expression
 from reconciler.words import count, plain
 
 _ROOM_BYTES, _ROOM_NODES = 8 * 1024, 1000
 """What is left in each file for its head, and for edits."""
 
-_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_PLAIN = expression(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _PART_HEAD = "# Included by {name}, which has the store and the defaults.\nversion: 1\n\nmirrors:\n"
 
 

@@ -8,12 +8,14 @@ from collections import defaultdict
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
+from reconciler.regex import expression
+
 if TYPE_CHECKING:
     from reconciler.mirrors.document import Document, KeyPath
 
-_ALONE = re.compile(r"\s*#+\s*(?P<text>.*?)\s*")
-_BEHIND = re.compile(r"[^'\"#]*\s#+\s*(?P<text>.*?)\s*")
-_SECRET = re.compile(r"pass|secret|token|cred|auth|user|key|login|private", re.IGNORECASE)
+_ALONE = expression(r"\s*#+\s*(?P<text>.*?)\s*")
+_BEHIND = expression(r"[^'\"#]*\s#+\s*(?P<text>.*?)\s*")
+_SECRET = expression(r"pass|secret|token|cred|auth|user|key|login|private", re.IGNORECASE)
 """Credentials are not copied, also where they stand in comments."""
 
 

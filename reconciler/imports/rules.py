@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.mirrors.ranges import compile_range
 from reconciler.oci.spec import is_tag
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
     from reconciler.imports.drafts import Entry
@@ -39,7 +40,7 @@ NOT_THREE_NUMBERS = rf"{NOT_MASTERMINDS}|v?\d+(?:\.\d+)?-.*"
 _BEYOND_DATES = 10_000
 _A_YEAR = 2000
 
-_BOUND = re.compile(r"(?P<operator>[=!<>^~]*)\s*v?(?P<numbers>\d+(?:\.\d+)*)(?P<suffix>-\S*)?")
+_BOUND = expression(r"(?P<operator>[=!<>^~]*)\s*v?(?P<numbers>\d+(?:\.\d+)*)(?P<suffix>-\S*)?")
 
 
 def unanchored(pattern: str, kept: str = "") -> str:

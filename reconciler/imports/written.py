@@ -21,6 +21,7 @@ from reconciler.imports.prefixes import common_prefix, usual_target
 from reconciler.imports.remarks import remarks
 from reconciler.imports.stores import UNKNOWN, store_lines, store_names
 from reconciler.mirrors.spelling import quoted, written_out
+from reconciler.regex import expression
 from reconciler.words import plain
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from reconciler.imports.parts import Texts
     from reconciler.imports.reading import Note, Reading
 
-_WHERE = re.compile(r"mirrors\[(?P<mirror>\d+)\](?:\.tags\[(?P<tag>\d+)\]|\.(?P<key>[a-z_]+))?.*")
+_WHERE = expression(r"mirrors\[(?P<mirror>\d+)\](?:\.tags\[(?P<tag>\d+)\]|\.(?P<key>[a-z_]+))?.*")
 _MOST_STORES = 16
 _MOST_PASSES = 20
 """Each takes out what the one before has left over, e.g. a mirror of which no tag is left."""

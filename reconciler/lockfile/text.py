@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.versions import in_order
+from reconciler.regex import expression
 from reconciler.target.index_json import format_time
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ HEAD = """\
 version: 1
 """
 
-_PLAIN = re.compile(r"[a-z][a-z0-9]*([./_:-]+[A-Za-z0-9]+)*")
+_PLAIN = expression(r"[a-z][a-z0-9]*([./_:-]+[A-Za-z0-9]+)*")
 """Words that YAML reads as text without quotes."""
 
 

@@ -5,13 +5,13 @@ An entry with a key that those releases did not have was written for this one, a
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from reconciler.errors import Problem
 from reconciler.mirrors.document import spell
 from reconciler.mirrors.ranges import compile_range
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
     from reconciler.mirrors.document import Document, KeyPath
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Entry: TypeAlias = "Mapping[str, Any]"
 
 _FORMER_KEYS = frozenset({"glob", "regex", "semver", "newest", "prereleases", "variant"})
-_WILDCARD = re.compile(r"[*?\[]")
+_WILDCARD = expression(r"[*?\[]")
 _DATE = (20240329,)
 _SMALL = (1000,)
 

@@ -23,6 +23,7 @@ from typing import Any
 from reconciler.frozen import Frozen
 from reconciler.mirrors.spelling import spelled
 from reconciler.mirrors.versions import parse_version
+from reconciler.regex import expression
 
 LONGEST_RANGE = 1024
 _LONGEST_NUMBER = 20
@@ -39,14 +40,14 @@ _COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
     "=<": le,
 }
 _UPPER = ("<", "<=", "=<")
-_OPERATORS = re.compile(r"[=!<>~^]+")
-_WORD = re.compile(r"[^\s,=!<>~^]+")
-_SEPARATOR = re.compile(r"\s*,\s*|\s+")
-_HYPHEN = re.compile(r"\s+-\s+")
-_BOUND = re.compile(r"[vV]?(?P<numbers>(?:[0-9]+|[xX*])(?:\.(?:[0-9]+|[xX*]))*)(?P<suffix>.*)", re.DOTALL)
+_OPERATORS = expression(r"[=!<>~^]+")
+_WORD = expression(r"[^\s,=!<>~^]+")
+_SEPARATOR = expression(r"\s*,\s*|\s+")
+_HYPHEN = expression(r"\s+-\s+")
+_BOUND = expression(r"[vV]?(?P<numbers>(?:[0-9]+|[xX*])(?:\.(?:[0-9]+|[xX*]))*)(?P<suffix>.*)", re.DOTALL)
 
-_WORDS = re.compile(r"\A(?!(?:[0-9a-f]{7,40}|[0-9.]+)\Z)[A-Za-z0-9]")
-_HYPHENATED = re.compile(r"-[vV]?[0-9]+(?:\.[0-9]+)+")
+_WORDS = expression(r"\A(?!(?:[0-9a-f]{7,40}|[0-9.]+)\Z)[A-Za-z0-9]")
+_HYPHENATED = expression(r"-[vV]?[0-9]+(?:\.[0-9]+)+")
 
 Prerelease = tuple[tuple[str, tuple[int, ...]], ...]
 """What `versions.Version.prerelease` holds. Empty for the lowest one, `-0`."""

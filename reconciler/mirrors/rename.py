@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from reconciler.frozen import Frozen
 from reconciler.oci.spec import is_tag
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
     from reconciler.mirrors.patterns import Pattern
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 TAG, WITHOUT_V = "tag", "without_v"
 """The fields that every tag has: the tag itself, and the tag without the `v` of `v1.2`."""
 
-_FIELD = re.compile(r"\{([A-Za-z0-9_]+)\}")
-_V = re.compile(r"^[vV](?=[0-9])")
+_FIELD = expression(r"\{([A-Za-z0-9_]+)\}")
+_V = expression(r"^[vV](?=[0-9])")
 
 
 class Rename(Frozen):

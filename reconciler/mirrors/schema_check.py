@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -12,6 +11,7 @@ from reconciler.errors import MirrorsInvalid
 from reconciler.mirrors.conforming import remember
 from reconciler.mirrors.schema_files import included_schema, load_schema
 from reconciler.mirrors.spelling import spelled
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
     from reconciler.mirrors.document import Document, KeyPath
@@ -122,7 +122,7 @@ def _lonely_keys(
             yield (*place, key), f"is only valid with {other}; add {other}, or remove {key}"
 
 
-_CHOICES = re.compile(r"\^\(([a-z|]+)\)\$")
+_CHOICES = expression(r"\^\(([a-z|]+)\)\$")
 """How the schema lists the values of a text that may also be in a list."""
 
 
@@ -154,7 +154,7 @@ def _wrong_value(value: Any, error: Any) -> str:
 
 
 _LONG_KEY = 40
-_CREDENTIAL_WORDS = re.compile(r"secret|password|token|access_key|credential|username|user")
+_CREDENTIAL_WORDS = expression(r"secret|password|token|access_key|credential|username|user")
 
 
 _NOT_HERE = {

@@ -6,14 +6,16 @@ import json
 import re
 from typing import Any
 
-_NOT_TEXT = re.compile(
+from reconciler.regex import expression
+
+_NOT_TEXT = expression(
     r"[-+]?[0-9._]+(?:[eE][-+]?[0-9]+)?|0[xob][0-9a-f]+|true|false|null|yes|no|on|off", re.IGNORECASE
 )
 """What YAML 1.1 or 1.2 reads as something other than text, and thus needs quotes."""
 
-_DATE = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*")
+_DATE = expression(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}.*")
 
-_PLAIN_TEXT = re.compile(r"[A-Za-z0-9_./$-][A-Za-z0-9_./${}:-]*")
+_PLAIN_TEXT = expression(r"[A-Za-z0-9_./$-][A-Za-z0-9_./${}:-]*")
 
 
 def spelled(value: Any) -> str:

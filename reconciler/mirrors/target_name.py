@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
+from reconciler.regex import expression
+
 if TYPE_CHECKING:
+    import re
+
     from reconciler.sources.names import SourceName
 
-_PLACEHOLDER = re.compile(r"\{(?P<name>[^{}]*)\}")
+_PLACEHOLDER = expression(r"\{(?P<name>[^{}]*)\}")
 
 KNOWN = ("registry", "repository", "name")
 

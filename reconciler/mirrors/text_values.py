@@ -6,7 +6,6 @@ Each function records in the document what is wrong with the value at a place.
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -15,11 +14,14 @@ from urllib.parse import urlsplit
 
 from reconciler.http.speed import parse_rate
 from reconciler.mirrors.variables import value_problem
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
+    import re
+
     from reconciler.mirrors.document import Document, KeyPath
 
-_VARIABLE = re.compile(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
+_VARIABLE = expression(r"\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::-(?P<default>[^}]*))?\}")
 
 
 def filled(
@@ -102,7 +104,7 @@ def hosts(document: Document, place: KeyPath, entries: list[str]) -> tuple[str, 
     return tuple(str(text).lower() for text in entries)
 
 
-_HOST = re.compile(r"(https?://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
+_HOST = expression(r"(https?://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?")
 
 
 def _is_host(text: str) -> bool:

@@ -11,6 +11,7 @@ from reconciler.errors import MirrorsInvalid, PatternsInvalid
 from reconciler.mirrors.parse import parse_document
 from reconciler.mirrors.schema_check import check_schema
 from reconciler.mirrors.sections.entries import Settings, read_mirrors
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem
@@ -25,9 +26,9 @@ mirrors:
 """
 """A mirrors file, up to the patterns. What it mirrors makes no difference to them."""
 
-_WHERE = re.compile(r"mirrors\[0\]\.tags\[(?P<number>[0-9]+)\]\.?(?P<inner>.*)")
+_WHERE = expression(r"mirrors\[0\]\.tags\[(?P<number>[0-9]+)\]\.?(?P<inner>.*)")
 
-_BARE = re.compile(r"(?P<kind>glob|regex|semver)\s*[:=]\s*(?P<value>.+)|(?P<range>[<>=~^!].*)", re.DOTALL)
+_BARE = expression(r"(?P<kind>glob|regex|semver)\s*[:=]\s*(?P<value>.+)|(?P<range>[<>=~^!].*)", re.DOTALL)
 
 
 def parse_typed(texts: Sequence[str]) -> tuple[Pattern, ...]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from reconciler.regex import expression
+
 _RESERVED = (
     "R2_",
     "AWS_",
@@ -44,7 +46,7 @@ _OWNERS = {
 }
 """The registries of a prefix's owner: a GitHub token may be used to log in at GitHub's registry."""
 
-_SECRET = re.compile(
+_SECRET = expression(
     r"SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|ACCESS_KEY|API_?KEY|PRIVATE|(^|_)(PAT|PWD|KEY|JWT)(_|$)"
 )
 """Marks the name of a secret."""

@@ -6,12 +6,12 @@ names of the including one, and has its own beside them.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Problem
 from reconciler.mirrors.document import spell
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
     from reconciler.mirrors.document import Document, KeyPath
@@ -23,7 +23,7 @@ MAX_LENGTH = 1000
 IN_MIRRORS = ("source", "target", "tags", "exclude", "immutable")
 IN_DEFAULTS = ("target_prefix", "exclude", "immutable")
 
-_NAME = re.compile(r"\$\{vars\.(?P<name>[^}]*)\}")
+_NAME = expression(r"\$\{vars\.(?P<name>[^}]*)\}")
 
 
 def replace_vars(files: Files) -> tuple[Problem, ...]:

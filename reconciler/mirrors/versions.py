@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from functools import lru_cache, total_ordering
 from typing import Any, TypeAlias
 
+from reconciler.regex import expression
+
 MAX_NUMBERS = 16
 
 Numbers: TypeAlias = tuple[int, ...]
@@ -31,25 +33,25 @@ Prerelease: TypeAlias = tuple[tuple[str, Numbers], ...]
 Release: TypeAlias = tuple[Numbers, bool, Prerelease, Numbers]
 """What orders versions, and is equal for all tags of one version."""
 
-_VERSION = re.compile(
+_VERSION = expression(
     rf"[vV]?(?P<numbers>[0-9]+(?:\.[0-9]+){{0,{MAX_NUMBERS - 1}}})"
     r"(?:(?P<glued>[A-Za-z][A-Za-z0-9.]*)|\.(?P<dotted>[A-Za-z][A-Za-z0-9.]*))?"
     r"(?P<rest>(?:[-_+][A-Za-z0-9.]+)*)"
 )
-_PRERELEASE = re.compile(
+_PRERELEASE = expression(
     r"(?P<word>alpha|beta|preview|pre|rc|cr|dev|snapshot|nightly|canary|milestone|next|ea|a|b|c|m)[.]?(?P<number>[0-9.]*)",
     re.IGNORECASE,
 )
-_NUMBER = re.compile(r"[0-9]+")
-_COUNTED = re.compile(r"[0-9]+(?:\.[0-9]+)*")
-_DATE = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[0-9]{2}){0,3}(?:\.[0-9]+)?")
-_REVISION = re.compile(
+_NUMBER = expression(r"[0-9]+")
+_COUNTED = expression(r"[0-9]+(?:\.[0-9]+)*")
+_DATE = expression(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[0-9]{2}){0,3}(?:\.[0-9]+)?")
+_REVISION = expression(
     r"(?:build|hotfix|k3s|ls|p|patch|pl|post|r|rev|revision|rke2r|sp|sr)[.]?[0-9]+(?:\.[0-9]+)*", re.IGNORECASE
 )
-_DOTTED_REVISION = re.compile(r"(?:[A-Za-z][A-Za-z0-9]*)?[A-Za-z]\.[0-9]+")
-_RELEASED = re.compile(r"final|release|ga", re.IGNORECASE)
-_HASH = re.compile(r"g?[0-9a-f]{7,40}")
-_HASH_OF_DIGITS = re.compile(r"[0-9]{7,8}|[0-9]{40}")
+_DOTTED_REVISION = expression(r"(?:[A-Za-z][A-Za-z0-9]*)?[A-Za-z]\.[0-9]+")
+_RELEASED = expression(r"final|release|ga", re.IGNORECASE)
+_HASH = expression(r"g?[0-9a-f]{7,40}")
+_HASH_OF_DIGITS = expression(r"[0-9]{7,8}|[0-9]{40}")
 """Digits alone are a short hash or a whole one, unless they are a date. Those of other lengths are a build's number."""
 
 
@@ -119,7 +121,7 @@ def natural(text: str) -> tuple[str | int, ...]:
     return tuple(int(part) if place % 2 else part for place, part in parts)
 
 
-_SEPARATOR = re.compile(r"[-_+]")
+_SEPARATOR = expression(r"[-_+]")
 _ONLY_SUFFIXES = frozenset({"number", "variant"})
 
 

@@ -9,7 +9,6 @@ tar+gzip, artifacts, other systems, and names that are not valid at Docker.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container, Iterable
 from typing import Any
 
@@ -27,6 +26,7 @@ from reconciler.oci.spec import (
     load_json,
     parse_manifest,
 )
+from reconciler.regex import expression
 
 _CONFIGS = (
     "application/vnd.oci.image.config.v1+json",
@@ -39,7 +39,7 @@ _LAYERS = (
     "application/vnd.docker.image.rootfs.diff.tar.gzip",
 )
 _PREFERRED = Platform("linux", "amd64")
-_ID = re.compile("[0-9a-f]{64}")
+_ID = expression("[0-9a-f]{64}")
 """What Docker reads as the ID of an image, not as a name."""
 
 

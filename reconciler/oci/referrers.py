@@ -13,7 +13,6 @@ attachments stay for as long as their subject does: a source that loses a signat
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from fnmatch import fnmatchcase
@@ -33,11 +32,12 @@ from reconciler.oci.spec import (
     parse_descriptor,
     parse_manifest,
 )
+from reconciler.regex import expression
 
 MAX_REFERRERS = 1000
 """Referrers of one digest. Their list is about as large as a client accepts."""
 
-_ATTACHMENT_TAG = re.compile(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
+_ATTACHMENT_TAG = expression(r"(?:sha256|sha512)-[0-9a-f]{64}(?:\.(?:sig|att|sbom))?")
 
 _TAG_TYPE = "application/vnd.dev.cosign.artifact.{}.v1+json"
 """The artifact type that cosign gives to what it otherwise puts at its tag, e.g. `.sig`."""

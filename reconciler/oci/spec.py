@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +19,7 @@ from typing import Any, NoReturn
 from reconciler.errors import Malformed
 from reconciler.frozen import Frozen
 from reconciler.oci.docker_hub import ALIASES, DOCKER_HUB
+from reconciler.regex import expression
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
@@ -47,14 +47,14 @@ MAX_MANIFEST_VALUES = 250_000
 
 # The grammars of tag and repository are those of the distribution specification, "Pulling manifests"; the host is that
 # of distribution/reference, and _MEDIA_TYPE is RFC 6838, section 4.2.
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_TAG = expression(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_REGISTRY = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
+_REPOSITORY = expression(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_REGISTRY = expression(r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?")
 _HEX_LENGTH = {"sha256": 64, "sha512": 128}
-_HEX = re.compile(r"[0-9a-f]+")
-_PLATFORM_PART = re.compile(r"[A-Za-z0-9_.+-]{1,64}")
-_MEDIA_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
+_HEX = expression(r"[0-9a-f]+")
+_PLATFORM_PART = expression(r"[A-Za-z0-9_.+-]{1,64}")
+_MEDIA_TYPE = expression(r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}/[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}")
 
 MAX_REPOSITORY_LENGTH = 255
 """Characters. The specification has no limit; many clients accept no more, host and slash included."""

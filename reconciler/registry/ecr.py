@@ -12,7 +12,6 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoC
 from botocore.exceptions import ConnectionError as NotConnected
 
 from reconciler.errors import LoginRefused, StoreDenied, StoreError, StoreUnreachable
+from reconciler.regex import expression
 from reconciler.registry.fetched import used_until
 from reconciler.sources.credentials import Credentials
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PUBLIC = "public.ecr.aws"
 PUBLIC_REGION = "us-east-1"
-_PRIVATE = re.compile(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.")
+_PRIVATE = expression(r"([0-9]{12})\.dkr[.-]ecr(?:-fips)?\.([a-z0-9-]+)\.")
 
 RENEWED_BEFORE = 15 * 60.0
 """Seconds before its end that a login is renewed."""

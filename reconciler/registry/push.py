@@ -17,6 +17,7 @@ from reconciler.frozen import Frozen
 from reconciler.http.bodies import read_start
 from reconciler.http.faults import NOT_ANSWERED, explained
 from reconciler.http.patience import Patience, Unavailable
+from reconciler.regex import expression
 from reconciler.registry.powers import Can
 from reconciler.registry.refusals import refused
 
@@ -43,7 +44,7 @@ _OTHER_WAY = (400, 404, 405, 411, 415, 416, 422, 501)
 """Answers of registries that take blobs another way: not whole, or not in chunks."""
 
 _GONE = (404, 410)
-_RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})")
+_RANGE = expression(r"(?:bytes=)?0-([0-9]{1,18})")
 _OCTETS = {"Content-Type": "application/octet-stream"}
 
 

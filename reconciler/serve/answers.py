@@ -6,16 +6,16 @@ Sources: RFC 9110 (sections 8.8.3, 13.1, 14) for ETags and ranges, OCI distribut
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
-_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*")
-_ETAG = re.compile(r'(?:W/)?("[^"]*")')
-_COUNT = re.compile(r"[0-9]{1,18}")
+_RANGE = expression(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*")
+_ETAG = expression(r'(?:W/)?("[^"]*")')
+_COUNT = expression(r"[0-9]{1,18}")
 
 
 def is_current(if_none_match: str | None, etag: str) -> bool:

@@ -8,7 +8,6 @@ takes Basic itself: the catalog page for browsers, the others for containerd, wh
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -30,6 +29,7 @@ from reconciler.access.judge import (
     repository_of,
     scope_of,
 )
+from reconciler.regex import expression
 from reconciler.serve.refusals import Refusal, no_path
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 TOKEN_PATH = "/token"  # noqa: S105 a path
 PAGES = ("/", "/index.html")
 PINGS = ("/v2", "/v2/")
-_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
+_HOST = expression(r"[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
 
 
 class Gate:

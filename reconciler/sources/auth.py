@@ -28,6 +28,7 @@ from reconciler.http.hosts import (
 )
 from reconciler.oci.docker_hub import registry_at
 from reconciler.oci.spec import load_json
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
     from reconciler.sources.credentials import Credentials
@@ -37,11 +38,11 @@ LIFETIME_MARGIN = 10.0
 """Seconds: the lifetime of a token that states none (token.md), and how long before its end a token is renewed."""
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_PARAMETER = re.compile(rf'\s*({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_WORD}|[^\s,"]+))\s*(?:,|$)')
+_PARAMETER = expression(rf'\s*({_WORD})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_WORD}|[^\s,"]+))\s*(?:,|$)')
 # The specification's grammar has a class after the type, e.g. `repository(plugin):...`.
-_SCOPE = re.compile(r"repository(?:\([a-z]+\))?:([a-z0-9][A-Za-z0-9._/:-]{0,254}):([a-z*,]{1,60})")
-_TOKEN = re.compile(r"[!-~]+")
-_SCHEME = re.compile(rf"\s*,*\s*({_WORD})(?:\s+|\s*,|$)")
+_SCOPE = expression(r"repository(?:\([a-z]+\))?:([a-z0-9][A-Za-z0-9._/:-]{0,254}):([a-z*,]{1,60})")
+_TOKEN = expression(r"[!-~]+")
+_SCHEME = expression(rf"\s*,*\s*({_WORD})(?:\s+|\s*,|$)")
 
 
 class Challenge(Frozen):

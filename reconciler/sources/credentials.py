@@ -12,7 +12,6 @@ import base64
 import binascii
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.errors import LoginRefused
 from reconciler.frozen import Frozen
 from reconciler.oci.docker_hub import ALIASES, DOCKER_HUB
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
     from reconciler.sources.config import RegistryConfig
@@ -51,7 +51,7 @@ class Credentials(Frozen):
     until: float = field(default=float("inf"), compare=False)
 
 
-_HELPER = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_HELPER = expression(r"[A-Za-z0-9._-]{1,200}")
 
 
 class Means(Frozen):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed
 from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest, is_tag
+from reconciler.regex import expression
 from reconciler.sources.helm_yaml import Reader
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ MAX_INDEX_SIZE = 64 * 1024 * 1024
 MAX_VERSIONS = 500_000
 MAX_URL = 4096
 
-_HEX = re.compile(r"(?:sha256:)?([0-9a-f]{64})")
+_HEX = expression(r"(?:sha256:)?([0-9a-f]{64})")
 
 
 class ChartVersion(Frozen):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Denied, Malformed, StoreDenied, StoreError, Unreachable
+from reconciler.regex import expression
 from reconciler.sources.in_mirror import split
 from reconciler.sources.names import Kind, SourceName
 from reconciler.stores.config import common_problem
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reconciler.stores import Store
 
 PREFIX = "bucket:"
-_PLACE = re.compile(r"(?:(?P<endpoint>https?://(?P<host>[^/@?#\s]+))/)?(?P<bucket>[^/]+)")
+_PLACE = expression(r"(?:(?P<endpoint>https?://(?P<host>[^/@?#\s]+))/)?(?P<bucket>[^/]+)")
 _EXAMPLE = "https://s3.example.com/images"
 
 

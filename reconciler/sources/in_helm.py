@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
 from reconciler.oci.spec import is_repository
+from reconciler.regex import expression
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.in_registry import open_registry
 from reconciler.sources.names import Kind, SourceName
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from reconciler.sources.registry import Registry
 
 PREFIX = "helm:"
-_PLACE = re.compile(r"(?P<scheme>https?)://(?P<host>[^/@?#\s:]+(?::[0-9]{1,5})?)(?P<path>(?:/[A-Za-z0-9._~%+-]+)*)/?")
-_CHART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
+_PLACE = expression(r"(?P<scheme>https?)://(?P<host>[^/@?#\s:]+(?::[0-9]{1,5})?)(?P<path>(?:/[A-Za-z0-9._~%+-]+)*)/?")
+_CHART = expression(r"[A-Za-z0-9][A-Za-z0-9._-]{0,250}")
 
 
 def parse(text: str) -> SourceName:

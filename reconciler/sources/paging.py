@@ -6,7 +6,6 @@ be pruned.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -14,11 +13,12 @@ import httpx
 
 from reconciler.errors import BadAnswer, Malformed
 from reconciler.http.redirects import origin
+from reconciler.regex import expression
 
 PAGE_SIZE = 1000
 
-_TARGET = re.compile(r"[\s,]*<([^<>]*)>\s*")
-_PARAMETER = re.compile(r""";\s*(?:([^\s"',;=<>]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s",;]+))\s*)?)?""")
+_TARGET = expression(r"[\s,]*<([^<>]*)>\s*")
+_PARAMETER = expression(r""";\s*(?:([^\s"',;=<>]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|'([^']*)'|([^\s",;]+))\s*)?)?""")
 """A parameter's name and its value: in double quotes, in single quotes, which are tolerated, or a plain word."""
 
 

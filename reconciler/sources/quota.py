@@ -11,14 +11,14 @@ They do not say when the window began. A registry that sends no such headers has
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from reconciler.frozen import Frozen
 from reconciler.oci.spec import INDEX_TYPES, Descriptor, Platform
+from reconciler.regex import expression
 
-_COUNT = re.compile(r"([0-9]{1,9});\s*w=([0-9]{1,9})")
+_COUNT = expression(r"([0-9]{1,9});\s*w=([0-9]{1,9})")
 
 
 class Quota(Frozen):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 from reconciler.stores import Stores
 from reconciler.stores.config import Advice, Place, base_url, common_problem
 from reconciler.stores.parts import parts, parts_copied
@@ -16,7 +16,7 @@ from reconciler.stores.requests import Prices, Requests
 from reconciler.work.threads import BLOB_WORKERS
 
 _R2_HOSTS = ".r2.cloudflarestorage.com"
-_ACCOUNT = re.compile(r"[0-9a-f]{32}")
+_ACCOUNT = expression(r"[0-9a-f]{32}")
 _JURISDICTIONS = ("default", "eu", "us", "fedramp", "fedramp-high")
 
 S3_REQUESTS = Requests(

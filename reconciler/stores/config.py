@@ -6,13 +6,13 @@ the `store` section of mirrors.yaml, so that no other module has to ask which ki
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
     from reconciler.stores import Stores
@@ -172,7 +172,7 @@ PATHS_ARE_NOT_FOR_CLIENTS = (
 )
 """What to say of the address of a bucket that is not the root of a host."""
 
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_BUCKET = expression(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 
 
 def common_problem(key: str, value: str) -> str | None:

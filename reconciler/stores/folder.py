@@ -19,7 +19,6 @@ import errno
 import fcntl
 import hashlib
 import os
-import re
 import stat
 import sys
 import time
@@ -34,6 +33,7 @@ from reconciler.errors import PreconditionFailed, StoreDenied, StoreError
 from reconciler.files import check_regular, lock_within, open_regular
 from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
+from reconciler.regex import expression
 from reconciler.stores import CHUNK, Absent, Condition, Listed, Matches, Stored, Stores
 from reconciler.stores.config import Advice, NotABucket, Place, base_url, common_problem
 from reconciler.work.threads import BLOB_WORKERS
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from reconciler.stores.requests import Requests
 
 _OWN = ".r2mirror"
-_TEMPORARY = re.compile("[0-9a-f]{32}")
+_TEMPORARY = expression("[0-9a-f]{32}")
 _DIGESTS = ("sha256:", "sha512:")
 """Prefixes of file names in hex, which never differ in capitals only: most names, and no folder is listed for them."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Malformed
 from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest
+from reconciler.regex import expression
+
+if TYPE_CHECKING:
+    import re
 
 MAX_TEXT = 300
 """Characters of each text that is recorded of a writer, and of each that is read."""
@@ -45,10 +48,10 @@ class Origin(Frozen):
 NO_ORIGIN = Origin()
 ORIGIN_FIELDS = frozenset({"by", "previous", "plan"})
 
-_GITHUB_PULL = re.compile(r"refs/pull/([0-9]{1,12})/\w+")
-_COMMIT = re.compile(r"[0-9a-f]{7,64}")
-_NUMBER = re.compile(r"[0-9]{1,12}")
-_URL = re.compile(r"https?://[^\s@?#]+")
+_GITHUB_PULL = expression(r"refs/pull/([0-9]{1,12})/\w+")
+_COMMIT = expression(r"[0-9a-f]{7,64}")
+_NUMBER = expression(r"[0-9]{1,12}")
+_URL = expression(r"https?://[^\s@?#]+")
 """Without a login, a query or a fragment, which could hold a secret."""
 
 

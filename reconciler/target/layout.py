@@ -6,7 +6,6 @@ front of it only has to map `/v2/` to `v2/_ping`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from typing import TypeAlias
@@ -14,6 +13,7 @@ from typing import TypeAlias
 from reconciler.errors import Malformed
 from reconciler.frozen import Frozen
 from reconciler.oci.spec import OCI_INDEX, Digest, is_repository, is_tag
+from reconciler.regex import expression
 from reconciler.stores.headers import Headers
 
 CATALOG = "v2/_catalog"
@@ -109,9 +109,9 @@ def counts_prefixes(since: date, until: date) -> Iterator[str]:
         month = (month + timedelta(days=31)).replace(day=1)
 
 
-_STATE_KEY = re.compile(rf"{STATES}sha256-([0-9a-f]{{64}})\.json")
-_ROOT_KEY = re.compile(rf"{ROOTS}([0-9]{{10,18}})-sha256-([0-9a-f]{{64}})\.json")
-_COUNTS_KEY = re.compile(rf"{COUNTS}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})/([0-9a-z-]{{1,40}})\.json")
+_STATE_KEY = expression(rf"{STATES}sha256-([0-9a-f]{{64}})\.json")
+_ROOT_KEY = expression(rf"{ROOTS}([0-9]{{10,18}})-sha256-([0-9a-f]{{64}})\.json")
+_COUNTS_KEY = expression(rf"{COUNTS}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})/([0-9a-z-]{{1,40}})\.json")
 
 
 def parse_state_key(key: str) -> Digest | None:

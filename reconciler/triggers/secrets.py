@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Mapping
 from dataclasses import field
 
 from reconciler.errors import UsageError
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
 MIN_LENGTH = 16
 
-_SECRET = re.compile(r"[!-~]+")
-_SIGNATURE = re.compile(r"sha256=([0-9a-f]{64})")
+_SECRET = expression(r"[!-~]+")
+_SIGNATURE = expression(r"sha256=([0-9a-f]{64})")
 
 
 class Secret(Frozen):

@@ -28,10 +28,11 @@ from reconciler.cli.render.export import EXPORTED
 from reconciler.cli.render.formats import TEXT
 from reconciler.errors import UsageError
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
 MIN_SPLIT = 1024 * 1024
 _UNITS = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "kB": 10**3, "MB": 10**6, "GB": 10**9}
-_SIZE = re.compile(r"([0-9]{1,12})(?: ?([KMGT]iB|[kMG]B))?")
+_SIZE = expression(r"([0-9]{1,12})(?: ?([KMGT]iB|[kMG]B))?")
 
 
 def _split(text: str) -> int:

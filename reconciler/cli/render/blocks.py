@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 from reconciler.words import plain
 
 COMMENT_LIMIT = 65_536
@@ -19,8 +20,8 @@ FOLD_AFTER = 25
 """A table with more rows than this is folded."""
 
 _MARKUP = str.maketrans({letter: f"&#{ord(letter)};" for letter in "`*_[]|~$\\"})
-_URL = re.compile(r"(?<=[A-Za-z]):(?=//)|(?<=www)\.", re.IGNORECASE)
-_NOTICED = re.compile(r"[@#](?=\w)")
+_URL = expression(r"(?<=[A-Za-z]):(?=//)|(?<=www)\.", re.IGNORECASE)
+_NOTICED = expression(r"[@#](?=\w)")
 
 
 def escaped(text: str) -> str:

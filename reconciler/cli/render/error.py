@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from reconciler import errors
 from reconciler.cli.render.problem import problem_document
 from reconciler.errors import MirrorsInvalid, NamedError
+from reconciler.regex import expression
 from reconciler.words import plain_lines
 
 ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
@@ -29,7 +29,7 @@ ADVICE: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
 )
 """What to do about an error of a kind; the message often says more."""
 
-_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_HUMP = expression(r"(?<=[a-z])(?=[A-Z])")
 
 
 def error_document(error: BaseException | None, kind: str, message: str, code: int) -> dict[str, Any]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from urllib.parse import SplitResult, urlsplit
 
 from reconciler.errors import UsageError
 from reconciler.frozen import Frozen
+from reconciler.regex import expression
 
 _PORTS = {"https": 443, "http": 80}
-_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+_HOST = expression(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 # What is written into a configuration file: nothing that any of them gives a meaning to.
-_PATH = re.compile(r"[A-Za-z0-9._~/-]*")
+_PATH = expression(r"[A-Za-z0-9._~/-]*")
 
 
 class Address(Frozen):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from heapq import nlargest
@@ -11,13 +10,14 @@ from typing import Any, TypeVar
 from reconciler.frozen import Frozen
 from reconciler.mirrors.tag_list import TagList, is_lone_number
 from reconciler.mirrors.versions import Numbers, Version, natural
+from reconciler.regex import expression
 
 Item = TypeVar("Item")
 
 LINE_LENGTHS = {"major": 1, "minor": 2}
 """How many numbers the versions of a line have in common."""
 
-_DATE = re.compile(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}(?![0-9])")
+_DATE = expression(r"(?:19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}(?![0-9])")
 """In 2024-10-02T17-50-41Z, everything after the year would be a revision or a variant."""
 
 ORDERS: Mapping[str, Callable[[str], Any]] = {"number": natural, "text": str}

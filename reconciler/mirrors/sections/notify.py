@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from reconciler.mirrors.notifiers import DEFAULT_ON, Notifier
+from reconciler.regex import expression
 
 if TYPE_CHECKING:
     from reconciler.mirrors.document import Document, KeyPath
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+_NAME = expression(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 # What is there instead may be the secret itself, so it is not quoted.
 _NOT_A_NAME = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from threading import Lock
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 from reconciler.errors import Unreachable
 from reconciler.http.proxies import read_proxies
+from reconciler.regex import expression
 from reconciler.stores.passing import Passing
 from reconciler.stores.s3.reading import Reader, Unclear
 
@@ -55,7 +55,7 @@ def _reader(server: Server, bucket: str, environ: Mapping[str, str]) -> Reader |
     return None if proxy else Reader(f"{endpoint.rstrip('/')}/{bucket}", region, key, secret)
 
 
-_PLAIN = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9/._~-]*)?")
+_PLAIN = expression(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9/._~-]*)?")
 """A URL that means the same to everybody."""
 
 
