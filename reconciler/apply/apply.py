@@ -1,6 +1,7 @@
 """Applies mirrors.yaml, or a plan made from it, to the bucket. Prints nothing: it yields events.
 
-    from reconciler.apply.apply import Options, apply_made
+    from reconciler.apply.apply import apply_made
+    from reconciler.apply.planned import Options
     from reconciler.mirrors.load import load_mirrors
     from reconciler.plan.connections import connect
     from reconciler.plan.make import make
@@ -21,82 +22,30 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.apply.observer import UNOBSERVED, Observer
 from reconciler.apply.outcome import ImmutableTagMoved, Replanned
-from reconciler.apply.settings import Holding, Resources, Settings
-from reconciler.frozen import Frozen
+from reconciler.apply.planned import Options, made_for_apply
+from reconciler.apply.settings import Resources, Settings
 from reconciler.plan.guards import refuse_older_box
-from reconciler.plan.make import Made, in_silence, load_made, make, moved_on
+from reconciler.plan.make import Made, moved_on
 from reconciler.plan.owners import is_unclaimed
-from reconciler.plan.plan import noted_all, only_adds, without_prunes
-from reconciler.plan.settings import ALL, Choices
+from reconciler.plan.plan import noted_all
 from reconciler.plan.signatures import gate_for
 from reconciler.target.index_changes import expired
 from reconciler.target.ledger import read_index
 from reconciler.target.lock import held, read_lock
 from reconciler.target.protocol import PackedInOneFile
-from reconciler.work.deadline import NEVER
 from reconciler.work.threads import BLOB_WORKERS, image_workers, threads
 
 if TYPE_CHECKING:
-    from reconciler.apply.cluster import Cluster
     from reconciler.apply.outcome import Event
     from reconciler.mirrors.model import Mirrors
     from reconciler.plan.connections import Connections
-    from reconciler.plan.make import Stage
     from reconciler.plan.plan import Plan
     from reconciler.target.ledger import StoredIndex
     from reconciler.target.protocol import Target
-    from reconciler.work.deadline import Deadline
-
-
-class Options(Frozen):
-    """What a caller decides about an apply.
-
-    command         what the lock names this run by
-    choices         what the plan is made for
-    no_prune        add and update only
-    plan_again      if the mirror index has changed since the plan was made, plan again instead of refusing
-    workers         blobs to copy in parallel; None: as many as the cluster has threads, or 8
-    cluster         the Dask cluster that copies the blobs; None: this process
-    lock_timeout    seconds to wait for another run
-    wait_for_quota  wait for a registry's quota instead of skipping what does not fit
-    deadline        when the run has to end, finished or not
-    overwrite_drift  move and delete tags that another writer of the target has moved, too
-    hold            why the tags that it publishes are held; None: they are not
-    """
-
-    command: str
-    choices: Choices = ALL
-    no_prune: bool = False
-    plan_again: bool = False
-    workers: int | None = None
-    cluster: Cluster | None = None
-    lock_timeout: float = 0.0
-    wait_for_quota: bool = False
-    deadline: Deadline = NEVER
-    overwrite_drift: bool = False
-    hold: Holding | None = None
-
-
-def made_for_apply(mirrors: Mirrors, connections: Connections, options: Options, stage: Stage = in_silence) -> Made:
-    """Makes the plan that an apply with these options applies. Raises as `make` does."""
-    return _within(make(mirrors, connections, options.choices, stage=stage), options)
-
-
-def saved_for_apply(path: Path, mirrors: Mirrors, file: Path, connections: Connections, options: Options) -> Made:
-    """Reads the plan saved at `path` instead of making one. Raises as `load_made` does."""
-    made = load_made(path, mirrors, file, connections)
-    return _within(replace(made, plan=replace(made.plan, allow_prune=options.choices.allow_prune)), options)
-
-
-def _within(made: Made, options: Options) -> Made:
-    if options.choices.only_missing:
-        return replace(made, plan=only_adds(made.plan))
-    return replace(made, plan=without_prunes(made.plan)) if options.no_prune else made
 
 
 def apply_made(

@@ -19,7 +19,7 @@ from reconciler.apply.arrivals import Arrivals
 from reconciler.apply.blob_transfer import Moved, Transfer, transfer
 from reconciler.apply.holders import BlobHolders
 from reconciler.oci.spec import Descriptor, Digest
-from reconciler.plan.image_work import registry_of
+from reconciler.sources.kinds import registry_of
 from reconciler.target.reuse import CopyFrom
 from reconciler.work.shares import Shares
 from reconciler.work.threads import Once, came_before

@@ -28,7 +28,7 @@ from reconciler.oci.image import missing_blobs
 from reconciler.oci.platform_sizes import downloads
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.cost.pulls import Pulls, Reading
-from reconciler.plan.image_work import registry_of
+from reconciler.sources.kinds import registry_of
 from reconciler.target.index import RepositoryState
 from reconciler.work.shares import Shares
 from reconciler.work.threads import Once, image_workers

@@ -1,6 +1,7 @@
 """Applies a box: it takes the place of the sources, and all that follows is a plan and an apply like any other.
 
-from reconciler.apply.apply import Options, apply_made, made_for_apply
+from reconciler.apply.apply import apply_made
+from reconciler.apply.planned import Options, made_for_apply
 from reconciler.box.delivery import delivered
 from reconciler.mirrors.load import load_mirrors
 from reconciler.plan.connections import connect

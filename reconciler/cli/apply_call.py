@@ -1,20 +1,18 @@
-"""What a call of apply asks for, and what is done with one plan of it."""
+"""What a call of apply asks for, and the plan that it gets. `apply_end` has what is done with that."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reconciler.apply.apply import Options, apply_made, made_for_apply, saved_for_apply
-from reconciler.apply.observer import Observer
+from reconciler.apply.planned import Options, made_for_apply, saved_for_apply
 from reconciler.cli.accounts import Accounts
-from reconciler.cli.console import command_line, note, tell_waiting
+from reconciler.cli.console import command_line, note
 from reconciler.cli.inputs import load_for_run
-from reconciler.cli.malloc import share_arenas
 from reconciler.cli.options import (
     AcceptMovedOption,
     AcceptPresentOption,
@@ -38,16 +36,14 @@ from reconciler.cli.options import (
     consent_of,
     rate,
 )
-from reconciler.cli.progress import shown, waiting
 from reconciler.cli.render.formats import TEXT
-from reconciler.errors import MirrorError, UsageError
+from reconciler.cli.waiting import waiting
 from reconciler.frozen import Frozen
+from reconciler.plan.make import nothing
 from reconciler.plan.settings import Choices
 
 if TYPE_CHECKING:
     from reconciler.apply.cluster import Cluster
-    from reconciler.apply.finished import Account
-    from reconciler.cli.apply_report import ApplyReport
     from reconciler.mirrors.model import Mirrors
     from reconciler.plan.ages import Consent
     from reconciler.plan.connections import Connections
@@ -130,11 +126,18 @@ def mirrors_of(call: Call, file: Path) -> Mirrors:
     return load_for_run(file, call.only or (), locked=call.locked, offline=bool(call.plan_file or call.boxes))
 
 
-def plan_of(call: Call, file: Path, mirrors: Mirrors, connections: Connections, options: Options) -> Made:
-    """Reads the saved plan, or makes one."""
+def plan_of(
+    call: Call,
+    file: Path,
+    mirrors: Mirrors,
+    connections: Connections,
+    options: Options,
+    meanwhile: Callable[[], None] = nothing,
+) -> Made:
+    """Reads the saved plan, or makes one; `meanwhile` is that of `make`."""
     if call.plan_file:
         return saved_for_apply(call.plan_file, mirrors, file, connections, options)
-    return made_for_apply(mirrors, connections, options, waiting)
+    return made_for_apply(mirrors, connections, options, waiting, meanwhile)
 
 
 def options_of(call: Call, only: tuple[str, ...], cluster: Cluster | None, deadline: Deadline) -> Options:
@@ -176,48 +179,3 @@ def cluster_of(call: Call, *targets: Mirrors) -> Iterator[Cluster | None]:
 def accounts_of(call: Call) -> Accounts:
     """Returns where the run is accounted for, e.g. in a file of metrics."""
     return Accounts(None if call.dry_run else call.metrics_file)
-
-
-def _tell_quota(words: str) -> None:
-    """Says on stderr which quota is waited for."""
-    note(f"waiting: {words}")
-
-
-def carry_out(
-    made: Made,
-    mirrors: Mirrors,
-    connections: Connections,
-    options: Options,
-    call: Call,
-    report: ApplyReport,
-    account: Account,
-) -> int:
-    """Applies a plan, shows its outcome, and returns the exit code."""
-    if made.plan.has_changes:
-        # Before the first thread: one that is started gets an arena of its own.
-        share_arenas()
-    tags = sum(len(repository.changes) for repository in made.plan.repositories)
-    with shown(tags, tells=call.output != TEXT) as progress:
-        observer = Observer(progress, waiting, tell_waiting, _tell_quota, account.locked, account.recorded)
-        account.planned(made.plan)
-        try:
-            with account.following(), closing(apply_made(made, mirrors, connections, options, observer)) as events:
-                for event in events:
-                    account.add(event)
-                    report.add(event, progress)
-        except KeyboardInterrupt:
-            # Closing the events has stopped the run and recorded what was done.
-            report.interrupted = True
-        except MirrorError:
-            report.interrupted = True
-            # What was done is shown before the error, and a broken stdout must not hide that error.
-            if report.events:
-                with suppress(UsageError, typer.Exit):
-                    report.close(progress.copied_bytes)
-            raise
-        finally:
-            account.copied = progress.copied_bytes
-    report.close(progress.copied_bytes)
-    if report.interrupted:
-        return 130
-    return report.exit_code(strict=call.strict)

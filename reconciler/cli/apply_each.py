@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 from reconciler.cli.apply_call import (
     Call,
     accounts_of,
-    carry_out,
     cluster_of,
     consents,
     mirrors_of,
     options_of,
     plan_of,
 )
+from reconciler.cli.apply_end import carry_out
 from reconciler.cli.apply_report import Among, ApplyReport
 from reconciler.cli.console import agreed, show, show_result, terminal
 from reconciler.cli.group import INTERRUPTED

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli.console import note
-from reconciler.cli.progress import waiting
+from reconciler.cli.waiting import waiting
 from reconciler.errors import UsageError
 from reconciler.frozen import Frozen
 

@@ -35,7 +35,7 @@ def load_listed(file: Path) -> Mirrors:
     if not mirrors.namespaces:
         return mirrors
     # Imported here: most files have none.
-    from reconciler.cli.progress import waiting
+    from reconciler.cli.waiting import waiting
     from reconciler.plan.namespaces import listed
 
     with waiting("Listing repositories ..."):

@@ -17,11 +17,12 @@ from reconciler.apply.outcome import Done, Failed, Skipped
 from reconciler.cli.log import LogFormat, line, manner, stamp
 from reconciler.cli.render.changes import SIGNS
 from reconciler.cli.render.outcome import is_held_back
-from reconciler.cli.streams import colored, lively, write
+from reconciler.cli.streams import lively, write
+from reconciler.cli.waiting import error_console
 from reconciler.words import plain, size_words, time_words
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
     from rich.text import Text
 
     from reconciler.apply.outcome import Outcome
@@ -198,26 +199,5 @@ def shown(tags: int, *, tells: bool) -> Iterator[Progress]:
     bar = BarProgress(tags)
     # Results that go to the same terminal meanwhile are printed above the bar.
     above = sys.stdout.isatty()
-    with Live(get_renderable=bar.drawn, console=_console(), transient=True, redirect_stdout=above):
+    with Live(get_renderable=bar.drawn, console=error_console(), transient=True, redirect_stdout=above):
         yield bar
-
-
-@contextmanager
-def waiting(words: str) -> Iterator[None]:
-    """Shows that the program is at work, on a terminal, while something takes its time."""
-    if manner().quiet or manner().form is LogFormat.JSON:
-        yield
-        return
-    if not lively(sys.stderr):
-        if sys.stderr.isatty():
-            write(sys.stderr, f"{plain(words)}\n")
-        yield
-        return
-    with _console().status(words):
-        yield
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(stderr=True, no_color=not colored(sys.stderr))

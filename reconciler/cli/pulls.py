@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.cli.console import note, warn
-from reconciler.cli.progress import waiting
+from reconciler.cli.waiting import waiting
 from reconciler.errors import MirrorError, StoreDenied
 from reconciler.pulls.counts import NO_COUNTS
 from reconciler.pulls.demand import read_demand

@@ -11,7 +11,7 @@ from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.desire import CUT_OFF
 from reconciler.plan.diff import Action
 from reconciler.sources import quota_of
-from reconciler.sources.kinds import parse_source
+from reconciler.sources.kinds import registry_of
 from reconciler.target.index import LeftOut
 
 if TYPE_CHECKING:
@@ -41,11 +41,6 @@ class ImageWork(Frozen):
     def what(self) -> str:
         """Returns the image's name at its source, for messages."""
         return f"{self.repository.source}:{self.changes[0].at_source}"
-
-
-def registry_of(source: str) -> str:
-    """Returns the registry of a source as mirrors.yaml spells it. All image layouts count as one."""
-    return parse_source(source).queue
 
 
 def image_work(plan: Plan) -> Iterator[ImageWork]:

@@ -45,7 +45,10 @@ def resolve(
     reading = executor.submit(read)
     check_only(choices.only, mirrors, lambda: reading.result().repositories)
     with Witnesses(open_source, gate, resolving.hub) as witnesses:
-        found = Rounds(wanted, reading, open_source, executor, witnesses, resolving).findings()
+        rounds = Rounds(wanted, reading, open_source, executor, witnesses, resolving)
+        rounds.choose()
+        resolving.meanwhile()
+        found = rounds.findings()
     drafts = [draft_of(one, mirrors.name) for one in found]
     drafts = check_signatures(drafts, open_source, executor, gate, recheck=choices.recheck)
     # The index has whole seconds: a date that was rounded only there would differ from the plan's.

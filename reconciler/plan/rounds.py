@@ -27,9 +27,9 @@ from reconciler.mirrors.tag_list import TagList
 from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.ages import Ages, Testimony, Waiting, ages
 from reconciler.plan.findings import Findings, choosable, is_there
-from reconciler.plan.image_work import registry_of
 from reconciler.plan.names import in_store, source_tags
 from reconciler.sources import NO_PROVENANCE, Provenance, provenance_of
+from reconciler.sources.kinds import registry_of
 from reconciler.target.index import MirrorIndex, RepositoryState
 from reconciler.work.shares import Shares
 from reconciler.work.threads import RESOLVE_WORKERS
@@ -98,6 +98,7 @@ class Rounds:
         self._witnesses = witnesses
         self._resolving = resolving
         self._choices = resolving.choices
+        self._selected: list[_Selected] = []
         self._testimonies: dict[tuple[str, str], Future[Testimony | None]] = {}
         # A registry whose lists are submitted first must not take the threads that the others are about to need.
         coming = [registry_of(mirror.source) for mirror in mirrors]
@@ -106,13 +107,16 @@ class Rounds:
         self._listings = {one.target: self._list(one) for one in mirrors if needs_listing(one.tags)}
         coming.clear()  # From here on, only registries with work to do share the threads.
 
+    def choose(self) -> None:
+        """Waits for the tag lists, and begins to resolve what is chosen of them. Raises as `findings` does."""
+        self._selected = [self._select(mirror) for mirror in self._mirrors]
+
     def findings(self) -> list[Findings]:
-        """Returns what every mirror's source answered, in the order of the mirrors.
+        """Returns what every mirror's source answered about what was chosen, in the order of the mirrors.
 
         Raises whatever reading the mirror index raises; the failure of a source is a value beside its answers.
         """
-        selected = [self._select(mirror) for mirror in self._mirrors]
-        selected = self._selected_by_age(selected)
+        selected = self._selected_by_age(self._selected)
         aged = [self._ages(*one) for one in zip(self._mirrors, selected, strict=True)]
         subjects = [self._subjects(*one) for one in zip(self._mirrors, selected, aged, strict=True)]
         self._list_those_with(subjects)

@@ -46,6 +46,8 @@ class Resolving(Frozen):
     now      the time by the store's clock; called once the mirror index is read
     stored   reads what the target keeps under a retired digest
     hub      the address of Docker Hub's API, for dates of pushes
+
+    meanwhile  is called while the sources resolve the chosen tags, before their answers are waited for
     """
 
     choices: Choices = ALL
@@ -53,6 +55,7 @@ class Resolving(Frozen):
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     stored: Stored = nothing_stored
     hub: str = HUB
+    meanwhile: Callable[[], None] = lambda: None
 
 
 PLAINLY = Resolving()

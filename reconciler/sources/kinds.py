@@ -33,6 +33,11 @@ def parse_source(source: str) -> SourceName:
     return kind_of(source).parse(source)
 
 
+def registry_of(source: str) -> str:
+    """Returns the registry of a source as mirrors.yaml spells it. All image layouts count as one."""
+    return parse_source(source).queue
+
+
 IN_NAMESPACE = "/*"
 """The end of the source of an entry for a namespace."""
 

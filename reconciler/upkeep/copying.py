@@ -20,9 +20,10 @@ from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.apply.apply import Options, apply_made
+from reconciler.apply.apply import apply_made
 from reconciler.apply.observer import UNOBSERVED, Observer
 from reconciler.apply.outcome import Failed, NotMirrored, Skipped
+from reconciler.apply.planned import Options
 from reconciler.apply.settings import Holding
 from reconciler.errors import Malformed, PlanRefused, UsageError
 from reconciler.frozen import Frozen

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
-from reconciler.apply.apply import Options, apply_made, made_for_apply
+from reconciler.apply.apply import apply_made
 from reconciler.apply.finished import Account
 from reconciler.apply.observer import Observer
+from reconciler.apply.planned import Options, made_for_apply
 from reconciler.errors import LockHeld, MirrorError
 from reconciler.frozen import Frozen
 from reconciler.mirrors.only import chosen_for, only_for

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.apply.apply import Options, apply_made, made_for_apply
+from reconciler.apply.apply import apply_made
+from reconciler.apply.planned import Options, made_for_apply
 from reconciler.box.delivery import delivered
 from reconciler.box.export import Exported, Wanted, export
 from reconciler.errors import NotFound

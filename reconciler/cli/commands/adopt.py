@@ -19,9 +19,9 @@ from reconciler.cli.options import (
     VerboseOption,
     YesOption,
 )
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.upkeep import survey_summary, survey_text, survey_view
+from reconciler.cli.waiting import waiting
 from reconciler.upkeep.adopt import adopt_bucket, survey_bucket
 from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.survey import Survey

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from reconciler.cli.apply_call import (
     Call,
     accounts_of,
-    carry_out,
     cluster_of,
     mirrors_of,
     options_of,
     plan_of,
 )
-from reconciler.cli.apply_report import ApplyReport
 from reconciler.cli.boxes import check_keys, sourced
-from reconciler.cli.console import agreed, show_result
 from reconciler.cli.options import files_of, taking
-from reconciler.cli.render.plan import plan_text, summary_line
 from reconciler.errors import UsageError
 from reconciler.mirrors.model import Mirrors
 from reconciler.plan.connections import connect
-from reconciler.plan.consent import check_consent
-from reconciler.plan.guards import refuse_older_box, will_fail
 from reconciler.work.deadline import Deadline
-
-if TYPE_CHECKING:
-    from reconciler.plan.plan import Plan
 
 
 @taking(Call)
@@ -87,20 +75,16 @@ def _apply(call: Call, file: Path, mirrors: Mirrors, deadline: Deadline) -> int:
         account = accounts.open(mirrors, connections)
         options = options_of(call, given.only, cluster, deadline)
         with account.following():
-            made = plan_of(call, file, mirrors, connections, options)
-        if not call.plan_file:
-            check_consent(made.plan, options.choices.consent)
-        made = replace(made, plan=given.checked(made.plan))
-        if call.dry_run:
-            # Imported here: the comment of a pull request is not written by an apply.
-            from reconciler.cli.render.markdown import PLAN
+            made = plan_of(call, file, mirrors, connections, options, _load_the_rest)
+        # Not at the top, see `_load_the_rest`.
+        from reconciler.cli.apply_end import finish
 
-            show_result(PLAN, made.plan, call.output)
-            return 1 if will_fail(made.plan, strict=call.strict) else 0
-        refuse_older_box(made.plan)
-        _confirm(made.plan, yes=call.yes)
-        report = ApplyReport(made.plan, call.output)
-        return carry_out(made, mirrors, connections, options, call, report, account)
+        return finish(call, made, given, options, account)
+
+
+def _load_the_rest() -> None:
+    """Imports what is done with a plan, while the sources answer: a run with nothing new is mostly start-up."""
+    import reconciler.cli.apply_end  # noqa: F401
 
 
 def _with_planned(call: Call, mirrors: Mirrors) -> Mirrors:
@@ -110,9 +94,3 @@ def _with_planned(call: Call, mirrors: Mirrors) -> Mirrors:
     from reconciler.plan.files import read_plan
 
     return mirrors.including({one.target: one.source for one in read_plan(call.plan_file)[0].repositories})
-
-
-def _confirm(made: Plan, *, yes: bool) -> None:
-    """Raises `PlanRefused` unless the user, or `--yes`, agrees to the plan."""
-    if not yes and made.has_changes:
-        agreed(summary_line(made), partial(plan_text, made), "Apply this?", "apply", "Not applied.")

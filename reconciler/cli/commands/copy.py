@@ -23,9 +23,10 @@ from reconciler.cli.options import (
     YesOption,
     taking,
 )
-from reconciler.cli.progress import shown, waiting
+from reconciler.cli.progress import shown
 from reconciler.cli.render.by_hand import ByHand, by_hand_text, by_hand_view
 from reconciler.cli.render.formats import TEXT
+from reconciler.cli.waiting import waiting
 from reconciler.errors import Malformed
 from reconciler.frozen import Frozen
 from reconciler.mirrors.model import Mirrors

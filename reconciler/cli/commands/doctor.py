@@ -11,9 +11,9 @@ from reconciler.cli.completion import images
 from reconciler.cli.console import show_result
 from reconciler.cli.inputs import load
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.doctor import FINDINGS
 from reconciler.cli.render.formats import TEXT
+from reconciler.cli.waiting import waiting
 from reconciler.doctor.diagnose import diagnose
 from reconciler.doctor.results import Status
 

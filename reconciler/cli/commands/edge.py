@@ -22,7 +22,6 @@ from reconciler.cli.options import (
     YesOption,
     seconds,
 )
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.edge import (
     EDGE_PLAN,
     edge_outcome_view,
@@ -31,6 +30,7 @@ from reconciler.cli.render.edge import (
 )
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.serving import note_without_token
+from reconciler.cli.waiting import waiting
 from reconciler.edge.apply import Applied, EdgeOutcome, Wait, apply_plan, settle
 from reconciler.edge.cloudflare import Cloudflare
 from reconciler.edge.config import EdgeConfig

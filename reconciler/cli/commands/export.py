@@ -23,9 +23,9 @@ from reconciler.cli.options import (
     moment,
     taking,
 )
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.export import EXPORTED
 from reconciler.cli.render.formats import TEXT
+from reconciler.cli.waiting import waiting
 from reconciler.errors import UsageError
 from reconciler.frozen import Frozen
 from reconciler.regex import expression

@@ -11,9 +11,9 @@ import typer
 from reconciler.cli.console import note, show, show_result, warn
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.find import FIND, Findings
 from reconciler.cli.render.formats import TEXT
+from reconciler.cli.waiting import waiting
 from reconciler.errors import UsageError
 from reconciler.finding.coverage import missing_in_file, missing_in_index
 from reconciler.finding.entries import entries

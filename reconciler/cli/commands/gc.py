@@ -20,9 +20,9 @@ from reconciler.cli.options import (
     StoreOption,
     VerboseOption,
 )
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.upkeep import garbage_summary, garbage_text, garbage_view
+from reconciler.cli.waiting import waiting
 from reconciler.pulls.merging import Merge
 from reconciler.target.compaction import Outdated
 from reconciler.target.removable import Garbage, NotCollected

@@ -12,9 +12,9 @@ from reconciler.cli.completion import images
 from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption, moment, named_tag
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.history import HISTORY
+from reconciler.cli.waiting import waiting
 from reconciler.upkeep.history import happened
 
 RUNS = 50

@@ -14,7 +14,7 @@ from reconciler.cli.created import check_absent, create
 from reconciler.cli.inputs import open_bucket
 from reconciler.cli.installation import requirement
 from reconciler.cli.options import VerboseOption
-from reconciler.cli.progress import waiting
+from reconciler.cli.waiting import waiting
 from reconciler.errors import MirrorError, MirrorsInvalid, UsageError
 from reconciler.imports.starting import MIRRORS, start_files
 from reconciler.imports.stores import FORMS, parse_store

@@ -12,9 +12,9 @@ from reconciler.cli.completion import targets
 from reconciler.cli.console import note, show_result
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption, moment
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.listing import Pulls, listing_view
+from reconciler.cli.waiting import waiting
 from reconciler.errors import UsageError
 from reconciler.target.index_json import format_time
 from reconciler.target.ledger import read_index

@@ -15,9 +15,9 @@ from reconciler.cli.completion import targets as completed_targets
 from reconciler.cli.console import complain, show_result, warn
 from reconciler.cli.inputs import load_listed
 from reconciler.cli.options import MIRRORS, FileOption, FormatOption, TimeoutOption, VerboseOption, taking
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.lock import LOCKING
+from reconciler.cli.waiting import waiting
 from reconciler.errors import UsageError
 from reconciler.frozen import Frozen
 from reconciler.lockfile.changes import changes

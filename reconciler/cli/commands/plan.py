@@ -33,10 +33,10 @@ from reconciler.cli.options import (
     files_of,
     taking,
 )
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.markdown import PLAN, plan_blocks
 from reconciler.cli.render.plan import pulls_words, summary_line
+from reconciler.cli.waiting import waiting
 from reconciler.errors import UsageError, pages_about
 from reconciler.frozen import Frozen
 from reconciler.mirrors.model import Mirrors

@@ -18,9 +18,9 @@ from reconciler.cli.options import (
     VerboseOption,
     named_tag,
 )
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.restore import RELEASE
+from reconciler.cli.waiting import waiting
 from reconciler.errors import UsageError
 from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.restore import release_tags

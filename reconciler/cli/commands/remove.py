@@ -21,9 +21,9 @@ from reconciler.cli.options import (
     YesOption,
     named_tag,
 )
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.by_hand import ByHand, by_hand_text, by_hand_view
 from reconciler.cli.render.formats import TEXT
+from reconciler.cli.waiting import waiting
 from reconciler.errors import UsageError
 from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.goals import NoTag

@@ -23,9 +23,9 @@ from reconciler.cli.options import (
     named_tag,
     taking,
 )
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.restore import restoration_summary, restoration_text, restoration_view
+from reconciler.cli.waiting import waiting
 from reconciler.errors import Malformed, UsageError
 from reconciler.frozen import Frozen
 from reconciler.oci.spec import Digest

@@ -13,9 +13,9 @@ import typer
 from reconciler.cli.console import note, show, show_result, warn
 from reconciler.cli.inputs import load, open_bucket
 from reconciler.cli.options import MIRRORS, FileOption, PlainFormatOption, StoreOption, VerboseOption, taking
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.rewrite import REWRITE, Rewrite
+from reconciler.cli.waiting import waiting
 from reconciler.errors import UsageError
 from reconciler.finding.search import MAX_NAMED_BYTES, search
 from reconciler.frozen import Frozen

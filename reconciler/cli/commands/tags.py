@@ -13,9 +13,9 @@ import typer
 from reconciler.cli.console import show_result, warn
 from reconciler.cli.inputs import load_whole, read_tag_list
 from reconciler.cli.options import MIRRORS, PlainFormatOption, VerboseOption
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.tags import tags_view
+from reconciler.cli.waiting import waiting
 from reconciler.errors import MirrorsInvalid, UsageError
 from reconciler.mirrors.typed import is_mapping, parse_typed
 from reconciler.plan.tags import choose, choose_for, list_tags

@@ -18,9 +18,9 @@ from reconciler.cli.options import (
     StoreOption,
     VerboseOption,
 )
-from reconciler.cli.progress import waiting
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.upkeep import VERIFICATION
+from reconciler.cli.waiting import waiting
 from reconciler.plan.connections import connect
 from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.verify import run_at_work, verify_bucket

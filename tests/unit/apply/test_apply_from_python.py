@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.apply.apply import Options, apply_made, made_for_apply
+from reconciler.apply.apply import apply_made
 from reconciler.apply.outcome import Done, Replanned
+from reconciler.apply.planned import Options, made_for_apply
 from reconciler.errors import PlanRefused
 from reconciler.mirrors.load import load_mirrors
 from reconciler.plan.connections import connect

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.apply.apply import Options
 from reconciler.apply.outcome import Done
+from reconciler.apply.planned import Options
 from reconciler.box.export import Wanted
 from reconciler.errors import LockHeld, PlanRefused, UsageError
 from reconciler.mirrors.patterns import Exact

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.apply.apply import Options
+from reconciler.apply.planned import Options
 from reconciler.box.export import Wanted
 from reconciler.errors import PlanRefused
 from reconciler.plan.settings import Choices

@@ -60,7 +60,11 @@ def test_there_is_one_way_out() -> None:
 
 
 def test_only_the_sheet_and_the_bar_know_rich() -> None:
-    assert {name for name, tree in _trees() if any(_rich(tree))} == {"cli/progress.py", "cli/render/sheet.py"}
+    assert {name for name, tree in _trees() if any(_rich(tree))} == {
+        "cli/progress.py",
+        "cli/render/sheet.py",
+        "cli/waiting.py",
+    }
 
 
 @pytest.mark.parametrize("color", [False, True])

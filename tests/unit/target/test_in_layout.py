@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from reconciler.apply.apply import Options, apply_made, made_for_apply
+from reconciler.apply.apply import apply_made
+from reconciler.apply.planned import Options, made_for_apply
 from reconciler.errors import StoreError
 from reconciler.oci.spec import OCI_MANIFEST, Digest
 from reconciler.plan.connections import Connections

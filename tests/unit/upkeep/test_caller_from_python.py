@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.apply.apply import Options, apply_made
+from reconciler.apply.apply import apply_made
+from reconciler.apply.planned import Options
 from reconciler.cli.render.upkeep import garbage_document, garbage_text
 from reconciler.errors import LockHeld, PlanRefused, UsageError
 from reconciler.mirrors.load import load_mirrors
