@@ -665,12 +665,12 @@ def test_another_registry_s_challenge_is_answered_with_its_own_login_only(
 
 
 def resolving(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Has these names lead to this machine."""
-    resolve = socket.getaddrinfo
+    """Has these names lead to this machine. They are looked up in bytes."""
+    resolve, here = socket.getaddrinfo, {name.encode() for name in names}
     monkeypatch.setattr(
         socket,
         "getaddrinfo",
-        lambda host, *rest, **more: resolve("127.0.0.1" if host in names else host, *rest, **more),
+        lambda host, *rest, **more: resolve("127.0.0.1" if host in here else host, *rest, **more),
     )
 
 
