@@ -57,6 +57,7 @@ def test_the_wheel_is_the_same_wherever_and_whenever_it_is_built(tmp_path: Path)
     assert first.read_bytes() == second.read_bytes()
 
 
+@pytest.mark.rare
 def test_the_sbom_names_the_release_and_each_package_with_its_hashes(tmp_path: Path) -> None:
     # The packages of this environment are those of the lock already, whatever the age of the files.
     run("make", "--silent", "--old-file=.venv/.installed", "sbom", "sums", f"DIST={tmp_path}")

@@ -187,8 +187,16 @@ def test_a_lock_says_whose_it_is_and_can_be_broken(world: World, s3_bucket: S3Bu
 MANY = 3
 
 
-@pytest.mark.parametrize("kind", ["folder", "bucket"])
-@pytest.mark.parametrize("waits", [True, False], ids=["waiting", "at once"])
+@pytest.mark.parametrize(
+    ("kind", "waits"),
+    [
+        pytest.param("bucket", True, id="bucket, waiting"),
+        pytest.param("folder", False, id="folder, at once"),
+        # What differs between stores is tested with each of them, and so is waiting.
+        pytest.param("bucket", False, id="bucket, at once", marks=pytest.mark.rare),
+        pytest.param("folder", True, id="folder, waiting", marks=pytest.mark.rare),
+    ],
+)
 def test_of_many_applies_at_once_none_loses_a_tag(
     waits: bool, kind: str, world: World, docker_registry: DockerRegistry, s3_bucket: S3Bucket
 ) -> None:

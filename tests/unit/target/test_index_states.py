@@ -163,7 +163,7 @@ class Weighing(MemoryStore):
         return super().put(key, body, headers, condition)
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_of_100000_tags_one_changes_and_a_whole_apply_writes_less_than_256_kib(large: MemoryStore) -> None:
     target, tag = "library/repository-0417", "3.7-alpine"
     store = Weighing(large.objects)

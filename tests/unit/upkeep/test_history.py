@@ -79,7 +79,7 @@ def test_the_newest_runs_of_a_long_history_read_as_many_roots_as_there_are_runs(
     assert reads(store)[STATES] <= groups + 3 * 51, "a part that two roots share is read once"
 
 
-@pytest.mark.slow
+@pytest.mark.rare
 def test_all_of_it_is_read_in_proportion_to_its_length(store: MemoryStore) -> None:
     found = list(happened(store))
     assert len(found) == RUNS
