@@ -1,8 +1,9 @@
 """Pulls from the Worker in Cloudflare's own runtime: its memory under load, its CPU time for a request: `make load`.
 
 200 clients at once read blobs and manifests for a while. Exits with 1 if one of them fails, if the Worker's heap has grown
-after the first quarter of the time, or if a request takes too much CPU time in the median. The CPU time is that of the
-whole runtime, with the simulators of R2 and of the cache in it: an upper bound of the Worker's own.
+after the first quarter of the time, or if a request takes too much CPU time in the median, of a public or of a private
+mirror. The CPU time is that of the whole runtime, with the simulators of R2 and of the cache in it: an upper bound of the
+Worker's own.
 """
 
 from __future__ import annotations
@@ -15,19 +16,22 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
 
+from reconciler.access.config import access_json
+from reconciler.edge.script import secret_name
 from reconciler.oci.spec import Digest
 from reconciler.target.layout import BLOB_HEADERS, blob_key
 from tests.parts.conformance import APP, SUBJECT, fill
+from tests.parts.private import ACCESS, HASHES, KEY, token
 from tests.parts.process import free_port
 from tests.parts.r2_simulator import start_r2_simulator, worker_heap, worker_host
-from tests.parts.seaweedfs import bucket_store
+from tests.parts.seaweedfs import S3Bucket, bucket_store
 from tests.parts.serving import Served
 
 MIB = 1024 * 1024
@@ -138,19 +142,20 @@ def under_load(host: str, clients: int, seconds: float, large: Digest, heap: Cal
     return load
 
 
-def cpu_times(host: str, pid: int, large: Digest, samples: int) -> dict[str, list[float]]:
-    """Milliseconds of CPU time of each kind of request, one after the other."""
+def cpu_times(host: str, pid: int, large: Digest, samples: int, **headers: str) -> dict[str, list[float]]:
+    """Milliseconds of CPU time of each kind of request with these headers, one after the other."""
     return {
-        what: sorted(_measured(partial(_ask, host, method, path, large), pid) for _ in range(samples))
+        what: sorted(_measured(partial(_ask, host, method, path, large, headers), pid) for _ in range(samples))
         for what, (method, path) in REQUESTS.items()
     }
 
 
-def _ask(host: str, method: str, path: str, large: Digest) -> None:
+def _ask(host: str, method: str, path: str, large: Digest, headers: Mapping[str, str]) -> None:
     if path:
-        Served(host).ask(f"/v2/{path}", method)
+        answer = Served(host).ask(f"/v2/{path}", method, **headers)
     else:
-        Served(host).ask(f"/v2/app/blobs/{large}", method, range="bytes=65536-131071")
+        answer = Served(host).ask(f"/v2/app/blobs/{large}", method, range="bytes=65536-131071", **headers)
+    assert answer.status in (200, 206, 404), answer
 
 
 def _measured(ask: Callable[[], None], pid: int) -> float:
@@ -161,25 +166,39 @@ def _measured(ask: Callable[[], None], pid: int) -> float:
     return (cpu(pid) - before) / 1e6
 
 
+def filled(buckets: Sequence[S3Bucket]) -> Digest:
+    """Publishes what is read; returns the digest of the large blob."""
+    store, body = bucket_store(buckets[0]), Random(0).randbytes(LARGE)
+    fill(store)
+    store.put(blob_key("app", Digest.of(body)), body, BLOB_HEADERS)
+    return Digest.of(body)
+
+
+def private_cpu_times(folder: Path) -> dict[str, list[float]]:
+    """The same as `cpu_times`, of a private mirror, whose clients send a token."""
+    secrets = {secret_name(name): hashed for name, hashed in HASHES.items()}
+    texts = {"ACCESS": access_json(ACCESS), "ACCESS_KEY": KEY, **secrets}
+    with start_r2_simulator(folder, texts=texts) as buckets:
+        host, large = worker_host(buckets[0]), filled(buckets)
+        bearer = token(Served(host), "ci", "repository:app:pull")
+        return cpu_times(host, runtime(), large, SAMPLES, authorization=f"Bearer {bearer}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.load", description=__doc__)
     parser.add_argument("--clients", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
     inspector = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        private = private_cpu_times(Path(folder))
     with tempfile.TemporaryDirectory() as folder, start_r2_simulator(Path(folder), inspector) as buckets:
-        store, host = bucket_store(buckets[0]), worker_host(buckets[0])
-        fill(store)
-        body = Random(0).randbytes(LARGE)
-        large = Digest.of(body)
-        store.put(blob_key("app", large), body, BLOB_HEADERS)
+        host, large = worker_host(buckets[0]), filled(buckets)
         times = cpu_times(host, runtime(), large, SAMPLES)
         load = under_load(host, options.clients, options.seconds, large, partial(worker_heap, inspector))
-    lines = ["| request | CPU ms, median | 95 % |", "| --- | --- | --- |"]
-    lines += [
-        f"| {what} | {statistics.median(one):.2f} | {one[int(len(one) * 0.95)]:.2f} |" for what, one in times.items()
-    ]
-    median = statistics.median(statistics.median(one) for one in times.values())
+    lines = ["| request | median | 95 % | private: median | 95 % |", "| --- | --- | --- | --- | --- |"]
+    lines += [f"| {what} | {_figures(one)} | {_figures(private[what])} |" for what, one in times.items()]
+    median = max(statistics.median(map(statistics.median, measured.values())) for measured in (times, private))
     answered = ", ".join(f"{count:,} x {status}" for status, count in sorted(load.answered.items()))
     lines += [
         f"{options.clients} clients for {options.seconds:.0f} s: {answered}, {len(load.failed)} failed, {load.received // MIB:,} MiB",
@@ -190,6 +209,10 @@ def main() -> None:
     is_heap_flat = load.growth < MOST_GROWTH and max(load.heap) < MOST_HEAP
     wrong = load.failed or set(load.answered) - {200, 404} or not is_heap_flat or median > MOST_CPU
     sys.exit(1 if wrong else 0)
+
+
+def _figures(times: Sequence[float]) -> str:
+    return f"{statistics.median(times):.2f} | {times[int(len(times) * 0.95)]:.2f}"
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def create(name: NameArgument, access: AccessOption = None, file: FileOption = M
     # Behind which address `serve` is reached is not in mirrors.yaml.
     host = next((one.edge.hostname for one in mirrors.targets() if one.edge and not access), "HOST")
     note(f"the token of {name}, which is not shown again; log in with: docker login --username {name} {host}")
-    show(made.value)
+    show(f"{made.value}\n")
     return 0
 
 

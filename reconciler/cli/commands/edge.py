@@ -153,7 +153,12 @@ def print_(
 
     if proxy not in PROXIES:
         raise UsageError(f"unknown proxy {proxy!r}; available: {', '.join(PROXIES)}")
-    bucket = _bucket(load(file, store).store)
+    mirrors = load(file, store)
+    bucket = _bucket(mirrors.store)
+    if mirrors.access:
+        raise UsageError(
+            "edge.access: nginx and Caddy would ask for no login; put them before `r2mirror serve --access`"
+        )
     if not bucket.public_url:
         raise UsageError(
             "store.public_url is missing, so clients have no address to pull from; "
@@ -170,7 +175,7 @@ def _configured(file: Path) -> tuple[EdgeConfig, R2]:
     if isinstance(mirrors.store, RegistryStore):
         raise UsageError(f"{file}: there is no edge to manage: clients pull from {mirrors.store.registry} itself")
     if mirrors.edge is None or not isinstance(mirrors.store, R2):
-        raise UsageError(f"{file}: has no edge section; add one, e.g. `edge: {{zone: example.com}}` (docs/edge.md)")
+        raise UsageError(f"{file}: has no edge.zone; add it, e.g. `edge: {{zone: example.com}}` (docs/edge.md)")
     return mirrors.edge, mirrors.store
 
 

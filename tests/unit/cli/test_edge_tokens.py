@@ -31,6 +31,7 @@ def world(tmp_path: Path) -> InProcess:
 def test_a_token_is_printed_once_and_only_its_hash_is_kept(world: InProcess) -> None:
     made = world.run("edge", "token", "create", "ci", "--access", "tokens.json")
     token = made.stdout.strip()
+    assert made.stdout == f"{token}\n", "a shell's prompt does not follow it on its line"
     assert token.startswith("r2m_")
     assert len(token) == len("r2m_") + 43
     assert token not in made.stderr

@@ -261,7 +261,7 @@ def test_an_invalid_token(token: str, words: str, world: EdgeWorld) -> None:
 
 def test_a_file_without_an_edge(world: EdgeWorld, tmp_path: Path) -> None:
     world.mirrors({"source": "docker.io/library/alpine", "tags": ["latest"]})
-    assert "has no edge section; add one, e.g." in world.run("edge", "plan", code=1).stderr
+    assert "has no edge.zone; add it, e.g." in world.run("edge", "plan", code=1).stderr
 
 
 def test_the_token_is_in_nothing_that_is_printed(world: EdgeWorld, api: CloudflareApi) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,13 @@ def test_what_cannot_be_printed_is_refused(
 ) -> None:
     given = {key: value for key, value in store.items() if value is not None}
     assert message in world(tmp_path, given).run("edge", "print", *arguments, code=1).stderr
+
+
+def test_a_private_mirror_is_not_opened_by_a_proxy(tmp_path: Path) -> None:
+    here = world(tmp_path, S3)
+    path = tmp_path / "mirrors.yaml"
+    edge = {"access": {"ci": {"repositories": ["*"]}}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "edge": edge}))
+    refused = here.run("edge", "print", "nginx", code=1)
+    assert "edge.access: nginx and Caddy would ask for no login" in refused.stderr
+    assert refused.stdout == ""
