@@ -15,7 +15,7 @@ from reconciler.cache import Cache
 from reconciler.mirrors.document import MAX_BYTES, Document, Written
 from reconciler.mirrors.schema_files import schema_bytes
 
-_CACHE = Cache("mirrors", entries=256, entry_bytes=8 * MAX_BYTES)
+_CACHE = Cache("documents", entries=256, entry_bytes=8 * MAX_BYTES)
 """Documents as JSON, each by its fingerprint."""
 
 

@@ -63,7 +63,7 @@ def test_what_has_a_problem_or_is_too_long_is_not_remembered(body: bytes) -> Non
 
 def test_a_damaged_entry_is_not_recalled(cache_home: Path) -> None:
     assert recalled(b"a: 1")
-    (entry,) = cache_home.glob("*/mirrors-*")
+    (entry,) = cache_home.glob("*/documents-*")
     whole = entry.read_bytes()
     for cut in range(len(whole)):
         entry.write_bytes(whole[:cut])
