@@ -1,20 +1,22 @@
 """Applies a box: it takes the place of the sources, and all that follows is a plan and an apply like any other.
 
-from reconciler.apply.apply import apply_made
-from reconciler.apply.planned import Options, made_for_apply
-from reconciler.box.delivery import delivered
-from reconciler.mirrors.load import load_mirrors
-from reconciler.plan.connections import connect
-from reconciler.plan.settings import Choices
+    from reconciler.apply.apply import apply_made
+    from reconciler.apply.planned import Options, made_for_apply
+    from reconciler.box.delivery import delivered
+    from reconciler.mirrors.load import load_mirrors
+    from reconciler.plan.connections import connect
+    from reconciler.plan.settings import Choices
 
-mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
-with connect(mirrors, os.environ) as outside, delivered([Path("box.tar")], mirrors, outside) as box:
-    options = Options("my program", Choices(box.only))
-    made = made_for_apply(box.mirrors, box.connections, options)
-    made = replace(made, plan=box.checked(made.plan))
-    with closing(apply_made(made, box.mirrors, box.connections, options)) as events:
-        for event in events:
-            print(event)
+    mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
+    with connect(mirrors, os.environ) as outside, delivered([Path("box.tar")], mirrors, outside) as box:
+        options = Options("my program", Choices(box.only))
+        made = made_for_apply(box.mirrors, box.connections, options)
+        made = replace(made, plan=box.checked(made.plan))
+        with closing(apply_made(made, box.mirrors, box.connections, options)) as events:
+            for event in events:
+                print(event)
+
+All of a box is verified before anything of it is applied.
 """
 
 from __future__ import annotations

@@ -1,13 +1,15 @@
 """Decides what mirrors.lock is to have: what a plan would want today. Prints nothing, and writes nothing.
 
-from reconciler.lockfile.model import NOTHING_LOCKED
-from reconciler.mirrors.load import load_mirrors
-from reconciler.plan.connections import connect
-from reconciler.plan.locking import lock_tags
+    from reconciler.lockfile.model import NOTHING_LOCKED
+    from reconciler.mirrors.load import load_mirrors
+    from reconciler.plan.connections import connect
+    from reconciler.plan.locking import lock_tags
 
-mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
-with connect(mirrors, os.environ) as connections:
-    locking = lock_tags([(mirrors, connections)], NOTHING_LOCKED, {mirror.target for mirror in mirrors.mirrors})
+    mirrors = load_mirrors(Path("mirrors.yaml"), os.environ)
+    with connect(mirrors, os.environ) as connections:
+        locking = lock_tags([(mirrors, connections)], NOTHING_LOCKED, {mirror.target for mirror in mirrors.mirrors})
+
+Mirrors that are not named keep what is locked.
 """
 
 from __future__ import annotations
