@@ -308,6 +308,7 @@ LIES: dict[str, tuple[Callable[[Scene], None], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lie_affects_no_other_repository_and_is_named(lie: str, scene: Scene) -> None:
     tell, why = LIES[lie]

@@ -170,6 +170,7 @@ def test_the_lock_of_another_run_holds(here: Side, tmp_path: Path) -> None:
         there.receive(tmp_path / "box.tar")
 
 
+@pytest.mark.slow
 def test_killed_at_any_operation_all_that_is_visible_is_whole_and_the_next_run_goes_on(
     here: Side, tmp_path: Path
 ) -> None:

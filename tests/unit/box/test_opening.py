@@ -63,6 +63,7 @@ def test_cut_off_anywhere(sent: Exported, body: bytes, tmp_path: Path) -> None:
         refused(path)
 
 
+@pytest.mark.slow
 def test_any_byte_that_differs(sent: Exported, body: bytes, tmp_path: Path) -> None:
     path, some = tmp_path / "box.tar", random.Random(0)
     spots = {at for at in boundaries(sent.manifest) if at < len(body)} | {*some.sample(range(len(body)), 600)}

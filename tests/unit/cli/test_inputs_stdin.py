@@ -49,6 +49,7 @@ def test_a_saved_plan_knows_the_file_by_its_hash(world: World) -> None:
     assert "No changes" in piped(world, FILE, "plan", "--file", "-").stdout
 
 
+@pytest.mark.slow
 def test_an_apply_cannot_ask_as_well(world: World) -> None:
     done = piped(world, FILE, "apply", "-f", "-")
     assert done.returncode == 1

@@ -131,6 +131,7 @@ def test_an_apply_that_finds_nothing_new_loads_nothing_that_copies(world: World)
     }
 
 
+@pytest.mark.slow
 def test_a_plan_from_a_registry_loads_no_command_line_proxy_or_table_that_it_does_not_need(
     world: World, lying: LyingRegistry
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_plan_from_a_registry_loads_no_command_line_proxy_or_table_that_it_doe
     assert not modules & {"click", "socksio.socks5", "stringprep"}
 
 
+@pytest.mark.slow
 def test_what_only_the_steps_after_the_requests_need_is_loaded_while_the_sources_answer(
     world: World, lying: LyingRegistry
 ) -> None:
@@ -278,6 +280,7 @@ def test_json_is_one_document_and_nothing_else(world: World) -> None:
     )
 
 
+@pytest.mark.slow
 def test_on_a_terminal_apply_asks_first(world: World) -> None:
     code, screen = on_a_terminal(world, "n\n", "apply")
     assert code == 1
@@ -289,6 +292,7 @@ def test_on_a_terminal_apply_asks_first(world: World) -> None:
     assert "2 added" in screen
 
 
+@pytest.mark.slow
 def test_color_is_for_terminals_that_want_it(world: World) -> None:
     assert "\x1b[3" in on_a_terminal(world, "", "plan")[1]
     world.environ = {"NO_COLOR": "1"}
@@ -303,6 +307,7 @@ def test_a_call_without_arguments_prints_the_help(call: tuple[str, ...], world: 
     assert done.stderr.startswith(f"Usage: {' '.join(['r2mirror', *call])} [OPTIONS] COMMAND [ARGS]...\n\n")
 
 
+@pytest.mark.slow
 def test_an_interruption_does_not_wait_for_a_registry_that_is_silent(tmp_path: Path) -> None:
     world = InProcess(tmp_path, {"type": "file", "path": "./mirror"})
     with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -50,6 +50,7 @@ def _rich(tree: ast.Module) -> Iterator[str]:
             yield str(node.module)
 
 
+@pytest.mark.slow
 def test_there_is_one_way_out() -> None:
     found = {name: sorted(set(_printing(tree))) for name, tree in _trees()}
     assert {name: words for name, words in found.items() if words} == {

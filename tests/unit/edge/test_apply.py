@@ -94,6 +94,7 @@ CURRENT = st.sampled_from(edge_rules(EDGE)).flatmap(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.fixed_dictionaries({phase: st.lists(st.one_of(FOREIGN, STALE, CURRENT), max_size=6) for phase in Phase}))
 def test_whatever_others_have_stays_in_its_order_and_ours_are_exactly_the_list(

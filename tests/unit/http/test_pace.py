@@ -64,6 +64,7 @@ def test_interim_answers_without_end_are_given_up(lying: LyingRegistry, open_at:
     assert open_at(lying.host).tags() == ("1",), "a few are nothing unusual"
 
 
+@pytest.mark.slow
 def test_who_thinks_first_is_waited_for(
     lying: LyingRegistry, open_at: Callable[..., RegistrySource], monkeypatch: pytest.MonkeyPatch
 ) -> None:

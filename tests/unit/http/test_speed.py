@@ -76,6 +76,7 @@ def test_a_registry_has_a_floor_of_its_own(
     assert floors == [floor]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["headers", "body"])
 def test_a_store_that_trickles_is_given_up(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "WINDOW", 0.2)

@@ -36,6 +36,7 @@ def loads_what_reads(world: World) -> bool:
     return "jsonschema" in modules
 
 
+@pytest.mark.slow
 def test_a_file_is_parsed_and_validated_once(world: World) -> None:
     assert [loads_what_reads(world), loads_what_reads(world)] == [True, False]
     (world.folder / "mirrors.yaml").write_bytes(GOOD + b"#")
@@ -78,6 +79,7 @@ def test_a_file_with_a_problem_is_validated_each_time(monkeypatch: pytest.Monkey
     assert len(made) == 2
 
 
+@pytest.mark.slow
 def test_what_a_schema_cannot_express_is_checked_each_time(world: World) -> None:
     bad = GOOD.replace(b"target: c", b"target: v2/_catalog")
     (world.folder / "mirrors.yaml").write_bytes(bad)

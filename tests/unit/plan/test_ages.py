@@ -243,6 +243,7 @@ def test_an_image_that_could_not_be_copied_in_time_does_not_start_anew() -> None
     assert days.apply() == ["a1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late", [False, True])
 def test_killed_at_any_operation_nothing_is_published_early_and_no_time_is_lost(late: bool) -> None:
     """An apply that sees a digest first, and one that publishes it."""

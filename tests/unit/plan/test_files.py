@@ -90,6 +90,7 @@ def garbage(world: World) -> Path:
     return blob
 
 
+@pytest.mark.slow
 def test_gc_asks_on_a_terminal(world: World) -> None:
     blob = garbage(world)
     code, screen = on_a_terminal(world, "n\n", "gc")
@@ -108,6 +109,7 @@ def test_gc_asks_on_a_terminal(world: World) -> None:
     assert not blob.exists()
 
 
+@pytest.mark.slow
 def test_a_lock_whose_process_has_ended_is_said_to_be_dead(world: World) -> None:
     environment = {**world.environment, "PYTHONPATH": str(Path(__file__).parents[3])}
     script = (

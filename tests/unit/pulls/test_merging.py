@@ -59,6 +59,7 @@ def test_days_that_are_settled_and_have_several_objects_are_merged() -> None:
     assert mergeable(store, TODAY) == ()
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("xyz"), st.integers(1, 9)), min_size=1, max_size=4))
 def test_killed_at_any_operation_nothing_is_lost_or_counted_twice(parts: list[tuple[str, int]]) -> None:
     store = MemoryStore()

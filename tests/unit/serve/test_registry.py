@@ -366,6 +366,7 @@ def test_what_is_damaged_is_not_served_and_the_log_says_what_to_do(caplog: pytes
         assert "verify --repair" in line
 
 
+@pytest.mark.slow
 def test_two_hundred_slow_readers_at_once_hold_no_thread_and_leave_nothing_open(watched: Watched) -> None:
     others = threading.enumerate()
     with serving(watched) as running:

@@ -126,6 +126,7 @@ def run(store: MemoryStore) -> None:
     list(apply_made(made_for_apply(wanted, connections, options), wanted, connections, options))
 
 
+@pytest.mark.slow
 def test_killed_at_any_operation_every_tag_is_whole() -> None:
     whole = MemoryStore()
     run(whole)

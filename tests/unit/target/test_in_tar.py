@@ -195,6 +195,7 @@ def in_memory(store: MemoryStore, state: MemoryStore, at: Path) -> InTar:
     return target.guarded(lambda: None)
 
 
+@pytest.mark.slow
 def test_killed_at_any_operation_the_tar_is_whole_and_the_next_run_completes_it(tmp_path: Path) -> None:
     one, two = image({"1": "1"}), image({"2": "2"})
     store, state, tar = MemoryStore(), MemoryStore(), tmp_path / "images.tar"

@@ -85,6 +85,7 @@ def test_a_copy_to_a_repository_that_mirrors_yaml_does_not_have() -> None:
     assert served(bench, "b") == {}
 
 
+@pytest.mark.slow
 def test_killed_at_any_operation_the_tag_is_whole_and_held_or_not_there() -> None:
     outcomes = set()
     for at in range(200):

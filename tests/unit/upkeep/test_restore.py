@@ -346,6 +346,7 @@ def plan_of(bench: Bench) -> Plan:
     return bench.plan(mirror("a", when_gone="prune"), mirror("b"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("case", CASES)
 def test_stopped_at_any_operation_tags_are_whole_and_the_next_apply_settles_them(case: str, fault: str) -> None:
@@ -380,6 +381,7 @@ def test_stopped_at_any_operation_tags_are_whole_and_the_next_apply_settles_them
     assert len(seen) > 1
 
 
+@pytest.mark.slow
 def test_killed_with_the_source_gone_it_is_finished_from_the_bucket_alone() -> None:
     """A tag that moved and one that was pruned, with what is attached to them, of an image that has to be signed."""
     one = replace(mirror("a", referrers=True, when_gone="prune"), signed_by=(SIGNER,))

@@ -68,6 +68,7 @@ def test_a_store_that_fails_is_in_the_report_and_stops_no_other(file: Mirrors, t
     assert (tmp_path / "us/v2/app/manifests/1").exists()
 
 
+@pytest.mark.slow
 def test_a_store_on_which_another_run_is_at_work_is_held_until_it_has_ended(file: Mirrors, tmp_path: Path) -> None:
     ended, runner = Ended(), Runner({}, "watch")
     target = open_target(file.only_target("eu").store, {})

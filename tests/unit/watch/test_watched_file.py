@@ -155,6 +155,7 @@ def test_an_edit_is_run_at_once(world: World) -> None:
     assert (mirrors, only) == (3, ())
 
 
+@pytest.mark.slow
 def test_a_bad_edit_keeps_the_old_content_at_work_and_is_reported_once_until_it_is_mended(world: World) -> None:
     world.happens[100] = world.write(BAD)
     states: list[tuple[bool, list[str]]] = []

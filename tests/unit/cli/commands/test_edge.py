@@ -210,6 +210,7 @@ def test_the_state_bucket_is_created_too_and_has_no_domain(world: EdgeWorld, api
     assert world.run("edge", "plan").stdout == f"Edge: no changes; {COUNT + 3} unchanged.\n"
 
 
+@pytest.mark.slow
 def test_on_a_terminal_apply_asks_first(world: EdgeWorld, api: CloudflareApi) -> None:
     code, screen = on_a_terminal(world, "n\n", "edge", "apply")
     assert (code, api.writes()) == (1, [])
