@@ -64,7 +64,7 @@ class BlobHolders:
         return found
 
     def likely(self, source: str, target: str) -> str | None:
-        """Returns the repository that is most likely to share blobs with `target`, or None if there is no other."""
+        """Returns the repository most likely to share blobs with `target`; None if there are no others."""
         if target not in self._nearest:
             others = {name: one for name, one in self._sources.items() if name != target}
             self._nearest[target] = nearest(source, others) if others else None

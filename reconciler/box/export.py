@@ -192,7 +192,8 @@ def write_index_file(path: Path, target: Target, at: datetime) -> None:
     """
     observed = read_index(target.state)
     if observed.digest is None:
-        raise UsageError("there is no mirror index yet: leave out --lacking on the other side")
+        why = "this target has no mirror index yet, so it lacks everything"
+        raise UsageError(f"{why}; run the export on the other side without --lacking")
     body = serialise_index(observed.index, at, f"r2mirror {__version__}")
     with PartsWriter(path, len(body), None) as file:
         file.write(body)

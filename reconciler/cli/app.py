@@ -57,7 +57,7 @@ def root(
 def run() -> int:
     """Runs one call of the program and returns its exit code: 1 after an error, 130 after an interruption.
 
-    Where JSON was asked for and there is no result, prints the error as a document.
+    With `--format json`, prints an error as a JSON document, unless the result was printed before it.
     """
     with call_begun():
         if VARIABLE in os.environ:

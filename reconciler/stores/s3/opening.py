@@ -56,7 +56,7 @@ def _reader(server: Server, bucket: str, environ: Mapping[str, str]) -> Reader |
 
 
 _PLAIN = expression(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9/._~-]*)?")
-"""A URL that means the same to everybody."""
+"""A URL that every client reads alike."""
 
 
 def _is_plain(value: str) -> bool:

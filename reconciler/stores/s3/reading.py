@@ -108,7 +108,7 @@ def _understood(key: str, response: Response, body: bytes) -> Stored | None:
 
 def age_of(written: datetime | None, now: datetime) -> float:
     """Returns the seconds since an object was written, both times by the server's clock; 0 if it gives none."""
-    # At 0, a lock looks as if it had just been renewed: nobody takes over the lock of a run that may be alive.
+    # At 0, a lock looks as if it had just been renewed: no other run takes over the lock of one that may be alive.
     return max(0.0, (now - written).total_seconds()) if written else 0.0
 
 
