@@ -15,7 +15,7 @@ equal bytes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from reconciler import __version__
 from reconciler.box.archive import BLOCK, END, manifest_head, padded, places
 from reconciler.box.contents import BoxManifest, Point, serialise
 from reconciler.box.gather import Carried, gathered
-from reconciler.box.parts import PartsWriter
+from reconciler.box.parts import PartsWriter, files_of
 from reconciler.box.signature import load_signing_key, signature_of, signature_path
 from reconciler.errors import IndexInvalid, NotFound, UsageError
 from reconciler.frozen import Frozen
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
     from reconciler.signatures.keys import PrivateKey
     from reconciler.stores import Store
+    from reconciler.target.index_root import Root
     from reconciler.target.protocol import Target
 
 MAX_INDEX_SIZE = 1024 * 1024 * 1024
@@ -109,7 +110,10 @@ def export(path: Path, mirrors: Mirrors, target: Target, wanted: Wanted) -> Expo
     end = Point(observed.index.serial, observed.digest)
     manifest = BoxManifest(mirrors.name, receiver.start, end, repositories, carried.contents)
     found = _written(path, manifest, carried, wanted.split)
-    return _signed(path, found, key) if key else found
+    if key:
+        found = _signed(path, found, key)
+    _remove_former(path, found)
+    return found
 
 
 def _written(path: Path, manifest: BoxManifest, carried: Carried, split: int | None) -> Exported:
@@ -134,6 +138,18 @@ def _signed(path: Path, found: Exported, key: PrivateKey) -> Exported:
     return replace(found, signature=signature)
 
 
+def _remove_former(path: Path, found: Exported) -> None:
+    """Removes what an earlier export of this name has left beside the box: more parts, or a signature.
+
+    The other side would take both for this box's, and refuse it.
+    """
+    for former in {*files_of(path), signature_path(path)} - {*found.paths, found.signature}:
+        try:
+            former.unlink(missing_ok=True)
+        except OSError as error:
+            raise UsageError(f"{former}: this file of an earlier box cannot be removed: {error.strerror}") from None
+
+
 def _verified(carried: Carried, content: Content) -> Iterator[bytes]:
     """Reads a content from the target. Raises `NotFound` unless it is there with the bytes of its digest."""
     hashed, size = hashlib.new(content.digest.algorithm), 0
@@ -154,13 +170,22 @@ def _receiver(state: Store, wanted: Wanted) -> _Receiver:
         return _brought(wanted.lacking)
     if wanted.since is None:
         return _Receiver(None, MirrorIndex())
-    oldest = None
+    passed: list[Root] = []
     for root in roots(state):
         if root.serial == wanted.since if isinstance(wanted.since, int) else root.at <= wanted.since:
             return _Receiver(Point(root.serial, root.digest), read_root(state, root)[0])
-        oldest = root
-    reach = f"the history begins with serial {oldest.serial}" if oldest else "no history is kept yet"
-    raise UsageError(f"--since: {reach}; `r2mirror history` shows serials. Or bring the receiver's index: --lacking")
+        passed.append(root)
+    why = _reach(passed, wanted.since)
+    raise UsageError(f"--since: {why}; `r2mirror history` shows all of it. Or bring the receiver's index: --lacking")
+
+
+def _reach(history: Sequence[Root], since: int | datetime) -> str:
+    """Says how far the history reaches, the newest first."""
+    if not history:
+        return "no history is kept yet"
+    if isinstance(since, datetime):
+        return f"the history begins at {history[-1].at:%Y-%m-%dT%H:%M:%SZ}"
+    return f"the history has no serial {since}; its first is {history[-1].serial}, its last {history[0].serial}"
 
 
 def _brought(path: Path) -> _Receiver:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1024 * 1024
 MAX_PARTS = 999
+_FIRST = ".001"
 
 
 class _Part(Frozen):
@@ -92,10 +93,14 @@ def _read(part: _Part, offset: int, wanted: int) -> bytes:
 def found(paths: Sequence[Path]) -> tuple[Path, ...]:
     """Returns the files of a box: those named, or the parts `BOX.tar.001` ... of a single one that was split.
 
+    A single one is named without a number, or by its first part.
+
     Raises `UsageError` if there are both, and the parts are not those of the file.
     """
     if len(paths) != 1:
         return tuple(paths)
+    if paths[0].suffix == _FIRST:
+        return _parts(paths[0].with_suffix("")) or tuple(paths)
     parts = _parts(paths[0])
     if not paths[0].exists():
         return parts or tuple(paths)
@@ -104,6 +109,11 @@ def found(paths: Sequence[Path]) -> tuple[Path, ...]:
         why = f"there is {parts[0]} of another box as well; remove the one that is not meant"
         raise UsageError(f"{paths[0]}: {why}")
     return tuple(paths)
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Lists all files that there are of a box with this name: the whole one, and parts."""
+    return (*([path] if path.exists() else []), *_parts(path))
 
 
 def _parts(path: Path) -> tuple[Path, ...]:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from reconciler.box.export import Wanted, write_index_file
+from reconciler.box.parts import part_path
+from reconciler.box.signature import signature_path
 from reconciler.errors import NotFound, UsageError
 from reconciler.target.layout import MIRROR_INDEX
 from tests.memory import EPOCH, READS, MemoryStore
@@ -47,7 +49,7 @@ def test_nothing_new_is_a_box_without_contents(here: Side, tmp_path: Path) -> No
 
 
 def test_since_a_time(here: Side, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="the history begins with serial"):
+    with pytest.raises(UsageError, match="the history begins at 20"):
         here.export(tmp_path / "box.tar", Wanted(since=EPOCH - timedelta(days=9000)))
     found = here.export(tmp_path / "box.tar", Wanted(since=EPOCH + timedelta(days=9000)))
     assert found.manifest.start == found.manifest.end
@@ -57,6 +59,16 @@ def test_a_serial_that_is_not_kept(here: Side, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="r2mirror history"):
         here.export(tmp_path / "box.tar", Wanted(since=4711))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_of_an_earlier_box_of_this_name_is_left(here: Side, tmp_path: Path) -> None:
+    box, beside = tmp_path / "box.tar", tmp_path / "box.tar.old"
+    for stale in (*(part_path(box, number) for number in (1, 2, 3)), signature_path(box), beside):
+        stale.touch()
+    here.export(box)
+    assert sorted(tmp_path.iterdir()) == [box, beside]
+    split = here.export(box, Wanted(split=4096))
+    assert {*tmp_path.iterdir()} == {*split.paths, beside}
 
 
 def test_an_image_that_the_target_does_not_have_whole_makes_no_box(here: Side, tmp_path: Path) -> None:

@@ -52,6 +52,8 @@ def test_the_parts_of_a_box_are_found_by_its_name(tmp_path: Path) -> None:
     for number in (1, 2, 4):
         part_path(box, number).touch()
     assert [path.name for path in found([box])] == ["box.tar.001", "box.tar.002"]
+    assert found([part_path(box, 1)]) == found([box]), "so does its first part"
+    assert found([part_path(tmp_path / "x", 1)]) == (part_path(tmp_path / "x", 1),)
     assert found([box, tmp_path / "x"]) == (box, tmp_path / "x")
     assert found([tmp_path / "x"]) == (tmp_path / "x",)
     box.touch()

@@ -109,7 +109,7 @@ def test_repositories_that_the_other_file_does_not_name_are_told(here: World, th
         ("export box.tar --split 4", "is not a size of at least 1MiB"),
         ("export box.tar --split 4XiB", "write e.g. 4GiB"),
         ("export box.tar --since yesterday", "is not a valid time"),
-        ("export box.tar --since 99", "the history begins with serial"),
+        ("export box.tar --since 99", "the history has no serial 99; its first is 1, its last 2"),
         ("export i.json --index --since 1", "leave out --since"),
         ("export nowhere/box.tar", "cannot be written there"),
         ("apply --yes --from nothing.tar", "nothing.tar: cannot be read"),
