@@ -104,7 +104,7 @@ class Call(Frozen):
         bool,
         typer.Option(
             "--overwrite-drift",
-            help="Also move and delete tags that another writer of the target registry has moved.",
+            help="Also move and delete tags of the plan that another writer of the target has moved.",
         ),
     ] = False
     metrics_file: Annotated[

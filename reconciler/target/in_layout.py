@@ -47,7 +47,10 @@ MARKER_BODY = b'{"imageLayoutVersion":"1.0.0"}'
 _NAME = "org.opencontainers.image.ref.name"
 
 WRITE_ATTEMPTS = 20
-DRIFT = "the layout has {} there, which r2mirror did not publish; it stays, unless apply has --overwrite-drift"
+DRIFT = (
+    "the layout has {} there, which r2mirror did not publish; it stays, unless apply or `verify --repair` has "
+    "--overwrite-drift"
+)
 
 
 def open_in_layout(config: LayoutStore) -> InLayout:

@@ -68,7 +68,10 @@ class Kept(Frozen):
     stays: Stays = Stays.NOTED
 
 
-DRIFT = "the registry has {} there, which r2mirror did not publish; it stays, unless apply has --overwrite-drift"
+DRIFT = (
+    "the registry has {} there, which r2mirror did not publish; it stays, unless apply or `verify --repair` has "
+    "--overwrite-drift"
+)
 """The error for a tag that another writer has moved."""
 
 Knows: TypeAlias = "Callable[[str, str, Digest], bool]"

@@ -90,6 +90,7 @@ def verify_bucket(
     *,
     deep: bool = False,
     repairs: bool = False,
+    overwrites_drift: bool = False,
 ) -> Verification:
     """Compares the bucket with the mirror index.
 
@@ -99,6 +100,7 @@ def verify_bucket(
         only: globs of the targets to verify; empty: all
         deep: also read every blob and verify its digest
         repairs: write broken objects again, under the lock, from their source if necessary
+        overwrites_drift: also move back tags that another writer of the target has moved
 
     Raises `UsageError` for a glob that matches nothing, `LockHeld`, `LockLost`, `IndexInvalid` and `StoreError`.
     """
@@ -108,9 +110,10 @@ def verify_bucket(
     with lock as lease, caller.looking(), threads(BLOB_WORKERS) as executor:
         observed = read_index(destination.state)
         check_recorded(destination, observed.index)
+        written = destination.guarded(lease.check) if lease else destination
         # A digest whose time is over may be collected at any moment: its absence is no defect.
         found = verify(
-            destination.guarded(lease.check).owning(own_digests(lambda: observed.index)) if lease else destination,
+            written if overwrites_drift else written.owning(own_digests(lambda: observed.index)),
             without_expired(observed.index, mirrors.retention(), observed.at),
             lambda target: matches_only(target, only),
             executor,

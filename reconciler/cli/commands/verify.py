@@ -21,6 +21,7 @@ from reconciler.cli.options import (
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.upkeep import VERIFICATION
 from reconciler.cli.waiting import waiting
+from reconciler.errors import UsageError
 from reconciler.plan.connections import connect
 from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.verify import run_at_work, verify_bucket
@@ -36,6 +37,12 @@ def verify(
     repair: Annotated[
         bool, typer.Option("--repair", help="Repair broken objects, re-fetching them from the source if necessary.")
     ] = False,
+    overwrite_drift: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite-drift", help="With --repair: also move back tags that another writer of the target has moved."
+        ),
+    ] = False,
     lock_timeout: LockTimeoutOption = 0.0,
     output: PlainFormatOption = TEXT,
     _verbose: VerboseOption = 0,
@@ -45,12 +52,16 @@ def verify(
     Finds objects that are missing or have the wrong size, bytes or headers, published lists that are out of date, and
     tags that are not in the index. Exits with 1 if a problem is found and not repaired.
     """
+    if overwrite_drift and not repair:
+        raise UsageError("--overwrite-drift is for --repair; without it, verify moves no tag")
     mirrors = load(file, store)
     caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
     with connect(mirrors, os.environ) as connections:
         holder = None if repair else run_at_work(connections.target.state)
         if holder:
             note(f"note: {holder.who} is at work; what it is changing may show up here")
-        found = verify_bucket(mirrors, connections, caller, only or (), deep=deep, repairs=repair)
+        found = verify_bucket(
+            mirrors, connections, caller, only or (), deep=deep, repairs=repair, overwrites_drift=overwrite_drift
+        )
     show_result(VERIFICATION, found, output)
     return 1 if found.open else 0

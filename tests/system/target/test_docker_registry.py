@@ -235,6 +235,25 @@ def test_a_state_among_the_images_of_another_target_is_refused(
     assert at(target, "2") is None
 
 
+def test_a_moved_tag_that_no_plan_changes_is_found_and_moved_back(
+    world: InProcess, docker_registry: DockerRegistry, target: DockerRegistry
+) -> None:
+    push(app("1"), docker_registry.host, "team/app", "1")
+    wants(world, docker_registry)
+    world.apply()
+    foreign = app("foreign")
+    push(foreign, target.host, "mirror/app", "1")
+    [finding] = document(world, "verify", "verify", code=1)["findings"]
+    assert (finding["key"], finding["problem"]) == ("v2/app/manifests/1", "out of step")
+    kept = world.run("verify", "--repair", code=1)
+    assert "it stays, unless apply or `verify --repair` has --overwrite-drift" in kept.stdout
+    assert at(target, "1") == foreign.digest
+    world.run("verify", "--repair", "--overwrite-drift")
+    assert at(target, "1") == app("1").digest
+    assert document(world, "verify", "verify")["findings"] == []
+    assert "is for --repair" in world.run("verify", "--overwrite-drift", code=1).stderr
+
+
 def test_the_sizes_of_a_registry_say_what_is_known(
     world: InProcess, docker_registry: DockerRegistry, target: DockerRegistry
 ) -> None:
