@@ -299,6 +299,10 @@ class MemorySource:
             return described(named[reference])
         raise NotFound(f"memory:{reference}", "no such tag")
 
+    def resolve_again(self, tag: str, known: Descriptor) -> Descriptor:
+        found = self.resolve(tag)
+        return known if found.digest == known.digest else found
+
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         self._ask("referrers", str(subject))
         return None

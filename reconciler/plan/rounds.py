@@ -28,7 +28,7 @@ from reconciler.oci.spec import Descriptor, Digest
 from reconciler.plan.ages import Ages, Testimony, Waiting, ages
 from reconciler.plan.findings import Findings, choosable, is_there
 from reconciler.plan.names import in_store, source_tags
-from reconciler.sources import NO_PROVENANCE, Provenance, provenance_of
+from reconciler.sources import NO_PROVENANCE, Provenance, provenance_of, resolve_again
 from reconciler.sources.kinds import registry_of
 from reconciler.target.index import MirrorIndex, RepositoryState
 from reconciler.work.shares import Shares
@@ -334,7 +334,19 @@ class Rounds:
 
     def _resolve(self, chosen: Chosen, mirror: Mirror) -> Future[Resolved]:
         reference = str(chosen.pattern.digest) if isinstance(chosen.pattern, Pinned) else chosen.at_source
-        return self._send(mirror.source, f"{mirror.source}:{reference}", lambda source: source.resolve(reference))
+        return self._send(
+            mirror.source,
+            f"{mirror.source}:{reference}",
+            lambda source: resolve_again(source, reference, self._recorded(chosen, mirror)),
+        )
+
+    def _recorded(self, chosen: Chosen, mirror: Mirror) -> Descriptor | None:
+        """What the mirror index has for a tag, if the index is there by now: it is not waited for."""
+        is_read = self._reading.done() and self._reading.exception() is None
+        if not is_read or self._choices.recheck or isinstance(chosen.pattern, Pinned):
+            return None
+        state = self._observed(mirror).tags.get(chosen.tag)
+        return state.descriptor if state else None
 
     def _attachments(
         self, mirror: Mirror, subject: Digest, tags: frozenset[str] | None

@@ -15,7 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from reconciler.errors import BadAnswer, SourceError, StoreError
-from reconciler.sources import BehindLogin, Provenance, afford, provenance_of, quota_of
+from reconciler.sources import BehindLogin, Provenance, afford, provenance_of, quota_of, resolve_again
 
 if TYPE_CHECKING:
     from reconciler.mirrors.model import Mirrors
@@ -87,6 +87,10 @@ class SharedSource:
 
     def resolve(self, reference: str) -> Descriptor:
         return self._once(("resolve", reference), partial(self._source.resolve, reference))
+
+    def resolve_again(self, tag: str, known: Descriptor) -> Descriptor:
+        # Each target may know another digest: all get what the source has.
+        return self._once(("resolve", tag), partial(resolve_again, self._source, tag, known))
 
     def described(self, digest: Digest) -> Descriptor:
         return self._once(("described", digest), partial(self._source.described, digest))

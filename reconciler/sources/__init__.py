@@ -105,6 +105,15 @@ class Shared(Protocol):
         ...
 
 
+@runtime_checkable
+class Revisited(Protocol):
+    """A source that can say that a tag has not moved, which is less work for it than to describe what it points to."""
+
+    def resolve_again(self, tag: str, known: Descriptor) -> Descriptor:
+        """Resolves a tag that pointed to `known`. Raises as `Contents.resolve` does."""
+        ...
+
+
 class Provenance(Frozen):
     """Which of several sources answered.
 
@@ -140,6 +149,13 @@ class Several(Protocol):
 def provenance_of(source: Contents) -> Provenance:
     """Returns which of several sources answered; nothing of a single one."""
     return source.provenance() if isinstance(source, Several) else NO_PROVENANCE
+
+
+def resolve_again(source: Contents, reference: str, known: Descriptor | None) -> Descriptor:
+    """Resolves a reference, with what it pointed to when that was last seen; None if that is not known."""
+    if known and isinstance(source, Revisited):
+        return source.resolve_again(reference, known)
+    return source.resolve(reference)
 
 
 def is_free(source: Contents, digest: Digest) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import NotFound, SourceError
 from reconciler.oci.referrers import is_attachment_tag
-from reconciler.sources import BehindLogin, Provenance, afford, provenance_of, quota_of
+from reconciler.sources import BehindLogin, Provenance, afford, provenance_of, quota_of, resolve_again
 
 if TYPE_CHECKING:
     from reconciler.oci.referrers import ListedAttachments
@@ -45,6 +45,9 @@ class AttachedElsewhere:
         found = self._elsewhere.resolve(reference)
         self._theirs.add(found.digest)
         return found
+
+    def resolve_again(self, tag: str, known: Descriptor) -> Descriptor:
+        return self.resolve(tag) if is_attachment_tag(tag) else resolve_again(self._home, tag, known)
 
     def described(self, digest: Digest) -> Descriptor:
         return self._of(digest).described(digest)

@@ -5,7 +5,7 @@ All answers are untrusted: bounded while they are read, and checked before they 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -43,15 +43,22 @@ class RegistrySource(Endpoint):
     def resolve(self, reference: str) -> Descriptor:
         return self._resolve(reference, may_be_missing=False)
 
-    def _resolve(self, reference: str, *, may_be_missing: bool) -> Descriptor:
+    def resolve_again(self, tag: str, known: Descriptor) -> Descriptor:
+        return self._resolve(tag, may_be_missing=False, known=known)
+
+    def _resolve(self, reference: str, *, may_be_missing: bool, known: Descriptor | None = None) -> Descriptor:
         """Resolves by HEAD where that is enough, else by the bytes of a GET.
 
         A HEAD is a hint: a GET may find what a HEAD refuses or does not find.
 
         may_be_missing  trust a 404 to the HEAD, which saves the GET
+        known           what the reference may still point to
         """
         what = self.what(reference)
-        head = self._head(self.url(f"manifests/{reference}"), what)
+        condition = self._unless(known) if known else {}
+        head = self._head(self.url(f"manifests/{reference}"), what, condition)
+        if head and head.status_code == httpx.codes.NOT_MODIFIED and known and condition:
+            return known
         if head and head.is_success:
             self.registry.note_quota(head.headers)
             descriptor = hinted(head)
@@ -79,20 +86,31 @@ class RegistrySource(Endpoint):
         algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
         return _same(descriptor_of(body, announced, algorithm, what), reference, what)
 
-    def _head(self, url: str, what: str) -> httpx.Response | None:
+    def _unless(self, known: Descriptor) -> Mapping[str, str]:
+        """Returns the header of a HEAD that is answered with 304 if the tag still points to `known`; none if it may
+        hide a quota.
+
+        A registry's ETag of a manifest is its digest, or something that no digest equals (RFC 9110, 13.1.2). It need
+        not read the manifest for a 304, which has no headers about a quota: those are learned from other answers.
+        """
+        is_metered = self.registry.counts_pulls or not self.registry.has_told_quota
+        return {} if is_metered else {"If-None-Match": f'"{known.digest}"'}
+
+    def _head(self, url: str, what: str, condition: Mapping[str, str]) -> httpx.Response | None:
         """Returns the answer to a HEAD; None if a HEAD is not worth a request, or was not answered.
 
         Where a GET may count as a pull, a refused HEAD is final, and raises as a GET would.
         """
+        headers = {"Accept": ACCEPT, **condition}
         if self.registry.counts_pulls:
-            response = self.registry.head(url, self.scope, what, {"Accept": ACCEPT})
+            response = self.registry.head(url, self.scope, what, headers)
             if response.status_code not in _NO_HEAD:
                 self.check(response, what, "manifest")
                 check_hint(response, what)
             return response
         if self.registry.wrong_heads[self.path] >= MAX_WRONG_HEADS:
             return None
-        return self.registry.glance(url, self.scope, what, {"Accept": ACCEPT})
+        return self.registry.glance(url, self.scope, what, headers)
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         return self._list_referrers(subject, lambda why: self.registry.warn_once(f"{self.name}: {why}"))

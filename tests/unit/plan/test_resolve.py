@@ -124,6 +124,23 @@ def test_only_missing_resolves_no_tag_that_is_mirrored() -> None:
     assert [str(one.digest) for one in found["b"].ages.waiting] == [V2.digest]
 
 
+@pytest.mark.parametrize("recheck", [False, True])
+def test_a_source_is_told_what_is_mirrored_unless_all_is_to_be_resolved_again(
+    recheck: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, told = MemorySource({"1": V2, "2": V1}), dict[str, str]()
+
+    def revisited(tag: str, known: Descriptor) -> Descriptor:
+        told[tag] = str(known.digest)
+        return source.resolve(tag)
+
+    monkeypatch.setattr(source, "resolve_again", revisited)
+    entry = mirror("a", Exact("1"), Exact("2"), Pinned("3", Digest.parse(V1.digest)))
+    found = ask([entry], index_of(a={"1": V1, "3": V2}), {"a": source}, recheck=recheck)["a"]
+    assert told == ({} if recheck else {"1": V1.digest})
+    assert str(found.wanted["1"].digest) == V2.digest, "it has moved"
+
+
 def test_names_alone_need_no_list() -> None:
     source = MemorySource({"1": V1})
     desired = ask([mirror("a", Exact("1"))], index_of(a={"1": V1, "0": V1}), {"a": source})["a"]

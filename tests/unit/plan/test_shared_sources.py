@@ -157,3 +157,18 @@ def test_pulls_of_two_targets_are_counted_once() -> None:
     assert [one.pulls for one in estimate_pulls([work], index, counted)] == [1]
     assert [one.pulls for one in estimate_pulls([work], index, counted)] == [0]
     assert [one.pulls for one in estimate_pulls([work], index)] == [1]
+
+
+def test_what_one_target_knows_of_a_tag_saves_the_others_the_request() -> None:
+    revisited: list[Descriptor] = []
+
+    class Telling(Scripted):
+        def resolve_again(self, tag: str, known: Descriptor) -> Descriptor:
+            del tag
+            revisited.append(known)
+            return MANIFEST
+
+    other = replace(MANIFEST, digest=Digest.of(b"other"))
+    source = SharedSources(lambda _: cast(Any, Telling()))("a")
+    assert source.resolve_again("1", other) == source.resolve_again("1", MANIFEST) == source.resolve("1") == MANIFEST
+    assert revisited == [other]

@@ -82,3 +82,11 @@ def test_a_blob_is_closed_with_what_reads_it(tmp_path: Path) -> None:
     assert next(chunks)
     chunks.close()
     assert list(chunks) == []
+
+
+def test_an_image_is_looked_up_again_at_home_and_a_signature_elsewhere() -> None:
+    home, elsewhere = MemorySource({"1": APP}), MemorySource({}, named={NAME: SIGNATURE})
+    source = AttachedElsewhere(home, elsewhere)
+    assert source.resolve_again("1", described(APP)) == described(APP)
+    assert source.resolve_again(NAME, described(APP)) == described(SIGNATURE)
+    assert (home.asked("resolve"), elsewhere.asked("resolve")) == (["1"], [NAME])

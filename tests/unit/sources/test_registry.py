@@ -38,6 +38,7 @@ BODY = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []})
 DIGEST = Digest.of(BODY)
 ROOT = Descriptor(OCI_INDEX, DIGEST, len(BODY))
 BLOB = bytes(range(256)) * 1024
+OTHER = Descriptor(OCI_INDEX, Digest.of(b"other"), 5)
 LAYER = Descriptor("application/octet-stream", Digest.of(BLOB), len(BLOB))
 
 
@@ -218,6 +219,36 @@ def test_one_head_is_enough_where_the_headers_say_all(lying: LyingRegistry, sour
     assert lying.requests() == ["HEAD /v2/team/app/manifests/1"]
     assert OCI_INDEX in lying.asked[0].headers["accept"]
     assert lying.asked[0].headers["user-agent"] == f"r2mirror/{__version__}"
+
+
+def test_a_tag_that_has_not_moved_needs_no_description(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on("HEAD /v2/team/app/manifests/1", manifest(), Answer(304), manifest())
+    assert source.resolve_again("1", OTHER) == ROOT, "the first answer tells whether there is a quota"
+    assert source.resolve_again("1", ROOT) == ROOT
+    assert source.resolve_again("1", OTHER) == ROOT, "it has moved"
+    assert [one.headers.get("if-none-match") for one in lying.asked] == [None, f'"{DIGEST}"', f'"{OTHER.digest}"']
+
+
+def test_where_there_is_a_quota_each_answer_has_to_tell_it(lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on("HEAD /v2/team/app/manifests/1", counting(76, manifest()), counting(75, manifest()))
+    assert source.resolve_again("1", ROOT) == source.resolve_again("1", ROOT) == ROOT
+    assert source.quota() == Quota(lying.host, 100, 75, 21_600)
+    assert not any("if-none-match" in one.headers for one in lying.asked)
+
+
+def test_not_modified_is_no_answer_where_nothing_was_said_to_be_known(
+    lying: LyingRegistry, source: RegistrySource
+) -> None:
+    lying.on("HEAD /v2/team/app/manifests/1", Answer(304))
+    lying.on("GET /v2/team/app/manifests/1", manifest())
+    assert source.resolve("1") == source.resolve("1") == ROOT
+
+
+@pytest.mark.parametrize("status", [400, 412])
+def test_a_refused_condition_is_overruled_by_a_get(status: int, lying: LyingRegistry, source: RegistrySource) -> None:
+    lying.on("HEAD /v2/team/app/manifests/1", manifest(), Answer(status))
+    lying.on("GET /v2/team/app/manifests/1", manifest())
+    assert [source.resolve_again("1", OTHER) for _ in range(2)] == [ROOT, ROOT]
 
 
 @pytest.mark.parametrize(
