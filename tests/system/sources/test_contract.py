@@ -13,7 +13,7 @@ import pytest
 from reconciler.errors import BadAnswer, NotFound, SourceError, Unreachable
 from reconciler.oci.referrers import fallback_tag
 from reconciler.oci.spec import OCI_INDEX, Descriptor, Digest, Index, parse_manifest
-from reconciler.sources import quota_of
+from reconciler.sources import quota_of, resolve_again
 from reconciler.sources.config import RegistryConfig
 from reconciler.sources.opening import open_sources
 from tests.memory import described
@@ -32,6 +32,7 @@ from tests.parts.seaweedfs import new_bucket
 
 if TYPE_CHECKING:
     from reconciler.sources import OpenSource, Source
+    from tests.parts.docker_registry import DockerRegistry
     from tests.parts.seaweedfs import S3Bucket
 
 SHARED = {"base": bytes(100_000)}
@@ -94,6 +95,25 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Ope
 def source(opened: tuple[OpenSource, str]) -> Source:
     open_source, name = opened
     return open_source(name)
+
+
+def test_a_tag_is_resolved_again_whatever_was_known_of_it(source: Source) -> None:
+    app, artifact_ = described(APP), described(IMAGES["artifact"])
+    for known in (None, app, artifact_):
+        assert resolve_again(source, "latest", known).digest == app.digest
+    with pytest.raises(NotFound):
+        resolve_again(source, "missing", app)
+
+
+def test_docker_registry_says_that_a_tag_has_not_moved(docker_registry: DockerRegistry, tmp_path: Path) -> None:
+    push(APP, docker_registry.host, "team/still", "1")
+    registries = {docker_registry.host: RegistryConfig(plain_http=True)}
+    with open_sources(registries, tmp_path, {}) as open_source:
+        source = open_source(f"{docker_registry.host}/team/still")
+        known = source.resolve("1")
+        begun = len(docker_registry.requests())
+        assert [resolve_again(source, "1", one) for one in (known, described(SBOM))] == [known, known]
+    assert [(one.method, one.status) for one in docker_registry.requests()[begun:]] == [("HEAD", 304), ("HEAD", 200)]
 
 
 def test_every_tag_once(source: Source) -> None:
