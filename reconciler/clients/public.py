@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from reconciler.clients import Pull
-from reconciler.clients.upstreams import Prefix, Upstream, upstreams
+from reconciler.clients.upstreams import Prefix, Upstream, speaks_http, upstreams
 from reconciler.errors import UsageError
 from reconciler.frozen import Frozen
 from reconciler.mirrors.patterns import Named
@@ -55,7 +55,7 @@ class Public(Frozen):
 
 def public(mirrors: Mirrors) -> Public:
     """Builds the public view of the mirrors. Raises `UsageError` if clients cannot pull from `store.public_url`."""
-    url, prefix = mirrors.store.pull_url, mirrors.store.prefix
+    url, prefix = _pull_url(mirrors), mirrors.store.prefix
     if url is None:
         raise UsageError(
             "store.public_url is missing, so clients have no address to pull from; "
@@ -73,6 +73,15 @@ def public(mirrors: Mirrors) -> Public:
     )
     sources = frozenset(one.source for one in samples)
     return Public(url, named, upstreams(named, mirrors.registries), mirrors.is_at_r2, sources)
+
+
+def _pull_url(mirrors: Mirrors) -> str | None:
+    store = mirrors.store
+    if store.public_url or not store.pull_url:
+        return store.pull_url
+    # It is a registry, whose scheme `registries` says.
+    host = urlsplit(store.pull_url).netloc
+    return f"{'http' if speaks_http(host, mirrors.registries) else 'https'}://{host}"
 
 
 def quoted(text: str) -> str:

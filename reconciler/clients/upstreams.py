@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from reconciler.errors import Malformed
 from reconciler.frozen import Frozen
+from reconciler.http.hosts import is_loopback
 from reconciler.oci.docker_hub import DOCKER_HUB, api_host
 from reconciler.oci.spec import RepositoryName
 
@@ -63,6 +65,17 @@ class Upstream(Frozen):
         return f"{'http' if self.plain_http else 'https'}://{api_host(self.registry)}"
 
 
+def speaks_http(host: str, registries: Mapping[str, RegistryConfig]) -> bool:
+    """Whether clients reach a registry by plain HTTP, as far as it is known without a request.
+
+    On this machine most do, as docker and podman expect; `plain_http: false` or a certificate to trust says otherwise.
+    """
+    config = registries.get(host)
+    if config and (config.plain_http is not None or config.ca_file or config.client_cert):
+        return bool(config.plain_http)
+    return is_loopback(urlsplit(f"//{host}").hostname or "")
+
+
 def upstreams(mirrors: Sequence[Mirror], registries: Mapping[str, RegistryConfig]) -> tuple[Upstream, ...]:
     """Lists the registries that the mirrors take images from, Docker Hub first. Image layouts are left out."""
     by_registry: defaultdict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
@@ -70,9 +83,7 @@ def upstreams(mirrors: Sequence[Mirror], registries: Mapping[str, RegistryConfig
         if mirror.repository:
             by_registry[mirror.repository.registry][mirror.repository.path].append(mirror.target)
     return tuple(
-        _upstream(
-            registry, targets, mirrors, plain_http=registry in registries and bool(registries[registry].plain_http)
-        )
+        _upstream(registry, targets, mirrors, plain_http=speaks_http(registry, registries))
         for registry, targets in sorted(by_registry.items(), key=lambda item: (item[0] != DOCKER_HUB, item[0]))
     )
 

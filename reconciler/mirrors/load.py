@@ -30,7 +30,6 @@ from reconciler.mirrors.text_values import duration
 from reconciler.mirrors.text_values import path as path_at
 from reconciler.mirrors.vars import replace_vars
 from reconciler.stores.buckets import R2
-from reconciler.stores.registry import RegistryStore
 
 if TYPE_CHECKING:
     from reconciler.access.config import Access
@@ -103,7 +102,7 @@ def load_with_notes(
     notifiers = tuple(read_notifiers(document))
     said = document.sound(())
     schedule = read_schedule(document, ("schedule",), said["schedule"]) if "schedule" in said else None
-    valid = {name: _completed(store, registries, edge) for name, store in stores.items() if store}
+    valid = {name: _completed(store, edge) for name, store in stores.items() if store}
     if files.problems or len(valid) < len(stores):
         raise MirrorsInvalid(files.problems)
     name = document.value.get("name", DEFAULT_NAME)
@@ -148,10 +147,8 @@ def _signers(document: Document, folder: Path, read_files: bool, place: KeyPath,
     return read_signed_by(document, place, value, partial(path_at, document, folder=folder), read_files=read_files)
 
 
-def _completed(store: StoreConfig, registries: Mapping[str, RegistryConfig], edge: EdgeConfig | None) -> StoreConfig:
+def _completed(store: StoreConfig, edge: EdgeConfig | None) -> StoreConfig:
     """Returns a store with what other sections say about it."""
     if edge and isinstance(store, R2):
         return replace(store, digest_by_tag=edge.digest_by_tag)
-    if isinstance(store, RegistryStore) and store.registry in registries:
-        return replace(store, plain_http=bool(registries[store.registry].plain_http))
     return store

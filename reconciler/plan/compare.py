@@ -59,7 +59,7 @@ def compared(
         allow_prune=choices.allow_prune,
         root=observed.digest,
     )
-    return _by_powers(plan, mirrors, connections)
+    return _by_powers(plan, mirrors, observed.index, connections)
 
 
 def _spendings(plan: Plan, index: MirrorIndex, connections: Connections) -> tuple[Spending, ...]:
@@ -72,7 +72,7 @@ def _spendings(plan: Plan, index: MirrorIndex, connections: Connections) -> tupl
     return spent
 
 
-def _by_powers(plan: Plan, mirrors: Mirrors, connections: Connections) -> Plan:
+def _by_powers(plan: Plan, mirrors: Mirrors, index: MirrorIndex, connections: Connections) -> Plan:
     """Returns a plan with what a registry that is the target cannot do of it, or does in another way."""
     if not isinstance(mirrors.store, RegistryStore) or not plan.has_changes:
         return plan
@@ -87,7 +87,9 @@ def _by_powers(plan: Plan, mirrors: Mirrors, connections: Connections) -> Plan:
     except StoreError as error:
         return replace(plan, warnings=(*plan.warnings, f"the registry cannot be asked what it can do: {error}"))
     warnings = (*plan.warnings, *power_warnings(plan, mirrors.store, powers))
-    return replace(plan, warnings=warnings, notes=(*plan.notes, *power_notes(plan, mirrors.store, powers)))
+    undeleted = sum(len(one.undeleted) for one in index.repositories.values())
+    notes = (*plan.notes, *power_notes(plan, mirrors.store, powers, undeleted))
+    return replace(plan, warnings=warnings, notes=notes)
 
 
 def _lost_index(mirrors: Mirrors, observed: StoredIndex, connections: Connections) -> Iterator[str]:

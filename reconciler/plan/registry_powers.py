@@ -35,13 +35,18 @@ def power_warnings(plan: Plan, store: RegistryStore, powers: Powers) -> Iterator
         )
 
 
-def power_notes(plan: Plan, store: RegistryStore, powers: Powers) -> Iterator[str]:
-    """Yields what the registry does in another way, where that matters for a plan."""
+def power_notes(plan: Plan, store: RegistryStore, powers: Powers, undeleted: int) -> Iterator[str]:
+    """Yields what the registry does in another way, where that matters for a plan.
+
+    undeleted  the tags that were pruned before, and that it did not delete
+    """
     if plan.counts[Action.PRUNE.value] and powers.tag_deletion is Can.UNKNOWN and store.delete is Deletion.TAG:
-        yield (
-            f"whether {store.registry} deletes tags is found out by `r2mirror doctor`, or by the prune; "
-            "a tag that it cannot delete stays there, and is marked in the mirror index"
+        known = (
+            f"{store.registry} did not delete {count(undeleted, 'tag')} that earlier applies pruned"
+            if undeleted
+            else f"whether {store.registry} deletes tags is found out by `r2mirror doctor`, or by the prune"
         )
+        yield f"{known}; a tag that it cannot delete stays there, and is marked in the mirror index"
     brings = any(one.referrers and one.of(Action.ADD, Action.UPDATE) for one in plan.repositories)
     if brings and powers.referrers is Can.NO:
         yield f"{store.registry} lists no referrers itself: their list is kept under the tag sha256-<hex> of each image"

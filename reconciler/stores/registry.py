@@ -7,7 +7,6 @@ has no conditional write.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -53,9 +52,8 @@ class Creation(Frozen):
 class RegistryStore(Frozen, NotABucket):
     """A registry, and the store that keeps the state beside it.
 
-    registry    host[:port], spelled as in the names of images
-    prefix      the path before each target; empty for none
-    plain_http  `registries.<host>.plain_http` of mirrors.yaml: clients reach it by http
+    registry  host[:port], spelled as in the names of images
+    prefix    the path before each target; empty for none
     """
 
     registry: str
@@ -63,7 +61,6 @@ class RegistryStore(Frozen, NotABucket):
     prefix: str = ""
     delete: Deletion = Deletion.TAG
     create: Creation | None = None
-    plain_http: bool = field(default=False, compare=False)
 
     type: ClassVar[str] = "registry"
     variables: ClassVar[tuple[str, ...]] = ("AWS_",)
@@ -90,7 +87,7 @@ class RegistryStore(Frozen, NotABucket):
 
     @property
     def pull_url(self) -> str:
-        return f"{'http' if self.plain_http else 'https'}://{self.registry}"
+        return f"https://{self.registry}"
 
     @property
     def endpoint_url(self) -> str | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reconciler.stores import Listed, Store
 
 
-INDEX_GONE = "the mirror index is gone: there is none, and {} is in the store; `r2mirror adopt` builds it anew"
+INDEX_GONE = "there is no mirror index, although {} is in the store; `r2mirror adopt` builds it from what is there"
 """The error for a bucket that has a repository but no index: without it, nothing says which digests to keep."""
 
 

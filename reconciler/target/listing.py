@@ -50,13 +50,15 @@ _PARSING = threading.Lock()
 class ListedRepository(Frozen):
     """One repository.
 
-    source  None if it is not known
-    tags    each tag with its state, None if only its name is known
+    source     None if it is not known
+    tags       each tag with its state, None if only its name is known
+    undeleted  tags that were pruned, and that the target cannot delete
     """
 
     target: str
     source: str | None
     tags: Mapping[str, TagState | None]
+    undeleted: frozenset[str] = frozenset()
 
     @property
     def states(self) -> tuple[TagState, ...]:
@@ -89,9 +91,9 @@ def from_index(index: MirrorIndex, pattern: str | None) -> Listing:
     """Lists the repositories of an index that have tags and whose name matches `pattern`; all of them for None."""
     return Listing(
         tuple(
-            ListedRepository(target, state.source, state.tags)
+            ListedRepository(target, state.source, state.tags, state.undeleted)
             for target, state in sorted(index.repositories.items())
-            if state.tags and _matches(target, pattern)
+            if (state.tags or state.undeleted) and _matches(target, pattern)
         )
     )
 

@@ -27,3 +27,7 @@ class Defect(Frozen):
     key: str
     kind: DefectKind
     detail: str
+
+
+NOT_CHOSEN = "no entry of mirrors.yaml chooses it: it may be another writer's, and is left alone"
+"""Why a tag is not adopted where others write as well."""

@@ -28,7 +28,7 @@ from reconciler.target.ledger import StoredIndex, salvage_index
 from reconciler.target.protocol import HasOtherWriters
 from reconciler.target.recorded import check_recorded
 from reconciler.upkeep.check import check_repository
-from reconciler.upkeep.defects import DefectKind
+from reconciler.upkeep.defects import NOT_CHOSEN, DefectKind
 from reconciler.work.threads import each
 
 if TYPE_CHECKING:
@@ -116,9 +116,6 @@ def survey(
         name,
         {target: owner for target, owner in claimed.items() if owner != name},
     )
-
-
-NOT_CHOSEN = "no entry of mirrors.yaml chooses it: it may be another writer's"
 
 
 def _may_choose(mirror: Mirror, tag: str) -> bool:

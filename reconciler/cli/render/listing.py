@@ -109,7 +109,11 @@ def _block(repository: ListedRepository, now: datetime, pulls: Pulls | None) -> 
         rest = ", ".join(filter(None, (_images_words(state), renamed)))
         table.row(f"  {tag}", digest, (changed, "dim"), *pulled, rest)
     source = f"  from {repository.source}" if repository.source else ""
-    return [Line((repository.target, "bold"), source), table]
+    stay = [
+        Line((f"  {tag}  pruned, and still there: the registry did not delete it", "yellow"))
+        for tag in sorted(repository.undeleted, key=in_order)
+    ]
+    return [Line((repository.target, "bold"), source), table, *stay]
 
 
 def _in_order(tags: Mapping[str, TagState | None]) -> list[tuple[str, TagState | None]]:
@@ -135,9 +139,10 @@ def _entry(repository: ListedRepository, *, tags: bool, pulls: Pulls | None) -> 
         **({"pulls": pulls.of_repository(repository.target)} if pulls else {}),
     }
     numbers = {tag: {"pulls": pulls.of(repository.target, tag)} for tag in repository.tags} if pulls else {}
-    in_order = _in_order(repository.tags)
-    rows = [_tag_entry(tag, state) | numbers.get(tag, {}) for tag, state in in_order] if tags else None
-    return entry | ({} if rows is None else {"tags": rows})
+    each = _in_order(repository.tags)
+    rows = [_tag_entry(tag, state) | numbers.get(tag, {}) for tag, state in each] if tags else None
+    stay = {"undeleted": sorted(repository.undeleted, key=in_order)} if tags and repository.undeleted else {}
+    return entry | ({} if rows is None else {"tags": rows}) | stay
 
 
 def _tag_entry(tag: str, state: TagState | None) -> dict[str, Any]:

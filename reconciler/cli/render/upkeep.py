@@ -15,7 +15,7 @@ from reconciler.pulls.merging import Merge
 from reconciler.target.compaction import COUNTS_KEPT, Outdated
 from reconciler.target.index_json import platforms_document
 from reconciler.target.removable import Garbage, NotCollected
-from reconciler.upkeep.defects import DefectKind
+from reconciler.upkeep.defects import NOT_CHOSEN, DefectKind
 from reconciler.words import count, size_words
 
 if TYPE_CHECKING:
@@ -157,7 +157,10 @@ def survey_text(found: Survey, *, color: bool = False, width: int = WIDE) -> str
         ]
         parts += [Line((f"  ~ {key} is written again, from bytes that are there", "yellow")) for key in one.fixes]
         parts += [
-            Line((f"  ! {tag}: {why}; an apply copies what is missing", "red")) for tag, why in one.refused.items()
+            Line((f"  = {tag}: {why}", "dim"))
+            if why == NOT_CHOSEN
+            else Line((f"  ! {tag}: {why}; an apply copies what is missing", "red"))
+            for tag, why in one.refused.items()
         ]
         if one.retired:
             digests = count(len(one.retired), "digest")
@@ -177,8 +180,10 @@ def survey_summary(found: Survey) -> str:
     """Counts what can be taken over, e.g. `Adopt: 12 tags in 2 repositories, 3 objects written again.`"""
     tags = sum(len(one.tags) for one in found.adoptions)
     fixes = sum(len(one.fixes) for one in found.adoptions)
-    refused = sum(len(one.refused) for one in found.adoptions)
-    left = f"; {count(refused, 'tag')} left for an apply" if refused else ""
+    reasons = [why for one in found.adoptions for why in one.refused.values()]
+    alone = reasons.count(NOT_CHOSEN)
+    left = f"; {count(len(reasons) - alone, 'tag')} left for an apply" if len(reasons) > alone else ""
+    left += f"; {count(alone, 'tag')} left alone" if alone else ""
     if not found.has_changes:
         return f"Nothing to adopt{left}."
     repositories = sum(bool(one.tags) for one in found.adoptions)

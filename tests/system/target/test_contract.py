@@ -83,7 +83,7 @@ def case(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Case]:
 @contextmanager
 def _pushing(name: str, host: str) -> Iterator[Case]:
     """A target at a registry, which is known by its product as it would be by its name or its answers."""
-    config = RegistryStore(host, Folder(Path("/nowhere"), None), prefix="mirror", plain_http=True)
+    config = RegistryStore(host, Folder(Path("/nowhere"), None), prefix="mirror")
     with opened(host, RegistryConfig(plain_http=True), {}, rate=10_000) as client:
         kind = next((kind for kind in KINDS if kind.name == KIND_OF.get(name)), OTHER)
         registry = TargetRegistry(client.registry, kind)

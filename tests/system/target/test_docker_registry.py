@@ -148,6 +148,10 @@ def test_a_tag_that_cannot_be_deleted_is_kept_and_that_is_said(
     since = len(target.requests())
     world.run("apply", "--yes")
     assert asked(target, since) == {}, "what is kept is not tried again"
+    assert "  1  pruned, and still there: the registry did not delete it\n" in world.run("list", "app").stdout
+    assert document(world, "list", "list", "app")["repositories"][0]["undeleted"] == ["1"]
+    wants(world, docker_registry, "1")
+    assert f"{target.host} did not delete 1 tag that earlier applies pruned; " in world.run("plan").stdout
 
 
 def test_untagging_deletes_one_tag_and_leaves_the_others_of_its_digest(
@@ -346,6 +350,9 @@ def test_what_skopeo_sync_copied_is_adopted_and_nothing_is_copied_again(
     push(app("theirs"), target.host, "mirror/app", "theirs")
     wants(world, docker_registry, *SHAPES)
     since, before = len(target.requests()), len(docker_registry.requests())
+    said = world.run("adopt", "--dry-run").stdout
+    assert "and is left alone\n" in said
+    assert "; 1 tag left alone." in said
     found = document(world, "adopt", "adopt", "--dry-run")
     assert sorted(tag["tag"] for tag in found["repositories"][0]["adopted"]) == sorted(SHAPES)
     document(world, "adopt", "adopt", "--yes")

@@ -101,7 +101,7 @@ class World:
 
 @contextmanager
 def pushing(host: str, kind: RegistryKind = OTHER, delete: Deletion = Deletion.TAG) -> Iterator[World]:
-    config = RegistryStore(host, Folder(Path("/nowhere"), None), "mirror", delete, plain_http=True)
+    config = RegistryStore(host, Folder(Path("/nowhere"), None), "mirror", delete)
     with opened(host, RegistryConfig(plain_http=True), {}, rate=10_000) as client:
         target = InRegistry(config, TargetRegistry(client.registry, kind), MemoryStore(), client.registry.close)
         yield World(target, {"1": ONE, "2": TWO})

@@ -69,7 +69,6 @@ KEYS: dict[tuple[str, str], set[str]] = {
     ("mirror", "referrer_types"): set(),  # a key of `referrers`
     ("defaults", "referrer_types"): set(),
     ("r2", "digest_by_tag"): set(),  # a key of `edge`
-    ("registry", "plain_http"): set(),  # a key of `registries`
     ("mirror_host", "prefix"): {"host"},
     ("mirror_host", "resolves"): {"resolve"},
     ("signer", "name"): {"key"},

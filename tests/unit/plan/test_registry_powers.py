@@ -58,18 +58,18 @@ def test_what_it_will_not_do(action: Action, store: RegistryStore, powers: Power
 
 
 def test_a_deletion_of_which_nothing_is_known() -> None:
-    (note,) = power_notes(plan_of(Action.PRUNE), STORE, Powers())
+    (note,) = power_notes(plan_of(Action.PRUNE), STORE, Powers(), 0)
     assert "whether h.example deletes tags is found out by `r2mirror doctor`" in note
-    assert not list(power_notes(plan_of(Action.PRUNE), UNTAG, Powers()))
-    assert not list(power_notes(plan_of(Action.PRUNE), STORE, NO_TAGS))
+    assert not list(power_notes(plan_of(Action.PRUNE), UNTAG, Powers(), 0))
+    assert not list(power_notes(plan_of(Action.PRUNE), STORE, NO_TAGS, 0))
 
 
 def test_where_lists_of_referrers_are() -> None:
     no = Powers(referrers=Can.NO)
-    assert list(power_notes(plan_of(Action.ADD, referrers=True), STORE, no))
-    assert not list(power_notes(plan_of(Action.ADD), STORE, no))
-    assert not list(power_notes(plan_of(Action.PRUNE, referrers=True), UNTAG, no))
-    assert not list(power_notes(plan_of(Action.ADD, referrers=True), STORE, Powers()))
+    assert list(power_notes(plan_of(Action.ADD, referrers=True), STORE, no, 0))
+    assert not list(power_notes(plan_of(Action.ADD), STORE, no, 0))
+    assert not list(power_notes(plan_of(Action.PRUNE, referrers=True), UNTAG, no, 0))
+    assert not list(power_notes(plan_of(Action.ADD, referrers=True), STORE, Powers(), 0))
 
 
 def test_a_layer_that_ghcr_does_not_take() -> None:

@@ -10,7 +10,7 @@ import pytest
 from reconciler.mirrors.schema_files import load_schema
 from reconciler.stores.kinds import KINDS
 
-MADE_ELSEWHERE = {"digest_by_tag", "plain_http"}
+MADE_ELSEWHERE = {"digest_by_tag"}
 """Fields that no key of the store sets."""
 
 

@@ -122,6 +122,25 @@ def test_clients_pull_below_the_prefix(tmp_path: Path) -> None:
     assert any("http://h.example:5000/v2/m" in file.content for file in found.files)
 
 
+@pytest.mark.parametrize(
+    ("host", "settings", "scheme"),
+    [
+        ("localhost:5000", "", "http"),
+        ("127.0.0.1:5000", "", "http"),
+        ("localhost:5000", "plain_http: false", "https"),
+        ("localhost:5000", "ca_file: ca.pem", "https"),
+        ("h.example:5000", "", "https"),
+    ],
+)
+def test_clients_speak_http_to_a_registry_on_this_machine(
+    host: str, settings: str, scheme: str, tmp_path: Path
+) -> None:
+    (tmp_path / "ca.pem").touch()
+    rest = f"registries: {{'{host}': {{{settings}}}}}\n" if settings else ""
+    found = configure(Client.PODMAN, load(tmp_path, f"registry: '{host}', {STATE}", rest=rest))
+    assert ("insecure = true" in found.files[0].content) == (scheme == "http")
+
+
 def test_a_change_of_what_is_nested_is_reviewed(tmp_path: Path) -> None:
     before = load(tmp_path, f"registry: '{ECR}', {STATE}")
     after = load(tmp_path, f"registry: '{ECR}', prefix: m, state: {{type: file, path: t}}, create: {{tags: {{a: b}}}}")

@@ -13,7 +13,7 @@ from tests.memory import MemoryStore
 from tests.parts.images import image, write_layout
 from tests.world import InProcess, World
 
-GONE = "the mirror index is gone: there is none, and app is in the store; `r2mirror adopt` builds it anew"
+GONE = "there is no mirror index, although app is in the store; `r2mirror adopt` builds it from what is there"
 
 
 @pytest.fixture
