@@ -62,9 +62,41 @@ def test_a_class_is_no_dataclass_before_it_is_used() -> None:
 
         x: int
 
+    one = Unused(1)
     assert not isinstance(vars(Unused)["__dataclass_fields__"], dict)
-    Unused(1)
+    assert one == Unused(1)
     assert isinstance(vars(Unused)["__dataclass_fields__"], dict)
+
+
+def test_init_is_written_for_a_class_with_many_instances() -> None:
+    point, _ = _kinds()
+    shared = point.__init__
+    first = [point(number) for number in range(32)]
+    assert point.__init__ is shared
+    assert point(31) == first[31]
+    assert point.__init__ is not shared
+    assert vars(point(31)) == vars(first[31])
+
+
+@pytest.mark.parametrize("completed", [False, True])
+def test_a_derived_value_replaces_fields_of_the_one_above(completed: bool) -> None:
+    point, _ = _kinds()
+
+    class Placed(point):  # type: ignore[misc, valid-type]
+        """A point in a place."""
+
+        names: str = "none"
+        y: int = field(default=3, compare=False)
+        place: ClassVar[str] = "here"
+
+    if completed:
+        assert len(fields(point)) == 3
+    kind: Any = Placed
+    first = kind(1)
+    assert list(vars(first).items()) == [("x", 1), ("y", 3), ("names", "none")]
+    assert vars(first) == {one.name: getattr(first, one.name) for one in fields(Placed)}
+    assert first == kind(1, 4)
+    assert kind.__match_args__ == ("x", "y", "names")
 
 
 def test_the_fields_of_a_class_without_an_instance() -> None:
@@ -156,7 +188,7 @@ def test_a_value_is_what_dataclass_makes_of_its_class() -> None:
         ((1, 2), {"f": 7, "e": 6}),
         ((1, 3), {"f": 6, "d": 5}),
     ]
-    for values, named in calls:
+    for values, named in [*calls, *calls * 10]:  # Of more than a few instances, the last by an `__init__` of their own.
         one, other = made(*values, **named), ours(*values, **named)
         assert repr(one) == repr(other)
         assert vars(one) == vars(other)
@@ -170,7 +202,7 @@ def test_a_value_is_what_dataclass_makes_of_its_class() -> None:
         with pytest.raises(TypeError) as expected:
             made(*values, **named)
         with pytest.raises(TypeError) as found:
-            ours(*values, **named)
+            type("Kind", (Frozen,), dict(body))(*values, **named)
         assert str(found.value).partition("__init__")[2] == str(expected.value).partition("__init__")[2]
 
 
