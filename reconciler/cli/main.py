@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NoReturn
@@ -18,10 +17,12 @@ _INTERRUPTED = 130
 def main() -> NoReturn:
     """Runs the program. The exit code is what `app.run` returns."""
     _heed(_leave)
-    _leave_out_modules()
     try:
         # Not at the top: these import all the rest, and Ctrl-C meanwhile would print a traceback.
+        from reconciler.cli.late_modules import leave_out_modules
         from reconciler.cli.python_gc import collected_rarely
+
+        leave_out_modules()
 
         # From here on: most of what start-up makes are modules.
         with collected_rarely():
@@ -36,17 +37,6 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         _leave()
     end(code)
-
-
-def _leave_out_modules() -> None:
-    """Leaves out modules that httpx and httpcore are prepared to do without. None means that there is no such module.
-
-    httpx._main  httpx's own command line, with rich and pygments where click is installed, e.g. for uvicorn: 30 ms
-    socksio      for SOCKS proxies: 2 ms
-    """
-    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
-    if not any("socks" in value.lower() for name, value in os.environ.items() if name.lower().endswith("_proxy")):
-        sys.modules.setdefault("socksio", None)  # type: ignore[arg-type]
 
 
 def _heed(handler: Callable[..., NoReturn]) -> None:
