@@ -16,7 +16,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -127,7 +127,7 @@ def verify_bucket(
             if isinstance(destination, PackedInOneFile):
                 found = _with_file(found, destination, lease, deep=deep)
     if observed.etag is None:
-        return _without_index(found, {mirror.target for mirror in mirrors.mirrors})
+        return _without_index(found, destination.holds_any([mirror.target for mirror in mirrors.mirrors]))
     return found
 
 
@@ -211,9 +211,8 @@ FOREIGN = (
 """Where others write as well, `adopt` leaves what no entry may choose to them."""
 
 
-def _without_index(found: Verification, targets: Collection[str]) -> Verification:
-    """Adds that the mirror index is lost, if the bucket has one of the repositories `targets`."""
-    lost = min(found.foreign.intersection(targets), default=None)
+def _without_index(found: Verification, lost: str | None) -> Verification:
+    """Adds that the mirror index is lost, if the target has the repository `lost`, which it should list."""
     if lost is None:
         return found
     gone = Defect(None, MIRROR_INDEX, DefectKind.MISSING, INDEX_GONE.format(lost))

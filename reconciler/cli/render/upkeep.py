@@ -120,6 +120,8 @@ def verification_markdown(found: Verification) -> str:
 
 
 def _verified(found: Verification) -> str:
+    if not found.repositories and not found.defects:
+        return "Nothing to verify: no repository is mirrored yet."
     looked = f"{count(found.tags, 'tag')} in {count(found.repositories, 'repository', 'repositories')}"
     if not found.defects:
         return f"{looked}: all as the mirror index says."

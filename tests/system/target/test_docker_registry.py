@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -189,6 +190,18 @@ def test_a_moved_tag_moves_and_history_and_restore_know_both(
     world.run("release", "app:latest")
     world.apply()
     assert at(target, "latest") == app("2").digest
+
+
+def test_a_lost_index_is_found(world: InProcess, docker_registry: DockerRegistry, target: DockerRegistry) -> None:
+    push(app("1"), docker_registry.host, "team/app", "1")
+    wants(world, docker_registry)
+    assert world.run("verify").stdout == "Nothing to verify: no repository is mirrored yet.\n"
+    world.apply()
+    shutil.rmtree(world.folder / "state")
+    assert "missing: there is no mirror index, although app is in the store" in world.run("verify", code=1).stdout
+    world.run("adopt", "--yes")
+    world.run("verify")
+    assert at(target, "1") == app("1").digest
 
 
 def test_a_young_image_waits(world: InProcess, docker_registry: DockerRegistry, target: DockerRegistry) -> None:
