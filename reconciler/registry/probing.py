@@ -17,7 +17,7 @@ from reconciler.registry.kinds import kind_of
 from reconciler.registry.powers import Can, Says
 from reconciler.registry.push import opened_by
 from reconciler.registry.referrers import listed
-from reconciler.registry.refusals import told
+from reconciler.registry.refusals import refused, told, wants_certificate
 
 if TYPE_CHECKING:
     from reconciler.registry.host import TargetRegistry
@@ -92,6 +92,9 @@ def _may_push(at: TargetRepository) -> Can:
     sent = at.patiently("POST", "blobs/uploads/", b"")
     if sent.status in (401, 403):
         return Can.NO
+    if wants_certificate(sent):
+        # Whatever comes after would be taken for what the registry can do.
+        raise refused(sent, at.registry, at.name, "open an upload")
     if sent.status not in (201, 202):
         return Can.UNKNOWN
     session = opened_by(at, sent, at.name)

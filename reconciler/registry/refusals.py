@@ -20,7 +20,7 @@ from reconciler.errors import (
 )
 from reconciler.http.answers import answered, refusal
 from reconciler.http.bodies import read_start
-from reconciler.sources.translated import translated
+from reconciler.sources.translated import CERTIFICATE_ADVICE, translated
 
 if TYPE_CHECKING:
     from reconciler.sources.registry import Registry, Sent
@@ -63,6 +63,8 @@ def refused(sent: Sent, registry: Registry, what: str, wanted: str) -> StoreErro
     """Makes the error for an answer that is not a success."""
     said = answered(registry.answerer(sent.response), sent.status, refusal(sent.response))
     match sent.status:
+        case 400 if wants_certificate(sent):
+            return StoreError(what, f"{said}; {CERTIFICATE_ADVICE}")
         case 401 | 403:
             return StoreDenied(what, f"{said}; the login may not {wanted}: check its rights, or log in as another user")
         case 404:
@@ -71,6 +73,11 @@ def refused(sent: Sent, registry: Registry, what: str, wanted: str) -> StoreErro
             return StoreError(what, f"{said}; a proxy or the registry takes no body of this size: raise its limit")
         case _:
             return StoreError(what, f"{said}; expected it to {wanted}")
+
+
+def wants_certificate(sent: Sent) -> bool:
+    """Whether an answer, as nginx gives it, misses a client certificate, or does not trust the one that came."""
+    return sent.status == 400 and b"SSL certificate" in read_start(sent.response)
 
 
 def is_about_immutability(sent: Sent) -> bool:

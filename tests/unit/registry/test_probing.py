@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from reconciler.errors import StoreUnreachable
+from reconciler.errors import StoreError, StoreUnreachable
 from reconciler.http.patience import Patience
 from reconciler.registry.host import TargetRegistry
 from reconciler.registry.powers import Can
@@ -96,4 +96,11 @@ def test_a_registry_that_does_not_answer() -> None:
     with start_registry() as registry, opened_at(registry.host) as host:
         registry.judge = lambda asked: DROP
         with pytest.raises(StoreUnreachable, match="broke after 2 attempts"):
+            probe(host, "team/app")
+
+
+def test_a_proxy_that_wants_a_certificate_is_not_taken_for_a_registry() -> None:
+    with start_registry() as registry, opened_at(registry.host) as host:
+        registry.judge = lambda asked: Answer(400, body=b"<center>No required SSL certificate was sent</center>")
+        with pytest.raises(StoreError, match="name one by client_cert"):
             probe(host, "team/app")
