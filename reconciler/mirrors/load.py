@@ -29,7 +29,7 @@ from reconciler.mirrors.signed_by import read_signed_by
 from reconciler.mirrors.text_values import duration
 from reconciler.mirrors.text_values import path as path_at
 from reconciler.mirrors.vars import replace_vars
-from reconciler.stores.buckets import R2
+from reconciler.stores.kinds import is_r2
 
 if TYPE_CHECKING:
     from reconciler.access.config import Access
@@ -149,6 +149,6 @@ def _signers(document: Document, folder: Path, read_files: bool, place: KeyPath,
 
 def _completed(store: StoreConfig, edge: EdgeConfig | None) -> StoreConfig:
     """Returns a store with what other sections say about it."""
-    if edge and isinstance(store, R2):
+    if edge and is_r2(store):
         return replace(store, digest_by_tag=edge.digest_by_tag)
     return store

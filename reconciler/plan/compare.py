@@ -11,7 +11,7 @@ from reconciler.plan.cost.quotas import estimate_pulls, spendings
 from reconciler.plan.image_work import image_work
 from reconciler.plan.owners import left_alone
 from reconciler.plan.plan import only_adds, plan_for
-from reconciler.stores.registry import RegistryStore
+from reconciler.stores.kinds import is_registry
 from reconciler.target.inventory import INDEX_GONE
 from reconciler.target.layout import PING
 from reconciler.target.recorded import check_recorded
@@ -74,7 +74,7 @@ def _spendings(plan: Plan, index: MirrorIndex, connections: Connections) -> tupl
 
 def _by_powers(plan: Plan, mirrors: Mirrors, index: MirrorIndex, connections: Connections) -> Plan:
     """Returns a plan with what a registry that is the target cannot do of it, or does in another way."""
-    if not isinstance(mirrors.store, RegistryStore) or not plan.has_changes:
+    if not is_registry(mirrors.store) or not plan.has_changes:
         return plan
     if connections.target.state.size(PING) is not None:
         raise StoreError(connections.target.state.name, STATE_OF_ANOTHER.format(mirrors.store.registry))

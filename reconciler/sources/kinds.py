@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Malformed
 from reconciler.oci.spec import RepositoryName
-from reconciler.sources import in_bucket, in_helm, in_layout, in_mirror, in_registry
+from reconciler.rows import Rows
 
 if TYPE_CHECKING:
     from reconciler.sources.names import Kind, SourceName
 
-KINDS: tuple[Kind, ...] = (
-    in_bucket.KIND,
-    in_mirror.KIND,
-    in_helm.KIND,
-    in_layout.KIND,
-    in_registry.KIND,  # the last one, for its names have no prefix
+KINDS: Mapping[str, Kind] = Rows(
+    {
+        "bucket:": "reconciler.sources.in_bucket:KIND",
+        "mirror:": "reconciler.sources.in_mirror:KIND",
+        "helm:": "reconciler.sources.in_helm:KIND",
+        "oci:": "reconciler.sources.in_layout:KIND",
+        "": "reconciler.sources.in_registry:KIND",  # the last one, for it begins every name
+    }
 )
+"""The beginning of a source's name in mirrors.yaml -> its kind."""
 
 
 def kind_of(source: str) -> Kind:
     """Returns the kind of a source by its spelling in mirrors.yaml."""
-    return next(kind for kind in KINDS if source.startswith(kind.prefix))
+    return KINDS[next(prefix for prefix in KINDS if source.startswith(prefix))]
 
 
 @lru_cache(maxsize=4096)

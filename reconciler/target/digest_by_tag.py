@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import Digest
 from reconciler.stores import Stores
-from reconciler.stores.buckets import R2
+from reconciler.stores.kinds import is_r2
 from reconciler.stores.passing import Passing
 from reconciler.target.layout import ManifestKey, parse_key
 from reconciler.work.threads import BLOB_WORKERS
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def open_stores(config: StoreConfig, environ: Mapping[str, str], workers: int = BLOB_WORKERS) -> Stores:
     """Opens stores as `StoreConfig.open` does; tags get their digest if the configuration says so."""
     stores = config.open(environ, workers)
-    if isinstance(config, R2) and config.digest_by_tag:
+    if is_r2(config) and config.digest_by_tag:
         return Stores(DigestByTag(stores.public), stores.state)
     return stores
 

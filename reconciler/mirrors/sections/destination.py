@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from reconciler.oci.spec import MAX_REPOSITORY_LENGTH
-from reconciler.stores.registry import RegistryStore
+from reconciler.stores.kinds import is_registry
 
 if TYPE_CHECKING:
     from reconciler.stores.config import StoreConfig
@@ -24,7 +24,7 @@ def destination_problem(
 
 
 def _problem_at(store: StoreConfig | None, source: str, target: str) -> str | None:
-    if not isinstance(store, RegistryStore) or "${" in store.registry + store.prefix:
+    if not is_registry(store) or "${" in store.registry + store.prefix:
         return None
     path = store.path(target)
     if f"{store.registry}/{path}" == source:

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.frozen import Frozen
 from reconciler.mirrors.text_values import filled, path
-from reconciler.stores.buckets import S3
 from reconciler.stores.config import client_problem
-from reconciler.stores.kinds import KINDS
-from reconciler.stores.registry import Creation
+from reconciler.stores.kinds import KINDS, S3
 
 if TYPE_CHECKING:
     from reconciler.mirrors.document import Document, KeyPath
     from reconciler.stores.config import Place, StoreConfig
+    from reconciler.stores.registry import Creation
 
 
 ONE = ""
@@ -67,7 +66,7 @@ def _read(section: _Section) -> StoreConfig | None:
     document, place = section.document, section.place
     values: dict[str, Any] = {}
     said = document.sound(place)
-    kind = KINDS[str(said.get("type", S3.type))]
+    kind = KINDS[str(said.get("type", S3))]
     for key, given in said.items():
         if isinstance(given, str):
             values[key] = _value(section, kind, key, given)
@@ -115,7 +114,9 @@ _NOT_IN_STATE = {
 
 def _creation(section: _Section, kind: type[StoreConfig], said: Mapping[str, Any]) -> Creation:
     """Reads the settings of repositories that are created."""
-    from reconciler.registry.kinds import kind_of  # Only this kind of target needs the table.
+    # Only this kind of target needs these.
+    from reconciler.registry.kinds import kind_of
+    from reconciler.stores.registry import Creation
 
     document, place = section.document, (*section.place, "create")
     registry = said.get("registry", "")

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.errors import Malformed
 from reconciler.oci.spec import RepositoryName
-from reconciler.sources.kinds import KINDS, parse_source
+from reconciler.sources.kinds import KINDS, kind_of, parse_source
 from reconciler.sources.names import SourceName
 
 
@@ -81,5 +81,6 @@ def test_what_is_not_a_name_of_any_kind(text: str) -> None:
 
 
 def test_every_name_has_one_kind() -> None:
-    assert [kind.prefix for kind in KINDS] == sorted((kind.prefix for kind in KINDS), key=len, reverse=True)
-    assert not KINDS[-1].prefix
+    assert list(KINDS) == sorted(KINDS, key=len, reverse=True)
+    assert not list(KINDS)[-1]
+    assert [kind_of(prefix).prefix for prefix in KINDS] == list(KINDS)

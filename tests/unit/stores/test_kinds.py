@@ -14,6 +14,10 @@ MADE_ELSEWHERE = {"digest_by_tag"}
 """Fields that no key of the store sets."""
 
 
+def test_each_kind_is_in_the_table_by_its_type() -> None:
+    assert [kind.type for kind in KINDS.values()] == list(KINDS)
+
+
 def test_the_schema_has_every_kind() -> None:
     store: Any = load_schema("mirrors")["$defs"]["store"]
     assert store["properties"]["type"]["enum"] == list(KINDS)
