@@ -50,8 +50,8 @@ of a Dask worker is pickled: unpickling calls the class with `args`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from reconciler.frozen import Ordered
 from reconciler.words import plain
 
 
@@ -98,8 +98,7 @@ class PatternsInvalid(UsageError):
         return "\n".join(map(plain, self.problems))
 
 
-@dataclass(frozen=True, order=True)
-class Problem:
+class Problem(Ordered):
     """One problem in a user's file. `line` and `column` count from 1."""
 
     file: str

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, Field, FrozenInstanceError, dataclass, field, fields
 from inspect import get_annotations
-from operator import attrgetter
+from operator import attrgetter, ge, gt, le, lt
 from threading import RLock
 from typing import Any, ClassVar, NoReturn, dataclass_transform
 
@@ -181,3 +181,18 @@ def _written_init(kind: type, found: tuple[Field[Any], ...]) -> Callable[..., No
     exec(f"def __init__(self, {', '.join(takes)}): {'; '.join(does) or 'pass'}", known)  # noqa: S102 names of fields
     made: Callable[..., None] = known["__init__"]
     return made
+
+
+def _by(compare: Callable[[Any, Any], bool]) -> Callable[[Any, object], bool]:
+    def compared(self: Any, other: Any) -> Any:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return compare(self.__compared__(self), self.__compared__(other))
+
+    return compared
+
+
+class Ordered(Frozen):
+    """A value that sorts by its fields in their order, as with `dataclass(frozen=True, order=True)`."""
+
+    __lt__, __le__, __gt__, __ge__ = map(_by, (lt, le, gt, ge))

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -75,16 +76,21 @@ def extended(command: Any) -> Any:
 def add_options(command: Any) -> None:
     """Adds the shared options that a command does not have yet, and names the variables of all."""
     has = {spelled for one in command.params for spelled in one.opts}
+    command.params += [one for one in _shared_options() if not has.intersection(one.opts)]
+    for one in command.params:
+        if isinstance(one, TyperOption) and not set(one.opts).intersection(_WITHOUT):
+            one.envvar, one.show_envvar = variable(one.opts), True
+
+
+@cache
+def _shared_options() -> tuple[Any, ...]:
+    """Makes the options of `_shared` once, for the program and the command that is called."""
     shared = get_command_from_info(
         CommandInfo("", callback=_shared), pretty_exceptions_short=False, rich_markup_mode=None
     )
     for one in shared.params:
-        if not has.intersection(one.opts):
-            one.expose_value = False
-            command.params.append(one)
-    for one in command.params:
-        if isinstance(one, TyperOption) and not set(one.opts).intersection(_WITHOUT):
-            one.envvar, one.show_envvar = variable(one.opts), True
+        one.expose_value = False
+    return tuple(shared.params)
 
 
 def variable(spellings: Sequence[str]) -> str:

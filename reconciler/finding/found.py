@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import TypeAlias
 
 from reconciler.errors import Malformed, Problem
 from reconciler.finding.image import Image
-from reconciler.frozen import Frozen
+from reconciler.frozen import Frozen, Ordered
 
 
-@dataclass(frozen=True, order=True)
-class Found:
+class Found(Ordered):
     """An image that a file names.
 
     reference     as a client pulls it: variables have their defaults
@@ -37,8 +36,7 @@ class Found:
         return Image.parse(self.reference)
 
 
-@dataclass(frozen=True, order=True)
-class Unresolved:
+class Unresolved(Ordered):
     """A place that names an image which the file alone does not tell, e.g. by a variable without a default."""
 
     file: str

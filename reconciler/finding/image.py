@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from reconciler.errors import Malformed
+from reconciler.frozen import Ordered
 from reconciler.oci.spec import Digest, RepositoryName, is_tag
 from reconciler.regex import expression
 
@@ -15,8 +15,7 @@ MAX_REFERENCE = 512
 _TAGGED = expression(r"(?P<name>.*?)(?::(?P<tag>[^:/@]*))?(?:@(?P<digest>.*))?", re.DOTALL)
 
 
-@dataclass(frozen=True, order=True)
-class Image:
+class Image(Ordered):
     """A reference to an image, normalised: `alpine` is `docker.io/library/alpine` without a tag."""
 
     repository: RepositoryName

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 from reconciler.errors import Malformed
-from reconciler.frozen import Frozen
+from reconciler.frozen import Frozen, Ordered
 from reconciler.oci.docker_hub import ALIASES, DOCKER_HUB
 from reconciler.regex import expression
 
@@ -96,8 +96,7 @@ class Digest:
         return f"{self.algorithm}:{self.hex}"
 
 
-@dataclass(frozen=True, order=True)
-class Platform:
+class Platform(Ordered):
     """`os/architecture[/variant]`, e.g. `linux/arm64/v8`."""
 
     os: str

@@ -8,13 +8,14 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import FrozenInstanceError, dataclass, field, fields, is_dataclass, replace
+from operator import ge, gt, le, lt
 from pathlib import Path
 from threading import Barrier
 from typing import Any, ClassVar
 
 import pytest
 
-from reconciler.frozen import Frozen
+from reconciler.frozen import Frozen, Ordered
 
 ROOT = Path(__file__).parents[2]
 
@@ -204,6 +205,24 @@ def test_a_value_is_what_dataclass_makes_of_its_class() -> None:
         with pytest.raises(TypeError) as found:
             type("Kind", (Frozen,), dict(body))(*values, **named)
         assert str(found.value).partition("__init__")[2] == str(expected.value).partition("__init__")[2]
+
+
+def test_an_ordered_value_sorts_as_dataclass_makes_it() -> None:
+    class Body:
+        a: int
+        b: str
+        c: int = field(default=0, compare=False)
+
+    body = {name: value for name, value in vars(Body).items() if name not in ("__dict__", "__weakref__")}
+    made: Any = dataclass(frozen=True, order=True)(type("Kind", (), dict(body)))
+    ours: Any = type("Kind", (Ordered,), dict(body))
+    calls = [(a, b, c) for a in (1, 2) for b in ("", "x") for c in (2, 1)]
+    for first in calls:
+        for second in calls:
+            for compare in (lt, le, gt, ge):
+                assert compare(ours(*first), ours(*second)) is compare(made(*first), made(*second))
+    with pytest.raises(TypeError, match="'<' not supported between instances"):
+        assert ours(1, "") < (1, "")
 
 
 def test_threads_that_make_the_first_instances_at_once_all_get_one() -> None:
