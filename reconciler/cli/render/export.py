@@ -20,7 +20,8 @@ def exported_text(found: Exported, *, color: bool = False, width: int = WIDE) ->
     size = size_words(found.size)
     files = [Line(str(path)) for path in (*found.paths, *([found.signature] if found.signature else []))]
     what = Line(f"{start} to serial {manifest.end.serial}, {found.digest}")
-    tags = f"{count(manifest.tags, 'tag')} of {len(manifest.repositories)} repositories"
+    repositories = count(len(manifest.repositories), "repository", "repositories")
+    tags = f"{count(manifest.tags, 'tag')} of {repositories}"
     summary = bold(f"Exported {count(len(manifest.contents), 'object')} for {tags}, {size}.")
     return rendered([*files, what, summary], color=color, width=width)
 

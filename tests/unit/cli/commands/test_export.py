@@ -66,7 +66,7 @@ def test_the_index_of_the_other_side_goes_back_and_parts_come(here: World, there
     here.run("apply", "--yes")
     text = here.run("export", "2.tar", "--lacking", str(there.folder / "index.json")).stdout
     assert text.splitlines()[0] == "2.tar"
-    assert "Exported" in text.splitlines()[-1]
+    assert " for 3 tags of 1 repository, " in text.splitlines()[-1]
     there.apply("--from", str(here.folder / "2.tar"))
     assert set(json.loads((there.folder / "there/v2/team/app/tags/list").read_text())["tags"]) == {"1", "2", "3"}
 
