@@ -21,6 +21,7 @@ def main() -> NoReturn:
         # Not at the top: these import all the rest, and Ctrl-C meanwhile would print a traceback.
         from reconciler.cli.late_modules import leave_out_modules
         from reconciler.cli.python_gc import collected_rarely
+        from reconciler.cli.python_stack import called_with_room
 
         leave_out_modules()
 
@@ -32,7 +33,7 @@ def main() -> NoReturn:
 
             open_streams()
             _heed(_interrupt)
-            code = run()
+            code = called_with_room(run)
             _heed(_leave)
     except KeyboardInterrupt:
         _leave()
