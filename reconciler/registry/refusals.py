@@ -20,7 +20,7 @@ from reconciler.errors import (
 )
 from reconciler.http.answers import answered, refusal
 from reconciler.http.bodies import read_start
-from reconciler.sources.translated import CERTIFICATE_ADVICE, translated
+from reconciler.sources.translated import CERTIFICATE_ADVICE, misses_certificate, translated
 
 if TYPE_CHECKING:
     from reconciler.sources.registry import Registry, Sent
@@ -76,8 +76,8 @@ def refused(sent: Sent, registry: Registry, what: str, wanted: str) -> StoreErro
 
 
 def wants_certificate(sent: Sent) -> bool:
-    """Whether an answer, as nginx gives it, misses a client certificate, or does not trust the one that came."""
-    return sent.status == 400 and b"SSL certificate" in read_start(sent.response)
+    """Whether an answer misses a client certificate, or does not trust the one that came."""
+    return misses_certificate(sent.status, read_start(sent.response).decode("latin-1"))
 
 
 def is_about_immutability(sent: Sent) -> bool:

@@ -12,13 +12,10 @@ import httpx
 from reconciler.errors import BadAnswer, Denied, NotFound, SourceError
 from reconciler.frozen import Frozen
 from reconciler.http.answers import answered, refusal
-from reconciler.sources.translated import CERTIFICATE_ADVICE
+from reconciler.sources.translated import CERTIFICATE_ADVICE, misses_certificate
 
 if TYPE_CHECKING:
     from reconciler.sources.registry import Registry
-
-_NO_CERTIFICATE = "SSL certificate"
-"""In nginx's answers to a client without a certificate, or with one that it does not trust."""
 
 _REFUSALS: Mapping[int, type[SourceError]] = {
     httpx.codes.UNAUTHORIZED: Denied,
@@ -81,7 +78,7 @@ class Endpoint(Frozen):
             raise BadAnswer(
                 what, f"{answered(who, status, why)}; it speaks https: remove its plain_http in mirrors.yaml"
             )
-        if status == httpx.codes.BAD_REQUEST and _NO_CERTIFICATE in why:
+        if misses_certificate(status, why):
             raise BadAnswer(what, f"{answered(who, status, why)}; {CERTIFICATE_ADVICE}")
         # Neither another login nor a corrected name helps against a refusal by a storage host.
         if not self.registry.is_from(response):

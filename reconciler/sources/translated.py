@@ -15,6 +15,8 @@ from reconciler.http.redirects import TooManyRedirects
 CERTIFICATE_ADVICE = (
     "it requires a client certificate that it trusts: name one by client_cert and client_key under registries"
 )
+"""For a server that wants a client certificate: it says so in the handshake, or as `misses_certificate` finds it."""
+
 _ADVICE = {
     **ADVICE,
     Fault.UNTRUSTED: f"{ADVICE[Fault.UNTRUSTED]}, or name a ca_file for it under registries",
@@ -22,6 +24,11 @@ _ADVICE = {
     Fault.SPEAKS_HTTP: "it does not speak https; if it speaks http, set plain_http for it under registries",
     Fault.SPEAKS_HTTPS: "if it speaks https, remove its plain_http in mirrors.yaml",
 }
+
+
+def misses_certificate(status: int, why: str) -> bool:
+    """Whether an answer, as nginx gives it, misses a client certificate, or does not trust the one that came."""
+    return status == 400 and "SSL certificate" in why
 
 
 @contextlib.contextmanager
