@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, AnyStr, cast
 
 MAX_MEMORY = 64 * 1024
 """Bytes of a compiled expression: plenty for patterns of tags, and exceeded at once by a hostile one."""
@@ -29,13 +29,13 @@ def compile_regex(pattern: str) -> Any:
         raise ValueError(reason) from None
 
 
-def expression(text: str, flags: int = 0) -> re.Pattern[str]:
+def expression(text: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """Returns an expression of our own, which is compiled when it is first used."""
-    return cast("re.Pattern[str]", _Expression(text, flags))
+    return cast("re.Pattern[AnyStr]", _Expression(text, flags))
 
 
 class _Expression:
-    def __init__(self, text: str, flags: int) -> None:
+    def __init__(self, text: Any, flags: int) -> None:
         self._written = text, flags
 
     def __getattr__(self, name: str) -> Any:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Row = TypeVar("Row")
+
+
+def at(place: str) -> Any:
+    """Imports the module of a place, `package.module:name`, and returns what has that name there."""
+    module, _, name = place.partition(":")
+    # Not by importlib, whose imports `python -X importtime` leaves out.
+    return getattr(__import__(module, fromlist=[name]), name)
 
 
 class Rows(Mapping[str, Row]):
@@ -15,9 +22,7 @@ class Rows(Mapping[str, Row]):
         self._places = places
 
     def __getitem__(self, key: str) -> Row:
-        module, _, name = self._places[key].partition(":")
-        # Not by importlib, whose imports `python -X importtime` leaves out.
-        row: Row = getattr(__import__(module, fromlist=[name]), name)
+        row: Row = at(self._places[key])
         return row
 
     def __iter__(self) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pkgutil import resolve_name
 from typing import Any
 
 from typer import Typer
@@ -13,6 +12,7 @@ from typer.models import CommandInfo
 from reconciler.cli.console import note
 from reconciler.cli.everywhere import add_options, extended
 from reconciler.cli.table import ROWS, SECTIONS, Row
+from reconciler.rows import at
 
 INTERRUPTED = 130
 
@@ -53,7 +53,7 @@ class Commands(TyperGroup):
 
 def command(row: Row) -> Any:
     """Imports a command and makes a click command of it."""
-    found = resolve_name(f"reconciler.cli.commands.{row.place}")
+    found = at(f"reconciler.cli.commands.{row.place}")
     if isinstance(found, Typer):
         return extended(get_group(found))
     info = CommandInfo(row.name, callback=found)

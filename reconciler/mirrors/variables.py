@@ -6,8 +6,6 @@ user's own are allowed: only the person who runs the command can give a secret s
 
 from __future__ import annotations
 
-import re
-
 from reconciler.regex import expression
 
 _RESERVED = (
@@ -37,12 +35,12 @@ _RESERVED = (
 """The prefixes of names that clouds and CI systems give to variables of a job."""
 
 _OWNERS = {
-    "GITHUB_": re.compile(r"ghcr\.io|docker\.pkg\.github\.com"),
-    "CI_": re.compile(r"registry\.gitlab\.com"),
-    "AZURE_": re.compile(r"[a-z0-9-]+\.azurecr\.io"),
-    "ARM_": re.compile(r"[a-z0-9-]+\.azurecr\.io"),
-    "GOOGLE_": re.compile(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev"),
-    "GCP_": re.compile(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev"),
+    "GITHUB_": expression(r"ghcr\.io|docker\.pkg\.github\.com"),
+    "CI_": expression(r"registry\.gitlab\.com"),
+    "AZURE_": expression(r"[a-z0-9-]+\.azurecr\.io"),
+    "ARM_": expression(r"[a-z0-9-]+\.azurecr\.io"),
+    "GOOGLE_": expression(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev"),
+    "GCP_": expression(r"([a-z0-9-]+\.)?gcr\.io|[a-z0-9-]+-docker\.pkg\.dev"),
 }
 """The registries of a prefix's owner: a GitHub token may be used to log in at GitHub's registry."""
 

@@ -10,12 +10,13 @@ import re
 import httpx
 
 from reconciler.http.bodies import read_start
+from reconciler.regex import expression
 
-_ABOUT_THE_LOGIN = re.compile(
+_ABOUT_THE_LOGIN = expression(
     rb"expire|too old|renew|refresh|re-?auth|log ?in|credential|password|token", re.IGNORECASE
 )
 
-_WRONG_LOGIN = re.compile(
+_WRONG_LOGIN = expression(
     rb"expired|too old|authentication (failed|required)|bad credentials"
     rb"|(invalid|incorrect|wrong).{0,20}(user|password|token|credential|login)"
     rb"|(user|password|token|credential|login).{0,20}(invalid|incorrect|wrong)",
