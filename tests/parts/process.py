@@ -33,6 +33,11 @@ class PartFailed(Exception):
     """A server did not start; the text ends with what it printed."""
 
 
+def unmeasured(environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns an environment for a child whose modules are looked at: coverage would load more of them there."""
+    return {name: value for name, value in environ.items() if not name.startswith("COVERAGE_")}
+
+
 def find_program(name: str, how_to_get: str) -> str:
     """The path of a program: what is on PATH, this virtualenv's, one that `make parts` installed, or the system's.
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 from reconciler.cli.late_modules import _LATE, leave_out_modules
+from tests.parts.process import unmeasured
 
 
 def _python(code: str) -> str:
     """Returns what another interpreter prints, where nothing is loaded yet."""
     start = "import sys; from reconciler.cli.late_modules import leave_out_modules; leave_out_modules()"
     call = [sys.executable, "-c", f"{start}\n{code}"]
-    return subprocess.run(call, capture_output=True, text=True, check=True).stdout
+    environment = unmeasured(os.environ)
+    return subprocess.run(call, env=environment, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("name", _LATE)
