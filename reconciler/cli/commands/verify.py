@@ -21,7 +21,6 @@ from reconciler.cli.options import (
 from reconciler.cli.render.formats import TEXT
 from reconciler.cli.render.upkeep import VERIFICATION
 from reconciler.cli.waiting import waiting
-from reconciler.errors import UsageError
 from reconciler.plan.connections import connect
 from reconciler.upkeep.caller import Caller
 from reconciler.upkeep.verify import run_at_work, verify_bucket
@@ -52,8 +51,6 @@ def verify(
     Finds objects that are missing or have the wrong size, bytes or headers, published lists that are out of date, and
     tags that are not in the index. Exits with 1 if a problem is found and not repaired.
     """
-    if overwrite_drift and not repair:
-        raise UsageError("--overwrite-drift is for --repair; without it, verify moves no tag")
     mirrors = load(file, store)
     caller = Caller(command_line(), lock_timeout, tell_waiting, waiting)
     with connect(mirrors, os.environ) as connections:
