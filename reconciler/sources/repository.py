@@ -5,7 +5,7 @@ All answers are untrusted: bounded while they are read, and checked before they 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 
 MAX_WRONG_HEADS = 3
 """Refused HEADs whose GET is answered, after which a repository is sent no more HEADs."""
+
+_UNLESS = "If-None-Match"
+"""A registry's ETag of a manifest is its digest, or something that no digest equals (RFC 9110, 13.1.2).
+
+It need not read the manifest to answer with 304.
+"""
 
 _NO_HEAD = (httpx.codes.BAD_REQUEST, httpx.codes.METHOD_NOT_ALLOWED, httpx.codes.NOT_IMPLEMENTED)
 """Answers of registries without HEAD. A 404 is not among them: it may be about the manifest."""
@@ -55,9 +61,8 @@ class RegistrySource(Endpoint):
         known           what the reference may still point to
         """
         what = self.what(reference)
-        condition = self._unless(known) if known else {}
-        head = self._head(self.url(f"manifests/{reference}"), what, condition)
-        if head and head.status_code == httpx.codes.NOT_MODIFIED and known and condition:
+        head = self._head(self.url(f"manifests/{reference}"), what, known)
+        if head and known and head.status_code == httpx.codes.NOT_MODIFIED and _UNLESS in head.request.headers:
             return known
         if head and head.is_success:
             self.registry.note_quota(head.headers)
@@ -86,31 +91,23 @@ class RegistrySource(Endpoint):
         algorithm = reference.partition(":")[0] if ":" in reference else "sha256"
         return _same(descriptor_of(body, announced, algorithm, what), reference, what)
 
-    def _unless(self, known: Descriptor) -> Mapping[str, str]:
-        """Returns the header of a HEAD that is answered with 304 if the tag still points to `known`; none if it may
-        hide a quota.
-
-        A registry's ETag of a manifest is its digest, or something that no digest equals (RFC 9110, 13.1.2). It need
-        not read the manifest for a 304, which has no headers about a quota: those are learned from other answers.
-        """
-        is_metered = self.registry.counts_pulls or not self.registry.has_told_quota
-        return {} if is_metered else {"If-None-Match": f'"{known.digest}"'}
-
-    def _head(self, url: str, what: str, condition: Mapping[str, str]) -> httpx.Response | None:
+    def _head(self, url: str, what: str, known: Descriptor | None) -> httpx.Response | None:
         """Returns the answer to a HEAD; None if a HEAD is not worth a request, or was not answered.
 
-        Where a GET may count as a pull, a refused HEAD is final, and raises as a GET would.
+        Where a GET may count as a pull, a refused HEAD is final, and raises as a GET would. Where an answer has shown
+        that none counts, the registry may answer with 304 if the reference still points to `known`.
         """
-        headers = {"Accept": ACCEPT, **condition}
         if self.registry.counts_pulls:
-            response = self.registry.head(url, self.scope, what, headers)
+            response = self.registry.head(url, self.scope, what, {"Accept": ACCEPT})
             if response.status_code not in _NO_HEAD:
                 self.check(response, what, "manifest")
                 check_hint(response, what)
             return response
         if self.registry.wrong_heads[self.path] >= MAX_WRONG_HEADS:
             return None
-        return self.registry.glance(url, self.scope, what, headers)
+        # A 304 tells no quota: whether there is one has to be known from another answer.
+        unless = {_UNLESS: f'"{known.digest}"'} if known and self.registry.has_told_quota else {}
+        return self.registry.glance(url, self.scope, what, {"Accept": ACCEPT, **unless})
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
         return self._list_referrers(subject, lambda why: self.registry.warn_once(f"{self.name}: {why}"))
