@@ -96,7 +96,7 @@ def at_revision(named: Path) -> AtRevision | None:
     here = Path.cwd()
     top, prefix = (_git(here, "rev-parse", one) for one in ("--show-toplevel", "--show-prefix"))
     if top is None or prefix is None:
-        raise UsageError(f"{named}: there is no such file, and {here} is not in a git repository")
+        raise UsageError(f"{named}: this file does not exist, and {here} is not in a git repository")
     commit = _git(here, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if commit is None:
         hint = f"in a shallow clone, `git fetch --depth=1 origin {revision}` brings it"

@@ -44,4 +44,4 @@ def _open(url: str) -> None:
     import webbrowser
 
     if not webbrowser.open(url):
-        warn("there is no browser here to open it in")
+        warn("no browser was found to open it in")

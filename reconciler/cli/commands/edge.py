@@ -173,7 +173,9 @@ def _configured(file: Path) -> tuple[EdgeConfig, R2]:
     targets = load_whole(file).targets()
     mirrors = next((one for one in targets if one.edge), targets[0])
     if isinstance(mirrors.store, RegistryStore):
-        raise UsageError(f"{file}: there is no edge to manage: clients pull from {mirrors.store.registry} itself")
+        raise UsageError(
+            f"{file}: the target is a registry, which needs no edge: clients pull from {mirrors.store.registry} itself"
+        )
     if mirrors.edge is None or not isinstance(mirrors.store, R2):
         raise UsageError(f"{file}: has no edge.zone; add it, e.g. `edge: {{zone: example.com}}` (docs/edge.md)")
     return mirrors.edge, mirrors.store

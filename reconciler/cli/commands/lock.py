@@ -94,7 +94,7 @@ def lock(call: Call) -> int:
 def _base(path: Path) -> Lockfile:
     found = read_lockfile(path)
     if found is None:
-        raise UsageError(f"--base {path}: there is no such file")
+        raise UsageError(f"--base {path}: this file does not exist")
     return found
 
 

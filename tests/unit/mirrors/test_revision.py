@@ -81,5 +81,5 @@ def test_what_is_not_a_revision(
     with pytest.raises(UsageError, match="leads out of the repository"):
         at_revision(Path("HEAD:./../../mirrors.yaml"))
     monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
-    with pytest.raises(UsageError, match=r"there is no such file, and .* is not in a git repository"):
+    with pytest.raises(UsageError, match=r"this file does not exist, and .* is not in a git repository"):
         at_revision(Path("HEAD:mirrors.yaml"))

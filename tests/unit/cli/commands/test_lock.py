@@ -171,7 +171,7 @@ def test_what_differs_from_another_lockfile_is_shown(world: World) -> None:
     [
         (("lock", "team/app"), "add --update"),
         (("lock", "--update", "team/apq"), "mirrors.yaml has no such target; did you mean team/app?"),
-        (("lock", "--base", "none.lock"), "--base none.lock: there is no such file"),
+        (("lock", "--base", "none.lock"), "--base none.lock: this file does not exist"),
         (("lock", "-f", "-"), "a mirrors file on stdin has no lockfile"),
         (("plan", "--locked", "-f", "-"), "a mirrors file on stdin has no lockfile"),
     ],
